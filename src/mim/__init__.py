@@ -1,0 +1,1 @@
+"""Masked image modelling, composed: masker x model x loss x pool x data."""

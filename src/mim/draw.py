@@ -1,0 +1,34 @@
+"""Random numbers that belong to a key, not to a stream.
+
+Every image of every step carries one 64-bit key, made from (seed, epoch, position in the epoch). Whatever is random about it
+(its crop, its flip, its mask) is a function of that key, so the same training results from any number of processes,
+workers or accumulation steps, on any device, and a resumed run needs no saved random state.
+"""
+
+import torch
+from torch import Tensor
+
+# One stream for each purpose, so that an image's crop says nothing about its mask.
+CROP, FLIP, MASK = range(3)
+
+_GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15, as a signed 64-bit number
+
+
+def _mix(x: Tensor) -> Tensor:
+    """The finaliser of SplitMix64 (Steele, Lea & Flood, OOPSLA 2014): every input bit flips each output bit half the time."""
+    x = (x ^ ((x >> 30) & ((1 << 34) - 1))) * -4658895280553007687  # 0xBF58476D1CE4E5B9; `>>` keeps the sign, hence the masks
+    x = (x ^ ((x >> 27) & ((1 << 37) - 1))) * -7723592293110705685  # 0x94D049BB133111EB
+    return x ^ ((x >> 31) & ((1 << 33) - 1))
+
+
+def keys(seed: int, epoch: int, position: Tensor) -> Tensor:
+    """One key for each image: positions in the epoch (B,) int64 -> (B,) int64."""
+    start = _mix(_mix(torch.tensor(seed)) + torch.tensor(epoch) * _GOLDEN)  # tensors, so that the products wrap around
+    return _mix(start + position * _GOLDEN)
+
+
+def uniform(key: Tensor, count: int, stream: int) -> Tensor:
+    """`count` draws from U[0, 1) for each key: (B,) int64 -> (B, count) float32, a multiple of 2**-24."""
+    counter = torch.arange(1, count + 1, device=key.device)
+    bits = _mix(_mix(_mix(key) + stream)[:, None] + counter * _GOLDEN)
+    return ((bits >> 40) & 0xFFFFFF).float() * 2.0**-24

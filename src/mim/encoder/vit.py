@@ -1,0 +1,87 @@
+"""timm's VisionTransformer, split into `embed` and `encode` so that hidden patches are never embedded (MAE, arXiv 2111.06377)."""
+
+from functools import partial
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from mim.encoder.attention import Attention
+from mim.encoder.initialise import initialise_mae
+from mim.encoder.positions import sincos_positions
+from mim.tokens import grid_of, patchify, take, take_patches
+
+
+class ViT(VisionTransformer):
+    """A ViT with a cls token and fixed sine-cosine positions; parameters and key names are timm's.
+
+    Args:
+        image_size: pixels per side, or (height, width).
+        patch_size: pixels per side of a patch.
+        width: channels of a token.
+        depth: number of blocks.
+        heads: attention heads per block.
+        mlp_ratio: hidden width of each MLP over `width`.
+        drop_path: rate of stochastic depth in the last block, rising linearly from 0 in the first.
+
+    Raises:
+        ValueError: where the patch size does not divide the image, the heads the width, or 4 the width.
+    """
+
+    def __init__(
+        self,
+        image_size: int | tuple[int, int],
+        patch_size: int,
+        width: int,
+        depth: int,
+        heads: int,
+        mlp_ratio: float = 4.0,
+        drop_path: float = 0.0,
+    ):
+        height, breadth = (image_size, image_size) if isinstance(image_size, int) else image_size
+        grid = grid_of((height, breadth), patch_size)
+        if width % heads:
+            raise ValueError(f"ViT got width={width}, heads={heads}; the heads must divide the width")
+        super().__init__(
+            img_size=(height, breadth),
+            patch_size=patch_size,
+            embed_dim=width,
+            depth=depth,
+            num_heads=heads,
+            mlp_ratio=mlp_ratio,
+            drop_path_rate=drop_path,
+            num_classes=0,
+            norm_layer=partial(nn.LayerNorm, eps=1e-6),
+            attn_layer=Attention,
+            weight_init="skip",
+        )
+        self.grid, self.patch_size, self.width = grid, patch_size, width
+        self.pos_embed.requires_grad_(False).copy_(sincos_positions(width, grid))
+        self.apply(initialise_mae)
+        nn.init.xavier_uniform_(self.patch_embed.proj.weight.view(width, -1))
+        nn.init.normal_(self.cls_token, std=0.02)
+
+    def embed(self, image: Tensor, index: Tensor | None = None) -> Tensor:
+        """Project patches and add their positions, in the residual stream's precision: that of the projection.
+
+        Images (B, 3, H, W) -> all tokens (B, L, D), or only those at indices (B, K, M) -> (B, K, M, D).
+        """
+        position = self.pos_embed[:, 1:]
+        if index is None:
+            patches = patchify(image, self.patch_size)
+        else:
+            patches = take_patches(image, index, self.patch_size)
+            position = take(position.expand(len(image), -1, -1), index)
+        weight = self.patch_embed.proj.weight.permute(0, 2, 3, 1).flatten(1)  # (D, P), a patch is (row, column, channel)
+        tokens = linear(patches, weight, self.patch_embed.proj.bias)
+        return tokens + position.to(tokens.dtype)
+
+    def encode(self, tokens: Tensor) -> Tensor:
+        """Tokens of any subset of patches, in any order (B, M, D) -> cls token first (B, 1 + M, D), normalised."""
+        cls = (self.cls_token + self.pos_embed[:, :1]).to(tokens.dtype)
+        return self.norm(self.blocks(torch.cat([cls.expand(len(tokens), -1, -1), tokens], dim=1)))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Features of the whole image: (B, 3, H, W) -> cls token first (B, 1 + L, D), normalised."""
+        return self.encode(self.embed(image))

@@ -1,0 +1,82 @@
+"""Hold a composed config against the signatures that it is going to call, before anything is built.
+
+The typed signatures of the components are the schema: nothing is written down twice.
+"""
+
+import inspect
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Any, get_type_hints
+
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
+
+_HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
+
+
+def nearest(given: str, allowed: list[str]) -> str:
+    """A clause that names the nearest of the allowed words, and the others."""
+    close = get_close_matches(given, allowed, n=1, cutoff=0.5)
+    return (f"did you mean '{close[0]}'? " if close else "") + f"allowed: {', '.join(sorted(allowed))}"
+
+
+def check(cfg: DictConfig) -> None:
+    """Raise on the first key or value that no signature allows.
+
+    Raises:
+        ValueError: one line, saying what was given, what is allowed and where.
+    """
+    for path, node in _targets(OmegaConf.to_container(cfg, resolve=True), ""):
+        _check_call(path, node)
+
+
+def _targets(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every mapping with a `_target_`, and the dotted path to it."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield path, node
+        for key, value in node.items():
+            yield from _targets(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, list):
+        for i, value in enumerate(node):
+            yield from _targets(value, f"{path}[{i}]")
+
+
+def _check_call(path: str, node: dict[str, Any]) -> None:
+    try:
+        target = get_object(node["_target_"])
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path}._target_={node['_target_']} cannot be imported: {error}") from error
+    signature = inspect.signature(target)
+    hints = _hints(target)
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+    for key, value in node.items():
+        if key in _HYDRA_KEYS:
+            continue
+        if key not in signature.parameters and not takes_any:
+            raise ValueError(f"{path}.{key} is not an argument of {target.__name__}; {nearest(key, list(signature.parameters))}")
+        if key in hints and not _is_built_later(value):
+            _check_value(f"{path}.{key}", value, hints[key])
+
+
+def _hints(target: Any) -> dict[str, Any]:
+    try:
+        return get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    except Exception:  # a library's annotations may not resolve; its own checks still apply
+        return {}
+
+
+def _is_built_later(value: Any) -> bool:
+    return any(True for _ in _targets(value, ""))
+
+
+def _check_value(path: str, value: Any, hint: Any) -> None:
+    try:
+        TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
+    except ValidationError as error:
+        reasons = {e["msg"].removeprefix("Input should be ") for e in error.errors()}
+        raise ValueError(f"{path}={value!r} does not fit; it should be {' or '.join(sorted(reasons))}") from error
+    except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError):
+        return  # a type that only its own library understands

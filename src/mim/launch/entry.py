@@ -1,0 +1,63 @@
+"""From a command line to a checked config and an exit code."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from mim.launch.check import check
+from mim.launch.errors import Interrupted, report
+from mim.launch.resolvers import register_resolvers
+
+
+def launch(run: Callable[[DictConfig], Any], configs: Path, config_name: str) -> None:
+    """Compose the config that the command line asks for, check it, run it, and exit: 0 well, 1 refused, 85 or 130 stopped.
+
+    A failing job of a multirun does not keep the others from running.
+
+    Args:
+        run: what to do with the composed config.
+        configs: folder of the config tree.
+        config_name: its table of contents, `train` or `eval`.
+    """
+    # Hydra prints errors its own way unless it is told to let them through; the wish of the user is kept for our own printing.
+    os.environ.setdefault("MIM_TRACEBACK", os.environ.get("HYDRA_FULL_ERROR", "0"))
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    register_resolvers()
+    exit_codes = [0]
+
+    def job(cfg: DictConfig) -> Any:
+        try:
+            _check(cfg)
+            return run(cfg)
+        except Interrupted as stop:
+            print(stop, file=sys.stderr, flush=True)
+            exit_codes.append(stop.exit_code)
+        except KeyboardInterrupt:
+            exit_codes.append(130)
+        except Exception as error:
+            report(error, configs, config_name)
+            exit_codes.append(1)
+
+    try:
+        hydra.main(version_base="1.3", config_path=str(configs), config_name=config_name)(job)()
+    except Exception as error:
+        report(error, configs, config_name)
+        exit_codes.append(1)
+    sys.exit(max(exit_codes))
+
+
+def _check(cfg: DictConfig) -> None:
+    """Refuse a bad config before anything is built, and leave no empty run folder behind."""
+    try:
+        check(cfg)
+    except Exception:
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+        raise

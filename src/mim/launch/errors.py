@@ -1,0 +1,100 @@
+"""Say what went wrong in one line: what was given, what is allowed, how to fix it."""
+
+import os
+import re
+import sys
+import traceback
+from pathlib import Path
+
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf.errors import OmegaConfBaseException
+
+from mim.launch.check import nearest
+
+_EXPECTED = (ValueError, FileNotFoundError, NotADirectoryError, PermissionError, HydraException, OmegaConfBaseException)
+
+
+class Interrupted(Exception):
+    """A signal asked the run to stop; everything is saved.
+
+    Args:
+        signal_name: which signal.
+        checkpoint: what to resume from.
+    """
+
+    def __init__(self, signal_name: str, checkpoint: Path):
+        super().__init__(f"stopped by {signal_name}; continue with resume={checkpoint}")
+        self.exit_code = 130 if signal_name == "SIGINT" else 85
+
+
+class NotFinite(Exception):
+    """The loss stopped being a number."""
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """The error under Hydra's wrapping."""
+    while isinstance(error, HydraException) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def one_line(error: BaseException, configs: Path, config_name: str) -> str:
+    """The message of an error, without a traceback."""
+    if isinstance(error, MissingConfigException):
+        return _unknown_choice(str(error))
+    if isinstance(error, ConfigCompositionException | OverrideParseException):
+        return _bad_override(error, configs, config_name)
+    error = root_cause(error)
+    message = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, (*_EXPECTED, Interrupted, NotFinite)):
+        return message
+    return f"{type(error).__name__}: {message} (HYDRA_FULL_ERROR=1 shows where)"
+
+
+def report(error: BaseException, configs: Path, config_name: str) -> None:
+    """Print the error on standard error: one line, or the whole traceback where MIM_TRACEBACK asks for it."""
+    if os.environ.get("MIM_TRACEBACK", "0") == "1":
+        traceback.print_exception(error)
+    else:
+        print(f"error: {one_line(error, configs, config_name)}", file=sys.stderr, flush=True)
+
+
+def _unknown_choice(message: str) -> str:
+    """Hydra lists the choices over several lines: "Could not find 'masker/foo' ... Available options in 'masker': ..."."""
+    wanted = re.search(r"Could not find '([^']+)'|'([^']+)' not found|Could not load '?([^'\n]+)'?", message)
+    name = next((g for g in wanted.groups() if g), "?") if wanted else "?"
+    options = re.findall(r"^\t(\S+)$", message, flags=re.MULTILINE)
+    group, _, choice = name.rpartition("/")
+    return f"{group}={choice} is not a choice; {nearest(choice, options)}"
+
+
+def _bad_override(error: BaseException, configs: Path, config_name: str) -> str:
+    """An override that names no key: suggest the nearest key or group."""
+    message = " ".join(str(error).split())
+    wanted = re.search(r"Could not override '([^']+)'", message)
+    if not wanted:
+        return message
+    given = wanted.group(1)
+    return f"'{given}' is not a setting; {_nearest_key(given, configs, config_name)}"
+
+
+def _nearest_key(given: str, configs: Path, config_name: str) -> str:
+    """Look for the nearest key at the deepest level that exists, in the config as it is without overrides."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from omegaconf import DictConfig, OmegaConf
+
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(configs), version_base="1.3"):
+        node: DictConfig = compose(config_name)
+    parents: list[str] = []
+    for part in given.split("."):
+        child = OmegaConf.to_container(node, resolve=False)
+        if not isinstance(child, dict) or part not in child or not isinstance(child[part], dict):
+            keys = [str(key) for key in child] if isinstance(child, dict) else []
+            clause = nearest(part, keys)
+            where = f"in {'.'.join(parents)}: " if parents else ""
+            return where + clause
+        parents.append(part)
+        node = node[part]
+    return "it is a whole group: set one of its keys"

@@ -1,0 +1,15 @@
+"""What yaml may ask for beyond plain values."""
+
+import torch
+from omegaconf import OmegaConf
+
+
+def best_precision(accelerator: str) -> str:
+    """bf16 where a GPU trains, float32 where a CPU does."""
+    on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
+    return "bf16-mixed" if on_gpu else "32-true"
+
+
+def register_resolvers() -> None:
+    """Make `${best_precision:...}` available to every config. Calling it again changes nothing."""
+    OmegaConf.register_new_resolver("best_precision", best_precision, replace=True)

@@ -1,0 +1,40 @@
+"""Predict the pixels of masked patches (MAE, arXiv 2111.06377; SimMIM, arXiv 2111.09886)."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from mim.masker.split import Split
+from mim.tokens import take_patches
+
+
+class Pixel(nn.Module):
+    """Mean error over the pixels of masked patches.
+
+    Args:
+        patch_size: pixels per side of a patch.
+        normalise: standardise each patch first, with the unbiased variance and 1e-6 under the root (MAE's norm_pix_loss).
+        norm: "l2" squares the error (MAE), "l1" takes its absolute value (SimMIM).
+    """
+
+    def __init__(self, patch_size: int, normalise: bool = True, norm: Literal["l1", "l2"] = "l2"):
+        super().__init__()
+        self.patch_size, self.normalise, self.norm = patch_size, normalise, norm
+        self.target_dim = 3 * patch_size**2
+
+    def target(self, image: Tensor, masked: Tensor) -> Tensor:
+        """(B, 3, H, W), indices (B, K, Lm) -> (B, K, Lm, P) float32."""
+        patches = take_patches(image, masked, self.patch_size).float()
+        if not self.normalise:
+            return patches
+        var, mean = torch.var_mean(patches, dim=-1, keepdim=True)
+        return (patches - mean) / (var + 1e-6).sqrt()
+
+    def forward(self, prediction: Tensor, image: Tensor, split: Split) -> Tensor:
+        """(B, K, Lm, P), (B, 3, H, W) and the masked indices (B, K, Lm) -> scalar; padding counts for nothing."""
+        error = prediction.float() - self.target(image, split.masked)
+        error = (error.abs() if self.norm == "l1" else error.square()).mean(-1)  # (B, K, Lm)
+        if split.masked_valid is None:
+            return error.mean()
+        return (error * split.masked_valid).sum() / split.masked_valid.sum()

@@ -1,0 +1,42 @@
+"""A masker is a score (who should be hidden) and a partition (how many are hidden, shown, thrown, in how many parts)."""
+
+import torch
+from torch import Tensor, nn
+
+from mim.batch import Batch
+from mim.masker.cell import cells_of, pool_to_cells, split_to_patches
+from mim.masker.split import Split
+
+
+class Masker(nn.Module):
+    """Decide which patches each image shows.
+
+    Args:
+        score: ranks the patches of each image.
+        partition: cuts the ranking.
+        cell: patches per side of the square that is masked as one (SimMIM: 2, for 32-pixel cells of 16-pixel patches).
+    """
+
+    def __init__(self, score: nn.Module, partition: nn.Module, cell: int = 1):
+        super().__init__()
+        if cell < 1:
+            raise ValueError(f"Masker got cell={cell}; needs at least 1 patch per side, e.g. masker.cell=2")
+        self.score, self.partition, self.cell = score, partition, cell
+
+    @property
+    def needs_tokens(self) -> bool:
+        """Whether the score looks at embedded patches; if not, hidden patches need not be embedded at all."""
+        return bool(self.score.needs_tokens)
+
+    @torch.no_grad()
+    def forward(self, batch: Batch, grid: tuple[int, int], tokens: Tensor | None = None) -> Split:
+        """A batch of B images, each a grid of L patches, and their embeddings (B, L, D) if `needs_tokens` -> indices of patches.
+
+        Raises:
+            ValueError: where cells do not tile the grid.
+        """
+        if self.cell == 1:
+            return self.partition(self.score(batch, grid, tokens))
+        cells = cells_of(grid, self.cell)
+        ranking = pool_to_cells(self.score(batch, grid, tokens), cells, self.cell)
+        return split_to_patches(self.partition(ranking), cells, self.cell)

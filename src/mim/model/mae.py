@@ -1,0 +1,39 @@
+"""Masked autoencoder: encode what is visible, decode what is masked (MAE, arXiv 2111.06377)."""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from mim.batch import Batch
+from mim.masker.masker import Masker
+from mim.model.decoder import Decoder
+from mim.model.reconstruction import Reconstruction
+from mim.tokens import take
+
+
+class MAE(nn.Module):
+    """An encoder that sees only the visible patches, and a light decoder that predicts the masked ones.
+
+    Args:
+        encoder: embeds and encodes patches.
+        masker: decides which patches are visible and which are masked.
+        decoder: builds the decoder once the encoder's width and grid are known.
+        target_dim: values per patch that the loss asks for.
+    """
+
+    def __init__(self, encoder: nn.Module, masker: Masker, decoder: Callable[..., Decoder], target_dim: int):
+        super().__init__()
+        self.encoder, self.masker = encoder, masker
+        self.decoder = decoder(encoder_width=encoder.width, grid=encoder.grid, target_dim=target_dim)
+
+    def forward(self, batch: Batch) -> Reconstruction:
+        """Images (B, 3, H, W) -> predictions (B, K, Lm, P) of the patches that the masker hid."""
+        if self.masker.needs_tokens:
+            tokens = self.encoder.embed(batch.image)  # (B, L, D)
+            split = self.masker(batch, self.encoder.grid, tokens.detach())
+            visible = take(tokens, split.visible)
+        else:
+            split = self.masker(batch, self.encoder.grid)
+            visible = self.encoder.embed(batch.image, split.visible)
+        latent = self.encoder.encode(visible.flatten(0, 1))  # (B * K, 1 + Lv, D)
+        return Reconstruction(self.decoder(latent, split), split)

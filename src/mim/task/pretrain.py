@@ -1,0 +1,88 @@
+"""Pre-training: hide patches, predict them. One optimisation step ties model, masker and loss together and knows no paper."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytorch_lightning as L
+import torch
+from timm.optim import param_groups_weight_decay
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from mim.batch import Batch
+from mim.draw import keys
+from mim.model.reconstruction import Reconstruction
+
+
+class Pretrain(L.LightningModule):
+    """Masked image modelling.
+
+    Args:
+        model: builds the network once the loss has said how many values it wants per patch (`target_dim`).
+        loss: compares predictions with the image.
+        optimizer: builds the optimiser from parameter groups.
+        schedule: share of the peak learning rate at (epoch, epochs, peak).
+        base_lr: learning rate for an effective batch of 256; the peak is `base_lr * effective_batch / 256`.
+        weight_decay: of matrices; vectors and biases are not decayed.
+        compile: compile the step into one graph.
+        seed: of everything random in a step that has no key of its own (stochastic depth).
+    """
+
+    def __init__(
+        self,
+        model: Callable[..., nn.Module],
+        loss: nn.Module,
+        optimizer: Callable[..., Optimizer],
+        schedule: Callable[[float, float, float], float],
+        base_lr: float,
+        weight_decay: float,
+        compile: bool = False,
+        seed: int = 0,
+    ):
+        super().__init__()
+        self.model = model(target_dim=loss.target_dim)
+        self.loss = loss
+        self.optimizer, self.schedule = optimizer, schedule
+        self.base_lr, self.weight_decay, self.seed = base_lr, weight_decay, seed
+        if compile:  # the function, not the module: parameter names stay as they are
+            self.objective = torch.compile(self.objective, fullgraph=True)  # type: ignore[method-assign]
+
+    def objective(self, batch: Batch) -> tuple[Tensor, Reconstruction]:
+        """Images (B, 3, H, W) -> scalar loss and the predictions it judged."""
+        reconstruction = self.model(batch)
+        return self.loss(reconstruction.prediction, batch.image, reconstruction.split), reconstruction
+
+    def forward(self, batch: Batch) -> Reconstruction:
+        """Images (B, 3, H, W) -> predictions (B, K, Lm, P)."""
+        return self.model(batch)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Give each (seed, step, rank) its own random stream, so that a resumed run draws what it would have drawn."""
+        step = self.trainer.fit_loop.epoch_loop.total_batch_idx
+        torch.manual_seed(int(keys(self.seed, step, torch.tensor([self.global_rank]))))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One step on images (B, 3, H, W) -> scalar loss."""
+        loss, _ = self.objective(batch)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.image))
+        return loss
+
+    @property
+    def effective_batch(self) -> int:
+        """Images per optimiser step, over all devices and accumulated batches."""
+        trainer: Any = self.trainer
+        return trainer.datamodule.batch_size * trainer.world_size * trainer.accumulate_grad_batches
+
+    @property
+    def lr(self) -> float:
+        """Peak learning rate."""
+        return self.base_lr * self.effective_batch / 256
+
+    def configure_optimizers(self) -> Mapping[str, Any]:
+        """Decay matrices only (timm's groups, as MAE uses them); follow the schedule per step."""
+        optimizer = self.optimizer(param_groups_weight_decay(self, self.weight_decay), lr=self.lr)
+        epochs = self.trainer.max_epochs
+        steps = max(1, int(self.trainer.estimated_stepping_batches) // epochs)
+        scheduler = LambdaLR(optimizer, lambda step: self.schedule(step / steps, epochs, self.lr))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -1,0 +1,28 @@
+"""Train: `python train.py`, `python train.py model=mae encoder=vit_base masker=block data=imagenet trainer=gpu logger=wandb`."""
+
+from pathlib import Path
+
+import pytorch_lightning as L
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from mim.checkpoint.resume import resumable
+from mim.launch.entry import launch
+
+
+def train(cfg: DictConfig) -> None:
+    """Build data, task and trainer; fit."""
+    torch.set_float32_matmul_precision("high")
+    L.seed_everything(cfg.seed, workers=True, verbose=False)
+    data, task = instantiate(cfg.data), instantiate(cfg.task)
+    trainer = instantiate(
+        cfg.trainer,
+        callbacks=list(instantiate(cfg.callback).values()),
+        logger=list(instantiate(cfg.logger).values()),
+    )
+    trainer.fit(task, datamodule=data, ckpt_path=resumable(cfg.resume, task) if cfg.resume else None)
+
+
+if __name__ == "__main__":
+    launch(train, Path(__file__).parent.resolve() / "configs", "train")
