@@ -1,0 +1,34 @@
+"""Random resized crop and horizontal flip: the only augmentation of MAE (arXiv 2111.06377, appendix A.1)."""
+
+from typing import Protocol
+
+from torch import Tensor
+
+from mim.draw import CROP, FLIP, uniform
+
+
+class Boxes(Protocol):
+    """A recipe for crops: `draws` uniforms for each image -> a box."""
+
+    draws: int
+
+    def __call__(self, u: Tensor, size: Tensor) -> Tensor:
+        """Uniforms (B, draws), sizes (B, 2) as (height, width) -> boxes (B, 4) as pixels (x1, y1, x2, y2)."""
+
+
+class CropFlip:
+    """Decide where each image is cropped and whether it is mirrored; the pixels are moved elsewhere.
+
+    Args:
+        boxes: the recipe for crops.
+        flip: probability of mirroring left to right.
+    """
+
+    def __init__(self, boxes: Boxes, flip: float = 0.5):
+        if not 0 <= flip <= 1:
+            raise ValueError(f"CropFlip got flip={flip}; needs a probability from 0 to 1, e.g. flip=0.5")
+        self.boxes, self.flip = boxes, flip
+
+    def __call__(self, key: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys (B,), sizes (B, 2) as (height, width) -> pixel boxes (B, 4) and flips (B,)."""
+        return self.boxes(uniform(key, self.boxes.draws, CROP), size), uniform(key, 1, FLIP)[:, 0] < self.flip

@@ -1,0 +1,35 @@
+"""Crop, flip and resize a whole batch on its device: antialiased bicubic resampling as two batched matrix products.
+
+The resize of Pillow and torchvision (`antialias=True`) is linear and separable, so a crop of it is a matrix for the rows and one
+for the columns. Each image has its own box; all have one size.
+"""
+
+import torch
+from torch import Tensor
+
+
+def _cubic(x: Tensor) -> Tensor:
+    """The cubic convolution kernel with a = -0.5 (Keys, 1981), as Pillow and torchvision use it where they antialias."""
+    x = x.abs()
+    return torch.where(x < 1, (1.5 * x - 2.5) * x * x + 1, torch.where(x < 2, ((2.5 - 0.5 * x) * x - 4) * x + 2, 0.0))
+
+
+def resampling_matrix(start: Tensor, stop: Tensor, size: int, out: int) -> Tensor:
+    """Pixels [start, stop) of a line of `size` pixels, each (B,) -> weights (B, out, size) that resize them to `out` pixels."""
+    length = (stop - start).float()[:, None, None]
+    step = length / out
+    centre = step * (torch.arange(out, device=start.device)[:, None] + 0.5)  # (B, out, 1)
+    place = torch.arange(size, device=start.device) - start[:, None, None]  # (B, 1, size), 0 is the crop's first pixel
+    weight = _cubic((place + 0.5 - centre) / step.clamp(min=1))  # shrinking widens the kernel: that is the antialiasing
+    weight = weight * ((place >= 0) & (place < length))  # pixels outside the crop do not shine in
+    return weight / weight.sum(-1, keepdim=True)
+
+
+def resized_crop(image: Tensor, box: Tensor, flip: Tensor, size: int) -> Tensor:
+    """Images (B, C, H, W), boxes (B, 4) in fractions, flips (B,) -> (B, C, size, size) float32, not clamped."""
+    height, width = image.shape[-2:]
+    x, y = (box[:, 0::2] * width).round().long(), (box[:, 1::2] * height).round().long()  # (B, 2), whole pixels
+    rows = resampling_matrix(y[:, 0], y[:, 1], height, size)  # (B, size, H)
+    columns = resampling_matrix(x[:, 0], x[:, 1], width, size)  # (B, size, W)
+    columns = torch.where(flip[:, None, None], columns.flip(1), columns)
+    return rows[:, None] @ image.float() @ columns[:, None].transpose(-1, -2)

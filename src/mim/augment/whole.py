@@ -1,0 +1,14 @@
+"""Show the whole image: no crop, no flip."""
+
+import torch
+from torch import Tensor
+
+
+class Whole:
+    """The view of pictures that augmentation would hurt, such as digits."""
+
+    def __call__(self, key: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys (B,), sizes (B, 2) as (height, width) -> the whole as pixel boxes (B, 4) and no flips (B,)."""
+        height, width = size.unbind(1)
+        zero = torch.zeros_like(height)
+        return torch.stack([zero, zero, width, height], 1), torch.zeros_like(key, dtype=torch.bool)

@@ -1,0 +1,151 @@
+"""What all data sets share: loaders whose batches follow from (seed, epoch, position), and normalisation on the device."""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
+
+import pytorch_lightning as L
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+
+from mim.batch import Batch
+from mim.data.sampler import OrderedRows, Rows, ShuffledRows
+
+View = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Keys (B,) and sizes (B, 2) as (height, width) -> crops as pixel boxes (B, 4) and flips (B,)."""
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Pictures(Protocol):
+    """A data set that makes whole batches: uint8 images where they are stored, the rest on the training device."""
+
+    wants_workers: bool
+    label: Tensor
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Rows) -> Batch: ...
+
+    def finish(self, batch: Batch) -> Tensor:
+        """Images (B, 3, H, W) uint8 -> what is left to do -> (B, 3, image_size, image_size) in 0..255."""
+
+
+class Splits(NamedTuple):
+    """The pictures to train on, those held out, and those a probe learns from (the training pictures, clean)."""
+
+    train: Pictures
+    val: Pictures
+    bank: Pictures
+    classes: list[str]
+
+
+class Data(L.LightningDataModule, ABC):
+    """A data set: augmented training batches, clean held-out batches, clean training batches (the bank of k-NN and probes).
+
+    Args:
+        augment: decides crops and flips of training images.
+        image_size: pixels per side of what the model sees.
+        batch_size: training images per step and process.
+        seed: decides order, crops, flips and masks.
+        num_workers: processes that decode pictures; null for one per core. Sets that live in memory need none.
+        shuffle: a new order every epoch; false to see the same batches in each.
+    """
+
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def __init__(
+        self,
+        augment: View,
+        image_size: int,
+        batch_size: int,
+        seed: int = 0,
+        num_workers: int | None = None,
+        shuffle: bool = True,
+    ):
+        super().__init__()
+        self.augment, self.image_size, self.batch_size = augment, image_size, batch_size
+        self.seed, self.shuffle = seed, shuffle
+        self.num_workers = min(16, len(os.sched_getaffinity(0))) if num_workers is None else num_workers
+
+    @abstractmethod
+    def load(self) -> Splits:
+        """Read or list the pictures, which are there."""
+
+    @cached_property
+    def splits(self) -> Splits:
+        """The data set, loaded when it is first asked for."""
+        return self.load()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load the data set, so that what is missing is said before the model is built."""
+        _ = self.splits
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes; empty without labels."""
+        return self.splits.classes
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes; 0 without labels."""
+        return len(self.classes)
+
+    @property
+    def train_size(self) -> int:
+        """Number of training images."""
+        return len(self.splits.train)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Augmented batches, going on where a resumed run stopped."""
+        rank, world_size = self._place()
+        rows = ShuffledRows(
+            self.train_size, self.batch_size, self.seed, rank, world_size, self._start(world_size), self.shuffle
+        )
+        return self._loader(self.splits.train, rows)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Held-out images, clean, in order, each once over all processes."""
+        return self._ordered(self.splits.val)
+
+    def bank_dataloader(self) -> DataLoader[Batch]:
+        """Training images, clean, in order, each once over all processes."""
+        return self._ordered(self.splits.bank)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int = 0) -> Batch:
+        """On the training device: the rest of the augmentation, then normalise -> images (B, 3, image_size, image_size)."""
+        image = self.splits.train.finish(batch)
+        mean, std = (image.new_tensor(v).mul(255)[:, None, None] for v in (self.mean, self.std))
+        return batch._replace(image=(image - mean) / std)
+
+    def _ordered(self, pictures: Pictures) -> DataLoader[Batch]:
+        return self._loader(pictures, OrderedRows(len(pictures), self.batch_size, self.seed, *self._place()))
+
+    def _loader(self, pictures: Pictures, rows: Sampler[Rows]) -> DataLoader[Batch]:
+        workers = self.num_workers if pictures.wants_workers else 0
+        dataset: Any = pictures
+        return DataLoader(
+            dataset,
+            sampler=rows,
+            batch_size=None,  # a row is a whole batch already
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),  # its own: iterating must not advance the stream that training draws from
+        )
+
+    def _place(self) -> tuple[int, int]:
+        """This process among all: (rank, world size)."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+    def _start(self, world_size: int) -> tuple[int, int]:
+        """(epoch, batches of it done): Lightning restores its progress before it asks for the loader."""
+        if not self.trainer:
+            return 0, 0
+        batches, limit = self.train_size // (self.batch_size * world_size), self.trainer.limit_train_batches
+        batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+        return divmod(self.trainer.fit_loop.epoch_loop.batch_progress.total.processed, max(1, batches))

@@ -1,0 +1,108 @@
+"""Which images make up each batch, and from which key each takes its randomness.
+
+Everything follows from (seed, epoch, position in the epoch): the ranks of a run cut one global batch into rows, so any number
+of processes, workers or accumulated batches sees the same images with the same crops and masks, and a run resumed in
+mid-epoch sees the batches that were left.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import Sampler
+
+from mim.draw import keys
+
+
+class Rows(NamedTuple):
+    """What a data set is asked for: one batch."""
+
+    index: Tensor
+    """(B,) int64, which images."""
+    key: Tensor
+    """(B,) int64, from which `mim.draw` takes all that is random about them."""
+
+
+class ShuffledRows(Sampler[Rows]):
+    """Whole batches in a new order every epoch, without the incomplete last one.
+
+    Args:
+        size: images in the data set.
+        batch_size: images per batch and process.
+        seed: with the epoch, decides order and keys.
+        rank: this process's place among `world_size`, which together take the rows of one global batch.
+        world_size: number of processes.
+        start: (epoch, batches of it already trained on), where a resumed run goes on.
+        shuffle: take the images in their stored order if false.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        start: tuple[int, int] = (0, 0),
+        shuffle: bool = True,
+    ):
+        self.global_batch = batch_size * world_size
+        if not 0 < self.global_batch <= size:
+            raise ValueError(
+                f"data.batch_size={batch_size} on {world_size} process(es) is a batch of {self.global_batch}, but the training "
+                f"set has {size} images; allowed: 1 to {size // world_size}. Lower it, e.g. "
+                f"data.batch_size={max(1, size // world_size // 4)}."
+            )
+        self.size, self.batch_size, self.seed, self.shuffle = size, batch_size, seed, shuffle
+        self.rank, self.start, self.epoch = rank, start, start[0]
+
+    def __len__(self) -> int:
+        """Batches in a whole epoch, also while a resumed one is shorter."""
+        return self.size // self.global_batch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration walks through."""
+        self.epoch = epoch
+
+    def order(self, epoch: int) -> Tensor:
+        """The images of an epoch, in order: (N,) int64."""
+        if not self.shuffle:
+            return torch.arange(self.size)
+        seed = int(
+            keys(self.seed, epoch, torch.tensor([-1]))
+        )  # -1 is no position: the order shares no key with an image
+        return torch.randperm(self.size, generator=torch.Generator().manual_seed(seed))
+
+    def __iter__(self) -> Iterator[Rows]:
+        """This process's rows of each global batch."""
+        epoch = self.epoch
+        order = self.order(epoch)
+        first = self.start[1] if epoch == self.start[0] else 0
+        for batch in range(first, len(self)):
+            begin = batch * self.global_batch + self.rank * self.batch_size
+            position = torch.arange(begin, begin + self.batch_size)
+            yield Rows(order[position], keys(self.seed, epoch, position))
+
+
+class OrderedRows(Sampler[Rows]):
+    """Every image exactly once, in order; of several processes each takes its share, and none is padded.
+
+    Args:
+        size: images in the data set.
+        batch_size: images per batch and process; the last batch may be smaller.
+        seed: decides the keys, which are the same in every epoch.
+        rank: this process's place among `world_size`.
+        world_size: number of processes.
+    """
+
+    def __init__(self, size: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1):
+        self.index = torch.arange(rank, size, world_size)
+        self.batch_size, self.seed = batch_size, seed
+
+    def __len__(self) -> int:
+        return -(-len(self.index) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Rows]:
+        for index in self.index.split(self.batch_size):
+            yield Rows(index, keys(self.seed, -1, index))  # -1 is no epoch: clean images share no key with training
