@@ -1,8 +1,8 @@
 """Random numbers that belong to a key, not to a stream.
 
-Every image of every step carries one 64-bit key, made from (seed, epoch, position in the epoch). Whatever is random about it
-(its crop, its flip, its mask) is a function of that key, so the same training results from any number of processes,
-workers or accumulation steps, on any device, and a resumed run needs no saved random state.
+Every image of every step carries one 64-bit key, made from (seed, epoch, position in the epoch). Whatever is random
+about it (its crop, its flip, its mask) is a function of that key, so the same training results from any number of
+processes, workers or accumulation steps, on any device, and a resumed run needs no saved random state.
 """
 
 import torch
@@ -15,8 +15,8 @@ _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15, as a signed 64-bit number
 
 
 def _mix(x: Tensor) -> Tensor:
-    """The finaliser of SplitMix64 (Steele, Lea & Flood, OOPSLA 2014): every input bit flips each output bit half the time."""
-    x = (x ^ ((x >> 30) & ((1 << 34) - 1))) * -4658895280553007687  # 0xBF58476D1CE4E5B9; `>>` keeps the sign, hence the masks
+    """The finaliser of SplitMix64 (Steele, Lea & Flood, OOPSLA 2014): each input bit flips half the output bits."""
+    x = (x ^ ((x >> 30) & ((1 << 34) - 1))) * -4658895280553007687  # 0xBF58476D1CE4E5B9; the masks take off the sign
     x = (x ^ ((x >> 27) & ((1 << 37) - 1))) * -7723592293110705685  # 0x94D049BB133111EB
     return x ^ ((x >> 31) & ((1 << 33) - 1))
 
@@ -30,5 +30,6 @@ def keys(seed: int, epoch: int, position: Tensor) -> Tensor:
 def uniform(key: Tensor, count: int, stream: int) -> Tensor:
     """`count` draws from U[0, 1) for each key: (B,) int64 -> (B, count) float32, a multiple of 2**-24."""
     counter = torch.arange(1, count + 1, device=key.device)
-    bits = _mix(_mix(_mix(key) + stream)[:, None] + counter * _GOLDEN)
+    # The sum is multiplied, not the counter: compiled code takes that for index arithmetic, which must not wrap around.
+    bits = _mix((_mix(_mix(key) + stream)[:, None] + counter) * _GOLDEN)
     return ((bits >> 40) & 0xFFFFFF).float() * 2.0**-24

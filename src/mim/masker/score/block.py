@@ -1,12 +1,11 @@
 """Hide rectangles first (BEiT, arXiv 2106.08254, algorithm 1; unilm, beit/masking_generator.py).
 
 BEiT places one block after another until enough patches are hidden. Here that order is a score: patches of earlier
-blocks rank higher, all others follow at random. A partition that hides `ratio` of the patches gets BEiT's mask; where BEiT
-stops a few patches short, because ten attempts in a row placed nothing, random patches complete it.
+blocks rank higher, all others follow at random. A partition that hides `ratio` of the patches gets BEiT's mask; where
+BEiT stops a few patches short, because ten attempts in a row placed nothing, random patches complete it.
 """
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,23 +14,10 @@ from mim.batch import Batch
 from mim.draw import MASK, uniform
 from mim.masker.score.ranking import Ranking
 
-# A fixed number of attempts, so that the host need not ask the device which images are done. BEiT would go on after 48 with
-# none of 2,000 images on a grid of 14 x 14 at ratios up to 0.75 (10 % at 0.9), and with 2 % on 28 x 28 at 0.75.
+# A fixed number of attempts, so that the host need not ask the device which images are done. After 48, BEiT would go on
+# with none of 2,000 images on a grid of 14 x 14 at ratios up to 0.75 (10 % at 0.9), and with 2 % on 28 x 28 at 0.75.
 ATTEMPTS = 48
 PATIENCE = 10
-
-
-class Blocks(NamedTuple):
-    """The blocks placed so far on each image."""
-
-    age: Tensor
-    """(B, rows, columns) float, attempts since a block hid the patch; 0 where it is not hidden."""
-    failed: Tensor
-    """(B,) int64, attempts in a row that placed nothing."""
-
-    def hidden(self) -> Tensor:
-        """(B,) int64, patches hidden so far."""
-        return (self.age > 0).sum((1, 2))
 
 
 def sides(area: Tensor, aspect: Tensor) -> tuple[Tensor, Tensor]:
@@ -39,21 +25,52 @@ def sides(area: Tensor, aspect: Tensor) -> tuple[Tensor, Tensor]:
     return (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
 
 
-def place(blocks: Blocks, height: Tensor, width: Tensor, top: Tensor, left: Tensor, limit: Tensor) -> Blocks:
-    """One attempt: a block for each image, sides and corner (B,), that may hide at most `limit` (B,) patches more.
+def place(
+    age: Tensor, failed: Tensor, height: Tensor, width: Tensor, top: Tensor, left: Tensor, limit: Tensor
+) -> tuple[Tensor, Tensor]:
+    """One attempt on each image; it counts where the block fits with a margin, hides something new and not too much.
 
-    It counts where it fits with a margin, hides something new but not too much, and the image has not been given up.
+    Args:
+        age: (B, rows, columns), attempts since a block hid the patch; 0 where none has.
+        failed: (B,), attempts in a row that did not count.
+        height, width, top, left: (B,), of the block, in patches.
+        limit: (B,), most patches it may hide.
+
+    Returns:
+        age and failed after the attempt.
     """
-    _, rows, columns = blocks.age.shape
-    row = torch.arange(rows, device=top.device)
-    column = torch.arange(columns, device=top.device)
+    _, rows, columns = age.shape
+    row = torch.arange(rows, device=age.device)
+    column = torch.arange(columns, device=age.device)
     inside_rows = (row >= top[:, None]) & (row < (top + height)[:, None])
     inside_columns = (column >= left[:, None]) & (column < (left + width)[:, None])
-    new = inside_rows[:, :, None] & inside_columns[:, None] & (blocks.age == 0)
+    new = inside_rows[:, :, None] & inside_columns[:, None] & (age == 0)
     gain = new.sum((1, 2))
-    placed = (height < rows) & (width < columns) & (gain > 0) & (gain <= limit) & (blocks.failed < PATIENCE)
-    age = blocks.age + ((blocks.age > 0) | (new & placed[:, None, None]))
-    return Blocks(age, torch.where(placed, 0, blocks.failed + 1))
+    counts = (height < rows) & (width < columns) & (gain > 0) & (gain <= limit) & (failed < PATIENCE)
+    age = age + ((age > 0) | (new & counts[:, None, None]))
+    return age, torch.where(counts, 0, failed + 1)
+
+
+# One operator to `torch.compile`: unrolled into 48 attempts it took a minute to compile and ran no faster.
+@torch.library.custom_op("mim::place_blocks", mutates_args=())
+def place_blocks(
+    draws: Tensor, rows: int, columns: int, target: int, smallest: int, largest: int, min_aspect: float
+) -> Tensor:
+    """Uniform draws (B, ATTEMPTS, 4) -> age (B, rows, columns) as in `place`, once `target` patches are hidden."""
+    age = draws.new_zeros(len(draws), rows, columns)
+    failed = torch.zeros(len(draws), dtype=torch.int64, device=draws.device)
+    span = -2 * math.log(min_aspect)  # from log(min_aspect) to log(1 / min_aspect)
+    for area, aspect, top, left in draws.permute(1, 2, 0):
+        limit = (target - (age > 0).sum((1, 2))).clamp(max=largest)
+        height, width = sides(smallest + (limit - smallest) * area, ((aspect - 0.5) * span).exp())
+        top, left = (top * (rows - height + 1)).floor(), (left * (columns - width + 1)).floor()
+        age, failed = place(age, failed, height, width, top, left, limit)
+    return age
+
+
+@place_blocks.register_fake
+def _(draws: Tensor, rows: int, columns: int, *_: float) -> Tensor:
+    return draws.new_empty(len(draws), rows, columns)
 
 
 class Block(nn.Module):
@@ -78,14 +95,19 @@ class Block(nn.Module):
         super().__init__()
         if not 0 < ratio < 1:
             raise ValueError(
-                f"Block got ratio={ratio}; needs a share between 0 and 1 (both excluded), e.g. masker.score.ratio=0.4"
+                f"Block got ratio={ratio}; needs a share between 0 and 1 (both excluded), "
+                "e.g. masker.partition.ratio=0.4"
             )
-        if not 1 <= (min_patches or 1) <= (max_patches or math.inf):
+        if not 1 <= (1 if min_patches is None else min_patches) <= (math.inf if max_patches is None else max_patches):
             raise ValueError(
-                f"Block got min_patches={min_patches}, max_patches={max_patches}; needs 1 <= min_patches <= max_patches"
+                f"Block got min_patches={min_patches}, max_patches={max_patches}; needs 1 <= min_patches <= max_patches "
+                "or null, e.g. masker.score.min_patches=4"
             )
         if not 0 < min_aspect <= 1:
-            raise ValueError(f"Block got min_aspect={min_aspect}; needs a value above 0 and at most 1, e.g. 0.3")
+            raise ValueError(
+                f"Block got min_aspect={min_aspect}; needs a value above 0 and at most 1, "
+                "e.g. masker.score.min_aspect=0.3"
+            )
         self.ratio, self.min_patches, self.max_patches, self.min_aspect = ratio, min_patches, max_patches, min_aspect
 
     def forward(self, batch: Batch, grid: tuple[int, int], tokens: Tensor | None = None) -> Ranking:
@@ -95,24 +117,15 @@ class Block(nn.Module):
             ValueError: where not even the smallest block fits on the grid.
         """
         rows, columns = grid
-        L = rows * columns
-        target = math.ceil(L * self.ratio)
-        smallest = self.min_patches or (min(grid) // 3) ** 2 or 1
-        largest = min(target, self.max_patches or target)
+        smallest = self.min_patches or max(1, (min(grid) // 3) ** 2)
         if smallest > (rows - 1) * (columns - 1):
             raise ValueError(
                 f"blocks of {smallest} patches do not fit on a grid of {rows} x {columns} with a margin of one; "
                 f"masker.score.min_patches may be at most {(rows - 1) * (columns - 1)}"
             )
-        noise, draws = uniform(batch.key, L + 4 * ATTEMPTS, MASK).split([L, 4 * ATTEMPTS], dim=1)
-        span = -2 * math.log(self.min_aspect)
-        blocks = Blocks(
-            batch.key.new_zeros((len(batch.key), rows, columns), dtype=torch.float32),
-            batch.key.new_zeros(len(batch.key)),
-        )
-        for area, aspect, top, left in draws.unflatten(1, (ATTEMPTS, 4)).permute(1, 2, 0):  # each (B,), uniform
-            limit = (target - blocks.hidden()).clamp(max=largest)
-            height, width = sides(smallest + (limit - smallest) * area, ((aspect - 0.5) * span).exp())
-            top, left = (top * (rows - height + 1)).floor(), (left * (columns - width + 1)).floor()
-            blocks = place(blocks, height, width, top, left, limit)
-        return Ranking(blocks.age.flatten(1) + noise)
+        target = math.ceil(rows * columns * self.ratio)
+        largest = min(target, self.max_patches or target)
+        draws = uniform(batch.key, rows * columns + ATTEMPTS * 4, MASK)
+        noise, draws = draws[:, : rows * columns], draws[:, rows * columns :].unflatten(1, (ATTEMPTS, 4))
+        age = place_blocks(draws, rows, columns, target, smallest, largest, self.min_aspect)
+        return Ranking(age.flatten(1) + noise)
