@@ -5,7 +5,7 @@ from pathlib import Path
 import pytorch_lightning as L
 import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from mim.checkpoint.resume import resumable
 from mim.launch.entry import launch
@@ -13,6 +13,7 @@ from mim.launch.entry import launch
 
 def train(cfg: DictConfig) -> None:
     """Build data, task and trainer; fit."""
+    OmegaConf.save(cfg, Path(cfg.paths.run) / "config.yaml", resolve=True)
     torch.set_float32_matmul_precision("high")
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     data, task = instantiate(cfg.data), instantiate(cfg.task)

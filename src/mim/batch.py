@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -20,3 +21,17 @@ class Batch(NamedTuple):
     """(B,) bool, whether the crop was mirrored left to right."""
     key: Tensor
     """(B,) int64, from which `mim.draw` takes all that is random about this image in this step."""
+
+
+def blank(count: int, image_size: tuple[int, int], device: torch.device | str = "cpu") -> Batch:
+    """Black images, uncropped: to ask a model what it would do with `count` images of (height, width)."""
+    height, width = image_size
+    number = torch.arange(count, device=device)
+    return Batch(
+        image=torch.zeros(count, 3, height, width, device=device),
+        label=torch.full_like(number, -1),
+        index=number,
+        box=torch.tensor([0.0, 0.0, 1.0, 1.0], device=device).expand(count, 4),
+        flip=torch.zeros(count, dtype=torch.bool, device=device),
+        key=number,
+    )

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from mim.launch.check import check
 from mim.launch.errors import Interrupted, report
+from mim.launch.quiet import quiet
 from mim.launch.resolvers import register_resolvers
 
 
@@ -29,6 +30,7 @@ def launch(run: Callable[[DictConfig], Any], configs: Path, config_name: str) ->
     os.environ.setdefault("MIM_TRACEBACK", os.environ.get("HYDRA_FULL_ERROR", "0"))
     os.environ["HYDRA_FULL_ERROR"] = "1"
     register_resolvers()
+    quiet()
     exit_codes = [0]
 
     def job(cfg: DictConfig) -> Any:

@@ -28,8 +28,18 @@ class Pixel(nn.Module):
         patches = take_patches(image, masked, self.patch_size).float()
         if not self.normalise:
             return patches
-        var, mean = torch.var_mean(patches, dim=-1, keepdim=True)
-        return (patches - mean) / (var + 1e-6).sqrt()
+        mean, std = _statistics(patches)
+        return (patches - mean) / std
+
+    def pixels(self, prediction: Tensor, image: Tensor, masked: Tensor) -> Tensor:
+        """What was predicted, as pixels: each normalised patch gets its own mean and deviation back.
+
+        (B, K, Lm, P), (B, 3, H, W), indices (B, K, Lm) -> (B, K, Lm, P).
+        """
+        if not self.normalise:
+            return prediction
+        mean, std = _statistics(take_patches(image, masked, self.patch_size).float())
+        return prediction * std + mean
 
     def forward(self, prediction: Tensor, image: Tensor, split: Split) -> Tensor:
         """(B, K, Lm, P), (B, 3, H, W) and the masked indices (B, K, Lm) -> scalar; padding counts for nothing."""
@@ -38,3 +48,9 @@ class Pixel(nn.Module):
         if split.masked_valid is None:
             return error.mean()
         return (error * split.masked_valid).sum() / split.masked_valid.sum()
+
+
+def _statistics(patches: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each patch, kept away from 0: (..., P) -> two of (..., 1)."""
+    var, mean = torch.var_mean(patches, dim=-1, keepdim=True)
+    return mean, (var + 1e-6).sqrt()

@@ -1,0 +1,36 @@
+"""What a step costs: floating-point operations and memory."""
+
+import resource
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from mim.batch import blank
+
+# Dense bf16 matrix products per second, from the makers' data sheets; float32 products on these devices are not rated here.
+_PEAK_BF16 = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "A10": 125e12, "4090": 165e12}
+
+
+def peak_flops(device: torch.device, precision: str) -> float | None:
+    """Floating-point operations per second that the device could do at best, where known."""
+    if device.type != "cuda" or not precision.startswith("bf16"):
+        return None
+    name = torch.cuda.get_device_name(device)
+    return next((peak for part, peak in _PEAK_BF16.items() if part in name), None)
+
+
+@torch.no_grad()
+def forward_flops(model: nn.Module, device: torch.device) -> float:
+    """Floating-point operations of one image's forward pass, matrix products and attention only."""
+    height, width = (side * model.encoder.patch_size for side in model.encoder.grid)
+    with FlopCounterMode(display=False) as counter:
+        model(blank(2, (height, width), device))
+    return counter.get_total_flops() / 2
+
+
+def peak_memory(device: torch.device) -> int:
+    """Most bytes held so far: on the GPU, or by this process where there is none."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

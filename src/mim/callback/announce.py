@@ -1,0 +1,84 @@
+"""Say once, before training, what took effect."""
+
+import pytorch_lightning as L
+import torch
+from rich.console import Console
+from timm.layers import DropPath
+
+from mim.batch import blank
+from mim.callback.results import seen_from_here
+from mim.masker.split import Split
+
+
+class Announce(L.Callback):
+    """A few lines that are read off the built objects, not off the config: a setting that does nothing is seen here.
+
+    Args:
+        run: the run's folder.
+    """
+
+    def __init__(self, run: str):
+        self.run = run
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Print on one process."""
+        if not trainer.is_global_zero:
+            return
+        console = Console(highlight=False, soft_wrap=True)
+        for name, text in self.lines(trainer, pl_module).items():
+            console.print(f"[bold]{name:<14}[/bold]{text}")
+
+    def lines(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, str]:
+        """What is said, by subject."""
+        model, data = pl_module.model, trainer.datamodule
+        return {
+            "model": _model(pl_module),
+            "data": f"{data.train_size:,} images of {data.image_size} x {data.image_size}, {data.num_classes} classes",
+            "masking": _masking(model, pl_module.device),
+            "batch": (
+                f"{pl_module.effective_batch:,} images a step = {data.batch_size:,} x {trainer.world_size} process(es) "
+                f"x {trainer.accumulate_grad_batches} accumulated"
+            ),
+            "training": (
+                f"{trainer.max_epochs:,} epochs of {trainer.num_training_batches:,} batches, "
+                f"{int(trainer.estimated_stepping_batches):,} steps in all, precision {trainer.precision}, on {pl_module.device}"
+            ),
+            "learning rate": (
+                f"peak {pl_module.lr:.3g} = {pl_module.base_lr:.3g} x {pl_module.effective_batch:,} / 256, "
+                f"{type(pl_module.schedule).__name__}"
+            ),
+            "weight decay": _decay(trainer),
+            "drop path": _drop_path(model),
+            "run": str(seen_from_here(self.run)),
+        }
+
+
+def _model(module: L.LightningModule) -> str:
+    count = sum(p.numel() for p in module.parameters())
+    trained = sum(p.numel() for p in module.parameters() if p.requires_grad)
+    encoder = sum(p.numel() for p in module.model.encoder.parameters())
+    kind = f"{type(module.model).__name__}, {type(module.model.encoder).__name__}"
+    return f"{kind}: {count:,} parameters, {trained:,} trained, {encoder:,} in the encoder"
+
+
+@torch.no_grad()
+def _masking(model: torch.nn.Module, device: torch.device) -> str:
+    rows, columns = model.encoder.grid
+    patch = model.encoder.patch_size
+    split: Split = model(blank(2, (rows * patch, columns * patch), device)).split
+    parts, visible = split.visible.shape[1:]
+    masked = split.masked.shape[2]
+    masker = model.masker
+    kind = f"{type(masker.score).__name__} x {type(masker.partition).__name__}" + (f", {parts} parts" if parts > 1 else "")
+    thrown = max(0, rows * columns - visible - masked) if parts == 1 else 0
+    return f"{kind}: of {rows * columns} patches {visible} visible, {masked} masked, {thrown} thrown"
+
+
+def _decay(trainer: L.Trainer) -> str:
+    groups = trainer.optimizers[0].param_groups
+    return ", ".join(f"{group['weight_decay']:g} on {len(group['params'])} parameters" for group in groups)
+
+
+def _drop_path(model: torch.nn.Module) -> str:
+    rates = [m.drop_prob for m in model.modules() if isinstance(m, DropPath) and m.drop_prob]
+    return f"up to {max(rates):g}, active in {len(rates)} places" if rates else "none"

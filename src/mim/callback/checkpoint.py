@@ -1,0 +1,37 @@
+"""When checkpoints are written: `last.ckpt` every n steps and at the end, and one to keep every n epochs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as L
+
+
+class Checkpoint(L.Callback):
+    """Write checkpoints.
+
+    Args:
+        folder: where they go.
+        last_every_n_steps: how often `last.ckpt` is replaced; also after the last epoch.
+        keep_every_n_epochs: how often one is kept under its epoch's number, or null for never.
+    """
+
+    def __init__(self, folder: str, last_every_n_steps: int = 500, keep_every_n_epochs: int | None = None):
+        self.folder = Path(folder)
+        self.last_every_n_steps, self.keep_every_n_epochs = last_every_n_steps, keep_every_n_epochs
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Replace `last.ckpt` when it is due, at the end of an optimiser step."""
+        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        if stepped and trainer.global_step % self.last_every_n_steps == 0:
+            self._save_last(trainer)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Keep this epoch if it is due; finish with `last.ckpt`."""
+        epoch = trainer.current_epoch + 1
+        if self.keep_every_n_epochs and epoch % self.keep_every_n_epochs == 0:
+            trainer.save_checkpoint(self.folder / f"epoch_{epoch:04d}.ckpt")
+        if epoch == trainer.max_epochs:
+            self._save_last(trainer)
+
+    def _save_last(self, trainer: L.Trainer) -> None:
+        trainer.save_checkpoint(self.folder / "last.ckpt")

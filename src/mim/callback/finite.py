@@ -1,0 +1,47 @@
+"""Stop when the loss is no longer a number, before a checkpoint of broken weights replaces a good one."""
+
+from typing import Any
+
+import pytorch_lightning as L
+import torch
+from torch import Tensor
+
+from mim.launch.errors import NotFinite
+
+
+class Finite(L.Callback):
+    """Remember on the device whether a loss was infinite or NaN; look now and then, and always before a checkpoint is written.
+
+    Args:
+        every_n_steps: how often to look. Looking waits for the device, so not at every step.
+    """
+
+    def __init__(self, every_n_steps: int = 10):
+        self.every_n_steps = every_n_steps
+        self._broken_at: Tensor | None = None  # first broken step, or -1
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Remember, and look every n steps."""
+        loss = outputs["loss"].detach()
+        if self._broken_at is None:
+            self._broken_at = torch.full((), -1, device=loss.device)
+        newly = ~loss.isfinite() & (self._broken_at < 0)
+        self._broken_at = torch.where(newly, trainer.global_step, self._broken_at)
+        if (batch_idx + 1) % self.every_n_steps == 0:
+            self._look()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Look."""
+        self._look()
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Look, so that broken weights are never written."""
+        self._look()
+
+    def _look(self) -> None:
+        step = -1 if self._broken_at is None else int(self._broken_at)
+        if step >= 0:
+            raise NotFinite(
+                f"the loss is not finite since step {step}; the last checkpoint is from before. "
+                "Lower base_lr, clip with trainer.gradient_clip_val=1, or train with trainer.precision=32-true"
+            )

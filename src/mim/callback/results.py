@@ -1,0 +1,103 @@
+"""What a run leaves: `results.json` at its end, however it ends."""
+
+import importlib.metadata
+import json
+import platform
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as L
+from omegaconf import OmegaConf
+from pytorch_lightning.loggers import CSVLogger
+from rich.console import Console
+
+from mim.analysis.cost import peak_memory
+from mim.launch.errors import Interrupted
+
+PACKAGES = ("torch", "torchvision", "timm", "pytorch-lightning", "hydra-core", "numpy")
+
+
+class Results(L.Callback):
+    """Write status, metrics, speed, memory, steps, wall time, parameters, commit, versions and overrides to `results.json`.
+
+    Args:
+        folder: the run's folder, which holds the resolved `config.yaml`.
+        overrides: what the command line changed.
+    """
+
+    def __init__(self, folder: str, overrides: list[str]):
+        self.folder, self.overrides = Path(folder), overrides
+        self.started = time.monotonic()
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Tell the loggers how this run is configured; the CSV logger's copy would be a second config.yaml."""
+        for logger in trainer.loggers:
+            if not isinstance(logger, CSVLogger):
+                logger.log_hyperparams(self._config())
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """A checkpoint says how its model was built."""
+        checkpoint["config"] = self._config()
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The run is complete."""
+        self._write(trainer, pl_module, "finished")
+        if trainer.is_global_zero:
+            self._say(trainer)
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """The run stopped early."""
+        stopped = isinstance(exception, Interrupted | KeyboardInterrupt)
+        self._write(trainer, pl_module, "interrupted" if stopped else "failed")
+
+    def _config(self) -> dict[str, Any]:
+        return OmegaConf.to_container(OmegaConf.load(self.folder / "config.yaml"))  # type: ignore[return-value]
+
+    def _write(self, trainer: L.Trainer, pl_module: L.LightningModule, status: str) -> None:
+        if not trainer.is_global_zero:
+            return
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        results = {
+            "status": status,
+            "metrics": metrics,
+            "images_per_second": metrics.get("throughput/images_per_second"),
+            "peak_memory_bytes": peak_memory(pl_module.device),
+            "steps": trainer.global_step,
+            "epochs": trainer.current_epoch,
+            "wall_seconds": time.monotonic() - self.started,
+            "parameters": sum(p.numel() for p in pl_module.parameters()),
+            "commit": commit(),
+            "versions": {"python": platform.python_version()} | {p: importlib.metadata.version(p) for p in PACKAGES},
+            "overrides": list(self.overrides),
+        }
+        (self.folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+
+    def _say(self, trainer: L.Trainer) -> None:
+        numbers = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        console = Console(highlight=False, soft_wrap=True)
+        for name, title in (("knn/top1", "k-NN top-1"), ("linear/top1", "linear top-1")):
+            if name in numbers:
+                before = numbers.get(f"{name}_untrained")
+                beside = "" if before is None else f"  (untrained encoder: {before:.3f})"
+                console.print(f"{title:<14}[bold]{numbers[name]:.3f}[/bold]{beside}")
+        console.print(f"{'run':<14}{seen_from_here(self.folder)}")
+        for picture in sorted(self.folder.glob("pictures/*.png"))[-1:]:
+            console.print(f"{'picture':<14}{seen_from_here(picture)}")
+
+
+def seen_from_here(path: str | Path) -> Path:
+    """A path as seen from where the command was given."""
+    path = Path(path)
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def commit() -> str | None:
+    """The commit of the code, marked where there are uncommitted changes; None outside a repository."""
+    here = Path(__file__).parent
+    try:
+        command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+        return subprocess.run(command, cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,76 @@
+"""How fast training goes, and what it waits for."""
+
+import time
+from typing import Any
+
+import pytorch_lightning as L
+import torch
+
+from mim.analysis.cost import forward_flops, peak_flops, peak_memory
+
+
+class Throughput(L.Callback):
+    """Log images per second, the share of time spent waiting for data, peak memory, and model FLOPs utilisation.
+
+    Time between epochs, when features are judged and pictures are drawn, does not count.
+
+    Args:
+        skip_first_steps: steps that do not count: they compile, choose kernels and fill buffers.
+    """
+
+    def __init__(self, skip_first_steps: int = 5):
+        self.skip_first_steps = skip_first_steps
+        self._steps = self._images = 0
+        self._seconds = self._waited = self._mark = 0.0
+        self._flops_per_image, self._peak = 0.0, None
+
+    def _since_mark(self) -> float:
+        before, self._mark = self._mark, time.perf_counter()
+        return self._mark - before
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Count the work of one image, where the device's peak is known."""
+        self._peak = peak_flops(pl_module.device, trainer.precision)
+        if self._peak:
+            self._flops_per_image = 3 * forward_flops(pl_module.model, pl_module.device)  # backward costs two forwards
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock."""
+        self._since_mark()
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+        """The batch is here: what passed since the last step ended was waiting."""
+        waited = self._since_mark()
+        if self._steps >= self.skip_first_steps:
+            self._waited += waited
+            self._seconds += waited
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Count the step."""
+        spent = self._since_mark()
+        if self._steps >= self.skip_first_steps:
+            self._seconds += spent
+            self._images += len(batch.image) * trainer.world_size
+        self._steps += 1
+        if self._images and trainer.global_step % trainer.log_every_n_steps == 0:
+            pl_module.log_dict(self.numbers(pl_module.device, trainer.world_size))
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Wait for the device, so that its backlog is counted with training and not with what watches."""
+        if pl_module.device.type == "cuda":
+            torch.cuda.synchronize(pl_module.device)
+            self._seconds += self._since_mark()
+
+    def numbers(self, device: torch.device, world_size: int) -> dict[str, float]:
+        """What has been measured since training started."""
+        if not self._images:
+            return {}
+        rate = self._images / self._seconds
+        numbers = {
+            "throughput/images_per_second": rate,
+            "throughput/data_wait": self._waited / self._seconds,
+            "throughput/peak_memory_bytes": float(peak_memory(device)),
+        }
+        if self._peak:
+            numbers["throughput/flops_utilisation"] = rate * self._flops_per_image / (self._peak * world_size)
+        return numbers

@@ -1,0 +1,24 @@
+"""Silence messages of libraries that tell a user of `mim` nothing to act on."""
+
+import logging
+import warnings
+
+_NOTHING_TO_ACT_ON = (
+    ".*have no `validation_step`.*",  # held-out images are for probes and pictures
+    ".*exists and is not empty.*",  # the run folder already holds config.yaml
+    ".*does not have many workers.*",  # sets in memory need none
+    ".*is smaller than the logging interval.*",
+    ".*LeafSpec.*",
+    ".*`weights_only` was not set.*",  # checkpoint/atomic always loads with weights_only=True
+    ".*before the epoch ended and your dataloader is not resumable.*",  # data/sampler goes on where it stopped
+    ".*that wasn't set to `.eval.*",
+    ".*Grad strides do not match bucket view strides.*",
+)
+
+
+def quiet() -> None:
+    """Leave warnings that matter, and errors."""
+    for name in ("pytorch_lightning", "lightning.fabric", "lightning_fabric", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in _NOTHING_TO_ACT_ON:
+        warnings.filterwarnings("ignore", message=message)
