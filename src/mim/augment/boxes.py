@@ -27,13 +27,13 @@ def _place(u: Tensor, size: Tensor, side: Tensor) -> Tensor:
 def _check(name: str, scale: Sequence[float], ratio: Sequence[float]) -> None:
     if not (len(scale) == len(ratio) == 2 and 0 < scale[0] <= scale[1] <= 1 and 0 < ratio[0] <= ratio[1]):
         raise ValueError(
-            f"{name} got scale={list(scale)}, ratio={list(ratio)}; needs 0 < low <= high for both and a scale of at most 1, "
-            "e.g. scale=[0.2,1.0] ratio=[0.75,1.3333]."
+            f"{name} got scale={list(scale)}, ratio={list(ratio)}; needs 0 < low <= high for both and a scale of at "
+            "most 1, e.g. scale=[0.2,1.0] ratio=[0.75,1.3333]."
         )
 
 
 class TorchvisionBoxes:
-    """torchvision's RandomResizedCrop (v2, `make_params`): ten tries, then the central crop nearest to the allowed ratio.
+    """torchvision's RandomResizedCrop (v2, `make_params`): ten tries, then the largest central crop.
 
     Args:
         scale: smallest and largest share of the picture's area.
@@ -47,7 +47,7 @@ class TorchvisionBoxes:
         self.scale, self.ratio = tuple(scale), tuple(ratio)
 
     def __call__(self, u: Tensor, size: Tensor) -> Tensor:
-        """Uniforms (B, 22): ten (area, aspect), then (top, left); sizes (B, 2) as (height, width) -> pixel boxes (B, 4)."""
+        """Uniforms (B, 22): ten (area, aspect), (top, left); sizes (B, 2) as (height, width) -> pixel boxes (B, 4)."""
         tries = _draw_sides(u[:, :20].unflatten(1, (10, 2)), size[:, None], self.scale, self.ratio)  # (B, 10, 2)
         fits = ((tries > 0) & (tries <= size[:, None])).all(-1)  # (B, 10)
         first = fits.long().argmax(1)  # of equal values, the first
@@ -70,7 +70,7 @@ class TorchvisionBoxes:
 
 
 class ClampedBoxes:
-    """The official MAE's RandomResizedCrop (`util/crop.py`, for linear probing): one try, cut down to the picture's sides.
+    """The official MAE's RandomResizedCrop (`util/crop.py`, for linear probing): one try, cut to the picture's sides.
 
     Args:
         scale: smallest and largest share of the picture's area.

@@ -1,7 +1,7 @@
 """Crop, flip and resize a whole batch on its device: antialiased bicubic resampling as two batched matrix products.
 
-The resize of Pillow and torchvision (`antialias=True`) is linear and separable, so a crop of it is a matrix for the rows and one
-for the columns. Each image has its own box; all have one size.
+The resize of Pillow and torchvision (`antialias=True`) is linear and separable: a matrix for the rows and one for the
+columns. Each image has its own box; all have one size.
 """
 
 import torch
@@ -9,13 +9,13 @@ from torch import Tensor
 
 
 def _cubic(x: Tensor) -> Tensor:
-    """The cubic convolution kernel with a = -0.5 (Keys, 1981), as Pillow and torchvision use it where they antialias."""
+    """The cubic convolution kernel with a = -0.5 (Keys, 1981), which Pillow and torchvision use to antialias."""
     x = x.abs()
     return torch.where(x < 1, (1.5 * x - 2.5) * x * x + 1, torch.where(x < 2, ((2.5 - 0.5 * x) * x - 4) * x + 2, 0.0))
 
 
 def resampling_matrix(start: Tensor, stop: Tensor, size: int, out: int) -> Tensor:
-    """Pixels [start, stop) of a line of `size` pixels, each (B,) -> weights (B, out, size) that resize them to `out` pixels."""
+    """Pixels [start, stop), each (B,), of lines of `size` pixels -> weights (B, out, size) to resize them."""
     length = (stop - start).float()[:, None, None]
     step = length / out
     centre = step * (torch.arange(out, device=start.device)[:, None] + 0.5)  # (B, out, 1)

@@ -1,4 +1,4 @@
-"""A data set of small pictures that lives in memory: batches are indexed whole, and augmented whole on the training device."""
+"""Small pictures that live in memory: batches are indexed whole, and augmented whole on the training device."""
 
 from collections.abc import Callable
 

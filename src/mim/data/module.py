@@ -1,9 +1,9 @@
-"""What all data sets share: loaders whose batches follow from (seed, epoch, position), and normalisation on the device."""
+"""What all data sets share: batches that follow from (seed, epoch, position), and normalisation on the device."""
 
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import pytorch_lightning as L
@@ -18,6 +18,12 @@ View = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Keys (B,) and sizes (B, 2) as (height, width) -> crops as pixel boxes (B, 4) and flips (B,)."""
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@lru_cache
+def _per_channel(values: tuple[float, float, float], device: torch.device) -> Tensor:
+    """Shares of 255 -> (3, 1, 1), copied to a device once: a copy in each step would wait for the device."""
+    return torch.tensor(values, device=device).mul(255)[:, None, None]
 
 
 class Pictures(Protocol):
@@ -44,7 +50,7 @@ class Splits(NamedTuple):
 
 
 class Data(L.LightningDataModule, ABC):
-    """A data set: augmented training batches, clean held-out batches, clean training batches (the bank of k-NN and probes).
+    """A data set: augmented training batches, clean held-out batches, the bank (clean training batches, for probes).
 
     Args:
         augment: decides crops and flips of training images.
@@ -117,9 +123,9 @@ class Data(L.LightningDataModule, ABC):
         return self._ordered(self.splits.bank)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int = 0) -> Batch:
-        """On the training device: the rest of the augmentation, then normalise -> images (B, 3, image_size, image_size)."""
+        """On the training device: the rest of the augmentation, then normalise -> (B, 3, image_size, image_size)."""
         image = self.splits.train.finish(batch)
-        mean, std = (image.new_tensor(v).mul(255)[:, None, None] for v in (self.mean, self.std))
+        mean, std = (_per_channel(values, image.device) for values in (self.mean, self.std))
         return batch._replace(image=(image - mean) / std)
 
     def _ordered(self, pictures: Pictures) -> DataLoader[Batch]:
@@ -148,4 +154,5 @@ class Data(L.LightningDataModule, ABC):
             return 0, 0
         batches, limit = self.train_size // (self.batch_size * world_size), self.trainer.limit_train_batches
         batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
-        return divmod(self.trainer.fit_loop.epoch_loop.batch_progress.total.processed, max(1, batches))
+        progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress
+        return divmod(progress.total.processed, max(1, batches))

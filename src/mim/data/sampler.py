@@ -1,8 +1,8 @@
 """Which images make up each batch, and from which key each takes its randomness.
 
-Everything follows from (seed, epoch, position in the epoch): the ranks of a run cut one global batch into rows, so any number
-of processes, workers or accumulated batches sees the same images with the same crops and masks, and a run resumed in
-mid-epoch sees the batches that were left.
+Everything follows from (seed, epoch, position in the epoch): ranks cut one global batch into rows, so any number of
+processes, workers or accumulated batches sees the same images with the same crops and masks, and a run resumed
+in mid-epoch sees the batches that were left.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from mim.draw import keys
 class Rows(NamedTuple):
     """What a data set is asked for: one batch."""
 
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # hides tuple.index, which nobody needs
     """(B,) int64, which images."""
     key: Tensor
     """(B,) int64, from which `mim.draw` takes all that is random about them."""
@@ -50,8 +50,8 @@ class ShuffledRows(Sampler[Rows]):
         self.global_batch = batch_size * world_size
         if not 0 < self.global_batch <= size:
             raise ValueError(
-                f"data.batch_size={batch_size} on {world_size} process(es) is a batch of {self.global_batch}, but the training "
-                f"set has {size} images; allowed: 1 to {size // world_size}. Lower it, e.g. "
+                f"data.batch_size={batch_size} on {world_size} process(es) is a batch of {self.global_batch}, but the "
+                f"training set has {size} images; allowed: 1 to {size // world_size}. Lower it, e.g. "
                 f"data.batch_size={max(1, size // world_size // 4)}."
             )
         self.size, self.batch_size, self.seed, self.shuffle = size, batch_size, seed, shuffle

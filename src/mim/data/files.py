@@ -1,0 +1,85 @@
+"""The picture files of a data set, their labels, and which of them turned out to be unreadable."""
+
+import os
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mim.data.decode import SUFFIXES, read_picture
+
+
+def find_pictures(folder: Path) -> list[str]:
+    """All pictures below a folder, by their path in it, sorted."""
+    return sorted(
+        os.path.relpath(os.path.join(parent, name), folder)
+        for parent, _, names in os.walk(folder, followlinks=True)
+        for name in names
+        if name.lower().endswith(SUFFIXES) and not name.startswith(".")
+    )
+
+
+class Files:
+    """Picture files, numbered.
+
+    Args:
+        paths: one for each picture.
+        label: one for each picture, -1 where there is none.
+    """
+
+    def __init__(self, paths: Iterable[str], label: Iterable[int]):
+        # One array of bytes: worker processes would copy a list of a million strings as they count its references.
+        self._paths = np.array([os.fsencode(path) for path in paths])
+        self.label = torch.tensor(list(label), dtype=torch.int64)
+        self._unreadable = torch.zeros(len(self._paths), dtype=torch.bool).share_memory_()  # one for all workers
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def path(self, number: int) -> str:
+        """Where a picture is."""
+        return os.fsdecode(self._paths[number])
+
+    def read(self, number: int) -> Tensor | None:
+        """A picture (3, H, W) uint8, or None where the file is broken, which is said the first time."""
+        try:
+            return read_picture(self.path(number))
+        except Exception as error:  # decoders raise what they like; the run goes on, up to a share of such files
+            if not self._unreadable[number]:
+                self._unreadable[number] = True
+                warnings.warn(f"skipped {self.path(number)}: {error}", stacklevel=2)
+            return None
+
+    @property
+    def too_many_unreadable(self) -> bool:
+        """Whether more than 1 % of the files (one of a small set) turned out to be unreadable."""
+        return int(self._unreadable.sum()) > max(1, len(self) // 100)
+
+    def check(self) -> None:
+        """Stop a run that has skipped too much.
+
+        Raises:
+            ValueError: naming a few of the files.
+        """
+        if self.too_many_unreadable:
+            broken = self._unreadable.nonzero()[:, 0].tolist()
+            named = ", ".join(self.path(number) for number in broken[:3])
+            raise ValueError(
+                f"{len(broken)} of {len(self)} pictures cannot be read, and at most 1 % may be skipped: "
+                f"{named}{', ...' if len(broken) > 3 else ''}. Repair or delete them."
+            )
+
+
+def first_readable(files: Files, numbers: Tensor, start: int) -> tuple[int, Tensor]:
+    """The first of `numbers` (N,) from place `start` on that can be read -> its place and picture (3, H, W)."""
+    for step in range(len(numbers)):
+        place = (start + step) % len(numbers)
+        image = files.read(int(numbers[place]))
+        if image is not None:
+            return place, image
+        if files.too_many_unreadable:  # the main process stops the run as soon as it gets this batch
+            break
+    return start, torch.zeros(3, 1, 1, dtype=torch.uint8)

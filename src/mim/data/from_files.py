@@ -1,0 +1,50 @@
+"""A data set of picture files: whole batches are decoded and cropped in worker processes, and travel as uint8."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from mim.augment.pictures import Cut
+from mim.batch import Batch
+from mim.data.files import Files, first_readable
+from mim.data.sampler import Rows
+
+# Pictures held decoded at once: boxes can be drawn only when sizes are known, so decoding comes before cropping.
+CHUNK = 32
+
+
+class FromFiles(Dataset[Batch]):
+    """Some of the picture files.
+
+    Args:
+        files: where they are.
+        numbers: which of them, (N,) int64.
+        view: cuts decoded pictures to one size.
+    """
+
+    wants_workers = True
+
+    def __init__(self, files: Files, numbers: Tensor, view: Callable[[Sequence[Tensor], Tensor], Cut]):
+        self.files, self.numbers, self.view = files, numbers, view
+        self.label = files.label[numbers]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, rows: Rows) -> Batch:
+        """Rows (B,) -> cropped images (B, 3, size, size) uint8. In place of a broken picture comes the next one."""
+        places, parts = [], []
+        for indices, key in zip(rows.index.split(CHUNK), rows.key.split(CHUNK), strict=True):
+            read = [first_readable(self.files, self.numbers, index) for index in indices.tolist()]
+            places += [place for place, _ in read]
+            parts.append(self.view([picture for _, picture in read], key))
+        image, box, flip = (torch.cat(part) for part in zip(*parts, strict=True))
+        index = torch.tensor(places)
+        return Batch(image, self.label[index], index, box, flip, rows.key)
+
+    def finish(self, batch: Batch) -> Tensor:
+        """On the training device: flip -> (B, 3, size, size) float in 0..255."""
+        self.files.check()  # here, in the main process: an error raised in a worker would arrive as a page of text
+        return torch.where(batch.flip[:, None, None, None], batch.image.flip(-1), batch.image).float()
