@@ -41,7 +41,7 @@ class Decoder(nn.Module):
             raise ValueError(f"Decoder got width={width}, heads={heads}; the heads must divide the width")
         norm = partial(nn.LayerNorm, eps=1e-6)
         self.embed = nn.Linear(encoder_width, width)
-        self.mask_token = nn.Parameter(torch.zeros(1, 1, 1, width))
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(sincos_positions(width, grid).float()[None], requires_grad=False)
         self.blocks = nn.Sequential(
             *(Block(width, heads, mlp_ratio, qkv_bias=True, norm_layer=norm, attn_layer=Attention) for _ in range(depth))

@@ -18,7 +18,7 @@ class WarmupCosine:
 
     def __call__(self, epoch: float, epochs: float, lr: float) -> float:
         """The share of the peak `lr` in force at a (fractional) epoch of a training of `epochs`."""
-        if epoch < self.warmup_epochs:
+        if epoch <= self.warmup_epochs > 0:
             return epoch / self.warmup_epochs
         progress = (epoch - self.warmup_epochs) / (epochs - self.warmup_epochs)
         floor = self.min_lr / lr

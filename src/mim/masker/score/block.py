@@ -100,8 +100,8 @@ class Block(nn.Module):
             )
         if not 1 <= (1 if min_patches is None else min_patches) <= (math.inf if max_patches is None else max_patches):
             raise ValueError(
-                f"Block got min_patches={min_patches}, max_patches={max_patches}; needs 1 <= min_patches <= max_patches "
-                "or null, e.g. masker.score.min_patches=4"
+                f"Block got min_patches={min_patches}, max_patches={max_patches}; "
+                "needs 1 <= min_patches <= max_patches or null, e.g. masker.score.min_patches=4"
             )
         if not 0 < min_aspect <= 1:
             raise ValueError(

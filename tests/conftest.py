@@ -1,0 +1,65 @@
+"""What many tests need: stored reference numbers and batches of images."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from mim.batch import Batch
+from mim.draw import keys
+
+
+class Golden:
+    """Numbers of a published implementation (tests/golden/<name>.npz) and the settings that produced them."""
+
+    def __init__(self, name: str):
+        self.arrays = np.load(Path(__file__).parent / "golden" / f"{name}.npz")
+        self.meta = json.loads(str(self.arrays["meta"]))
+
+    def __getitem__(self, key: str) -> Tensor:
+        return torch.from_numpy(self.arrays[key])
+
+    def names(self, key: str) -> list[str]:
+        return [str(name) for name in self.arrays[key]]
+
+    def under(self, prefix: str) -> dict[str, Tensor]:
+        """The arrays whose keys start with `prefix`, which is taken off."""
+        return {key.removeprefix(prefix): self[key] for key in self.arrays.files if key.startswith(prefix)}
+
+
+@pytest.fixture
+def golden() -> Callable[[str], Golden]:
+    return Golden
+
+
+@pytest.fixture
+def batch_of() -> Callable[..., Batch]:
+    """Build a batch from images (B, 3, H, W), with keys of an epoch."""
+
+    def build(image: Tensor, epoch: int = 0) -> Batch:
+        B = len(image)
+        return Batch(
+            image=image,
+            label=torch.full((B,), -1),
+            index=torch.arange(B),
+            box=torch.tensor([[0.0, 0.0, 1.0, 1.0]]).expand(B, -1),
+            flip=torch.zeros(B, dtype=torch.bool),
+            key=keys(0, epoch, torch.arange(B)),
+        )
+
+    return build
+
+
+@pytest.fixture
+def distance() -> Callable[[Tensor, Tensor], float]:
+    """max |a - b| / max |b|, the distance that the tolerances of the reference numbers are given in."""
+
+    def measure(a: Tensor, b: Tensor) -> float:
+        assert a.shape == b.shape
+        return ((a.double() - b.double()).abs().max() / b.double().abs().max()).item()
+
+    return measure

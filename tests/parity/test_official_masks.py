@@ -1,0 +1,59 @@
+"""Masks and their sizes against the published code."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from mim.masker.partition.fixed_ratio import FixedRatio
+from mim.masker.score.block import place, sides
+
+
+@pytest.mark.parametrize(
+    ("rounding", "column", "counts_visible"), [("keep_down", 2, True), ("mask_up", 3, False), ("mask_down", 5, False)]
+)
+def test_counts_are_those_of_mae_simmim_and_attmask(golden, rounding, column, counts_visible):
+    table = golden("mask_counts")["table"].tolist()
+    compared = 0
+    for row in table:
+        patches, ratio, published = int(row[0]), row[1], int(row[column])
+        masked = patches - published if counts_visible else published
+        if 0 < masked < patches:
+            assert FixedRatio(ratio, rounding).masked_count(patches) == masked
+            compared += 1
+    assert compared > 100
+
+
+def test_masked_counts_are_those_of_amt(golden):
+    for patches, ratio, _, masked, _ in golden("mask_counts")["amt_table"].tolist():
+        assert FixedRatio(ratio, "mask_down").masked_count(int(patches)) == masked
+
+
+@pytest.mark.parametrize("index", range(3))
+def test_blocks_are_those_of_beit_for_the_same_draws(golden, index):
+    reference = golden("blockwise_beit")
+    m = SimpleNamespace(**reference.meta["configs"][index])
+    rows, columns = (m.input_size,) * 2 if isinstance(m.input_size, int) else m.input_size
+    values, kinds = reference[f"draw_value_{index}"], reference[f"draw_kind_{index}"].tolist()
+    end = reference[f"draws_up_to_call_{index}"].tolist()
+    largest = m.max_num_patches or m.num_masking_patches
+
+    for call, (first, last) in enumerate(zip([0, *end[:-1]], end, strict=True)):
+        age, failed = torch.zeros(1, rows, columns), torch.zeros(1, dtype=torch.int64)
+        at = first
+        while at < last:
+            drew_corner = at + 2 < last and kinds[at + 2] == 1
+            limit = (m.num_masking_patches - (age > 0).sum((1, 2))).clamp(max=largest)
+            height, width = sides(values[at : at + 1], values[at + 1 : at + 2].exp())
+            assert drew_corner == (height.item() < rows and width.item() < columns)
+            top, left = values[at + 2 : at + 4, None] if drew_corner else torch.zeros(2, 1)
+            smallest, highest = sorted([float(m.min_num_patches), limit.item()])
+            assert smallest <= values[at].item() <= highest
+            assert math.log(m.min_aspect) <= values[at + 1].item() <= math.log(m.max_aspect)
+            age, failed = place(age, failed, height, width, top, left, limit)
+            at += 4 if drew_corner else 2
+        hidden = age[0] > 0
+        assert torch.equal(hidden, reference[f"mask_{index}"][call] > 0)
+        assert hidden.sum().item() == m.masked_counts[call]
+        assert hidden.sum().item() == m.num_masking_patches or failed.item() == 10

@@ -1,0 +1,55 @@
+"""Learning rates and decay groups against facebookresearch/mae."""
+
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from mim.checkpoint.official_mae import from_official
+from mim.encoder.vit import ViT
+from mim.loss.pixel import Pixel
+from mim.masker.masker import Masker
+from mim.masker.partition.fixed_ratio import FixedRatio
+from mim.masker.score.random import Random
+from mim.model.decoder import Decoder
+from mim.model.mae import MAE
+from mim.optim.schedule import Constant, WarmupCosine
+from mim.task.pretrain import Pretrain
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_learning_rates_are_the_official_ones(golden, index):
+    reference = golden("lr_sched")
+    m = reference.meta["configs"][index]
+    schedule = WarmupCosine(m["warmup_epochs"], m["min_lr"])
+    epochs, rates = reference[f"c{index}.epoch"].tolist(), reference[f"c{index}.lr"][:, 0].tolist()
+    for epoch, rate in zip(epochs, rates, strict=True):
+        assert m["lr"] * schedule(epoch, m["epochs"], m["lr"]) == pytest.approx(rate, rel=1e-9, abs=1e-15)
+
+
+def test_decay_groups_are_the_official_ones(golden):
+    reference = golden("param_groups")
+    encoder = ViT(image_size=32, patch_size=16, width=16, depth=2, heads=2)
+    masker = Masker(Random(), FixedRatio(0.75))
+    decoder = partial(Decoder, width=8, depth=1, heads=2)
+    task = Pretrain(
+        model=partial(MAE, encoder=encoder, masker=masker, decoder=decoder),
+        loss=Pixel(patch_size=16),
+        optimizer=torch.optim.AdamW,
+        schedule=Constant(),
+        base_lr=1e-3,
+        weight_decay=reference.meta["weight_decay"],
+    )
+    task._trainer = SimpleNamespace(
+        datamodule=SimpleNamespace(batch_size=4),
+        world_size=1,
+        accumulate_grad_batches=1,
+        max_epochs=1,
+        estimated_stepping_batches=1,
+    )
+    optimizer = task.configure_optimizers()["optimizer"]
+    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    ours = {name: decay[id(p)] for name, p in task.model.named_parameters() if id(p) in decay}
+    names, decays = reference.names("pretrain.names"), reference["pretrain.weight_decay"].tolist()
+    assert ours == {from_official(name): value for name, value in zip(names, decays, strict=True)}

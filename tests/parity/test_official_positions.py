@@ -1,0 +1,25 @@
+"""Positions against facebookresearch/mae, util/pos_embed.py."""
+
+import pytest
+import torch
+
+from mim.checkpoint.interpolate import interpolate_positions
+from mim.encoder.positions import sincos_positions
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_sine_cosine_table_is_the_official_one(golden, distance, index):
+    reference = golden("pos_embed")
+    m = reference.meta["sincos"][index]
+    ours = sincos_positions(m["dim"], (m["grid"], m["grid"]), cls=m["cls_token"])
+    assert distance(ours, reference[f"sincos_{index}"]) < 1e-5
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_positions_reach_another_grid_as_published(golden, distance, index):
+    reference = golden("pos_embed")
+    m = reference.meta["interpolate"][index]
+    old, new = reference[f"interp_{index}.old"], reference[f"interp_{index}.new"]
+    ours = interpolate_positions(old, (m["old_grid"],) * 2, (m["new_grid"],) * 2)
+    assert distance(ours, new) < 1e-5
+    assert torch.equal(ours[:, 0], old[:, 0])
