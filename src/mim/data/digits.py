@@ -1,14 +1,13 @@
 """Scans of handwritten digits, 1,797 of 8 x 8 pixels (UCI Optical Recognition of Handwritten Digits, in scikit-learn).
 
-They come with a dependency, so the first run on a new machine needs no download.
+They come with a dependency, so the first run on a new computer needs no download.
 """
 
 import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from mim.augment.whole import Whole
-from mim.data.in_memory import InMemory
+from mim.data.in_memory import Stored, in_memory_splits
 from mim.data.module import Data, Splits
 
 
@@ -23,10 +22,10 @@ class Digits(Data):
         image = (torch.from_numpy(digits.images) * (255 / 16)).round().byte()[:, None].expand(-1, 3, -1, -1)
         label = torch.from_numpy(digits.target).long()
         train, val = train_test_split(torch.arange(len(label)), test_size=0.25, stratify=label, random_state=0)
-        bank = InMemory(image[train], label[train], Whole(), self.image_size)
-        return Splits(
-            train=InMemory(bank.image, bank.label, self.augment, self.image_size),
-            val=InMemory(image[val], label[val], Whole(), self.image_size),
-            bank=bank,
+        return in_memory_splits(
+            train=Stored(image[train], label[train]),
+            val=Stored(image[val], label[val]),
+            augment=self.augment,
+            image_size=self.image_size,
             classes=[str(name) for name in digits.target_names],
         )

@@ -3,23 +3,12 @@
 import os
 import warnings
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mim.data.decode import SUFFIXES, read_picture
-
-
-def find_pictures(folder: Path) -> list[str]:
-    """All pictures below a folder, by their path in it, sorted."""
-    return sorted(
-        os.path.relpath(os.path.join(parent, name), folder)
-        for parent, _, names in os.walk(folder, followlinks=True)
-        for name in names
-        if name.lower().endswith(SUFFIXES) and not name.startswith(".")
-    )
+from mim.data.decode import read_picture
 
 
 class Files:

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mim.augment.pictures import Cut
+from mim.augment.pictures import Centred, Cropped, Cut
 from mim.batch import Batch
 from mim.data.files import Files, first_readable
+from mim.data.listing import Listing
+from mim.data.module import Splits, View
 from mim.data.sampler import Rows
 
 # Pictures held decoded at once: boxes can be drawn only when sizes are known, so decoding comes before cropping.
@@ -48,3 +50,14 @@ class FromFiles(Dataset[Batch]):
         """On the training device: flip -> (B, 3, size, size) float in 0..255."""
         self.files.check()  # here, in the main process: an error raised in a worker would arrive as a page of text
         return torch.where(batch.flip[:, None, None, None], batch.image.flip(-1), batch.image).float()
+
+
+def from_files_splits(listing: Listing, augment: View, image_size: int) -> Splits:
+    """Training pictures augmented; held-out pictures and the bank (the training pictures) centred."""
+    centred = Centred(image_size)
+    return Splits(
+        train=FromFiles(listing.files, listing.train, Cropped(augment, image_size)),
+        val=FromFiles(listing.files, listing.val, centred),
+        bank=FromFiles(listing.files, listing.train, centred),
+        classes=listing.classes,
+    )

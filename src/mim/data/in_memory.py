@@ -1,32 +1,45 @@
 """Small pictures that live in memory: batches are indexed whole, and augmented whole on the training device."""
 
-from collections.abc import Callable
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from mim.augment.pictures import Centred
 from mim.augment.resample import resized_crop
+from mim.augment.whole import Whole
 from mim.batch import Batch
+from mim.data.listing import Listing
+from mim.data.module import Splits, View
 from mim.data.sampler import Rows
+
+
+class Stored(NamedTuple):
+    """Decoded pictures."""
+
+    image: Tensor
+    """(N, 3, H, W) uint8."""
+    label: Tensor
+    """(N,) int64, -1 where there is none."""
 
 
 class InMemory(Dataset[Batch]):
     """Pictures of one size.
 
     Args:
-        image: (N, 3, H, W) uint8.
-        label: (N,) int64, -1 where there is none.
-        view: decides crops and flips: keys (B,) and sizes (B, 2) -> pixel boxes (B, 4) and flips (B,).
+        stored: the pictures.
+        view: decides crops and flips.
         image_size: pixels per side of what the model sees.
     """
 
     wants_workers = False  # indexing a tensor is faster than asking another process to do it
 
-    def __init__(
-        self, image: Tensor, label: Tensor, view: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], image_size: int
-    ):
-        self.image, self.label, self.view, self.image_size = image, label, view, image_size
+    def __init__(self, stored: Stored, view: View, image_size: int):
+        self.image, self.label = stored
+        self.view, self.image_size = view, image_size
 
     def __len__(self) -> int:
         return len(self.image)
@@ -41,3 +54,34 @@ class InMemory(Dataset[Batch]):
     def finish(self, batch: Batch) -> Tensor:
         """On the training device: crop, flip and resize -> (B, 3, image_size, image_size) float in 0..255."""
         return resized_crop(batch.image, batch.box, batch.flip, self.image_size).clamp(0, 255)
+
+
+def in_memory_splits(
+    train: Stored, val: Stored, augment: View, image_size: int, classes: list[str], bank: Stored | None = None
+) -> Splits:
+    """Training pictures augmented; held-out pictures and the bank (the training pictures, if not others) whole."""
+    return Splits(
+        train=InMemory(train, augment, image_size),
+        val=InMemory(val, Whole(), image_size),
+        bank=InMemory(bank or train, Whole(), image_size),
+        classes=classes,
+    )
+
+
+def read_into_memory(listing: Listing, image_size: int) -> tuple[Stored, Stored]:
+    """Decode all files, shrunk to one size -> the training pictures and those held out, without the unreadable ones."""
+    files, centred = listing.files, Centred(image_size, share=1.0)
+
+    def read(number: int) -> Tensor | None:
+        picture = files.read(number)
+        return None if picture is None else centred([picture], torch.zeros(1))[0][0]
+
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        pictures = list(pool.map(read, range(len(files))))
+    files.check()
+
+    def gather(numbers: Tensor) -> Stored:
+        kept = {number: picture for number in numbers.tolist() if (picture := pictures[number]) is not None}
+        return Stored(torch.stack(list(kept.values())), files.label[list(kept)])
+
+    return gather(listing.train), gather(listing.val)

@@ -80,15 +80,19 @@ class Data(L.LightningDataModule, ABC):
 
     @abstractmethod
     def load(self) -> Splits:
-        """Read or list the pictures, which are there."""
+        """Download, read or list the pictures."""
 
     @cached_property
     def splits(self) -> Splits:
         """The data set, loaded when it is first asked for."""
         return self.load()
 
+    def prepare_data(self) -> None:
+        """Load the data set in one process before the others: it may have to be downloaded."""
+        _ = self.splits
+
     def setup(self, stage: str | None = None) -> None:
-        """Load the data set, so that what is missing is said before the model is built."""
+        """Load the data set in every process."""
         _ = self.splits
 
     @property

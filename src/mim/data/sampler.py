@@ -34,7 +34,7 @@ class ShuffledRows(Sampler[Rows]):
         rank: this process's place among `world_size`, which together take the rows of one global batch.
         world_size: number of processes.
         start: (epoch, batches of it already trained on), where a resumed run goes on.
-        shuffle: take the images in their stored order if false.
+        shuffle: if false, every epoch is the same: the images in their stored order, with the same keys.
     """
 
     def __init__(
@@ -67,8 +67,6 @@ class ShuffledRows(Sampler[Rows]):
 
     def order(self, epoch: int) -> Tensor:
         """The images of an epoch, in order: (N,) int64."""
-        if not self.shuffle:
-            return torch.arange(self.size)
         seed = int(
             keys(self.seed, epoch, torch.tensor([-1]))
         )  # -1 is no position: the order shares no key with an image
@@ -76,9 +74,9 @@ class ShuffledRows(Sampler[Rows]):
 
     def __iter__(self) -> Iterator[Rows]:
         """This process's rows of each global batch."""
-        epoch = self.epoch
-        order = self.order(epoch)
-        first = self.start[1] if epoch == self.start[0] else 0
+        epoch = self.epoch if self.shuffle else 0
+        order = self.order(epoch) if self.shuffle else torch.arange(self.size)
+        first = self.start[1] if self.epoch == self.start[0] else 0
         for batch in range(first, len(self)):
             begin = batch * self.global_batch + self.rank * self.batch_size
             position = torch.arange(begin, begin + self.batch_size)

@@ -1,0 +1,35 @@
+"""STL-10 (Coates et al., AISTATS 2011): 105,000 photographs of 96 x 96 pixels, 5,000 labelled, and 8,000 held out."""
+
+from functools import partial
+
+import torch
+from torchvision import datasets
+
+from mim.data.in_memory import Stored, in_memory_splits
+from mim.data.module import Splits
+from mim.data.on_disk import OnDisk
+
+
+def _stored(dataset: datasets.STL10) -> Stored:
+    return Stored(torch.from_numpy(dataset.data), torch.from_numpy(dataset.labels).long())
+
+
+class STL10(OnDisk):
+    """Ten classes. Training sees the 100,000 unlabelled pictures, probes learn from the 5,000 labelled ones."""
+
+    mean, std = (0.4467, 0.4398, 0.4066), (0.2603, 0.2566, 0.2713)
+
+    def load(self) -> Splits:
+        """Download what is missing and keep all in memory (3.1 GB)."""
+        unlabelled, labelled, test = (
+            self.fetch(datasets.STL10.url, partial(datasets.STL10, self.root, split=split, download=True))
+            for split in ("unlabeled", "train", "test")
+        )
+        return in_memory_splits(
+            train=_stored(unlabelled),
+            val=_stored(test),
+            augment=self.augment,
+            image_size=self.image_size,
+            classes=list(labelled.classes),
+            bank=_stored(labelled),
+        )
