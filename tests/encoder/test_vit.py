@@ -1,0 +1,80 @@
+import pytest
+import torch
+from timm.models.vision_transformer import VisionTransformer
+
+from mim.encoder.vit import ViT
+from mim.tokens import take
+
+
+@pytest.fixture
+def encoder():
+    torch.manual_seed(0)
+    return ViT(image_size=(16, 24), patch_size=4, width=16, depth=2, heads=2).eval()
+
+
+@pytest.fixture
+def image():
+    return torch.randn(2, 3, 16, 24, generator=torch.Generator().manual_seed(0))
+
+
+def test_features_are_cls_and_patches_of_a_grid_that_need_not_be_square(encoder, image):
+    assert encoder.grid == (4, 6)
+    assert encoder(image).shape == (2, 25, 16)
+
+
+def test_weights_and_features_are_those_of_timm(encoder, image):
+    timm = VisionTransformer((16, 24), 4, embed_dim=16, depth=2, num_heads=2, num_classes=0)
+    timm.load_state_dict(encoder.state_dict(), strict=True)
+    assert torch.allclose(encoder(image), timm.eval().forward_features(image), atol=1e-5)
+
+
+def test_embedding_some_patches_equals_taking_them_from_all(encoder, image):
+    index = torch.tensor([[[5, 0, 23], [1, 1, 7]], [[2, 3, 4], [22, 8, 9]]])
+    assert torch.allclose(encoder.embed(image, index), take(encoder.embed(image), index), atol=1e-6)
+
+
+def test_the_order_of_visible_patches_does_not_matter(encoder, image):
+    order = torch.tensor([3, 0, 2, 1])
+    index = torch.tensor([[[5, 0, 23, 9]], [[2, 3, 4, 20]]])
+    latent = encoder.encode(encoder.embed(image, index)[:, 0])
+    shuffled = encoder.encode(encoder.embed(image, index[..., order])[:, 0])
+    assert torch.allclose(shuffled[:, 0], latent[:, 0], atol=1e-5)
+    assert torch.allclose(shuffled[:, 1:], latent[:, 1:][:, order], atol=1e-5)
+
+
+def test_every_patch_stands_somewhere_else(encoder):
+    tokens = encoder.embed(torch.zeros(1, 3, 16, 24))[0]
+    assert tokens.unique(dim=0).shape == tokens.shape
+
+
+def test_hidden_patches_are_not_seen(encoder, image):
+    index = torch.tensor([[[5, 0]], [[2, 3]]])
+    seen = encoder.embed(image, index)
+    altered = image.clone()
+    altered[..., -4:, :] += 1  # the last row of patches
+    assert torch.equal(encoder.embed(altered, index), seen)
+
+
+def test_positions_are_fixed(encoder, image):
+    encoder(image).sum().backward()
+    assert not encoder.pos_embed.requires_grad
+    assert encoder.pos_embed.grad is None
+    assert all(p.grad is not None for name, p in encoder.named_parameters() if name != "pos_embed")
+
+
+def test_drop_path_rises_linearly_over_the_blocks():
+    encoder = ViT(image_size=8, patch_size=4, width=8, depth=3, heads=2, drop_path=0.2)
+    assert [getattr(block.drop_path1, "drop_prob", 0.0) for block in encoder.blocks] == pytest.approx([0, 0.1, 0.2])
+
+
+def test_every_norm_uses_the_epsilon_of_a_vit(encoder):
+    assert {m.eps for m in encoder.modules() if isinstance(m, torch.nn.LayerNorm)} == {1e-6}
+
+
+def test_sizes_that_do_not_divide_are_refused():
+    with pytest.raises(ValueError, match="image size 30 x 30 is not divisible by patch_size=4"):
+        ViT(image_size=30, patch_size=4, width=8, depth=1, heads=2)
+    with pytest.raises(ValueError, match="width=8, heads=3; the heads must divide"):
+        ViT(image_size=8, patch_size=4, width=8, depth=1, heads=3)
+    with pytest.raises(ValueError, match="width=6; needs a multiple of 4"):
+        ViT(image_size=8, patch_size=4, width=6, depth=1, heads=2)
