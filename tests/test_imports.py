@@ -1,0 +1,104 @@
+"""Imports point one way (docs/design.md): a part knows the parts below it, never those above."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "src" / "mim"
+
+TYPES = {"batch", "tokens", "draw", "masker.split"}  # small enough for everyone to know
+ALLOWED = {
+    "batch": set(),
+    "tokens": set(),
+    "draw": set(),
+    "masker": TYPES,
+    "encoder": TYPES,
+    "loss": TYPES,
+    "pool": TYPES,
+    "optim": TYPES,
+    "model": TYPES | {"encoder", "masker"},
+    "task": TYPES | {"model", "encoder", "masker", "loss", "pool", "optim"},
+    "augment": TYPES,
+    "data": TYPES | {"augment"},
+    "analysis": TYPES | {"encoder"},
+    "checkpoint": TYPES | {"encoder"},
+    "launch": set(),
+    "logger": set(),
+    "paper": set(),
+}
+ANYTHING = {"callback", "__main__"}  # and nothing imports these
+
+
+def part_of(module: str) -> str:
+    """`masker.score.block` -> `masker`."""
+    return module.partition(".")[0]
+
+
+def is_allowed(importer: str, imported: str) -> bool:
+    """Whether one module of mim may import another, both named without `mim.`."""
+    if part_of(importer) == part_of(imported):
+        return True
+    if part_of(imported) in ANYTHING:
+        return False
+    if part_of(importer) in ANYTHING:
+        return True
+    return any(imported == below or imported.startswith(f"{below}.") for below in ALLOWED[part_of(importer)])
+
+
+def imports(source: str) -> Iterator[str]:
+    """Modules of mim that a source imports anywhere, without `mim.`."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: imports are absolute here"
+            names = [f"mim.{alias.name}" for alias in node.names] if node.module == "mim" else [node.module or ""]
+        else:
+            continue
+        yield from (name.removeprefix("mim.") for name in names if name.startswith("mim."))
+
+
+def modules() -> dict[str, str]:
+    """Name without `mim.` -> source."""
+    paths = [path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py"]
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts): path.read_text() for path in paths}
+
+
+def test_no_module_imports_one_above_it():
+    wrong = [
+        f"mim.{importer} imports mim.{imported}"
+        for importer, source in modules().items()
+        for imported in imports(source)
+        if not is_allowed(importer, imported)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_part_has_its_place_in_the_order():
+    assert {part_of(module) for module in modules()} <= set(ALLOWED) | ANYTHING
+
+
+def test_the_order_has_no_circle():
+    below = {part: {part_of(name) for name in names if name != "masker.split"} for part, names in ALLOWED.items()}
+    while below:
+        lowest = {part for part, names in below.items() if not names & set(below) - {part}}
+        assert lowest, f"a circle among {sorted(below)}"
+        below = {part: names for part, names in below.items() if part not in lowest}
+
+
+@pytest.mark.parametrize(
+    ("importer", "source", "allowed"),
+    [
+        ("model.mae", "from mim.masker.masker import Masker", True),
+        ("masker.masker", "from mim.model.mae import MAE", False),
+        ("loss.pixel", "from mim.masker.split import Split", True),
+        ("loss.pixel", "from mim.masker.masker import Masker", False),
+        ("data.digits", "def late():\n    import mim.task.pretrain", False),
+        ("task.pretrain", "from mim import callback", False),
+        ("callback.results", "from mim.task.knn import knn", True),
+    ],
+)
+def test_the_rule_sees_what_breaks_it(importer, source, allowed):
+    assert [is_allowed(importer, imported) for imported in imports(source)] == [allowed]
