@@ -2,9 +2,10 @@
 
     python benchmarks/input.py /path/to/pictures
 
-Both run in this process on one thread, on the same pictures, in alternating order; the last column is the median of the ratios of
-neighbouring runs. The official recipe (facebookresearch/mae, main_pretrain.py) is ImageFolder with Pillow, RandomResizedCrop,
-flip, ToTensor and Normalize; ours ends where the batch leaves the worker: flip and normalisation are the training device's.
+Both run in this process on one thread, on the same pictures, in random order; the last column is the median of the ratios
+of neighbouring runs. The official recipe (facebookresearch/mae, main_pretrain.py) is ImageFolder's Pillow loader with
+RandomResizedCrop, flip, ToTensor and Normalize. Ours ends where the batch leaves the worker: what follows, flip and
+normalisation, is done by the training device.
 """
 
 import argparse
@@ -72,9 +73,7 @@ def main() -> None:
                 seconds[name].append(time.perf_counter() - start)
 
     base = seconds["official MAE recipe (Pillow)"]
-    print(
-        f"| {len(paths)} pictures at {args.image_size} pixels, one thread | images per second | times the official recipe |"
-    )
+    print(f"| {len(paths)} pictures at {args.image_size} pixels | images per second and core | times the official |")
     print("|---|---:|---:|")
     for name, spent in seconds.items():
         rate = len(paths) / statistics.median(spent)
