@@ -2,7 +2,7 @@
 
     python benchmarks/input.py /path/to/pictures
 
-Both run in this process on one thread, on the same pictures, in random order; the last column is the median of the ratios
+Both run in this process on one thread, on the same pictures, in random order; last comes the median of the ratios
 of neighbouring runs. The official recipe (facebookresearch/mae, main_pretrain.py) is ImageFolder's Pillow loader with
 RandomResizedCrop, flip, ToTensor and Normalize. Ours ends where the batch leaves the worker: what follows, flip and
 normalisation, is done by the training device.

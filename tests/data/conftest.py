@@ -1,0 +1,35 @@
+"""Folders of small pictures."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision.io import write_jpeg
+
+
+@pytest.fixture
+def pictures(tmp_path) -> Callable[..., Path]:
+    """Write JPEGs of different sizes, such as `pictures("train/cat", 3)` -> the root folder."""
+
+    def write(folder: str, count: int, size: int = 24) -> Path:
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        generator = torch.Generator().manual_seed(len(folder))
+        for number in range(count):
+            grey = torch.randint(256, (3, 1, 1), generator=generator)
+            image = grey.expand(3, size + number % 3, size + number % 5).byte()
+            write_jpeg(image, str(tmp_path / folder / f"{number:03}.jpg"))
+        return tmp_path
+
+    return write
+
+
+@pytest.fixture
+def truncate() -> Callable[[Path], None]:
+    """Cut the second half off a file."""
+
+    def cut(path: Path) -> None:
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) // 2])
+
+    return cut

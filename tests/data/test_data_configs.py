@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_class, instantiate
+
+from mim.augment.boxes import ClampedBoxes, TorchvisionBoxes
+from mim.augment.crop_flip import CropFlip
+from mim.augment.whole import Whole
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Build the data set that a command line asks for; nothing is read yet."""
+    top = f"hydra: {{searchpath: ['file://{CONFIGS}']}}\ndefaults: [{{data: digits}}, _self_]\n"
+    (tmp_path / "top.yaml").write_text(top + "seed: 7\npaths: {data: somewhere}\n")
+
+    def build(*overrides: str):
+        with initialize_config_dir(str(tmp_path), version_base="1.3"):
+            return instantiate(compose("top", overrides=list(overrides)).data)
+
+    return build
+
+
+@pytest.mark.parametrize("path", sorted((CONFIGS / "data").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_choice_builds_a_class_of_the_module_it_is_named_after(data, path):
+    built = data(f"data={path.stem}")
+    assert path.stem.startswith(type(built).__module__.removeprefix("mim.data."))
+    assert built.seed == 7
+    assert isinstance(built.augment, Whole if path.stem == "digits" else CropFlip)
+
+
+@pytest.mark.parametrize("path", sorted((CONFIGS / "augment").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_augmentation_can_be_chosen_for_any_set(data, path):
+    augment = data("data=cifar10", f"augment@data.augment={path.stem}").augment
+    assert path.stem.startswith(type(augment).__module__.removeprefix("mim.augment."))
+
+
+def test_crops_are_set_where_they_are_used(data):
+    boxes = data("data=cifar10", "data.augment.boxes.scale=[0.5,1]").augment.boxes
+    assert isinstance(boxes, TorchvisionBoxes)
+    assert boxes.scale == (0.5, 1)
+    assert isinstance(data("augment@data.augment=crop_flip_mae").augment.boxes, ClampedBoxes)
+    assert get_class("mim.data.digits.Digits") is type(data())

@@ -1,0 +1,160 @@
+import warnings
+from types import SimpleNamespace
+
+import pytest
+import pytorch_lightning as L
+import torch
+
+from mim.augment.boxes import TorchvisionBoxes
+from mim.augment.crop_flip import CropFlip
+from mim.augment.whole import Whole
+from mim.data.digits import Digits
+from mim.data.image_folder import ImageFolder
+
+AUGMENT = CropFlip(TorchvisionBoxes())
+
+
+def alike(a, b) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def on_rank(data, rank, world_size):
+    """The data set as one of several processes sees it."""
+    progress = SimpleNamespace(batch_progress=SimpleNamespace(total=SimpleNamespace(processed=0)))
+    data.trainer = SimpleNamespace(
+        global_rank=rank, world_size=world_size, limit_train_batches=1.0, fit_loop=SimpleNamespace(epoch_loop=progress)
+    )
+    return data
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_batches_do_not_depend_on_the_number_of_workers(pictures, in_memory):
+    root = str(pictures("all", 40))
+
+    def batches(workers):
+        data = ImageFolder(root, AUGMENT, 16, 8, in_memory=in_memory, num_workers=workers)
+        return [data.on_after_batch_transfer(batch) for batch in data.train_dataloader()]
+
+    first, *others = (batches(workers) for workers in (0, 1, 2))
+    assert len(first) == 4
+    for other in others:
+        assert all(alike(a, b) for a, b in zip(first, other, strict=True))
+
+
+@pytest.mark.parametrize("loader", ["train_dataloader", "val_dataloader", "bank_dataloader"])
+def test_ranks_together_see_what_one_process_sees(loader):
+    def seen(rank, world_size, batch_size):
+        data = on_rank(Digits(AUGMENT, 16, batch_size), rank, world_size)
+        batches = map(data.on_after_batch_transfer, getattr(data, loader)())
+        rows = [torch.cat(column) for column in zip(*batches, strict=True)]
+        return [column[rows[5].argsort()] for column in rows]  # by key
+
+    alone = seen(0, 1, 300)
+    together = [torch.cat(columns) for columns in zip(seen(0, 2, 150), seen(1, 2, 150), strict=True)]
+    order = together[5].argsort()
+    for one, several in zip(alone, together, strict=True):
+        assert torch.allclose(one.float(), several[order].float(), atol=1e-5)
+
+
+def test_the_bank_is_the_training_set_and_shares_nothing_with_what_is_held_out():
+    data = Digits(AUGMENT, 8, 100)
+    bank, val = (
+        torch.cat([b.image for b in loader]).flatten(1) for loader in (data.bank_dataloader(), data.val_dataloader())
+    )
+    assert (len(bank), len(val)) == (data.train_size, 450) == (1347, 450)
+    assert not {tuple(row) for row in bank.tolist()} & {tuple(row) for row in val.tolist()}
+    train = next(iter(data.train_dataloader()))
+    assert torch.equal(train.image.flatten(1), bank[train.index])  # cropped only on the device
+    assert torch.equal(train.label, data.splits.bank.label[train.index])
+
+
+def test_clean_images_are_whole_and_in_order_and_the_same_every_time():
+    data = Digits(AUGMENT, 8, 100)
+    first, again = (list(map(data.on_after_batch_transfer, data.val_dataloader())) for _ in range(2))
+    assert all(alike(a, b) for a, b in zip(first, again, strict=True))
+    assert torch.cat([b.index for b in first]).tolist() == list(range(450))
+    assert torch.cat([b.box for b in first]).unique(dim=0).tolist() == [[0, 0, 1, 1]]
+    assert not torch.cat([b.flip for b in first]).any()
+
+
+def test_images_leave_the_module_normalised():
+    data = Digits(Whole(), 8, 1347)
+    batch = data.on_after_batch_transfer(next(iter(data.bank_dataloader())))
+    assert (batch.image.shape, batch.image.dtype) == ((1347, 3, 8, 8), torch.float32)
+    assert batch.image.mean().item() == pytest.approx(0, abs=0.02)
+    assert batch.image.std().item() == pytest.approx(1, abs=0.02)
+    grey = batch.image[0, 0] * data.std[0] + data.mean[0]
+    assert torch.allclose(grey * 255, data.splits.bank.image[0, 0].float(), atol=1e-3)
+
+
+def test_reading_data_does_not_touch_the_global_random_stream(pictures):
+    data = ImageFolder(str(pictures("all", 20)), AUGMENT, 16, 8, num_workers=1)
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    list(data.train_dataloader())
+    list(data.val_dataloader())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_pictures_look_the_same_from_memory_and_from_files(pictures):
+    root = str(pictures("all", 9, size=32))
+    for path in (pictures("all", 0) / "all").iterdir():
+        if int(path.stem) % 15:  # keep those of 32 x 32 only, which need no resizing on their way into memory
+            path.unlink()
+    pictures("more", 1, size=32), pictures("most", 1, size=32)
+    memory, files = (ImageFolder(root, AUGMENT, 32, 2, in_memory=choice, num_workers=0) for choice in (True, False))
+    for a, b in zip(memory.train_dataloader(), files.train_dataloader(), strict=True):
+        assert alike(a[1:], b[1:])
+        difference = memory.splits.train.finish(a) - files.splits.train.finish(b)
+        assert difference.abs().max() <= 1  # of 255: files are rounded after each direction
+
+
+class Watch(L.LightningModule):
+    """Remember the batches, train next to nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.seen = []
+
+    def training_step(self, batch, batch_idx):
+        self.seen.append(
+            (self.current_epoch, batch_idx, batch.index.tolist(), batch.key.tolist(), batch.image.sum().item())
+        )
+        return self.weight * batch.image.mean()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+class SaveEachStep(L.Callback):
+    def __init__(self, folder):
+        self.folder = folder
+
+    def on_train_batch_end(self, trainer, *_):
+        trainer.save_checkpoint(self.folder / f"{trainer.fit_loop.epoch_loop.batch_progress.total.processed}.ckpt")
+
+
+@pytest.mark.parametrize(("accumulate", "limit"), [(1, 1.0), (2, 1.0), (1, 3), (1, 0.8)])
+def test_a_run_resumed_after_any_step_sees_the_batches_of_the_uninterrupted_run(tmp_path, accumulate, limit):
+    def fit(checkpoint=None, callbacks=()):
+        module = Watch()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            trainer = L.Trainer(
+                accelerator="cpu", max_epochs=2, accumulate_grad_batches=accumulate, limit_train_batches=limit,
+                callbacks=list(callbacks), use_distributed_sampler=False, logger=False, enable_checkpointing=False,
+                enable_progress_bar=False, enable_model_summary=False,
+            )  # fmt: skip
+            trainer.fit(module, datamodule=Digits(AUGMENT, 8, 330), ckpt_path=checkpoint)
+        return module.seen
+
+    whole = fit(callbacks=[SaveEachStep(tmp_path)])
+    assert len(whole) == (8 if limit == 1.0 else 6)
+    for step in range(1, len(whole) + 1):
+        assert fit(tmp_path / f"{step}.ckpt") == whole[step:]
+
+
+def test_a_batch_larger_than_the_set_is_refused_before_training():
+    with pytest.raises(ValueError, match=r"data\.batch_size=2000 .* 1347 images"):
+        Digits(AUGMENT, 8, 2000).train_dataloader()

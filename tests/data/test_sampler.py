@@ -1,0 +1,82 @@
+import pytest
+import torch
+
+from mim.data.sampler import OrderedRows, ShuffledRows
+
+
+def epoch_of(rows: ShuffledRows, epoch: int = 0) -> list[tuple[list[int], list[int]]]:
+    rows.set_epoch(epoch)
+    return [(index.tolist(), key.tolist()) for index, key in rows]
+
+
+def test_an_epoch_shows_each_image_once_and_drops_the_incomplete_batch():
+    rows = ShuffledRows(size=23, batch_size=5, seed=0)
+    batches = epoch_of(rows)
+    shown = [i for index, _ in batches for i in index]
+    assert len(batches) == len(rows) == 4
+    assert len(set(shown)) == 20
+    assert set(shown) < set(range(23))
+
+
+def test_order_and_keys_follow_from_seed_and_epoch_alone():
+    first = epoch_of(ShuffledRows(40, 8, seed=3), epoch=2)
+    other = ShuffledRows(40, 8, seed=3)
+    epoch_of(other, 0)
+    torch.rand(5)
+    assert epoch_of(other, 2) == first
+    assert epoch_of(other, 1) != first
+    assert epoch_of(ShuffledRows(40, 8, seed=4), 2) != first
+
+
+def test_no_image_of_a_run_shares_a_key_with_another():
+    rows = ShuffledRows(40, 8, seed=0)
+    keys = [k for epoch in range(5) for _, key in epoch_of(rows, epoch) for k in key]
+    assert len(set(keys)) == 200
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_ranks_together_take_the_global_batch_of_one_process(world_size):
+    together = epoch_of(ShuffledRows(50, 4 * world_size, seed=0), epoch=1)
+    ranks = [epoch_of(ShuffledRows(50, 4, 0, rank, world_size), epoch=1) for rank in range(world_size)]
+    for batch, parts in zip(together, zip(*ranks, strict=True), strict=True):
+        assert batch == ([i for index, _ in parts for i in index], [k for _, key in parts for k in key])
+
+
+def test_accumulated_batches_are_the_rows_of_one_large_batch():
+    large, small = epoch_of(ShuffledRows(48, 16, seed=0)), epoch_of(ShuffledRows(48, 4, seed=0))
+    assert [row for index, _ in large for row in index] == [row for index, _ in small for row in index]
+    assert [k for _, key in large for k in key] == [k for _, key in small for k in key]
+
+
+def test_a_resumed_epoch_yields_what_is_left_and_the_next_is_whole():
+    whole, resumed = ShuffledRows(40, 8, seed=0), ShuffledRows(40, 8, seed=0, start=(2, 3))
+    rest = [(index.tolist(), key.tolist()) for index, key in resumed]  # before anyone sets the epoch
+    assert rest == epoch_of(whole, 2)[3:]
+    assert epoch_of(resumed, 2) == rest
+    assert epoch_of(resumed, 3) == epoch_of(whole, 3)
+    assert len(resumed) == len(whole) == 5
+
+
+def test_unshuffled_epochs_are_all_alike():
+    rows = ShuffledRows(20, 4, seed=0, shuffle=False)
+    assert epoch_of(rows, 0) == epoch_of(rows, 7)
+    assert epoch_of(rows)[1][0] == [4, 5, 6, 7]
+
+
+@pytest.mark.parametrize(("batch_size", "world_size"), [(101, 1), (51, 2), (0, 1)])
+def test_a_batch_larger_than_the_set_is_refused(batch_size, world_size):
+    with pytest.raises(ValueError, match=r"training set has 100 images; allowed: 1 to (100|50)\. Lower it"):
+        ShuffledRows(100, batch_size, seed=0, world_size=world_size)
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_ordered_rows_hold_each_image_once_over_all_ranks(world_size):
+    ranks = [OrderedRows(11, 4, 0, rank, world_size) for rank in range(world_size)]
+    assert sorted(i for rows in ranks for index, _ in rows for i in index.tolist()) == list(range(11))
+    assert [len(list(rows)) for rows in ranks] == [len(rows) for rows in ranks]
+
+
+def test_a_clean_image_keeps_its_key_whatever_the_batch_or_rank():
+    key_of = {i: k for index, key in OrderedRows(11, 4, 0) for i, k in zip(index.tolist(), key.tolist(), strict=True)}
+    for index, key in OrderedRows(11, 3, 0, rank=1, world_size=2):
+        assert [key_of[i] for i in index.tolist()] == key.tolist()
