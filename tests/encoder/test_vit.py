@@ -28,6 +28,15 @@ def test_weights_and_features_are_those_of_timm(encoder, image):
     assert torch.allclose(encoder(image), timm.eval().forward_features(image), atol=1e-5)
 
 
+def test_half_precision_gives_nearly_the_same_features(encoder, image):
+    """On a CPU it takes another path through attention."""
+    expected = encoder(image)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = encoder(image).float()
+    assert not torch.equal(half, expected)
+    assert torch.allclose(half, expected, atol=0.05)
+
+
 def test_embedding_some_patches_equals_taking_them_from_all(encoder, image):
     index = torch.tensor([[[5, 0, 23], [1, 1, 7]], [[2, 3, 4], [22, 8, 9]]])
     assert torch.allclose(encoder.embed(image, index), take(encoder.embed(image), index), atol=1e-6)

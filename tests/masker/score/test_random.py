@@ -1,5 +1,6 @@
 import torch
 
+from mim.draw import MASK, uniform
 from mim.masker.score.random import Random
 
 
@@ -10,6 +11,11 @@ def test_each_image_gets_its_own_order_and_a_new_one_in_every_epoch(batch_of):
     assert torch.equal(first, again)
     assert not torch.equal(first, later)
     assert first.argsort(1).unique(dim=0).shape[0] == 8
+
+
+def test_ranks_are_the_draws_kept_for_masks(batch_of):
+    batch = batch_of(torch.zeros(3, 3, 1, 1))
+    assert torch.equal(Random()(batch, (2, 5)).rank, uniform(batch.key, 10, MASK))
 
 
 def test_it_knows_no_salience_and_looks_at_no_tokens(batch_of):
