@@ -75,8 +75,7 @@ class Data(L.LightningDataModule, ABC):
     ):
         super().__init__()
         self.augment, self.image_size, self.batch_size = augment, image_size, batch_size
-        self.seed, self.shuffle = seed, shuffle
-        self.num_workers = min(16, len(os.sched_getaffinity(0))) if num_workers is None else num_workers
+        self.seed, self.num_workers, self.shuffle = seed, num_workers, shuffle
 
     @abstractmethod
     def load(self) -> Splits:
@@ -136,7 +135,7 @@ class Data(L.LightningDataModule, ABC):
         return self._loader(pictures, OrderedRows(len(pictures), self.batch_size, self.seed, *self._place()))
 
     def _loader(self, pictures: Pictures, rows: Sampler[Rows]) -> DataLoader[Batch]:
-        workers = self.num_workers if pictures.wants_workers else 0
+        workers = self._workers() if pictures.wants_workers else 0
         dataset: Any = pictures
         return DataLoader(
             dataset,
@@ -147,6 +146,12 @@ class Data(L.LightningDataModule, ABC):
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # its own: iterating must not advance the stream that training draws from
         )
+
+    def _workers(self) -> int:
+        """As many as were asked for, or this process's share of the cores, up to 16."""
+        if self.num_workers is not None:
+            return self.num_workers
+        return max(1, min(16, len(os.sched_getaffinity(0)) // (self.trainer.num_devices if self.trainer else 1)))
 
     def _place(self) -> tuple[int, int]:
         """This process among all: (rank, world size)."""
