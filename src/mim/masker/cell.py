@@ -1,4 +1,4 @@
-"""Mask squares of several patches as one (SimMIM, arXiv 2111.09886): scores are pooled to cells, splits spread to patches."""
+"""Mask squares of several patches as one (SimMIM, arXiv 2111.09886): pool scores to cells, spread splits to patches."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""A masker is a score (who should be hidden) and a partition (how many are hidden, shown, thrown, in how many parts)."""
+"""A masker is a score (who should be hidden) and a partition (how many are hidden, shown, thrown, in which parts)."""
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +30,7 @@ class Masker(nn.Module):
 
     @torch.no_grad()
     def forward(self, batch: Batch, grid: tuple[int, int], tokens: Tensor | None = None) -> Split:
-        """A batch of B images, each a grid of L patches, and their embeddings (B, L, D) if `needs_tokens` -> indices of patches.
+        """B images, each a grid of L patches, and their embeddings (B, L, D) if `needs_tokens` -> indices of patches.
 
         Raises:
             ValueError: where cells do not tile the grid.

@@ -14,15 +14,17 @@ class FixedRatio(nn.Module):
 
     Args:
         ratio: share of patches to predict.
-        rounding: how the product becomes a count, in Python's float64 as published. `keep_down` keeps int(L * (1 - ratio))
-            (MAE), `mask_up` masks ceil(L * ratio) (SimMIM), `mask_down` masks int(L * ratio) (AttMask, AMT).
+        rounding: how the product becomes a count, in Python's float64 as published. `keep_down` keeps
+            int(L * (1 - ratio)) (MAE), `mask_up` masks ceil(L * ratio) (SimMIM), `mask_down` masks int(L * ratio)
+            (AttMask, AMT).
     """
 
     def __init__(self, ratio: float, rounding: Literal["keep_down", "mask_up", "mask_down"] = "keep_down"):
         super().__init__()
         if not 0 < ratio < 1:
             raise ValueError(
-                f"FixedRatio got ratio={ratio}; needs a share between 0 and 1 (both excluded), e.g. masker.partition.ratio=0.75"
+                f"FixedRatio got ratio={ratio}; needs a share between 0 and 1 (both excluded), "
+                "e.g. masker.partition.ratio=0.75"
             )
         self.ratio, self.rounding = ratio, rounding
 
@@ -39,8 +41,8 @@ class FixedRatio(nn.Module):
         }[self.rounding]
         if not 0 < masked < patches:
             raise ValueError(
-                f"masking {self.ratio} of {patches} patches hides {masked} and shows {patches - masked}; both must be at least 1: "
-                "change masker.partition.ratio, or use smaller patches or a larger image"
+                f"masking {self.ratio} of {patches} patches hides {masked} and shows {patches - masked}; "
+                "both must be at least 1: change masker.partition.ratio, or use smaller patches or a larger image"
             )
         return masked
 
