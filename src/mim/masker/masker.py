@@ -1,4 +1,4 @@
-"""A masker is a score (who should be hidden) and a partition (how many are hidden, shown, thrown, in which parts)."""
+"""A masker is a score (who is to be hidden) and a partition (how many are hidden, shown, thrown, in how many parts)."""
 
 import torch
 from torch import Tensor, nn
