@@ -13,7 +13,6 @@ from mim.launch.entry import launch
 
 def train(cfg: DictConfig) -> None:
     """Build data, task and trainer; fit."""
-    OmegaConf.save(cfg, Path(cfg.paths.run) / "config.yaml", resolve=True)
     torch.set_float32_matmul_precision("high")
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     data, task = instantiate(cfg.data), instantiate(cfg.task)
@@ -22,7 +21,9 @@ def train(cfg: DictConfig) -> None:
         callbacks=list(instantiate(cfg.callback).values()),
         logger=list(instantiate(cfg.logger).values()),
     )
-    trainer.fit(task, datamodule=data, ckpt_path=resumable(cfg.resume, task) if cfg.resume else None)
+    checkpoint = resumable(cfg.resume, task) if cfg.resume else None
+    OmegaConf.save(cfg, Path(cfg.paths.run) / "config.yaml", resolve=True)
+    trainer.fit(task, datamodule=data, ckpt_path=checkpoint)
 
 
 if __name__ == "__main__":

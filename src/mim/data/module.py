@@ -57,7 +57,7 @@ class Data(L.LightningDataModule, ABC):
         image_size: pixels per side of what the model sees.
         batch_size: training images per step and process.
         seed: decides order, crops, flips and masks.
-        num_workers: processes that decode pictures; null for one per core. Sets that live in memory need none.
+        num_workers: processes that decode pictures; null for this process's share of the cores. Sets that live in memory need none.
         shuffle: a new order every epoch; false to see the same batches in each.
     """
 
@@ -109,12 +109,18 @@ class Data(L.LightningDataModule, ABC):
         """Number of training images."""
         return len(self.splits.train)
 
+    @property
+    def batches_per_epoch(self) -> int:
+        """Training batches that each process takes per epoch; known without building the loader."""
+        batches, limit = self.train_size // (self.batch_size * self._place()[1]), 1.0
+        if self.trainer:
+            limit = self.trainer.limit_train_batches
+        return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+
     def train_dataloader(self) -> DataLoader[Batch]:
         """Augmented batches, going on where a resumed run stopped."""
         rank, world_size = self._place()
-        rows = ShuffledRows(
-            self.train_size, self.batch_size, self.seed, rank, world_size, self._start(world_size), self.shuffle
-        )
+        rows = ShuffledRows(self.train_size, self.batch_size, self.seed, rank, world_size, self._start(), self.shuffle)
         return self._loader(self.splits.train, rows)
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -157,11 +163,9 @@ class Data(L.LightningDataModule, ABC):
         """This process among all: (rank, world size)."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
-    def _start(self, world_size: int) -> tuple[int, int]:
-        """(epoch, batches of it done): Lightning restores its progress before it asks for the loader."""
+    def _start(self) -> tuple[int, int]:
+        """(epoch, batches of it done): Lightning restores its progress before it first asks for the loader."""
         if not self.trainer:
             return 0, 0
-        batches, limit = self.train_size // (self.batch_size * world_size), self.trainer.limit_train_batches
-        batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
         progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress
-        return divmod(progress.total.processed, max(1, batches))
+        return divmod(progress.total.processed, max(1, self.batches_per_epoch))

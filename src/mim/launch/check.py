@@ -18,6 +18,7 @@ _HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
 
 def nearest(given: str, allowed: list[str]) -> str:
     """A clause that names the nearest of the allowed words, and the others."""
+    allowed = [word for word in allowed if not word.startswith("_")]
     close = get_close_matches(given, allowed, n=1, cutoff=0.5)
     return (f"did you mean '{close[0]}'? " if close else "") + f"allowed: {', '.join(sorted(allowed))}"
 
@@ -28,7 +29,8 @@ def check(cfg: DictConfig) -> None:
     Raises:
         ValueError: one line, saying what was given, what is allowed and where.
     """
-    for path, node in _targets(OmegaConf.to_container(cfg, resolve=True), ""):
+    calls = _targets(OmegaConf.to_container(cfg, resolve=True), "")
+    for path, node in sorted(calls, key=lambda call: call[0].count(".")):  # a component is wired in again further down
         _check_call(path, node)
 
 

@@ -35,7 +35,7 @@ def launch(run: Callable[[DictConfig], Any], configs: Path, config_name: str) ->
 
     def job(cfg: DictConfig) -> Any:
         try:
-            _check(cfg)
+            check(cfg)
             return run(cfg)
         except Interrupted as stop:
             print(stop, file=sys.stderr, flush=True)
@@ -45,6 +45,7 @@ def launch(run: Callable[[DictConfig], Any], configs: Path, config_name: str) ->
         except Exception as error:
             report(error, configs, config_name)
             exit_codes.append(1)
+            _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
 
     try:
         hydra.main(version_base="1.3", config_path=str(configs), config_name=config_name)(job)()
@@ -54,12 +55,7 @@ def launch(run: Callable[[DictConfig], Any], configs: Path, config_name: str) ->
     sys.exit(max(exit_codes))
 
 
-def _check(cfg: DictConfig) -> None:
-    """Refuse a bad config before anything is built, and leave no empty run folder behind."""
-    try:
-        check(cfg)
-    except Exception:
-        folder = Path(HydraConfig.get().runtime.output_dir)
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
-        raise
+def _remove_if_empty(folder: Path) -> None:
+    """What was refused before it began leaves nothing behind."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()

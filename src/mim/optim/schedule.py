@@ -17,8 +17,17 @@ class WarmupCosine:
         self.warmup_epochs, self.min_lr = warmup_epochs, min_lr
 
     def __call__(self, epoch: float, epochs: float, lr: float) -> float:
-        """The share of the peak `lr` in force at a (fractional) epoch of a training of `epochs`."""
-        if epoch <= self.warmup_epochs > 0:
+        """The share of the peak `lr` in force at a (fractional) epoch of a training of `epochs`.
+
+        Raises:
+            ValueError: where the warm-up is longer than the training.
+        """
+        if self.warmup_epochs >= epochs:
+            raise ValueError(
+                f"warmup_epochs={self.warmup_epochs:g} leaves nothing of epochs={epochs:g}; "
+                f"shorten the warm-up, e.g. warmup_epochs={epochs / 10:g}"
+            )
+        if epoch < self.warmup_epochs:
             return epoch / self.warmup_epochs
         progress = (epoch - self.warmup_epochs) / (epochs - self.warmup_epochs)
         floor = self.min_lr / lr

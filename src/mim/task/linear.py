@@ -7,7 +7,9 @@ from torch.nn.functional import cross_entropy
 from mim.task.features import Features
 
 
-def linear_scores(train: Features, query: Tensor, classes: int, epochs: int = 50, lr: float = 1e-2, seed: int = 0) -> Tensor:
+def linear_scores(
+    train: Features, query: Tensor, classes: int, epochs: int = 50, lr: float = 1e-2, seed: int = 0
+) -> Tensor:
     """Class scores of queries (M, D) by a linear probe fitted to the training features -> (M, classes).
 
     Features are standardised by the training set's statistics (the affine-free batch norm of MAE's probe), then a linear layer is

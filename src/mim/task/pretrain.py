@@ -1,5 +1,6 @@
 """Pre-training: hide patches, predict them. One optimisation step ties model, masker and loss together and knows no paper."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -82,7 +83,9 @@ class Pretrain(L.LightningModule):
     def configure_optimizers(self) -> Mapping[str, Any]:
         """Decay matrices only (timm's groups, as MAE uses them); follow the schedule per step."""
         optimizer = self.optimizer(param_groups_weight_decay(self, self.weight_decay), lr=self.lr)
-        epochs = self.trainer.max_epochs
-        steps = max(1, int(self.trainer.estimated_stepping_batches) // epochs)
+        trainer: Any = self.trainer
+        epochs = trainer.max_epochs
+        # not trainer.estimated_stepping_batches: it builds the loader before a resumed run knows where it stopped
+        steps = max(1, math.ceil(trainer.datamodule.batches_per_epoch / trainer.accumulate_grad_batches))
         scheduler = LambdaLR(optimizer, lambda step: self.schedule(step / steps, epochs, self.lr))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
