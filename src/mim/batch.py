@@ -13,7 +13,7 @@ class Batch(NamedTuple):
     """(B, 3, H, W), normalised float once on the training device."""
     label: Tensor
     """(B,) int64, -1 where the data set has no labels."""
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # a field, not tuple.index
     """(B,) int64, the image's place in its data set: stable over epochs."""
     box: Tensor
     """(B, 4) float32, the crop as (x1, y1, x2, y2) in fractions of the source image."""

@@ -1,15 +1,23 @@
 """What a step costs: floating-point operations and memory."""
 
 import resource
+from typing import Any
 
 import torch
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mim.batch import blank
 
 # Dense bf16 matrix products per second, from the makers' data sheets; float32 products on these devices are not rated here.
-_PEAK_BF16 = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "A10": 125e12, "4090": 165e12}
+_PEAK_BF16 = {
+    "H200": 989e12,
+    "H100": 989e12,
+    "A100": 312e12,
+    "L40S": 362e12,
+    "L4": 121e12,
+    "A10": 125e12,
+    "4090": 165e12,
+}
 
 
 def peak_flops(device: torch.device, precision: str) -> float | None:
@@ -21,7 +29,7 @@ def peak_flops(device: torch.device, precision: str) -> float | None:
 
 
 @torch.no_grad()
-def forward_flops(model: nn.Module, device: torch.device) -> float:
+def forward_flops(model: Any, device: torch.device) -> float:
     """Floating-point operations of one image's forward pass, matrix products and attention only."""
     height, width = (side * model.encoder.patch_size for side in model.encoder.grid)
     with FlopCounterMode(display=False) as counter:

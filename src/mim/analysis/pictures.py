@@ -1,6 +1,6 @@
 """Reconstructions as a picture: image, what the model saw, what it predicted, and both together."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
@@ -57,8 +57,10 @@ def figure(rows: dict[str, Tensor], title: str = "") -> Figure:
     columns = len(next(iter(rows.values())))
     height, width = next(iter(rows.values())).shape[2:]
     cell = 1.1
-    sheet = Figure(figsize=(cell * columns * width / height + 1.0, cell * len(rows) + 0.35), dpi=160, layout="compressed")
-    axes: Sequence = sheet.subplots(len(rows), columns, squeeze=False)
+    sheet = Figure(
+        figsize=(cell * columns * width / height + 1.0, cell * len(rows) + 0.35), dpi=160, layout="compressed"
+    )
+    axes: Any = sheet.subplots(len(rows), columns, squeeze=False)
     for line, (name, pictures) in zip(axes, rows.items(), strict=True):
         for axis, picture in zip(line, pictures, strict=True):
             axis.imshow(picture.permute(1, 2, 0).float().cpu().numpy(), interpolation="nearest")

@@ -1,5 +1,7 @@
 """Say once, before training, what took effect."""
 
+from typing import Any
+
 import pytorch_lightning as L
 import torch
 from rich.console import Console
@@ -20,7 +22,7 @@ class Announce(L.Callback):
     def __init__(self, run: str):
         self.run = run
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Print on one process."""
         if not trainer.is_global_zero:
             return
@@ -28,7 +30,7 @@ class Announce(L.Callback):
         for name, text in self.lines(trainer, pl_module).items():
             console.print(f"[bold]{name:<14}[/bold]{text}")
 
-    def lines(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, str]:
+    def lines(self, trainer: Any, pl_module: Any) -> dict[str, str]:
         """What is said, by subject."""
         model, data = pl_module.model, trainer.datamodule
         return {
@@ -53,7 +55,7 @@ class Announce(L.Callback):
         }
 
 
-def _model(module: L.LightningModule) -> str:
+def _model(module: Any) -> str:
     count = sum(p.numel() for p in module.parameters())
     trained = sum(p.numel() for p in module.parameters() if p.requires_grad)
     encoder = sum(p.numel() for p in module.model.encoder.parameters())
@@ -62,23 +64,25 @@ def _model(module: L.LightningModule) -> str:
 
 
 @torch.no_grad()
-def _masking(model: torch.nn.Module, device: torch.device) -> str:
+def _masking(model: Any, device: torch.device) -> str:
     rows, columns = model.encoder.grid
     patch = model.encoder.patch_size
     split: Split = model(blank(2, (rows * patch, columns * patch), device)).split
     parts, visible = split.visible.shape[1:]
     masked = split.masked.shape[2]
     masker = model.masker
-    kind = f"{type(masker.score).__name__} x {type(masker.partition).__name__}" + (f", {parts} parts" if parts > 1 else "")
+    kind = f"{type(masker.score).__name__} x {type(masker.partition).__name__}" + (
+        f", {parts} parts" if parts > 1 else ""
+    )
     thrown = max(0, rows * columns - visible - masked) if parts == 1 else 0
     return f"{kind}: of {rows * columns} patches {visible} visible, {masked} masked, {thrown} thrown"
 
 
-def _decay(trainer: L.Trainer) -> str:
+def _decay(trainer: Any) -> str:
     groups = trainer.optimizers[0].param_groups
     return ", ".join(f"{group['weight_decay']:g} on {len(group['params'])} parameters" for group in groups)
 
 
-def _drop_path(model: torch.nn.Module) -> str:
+def _drop_path(model: Any) -> str:
     rates = [m.drop_prob for m in model.modules() if isinstance(m, DropPath) and m.drop_prob]
     return f"up to {max(rates):g}, active in {len(rates)} places" if rates else "none"

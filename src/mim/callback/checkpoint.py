@@ -19,7 +19,9 @@ class Checkpoint(L.Callback):
         self.folder = Path(folder)
         self.last_every_n_steps, self.keep_every_n_epochs = last_every_n_steps, keep_every_n_epochs
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         """Replace `last.ckpt` when it is due, at the end of an optimiser step."""
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if stepped and trainer.global_step % self.last_every_n_steps == 0:

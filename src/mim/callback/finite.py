@@ -20,7 +20,9 @@ class Finite(L.Callback):
         self.every_n_steps = every_n_steps
         self._broken_at: Tensor | None = None  # first broken step, or -1
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         """Remember, and look every n steps."""
         loss = outputs["loss"].detach()
         if self._broken_at is None:

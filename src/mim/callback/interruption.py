@@ -36,7 +36,9 @@ class Interruption(L.Callback):
         self._received = 0
         self._before = {signum: signal.signal(signum, self._receive) for signum in SIGNALS}
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         """Save and stop if a signal came, on any process.
 
         Raises:

@@ -1,5 +1,7 @@
 """How good the features are while training goes on: k-NN and a linear probe on clean, held-out images."""
 
+from typing import Any
+
 import pytorch_lightning as L
 import torch
 from torch import Tensor, nn
@@ -31,18 +33,19 @@ class OnlineProbe(L.Callback):
         self.pool, self.every_n_epochs = pool, every_n_epochs
         self.k, self.temperature, self.linear_epochs = k, temperature, linear_epochs
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Judge the untrained encoder, unless training is being resumed."""
         if trainer.global_step == 0:
-            pl_module.log_dict({f"{name}_untrained": value for name, value in self.judge(trainer, pl_module).items()})
+            untrained = {f"{name}_untrained": value for name, value in self.judge(trainer, pl_module).items()}
+            pl_module.log_dict(untrained, sync_dist=True)
 
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Judge."""
         epoch = trainer.current_epoch + 1
         if epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs:
-            pl_module.log_dict(self.judge(trainer, pl_module))
+            pl_module.log_dict(self.judge(trainer, pl_module), sync_dist=True)
 
-    def judge(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, float]:
+    def judge(self, trainer: Any, pl_module: Any) -> dict[str, float]:
         """Top-1 accuracies on the held-out images; nothing where the data set has no labels."""
         data = trainer.datamodule
         if not data.num_classes:

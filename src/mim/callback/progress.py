@@ -22,7 +22,7 @@ class Progress(L.Callback):
         self._console = Console()
         self._bar: Bar | None = None
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Draw the bar where training (re)starts."""
         self._total = trainer.max_epochs * trainer.num_training_batches
         self._start = self._now = trainer.fit_loop.epoch_loop.batch_progress.total.processed
@@ -42,7 +42,7 @@ class Progress(L.Callback):
             self._task = self._bar.add_task("", total=self._total, completed=self._start, epoch="", numbers="")
             self._bar.start()
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Move on."""
         if not trainer.is_global_zero:
             return
@@ -64,11 +64,11 @@ class Progress(L.Callback):
         images, self._images = self._images, 0
         return f"loss {loss:.4f}  {images / seconds:,.0f} images/s"
 
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Leave the bar as it is."""
         self._stop()
 
-    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Leave the bar as it is."""
         self._stop()
 

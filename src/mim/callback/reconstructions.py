@@ -13,7 +13,7 @@ from mim.masker.split import Split
 
 
 class Reconstructions(L.Callback):
-    """Every n epochs, write a picture of the first held-out images: image, masked image, prediction, prediction with the visible patches.
+    """Every n epochs, draw the first held-out images: image, masked image, prediction, prediction with the visible patches.
 
     Normalised predictions are shown with each patch's own mean and deviation put back. The images are masked alike each time.
 
@@ -26,14 +26,14 @@ class Reconstructions(L.Callback):
     def __init__(self, folder: str, every_n_epochs: int, count: int = 8):
         self.folder, self.every_n_epochs, self.count = Path(folder), every_n_epochs, count
 
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Draw, on one process."""
         epoch = trainer.current_epoch + 1
         due = epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs
         if due and trainer.is_global_zero and hasattr(pl_module.loss, "pixels"):
             self.draw(trainer, pl_module, epoch)
 
-    def draw(self, trainer: L.Trainer, pl_module: L.LightningModule, epoch: int) -> Path:
+    def draw(self, trainer: Any, pl_module: Any, epoch: int) -> Path:
         """Write the picture, hand it to the loggers that take pictures, and return its path."""
         data: Any = trainer.datamodule
         batch = self._held_out(trainer, pl_module)
@@ -55,14 +55,15 @@ class Reconstructions(L.Callback):
                 logger.log_image("reconstruction", [str(path)], step=trainer.global_step)
         return path
 
-    def _held_out(self, trainer: L.Trainer, pl_module: L.LightningModule) -> Batch:
+    def _held_out(self, trainer: Any, pl_module: Any) -> Batch:
         batch = next(iter(trainer.datamodule.val_dataloader()))
         few = Batch(*(column[: self.count] for column in batch))
         return trainer.strategy.batch_to_device(few, pl_module.device)
 
 
 def _first(split: Split) -> Split:
-    return Split(*(None if part is None else part[:, :1] for part in split))
+    parts: Any = (None if part is None else part[:, :1] for part in split)
+    return Split(*parts)
 
 
 def _shown(pixels: Tensor, data: Any) -> Tensor:

@@ -22,30 +22,31 @@ class Throughput(L.Callback):
         self.skip_first_steps = skip_first_steps
         self._steps = self._images = 0
         self._seconds = self._waited = self._mark = 0.0
-        self._flops_per_image, self._peak = 0.0, None
+        self._flops_per_image = 0.0
+        self._peak: float | None = None
 
     def _since_mark(self) -> float:
         before, self._mark = self._mark, time.perf_counter()
         return self._mark - before
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Count the work of one image, where the device's peak is known."""
         self._peak = peak_flops(pl_module.device, trainer.precision)
         if self._peak:
             self._flops_per_image = 3 * forward_flops(pl_module.model, pl_module.device)  # backward costs two forwards
 
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """Start the clock."""
         self._since_mark()
 
-    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """The batch is here: what passed since the last step ended was waiting."""
         waited = self._since_mark()
         if self._steps >= self.skip_first_steps:
             self._waited += waited
             self._seconds += waited
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Count the step."""
         spent = self._since_mark()
         if self._steps >= self.skip_first_steps:
@@ -55,7 +56,7 @@ class Throughput(L.Callback):
         if self._images and trainer.global_step % trainer.log_every_n_steps == 0:
             pl_module.log_dict(self.numbers(pl_module.device, trainer.world_size))
 
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Wait for the device, so that its backlog is counted with training and not with what watches."""
         if pl_module.device.type == "cuda":
             torch.cuda.synchronize(pl_module.device)

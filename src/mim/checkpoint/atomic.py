@@ -29,8 +29,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
             partial.unlink(missing_ok=True)
             kept = f"the previous {target.name} is untouched" if target.exists() else "there was no earlier one"
-            raise OSError(f"could not write {target}: {error}; {kept}. Free some space and go on with resume=") from error
+            raise OSError(
+                f"could not write {target}: {error}; {kept}. Free some space and go on with resume="
+            ) from error
 
-    def load_checkpoint(self, path: str | os.PathLike, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
+    def load_checkpoint(
+        self, path: str | os.PathLike, map_location: Any = None, weights_only: bool | None = True
+    ) -> dict[str, Any]:
         """Load a checkpoint; files that would run code are refused."""
         return torch.load(path, map_location=map_location or (lambda storage, _: storage), weights_only=True)

@@ -17,7 +17,9 @@ def checkpoint_file(path: str | Path) -> Path:
     if path.is_dir():
         file = path / "checkpoints" / "last.ckpt"
         if not file.exists():
-            raise FileNotFoundError(f"{path} holds no checkpoints/last.ckpt; give a run folder that has one, or a .ckpt file")
+            raise FileNotFoundError(
+                f"{path} holds no checkpoints/last.ckpt; give a run folder that has one, or a .ckpt file"
+            )
         return file
     if not path.exists():
         raise FileNotFoundError(f"there is no {path}; give a run folder (runs/<name>/<date_time>) or a .ckpt file")
@@ -35,7 +37,9 @@ def resumable(path: str | Path, module: nn.Module) -> Path:
     try:
         checkpoint = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise ValueError(f"{file} is not a checkpoint, or is damaged ({type(error).__name__}); give one that a run wrote") from error
+        raise ValueError(
+            f"{file} is not a checkpoint, or is damaged ({type(error).__name__}); give one that a run wrote"
+        ) from error
     if not isinstance(checkpoint, dict) or not {"state_dict", "loops", "optimizer_states"} <= checkpoint.keys():
         raise ValueError(f"{file} holds weights but no training to continue; give checkpoints/last.ckpt of a run")
     ours, theirs = module.state_dict(), checkpoint["state_dict"]

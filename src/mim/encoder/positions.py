@@ -20,7 +20,9 @@ def sincos_positions(width: int, grid: tuple[int, int], cls: bool = True) -> Ten
         ValueError: where 4 does not divide the width.
     """
     if width % 4:
-        raise ValueError(f"sine-cosine positions got width={width}; needs a multiple of 4, e.g. {width + 4 - width % 4}")
+        raise ValueError(
+            f"sine-cosine positions got width={width}; needs a multiple of 4, e.g. {width + 4 - width % 4}"
+        )
     row, column = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in grid), indexing="ij")
     table = torch.cat([_sincos(column.flatten(), width // 2), _sincos(row.flatten(), width // 2)], dim=1)
     return torch.cat([torch.zeros(1, width, dtype=torch.float64), table]) if cls else table

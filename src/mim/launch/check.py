@@ -58,7 +58,9 @@ def _check_call(path: str, node: dict[str, Any]) -> None:
         if key in _HYDRA_KEYS:
             continue
         if key not in signature.parameters and not takes_any:
-            raise ValueError(f"{path}.{key} is not an argument of {target.__name__}; {nearest(key, list(signature.parameters))}")
+            raise ValueError(
+                f"{path}.{key} is not an argument of {target.__name__}; {nearest(key, list(signature.parameters))}"
+            )
         if key in hints and not _is_built_later(value):
             _check_value(f"{path}.{key}", value, hints[key])
 

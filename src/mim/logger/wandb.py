@@ -12,7 +12,9 @@ def _has_key() -> bool:
     return bool(os.environ.get("WANDB_API_KEY")) or bool(wbnetrc.read_netrc_auth(host="https://api.wandb.ai"))
 
 
-def wandb_logger(save_dir: str, project: str = "mim", name: str | None = None, offline: bool | None = None, **settings: Any):
+def wandb_logger(
+    save_dir: str, project: str = "mim", name: str | None = None, offline: bool | None = None, **settings: Any
+) -> WandbLogger:
     """Build the logger.
 
     Args:

@@ -13,7 +13,9 @@ class WarmupCosine:
 
     def __init__(self, warmup_epochs: float, min_lr: float = 0.0):
         if warmup_epochs < 0 or min_lr < 0:
-            raise ValueError(f"WarmupCosine got warmup_epochs={warmup_epochs}, min_lr={min_lr}; neither may be negative")
+            raise ValueError(
+                f"WarmupCosine got warmup_epochs={warmup_epochs}, min_lr={min_lr}; neither may be negative"
+            )
         self.warmup_epochs, self.min_lr = warmup_epochs, min_lr
 
     def __call__(self, epoch: float, epochs: float, lr: float) -> float:

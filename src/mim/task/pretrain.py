@@ -1,7 +1,7 @@
 """Pre-training: hide patches, predict them. One optimisation step ties model, masker and loss together and knows no paper."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as L
@@ -66,7 +66,7 @@ class Pretrain(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step on images (B, 3, H, W) -> scalar loss."""
         loss, _ = self.objective(batch)
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.image))
+        self.log("train/loss", loss, batch_size=len(batch.image), sync_dist=True)
         return loss
 
     @property
@@ -80,7 +80,7 @@ class Pretrain(L.LightningModule):
         """Peak learning rate."""
         return self.base_lr * self.effective_batch / 256
 
-    def configure_optimizers(self) -> Mapping[str, Any]:
+    def configure_optimizers(self) -> Any:
         """Decay matrices only (timm's groups, as MAE uses them); follow the schedule per step."""
         optimizer = self.optimizer(param_groups_weight_decay(self, self.weight_decay), lr=self.lr)
         trainer: Any = self.trainer
