@@ -5,12 +5,12 @@ from functools import partial
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
 from mim.encoder.attention import Attention
 from mim.encoder.initialise import initialise_mae
+from mim.encoder.patches import add_positions, project
 from mim.encoder.positions import sincos_positions
-from mim.tokens import grid_of, patchify, take, take_patches
+from mim.tokens import grid_of
 
 
 class ViT(VisionTransformer):
@@ -28,6 +28,9 @@ class ViT(VisionTransformer):
     Raises:
         ValueError: where the patch size does not divide the image, the heads the width, or 4 the width.
     """
+
+    cls_token: nn.Parameter
+    pos_embed: nn.Parameter
 
     def __init__(
         self,
@@ -67,18 +70,21 @@ class ViT(VisionTransformer):
 
         Images (B, 3, H, W) -> all tokens (B, L, D), or only those at indices (B, K, M) -> (B, K, M, D).
         """
-        position = self.pos_embed[:, 1:]
-        if index is None:
-            patches = patchify(image, self.patch_size)
-        else:
-            patches = take_patches(image, index, self.patch_size)
-            position = take(position.expand(len(image), -1, -1), index)
-        weight = self.patch_embed.proj.weight.permute(0, 2, 3, 1).flatten(1)  # (D, P), a patch is (row, column, channel)
-        tokens = linear(patches, weight, self.patch_embed.proj.bias)
-        return tokens + position.to(tokens.dtype)
+        return add_positions(project(image, index, self.patch_embed.proj), index, self.pos_embed[:, 1:])
 
-    def encode(self, tokens: Tensor) -> Tensor:
-        """Tokens of any subset of patches, in any order (B, M, D) -> cls token first (B, 1 + M, D), normalised."""
+    def place(self, token: Tensor, index: Tensor) -> Tensor:
+        """One token in place of many patches: (1, 1, D) at indices (B, K, M) -> (B, K, M, D), each with its position."""
+        return add_positions(token.expand(*index.shape, -1), index, self.pos_embed[:, 1:])
+
+    def new_token(self) -> nn.Parameter:
+        """A learnable token (1, 1, D), initialised as this encoder's own."""
+        return nn.Parameter(torch.empty_like(self.cls_token).normal_(std=0.02))
+
+    def encode(self, tokens: Tensor, index: Tensor | None = None) -> Tensor:
+        """Tokens of any subset of patches, in any order (B, M, D) -> cls token first (B, 1 + M, D), normalised.
+
+        Where they stand (`index`, (B, M)) is in the tokens already: it is for encoders whose attention asks for it (Beit).
+        """
         cls = (self.cls_token + self.pos_embed[:, :1]).to(tokens.dtype)
         return self.norm(self.blocks(torch.cat([cls.expand(len(tokens), -1, -1), tokens], dim=1)))
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from torch import nn
 
 from mim.batch import Batch
+from mim.encoder.vit import ViT
 from mim.masker.masker import Masker
 from mim.model.decoder import Decoder
 from mim.model.reconstruction import Reconstruction
@@ -21,7 +22,7 @@ class MAE(nn.Module):
         target_dim: values per patch that the loss asks for.
     """
 
-    def __init__(self, encoder: nn.Module, masker: Masker, decoder: Callable[..., Decoder], target_dim: int):
+    def __init__(self, encoder: ViT, masker: Masker, decoder: Callable[..., Decoder], target_dim: int):
         super().__init__()
         self.encoder, self.masker = encoder, masker
         self.decoder = decoder(encoder_width=encoder.width, grid=encoder.grid, target_dim=target_dim)
@@ -35,5 +36,5 @@ class MAE(nn.Module):
         else:
             split = self.masker(batch, self.encoder.grid)
             visible = self.encoder.embed(batch.image, split.visible)
-        latent = self.encoder.encode(visible.flatten(0, 1))  # (B * K, 1 + Lv, D)
+        latent = self.encoder.encode(visible.flatten(0, 1), split.visible.flatten(0, 1))  # (B * K, 1 + Lv, D)
         return Reconstruction(self.decoder(latent, split), split)
