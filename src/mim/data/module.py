@@ -57,7 +57,7 @@ class Data(L.LightningDataModule, ABC):
         image_size: pixels per side of what the model sees.
         batch_size: training images per step and process.
         seed: decides order, crops, flips and masks.
-        num_workers: processes that decode pictures; null for this process's share of the cores. Sets that live in memory need none.
+        num_workers: that decode pictures; null for this process's share of the cores. Memory needs none.
         shuffle: a new order every epoch; false to see the same batches in each.
     """
 
