@@ -38,5 +38,8 @@ class Masker(nn.Module):
         if self.cell == 1:
             return self.partition(self.score(batch, grid, tokens))
         cells = cells_of(grid, self.cell)
-        ranking = pool_to_cells(self.score(batch, grid, tokens), cells, self.cell)
+        if self.needs_tokens:
+            ranking = pool_to_cells(self.score(batch, grid, tokens), cells, self.cell)
+        else:  # a score that looks at no tokens ranks any grid: AMT draws cells by their attention, not patches
+            ranking = self.score(batch, cells)
         return split_to_patches(self.partition(ranking), cells, self.cell)

@@ -1,0 +1,63 @@
+"""Where a network looked in each training image, kept to decide what to hide (AMT, arXiv 2211.15362)."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mim.batch import Batch
+from mim.masker.crop_map import crop_map
+from mim.masker.min_max import min_max
+
+
+def attention_weights(row: Tensor) -> Tensor:
+    """What the cls token attends to, head by head (B, A, L) -> one weight a patch (B, L) in [0, 1].
+
+    Each head is stretched to [0, 1], then their mean is taken; in the other order it would be another map (AMT,
+    mae-AMT/util/misc.py: update_mask). A head that looks everywhere alike counts 0.
+    """
+    return min_max(row.float()).mean(dim=1)
+
+
+class AttentionStore(nn.Module):
+    """One map per training image. Before it is filled, and for images that are not trained on, all patches weigh the same.
+
+    The maps are no buffer: they are not weights, and DDP would send them round in every step.
+    """
+
+    maps: Tensor | None
+    """(N, rows, columns) float16, each over the whole image; a file mapped into memory, or its copy on a GPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maps = None
+
+    def open(self, file: str | Path, device: torch.device) -> None:
+        """Use the maps in a file. On a CPU only what is looked up is read; a GPU gets a copy, so that no step waits for the host.
+
+        Args:
+            file: of (N, rows, columns) float16, as `write` leaves it.
+            device: where images are.
+        """
+        self.maps = torch.from_numpy(np.load(file, mmap_mode="c")).to(device)
+
+    @staticmethod
+    def write(file: str | Path, maps: Tensor) -> None:
+        """Write maps (N, rows, columns) as float16; a file that is in use stays as it is for those who use it."""
+        file = Path(file)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_name(f".{os.getpid()}.{file.name}")
+        np.save(partial, maps.half().cpu().numpy())
+        partial.replace(file)
+
+    def forward(self, batch: Batch, grid: tuple[int, int]) -> Tensor:
+        """The weights of B images on a grid of L patches, cropped and mirrored as the images were: (B, L) in [0, 1]."""
+        rows, columns = grid
+        if self.maps is None or not self.training:
+            return torch.ones(len(batch.index), rows * columns, device=batch.index.device)
+        height, width = batch.image.shape[-2:]
+        pixels = max(1, height // rows), max(1, width // columns)
+        with torch.autocast(batch.index.device.type, enabled=False):
+            return crop_map(self.maps[batch.index].float(), batch.box, batch.flip, grid, pixels)

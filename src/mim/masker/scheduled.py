@@ -1,0 +1,54 @@
+"""Begin with one masker and go on with another (AMT, arXiv 2211.15362: random for 40 epochs)."""
+
+import torch
+from torch import Tensor, nn
+
+from mim.batch import Batch
+from mim.masker.masker import Masker
+from mim.masker.split import Split
+
+
+class Scheduled(nn.Module):
+    """One masker until an epoch, another from then on. Only this file knows about epochs.
+
+    Args:
+        first: the masker of epochs 0 to `at_epoch` - 1.
+        then: the masker of all later epochs.
+        at_epoch: when to change.
+    """
+
+    def __init__(self, first: Masker, then: Masker, at_epoch: int):
+        super().__init__()
+        if at_epoch < 0:
+            raise ValueError(f"Scheduled got at_epoch={at_epoch}; needs 0 or more, e.g. masker.at_epoch=40")
+        self.first, self.then, self.at_epoch = first, then, at_epoch
+        self.changed = at_epoch == 0  # a flag, not the epoch: compiled code is compiled again only when it changes
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch begins."""
+        self.changed = epoch >= self.at_epoch
+
+    @property
+    def current(self) -> Masker:
+        """The masker in use."""
+        return self.then if self.changed else self.first
+
+    @property
+    def needs_tokens(self) -> bool:
+        """Whether the masker in use looks at embedded patches."""
+        return self.current.needs_tokens
+
+    @property
+    def score(self) -> nn.Module:
+        """The score in use."""
+        return self.current.score
+
+    @property
+    def partition(self) -> nn.Module:
+        """The partition in use."""
+        return self.current.partition
+
+    @torch.no_grad()
+    def forward(self, batch: Batch, grid: tuple[int, int], tokens: Tensor | None = None) -> Split:
+        """B images, each a grid of L patches, and their embeddings (B, L, D) if `needs_tokens` -> indices of patches."""
+        return self.current(batch, grid, tokens)
