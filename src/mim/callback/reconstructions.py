@@ -5,7 +5,7 @@ from typing import Any
 
 import pytorch_lightning as L
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mim.analysis.pictures import figure, panels
 from mim.batch import Batch
@@ -30,7 +30,7 @@ class Reconstructions(L.Callback):
         """Draw, on one process."""
         epoch = trainer.current_epoch + 1
         due = epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs
-        if due and trainer.is_global_zero and hasattr(pl_module.loss, "pixels"):
+        if due and trainer.is_global_zero and painter(pl_module.loss) is not None:
             self.draw(trainer, pl_module, epoch)
 
     def draw(self, trainer: Any, pl_module: Any, epoch: int) -> Path:
@@ -42,10 +42,11 @@ class Reconstructions(L.Callback):
             pl_module.model.eval()
             prediction, split = pl_module.model(batch)
             pl_module.model.train()
-        pixels = pl_module.loss.pixels(prediction.float(), batch.image, split.masked)[:, 0]  # the first of K parts
-        rows = panels(batch.image * std + mean, _shown(pixels, data), _first(split), pl_module.loss.patch_size)
-        loss = trainer.callback_metrics.get("train/loss")
-        title = f"epoch {epoch}" + ("" if loss is None else f", training loss {float(loss):.4f}")
+        loss = painter(pl_module.loss)
+        pixels = loss.pixels(prediction.float(), batch.image, split.masked)[:, 0]  # the first of K parts
+        rows = panels(batch.image * std + mean, _shown(pixels, data), _first(split), loss.patch_size)
+        value = trainer.callback_metrics.get("train/loss")
+        title = f"epoch {epoch}" + ("" if value is None else f", training loss {float(value):.4f}")
 
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"reconstruction_{epoch:04d}.png"
@@ -59,6 +60,11 @@ class Reconstructions(L.Callback):
         batch = next(iter(trainer.datamodule.val_dataloader()))
         few = Batch(*(column[: self.count] for column in batch))
         return trainer.strategy.batch_to_device(few, pl_module.device)
+
+
+def painter(loss: nn.Module) -> Any:
+    """The loss, or the term of a sum, that can show predictions as pixels; None where none can."""
+    return next((part for part in loss.modules() if hasattr(part, "pixels")), None)
 
 
 def _first(split: Split) -> Split:

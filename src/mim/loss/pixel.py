@@ -5,6 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from mim.loss.masked_mean import masked_mean
+from mim.loss.precision import at_least_single
 from mim.masker.split import Split
 from mim.tokens import take_patches
 
@@ -24,8 +26,8 @@ class Pixel(nn.Module):
         self.target_dim = 3 * patch_size**2
 
     def target(self, image: Tensor, masked: Tensor) -> Tensor:
-        """(B, 3, H, W), indices (B, K, Lm) -> (B, K, Lm, P) float32."""
-        patches = take_patches(image, masked, self.patch_size).float()
+        """(B, 3, H, W), indices (B, K, Lm) -> (B, K, Lm, P), at least float32."""
+        patches = at_least_single(take_patches(image, masked, self.patch_size))
         if not self.normalise:
             return patches
         mean, std = _statistics(patches)
@@ -38,16 +40,13 @@ class Pixel(nn.Module):
         """
         if not self.normalise:
             return prediction
-        mean, std = _statistics(take_patches(image, masked, self.patch_size).float())
+        mean, std = _statistics(at_least_single(take_patches(image, masked, self.patch_size)))
         return prediction * std + mean
 
     def forward(self, prediction: Tensor, image: Tensor, split: Split) -> Tensor:
         """(B, K, Lm, P), (B, 3, H, W) and the masked indices (B, K, Lm) -> scalar; padding counts for nothing."""
-        error = prediction.float() - self.target(image, split.masked)
-        error = (error.abs() if self.norm == "l1" else error.square()).mean(-1)  # (B, K, Lm)
-        if split.masked_valid is None:
-            return error.mean()
-        return (error * split.masked_valid).sum() / split.masked_valid.sum()
+        error = at_least_single(prediction) - self.target(image, split.masked)
+        return masked_mean((error.abs() if self.norm == "l1" else error.square()).mean(-1), split)
 
 
 def _statistics(patches: Tensor) -> tuple[Tensor, Tensor]:

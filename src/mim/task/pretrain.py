@@ -13,6 +13,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from mim.batch import Batch
 from mim.draw import keys
+from mim.loss.weighted_sum import WeightedSum
+from mim.masker.scheduled import Scheduled
 from mim.model.reconstruction import Reconstruction
 
 
@@ -42,6 +44,11 @@ class Pretrain(L.LightningModule):
         seed: int = 0,
     ):
         super().__init__()
+        if loss.target_dim is None:
+            raise ValueError(
+                f"{type(loss).__name__} alone does not say how many values a patch has; add it to a loss that does, "
+                "as loss=emae does (there loss.weight.pixel=0 leaves it alone)"
+            )
         self.model = model(target_dim=loss.target_dim)
         self.loss = loss
         self.optimizer, self.schedule = optimizer, schedule
@@ -49,14 +56,27 @@ class Pretrain(L.LightningModule):
         if compile:  # the function, not the module: parameter names stay as they are
             self.objective = torch.compile(self.objective, fullgraph=True)  # type: ignore[method-assign]
 
-    def objective(self, batch: Batch) -> tuple[Tensor, Reconstruction]:
-        """Images (B, 3, H, W) -> scalar loss and the predictions it judged."""
-        reconstruction = self.model(batch)
-        return self.loss(reconstruction.prediction, batch.image, reconstruction.split), reconstruction
+    def objective(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Reconstruction]:
+        """Images (B, 3, H, W) -> scalar loss, its terms by name where it is a sum, and the predictions it judged."""
+        prediction, split = reconstruction = self.model(batch)
+        if not isinstance(self.loss, WeightedSum):
+            return self.loss(prediction, batch.image, split), {}, reconstruction
+        terms = self.loss.terms(prediction, batch.image, split)
+        return self.loss.weigh(terms), {name: term.detach() for name, term in terms.items()}, reconstruction
 
     def forward(self, batch: Batch) -> Reconstruction:
         """Images (B, 3, H, W) -> predictions (B, K, Lm, P)."""
         return self.model(batch)
+
+    def on_train_start(self) -> None:
+        """A run resumed in mid-epoch begins no epoch: say here which one it is in."""
+        self.on_train_epoch_start()
+
+    def on_train_epoch_start(self) -> None:
+        """Say which epoch begins to what changes over time."""
+        for part in self.modules():
+            if isinstance(part, Scheduled):
+                part.set_epoch(self.current_epoch)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Give each (seed, step, rank) its own random stream, so that a resumed run draws what it would have drawn."""
@@ -65,8 +85,9 @@ class Pretrain(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step on images (B, 3, H, W) -> scalar loss."""
-        loss, _ = self.objective(batch)
-        self.log("train/loss", loss, batch_size=len(batch.image), sync_dist=True)
+        loss, terms, _ = self.objective(batch)
+        named = {"train/loss": loss} | {f"train/{name}": term for name, term in terms.items()}
+        self.log_dict(named, batch_size=len(batch.image), sync_dist=True)
         return loss
 
     @property
@@ -81,8 +102,10 @@ class Pretrain(L.LightningModule):
         return self.base_lr * self.effective_batch / 256
 
     def configure_optimizers(self) -> Any:
-        """Decay matrices only (timm's groups, as MAE uses them); follow the schedule per step."""
-        optimizer = self.optimizer(param_groups_weight_decay(self, self.weight_decay), lr=self.lr)
+        """Decay matrices only (timm's groups), but for those that the model names; follow the schedule per step."""
+        undecayed = [f"model.{name}" for name in self.model.no_weight_decay()]
+        groups = param_groups_weight_decay(self, self.weight_decay, no_weight_decay_list=undecayed)
+        optimizer = self.optimizer(groups, lr=self.lr)
         trainer: Any = self.trainer
         epochs = trainer.max_epochs
         # not trainer.estimated_stepping_batches: it builds the loader before a resumed run knows where it stopped

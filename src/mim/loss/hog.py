@@ -1,0 +1,62 @@
+"""Predict histograms of oriented gradients (MaskFeat, arXiv 2112.09133; Dalal & Triggs, CVPR 2005)."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
+
+from mim.loss.masked_mean import masked_mean
+from mim.loss.precision import at_least_single
+from mim.masker.split import Split
+from mim.tokens import grid_of, take_patches
+
+
+class HOG(nn.Module):
+    """Mean squared error of the histograms of masked patches.
+
+    Each channel of a cell of pixels has one histogram of gradient directions, without their sign, weighted by magnitude
+    and of unit length. As in the paper and in scikit-image the gradient is [-1, 0, 1], 0 across the image's border;
+    MaskFeat's release has Sobel filters and a Gaussian window over 16 x 16 pixels instead.
+
+    Args:
+        patch_size: pixels per side of a patch.
+        cells: cells per side of a patch (MaskFeat: 2, of 8 x 8 pixels in patches of 16 x 16).
+        bins: directions that are told apart.
+    """
+
+    def __init__(self, patch_size: int, cells: int = 2, bins: int = 9):
+        super().__init__()
+        if cells < 1 or patch_size % cells:
+            divisors = [d for d in range(1, patch_size + 1) if patch_size % d == 0]
+            raise ValueError(
+                f"HOG cannot cut a patch of {patch_size} x {patch_size} pixels into {cells} x {cells} cells; "
+                f"loss.cells may be {', '.join(map(str, divisors))}"
+            )
+        self.patch_size, self.cells, self.bins = patch_size, cells, bins
+        self.target_dim = 3 * bins * cells**2
+
+    @torch.no_grad()
+    def histograms(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, 3 * bins, rows of cells, columns of cells), each histogram of unit length or 0."""
+        grid_of((image.shape[2], image.shape[3]), self.patch_size)
+        image = at_least_single(image)
+        down, across = torch.zeros_like(image), torch.zeros_like(image)
+        down[:, :, 1:-1] = image[:, :, 2:] - image[:, :, :-2]
+        across[..., 1:-1] = image[..., 2:] - image[..., :-2]
+        magnitude = torch.hypot(down, across)
+        bin = (torch.atan2(down, across) / math.pi * self.bins).floor().remainder(self.bins)
+        cell = self.patch_size // self.cells
+        # Bin by bin: a scatter would need `bins` times the image at once, and adds in no fixed order on a GPU.
+        histogram = torch.stack([avg_pool2d(magnitude * (bin == i), cell) for i in range(self.bins)], dim=2)
+        length = (histogram.square().sum(2, keepdim=True) + 1e-10).sqrt()  # scikit-image: 1e-5, squared
+        return (histogram / length).flatten(1, 2)
+
+    def target(self, image: Tensor, masked: Tensor) -> Tensor:
+        """(B, 3, H, W), indices (B, K, Lm) -> (B, K, Lm, P), a patch being (cell row, cell column, channel, bin)."""
+        return take_patches(self.histograms(image), masked, self.cells)
+
+    def forward(self, prediction: Tensor, image: Tensor, split: Split) -> Tensor:
+        """(B, K, Lm, P), (B, 3, H, W) and the masked indices (B, K, Lm) -> scalar; padding counts for nothing."""
+        error = at_least_single(prediction) - self.target(image, split.masked)
+        return masked_mean(error.square().mean(-1), split)
