@@ -6,21 +6,28 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """softmax(Q K^T / sqrt(d)) V over (B, A, L, d) tensors -> (B, A, L, d).
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
+    """softmax(Q K^T / sqrt(d) + bias) V: queries (B, A, M, d), keys and values (B, A, L, d) -> (B, A, M, d).
 
-    Always the fused kernel, except in half precision on a CPU: there two batched products are faster (benchmarks/step.py).
+    A bias is (B or 1, A or 1, M or 1, L); what comes out is in the precision given.
+
+    Always the fused kernel, except in half precision on a CPU: there two batched products are 2 to 7 times as fast, forward
+    and backward together (benchmarks/README.md). Each product sums in float32 and rounds its result once.
     """
     if query.device.type == "cpu" and query.dtype != torch.float32:
-        return (query * query.shape[-1] ** -0.5 @ key.transpose(-2, -1)).softmax(-1) @ value
-    return scaled_dot_product_attention(query, key, value)
+        query, key, value = (t.contiguous() for t in (query * query.shape[-1] ** -0.5, key, value))
+        return (query @ key.transpose(-2, -1)).softmax(-1) @ value
+    return scaled_dot_product_attention(query, key, value, None if bias is None else bias.to(query.dtype))
 
 
 class Attention(TimmAttention):
     """timm's multi-head self-attention, with its parameters and key names, over `attend`."""
 
-    def forward(self, x: Tensor, attn_mask: None = None, is_causal: bool = False) -> Tensor:
-        """(B, L, D) -> (B, L, D)."""
-        B, L, D = x.shape
-        query, key, value = self.qkv(x).view(B, L, 3, self.num_heads, self.head_dim).permute(2, 0, 3, 1, 4).unbind(0)
-        return self.proj(attend(query, key, value).transpose(1, 2).reshape(B, L, D))
+    def forward(self, x: Tensor, attn_mask: None = None, is_causal: bool = False, queries: int | None = None) -> Tensor:
+        """(B, L, D) -> (B, L, D), or what the last `queries` tokens see of all: (B, queries, D)."""
+        B, L, _ = x.shape
+        qkv = self.qkv(x).view(B, L, 3, self.num_heads, self.head_dim)
+        query, key, value = (t.transpose(1, 2) for t in qkv.unbind(2))  # (B, A, L, d)
+        if queries is not None:
+            query = query[:, :, -queries:]
+        return self.proj(attend(query, key, value).transpose(1, 2).flatten(2))

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from mim.tokens import patchify, take, take_patches
+from mim.tokens import patchify, take_patches
 
 
 def project(image: Tensor, index: Tensor | None, projection: nn.Conv2d) -> Tensor:
@@ -20,5 +20,5 @@ def project(image: Tensor, index: Tensor | None, projection: nn.Conv2d) -> Tenso
 def add_positions(tokens: Tensor, index: Tensor | None, position: Tensor) -> Tensor:
     """Add positions (1, L, D), in the tokens' precision, to all tokens (B, L, D) or to those at indices: (B, K, M, D)."""
     if index is not None:
-        position = take(position.expand(len(index), -1, -1), index)
+        position = position[0][index]
     return tokens + position.to(tokens.dtype)

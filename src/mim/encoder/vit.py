@@ -16,6 +16,9 @@ from mim.tokens import grid_of
 class ViT(VisionTransformer):
     """A ViT with a cls token and fixed sine-cosine positions; parameters and key names are timm's.
 
+    Under bf16 autocast the residual stream is bf16 from the patch projection on, so that nothing is cast between blocks;
+    parameters, their gradients and the loss stay float32, and products, layer norms and softmax sum in float32.
+
     Args:
         image_size: pixels per side, or (height, width).
         patch_size: pixels per side of a patch.

@@ -1,6 +1,7 @@
 """MAE's decoder on index sets: visible tokens and mask tokens, each with its position, in any order (arXiv 2111.06377)."""
 
 from functools import partial
+from typing import Any
 
 import torch
 from timm.models.vision_transformer import Block
@@ -10,14 +11,22 @@ from mim.encoder.attention import Attention
 from mim.encoder.initialise import initialise_mae
 from mim.encoder.positions import sincos_positions
 from mim.masker.split import Split
-from mim.tokens import take
+
+
+class LastBlock(Block):
+    """A block of which only the last tokens are wanted: they look at all, and the others go no further."""
+
+    def forward(self, x: Tensor, wanted: int) -> Tensor:
+        """(B, L, D) -> (B, wanted, D)."""
+        x = x[:, -wanted:] + self.attn(self.norm1(x), queries=wanted)
+        return x + self.mlp(self.norm2(x))
 
 
 class Decoder(nn.Module):
     """Predict the values of masked patches from the encoded visible ones.
 
     A transformer does not care about the order of its tokens once positions are added, so nothing is unshuffled, and only
-    masked tokens reach the predictor.
+    masked tokens pass the last block's attention and reach the predictor.
 
     Args:
         encoder_width: channels of the encoder's tokens.
@@ -39,12 +48,15 @@ class Decoder(nn.Module):
         super().__init__()
         if width % heads:
             raise ValueError(f"Decoder got width={width}, heads={heads}; the heads must divide the width")
-        norm = partial(nn.LayerNorm, eps=1e-6)
+        if depth < 1:
+            raise ValueError(f"Decoder got depth={depth}; needs at least 1 block, e.g. model.decoder.depth=4")
+        norm: Any = partial(nn.LayerNorm, eps=1e-6)
         self.embed = nn.Linear(encoder_width, width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(sincos_positions(width, grid).float()[None], requires_grad=False)
-        self.blocks = nn.Sequential(
-            *(Block(width, heads, mlp_ratio, qkv_bias=True, norm_layer=norm, attn_layer=Attention) for _ in range(depth))
+        self.blocks = nn.ModuleList(
+            block(width, heads, mlp_ratio, qkv_bias=True, norm_layer=norm, attn_layer=Attention)
+            for block in [Block] * (depth - 1) + [LastBlock]
         )
         self.norm = norm(width)
         self.predict = nn.Linear(width, target_dim)
@@ -54,9 +66,12 @@ class Decoder(nn.Module):
     def forward(self, latent: Tensor, split: Split) -> Tensor:
         """Encoded tokens, cls first (B * K, 1 + Lv, D), and where they stand -> predictions (B, K, Lm, P)."""
         B, K, Lm = split.masked.shape
-        x = self.embed(latent)
-        position = self.pos_embed.to(x.dtype).expand(B, -1, -1)
-        visible = x[:, 1:] + take(position, split.visible + 1).flatten(0, 1)
-        masked = (self.mask_token.to(x.dtype) + take(position, split.masked + 1)).flatten(0, 1)
-        x = self.blocks(torch.cat([x[:, :1] + self.pos_embed[:, :1].to(x.dtype), visible, masked], dim=1))
-        return self.predict(self.norm(x[:, -Lm:])).unflatten(0, (B, K))
+        visible = self.embed(latent)
+        masked = self.mask_token.to(visible.dtype).expand(B * K, Lm, -1)
+        cls = split.visible.new_zeros(B, K, 1)
+        position = self.pos_embed[0].to(visible.dtype)[torch.cat([cls, split.visible + 1, split.masked + 1], dim=-1)]
+        x = torch.cat([visible, masked], dim=1) + position.flatten(0, 1)
+        for block in self.blocks[:-1]:
+            x = block(x)
+        x = self.blocks[-1](x, wanted=Lm)
+        return self.predict(self.norm(x)).unflatten(0, (B, K))

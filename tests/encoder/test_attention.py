@@ -1,0 +1,64 @@
+import pytest
+import torch
+from timm.layers import Attention as TimmAttention
+from torch.nn.functional import scaled_dot_product_attention
+
+from mim.encoder import attention
+from mim.encoder.attention import Attention, attend
+
+
+def draw(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+
+
+def test_equal_keys_give_the_mean_of_the_values():
+    value = torch.tensor([[1.0, 5.0], [3.0, 7.0]]).view(1, 1, 2, 2)
+    for dtype in (torch.float32, torch.bfloat16):
+        seen = attend(draw(1, 1, 3, 2, dtype=dtype), torch.ones(1, 1, 2, 2, dtype=dtype), value.to(dtype))
+        assert torch.equal(seen, torch.tensor([2.0, 6.0], dtype=dtype).expand(1, 1, 3, 2))
+
+
+def test_single_precision_takes_the_fused_kernel(monkeypatch):
+    calls = []
+
+    def kernel(*tensors):
+        calls.append(tensors)
+        return scaled_dot_product_attention(*tensors)
+
+    monkeypatch.setattr(attention, "scaled_dot_product_attention", kernel)
+    query, key, value = draw(3, 2, 2, 5, 4)
+    attend(query, key, value)
+    assert len(calls) == 1
+    attend(query.bfloat16(), key.bfloat16(), value.bfloat16())
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_within_its_rounding_of_the_fused_kernel(dtype):
+    query, key, value = draw(3, 2, 3, 17, 8)
+    exact = scaled_dot_product_attention(query, key, value)
+    error = attend(query.to(dtype), key.to(dtype), value.to(dtype)).float() - exact
+    assert error.abs().max() < 6 * torch.finfo(dtype).eps
+
+
+def test_output_and_gradients_are_timms():
+    torch.manual_seed(0)
+    ours, timms = (
+        Attention(12, num_heads=3, qkv_bias=True).double(),
+        TimmAttention(12, num_heads=3, qkv_bias=True).double(),
+    )
+    ours.load_state_dict(timms.state_dict())
+    x = draw(2, 7, 12).double()
+    torch.testing.assert_close(ours(x), timms(x))
+    ours(x).square().sum().backward()
+    timms(x).square().sum().backward()
+    for mine, theirs in zip(ours.parameters(), timms.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, theirs.grad)
+
+
+@pytest.mark.parametrize("queries", [1, 4, 7])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_last_queries_see_all_tokens(queries, dtype):
+    layer, x = Attention(12, num_heads=3).to(dtype), draw(2, 7, 12, dtype=dtype)
+    tolerance = 1e-6 if dtype == torch.float32 else 1e-2
+    torch.testing.assert_close(layer(x, queries=queries), layer(x)[:, -queries:], rtol=tolerance, atol=tolerance)
