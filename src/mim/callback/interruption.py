@@ -24,6 +24,7 @@ class Interruption(L.Callback):
     def __init__(self, checkpoint: str, agree_every_n_steps: int = 10):
         self.checkpoint, self.agree_every_n_steps = Path(checkpoint), agree_every_n_steps
         self._received: int = 0
+        self._stopped: Interrupted | None = None
         self._before: dict[int, Any] = {}
 
     def _receive(self, signum: int, frame: FrameType | None) -> None:
@@ -39,11 +40,7 @@ class Interruption(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save and stop if a signal came, on any process.
-
-        Raises:
-            Interrupted: once everything is saved.
-        """
+        """Save if a signal came, on any process."""
         signum = self._received
         if trainer.world_size > 1:
             if batch_idx % self.agree_every_n_steps:
@@ -51,7 +48,27 @@ class Interruption(L.Callback):
             signum = int(trainer.strategy.reduce(torch.tensor(signum, device=pl_module.device), reduce_op="max"))
         if signum:
             trainer.save_checkpoint(self.checkpoint)
-            raise Interrupted(signal.Signals(signum).name, self.checkpoint)
+            self._stopped = Interrupted(signal.Signals(signum).name, self.checkpoint)
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Stop, now that the loggers have what the saved step said.
+
+        Raises:
+            Interrupted: everything is saved.
+        """
+        if self._stopped:
+            raise self._stopped
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Stop, if the saved step was the last of its epoch.
+
+        Raises:
+            Interrupted: everything is saved.
+        """
+        if self._stopped:
+            raise self._stopped
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Hear signals as before."""

@@ -1,5 +1,6 @@
-"""How good the features are while training goes on: k-NN and a linear probe on clean, held-out images."""
+"""How good the features are while training goes on: classifiers on clean, held-out images."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytorch_lightning as L
@@ -8,30 +9,26 @@ from torch import Tensor, nn
 from torchmetrics.functional.classification import multiclass_accuracy
 
 from mim.batch import Batch
-from mim.task.features import extract
-from mim.task.knn import knn_scores
-from mim.task.linear import linear_scores
+from mim.task.features import Features, extract
+
+Judge = Callable[[Features, Tensor, int], Tensor]
+"""Labelled features, queries (M, D) and the number of classes -> class scores (M, classes)."""
 
 
 class OnlineProbe(L.Callback):
-    """Every n epochs, classify the held-out images by the features of the frozen encoder; log the top-1 accuracies.
+    """Every n epochs, classify the held-out images by features of the frozen encoder; log top-1 accuracy as `<judge>/top1`.
 
-    Features come from whole, un-augmented images in eval mode, and the probe has its own optimiser and random stream: the weights
-    that training yields are bit-identical with and without it.
+    Features come from whole, un-augmented images in eval mode, once for all judges. Judges have their own optimisers and random
+    streams: the weights that training yields are bit-identical with and without them.
 
     Args:
         pool: (B, 1 + L, D) -> (B, D), what stands for an image.
+        judges: classifiers by name.
         every_n_epochs: how often; also after the last epoch, and before the first for comparison.
-        k: neighbours that vote.
-        temperature: of their votes.
-        linear_epochs: epochs of the linear probe; 0 leaves it out.
     """
 
-    def __init__(
-        self, pool: nn.Module, every_n_epochs: int, k: int = 20, temperature: float = 0.07, linear_epochs: int = 50
-    ):
-        self.pool, self.every_n_epochs = pool, every_n_epochs
-        self.k, self.temperature, self.linear_epochs = k, temperature, linear_epochs
+    def __init__(self, pool: nn.Module, judges: Mapping[str, Judge], every_n_epochs: int):
+        self.pool, self.judges, self.every_n_epochs = pool, judges, every_n_epochs
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Judge the untrained encoder, unless training is being resumed."""
@@ -55,16 +52,12 @@ class OnlineProbe(L.Callback):
             return trainer.strategy.batch_to_device(batch, pl_module.device)
 
         autocast = trainer.precision_plugin.forward_context
+        encoder = pl_module.model.encoder
         with torch.random.fork_rng():
-            bank, held_out = (
-                extract(pl_module.model.encoder, self.pool, loader, prepare, autocast)
-                for loader in (data.bank_dataloader(), data.val_dataloader())
-            )
-
-        def top1(scores: Tensor) -> float:
-            return multiclass_accuracy(scores, held_out.label, data.num_classes, average="micro").item()
-
-        found = {"knn/top1": top1(knn_scores(bank, held_out.feature, data.num_classes, self.k, self.temperature))}
-        if self.linear_epochs:
-            found["linear/top1"] = top1(linear_scores(bank, held_out.feature, data.num_classes, self.linear_epochs))
-        return found
+            bank = extract(encoder, self.pool, data.bank_dataloader(), prepare, autocast)
+            held_out = extract(encoder, self.pool, data.val_dataloader(), prepare, autocast)
+            scores = {name: judge(bank, held_out.feature, data.num_classes) for name, judge in self.judges.items()}
+        return {
+            f"{name}/top1": multiclass_accuracy(score, held_out.label, data.num_classes, average="micro").item()
+            for name, score in scores.items()
+        }

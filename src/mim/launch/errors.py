@@ -7,7 +7,7 @@ import traceback
 from pathlib import Path
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from mim.launch.check import nearest
 
@@ -45,6 +45,8 @@ def one_line(error: BaseException, configs: Path, config_name: str) -> str:
     if isinstance(error, ConfigCompositionException | OverrideParseException):
         return _bad_override(error, configs, config_name)
     error = root_cause(error)
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key} is missing; give it on the command line: {error.full_key}=..."
     message = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, (*_EXPECTED, Interrupted, NotFinite)):
         return message

@@ -7,31 +7,43 @@ from torch.nn.functional import cross_entropy
 from mim.task.features import Features
 
 
-def linear_scores(
-    train: Features, query: Tensor, classes: int, epochs: int = 50, lr: float = 1e-2, seed: int = 0
-) -> Tensor:
-    """Class scores of queries (M, D) by a linear probe fitted to the training features -> (M, classes).
+class Linear:
+    """Standardise the features (the affine-free batch norm of MAE's probe), then fit a linear layer by AdamW.
 
-    Features are standardised by the training set's statistics (the affine-free batch norm of MAE's probe), then a linear layer is
-    trained by AdamW on batches of at most 1,024. The global random stream is left as it was.
+    It starts from zero and draws its batches from a stream of its own: nothing else notices that it was here.
+
+    Args:
+        epochs: passes over the features.
+        lr: peak learning rate, falling along a cosine.
+        batch_size: features per step.
+        seed: order of the features.
     """
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        generator = torch.Generator().manual_seed(seed)
-        mean, std = train.feature.mean(0), train.feature.std(0) + 1e-6
-        feature = (train.feature - mean) / std
-        head = nn.Linear(feature.shape[1], classes).to(feature.device)
+
+    def __init__(self, epochs: int = 50, lr: float = 1e-2, batch_size: int = 1024, seed: int = 0):
+        self.epochs, self.lr, self.batch_size, self.seed = epochs, lr, batch_size, seed
+
+    def __call__(self, bank: Features, query: Tensor, classes: int) -> Tensor:
+        """Class scores of queries (M, D) -> (M, classes)."""
+        mean, std = bank.feature.mean(0), bank.feature.std(0) + 1e-6
+        head = self._fit((bank.feature - mean) / std, bank.label, classes)
+        with torch.no_grad():
+            return head((query - mean) / std)
+
+    @torch.enable_grad()
+    def _fit(self, feature: Tensor, label: Tensor, classes: int) -> nn.Linear:
+        generator = torch.Generator().manual_seed(self.seed)
+        with torch.random.fork_rng(devices=[]):  # building a layer draws from the global stream
+            head = nn.Linear(feature.shape[1], classes).to(feature.device)
         nn.init.zeros_(head.weight)
         nn.init.zeros_(head.bias)
-        optimizer = torch.optim.AdamW(head.parameters(), lr=lr, weight_decay=0.0)
-        size = min(1024, len(feature))
-        steps = epochs * (len(feature) // size)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-        for _ in range(epochs):
+        optimizer = torch.optim.AdamW(head.parameters(), lr=self.lr, weight_decay=0.0)
+        size = min(self.batch_size, len(feature))
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.epochs * (len(feature) // size))
+        for _ in range(self.epochs):
             order = torch.randperm(len(feature), generator=generator).to(feature.device)
             for rows in order[: len(order) // size * size].view(-1, size):
                 optimizer.zero_grad()
-                cross_entropy(head(feature[rows]), train.label[rows]).backward()
+                cross_entropy(head(feature[rows]), label[rows]).backward()
                 optimizer.step()
                 schedule.step()
-    with torch.no_grad():
-        return head((query - mean) / std)
+        return head

@@ -1,0 +1,47 @@
+"""Judge a checkpoint: `python eval.py checkpoint=runs/<name>/<date_time> task=knn pool=mean data=cifar10`."""
+
+import json
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from torchmetrics.functional.classification import multiclass_accuracy
+
+from mim.batch import Batch
+from mim.checkpoint.resume import checkpoint_file
+from mim.launch.entry import launch
+from mim.task.features import extract
+
+
+def evaluate(cfg: DictConfig) -> None:
+    """Build data and encoder, extract features of clean images, judge them, print one row."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    checkpoint = torch.load(checkpoint_file(cfg.checkpoint), map_location="cpu", weights_only=True)
+    data = instantiate(cfg.get("data") or checkpoint["config"]["data"])
+    encoder = instantiate(checkpoint["config"]["encoder"])
+    prefix = "model.encoder."
+    weights = checkpoint["state_dict"].items()
+    encoder.load_state_dict({name.removeprefix(prefix): w for name, w in weights if name.startswith(prefix)})
+    encoder.to(device)
+    pool = instantiate(cfg.pool)
+    data.setup()
+
+    def prepare(batch: Batch) -> Batch:
+        return data.on_after_batch_transfer(Batch(*(column.to(device) for column in batch)))
+
+    bank = extract(encoder, pool, data.bank_dataloader(), prepare, nullcontext)
+    held_out = extract(encoder, pool, data.val_dataloader(), prepare, nullcontext)
+    scores = instantiate(cfg.task)(bank, held_out.feature, data.num_classes)
+    top1 = multiclass_accuracy(scores, held_out.label, data.num_classes, average="micro").item()
+
+    choices = HydraConfig.get().runtime.choices
+    row = {f"{choices.task}/top1": top1, "pool": choices.pool, "checkpoint": str(cfg.checkpoint)}
+    (Path(cfg.paths.run) / "results.json").write_text(json.dumps(row, indent=2) + "\n")
+    print("  ".join(f"{name} {value:.4f}" if isinstance(value, float) else f"{name} {value}" for name, value in row.items()))
+
+
+if __name__ == "__main__":
+    launch(evaluate, Path(__file__).parent.resolve() / "configs", "eval")

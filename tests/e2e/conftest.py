@@ -1,0 +1,75 @@
+"""Run the commands that a user runs: in this process where that is possible, because starting Python anew takes seconds."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+
+import eval as eval_command
+import train as train_command
+from mim.launch.entry import launch
+
+ROOT = Path(__file__).parents[2]
+
+
+class Outcome(NamedTuple):
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+    folder: Path | None
+
+    @property
+    def results(self) -> dict[str, Any]:
+        return json.loads((self.folder / "results.json").read_text())
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        return self.results["metrics"]
+
+    @property
+    def checkpoint(self) -> dict[str, Any]:
+        return torch.load(self.folder / "checkpoints" / "last.ckpt", weights_only=True)
+
+    def column(self, name: str) -> dict[int, str]:
+        """A column of metrics.csv: step -> value as written, so that equality is bit for bit."""
+        header, *lines = (self.folder / "metrics.csv").read_text().splitlines()
+        at, step = header.split(",").index(name), header.split(",").index("step")
+        rows = [line.split(",") for line in lines]
+        return {int(row[step]): row[at] for row in rows if row[at]}
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MIM_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("MIM_TRACEBACK", "0")
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def command(runs: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> Callable[..., Outcome]:
+    def run(what: str, *overrides: str) -> Outcome:
+        before = set(runs.glob("*/*"))
+        monkeypatch.setattr(sys, "argv", [f"{what}.py", *overrides])
+        function = train_command.train if what == "train" else eval_command.evaluate
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            launch(function, ROOT / "configs", what)
+        out, err = capfd.readouterr()
+        new = sorted(set(runs.glob("*/*")) - before)
+        return Outcome(int(stop.value.code or 0), out, err, new[-1] if new else None)
+
+    return run
+
+
+@pytest.fixture
+def train(command: Callable[..., Outcome]) -> Callable[..., Outcome]:
+    """A short training on the digits, quiet but for what the overrides ask for."""
+    return lambda *overrides: command(
+        "train", "epochs=2", "warmup_epochs=1", "trainer.log_every_n_steps=1", "trainer.accelerator=cpu", *overrides
+    )

@@ -1,0 +1,104 @@
+"""What a run says and leaves behind."""
+
+import pytest
+from omegaconf import OmegaConf
+from PIL import Image
+
+
+def test_a_run_leaves_its_config_results_metrics_checkpoint_and_picture(train):
+    run = train("watch_every_n_epochs=2")
+    assert run.code == 0
+    assert run.results["status"] == "finished"
+    assert run.results["steps"] == 20
+    assert run.results["epochs"] == 2
+    assert run.results["parameters"] == 331_456
+    assert run.results["images_per_second"] > 0
+    assert run.results["peak_memory_bytes"] > 2**20
+    assert run.results["overrides"][0] == "epochs=2"
+    assert set(run.results["versions"]) >= {"python", "torch", "timm"}
+    assert 0 < run.metrics["knn/top1"] <= 1
+    assert 0 < run.metrics["linear/top1_untrained"] <= 1
+    config = OmegaConf.load(run.folder / "config.yaml")
+    assert config.task.model.masker.partition.ratio == 0.75
+    assert run.checkpoint["config"]["encoder"]["width"] == 64
+    with Image.open(run.folder / "pictures" / "reconstruction_0002.png") as picture:
+        assert picture.width > 500
+    assert not list(run.folder.rglob("*.partial"))
+
+
+def test_the_loss_falls_and_every_step_is_written_down(train):
+    losses = train("callback=[]").column("train/loss")
+    assert sorted(losses) == list(range(20))
+    assert float(losses[19]) < float(losses[0]) - 0.3
+
+
+def test_what_took_effect_is_said_before_training(train):
+    out = train("callback=[announce]", "encoder.drop_path=0.2", "trainer.accumulate_grad_batches=2").out
+    assert "of 16 patches 4 visible, 12 masked, 0 thrown" in out
+    assert "256 images a step = 128 x 1 process(es) x 2 accumulated" in out
+    assert "peak 0.003 = 0.003 x 256 / 256" in out
+    assert "0 on 55 parameters, 0.05 on 29 parameters" in out
+    assert "up to 0.2, active in" in out
+
+
+def test_watching_leaves_the_trained_weights_bit_identical(train):
+    watched, alone = train("watch_every_n_epochs=1"), train("callback=[checkpoint,results]")
+    ours, theirs = (run.checkpoint["state_dict"] for run in (watched, alone))
+    assert ours.keys() == theirs.keys()
+    assert all(weight.equal(theirs[name]) for name, weight in ours.items())
+
+
+def test_accumulated_batches_train_like_one_batch(train):
+    whole = train("callback=[checkpoint,results]", "trainer.limit_train_batches=4")
+    halves = ("data.batch_size=64", "trainer.accumulate_grad_batches=2", "trainer.limit_train_batches=8")
+    parts = train("callback=[checkpoint,results]", *halves)
+    assert whole.results["steps"] == parts.results["steps"] == 8
+    ours, theirs = (run.checkpoint["state_dict"] for run in (whole, parts))
+    same = [weight.allclose(theirs[name], atol=2e-4) for name, weight in ours.items() if not name.endswith("qkv.bias")]
+    assert all(same)
+    assert len(same) > 50
+
+
+@pytest.mark.parametrize("debug", ["limit", "overfit"])
+def test_debug_modes_run(train, debug):
+    run = train(f"debug={debug}", "callback=[results]", "epochs=3")
+    assert run.results["epochs"] == 3
+    assert run.results["steps"] == (9 if debug == "limit" else 3)
+
+
+def test_a_multirun_gives_each_job_its_own_folder(train, runs):
+    run = train("masker=random,block", "debug=limit", "callback=[results]", "-m")
+    assert run.code == 0
+    folders = sorted(path.parent for path in runs.glob("sweeps/*/*/results.json"))
+    assert [folder.name for folder in folders] == ["0", "1"]
+    scores = [OmegaConf.load(folder / "config.yaml").masker.score._target_.rpartition(".")[2] for folder in folders]
+    assert scores == ["Random", "Block"]
+
+
+def test_a_failing_job_of_a_multirun_leaves_the_others_alone(train, runs):
+    run = train("masker.partition.ratio=1.5,0.5", "debug=limit", "callback=[results]", "-m")
+    assert run.code == 1
+    assert "ratio=1.5" in run.err
+    assert len(list(runs.glob("sweeps/*/*/results.json"))) == 1
+
+
+def test_eval_gives_the_online_number_of_the_run(train, command):
+    run = train("watch_every_n_epochs=2")
+    judged = command("eval", f"checkpoint={run.folder}", "task=knn")
+    assert judged.code == 0
+    assert judged.results["knn/top1"] == pytest.approx(run.metrics["knn/top1"], abs=1e-6)
+
+
+def test_a_compiled_step_gives_the_losses_of_an_eager_one(train):
+    eager, compiled = (train("debug=limit", "callback=[]", f"compile={on}").column("train/loss") for on in ("false", "true"))
+    assert eager.keys() == compiled.keys()
+    assert all(float(compiled[step]) == pytest.approx(float(loss), abs=1e-5) for step, loss in eager.items())
+
+
+@pytest.mark.parametrize("logger", ["[csv,tensorboard]", "[csv,wandb]"])
+def test_several_loggers_at_once(train, logger, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    run = train("debug=limit", f"logger={logger}", "callback=[reconstructions,results]")
+    assert run.code == 0
+    assert run.column("train/loss")
+    assert list(run.folder.glob("events.out.tfevents*" if "tensorboard" in logger else "wandb/offline-run-*/*.wandb"))

@@ -1,0 +1,53 @@
+"""Bad input: one line that says what was given, what is allowed and how to fix it; exit code 1; nothing left behind."""
+
+import pytest
+
+REFUSED = {
+    "masker.partition.ratio=1.5": ["ratio=1.5", "between 0 and 1", "masker.partition.ratio=0.75"],
+    "masker.partition.ratio=lots": ["masker.partition.ratio='lots'", "valid number"],
+    "masker.partition.ratoi=0.5": ["masker.partition.ratoi", "did you mean 'ratio'?"],
+    "+encoder.deph=3": ["encoder.deph", "did you mean 'depth'?"],
+    "maskr=random": ["'maskr'", "did you mean 'masker'?"],
+    "masker=randm": ["masker=randm", "did you mean 'random'?", "block"],
+    "encoder.patch_size=7": ["32 x 32", "patch_size=7", "2, 4, 8, 16, 32"],
+    "encoder.heads=5": ["width=64, heads=5"],
+    "data.batch_size=2000": ["2000", "1347 images"],
+    "trainer.accelerator=gpu": ["gpu"],
+    "warmup_epochs=2": ["warmup_epochs=2", "epochs=2"],
+    "masker.cell=3": ["3 x 3", "1, 2, 4"],
+    "resume=README.md": ["README.md is not a checkpoint"],
+    "resume=nowhere": ["there is no nowhere"],
+    "data=image_folder data.root=nowhere": ["nowhere"],
+}
+
+
+@pytest.mark.parametrize("overrides", REFUSED)
+def test_bad_input_is_refused_in_one_line(train, runs, overrides):
+    run = train("callback=[]", *overrides.split())
+    assert run.code == 1
+    assert run.err.startswith("error: ")
+    assert run.err.count("\n") == 1
+    assert "Traceback" not in run.err
+    for part in REFUSED[overrides]:
+        assert part in run.err
+    assert not list(runs.rglob("*.ckpt"))
+
+
+def test_a_missing_checkpoint_is_asked_for(command):
+    judged = command("eval")
+    assert judged.code == 1
+    assert judged.err == "error: checkpoint is missing; give it on the command line: checkpoint=...\n"
+
+
+def test_a_checkpoint_of_another_architecture_is_refused_by_name(train):
+    run = train("debug=limit", "callback=[checkpoint,results]")
+    other = train("callback=[]", "encoder.width=128", f"resume={run.folder}")
+    assert other.code == 1
+    assert "is of another architecture: model." in other.err
+    assert "64" in other.err
+    assert "128" in other.err
+
+
+def test_a_traceback_is_there_for_those_who_ask(train, monkeypatch):
+    monkeypatch.setenv("MIM_TRACEBACK", "1")
+    assert "Traceback" in train("callback=[]", "encoder.heads=5").err

@@ -1,0 +1,109 @@
+"""Stopping and going on: resumed losses equal those of the run that was never stopped, bit for bit."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import mim.callback.interruption as interruption
+from mim.callback.checkpoint import Checkpoint
+from mim.checkpoint.atomic import AtomicCheckpointIO
+
+ROOT = Path(__file__).parents[2]
+WATCH = ("callback=[finite,interruption,checkpoint,results]", "encoder.drop_path=0.2")
+
+
+@pytest.mark.parametrize("step", [4, 10, 13])
+def test_a_run_resumed_at_any_step_repeats_the_undisturbed_one(train, monkeypatch, step):
+    undisturbed = train(*WATCH)
+
+    def stop_after(self, trainer, pl_module, outputs, batch, batch_idx, go_on=interruption.Interruption.on_train_batch_end):
+        if trainer.global_step == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        go_on(self, trainer, pl_module, outputs, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(interruption.Interruption, "on_train_batch_end", stop_after)
+        stopped = train(*WATCH)
+    assert stopped.code == 85
+    assert stopped.results["status"] == "interrupted"
+    assert stopped.results["steps"] == step
+    assert f"resume={stopped.folder / 'checkpoints' / 'last.ckpt'}" in stopped.err
+
+    resumed = train(*WATCH, f"resume={stopped.folder}")
+    assert resumed.code == 0
+    before, after, whole = (run.column("train/loss") for run in (stopped, resumed, undisturbed))
+    assert before | after == whole
+    assert min(after) == step
+    ours, theirs = (run.checkpoint["state_dict"] for run in (resumed, undisturbed))
+    assert all(weight.equal(theirs[name]) for name, weight in ours.items())
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(train, runs):
+    """SIGKILL leaves no chance to save: what counts is the checkpoint that was written while training."""
+    overrides = [
+        *("epochs=2", "warmup_epochs=1", "trainer.log_every_n_steps=1", "trainer.accelerator=cpu", *WATCH),
+        *("callback.checkpoint.last_every_n_steps=3", "name=killed"),
+    ]
+    process = subprocess.Popen([sys.executable, "train.py", *overrides], cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + 120
+    while not list(runs.glob("killed/*/checkpoints/last.ckpt")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    (folder,) = runs.glob("killed/*")
+    assert not (folder / "results.json").exists()
+    undisturbed = train(*WATCH)
+    resumed = train(*WATCH, f"resume={folder}")
+    after, whole = (run.column("train/loss") for run in (resumed, undisturbed))
+    assert 3 <= min(after) < 20
+    # another process may choose other thread counts, so its part is compared to rounding; what this one computes, too
+    assert all(float(after[step]) == pytest.approx(float(whole[step]), abs=1e-5) for step in after)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_good_checkpoint(train, monkeypatch):
+    saved = {}
+
+    def poison(self, trainer, pl_module, outputs, batch, batch_idx, go_on=Checkpoint.on_train_batch_end):
+        go_on(self, trainer, pl_module, outputs, batch, batch_idx)
+        if trainer.global_step == 12:
+            saved.update({name: weight.clone() for name, weight in pl_module.state_dict().items()})
+            with torch.no_grad():
+                pl_module.model.decoder.predict.bias.fill_(float("nan"))
+
+    monkeypatch.setattr(Checkpoint, "on_train_batch_end", poison)
+    run = train(*WATCH, "callback.checkpoint.last_every_n_steps=12")
+    assert run.code == 1
+    assert run.err.startswith("error: the loss is not finite since step 13")
+    assert run.results["status"] == "failed"
+    assert all(weight.equal(saved[name]) for name, weight in run.checkpoint["state_dict"].items())
+
+
+def test_a_full_disk_leaves_the_previous_checkpoint(train, monkeypatch):
+    real, calls = torch.save, []
+
+    def full_the_second_time(thing, file):
+        calls.append(file)
+        if len(calls) == 2:
+            file.write(b"half a checkpoint")
+            raise OSError(28, "No space left on device")
+        real(thing, file)
+
+    monkeypatch.setattr(torch, "save", full_the_second_time)
+    run = train(*WATCH, "callback.checkpoint.last_every_n_steps=5")
+    assert run.code == 1
+    assert "No space left on device" in run.err
+    assert "the previous last.ckpt is untouched" in run.err
+    assert run.checkpoint["global_step"] == 5
+    assert [path.name for path in (run.folder / "checkpoints").iterdir()] == ["last.ckpt"]
+
+
+def test_files_that_would_run_code_are_not_loaded(tmp_path):
+    torch.save({"run": os.system}, tmp_path / "evil.ckpt")
+    with pytest.raises(Exception, match="weights_only|Unsupported|WeightsUnpickler"):
+        AtomicCheckpointIO().load_checkpoint(tmp_path / "evil.ckpt")
