@@ -66,6 +66,13 @@ def test_half_precision_predictions_are_compared_in_float32():
     assert value.item() == loss(prediction.float(), IMAGE.bfloat16().float(), SPLIT).item()
 
 
+def test_double_precision_stays_double():
+    prediction = torch.ones(2, 1, 2, 48, dtype=torch.float64)
+    value = Pixel(patch_size=4)(prediction, IMAGE.double(), SPLIT)
+    assert value.dtype == torch.float64
+    assert value.item() == pytest.approx(Pixel(patch_size=4)(prediction.float(), IMAGE, SPLIT).item(), rel=1e-6)
+
+
 def test_a_patch_size_that_does_not_divide_the_image_is_refused():
     with pytest.raises(ValueError, match="not divisible by patch_size=3"):
         Pixel(patch_size=3)(torch.zeros(2, 1, 2, 27), IMAGE, SPLIT)
