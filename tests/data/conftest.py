@@ -10,14 +10,15 @@ from torchvision.io import write_jpeg
 
 @pytest.fixture
 def pictures(tmp_path) -> Callable[..., Path]:
-    """Write JPEGs of different sizes, such as `pictures("train/cat", 3)` -> the root folder."""
+    """Write smooth JPEGs of different sizes, or all of one, such as `pictures("train/cat", 3)` -> the root folder."""
 
-    def write(folder: str, count: int, size: int = 24) -> Path:
+    def write(folder: str, count: int, size: int = 24, varied: bool = True) -> Path:
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
         generator = torch.Generator().manual_seed(len(folder))
         for number in range(count):
-            grey = torch.randint(256, (3, 1, 1), generator=generator)
-            image = grey.expand(3, size + number % 3, size + number % 5).byte()
+            shape = (size + number % 3, size + number % 5) if varied else (size, size)
+            coarse = torch.rand(1, 3, 6, 6, generator=generator) * 255
+            image = torch.nn.functional.interpolate(coarse, shape, mode="bilinear")[0].byte()
             write_jpeg(image, str(tmp_path / folder / f"{number:03}.jpg"))
         return tmp_path
 

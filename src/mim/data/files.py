@@ -39,7 +39,8 @@ class Files:
         except Exception as error:  # decoders raise what they like; the run goes on, up to a share of such files
             if not self._unreadable[number]:
                 self._unreadable[number] = True
-                warnings.warn(f"skipped {self.path(number)}: {error}", stacklevel=2)
+                count = int(self._unreadable.sum())
+                warnings.warn(f"skipped {self.path(number)} ({count} so far): {error}", stacklevel=2)
             return None
 
     @property
