@@ -1,9 +1,11 @@
 """Attention by the kernel that is fastest where the tokens are."""
 
+import math
+
 import torch
 from timm.layers import Attention as TimmAttention
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import linear, scaled_dot_product_attention
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -16,18 +18,42 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None
     """
     if query.device.type == "cpu" and query.dtype != torch.float32:
         query, key, value = (t.contiguous() for t in (query * query.shape[-1] ** -0.5, key, value))
-        return (query @ key.transpose(-2, -1)).softmax(-1) @ value
+        score = query @ key.transpose(-2, -1)
+        return (score if bias is None else score + bias.to(score.dtype)).softmax(-1) @ value
     return scaled_dot_product_attention(query, key, value, None if bias is None else bias.to(query.dtype))
+
+
+def padding_bias(valid: Tensor) -> Tensor:
+    """The bias that hides padding from all, behind a cls token that is always there: (B, M) bool -> (B, 1, 1, 1 + M)."""
+    hidden = torch.cat([torch.zeros_like(valid[:, :1]), ~valid], dim=1)
+    return torch.zeros_like(hidden, dtype=torch.float32).masked_fill(hidden, -math.inf)[:, None, None]
 
 
 class Attention(TimmAttention):
     """timm's multi-head self-attention, with its parameters and key names, over `attend`."""
 
-    def forward(self, x: Tensor, attn_mask: None = None, is_causal: bool = False, queries: int | None = None) -> Tensor:
-        """(B, L, D) -> (B, L, D), or what the last `queries` tokens see of all: (B, queries, D)."""
+    def forward(
+        self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False, queries: int | None = None
+    ) -> Tensor:
+        """(B, L, D) -> (B, L, D), or what the last `queries` tokens see of all: (B, queries, D).
+
+        The mask is a bias as in `attend`.
+        """
         B, L, _ = x.shape
         qkv = self.qkv(x).view(B, L, 3, self.num_heads, self.head_dim)
         query, key, value = (t.transpose(1, 2) for t in qkv.unbind(2))  # (B, A, L, d)
         if queries is not None:
             query = query[:, :, -queries:]
-        return self.proj(attend(query, key, value).transpose(1, 2).flatten(2))
+        return self.proj(attend(query, key, value, attn_mask).transpose(1, 2).flatten(2))
+
+    def cls_row(self, x: Tensor) -> Tensor:
+        """What the first token attends to among the others, without the rest of the matrix: (B, 1 + L, D) -> (B, A, L).
+
+        The softmax is over all tokens, the first included.
+        """
+        B, M, D = x.shape
+        weight, bias = self.qkv.weight[: 2 * D], None if self.qkv.bias is None else self.qkv.bias[: 2 * D]
+        query = linear(x[:, :1], weight[:D], None if bias is None else bias[:D]).view(B, self.num_heads, 1, -1)
+        key = linear(x, weight[D:], None if bias is None else bias[D:]).view(B, M, self.num_heads, -1).transpose(1, 2)
+        score = (query * self.scale @ key.transpose(-2, -1)).float()  # (B, A, 1, M)
+        return score.softmax(dim=-1)[:, :, 0, 1:]

@@ -1,4 +1,4 @@
-"""The official initialisation of MAE (models_mae.py: initialize_weights)."""
+"""The official initialisations of MAE (models_mae.py: initialize_weights) and of SimMIM."""
 
 from torch import nn
 
@@ -12,3 +12,18 @@ def initialise_mae(module: nn.Module) -> None:
     elif isinstance(module, nn.LayerNorm):
         nn.init.ones_(module.weight)
         nn.init.zeros_(module.bias)
+
+
+def initialise_simmim(encoder: nn.Module) -> None:
+    """The official initialisation of SimMIM's ViT (models/vision_transformer.py): a normal of deviation 0.02, cut at one deviation.
+
+    What a block adds to the residual stream is divided by sqrt(2 * its number), from 1. Biases of all kinds start at zero.
+    """
+    for name, parameter in encoder.named_parameters():
+        if parameter.dim() > 1 and not name.endswith("relative_position_bias_table"):
+            nn.init.trunc_normal_(parameter, std=0.02, a=-0.02, b=0.02)
+        elif name.endswith("bias") and "norm" not in name:
+            nn.init.zeros_(parameter)
+    for number, block in enumerate(encoder.blocks, start=1):  # type: ignore[arg-type]
+        for layer in (block.attn.proj, block.mlp.fc2):
+            layer.weight.data.div_((2 * number) ** 0.5)

@@ -1,0 +1,120 @@
+"""timm's Swin, shifted windows on the whole grid (arXiv 2103.14030); its patch is what the last stage sees, as in SimMIM."""
+
+import torch
+from timm.layers import PatchEmbed
+from timm.models.swin_transformer import SwinTransformer
+from torch import Tensor, nn
+
+from mim.encoder.patches import project
+from mim.tokens import grid_of, patchify, take, take_patches, unpatchify
+
+
+class Swin(SwinTransformer):
+    """A hierarchy of windows; parameters and key names are timm's.
+
+    A patch of the masker, and of the loss, is one token of the last stage: it holds many small patches of the first.
+    Windows need the whole grid, so no patch may be missing: masked ones are stood in for (SimMIM), none is left out (MAE) or
+    thrown. There is no cls token; the mean of all tokens stands first.
+
+    Args:
+        image_size: pixels per side, or (height, width).
+        patch_size: pixels per side of a patch of the last stage; those of each stage before are half as long.
+        width: channels in the first stage; each stage doubles them.
+        depths: blocks in each stage.
+        heads: attention heads in each stage.
+        window: small patches per side of a window.
+        mlp_ratio: hidden width of each MLP over that of its stage.
+        drop_path: rate of stochastic depth in the last block, rising linearly from 0 in the first.
+
+    Raises:
+        ValueError: where patches do not tile the image, or stages, heads and widths do not match.
+    """
+
+    patch_embed: PatchEmbed
+
+    def __init__(
+        self,
+        image_size: int | tuple[int, int],
+        patch_size: int,
+        width: int,
+        depths: list[int],
+        heads: list[int],
+        window: int,
+        mlp_ratio: float = 4.0,
+        drop_path: float = 0.0,
+    ):
+        height, breadth = (image_size, image_size) if isinstance(image_size, int) else image_size
+        if len(depths) != len(heads):
+            raise ValueError(f"Swin got {len(depths)} depths and {len(heads)} heads; give one of each for every stage")
+        if any(width * 2**stage % count for stage, count in enumerate(heads)):
+            raise ValueError(
+                f"Swin got width={width}, heads={list(heads)}; each stage's heads must divide its width, twice the last"
+            )
+        small = 2 ** (len(depths) - 1)  # small patches per side of a patch
+        if patch_size % small:
+            raise ValueError(
+                f"Swin got patch_size={patch_size} for {len(depths)} stages; needs a multiple of {small}, e.g. {4 * small}"
+            )
+        grid = grid_of((height, breadth), patch_size)
+        super().__init__(
+            img_size=(height, breadth),
+            patch_size=patch_size // small,
+            num_classes=0,
+            global_pool="",
+            embed_dim=width,
+            depths=tuple(depths),
+            num_heads=tuple(heads),
+            window_size=window,
+            mlp_ratio=mlp_ratio,
+            drop_path_rate=drop_path,
+        )
+        self.grid, self.patch_size, self.width, self.small = grid, patch_size, self.num_features, small
+
+    def embed(self, image: Tensor, index: Tensor | None = None) -> Tensor:
+        """Images (B, 3, H, W) -> all patches (B, L, S * C), or only those at indices (B, K, M) -> (B, K, M, S * C).
+
+        The S small patches of each patch in rows, C channels of the first stage each.
+        """
+        side = self.patch_size
+        patches = patchify(image, side) if index is None else take_patches(image, index, side)
+        pixels = patches.view(-1, side, side, 3).permute(0, 3, 1, 2)  # each patch a picture of its own
+        small = self.patch_embed.norm(project(pixels, None, self.patch_embed.proj))  # (B * L, S, C)
+        return small.flatten(1).view(*patches.shape[:-1], -1)
+
+    def place(self, token: Tensor, index: Tensor) -> Tensor:
+        """One token in place of every small patch of many patches: (1, 1, C) at indices (B, K, M) -> (B, K, M, S * C)."""
+        return token.repeat(1, 1, self.small**2).expand(*index.shape, -1)
+
+    def new_token(self) -> nn.Parameter:
+        """A learnable token (1, 1, C) of the first stage, initialised as SimMIM does."""
+        return nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, self.embed_dim), std=0.02))
+
+    def encode(self, tokens: Tensor, index: Tensor | None = None, valid: Tensor | None = None) -> Tensor:
+        """All patches (B, L, S * C), and where they stand (B, L) -> their mean first (B, 1 + L, D), normalised.
+
+        All of them have to be `valid` (B, L).
+
+        Raises:
+            ValueError: where a patch is missing.
+        """
+        rows, columns = self.grid
+        if tokens.shape[1] != rows * columns:
+            raise ValueError(
+                f"Swin's windows need every patch and got {tokens.shape[1]} of {rows * columns}; use model=simmim with a masker "
+                "that throws none (masker=random_cell), or an encoder that runs on any subset (vit, beit)"
+            )
+        if index is not None:
+            tokens = take(tokens, index.argsort(dim=1)[:, None])[:, 0]
+        x = unpatchify(tokens, self.small, self.grid).permute(0, 2, 3, 1)  # (B, rows * s, columns * s, C)
+        x = self.norm(self.layers(x)).flatten(1, 2)  # (B, L, D)
+        if index is not None:
+            x = take(x, index[:, None])[:, 0]
+        return torch.cat([x.mean(dim=1, keepdim=True), x], dim=1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Features of the whole image: (B, 3, H, W) -> mean token first (B, 1 + L, D), normalised."""
+        return self.encode(self.embed(image))
+
+    def no_weight_decay(self) -> set[str]:
+        """Matrices that are not decayed, as SimMIM has it (optimizer.py): tables of biases are, though it means not to."""
+        return {"mask_token"}
