@@ -6,7 +6,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from mim.encoder.attention import Attention
+from mim.encoder.attention import Attention, padding_bias
 from mim.encoder.initialise import initialise_mae
 from mim.encoder.patches import add_positions, project
 from mim.encoder.positions import sincos_positions
@@ -83,13 +83,29 @@ class ViT(VisionTransformer):
         """A learnable token (1, 1, D), initialised as this encoder's own."""
         return nn.Parameter(torch.empty_like(self.cls_token).normal_(std=0.02))
 
-    def encode(self, tokens: Tensor, index: Tensor | None = None) -> Tensor:
+    def encode(self, tokens: Tensor, index: Tensor | None = None, valid: Tensor | None = None) -> Tensor:
         """Tokens of any subset of patches, in any order (B, M, D) -> cls token first (B, 1 + M, D), normalised.
 
         Where they stand (`index`, (B, M)) is in the tokens already: it is for encoders whose attention asks for it (Beit).
+        Tokens that are not `valid` (B, M) influence no other.
         """
+        bias = None if valid is None else padding_bias(valid)
+        x = self._cls_first(tokens)
+        for block in self.blocks:
+            x = block(x, attn_mask=bias)
+        return self.norm(x)
+
+    def cls_attention(self, image: Tensor) -> Tensor:
+        """What the cls token of the last block attends to in whole images, that one row only: (B, 3, H, W) -> (B, A, L)."""
+        x = self._cls_first(self.embed(image))
+        for block in self.blocks[:-1]:
+            x = block(x)
+        last = self.blocks[-1]
+        return last.attn.cls_row(last.norm1(x))
+
+    def _cls_first(self, tokens: Tensor) -> Tensor:
         cls = (self.cls_token + self.pos_embed[:, :1]).to(tokens.dtype)
-        return self.norm(self.blocks(torch.cat([cls.expand(len(tokens), -1, -1), tokens], dim=1)))
+        return torch.cat([cls.expand(len(tokens), -1, -1), tokens], dim=1)
 
     def forward(self, image: Tensor) -> Tensor:
         """Features of the whole image: (B, 3, H, W) -> cls token first (B, 1 + L, D), normalised."""

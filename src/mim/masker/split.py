@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -19,3 +20,10 @@ class Split(NamedTuple):
     """(B, K, Lv) bool, or None: all valid."""
     masked_valid: Tensor | None = None
     """(B, K, Lm) bool, or None: all valid."""
+
+    def valid(self) -> Tensor | None:
+        """What is not padding, visible patches first: (B, K, Lv + Lm), or None: all."""
+        if self.visible_valid is None and self.masked_valid is None:
+            return None
+        sets = ((self.visible, self.visible_valid), (self.masked, self.masked_valid))
+        return torch.cat([torch.ones_like(i, dtype=torch.bool) if v is None else v for i, v in sets], dim=-1)

@@ -36,5 +36,10 @@ class MAE(nn.Module):
         else:
             split = self.masker(batch, self.encoder.grid)
             visible = self.encoder.embed(batch.image, split.visible)
-        latent = self.encoder.encode(visible.flatten(0, 1), split.visible.flatten(0, 1))  # (B * K, 1 + Lv, D)
+        valid = None if split.visible_valid is None else split.visible_valid.flatten(0, 1)
+        latent = self.encoder.encode(visible.flatten(0, 1), split.visible.flatten(0, 1), valid)  # (B * K, 1 + Lv, D)
         return Reconstruction(self.decoder(latent, split), split)
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of matrices that are not decayed: none, tokens are as well (timm 0.3.2, optim_factory.py: add_weight_decay)."""
+        return set()
