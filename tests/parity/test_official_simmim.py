@@ -25,10 +25,9 @@ class Drawn(nn.Module):
 
     needs_tokens = False
 
-    def __init__(self, permutation, cells, cell):
+    def __init__(self, permutation):
         super().__init__()
-        place = permutation.argsort(dim=1).float()  # of each cell in the permutation
-        self.rank = -place.view(-1, cells, 1, cells, 1).expand(-1, -1, cell, -1, cell).flatten(1)
+        self.rank = -permutation.argsort(dim=1).float()  # minus the place of each cell in the permutation
 
     def forward(self, batch, grid, tokens=None):
         return Ranking(self.rank)
@@ -57,7 +56,7 @@ def case(request, golden, batch_of):
     m = reference.meta
     encoder = encoder_of(m)
     cell = m["mask_patch_size"] // encoder.patch_size
-    score = Drawn(reference["mask_perm"], encoder.grid[0] // cell, cell)
+    score = Drawn(reference["mask_perm"])
     masker = Masker(score, FixedRatio(m["mask_ratio"], "mask_up"), cell)
     loss = Pixel(encoder.patch_size, normalise=False, norm="l1")
     model = SimMIM(encoder, masker, loss.target_dim)
@@ -162,7 +161,7 @@ def test_masks_are_those_of_the_official_generator(golden, batch_of, index):
     grid = m["input_size"] // m["model_patch_size"]
     cell = m["mask_patch_size"] // m["model_patch_size"]
     permutation = reference[f"perm_{index}"]
-    masker = Masker(Drawn(permutation, grid // cell, cell), FixedRatio(m["mask_ratio"], "mask_up"), cell)
+    masker = Masker(Drawn(permutation), FixedRatio(m["mask_ratio"], "mask_up"), cell)
     split = masker(batch_of(torch.zeros(len(permutation), 3, 2, 2)), (grid, grid))
     hidden = torch.zeros(len(permutation), grid * grid, dtype=torch.int8).scatter(1, split.masked[:, 0], 1)
     assert torch.equal(hidden.unflatten(1, (grid, grid)), reference[f"mask_{index}"].to(torch.int8))
