@@ -45,7 +45,7 @@ class AdaptiveRatio(nn.Module):
         return ratio if self.per == "image" else ratio.float().mean().expand(len(ratio))
 
     def visible_range(self, patches: int) -> tuple[int, int]:
-        """Fewest and most patches that any image shows.
+        """Fewest and most patches that any image may show.
 
         Raises:
             ValueError: where some image would show nothing or hide nothing.
@@ -56,7 +56,8 @@ class AdaptiveRatio(nn.Module):
                 f"masking {self.ratio} +- {self.spread} of {patches} patches shows {fewest} to {most}; at least 1 must be "
                 "seen and 1 hidden: change masker.partition.ratio, or use smaller patches or a larger image"
             )
-        return fewest, most
+        slack = 0 if self.per == "image" else 1  # int(L * (1 - R)) in float32, as released, can be one off
+        return max(1, fewest - slack), min(patches - 1, most + slack)
 
     def forward(self, ranking: Ranking) -> Split:
         """rank and salience (B, L) -> Split of one part (K = 1), padded. A score that knows no salience gets `ratio` itself."""
