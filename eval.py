@@ -32,8 +32,8 @@ def evaluate(cfg: DictConfig) -> None:
     def prepare(batch: Batch) -> Batch:
         return data.on_after_batch_transfer(Batch(*(column.to(device) for column in batch)))
 
-    bank = extract(encoder, pool, data.bank_dataloader(), prepare, nullcontext)
-    held_out = extract(encoder, pool, data.val_dataloader(), prepare, nullcontext)
+    bank = extract(encoder, pool, data.bank_dataloader(cfg.bank_limit), prepare, nullcontext)
+    held_out = extract(encoder, pool, data.val_dataloader(cfg.held_out_limit), prepare, nullcontext)
     scores = instantiate(cfg.task)(bank, held_out.feature, data.num_classes)
     top1 = multiclass_accuracy(scores, held_out.label, data.num_classes, average="micro").item()
 

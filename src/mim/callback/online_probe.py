@@ -25,10 +25,20 @@ class OnlineProbe(L.Callback):
         pool: (B, 1 + L, D) -> (B, D), what stands for an image.
         judges: classifiers by name.
         every_n_epochs: how often; also after the last epoch, and before the first for comparison.
+        bank_limit: learn from at most so many training images, evenly spread over the set; null for all.
+        held_out_limit: classify at most so many held-out images; null for all.
     """
 
-    def __init__(self, pool: nn.Module, judges: Mapping[str, Judge], every_n_epochs: int):
+    def __init__(
+        self,
+        pool: nn.Module,
+        judges: Mapping[str, Judge],
+        every_n_epochs: int,
+        bank_limit: int | None = None,
+        held_out_limit: int | None = None,
+    ):
         self.pool, self.judges, self.every_n_epochs = pool, judges, every_n_epochs
+        self.bank_limit, self.held_out_limit = bank_limit, held_out_limit
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Judge the untrained encoder, unless training is being resumed."""
@@ -54,8 +64,8 @@ class OnlineProbe(L.Callback):
         autocast = trainer.precision_plugin.forward_context
         encoder = pl_module.model.encoder
         with torch.random.fork_rng():
-            bank = extract(encoder, self.pool, data.bank_dataloader(), prepare, autocast)
-            held_out = extract(encoder, self.pool, data.val_dataloader(), prepare, autocast)
+            bank = extract(encoder, self.pool, data.bank_dataloader(self.bank_limit), prepare, autocast)
+            held_out = extract(encoder, self.pool, data.val_dataloader(self.held_out_limit), prepare, autocast)
             scores = {name: judge(bank, held_out.feature, data.num_classes) for name, judge in self.judges.items()}
         return {
             f"{name}/top1": multiclass_accuracy(score, held_out.label, data.num_classes, average="micro").item()

@@ -123,13 +123,13 @@ class Data(L.LightningDataModule, ABC):
         rows = ShuffledRows(self.train_size, self.batch_size, self.seed, rank, world_size, self._start(), self.shuffle)
         return self._loader(self.splits.train, rows)
 
-    def val_dataloader(self) -> DataLoader[Batch]:
-        """Held-out images, clean, in order, each once over all processes."""
-        return self._ordered(self.splits.val)
+    def val_dataloader(self, limit: int | None = None) -> DataLoader[Batch]:
+        """Held-out images, clean, in order, each once over all processes; at most `limit`, evenly spread."""
+        return self._ordered(self.splits.val, limit)
 
-    def bank_dataloader(self) -> DataLoader[Batch]:
-        """Training images, clean, in order, each once over all processes."""
-        return self._ordered(self.splits.bank)
+    def bank_dataloader(self, limit: int | None = None) -> DataLoader[Batch]:
+        """Training images, clean, in order, each once over all processes; at most `limit`, evenly spread."""
+        return self._ordered(self.splits.bank, limit)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int = 0) -> Batch:
         """On the training device: the rest of the augmentation, then normalise -> (B, 3, image_size, image_size)."""
@@ -137,8 +137,9 @@ class Data(L.LightningDataModule, ABC):
         mean, std = (_per_channel(values, image.device) for values in (self.mean, self.std))
         return batch._replace(image=(image - mean) / std)
 
-    def _ordered(self, pictures: Pictures) -> DataLoader[Batch]:
-        return self._loader(pictures, OrderedRows(len(pictures), self.batch_size, self.seed, *self._place()))
+    def _ordered(self, pictures: Pictures, limit: int | None) -> DataLoader[Batch]:
+        rank, world_size = self._place()
+        return self._loader(pictures, OrderedRows(len(pictures), self.batch_size, self.seed, rank, world_size, limit))
 
     def _loader(self, pictures: Pictures, rows: Sampler[Rows]) -> DataLoader[Batch]:
         workers = self._workers() if pictures.wants_workers else 0

@@ -67,9 +67,7 @@ class ShuffledRows(Sampler[Rows]):
 
     def order(self, epoch: int) -> Tensor:
         """The images of an epoch, in order: (N,) int64."""
-        seed = int(
-            keys(self.seed, epoch, torch.tensor([-1]))
-        )  # -1 is no position: the order shares no key with an image
+        seed = int(keys(self.seed, epoch, torch.tensor([-1])))  # -1 is no position: no image has the key of the order
         return torch.randperm(self.size, generator=torch.Generator().manual_seed(seed))
 
     def __iter__(self) -> Iterator[Rows]:
@@ -92,10 +90,14 @@ class OrderedRows(Sampler[Rows]):
         seed: decides the keys, which are the same in every epoch.
         rank: this process's place among `world_size`.
         world_size: number of processes.
+        limit: take only so many, evenly spread over the data set.
     """
 
-    def __init__(self, size: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1):
-        self.index = torch.arange(rank, size, world_size)
+    def __init__(
+        self, size: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1, limit: int | None = None
+    ):
+        count = size if limit is None else min(limit, size)
+        self.index = (torch.arange(count) * size // count)[rank::world_size]
         self.batch_size, self.seed = batch_size, seed
 
     def __len__(self) -> int:
