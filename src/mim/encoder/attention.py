@@ -29,6 +29,25 @@ def padding_bias(valid: Tensor) -> Tensor:
     return torch.zeros_like(hidden, dtype=torch.float32).masked_fill(hidden, -math.inf)[:, None, None]
 
 
+def cls_row(x: Tensor, weight: Tensor, in_bias: Tensor, heads: int, bias: Tensor | None = None) -> Tensor:
+    """What the first token attends to among the others, without the rest of the matrix. The softmax counts the first as well.
+
+    Args:
+        x: (B, 1 + L, D).
+        weight, in_bias: of the projection to queries, keys and values: (3 * D, D), (3 * D).
+        heads: A.
+        bias: (1, A, 1, 1 + L), as in `attend`.
+
+    Returns:
+        (B, A, L) float32.
+    """
+    B, M, D = x.shape
+    query = linear(x[:, :1], weight[:D], in_bias[:D]).view(B, 1, heads, -1).transpose(1, 2)  # (B, A, 1, d)
+    key = linear(x, weight[D : 2 * D], in_bias[D : 2 * D]).view(B, M, heads, -1).transpose(1, 2)
+    score = (query * query.shape[-1] ** -0.5 @ key.transpose(-2, -1)).float()
+    return (score if bias is None else score + bias).softmax(dim=-1)[:, :, 0, 1:]
+
+
 class Attention(TimmAttention):
     """timm's multi-head self-attention, with its parameters and key names, over `attend`."""
 
@@ -47,13 +66,5 @@ class Attention(TimmAttention):
         return self.proj(attend(query, key, value, attn_mask).transpose(1, 2).flatten(2))
 
     def cls_row(self, x: Tensor) -> Tensor:
-        """What the first token attends to among the others, without the rest of the matrix: (B, 1 + L, D) -> (B, A, L).
-
-        The softmax is over all tokens, the first included.
-        """
-        B, M, D = x.shape
-        weight, bias = self.qkv.weight[: 2 * D], None if self.qkv.bias is None else self.qkv.bias[: 2 * D]
-        query = linear(x[:, :1], weight[:D], None if bias is None else bias[:D]).view(B, self.num_heads, 1, -1)
-        key = linear(x, weight[D:], None if bias is None else bias[D:]).view(B, M, self.num_heads, -1).transpose(1, 2)
-        score = (query * self.scale @ key.transpose(-2, -1)).float()  # (B, A, 1, M)
-        return score.softmax(dim=-1)[:, :, 0, 1:]
+        """What the first token attends to among the others: (B, 1 + L, D) -> (B, A, L)."""
+        return cls_row(x, self.qkv.weight, self.qkv.bias, self.num_heads)

@@ -8,7 +8,7 @@ from timm.models import beit
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from mim.encoder.attention import attend, padding_bias
+from mim.encoder.attention import attend, cls_row, padding_bias
 from mim.encoder.initialise import initialise_simmim
 from mim.encoder.patches import add_positions, project
 from mim.tokens import grid_of, take
@@ -20,10 +20,17 @@ class BiasedAttention(beit.Attention):
     def forward(self, x: Tensor, shared_rel_pos_bias: Tensor | None = None) -> Tensor:
         """(B, M, D), bias (B or 1, A, M, M) -> (B, M, D)."""
         B, M, _ = x.shape
-        no_key_bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
-        qkv = linear(x, self.qkv.weight, no_key_bias).view(B, M, 3, self.num_heads, -1)
+        qkv = linear(x, self.qkv.weight, self._no_key_bias()).view(B, M, 3, self.num_heads, -1)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         return self.proj(attend(query, key, value, shared_rel_pos_bias).transpose(1, 2).flatten(2))
+
+    def cls_row(self, x: Tensor, shared_rel_pos_bias: Tensor | None = None) -> Tensor:
+        """What the first token attends to among the others: (B, 1 + L, D), bias (1, A, 1 + L, 1 + L) -> (B, A, L)."""
+        bias = None if shared_rel_pos_bias is None else shared_rel_pos_bias[:, :, :1]
+        return cls_row(x, self.qkv.weight, self._no_key_bias(), self.num_heads, bias)
+
+    def _no_key_bias(self) -> Tensor:
+        return torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
 
 
 class Block(beit.Block):
@@ -125,17 +132,19 @@ class Beit(beit.Beit):
             # All patches, in some order: put into the order of the grid, every image shares one lookup of the biases.
             encoded = self.encode(take(tokens, index.argsort(dim=1)[:, None])[:, 0])
             return torch.cat([encoded[:, :1], take(encoded[:, 1:], index[:, None])[:, 0]], dim=1)
-        cls = self.cls_token if self.pos_embed is None else self.cls_token + self.pos_embed[:, :1]
-        x = torch.cat([cls.to(tokens.dtype).expand(len(tokens), -1, -1), tokens], dim=1)
-        distance = self._distance(index)
-        shared = (
-            None if self.rel_pos_bias is None else _look_up(self.rel_pos_bias.relative_position_bias_table, distance)
-        )
+        x = self._cls_first(tokens)
         padding = None if valid is None else padding_bias(valid)
-        for block in self.blocks:
-            table: Tensor | None = block.attn.relative_position_bias_table  # type: ignore[union-attr, assignment]
-            x = block(x, _sum(shared if table is None else _look_up(table, distance), padding))
+        for block, bias in zip(self.blocks, self._biases(index), strict=True):
+            x = block(x, _sum(bias, padding))
         return self.norm(x)
+
+    def cls_attention(self, image: Tensor) -> Tensor:
+        """What the cls token of the last block attends to in whole images, that one row only: (B, 3, H, W) -> (B, A, L)."""
+        x = self._cls_first(self.embed(image))
+        *before, (last, bias) = zip(self.blocks, self._biases(None), strict=True)
+        for block, its_bias in before:
+            x = block(x, its_bias)
+        return last.attn.cls_row(last.norm1(x), bias)  # type: ignore[operator, union-attr]
 
     def forward(self, image: Tensor) -> Tensor:
         """Features of the whole image: (B, 3, H, W) -> cls token first (B, 1 + L, D), normalised."""
@@ -147,6 +156,19 @@ class Beit(beit.Beit):
 
     def _add_positions(self, tokens: Tensor, index: Tensor | None) -> Tensor:
         return tokens if self.pos_embed is None else add_positions(tokens, index, self.pos_embed[:, 1:])
+
+    def _cls_first(self, tokens: Tensor) -> Tensor:
+        cls = self.cls_token if self.pos_embed is None else self.cls_token + self.pos_embed[:, :1]
+        return torch.cat([cls.to(tokens.dtype).expand(len(tokens), -1, -1), tokens], dim=1)
+
+    def _biases(self, index: Tensor | None) -> list[Tensor | None]:
+        """The bias of each block (B or 1, A, 1 + M, 1 + M), or None, for the patches at (B, M) or for all."""
+        distance = self._distance(index)
+        shared = (
+            None if self.rel_pos_bias is None else _look_up(self.rel_pos_bias.relative_position_bias_table, distance)
+        )
+        tables = (block.attn.relative_position_bias_table for block in self.blocks)  # type: ignore[union-attr]
+        return [shared if table is None else _look_up(table, distance) for table in tables]  # type: ignore[arg-type]
 
     def _distance(self, index: Tensor | None) -> Tensor:
         """Row of the table for each pair of tokens, cls first: patches (B, M) -> (B, 1 + M, 1 + M); of all patches, B = 1."""
