@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mim.augment.pictures import Centred, Cropped, Cut
+from mim.augment.whole import Whole
 from mim.batch import Batch
 from mim.data.files import Files, first_readable
 from mim.data.listing import Listing
@@ -57,6 +58,7 @@ def from_files_splits(listing: Listing, augment: View, image_size: int) -> Split
     centred = Centred(image_size)
     return Splits(
         train=FromFiles(listing.files, listing.train, Cropped(augment, image_size)),
+        whole=FromFiles(listing.files, listing.train, Cropped(Whole(), image_size)),
         val=FromFiles(listing.files, listing.val, centred),
         bank=FromFiles(listing.files, listing.train, centred),
         classes=listing.classes,

@@ -62,6 +62,7 @@ def in_memory_splits(
     """Training pictures augmented; held-out pictures and the bank (the training pictures, if not others) whole."""
     return Splits(
         train=InMemory(train, augment, image_size),
+        whole=InMemory(train, Whole(), image_size),
         val=InMemory(val, Whole(), image_size),
         bank=InMemory(bank or train, Whole(), image_size),
         classes=classes,

@@ -41,11 +41,14 @@ class Pictures(Protocol):
 
 
 class Splits(NamedTuple):
-    """The pictures to train on, those held out, and those a probe learns from (the training pictures, clean)."""
+    """The same training pictures augmented and whole, those held out, and those a probe learns from."""
 
     train: Pictures
+    whole: Pictures
+    """With the same indices, nothing cut off and nothing mirrored."""
     val: Pictures
     bank: Pictures
+    """The training pictures as held-out ones are shown, or others that have labels."""
     classes: list[str]
 
 
@@ -61,6 +64,7 @@ class Data(L.LightningDataModule, ABC):
         shuffle: a new order every epoch; false to see the same batches in each.
     """
 
+    stable_index = True  # an image has the same index in every epoch; a stream of shards cannot say so
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
 
@@ -130,6 +134,10 @@ class Data(L.LightningDataModule, ABC):
     def bank_dataloader(self, limit: int | None = None) -> DataLoader[Batch]:
         """Training images, clean, in order, each once over all processes; at most `limit`, evenly spread."""
         return self._ordered(self.splits.bank, limit)
+
+    def whole_dataloader(self) -> DataLoader[Batch]:
+        """Training images, whole and not mirrored, in order, each once over all processes: for maps of all their pixels."""
+        return self._ordered(self.splits.whole, None)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int = 0) -> Batch:
         """On the training device: the rest of the augmentation, then normalise -> (B, 3, image_size, image_size)."""

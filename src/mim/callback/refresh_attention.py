@@ -1,0 +1,143 @@
+"""Look at every training image now and then, to know which patches the network attends to (AMT, arXiv 2211.15362)."""
+
+import copy
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as L
+import torch
+from hydra.utils import instantiate
+from torch import Tensor, nn
+from torchmetrics.utilities.distributed import gather_all_tensors
+
+from mim.checkpoint.read import read
+from mim.masker.attention_store import AttentionStore, attention_weights
+
+
+class RefreshAttention(L.Callback):
+    """Fill the attention stores of a run's maskers every n epochs; where no masker has one, do nothing.
+
+    The encoder sees each training image once, whole and not augmented, over all processes, and all of them get all maps. A
+    checkpoint carries the maps, because the weights that made them are gone when it is resumed.
+
+    Args:
+        file: where the maps are kept.
+        every_n_epochs: how often, at the start of an epoch; not at that of the first.
+        attention_from: fill them once, before training, from the encoder of this checkpoint instead.
+    """
+
+    def __init__(self, file: str, every_n_epochs: int = 40, attention_from: str | None = None):
+        if every_n_epochs < 1:
+            raise ValueError(
+                f"RefreshAttention got every_n_epochs={every_n_epochs}; needs at least 1, "
+                "e.g. callback.refresh_attention.every_n_epochs=40"
+            )
+        self.file, self.every_n_epochs, self.attention_from = Path(file), every_n_epochs, attention_from
+        self.maps: Tensor | None = None  # (N, rows, columns) float16, once there are stores
+
+    def state_dict(self) -> dict[str, Any]:
+        """The maps go into the checkpoint."""
+        return {} if self.maps is None else {"maps": self.maps}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """A resumed run goes on with the maps that it had."""
+        self.maps = state_dict.get("maps")
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Open the stores: with the maps of the checkpoint, of another model, or all alike.
+
+        Raises:
+            ValueError: where images cannot be told apart over epochs, or the encoder has no cls attention.
+        """
+        if not _stores(pl_module):
+            self.maps = None
+            return
+        data: Any = trainer.datamodule
+        if not data.stable_index:
+            raise ValueError(
+                f"{type(data).__name__} streams shards, whose images have no stable index to keep attention by; "
+                "use a set of files (data=imagenet), or a masker that keeps none (masker=sbm)"
+            )
+        if self.maps is not None:
+            self._keep(trainer, pl_module, self.maps)
+        elif self.attention_from:
+            encoder = _encoder_of(self.attention_from, like=pl_module.model.encoder).to(pl_module.device)
+            _check(encoder, data.image_size)
+            self._refresh(trainer, pl_module, encoder)
+        else:
+            _check(pl_module.model.encoder, data.image_size)
+            self._keep(trainer, pl_module, torch.ones(data.train_size, *pl_module.model.encoder.grid).half())
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Look again, if it is time."""
+        epoch = trainer.current_epoch
+        if self.maps is not None and not self.attention_from and epoch and epoch % self.every_n_epochs == 0:
+            self._refresh(trainer, pl_module, pl_module.model.encoder)
+
+    def _refresh(self, trainer: L.Trainer, pl_module: L.LightningModule, encoder: nn.Module) -> None:
+        start = time.perf_counter()
+        was_training = encoder.training
+        encoder.eval()
+        maps = self._look(trainer, pl_module.device, encoder)
+        encoder.train(was_training)
+        self._keep(trainer, pl_module, maps)
+        if trainer.is_global_zero:
+            for logger in trainer.loggers:
+                logger.log_metrics({"attention/refresh_seconds": time.perf_counter() - start}, trainer.global_step)
+
+    @torch.no_grad()
+    def _look(self, trainer: L.Trainer, device: torch.device, encoder: nn.Module) -> Tensor:
+        """Attention of all training images: (N, rows, columns) float16, on every process."""
+        data: Any = trainer.datamodule
+        index, maps = [], []
+        for batch in data.whole_dataloader():
+            batch = trainer.strategy.batch_to_device(batch, device)
+            with trainer.precision_plugin.forward_context():
+                row = encoder.cls_attention(batch.image)  # type: ignore[operator]
+            maps.append(attention_weights(row).half())
+            index.append(batch.index)
+        found, place = torch.cat(maps), torch.cat(index)
+        if trainer.world_size > 1:
+            found, place = (torch.cat(gather_all_tensors(part)) for part in (found, place))
+        everything = torch.ones(data.train_size, found.shape[1], dtype=torch.float16)
+        everything[place.cpu()] = found.cpu()  # an unreadable picture keeps its ones
+        return everything.unflatten(1, encoder.grid)  # type: ignore[arg-type]
+
+    def _keep(self, trainer: L.Trainer, pl_module: L.LightningModule, maps: Tensor) -> None:
+        """Write the maps, once on each computer, and open them on each process."""
+        if trainer.local_rank == 0:
+            AttentionStore.write(self.file, maps)
+        trainer.strategy.barrier("attention is written")
+        for store in _stores(pl_module):
+            store.open(self.file, pl_module.device)
+            self.maps = store.maps
+
+
+def _stores(module: nn.Module) -> list[AttentionStore]:
+    return [part for part in module.modules() if isinstance(part, AttentionStore)]
+
+
+def _check(encoder: nn.Module, image_size: int) -> None:
+    if not hasattr(encoder, "cls_attention"):
+        raise ValueError(
+            f"{type(encoder).__name__} has no cls token whose attention could decide what to hide; use encoder=vit_base or "
+            "beit_base, attention_from=<a checkpoint of one>, or a masker that needs none (masker=random_cell)"
+        )
+    pixels = tuple(side * encoder.patch_size for side in encoder.grid)  # type: ignore[union-attr, operator]
+    if pixels != (image_size, image_size):
+        raise ValueError(
+            f"attention_from holds an encoder of {pixels[0]} x {pixels[1]} pixels, the images have {image_size}; "
+            f"give one that was trained with data.image_size={image_size}"
+        )
+
+
+def _encoder_of(source: str, like: nn.Module) -> nn.Module:
+    """The encoder of a checkpoint, built as the run says that wrote it; if none did, like this one."""
+    weights = read(source)
+    encoder = instantiate(weights.config["encoder"]) if weights.config else copy.deepcopy(like)
+    try:
+        encoder.load_state_dict(weights.half(encoder=True))
+    except RuntimeError as error:
+        raise ValueError(f"attention_from={source} does not fit {type(encoder).__name__}: {error}") from error
+    return encoder
