@@ -13,7 +13,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None
 
     A bias is (B or 1, A or 1, M or 1, L); what comes out is in the precision given.
 
-    Always the fused kernel, except in half precision on a CPU: there two batched products are 2 to 7 times as fast, forward
+    Always the fused kernel, except in half precision on a CPU: there two batched products are 3 to 7 times as fast, forward
     and backward together (benchmarks/README.md). Each product sums in float32 and rounds its result once.
     """
     if query.device.type == "cpu" and query.dtype != torch.float32:
