@@ -35,16 +35,17 @@ class RefreshAttention(L.Callback):
             )
         self.file, self.every_n_epochs, self.attention_from = Path(file), every_n_epochs, attention_from
         self.maps: Tensor | None = None  # (N, rows, columns) float16, once there are stores
+        self.looked_at_epoch = 0
 
     def state_dict(self) -> dict[str, Any]:
         """The maps go into the checkpoint."""
-        return {} if self.maps is None else {"maps": self.maps}
+        return {"maps": self.maps, "looked_at_epoch": self.looked_at_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """A resumed run goes on with the maps that it had."""
-        self.maps = state_dict.get("maps")
+        self.maps, self.looked_at_epoch = state_dict["maps"], state_dict["looked_at_epoch"]
 
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Open the stores: with the maps of the checkpoint, of another model, or all alike.
 
         Raises:
@@ -53,7 +54,7 @@ class RefreshAttention(L.Callback):
         if not _stores(pl_module):
             self.maps = None
             return
-        data: Any = trainer.datamodule
+        data = trainer.datamodule
         if not data.stable_index:
             raise ValueError(
                 f"{type(data).__name__} streams shards, whose images have no stable index to keep attention by; "
@@ -69,13 +70,18 @@ class RefreshAttention(L.Callback):
             _check(pl_module.model.encoder, data.image_size)
             self._keep(trainer, pl_module, torch.ones(data.train_size, *pl_module.model.encoder.grid).half())
 
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Look again, if it is time."""
-        epoch = trainer.current_epoch
-        if self.maps is not None and not self.attention_from and epoch and epoch % self.every_n_epochs == 0:
-            self._refresh(trainer, pl_module, pl_module.model.encoder)
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """A run that stopped with the last batch of an epoch begins the next one here."""
+        self.on_train_epoch_start(trainer, pl_module)
 
-    def _refresh(self, trainer: L.Trainer, pl_module: L.LightningModule, encoder: nn.Module) -> None:
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """Look again, if it is time."""
+        due = trainer.current_epoch // self.every_n_epochs * self.every_n_epochs
+        if self.maps is not None and not self.attention_from and due > self.looked_at_epoch:
+            self._refresh(trainer, pl_module, pl_module.model.encoder)
+            self.looked_at_epoch = due
+
+    def _refresh(self, trainer: Any, pl_module: Any, encoder: Any) -> None:
         start = time.perf_counter()
         was_training = encoder.training
         encoder.eval()
@@ -87,14 +93,14 @@ class RefreshAttention(L.Callback):
                 logger.log_metrics({"attention/refresh_seconds": time.perf_counter() - start}, trainer.global_step)
 
     @torch.no_grad()
-    def _look(self, trainer: L.Trainer, device: torch.device, encoder: nn.Module) -> Tensor:
+    def _look(self, trainer: Any, device: torch.device, encoder: Any) -> Tensor:
         """Attention of all training images: (N, rows, columns) float16, on every process."""
-        data: Any = trainer.datamodule
+        data = trainer.datamodule
         index, maps = [], []
         for batch in data.whole_dataloader():
             batch = trainer.strategy.batch_to_device(batch, device)
             with trainer.precision_plugin.forward_context():
-                row = encoder.cls_attention(batch.image)  # type: ignore[operator]
+                row = encoder.cls_attention(batch.image)
             maps.append(attention_weights(row).half())
             index.append(batch.index)
         found, place = torch.cat(maps), torch.cat(index)
@@ -102,9 +108,9 @@ class RefreshAttention(L.Callback):
             found, place = (torch.cat(gather_all_tensors(part)) for part in (found, place))
         everything = torch.ones(data.train_size, found.shape[1], dtype=torch.float16)
         everything[place.cpu()] = found.cpu()  # an unreadable picture keeps its ones
-        return everything.unflatten(1, encoder.grid)  # type: ignore[arg-type]
+        return everything.unflatten(1, encoder.grid)
 
-    def _keep(self, trainer: L.Trainer, pl_module: L.LightningModule, maps: Tensor) -> None:
+    def _keep(self, trainer: Any, pl_module: Any, maps: Tensor) -> None:
         """Write the maps, once on each computer, and open them on each process."""
         if trainer.local_rank == 0:
             AttentionStore.write(self.file, maps)
@@ -118,13 +124,13 @@ def _stores(module: nn.Module) -> list[AttentionStore]:
     return [part for part in module.modules() if isinstance(part, AttentionStore)]
 
 
-def _check(encoder: nn.Module, image_size: int) -> None:
+def _check(encoder: Any, image_size: int) -> None:
     if not hasattr(encoder, "cls_attention"):
         raise ValueError(
             f"{type(encoder).__name__} has no cls token whose attention could decide what to hide; use encoder=vit_base or "
             "beit_base, attention_from=<a checkpoint of one>, or a masker that needs none (masker=random_cell)"
         )
-    pixels = tuple(side * encoder.patch_size for side in encoder.grid)  # type: ignore[union-attr, operator]
+    pixels = tuple(side * encoder.patch_size for side in encoder.grid)
     if pixels != (image_size, image_size):
         raise ValueError(
             f"attention_from holds an encoder of {pixels[0]} x {pixels[1]} pixels, the images have {image_size}; "

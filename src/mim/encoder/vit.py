@@ -1,6 +1,7 @@
 """timm's VisionTransformer, split into `embed` and `encode` so that hidden patches are never embedded (MAE, arXiv 2111.06377)."""
 
 from functools import partial
+from typing import Any
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -100,7 +101,7 @@ class ViT(VisionTransformer):
         x = self._cls_first(self.embed(image))
         for block in self.blocks[:-1]:
             x = block(x)
-        last = self.blocks[-1]
+        last: Any = self.blocks[-1]
         return last.attn.cls_row(last.norm1(x))
 
     def _cls_first(self, tokens: Tensor) -> Tensor:

@@ -1,0 +1,108 @@
+"""Masks that follow the network's own attention, in whole runs on the digits."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import mim.callback.interruption as interruption
+
+ROOT = Path(__file__).parents[2]
+AMT = (
+    *("masker=amt", "callback=[refresh_attention,interruption,checkpoint,results]"),
+    *("callback.refresh_attention.every_n_epochs=2", "epochs=4", "trainer.limit_train_batches=3"),
+)
+
+
+@pytest.fixture
+def stopped_after(train, monkeypatch):
+    """A run that is told to stop after a step, and does."""
+
+    def run(step, *overrides):
+        def stop(
+            self, trainer, pl_module, outputs, batch, batch_idx, go_on=interruption.Interruption.on_train_batch_end
+        ):
+            if trainer.global_step == step:
+                os.kill(os.getpid(), signal.SIGTERM)
+            go_on(self, trainer, pl_module, outputs, batch, batch_idx)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(interruption.Interruption, "on_train_batch_end", stop)
+            outcome = train(*overrides)
+        assert outcome.code == 85
+        return outcome
+
+    return run
+
+
+@pytest.mark.parametrize("step", [5, 6, 7])  # before the refresh, at it, after it
+def test_stopping_around_a_refresh_changes_no_loss(train, stopped_after, step):
+    undisturbed = train(*AMT)
+    stopped = stopped_after(step, *AMT)
+    resumed = train(*AMT, f"resume={stopped.folder}")
+    assert resumed.code == 0
+    before, after, whole = (run.column("train/loss") for run in (stopped, resumed, undisturbed))
+    assert before | after == whole
+    maps = [np.load(run.folder / "attention.npy") for run in (resumed, undisturbed)]
+    assert np.array_equal(*maps)
+    assert maps[0].dtype == np.float16
+    assert maps[0].std() > 0
+
+
+def test_a_schedule_goes_on_where_it_stopped(train, stopped_after):
+    scheduled = ("masker=scheduled", "masker.at_epoch=2", *AMT[1:])
+    undisturbed = train(*scheduled)
+    stopped = stopped_after(7, *scheduled)  # in mid-epoch, after the change
+    resumed = train(*scheduled, f"resume={stopped.folder}")
+    before, after, whole = (run.column("train/loss") for run in (stopped, resumed, undisturbed))
+    assert before | after == whole
+
+
+def test_each_of_two_processes_looks_at_half_of_the_images_and_gets_all_maps(train, runs):
+    one = train(*AMT)
+    overrides = [
+        *AMT,
+        *("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "data.batch_size=64", "name=two"),
+        *("warmup_epochs=1", "trainer.log_every_n_steps=1"),
+    ]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "train.py", *overrides], cwd=ROOT, env=environment, check=True)
+    (folder,) = runs.glob("two/*")
+    ours, theirs = (np.load(path / "attention.npy").astype(float) for path in (one.folder, folder))
+    assert ours.shape == (1347, 4, 4)
+    assert np.abs(ours - theirs).max() < 5e-3  # maps of float16, of weights that rounding has moved apart
+    losses = one.column("train/loss"), one._replace(folder=folder).column("train/loss")
+    assert all(abs(float(loss) - float(losses[1][step])) < 1e-4 for step, loss in losses[0].items())
+
+
+def test_another_models_attention_is_looked_at_once_before_training(train):
+    short = ("trainer.limit_train_batches=2", "epochs=2")
+    teacher = train("callback=[checkpoint,results]", *short)
+    once = ("callback.refresh_attention.every_n_epochs=1", f"attention_from={teacher.folder}", *short)
+    run, other_seed = train(*AMT, *once), train(*AMT, *once, "seed=1")
+    assert run.code == 0, run.err
+    assert run.column("train/loss") != other_seed.column("train/loss")
+    maps = [np.load(each.folder / "attention.npy") for each in (run, other_seed)]
+    assert np.array_equal(*maps)
+
+
+def test_attention_of_an_encoder_that_does_not_fit_is_refused_in_one_line(train):
+    teacher = train("callback=[checkpoint,results]", "data.image_size=16", "epochs=2", "trainer.limit_train_batches=1")
+    run = train(*AMT, f"attention_from={teacher.folder}")
+    assert run.code == 1
+    assert run.err == (
+        "error: attention_from holds an encoder of 16 x 16 pixels, the images have 32; "
+        "give one that was trained with data.image_size=32\n"
+    )
+
+
+@pytest.mark.parametrize("masker", ["sbm", "sbam", "am", "amt", "attmask", "mst", "scheduled"])
+def test_every_masker_trains_on_the_digits(train, masker):
+    run = train(f"masker={masker}", "trainer.limit_train_batches=1", "callback=[refresh_attention,checkpoint,results]")
+    assert run.code == 0, run.err
+    assert torch.isfinite(torch.tensor([float(loss) for loss in run.column("train/loss").values()])).all()
