@@ -6,9 +6,12 @@ import pytorch_lightning as L
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities import rank_zero_only
 
+from mim.checkpoint.load import load
 from mim.checkpoint.resume import resumable
 from mim.launch.entry import launch
+from mim.logger import wandb
 
 
 def train(cfg: DictConfig) -> None:
@@ -21,9 +24,17 @@ def train(cfg: DictConfig) -> None:
         callbacks=list(instantiate(cfg.callback).values()),
         logger=list(instantiate(cfg.logger).values()),
     )
+    if cfg.checkpoint:
+        if cfg.resume:
+            raise ValueError("checkpoint= starts anew from weights, resume= continues a run; give one of them")
+        matched = load(cfg.checkpoint, task.model)
+        rank_zero_only(print)(f"{'checkpoint':<14}{matched}")
     checkpoint = resumable(cfg.resume, task) if cfg.resume else None
     OmegaConf.save(cfg, Path(cfg.paths.run) / "config.yaml", resolve=True)
-    trainer.fit(task, datamodule=data, ckpt_path=checkpoint)
+    try:
+        trainer.fit(task, datamodule=data, ckpt_path=checkpoint)
+    finally:
+        wandb.finish()
 
 
 if __name__ == "__main__":

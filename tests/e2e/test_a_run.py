@@ -90,7 +90,9 @@ def test_eval_gives_the_online_number_of_the_run(train, command):
 
 
 def test_a_compiled_step_gives_the_losses_of_an_eager_one(train):
-    eager, compiled = (train("debug=limit", "callback=[]", f"compile={on}").column("train/loss") for on in ("false", "true"))
+    eager, compiled = (
+        train("debug=limit", "callback=[]", f"compile={on}").column("train/loss") for on in ("false", "true")
+    )
     assert eager.keys() == compiled.keys()
     assert all(float(compiled[step]) == pytest.approx(float(loss), abs=1e-5) for step, loss in eager.items())
 

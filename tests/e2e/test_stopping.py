@@ -22,7 +22,9 @@ WATCH = ("callback=[finite,interruption,checkpoint,results]", "encoder.drop_path
 def test_a_run_resumed_at_any_step_repeats_the_undisturbed_one(train, monkeypatch, step):
     undisturbed = train(*WATCH)
 
-    def stop_after(self, trainer, pl_module, outputs, batch, batch_idx, go_on=interruption.Interruption.on_train_batch_end):
+    def stop_after(
+        self, trainer, pl_module, outputs, batch, batch_idx, go_on=interruption.Interruption.on_train_batch_end
+    ):
         if trainer.global_step == step:
             os.kill(os.getpid(), signal.SIGTERM)
         go_on(self, trainer, pl_module, outputs, batch, batch_idx)
@@ -50,7 +52,9 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(train, runs):
         *("epochs=2", "warmup_epochs=1", "trainer.log_every_n_steps=1", "trainer.accelerator=cpu", *WATCH),
         *("callback.checkpoint.last_every_n_steps=3", "name=killed"),
     ]
-    process = subprocess.Popen([sys.executable, "train.py", *overrides], cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    process = subprocess.Popen(
+        [sys.executable, "train.py", *overrides], cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
     deadline = time.monotonic() + 120
     while not list(runs.glob("killed/*/checkpoints/last.ckpt")) and time.monotonic() < deadline:
         time.sleep(0.01)

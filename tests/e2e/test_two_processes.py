@@ -18,7 +18,9 @@ def test_two_processes_give_the_loss_and_weights_of_one(train, runs):
         *("trainer.log_every_n_steps=1", "trainer.gradient_clip_val=0.5", *settings),
     ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "train.py", *overrides, "epochs=2", "warmup_epochs=1"], cwd=ROOT, env=environment, check=True)
+    subprocess.run(
+        [sys.executable, "train.py", *overrides, "epochs=2", "warmup_epochs=1"], cwd=ROOT, env=environment, check=True
+    )
     (folder,) = runs.glob("two/*")  # one run has one folder
     two = one._replace(folder=folder)
 

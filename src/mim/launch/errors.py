@@ -11,7 +11,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from mim.launch.check import nearest
 
-_EXPECTED = (ValueError, FileNotFoundError, NotADirectoryError, PermissionError, HydraException, OmegaConfBaseException)
+_EXPECTED = (ValueError, OSError, HydraException, OmegaConfBaseException)
 
 
 class Interrupted(Exception):

@@ -19,7 +19,7 @@ class Linear:
         seed: order of the features.
     """
 
-    def __init__(self, epochs: int = 50, lr: float = 1e-2, batch_size: int = 1024, seed: int = 0):
+    def __init__(self, epochs: int = 50, lr: float = 1e-2, batch_size: int = 256, seed: int = 0):
         self.epochs, self.lr, self.batch_size, self.seed = epochs, lr, batch_size, seed
 
     def __call__(self, bank: Features, query: Tensor, classes: int) -> Tensor:

@@ -1,0 +1,57 @@
+"""The signatures are the schema."""
+
+from typing import Literal
+
+import pytest
+from omegaconf import OmegaConf
+
+from mim.launch.check import check, nearest
+
+
+class Part:
+    def __init__(self, size: int, ratio: float = 0.5, kind: Literal["a", "b"] = "a", inner: object = None):
+        self.size = size
+
+
+def config(**values):
+    return OmegaConf.create({"group": {"_target_": f"{__name__}.Part", **values}})
+
+
+def test_what_the_signature_allows_passes():
+    check(config(size=3, ratio=1, kind="b", inner={"_target_": f"{__name__}.Part", "size": 1}))
+
+
+@pytest.mark.parametrize(
+    ("values", "parts"),
+    [
+        ({"sise": 3}, ["group.sise is not an argument of Part", "did you mean 'size'?"]),
+        ({"size": "many"}, ["group.size='many'", "valid integer"]),
+        ({"size": 1.5}, ["group.size=1.5", "valid integer"]),
+        ({"size": 3, "kind": "c"}, ["group.kind='c'", "'a' or 'b'"]),
+        ({"size": 3, "ratio": None}, ["group.ratio=None", "valid number"]),
+        ({"size": 3, "inner": {"_target_": f"{__name__}.Part", "siez": 1}}, ["group.inner.siez"]),
+    ],
+)
+def test_what_it_does_not_allow_is_refused_with_its_place(values, parts):
+    with pytest.raises(ValueError, match="group") as error:
+        check(config(**values))
+    for part in parts:
+        assert part in str(error.value)
+
+
+def test_a_target_that_does_not_exist_is_named():
+    with pytest.raises(ValueError, match=r"group\._target_=mim\.loss\.nothing\.Nothing cannot be imported"):
+        check(OmegaConf.create({"group": {"_target_": "mim.loss.nothing.Nothing"}}))
+
+
+def test_the_place_that_is_named_is_the_group_and_not_where_it_is_wired_in():
+    cfg = OmegaConf.create(
+        {"task": {"model": {"part": "${part}"}}, "part": {"_target_": f"{__name__}.Part", "size": "x"}}
+    )
+    with pytest.raises(ValueError, match=r"^part\.size='x'"):
+        check(cfg)
+
+
+def test_the_nearest_word_comes_first_and_hydras_own_keys_are_not_offered():
+    assert nearest("ratoi", ["_target_", "ratio", "rounding"]) == "did you mean 'ratio'? allowed: ratio, rounding"
+    assert nearest("zzz", ["ratio"]) == "allowed: ratio"
