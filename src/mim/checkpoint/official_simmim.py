@@ -9,28 +9,35 @@ from collections.abc import Mapping
 from torch import Tensor
 
 _BUFFER = re.compile(r"(relative_position_index|attn_mask)$")  # computed, not learned
-_DOWNSAMPLE = re.compile(r"layers\.(\d+)\.downsample\.")
+_DOWNSAMPLE = re.compile(r"^layers\.(\d+)\.downsample\.")
 
 
 def from_official_simmim(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Pre-trained (`encoder.blocks...`, `decoder.0...`) or fine-tuned (`blocks...`, `head...`) -> our names and order."""
     ours = {}
+    bare = {}
     for name, value in tensors.items():
-        if _BUFFER.search(name):
-            continue
         if name.startswith("decoder.0."):
             ours[name.replace("decoder.0.", "decoder.")] = _reorder(value)
         elif name == "encoder.mask_token":
             ours["mask_token"] = value
-        else:
-            bare = name.removeprefix("encoder.")
-            # timm gives the merging of patches to the stage that follows it
-            bare = _DOWNSAMPLE.sub(lambda match: f"layers.{int(match[1]) + 1}.downsample.", bare)
-            ours[bare if bare.startswith(("head.", "fc_norm.")) else f"encoder.{bare}"] = value
-    return ours
+        else:  # timm gives the merging of patches to the stage that follows it
+            timm = _DOWNSAMPLE.sub(
+                lambda match: f"layers.{int(match[1]) + 1}.downsample.", name.removeprefix("encoder.")
+            )
+            bare[timm] = value
+    return from_bare(bare) | ours
+
+
+def from_bare(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A classifier under timm's names -> `encoder.*`; its head and the norm before it keep their names, buffers are dropped."""
+    learned = {name: value for name, value in tensors.items() if not _BUFFER.search(name)}
+    return {
+        name if name.startswith(("head.", "fc_norm.")) else f"encoder.{name}": value for name, value in learned.items()
+    }
 
 
 def _reorder(value: Tensor) -> Tensor:
-    """A 1 x 1 convolution (P, D, 1, 1) or its bias (P,), from (channel, row, column) to (row, column, channel), as a matrix (P, D)."""
+    """A 1 x 1 convolution (P, D, 1, 1), or its bias, by (channel, row, column) -> a matrix (P, D) by (row, column, channel)."""
     side = round((len(value) / 3) ** 0.5)
     return value.unflatten(0, (3, side, side)).movedim(0, 2).reshape(value.shape[:2])

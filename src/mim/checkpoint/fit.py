@@ -1,0 +1,131 @@
+"""Put weights into a model: the whole encoder or nothing, and whatever else fits; say in one line what happened."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from mim.checkpoint.resize import resize, resize_positions
+from mim.checkpoint.weights import Weights
+
+
+def fit(weights: Weights, model: nn.Module) -> str:
+    """Load weights into a model that has an `encoder`, or into an encoder; return one line about it.
+
+    The encoder must match whole. Each other part (`decoder`, `mask_token`, `head`, ...) is loaded if all of it matches, and
+    otherwise stays as it was.
+
+    Raises:
+        ValueError: where the encoder is of another architecture, saying which.
+    """
+    encoder = getattr(model, "encoder", model)
+    given, changes = resize(weights.half(encoder=True), encoder.state_dict(), encoder)
+    rest = weights.half(encoder=False)
+    rest, stood_in = _stand_in(given, rest, encoder, model)
+    _check(given, encoder, weights)
+    encoder.load_state_dict(given)
+    said = [f"encoder {len(given)} of {len(given)} tensors", *changes, *stood_in]
+    if encoder is not model:
+        said += _fit_parts(rest, model)
+    elif rest:
+        said.append(f"left over: {_some(rest)}")
+    return f"{weights.origin}: {', '.join(said)}"
+
+
+def _stand_in(
+    given: dict[str, Tensor], rest: dict[str, Tensor], encoder: nn.Module, model: nn.Module
+) -> tuple[dict[str, Tensor], list[str]]:
+    """A fine-tuned model that normalised the mean of its patches has no norm of its own: its `fc_norm` takes that place."""
+    lacks = "norm.weight" in encoder.state_dict() and "norm.weight" not in given
+    if not lacks or "fc_norm.weight" not in rest or "fc_norm.weight" in model.state_dict():
+        return rest, []
+    given.update({f"norm.{kind}": rest[f"fc_norm.{kind}"] for kind in ("weight", "bias")})
+    return {name: value for name, value in rest.items() if not name.startswith("fc_norm.")}, ["fc_norm for its norm"]
+
+
+def _fit_parts(rest: Mapping[str, Tensor], model: nn.Module) -> list[str]:
+    """Load each other part of the model if all of it is there; say which."""
+    own = {name: value for name, value in model.state_dict().items() if not name.startswith("encoder.")}
+    said, left = [], dict(rest)
+    for part in dict.fromkeys(name.partition(".")[0] for name in own):
+        wanted = {name: value for name, value in own.items() if name.partition(".")[0] == part}
+        found = {name: left[name] for name in wanted if name in left}
+        positions = f"{part}.pos_embed"
+        if positions in found and found[positions].shape[-1] == wanted[positions].shape[-1]:
+            found[positions] = resize_positions(found[positions], model.encoder.grid)  # type: ignore[union-attr, arg-type]
+        wrong = [name for name in wanted if name not in found or found[name].shape != wanted[name].shape]
+        if not wrong:
+            model.load_state_dict(found, strict=False)
+            said.append(f"{part} {len(found)} of {len(wanted)}")
+        elif found:
+            said.append(f"{part} not loaded ({_difference(wrong[0], found, wanted)})")
+        else:
+            said.append(f"{part} not in it")
+        left = {name: value for name, value in left.items() if wrong or name not in found}
+    return [*said, f"left over: {_some(left)}"] if left else said
+
+
+def _check(given: Mapping[str, Tensor], encoder: nn.Module, weights: Weights) -> None:
+    """Refuse weights of another architecture with its difference in the user's words."""
+    own = encoder.state_dict()
+    heads = weights.heads or (weights.config or {}).get("encoder", {}).get("heads")
+    has = [m.num_heads for name, m in encoder.named_modules() if name == "blocks.0.attn"]
+    for message in (
+        _patch_size(given, own),
+        _width(given, own),
+        _depth(given, own),
+        f"has {heads} attention heads and the encoder {has[0]}"
+        if has and isinstance(heads, int) and heads != has[0]
+        else None,
+        _names(given, own),
+    ):
+        if message:
+            raise ValueError(f"{weights.origin} does not fit {type(encoder).__name__}: it {message}")
+
+
+def _patch_size(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str | None:
+    theirs, ours = (t["patch_embed.proj.weight"].shape[-1] for t in (given, own))
+    return (
+        f"has patches of {theirs} pixels and the encoder of {ours}; try encoder.patch_size={theirs}"
+        if theirs != ours
+        else None
+    )
+
+
+def _width(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str | None:
+    theirs, ours = (t["patch_embed.proj.weight"].shape[0] for t in (given, own))
+    return (
+        f"is {theirs} wide and the encoder {ours}; try another encoder, or encoder.width={theirs}"
+        if theirs != ours
+        else None
+    )
+
+
+def _depth(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str | None:
+    theirs, ours = (sum(name.endswith("norm1.weight") for name in t) for t in (given, own))
+    return (
+        f"has {theirs} blocks and the encoder {ours}; try another encoder, or encoder.depth={theirs}"
+        if theirs != ours
+        else None
+    )
+
+
+def _names(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str | None:
+    missing = [name for name in own if name not in given]
+    surplus = [name for name in given if name not in own]
+    wrong = [name for name in own if name in given and given[name].shape != own[name].shape]
+    parts = [f"lacks {_some(missing)}"] if missing else []
+    parts += [f"has {_some(surplus)} besides"] if surplus else []
+    parts += [f"differs in {_difference(wrong[0], given, own)}"] if wrong else []
+    return f"{' and '.join(parts)}; try the encoder that it is of (vit, beit or swin)" if parts else None
+
+
+def _difference(name: str, given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
+    theirs = tuple(given[name].shape) if name in given else "absent"
+    return f"{name} is {theirs} there and {tuple(own[name].shape)} here"
+
+
+def _some(names: Mapping[str, Tensor] | list[str]) -> str:
+    """The first names, and how many more."""
+    names = list(names)
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

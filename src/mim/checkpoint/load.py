@@ -1,0 +1,35 @@
+"""Start from weights of anyone: what `checkpoint=` does."""
+
+from pathlib import Path
+
+from torch import nn
+
+from mim.checkpoint.build import build_encoder
+from mim.checkpoint.fit import fit
+from mim.checkpoint.read import read
+
+
+def load(source: str | Path, model: nn.Module) -> str:
+    """Load weights into a model that has an `encoder` (or into an encoder), and return one line about what matched.
+
+    Args:
+        source: a run folder, a `.ckpt`, `.pth` or `.safetensors` file, a folder that transformers saved, `timm:<name>` or
+            `hf:<repository>`; its format is recognised.
+        model: changed in place; as it was where an error is raised.
+
+    Raises:
+        FileNotFoundError: where there is no such file.
+        ValueError: where it cannot be read safely, or is not of this encoder.
+    """
+    return fit(read(source), model)
+
+
+def open_encoder(source: str | Path, image_size: int | None = None, heads: int | None = None) -> tuple[nn.Module, str]:
+    """Build the encoder that a checkpoint is of, and load it; positions are carried to `image_size` where that is another.
+
+    Returns:
+        The encoder, and one line about what matched.
+    """
+    weights = read(source)
+    encoder = build_encoder(weights, image_size, heads)
+    return encoder, fit(weights, encoder)

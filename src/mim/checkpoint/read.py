@@ -1,0 +1,132 @@
+"""Open a checkpoint from anywhere: a run, a file, timm or Hugging Face. Nothing in a file is ever run."""
+
+import argparse
+import json
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from mim.checkpoint.formats import translate
+from mim.checkpoint.resume import checkpoint_file
+from mim.checkpoint.weights import Weights
+
+CONTAINERS = ("state_dict", "model", "model_state_dict")  # under which key trainings keep their weights
+
+
+def read(source: str | Path) -> Weights:
+    """Weights under our names.
+
+    Args:
+        source: a run folder, a `.ckpt`, `.pth` or `.safetensors` file, a folder that transformers saved, `timm:<name>` or
+            `hf:<repository>`.
+
+    Raises:
+        FileNotFoundError: where there is nothing.
+        ValueError: where it is damaged, wants to run code, or holds no encoder that is known here.
+    """
+    kind, colon, name = str(source).partition(":")
+    if colon and kind in _REMOTE:
+        return _REMOTE[kind](name)
+    path = Path(source)
+    if (path / "model.safetensors").exists():
+        return _read_transformers(path / "model.safetensors", path / "config.json", path.name)
+    return read_file(checkpoint_file(path))
+
+
+def read_file(file: Path) -> Weights:
+    """Weights of one file, under our names; whatever its suffix, the format is recognised by what is in it."""
+    if file.stat().st_size == 0:
+        raise ValueError(f"{file} is empty (0 bytes); copy or download it again")
+    content, config = _read_safetensors(file) if _is_safetensors(file) else _read_torch(file)
+    tensors, form = translate(content, str(file))
+    return Weights(tensors, f"{file} ({form})", config)
+
+
+def _is_safetensors(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return stream.read(9)[8:] == b"{"  # the length of the header, then the header
+
+
+def _read_safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+    try:
+        with safe_open(file, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no mapping)
+    except SafetensorError as error:
+        raise _damaged(file, error) from error
+    return tensors, json.loads(metadata["config"]) if "config" in metadata else None
+
+
+def _read_torch(file: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+    try:
+        # the official MAE keeps its command line beside the weights: plain values in a Namespace
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        code = re.search(r"GLOBAL (\S+)|(?:global|class|function) ['`\"]?([\w.]+\.[\w.]+)", str(error))
+        if code is None:
+            raise _damaged(file, error) from error
+        raise ValueError(
+            f"{file} wants to run {code[1] or code[2]} while it is opened, and is refused; if you trust it, keep its weights only: "
+            'torch.save({"model": torch.load(old, weights_only=False)["model"]}, new)'
+        ) from error
+    except (RuntimeError, EOFError, ValueError, OSError) as error:
+        raise _damaged(file, error) from error
+    return _unwrap(content, file)
+
+
+def _unwrap(content: Any, file: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+    config = content.get("config") if isinstance(content, Mapping) else None
+    for key in CONTAINERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+            break
+    tensors = {k: v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, Mapping) else {}
+    if not tensors:
+        raise ValueError(f"{file} holds no weights; they are looked for at the top and under {', '.join(CONTAINERS)}")
+    return tensors, config if isinstance(config, dict) else None
+
+
+def _damaged(file: Path, error: Exception) -> ValueError:
+    kind = type(error).__name__
+    return ValueError(
+        f"{file} is cut off, damaged or no checkpoint ({kind}, {file.stat().st_size:,} bytes); copy or download it again"
+    )
+
+
+def _read_transformers(file: Path, config: Path, name: str) -> Weights:
+    tensors, form = translate(_read_safetensors(file)[0], str(file))
+    sizes = json.loads(config.read_text()) if config.exists() else {}
+    heads, decoder_heads = sizes.get("num_attention_heads"), sizes.get("decoder_num_attention_heads")
+    return Weights(tensors, f"{name} ({form})", heads=heads, decoder_heads=decoder_heads)
+
+
+def _from_timm(name: str) -> Weights:
+    import timm
+
+    try:
+        model = timm.create_model(name, pretrained=True, num_classes=0)
+    except Exception as error:  # a network, a registry and a cache may each fail in their own way
+        raise ValueError(f"timm:{name} could not be had: {' '.join(str(error).split())}") from error
+    tensors, _ = translate(model.state_dict(), f"timm:{name}")
+    heads = [m.num_heads for name, m in model.named_modules() if name == "blocks.0.attn"]
+    return Weights(tensors, f"timm:{name}", heads=heads[0] if heads else None)
+
+
+def _from_hugging_face(repository: str) -> Weights:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        file, config = (Path(hf_hub_download(repository, name)) for name in ("model.safetensors", "config.json"))
+    except Exception as error:
+        raise ValueError(f"hf:{repository} could not be had: {' '.join(str(error).split())}") from error
+    return _read_transformers(file, config, f"hf:{repository}")
+
+
+_REMOTE = {"timm": _from_timm, "hf": _from_hugging_face}
