@@ -5,8 +5,15 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 from mim.masker.masker import Masker
+from mim.masker.partition.adaptive_ratio import AdaptiveRatio
+from mim.masker.partition.fixed_ratio import FixedRatio
+from mim.masker.partition.throw_middle import ThrowMiddle
+from mim.masker.score.attention import Attention
+from mim.masker.score.attmask import AttMask
 from mim.masker.score.block import Block
+from mim.masker.score.mst import MST
 from mim.masker.score.random import Random
+from mim.masker.score.salience import Salience
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -41,3 +48,41 @@ def test_random_cells_are_simmims(masker):
 def test_blocks_cover_what_the_partition_hides(masker):
     assert masker("masker=block", "masker.partition.ratio=0.4").score.ratio == 0.4
     assert masker("masker=block", "masker.score.ratio=0.3").score.ratio == 0.3
+
+
+@pytest.mark.parametrize(
+    ("name", "score", "partition", "cell"),
+    [
+        ("sbm", Salience, FixedRatio, 1),
+        ("sbam", Salience, AdaptiveRatio, 1),
+        ("am", Attention, FixedRatio, 1),
+        ("amt", Attention, ThrowMiddle, 1),
+        ("amt_cell", Attention, ThrowMiddle, 2),
+        ("attmask", AttMask, FixedRatio, 1),
+        ("mst", MST, FixedRatio, 1),
+    ],
+)
+def test_a_named_masker_is_a_score_and_a_partition(masker, name, score, partition, cell):
+    built = masker(f"masker={name}")
+    assert (type(built.score), type(built.partition), built.cell) == (score, partition, cell)
+
+
+def test_published_settings(masker):
+    assert masker("masker=amt").partition.counts(196) == (88, 78)
+    assert masker("masker=amt_cell").partition.counts(49) == (22, 13)
+    assert masker("masker=attmask").partition.rounding == "mask_down"
+    assert masker("masker=sbm").score.noise == 0.5
+    assert masker("masker=attmask", "masker/score=attmask_low").score.sign == -1
+    assert masker("masker=attmask", "masker/score=attmask_hint").score.hint_ratio == 0.01
+
+
+def test_pairs_that_have_no_name_are_built_from_their_parts(masker):
+    built = masker("masker/score=salience", "masker/partition=throw_middle", "masker.partition.throw=low")
+    assert (type(built.score), built.partition.throw) == (Salience, "low")
+
+
+def test_a_schedule_wraps_any_two(masker):
+    amt = masker("masker=scheduled")
+    assert (type(amt.first.score), type(amt.then.score), amt.at_epoch) == (Random, Attention, 40)
+    other = masker("masker=scheduled", "masker@masker.first=block", "masker@masker.then=sbam", "masker.at_epoch=100")
+    assert (type(other.first.score), type(other.then.partition), other.at_epoch) == (Block, AdaptiveRatio, 100)

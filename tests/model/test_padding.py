@@ -1,0 +1,98 @@
+"""Images that keep different counts, padded to the longest, are treated as each would be alone."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from mim.encoder.beit import Beit
+from mim.encoder.vit import ViT
+from mim.loss.pixel import Pixel
+from mim.masker.masker import Masker
+from mim.masker.partition.adaptive_ratio import AdaptiveRatio
+from mim.masker.score.salience import Salience
+from mim.masker.split import Split
+from mim.model.decoder import Decoder
+from mim.model.mae import MAE
+from mim.model.simmim import SimMIM
+
+MODELS = {
+    "mae": lambda masker: MAE(ViT(32, 4, 32, 2, 4), masker, partial(Decoder, width=16, depth=3, heads=2), 48),
+    "simmim": lambda masker: SimMIM(ViT(32, 4, 32, 2, 4), masker, 48),
+    "simmim of relative positions": lambda masker: SimMIM(Beit(32, 4, 32, 2, 4), masker, 48),
+}
+
+
+class Given(nn.Module):
+    """A masker that always says the same."""
+
+    needs_tokens = False
+
+    def __init__(self, split):
+        super().__init__()
+        self.split = split
+
+    def forward(self, batch, grid, tokens=None):
+        return self.split
+
+
+@pytest.fixture
+def batch(batch_of):
+    generator = torch.Generator().manual_seed(0)
+    flat = torch.tensor([0.0, 0.05, 0.2, 1.0, 3.0]).view(5, 1, 1, 1)  # contrast decides how many patches are salient
+    return batch_of(torch.randn(5, 3, 32, 32, generator=generator) * flat)
+
+
+@pytest.fixture(params=MODELS)
+def model(request):
+    torch.manual_seed(0)
+    model = MODELS[request.param](Masker(Salience(), AdaptiveRatio(0.6, 0.3, threshold=0.3)))
+    for (
+        name,
+        parameter,
+    ) in model.named_parameters():  # biases and layer scales off their first values, so that all count
+        if parameter.dim() == 1 or name.endswith("table"):
+            nn.init.normal_(parameter, mean=float("weight" in name), std=0.3)
+    return model
+
+
+def alone(split, i):
+    """The sets of one image without padding."""
+    pairs = ((split.visible, split.visible_valid), (split.masked, split.masked_valid))
+    return Split(*(index[i][valid[i]][None, None] for index, valid in pairs))
+
+
+def test_predictions_loss_and_gradients_are_those_of_each_image_alone(model, batch):
+    prediction, split = model(batch)
+    counts = split.visible_valid.sum(-1).flatten().tolist()
+    assert len(set(counts)) >= 3, counts
+    loss = Pixel(4)
+    value = loss(prediction, batch.image, split)
+    value.backward()
+    together = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+    model.zero_grad()
+    errors, patches = [], []
+    for i in range(5):
+        model.masker = Given(alone(split, i))
+        one = batch._replace(**{name: part[i : i + 1] for name, part in batch._asdict().items()})
+        own, own_split = model(one)
+        assert torch.allclose(prediction[i, 0][split.masked_valid[i, 0]], own[0, 0], atol=2e-5)
+        errors.append(loss(own, one.image, own_split))
+        patches.append(own_split.masked.shape[2])
+    each = sum(error * count for error, count in zip(errors, patches, strict=True)) / sum(patches)
+    assert value.item() == pytest.approx(each.item(), rel=1e-5)
+    each.backward()
+    for name, p in model.named_parameters():
+        if name in together:
+            assert torch.allclose(together[name], p.grad, atol=1e-5 + 1e-4 * p.grad.abs().max().item()), name
+
+
+def test_what_stands_at_padding_changes_nothing(model, batch):
+    prediction, split = model(batch)
+    visible = torch.where(split.visible_valid, split.visible, 0)
+    masked = torch.where(split.masked_valid, split.masked, 63)
+    model.masker = Given(Split(visible, masked, split.visible_valid, split.masked_valid))
+    again, _ = model(batch)
+    assert torch.allclose(prediction[split.masked_valid], again[split.masked_valid], atol=1e-5)
