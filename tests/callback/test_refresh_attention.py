@@ -93,7 +93,7 @@ def test_it_does_nothing_where_no_masker_keeps_attention(module, tmp_path):
 
 
 def test_shards_are_refused_in_one_line(module, tmp_path):
-    with pytest.raises(ValueError, match=r"streams shards, whose images have no stable index .* masker=sbm\)$"):
+    with pytest.raises(ValueError, match=r"streams shards, whose images have no stable index .* \(masker=sbm\)$"):
         RefreshAttention(str(tmp_path / "attention.npy")).on_fit_start(Runs(stable_index=False), module)
 
 
