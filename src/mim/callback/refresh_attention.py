@@ -1,17 +1,15 @@
 """Look at every training image now and then, to know which patches the network attends to (AMT, arXiv 2211.15362)."""
 
-import copy
 import time
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as L
 import torch
-from hydra.utils import instantiate
 from torch import Tensor, nn
 from torchmetrics.utilities.distributed import gather_all_tensors
 
-from mim.checkpoint.read import read
+from mim.checkpoint.load import open_encoder
 from mim.masker.attention_store import AttentionStore, attention_weights
 
 
@@ -63,11 +61,11 @@ class RefreshAttention(L.Callback):
         if self.maps is not None:
             self._keep(trainer, pl_module, self.maps)
         elif self.attention_from:
-            encoder = _encoder_of(self.attention_from, like=pl_module.model.encoder).to(pl_module.device)
-            _check(encoder, data.image_size)
-            self._refresh(trainer, pl_module, encoder)
+            encoder, _ = open_encoder(self.attention_from, data.image_size)
+            _check(encoder)
+            self._refresh(trainer, pl_module, encoder.to(pl_module.device))
         else:
-            _check(pl_module.model.encoder, data.image_size)
+            _check(pl_module.model.encoder)
             self._keep(trainer, pl_module, torch.ones(data.train_size, *pl_module.model.encoder.grid).half())
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
@@ -124,26 +122,9 @@ def _stores(module: nn.Module) -> list[AttentionStore]:
     return [part for part in module.modules() if isinstance(part, AttentionStore)]
 
 
-def _check(encoder: Any, image_size: int) -> None:
+def _check(encoder: Any) -> None:
     if not hasattr(encoder, "cls_attention"):
         raise ValueError(
             f"{type(encoder).__name__} has no cls token whose attention could decide what to hide; use encoder=vit_base or "
             "beit_base, attention_from=<a checkpoint of one>, or a masker that needs none (masker=random_cell)"
         )
-    pixels = tuple(side * encoder.patch_size for side in encoder.grid)
-    if pixels != (image_size, image_size):
-        raise ValueError(
-            f"attention_from holds an encoder of {pixels[0]} x {pixels[1]} pixels, the images have {image_size}; "
-            f"give one that was trained with data.image_size={image_size}"
-        )
-
-
-def _encoder_of(source: str, like: nn.Module) -> nn.Module:
-    """The encoder of a checkpoint, built as the run says that wrote it; if none did, like this one."""
-    weights = read(source)
-    encoder = instantiate(weights.config["encoder"]) if weights.config else copy.deepcopy(like)
-    try:
-        encoder.load_state_dict(weights.half(encoder=True))
-    except RuntimeError as error:
-        raise ValueError(f"attention_from={source} does not fit {type(encoder).__name__}: {error}") from error
-    return encoder
