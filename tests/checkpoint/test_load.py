@@ -278,9 +278,11 @@ def test_a_missing_file_is_said_to_be_missing(build_mae, tmp_path):
         load(tmp_path, build_mae())
 
 
-def test_a_checkpoint_decides_on_encoders_only(build_mae, save_run):
-    run = save_run(build_mae(), encoder={"_target_": "os.system"})
-    with pytest.raises(ValueError, match=r"wants to build os.system; only encoders of mim.encoder"):
+@pytest.mark.parametrize("target", ["os.system", "mim.encoder.vit.torch.load", "mim.data.digits.Digits"])
+def test_a_checkpoint_decides_on_encoders_only(build_mae, save_run, target):
+    """A config in a file says what to call: nothing but our encoders is."""
+    run = save_run(build_mae(), encoder={"_target_": target})
+    with pytest.raises(ValueError, match=f"wants to build {target}; only what mim.encoder.* defines"):
         open_encoder(run)
 
 

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from hydra.utils import get_class
+from hydra.utils import get_class, get_object
 from torch import Tensor, nn
 
 from mim.checkpoint.resize import side_of
@@ -39,12 +39,22 @@ def build_encoder(weights: Weights, image_size: int | None = None, heads: int | 
         ValueError: where a checkpoint names anything but an encoder of this project.
     """
     config = encoder_config(weights, image_size, heads)
-    target = config.pop("_target_")
-    if not target.startswith("mim.encoder."):  # a name in a file decides what is called
-        raise ValueError(
-            f"{weights.origin} wants to build {target}; only encoders of mim.encoder are built from a checkpoint"
-        )
-    return get_class(target)(**config)
+    check_targets(config, "mim.encoder.", weights.origin)
+    return get_class(config.pop("_target_"))(**config)
+
+
+def check_targets(node: Any, package: str, origin: str) -> None:
+    """Refuse a config out of a file that would call anything but what a package of ours defines.
+
+    Raises:
+        ValueError: naming what it wants to build.
+    """
+    for value in node.values() if isinstance(node, dict) else node if isinstance(node, list) else []:
+        check_targets(value, package, origin)
+    target = node.get("_target_") if isinstance(node, dict) else None
+    # by where it is defined, too: `mim.encoder.vit.torch.load` is reached through ours, and is not ours
+    if target and not (target.startswith(package) and get_object(target).__module__.startswith(package)):
+        raise ValueError(f"{origin} wants to build {target}; only what {package}* defines is built from a checkpoint")
 
 
 def guess_heads(width: int, given: int | None, option: str) -> int:
