@@ -1,0 +1,31 @@
+"""`python -m mim <command> ...`: one file a command, in `mim/command/`."""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+
+from mim import command
+from mim.launch.check import nearest
+from mim.launch.errors import report
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command that the first argument names -> exit code: 0 well, 1 refused."""
+    commands = [module.name for module in iter_modules(command.__path__)]
+    if not arguments or arguments[0] not in commands:
+        given = arguments[0] if arguments else ""
+        print(f"error: python -m mim {given} is no command; {nearest(given, commands)}", file=sys.stderr)
+        return 1
+    try:
+        import_module(f"mim.command.{arguments[0]}").run(arguments[1:], CONFIGS)
+    except Exception as error:
+        report(error, CONFIGS, arguments[0])
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

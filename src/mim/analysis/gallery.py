@@ -1,0 +1,116 @@
+"""Maskers side by side as a picture: rows are images, columns what each masker makes of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from torch import Tensor
+
+from mim.analysis.mask_statistics import indicator
+from mim.masker.split import Split
+from mim.tokens import patchify, unpatchify
+
+MASKED = (0.83, 0.83, 0.83)
+THROWN = (0.36, 0.47, 0.66)
+WIDTH = 7.0  # inches: the text width of most papers
+
+
+def covered(image: Tensor, split: Split, patch_size: int) -> Tensor:
+    """Images (B, 3, H, W) in [0, 1] with masked patches grey and thrown ones blue; of K parts the first."""
+    patches = patchify(image, patch_size)
+    masked, visible = _sets(split, patches.shape[1])
+    grey, blue = (patches.new_tensor(colour).repeat(patch_size**2) for colour in (MASKED, THROWN))
+    shown = torch.where(visible[..., None] > 0, patches, 0.25 * patches + 0.75 * blue)  # what was thrown shines through
+    shown = torch.where(masked[..., None] > 0, grey, shown)
+    return unpatchify(shown, patch_size, (image.shape[2] // patch_size, image.shape[3] // patch_size))
+
+
+def caption(split: Split, image: int, patches: int) -> str:
+    """`75% masked`, or `45%, 40% thrown`, of one image."""
+    masked, visible = (share[image].float().mean().item() for share in _sets(split, patches))
+    thrown = 1 - masked - visible
+    return f"{masked:.0%}, {thrown:.0%} thrown" if thrown > 1e-6 else f"{masked:.0%} masked"
+
+
+def gallery(image: Tensor, heat: Mapping[str, Tensor], splits: Mapping[str, Split], patch_size: int) -> Figure:
+    """The picture.
+
+    Args:
+        image: (B, 3, H, W) in [0, 1].
+        heat: what maskers look at, by name: (B, L) in [0, 1].
+        splits: by masker.
+        patch_size: pixels per side of a patch.
+    """
+    B, _, height, width = image.shape
+    grid = height // patch_size, width // patch_size
+    columns = 1 + len(heat) + len(splits)
+    side = (WIDTH - 0.04 * (columns - 1)) / columns
+    sheet = Figure(figsize=(WIDTH, B * (side * height / width + 0.14) + 0.45), dpi=300)
+    axes = sheet.subplots(B, columns, squeeze=False)
+    sheet.subplots_adjust(
+        left=0, right=1, top=1 - 0.2 / sheet.get_figheight(), bottom=0.25 / sheet.get_figheight(), wspace=0.04
+    )
+    sheet.subplots_adjust(hspace=0.14 / (side * height / width))
+    for name, axis in zip(["image", *heat, *splits], axes[0], strict=True):
+        axis.set_title(name, fontsize=8, pad=3)
+
+    masks = {name: covered(image, split, patch_size) for name, split in splits.items()}
+    for row in range(B):
+        line = iter(axes[row])
+        _show(next(line), image[row])
+        for values in heat.values():
+            _show_heat(next(line), image[row], values[row].view(grid))
+        for name, split in splits.items():
+            axis = next(line)
+            _show(axis, masks[name][row])
+            axis.set_xlabel(caption(split, row, grid[0] * grid[1]), fontsize=6, labelpad=1.5)
+    thrown = any("thrown" in caption(split, 0, grid[0] * grid[1]) for split in splits.values())
+    _legend(sheet, thrown)
+    return sheet
+
+
+def _sets(split: Split, patches: int) -> tuple[Tensor, Tensor]:
+    """1 at masked, and at visible patches of the first part: (B, L) each."""
+    pairs = ((split.masked, split.masked_valid), (split.visible, split.visible_valid))
+    masked, visible = (indicator(i[:, 0], None if v is None else v[:, 0], patches) for i, v in pairs)
+    return masked, visible
+
+
+def _bare(axis: Any) -> None:
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)
+
+
+def _show(axis: Any, picture: Tensor) -> None:
+    axis.imshow(picture.permute(1, 2, 0).clamp(0, 1).float().cpu().numpy(), interpolation="nearest")
+    _bare(axis)
+
+
+def _show_heat(axis: Any, picture: Tensor, values: Tensor) -> None:
+    """The values over a pale grey copy of the picture."""
+    height, width = picture.shape[1:]
+    axis.imshow(picture.mean(0).float().cpu().numpy(), cmap="gray", vmin=-0.3, vmax=1, interpolation="nearest")
+    edges = (-0.5, width - 0.5, height - 0.5, -0.5)
+    axis.imshow(
+        values.float().cpu().numpy(), cmap="magma", vmin=0, vmax=1, alpha=0.7, extent=edges, interpolation="nearest"
+    )
+    _bare(axis)
+
+
+def _legend(sheet: Figure, thrown: bool) -> None:
+    kinds = {"masked: predicted from what is visible": MASKED}
+    if thrown:
+        kinds["thrown: neither seen nor predicted"] = THROWN
+    handles = [Patch(facecolor=colour, label=label) for label, colour in kinds.items()]
+    sheet.legend(
+        handles=handles,
+        loc="lower center",
+        ncols=len(handles),
+        fontsize=6.5,
+        frameon=False,
+        borderpad=0,
+        handlelength=1.2,
+        handleheight=1.2,
+    )

@@ -1,0 +1,148 @@
+"""What maskers hide, as a picture and in numbers.
+
+    python -m mim gallery masker=random,sbm,sbam,am,amt checkpoint=runs/<name>/<date_time> data=cifar10 pictures=8
+
+Rows of the picture are images, columns maskers. Settings are those of configs/gallery.yaml, changed as those of train.py are.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from mim.analysis.gallery import gallery
+from mim.analysis.mask_statistics import mask_statistics
+from mim.batch import Batch
+from mim.checkpoint.load import open_encoder
+from mim.launch.check import check
+from mim.launch.resolvers import register_resolvers
+from mim.masker.attention_store import AttentionStore, attention_weights
+from mim.masker.scheduled import Scheduled
+from mim.masker.score.salience import salience
+from mim.masker.split import Split
+
+
+class Seen(NamedTuple):
+    """What is known of many images."""
+
+    image: Tensor
+    """(R, 3, H, W) in [0, 1], of the few that are drawn."""
+    rows: Tensor
+    """(R,), which they are."""
+    heat: dict[str, Tensor]
+    """Salience and attention, (N, L) each in [0, 1]."""
+    splits: dict[str, Split]
+    """By masker, of all N images."""
+
+
+def run(arguments: list[str], configs: Path) -> None:
+    """Draw, count, print; the picture and the numbers go to a new run folder."""
+    parser = argparse.ArgumentParser(
+        "python -m mim gallery", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("settings", nargs="*", help="key=value; masker= takes several, separated by commas")
+    names, others = _maskers(parser.parse_args(arguments).settings)
+    register_resolvers()
+    with initialize_config_dir(str(configs), version_base="1.3"):
+        composed = {name: compose("gallery", overrides=[*others, f"masker={name}"]) for name in names}
+    for cfg in composed.values():
+        check(cfg)
+    cfg = composed[names[0]]
+    data = instantiate(cfg.data)
+    encoder: Any = open_encoder(cfg.checkpoint, data.image_size)[0] if cfg.checkpoint else instantiate(cfg.encoder)
+    seen = _look(cfg, data, encoder.eval(), {name: instantiate(c.masker) for name, c in composed.items()})
+
+    folder = Path(cfg.paths.run)
+    folder.mkdir(parents=True)
+    drawn = {name: _rows(split, seen.rows) for name, split in seen.splits.items()}
+    heat = {name: values[seen.rows] for name, values in seen.heat.items()}
+    gallery(seen.image, heat, drawn, encoder.patch_size).savefig(folder / "gallery.png")
+    numbers = {
+        name: {by: mask_statistics(split, score)._asdict() for by, score in seen.heat.items()}
+        for name, split in seen.splits.items()
+    }
+    (folder / "gallery.json").write_text(json.dumps(numbers, indent=2) + "\n")
+    for logger in instantiate(cfg.logger).values():
+        logger.log_image("gallery", [str(folder / "gallery.png")])
+    _print(numbers, len(next(iter(seen.heat.values()))), folder)
+
+
+def _maskers(settings: list[str]) -> tuple[list[str], list[str]]:
+    """The maskers that are asked for, and all other settings."""
+    asked = [setting.removeprefix("masker=") for setting in settings if setting.startswith("masker=")]
+    names = asked[-1].split(",") if asked else ["random", "sbm", "sbam", "am", "amt"]
+    return names, [setting for setting in settings if not setting.startswith("masker=")]
+
+
+@torch.no_grad()
+def _look(cfg: DictConfig, data: Any, encoder: Any, maskers: dict[str, Any]) -> Seen:
+    """Embed, attend and mask the images, one batch after another."""
+    for masker in maskers.values():
+        masker.train()  # the images are those that the stores are filled with
+        for part in masker.modules():
+            if isinstance(part, Scheduled):
+                part.set_epoch(part.at_epoch)
+    count = min(cfg.images, data.train_size)
+    rows = torch.linspace(0, count - 1, cfg.pictures + 2)[1:-1].round().long()
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (data.mean, data.std))
+    image, heat, splits = [], [], {name: [] for name in maskers}  # type: ignore[var-annotated]
+    for batch in _batches(data, count):
+        tokens = encoder.embed(batch.image)
+        found = {"salience": salience(tokens)}
+        if hasattr(encoder, "cls_attention"):
+            found["attention"] = attention_weights(encoder.cls_attention(batch.image))
+        heat.append(found)
+        image += [batch.image[i] * std + mean for i in range(len(batch.image)) if int(batch.index[i]) in rows.tolist()]
+        here = batch._replace(index=torch.arange(len(batch.image)))
+        for name, masker in maskers.items():
+            for store in (part for part in masker.modules() if isinstance(part, AttentionStore)):
+                store.maps = found["attention"].unflatten(1, encoder.grid).half()
+            splits[name].append(masker(here, encoder.grid, tokens))
+    return Seen(
+        image=torch.stack(image),
+        rows=rows,
+        heat={name: torch.cat([found[name] for found in heat]) for name in heat[0]},
+        splits={name: _join(parts) for name, parts in splits.items()},
+    )
+
+
+def _batches(data: Any, count: int) -> Iterator[Batch]:
+    """The first `count` training images, whole, normalised."""
+    data.setup()
+    for batch in data.whole_dataloader():
+        keep = batch.index < count
+        if not keep.any():
+            return
+        yield data.on_after_batch_transfer(Batch(*(column[keep] for column in batch)))
+
+
+def _join(parts: list[Split]) -> Split:
+    columns = zip(*parts, strict=True)
+    return Split(*(None if column[0] is None else torch.cat(column) for column in columns))  # type: ignore[arg-type]
+
+
+def _rows(split: Split, rows: Tensor) -> Split:
+    return Split(*(None if column is None else column[rows] for column in split))  # type: ignore[arg-type]
+
+
+def _print(numbers: dict[str, dict[str, dict[str, float]]], images: int, folder: Path) -> None:
+    table = Table(title=f"{images:,} images", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for column in ("masker", "masked", "thrown", "masked in the more", "", "entropy of"):
+        table.add_column(column, justify="left" if column == "masker" else "right")
+    table.add_row("", "", "", "salient half", "attended half", "positions")
+    for name, by in numbers.items():
+        first = by["salience"]
+        shares = [f"{by[score]['in_upper_half']:.1%}" if score in by else "" for score in ("salience", "attention")]
+        table.add_row(name, f"{first['masked']:.1%}", f"{first['thrown']:.1%}", *shares, f"{first['entropy']:.4f}")
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"picture  {folder / 'gallery.png'}", soft_wrap=True)
