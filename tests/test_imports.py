@@ -28,7 +28,7 @@ ALLOWED = {
     "logger": set(),
     "paper": set(),
 }
-ANYTHING = {"callback", "__main__"}  # and nothing imports these
+ANYTHING = {"callback", "command", "__main__"}  # and nothing imports these
 
 
 def part_of(module: str) -> str:

@@ -1,1 +1,4 @@
-"""What `python -m mim <command>` runs: one module a command, whose docstring is its help and whose `run(arguments, configs)` does it."""
+"""What `python -m mim <command>` runs: one module a command.
+
+Its docstring is the help, `add_arguments(parser)` says what it takes, `run(arguments)` does it.
+"""

@@ -1,0 +1,151 @@
+"""Write weights for others: timm, the official MAE, Hugging Face, or plain safetensors."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mim.checkpoint.build import encoder_config, guess_heads
+from mim.checkpoint.hugging_face import hugging_face_config, to_hugging_face
+from mim.checkpoint.official_mae import to_official
+from mim.checkpoint.weights import Weights
+
+
+def write(weights: Weights, out: Path, to: str, heads: int | None = None, decoder_heads: int | None = None) -> str:
+    """Write weights in another format, and return lines about what was written and how to load it.
+
+    Args:
+        weights: what to write.
+        out: a file, or for "hf" a folder; must not exist yet.
+        to: one of `WRITERS`.
+        heads, decoder_heads: attention heads, where neither the weights nor their widths tell.
+
+    Raises:
+        ValueError: where there is something at `out`, or the format cannot hold these weights.
+    """
+    if out.exists():
+        raise ValueError(f"{out} exists already; remove it, or write elsewhere")
+    weights = weights._replace(heads=heads or weights.heads, decoder_heads=decoder_heads or weights.decoder_heads)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return WRITERS[to](weights, out)
+
+
+def _to_timm(weights: Weights, out: Path) -> str:
+    call = timm_call(encoder_config(weights, heads=weights.heads), out)
+    tensors = weights.half(encoder=True)
+    _save(tensors, out)
+    return _report(out, tensors, f"import timm; encoder = {call}")
+
+
+def _to_mae(weights: Weights, out: Path) -> str:
+    _refuse_all_but_vit(weights, "the official MAE")
+    tensors = {to_official(name): value for name, value in weights.tensors.items() if _is_of_mae(name)}
+    torch.save({"model": tensors}, out)
+    halves = "both halves" if "decoder_embed.weight" in tensors else "the encoder only: there is no decoder of an MAE"
+    return _report(out, tensors, f'model.load_state_dict(torch.load("{out}", weights_only=True)["model"])  # {halves}')
+
+
+def _to_hugging_face(weights: Weights, out: Path) -> str:
+    _refuse_all_but_vit(weights, "Hugging Face's ViTMAE")
+    if "decoder.predict.weight" not in weights.tensors:
+        raise ValueError(
+            f"{weights.origin} holds no decoder of an MAE, and ViTMAEForPreTraining has one; --to timm writes the encoder"
+        )
+    own = weights.config or {}
+    ours = {name: value for name, value in weights.tensors.items() if _is_of_mae(name)}
+    decoder_heads = weights.decoder_heads or own.get("model", {}).get("decoder", {}).get("heads")
+    config = hugging_face_config(
+        ours,
+        heads=encoder_config(weights, heads=weights.heads)["heads"],
+        decoder_heads=guess_heads(ours["decoder.embed.weight"].shape[0], decoder_heads, "--decoder-heads"),
+        mask_ratio=own.get("masker", {}).get("partition", {}).get("ratio", 0.75),
+        normalise=own.get("loss", {}).get("normalise", True),
+    )
+    tensors = to_hugging_face(ours)
+    out.mkdir()
+    save_file(_contiguous(tensors), out / "model.safetensors", metadata={"format": "pt"})
+    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    return _report(
+        out,
+        tensors,
+        f'from transformers import ViTMAEForPreTraining; model = ViTMAEForPreTraining.from_pretrained("{out}")',
+    )
+
+
+def _to_safetensors(weights: Weights, out: Path) -> str:
+    metadata = {"format": "pt"} | ({"config": json.dumps(weights.config)} if weights.config else {})
+    save_file(_contiguous(weights.tensors), out, metadata=metadata)
+    return _report(out, weights.tensors, f"python train.py checkpoint={out}")
+
+
+WRITERS: dict[str, Callable[[Weights, Path], str]] = {
+    "timm": _to_timm,
+    "mae": _to_mae,
+    "hf": _to_hugging_face,
+    "safetensors": _to_safetensors,
+}
+
+
+def timm_call(config: dict[str, Any], file: Path) -> str:
+    """The call that builds the same encoder in timm and loads it, strictly."""
+    family = config["_target_"].rpartition(".")[2]
+    small = 2 ** (len(config["depths"]) - 1) if family == "Swin" else 1
+    sizes = {
+        "img_size": config["image_size"],
+        "patch_size": config["patch_size"] // small,
+        "embed_dim": config["width"],
+    }
+    sizes |= {"mlp_ratio": config["mlp_ratio"]} if config.get("mlp_ratio", 4) != 4 else {}
+    positions = config.get("positions", "shared_bias")
+    name, more = {
+        "ViT": ("vit_base_patch16_224", {"depth": config.get("depth"), "num_heads": config["heads"]}),
+        "Beit": (
+            "beit_base_patch16_224",
+            {
+                "depth": config.get("depth"),
+                "num_heads": config["heads"],
+                "global_pool": "token",
+                "use_abs_pos_emb": positions == "absolute",
+                "use_rel_pos_bias": positions == "block_bias",
+                "use_shared_rel_pos_bias": positions == "shared_bias",
+            },
+        ),
+        "Swin": (
+            "swin_base_patch4_window7_224",
+            {"depths": config.get("depths"), "num_heads": config["heads"], "window_size": config.get("window")},
+        ),
+    }[family]
+    arguments = ", ".join(f"{key}={value!r}" for key, value in (sizes | more).items())
+    return f'timm.create_model("{name}", {arguments}, num_classes=0, checkpoint_path="{file}")'
+
+
+def _is_of_mae(name: str) -> bool:
+    """Encoder and decoder, without the head of a classifier or the predictor of a SimMIM."""
+    return name.startswith("encoder.") or (
+        name.startswith("decoder.") and name not in ("decoder.weight", "decoder.bias")
+    )
+
+
+def _refuse_all_but_vit(weights: Weights, whom: str) -> None:
+    if "encoder.blocks.0.attn.qkv.bias" not in weights.tensors:
+        raise ValueError(f"{weights.origin} is no plain ViT, and {whom} is; --to timm writes BEiT and Swin as well")
+
+
+def _save(tensors: dict[str, Tensor], out: Path) -> None:
+    if out.suffix == ".safetensors":
+        save_file(_contiguous(tensors), out, metadata={"format": "pt"})
+    else:
+        torch.save(tensors, out)
+
+
+def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.contiguous() for name, value in tensors.items()}
+
+
+def _report(out: Path, tensors: dict[str, Tensor], load: str) -> str:
+    numbers = sum(value.numel() for value in tensors.values())
+    return f"{'wrote':<14}{out}: {len(tensors)} tensors, {numbers:,} numbers\n{'load with':<14}{load}"

@@ -1,0 +1,34 @@
+"""Write the weights of any checkpoint in another format.
+
+    python -m mim convert runs/<name>/<date_time> encoder.safetensors --to timm
+    python -m mim convert mae_pretrain_vit_base.pth vit_mae --to hf
+
+timm         an encoder for timm.create_model(..., checkpoint_path=...)
+mae          the names of the official MAE, both halves, as a .pth file
+hf           a folder for transformers' ViTMAEForPreTraining.from_pretrained
+safetensors  our own names, everything, with the config of the run
+"""
+
+import argparse
+from pathlib import Path
+
+from mim.checkpoint.convert import WRITERS, write
+from mim.checkpoint.read import read
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What it takes."""
+    parser.add_argument("checkpoint", help="a run folder, a file, timm:<name> or hf:<repository>")
+    parser.add_argument("out", type=Path, help="where to write; must not exist yet")
+    parser.add_argument("--to", choices=sorted(WRITERS), required=True)
+    parser.add_argument(
+        "--heads", type=int, help="attention heads of the encoder, where nothing in the checkpoint says"
+    )
+    parser.add_argument("--decoder-heads", type=int, help="the same of the decoder")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Convert, and say how to load the result."""
+    weights = read(arguments.checkpoint)
+    print(f"{'read':<14}{weights.origin}: {len(weights.tensors)} tensors")
+    print(write(weights, arguments.out, arguments.to, arguments.heads, arguments.decoder_heads))
