@@ -15,9 +15,12 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 def main(arguments: list[str]) -> int:
     """Run the command that the first argument names -> exit code: 0 well, 1 refused."""
     commands = [module.name for module in iter_modules(command.__path__)]
-    if not arguments or arguments[0] not in commands:
-        given = arguments[0] if arguments else ""
-        print(f"error: python -m mim {given} is no command; {nearest(given, commands)}", file=sys.stderr)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        for name in commands:
+            print(f"{name:<14}{(import_module(f'mim.command.{name}').__doc__ or '').partition(chr(10))[0]}")
+        return 0
+    if arguments[0] not in commands:
+        print(f"error: python -m mim {arguments[0]} is no command; {nearest(arguments[0], commands)}", file=sys.stderr)
         return 1
     try:
         import_module(f"mim.command.{arguments[0]}").run(arguments[1:], CONFIGS)

@@ -58,7 +58,7 @@ def images():
 def save_run(tmp_path):
     """Write what a run writes: a folder with `checkpoints/last.ckpt`."""
 
-    def save(model, folder="run", **config):
+    def save(model, folder="run", /, **config):
         path = tmp_path / folder / "checkpoints" / "last.ckpt"
         path.parent.mkdir(parents=True)
         names = {f"model.{name}": value for name, value in model.state_dict().items()}

@@ -1,4 +1,1 @@
-"""What `python -m mim <command>` runs: one module a command.
-
-Its docstring is the help, `add_arguments(parser)` says what it takes, `run(arguments)` does it.
-"""
+"""What `python -m mim <command>` runs: one module a command; its docstring is the help, `run(arguments, configs)` does it."""

@@ -16,8 +16,10 @@ from mim.checkpoint.convert import WRITERS, write
 from mim.checkpoint.read import read
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What it takes."""
+def run(arguments: list[str], configs: Path) -> None:
+    """Convert, and say how to load the result."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m mim convert", description=__doc__, formatter_class=raw)
     parser.add_argument("checkpoint", help="a run folder, a file, timm:<name> or hf:<repository>")
     parser.add_argument("out", type=Path, help="where to write; must not exist yet")
     parser.add_argument("--to", choices=sorted(WRITERS), required=True)
@@ -25,10 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--heads", type=int, help="attention heads of the encoder, where nothing in the checkpoint says"
     )
     parser.add_argument("--decoder-heads", type=int, help="the same of the decoder")
-
-
-def run(arguments: argparse.Namespace) -> None:
-    """Convert, and say how to load the result."""
-    weights = read(arguments.checkpoint)
+    given = parser.parse_args(arguments)
+    weights = read(given.checkpoint)
     print(f"{'read':<14}{weights.origin}: {len(weights.tensors)} tensors")
-    print(write(weights, arguments.out, arguments.to, arguments.heads, arguments.decoder_heads))
+    print(write(weights, given.out, given.to, given.heads, given.decoder_heads))

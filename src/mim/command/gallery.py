@@ -57,6 +57,10 @@ def run(arguments: list[str], configs: Path) -> None:
     for cfg in composed.values():
         check(cfg)
     cfg = composed[names[0]]
+    if not all(isinstance(count, int) and count > 0 for count in (cfg.pictures, cfg.images)):
+        raise ValueError(
+            f"pictures={cfg.pictures}, images={cfg.images}; both need a whole number above 0, e.g. pictures=6"
+        )
     data = instantiate(cfg.data)
     encoder: Any = open_encoder(cfg.checkpoint, data.image_size)[0] if cfg.checkpoint else instantiate(cfg.encoder)
     seen = _look(cfg, data, encoder.eval(), {name: instantiate(c.masker) for name, c in composed.items()})

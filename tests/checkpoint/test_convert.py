@@ -1,0 +1,168 @@
+"""What is written is read back, by us and by others, with nothing missing and the same numbers."""
+
+import pytest
+import timm
+import torch
+from torch import nn
+from torch.nn.functional import interpolate
+from transformers import ViTMAEForPreTraining
+
+from mim.__main__ import main
+from mim.checkpoint.convert import write
+from mim.checkpoint.load import load, open_encoder
+from mim.checkpoint.read import read
+from mim.encoder.beit import Beit
+from mim.encoder.swin import Swin
+from mim.encoder.vit import ViT
+from mim.loss.pixel import Pixel
+from mim.masker.score.ranking import Ranking
+from mim.model.simmim import SimMIM
+
+RUN = {"model": {"decoder": {"heads": 2}}, "masker": {"partition": {"ratio": 0.75}}, "loss": {"normalise": True}}
+
+
+class Drawn(nn.Module):
+    """Hide the patches that drew the largest numbers, as ViTMAE does with its `noise`."""
+
+    needs_tokens = False
+
+    def __init__(self, noise):
+        super().__init__()
+        self.noise = noise
+
+    def forward(self, batch, grid, tokens=None):
+        return Ranking(self.noise)
+
+
+def in_timm(report):
+    """What the line that `convert` prints gives a user."""
+    names = {"timm": timm}
+    exec(report.partition("load with")[2].strip(), names)  # the line itself is under test
+    return names["encoder"].eval()
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: ViT(16, 4, width=16, depth=2, heads=2),
+        lambda: ViT((16, 16), 4, width=16, depth=2, heads=2, mlp_ratio=2.0),
+        lambda: Beit(16, 4, width=16, depth=2, heads=2),
+        lambda: Beit(16, 4, width=16, depth=2, heads=2, positions="block_bias"),
+        lambda: Beit(16, 4, width=16, depth=2, heads=2, positions="absolute"),
+        lambda: Swin(16, 4, width=8, depths=[2, 2], heads=[2, 2], window=4),
+    ],
+)
+def test_timm_loads_it_strictly_and_sees_the_same(build, suffix, build_simmim, save_run, tmp_path, images):
+    torch.manual_seed(0)
+    encoder = build().eval()
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    sizes = {"image_size": 16, "patch_size": 4}
+    if isinstance(encoder, Swin):
+        sizes = {"width": 8, "depths": [2, 2], "heads": [2, 2], "window": 4}
+    elif isinstance(encoder, Beit):
+        table = encoder.blocks[0].attn.relative_position_bias_table
+        sizes["positions"] = (
+            "absolute" if encoder.pos_embed is not None else "shared_bias" if table is None else "block_bias"
+        )
+    elif encoder.blocks[0].mlp.fc1.out_features == 32:
+        sizes["mlp_ratio"] = 2.0
+    model = build_simmim()
+    model.encoder = encoder
+    report = write(read(save_run(model, encoder=sizes)), tmp_path / f"encoder.{suffix}", "timm")
+    theirs = in_timm(report).forward_features(images)
+    ours = encoder(images)
+    assert torch.allclose(
+        theirs.flatten(1, 2) if theirs.dim() == 4 else theirs,
+        ours[:, -theirs[0].numel() // theirs.shape[-1] :],
+        atol=1e-5,
+    )
+
+
+def test_the_official_names_come_back_exactly(golden, tmp_path, build_mae):
+    """Both halves: what the official code wrote, read and written, is the same file again."""
+    official = golden("mae_pix").under("sd.")
+    torch.save({"model": official}, tmp_path / "official.pth")
+    report = write(read(tmp_path / "official.pth"), tmp_path / "again.pth", "mae")
+    assert "# both halves" in report
+    again = torch.load(tmp_path / "again.pth", weights_only=True)["model"]
+    assert again.keys() == official.keys()
+    assert all(torch.equal(again[name], official[name]) for name in official)
+
+
+def test_transformers_loads_it_with_nothing_missing_and_the_same_loss(build_mae, save_run, tmp_path, images, batch_of):
+    model = build_mae()
+    write(read(save_run(model, **RUN)), tmp_path / "vit_mae", "hf")
+    theirs, info = ViTMAEForPreTraining.from_pretrained(tmp_path / "vit_mae", output_loading_info=True)
+    assert {name: set(found) for name, found in info.items()} == {name: set() for name in info}
+    noise = torch.rand(2, 16, generator=torch.Generator().manual_seed(3))
+    expected = theirs.eval()(images, noise=noise).loss
+    model.masker.score = Drawn(noise)
+    prediction, split = model(batch_of(images))
+    assert Pixel(4)(prediction, images, split).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(("to", "out"), [("mae", "mae.pth"), ("hf", "vit_mae"), ("safetensors", "ours.safetensors")])
+def test_a_round_trip_is_exact(build_mae, save_run, tmp_path, to, out):
+    model = build_mae()
+    write(read(save_run(model, **RUN)), tmp_path / out, to)
+    again = build_mae()
+    with torch.no_grad():
+        for parameter in again.parameters():
+            parameter.zero_()
+    assert "encoder 30 of 30 tensors, decoder 32 of 32" in load(tmp_path / out, again)
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
+
+
+def test_safetensors_remember_the_run(build_simmim, save_run, tmp_path, images):
+    model: SimMIM = build_simmim()
+    write(read(save_run(model)), tmp_path / "ours.safetensors", "safetensors")
+    encoder, _ = open_encoder(tmp_path / "ours.safetensors")
+    assert torch.equal(encoder.eval()(images), model.encoder(images))
+    larger, line = open_encoder(tmp_path / "ours.safetensors", image_size=24)
+    assert "positions resized from 4 x 4 to 6 x 6" in line
+    assert larger(interpolate(images, 24)).shape == (2, 37, 16)
+
+
+def test_what_a_format_cannot_hold_is_refused(build_mae, build_simmim, save_run, tmp_path):
+    beit, vit = read(save_run(build_simmim())), read(save_run(build_simmim(ViT), "vit"))
+    with pytest.raises(ValueError, match="is no plain ViT, and the official MAE is"):
+        write(beit, tmp_path / "x.pth", "mae")
+    with pytest.raises(ValueError, match="is no plain ViT, and Hugging Face's ViTMAE is"):
+        write(beit, tmp_path / "x", "hf")
+    with pytest.raises(ValueError, match="holds no decoder of an MAE"):
+        write(vit, tmp_path / "x", "hf")
+    assert "the encoder only" in write(vit, tmp_path / "vit.pth", "mae")
+    with pytest.raises(ValueError, match="exists already; remove it"):
+        write(vit, tmp_path / "vit.pth", "mae")
+    assert not (tmp_path / "x").exists()
+
+
+def test_heads_that_nothing_tells_are_asked_for(golden, tmp_path):
+    torch.save({"model": golden("mae_pix").under("sd.")}, tmp_path / "official.pth")
+    weights = read(tmp_path / "official.pth")
+    with pytest.raises(ValueError, match="transformer 48 wide is not in its tensors; give --heads"):
+        write(weights, tmp_path / "x", "hf")
+    with pytest.raises(ValueError, match="transformer 32 wide is not in its tensors; give --decoder-heads"):
+        write(weights, tmp_path / "x", "hf", heads=4)
+    write(weights, tmp_path / "x", "hf", heads=4, decoder_heads=4)
+
+
+def test_the_command_says_what_it_read_wrote_and_how_to_load_it(build_mae, save_run, tmp_path, capsys):
+    command = ["convert", str(save_run(build_mae(), **RUN)), str(tmp_path / "encoder.safetensors"), "--to", "timm"]
+    assert main(command) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["read", "wrote", "load"]
+    assert main(command) == 1
+    assert (
+        capsys.readouterr().err
+        == f"error: {tmp_path / 'encoder.safetensors'} exists already; remove it, or write elsewhere\n"
+    )
+
+
+def test_the_commands_are_listed(capsys):
+    assert main(["--help"]) == 0
+    assert "convert       Write the weights of any checkpoint in another format." in capsys.readouterr().out
+    assert main(["covert"]) == 1
+    assert "python -m mim covert is no command; did you mean 'convert'?" in capsys.readouterr().err
