@@ -159,7 +159,7 @@ class Beit(beit.Beit):
 
     def _cls_first(self, tokens: Tensor) -> Tensor:
         cls = self.cls_token if self.pos_embed is None else self.cls_token + self.pos_embed[:, :1]
-        return torch.cat([cls.to(tokens.dtype).expand(len(tokens), -1, -1), tokens], dim=1)
+        return torch.cat([cls.to(tokens.dtype).expand(tokens.shape[0], -1, -1), tokens], dim=1)
 
     def _biases(self, index: Tensor | None) -> list[Tensor | None]:
         """The bias of each block (B or 1, A, 1 + M, 1 + M), or None, for the patches at (B, M) or for all."""

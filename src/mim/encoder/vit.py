@@ -106,7 +106,7 @@ class ViT(VisionTransformer):
 
     def _cls_first(self, tokens: Tensor) -> Tensor:
         cls = (self.cls_token + self.pos_embed[:, :1]).to(tokens.dtype)
-        return torch.cat([cls.expand(len(tokens), -1, -1), tokens], dim=1)
+        return torch.cat([cls.expand(tokens.shape[0], -1, -1), tokens], dim=1)
 
     def forward(self, image: Tensor) -> Tensor:
         """Features of the whole image: (B, 3, H, W) -> cls token first (B, 1 + L, D), normalised."""

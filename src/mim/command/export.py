@@ -1,0 +1,33 @@
+"""Freeze the encoder of any checkpoint into a file that runs without this project, and check it on real pictures.
+
+    python -m mim export runs/<name>/<date_time> encoder.onnx --to onnx
+    python -m mim export runs/<name>/<date_time> encoder.pt2 --to program
+
+It takes normalised images (B, 3, H, W), for any B, and gives tokens (B, 1 + L, D), cls first.
+"""
+
+import argparse
+from pathlib import Path
+
+from mim.checkpoint.export import EXPORTERS, export
+from mim.checkpoint.load import open_encoder
+
+
+def run(arguments: list[str], configs: Path) -> None:
+    """Export, and say how to run the result."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m mim export", description=__doc__, formatter_class=raw)
+    parser.add_argument("checkpoint", help="a run folder, a file, timm:<name> or hf:<repository>")
+    parser.add_argument("out", type=Path, help="the file to write; must not exist yet")
+    parser.add_argument("--to", choices=sorted(EXPORTERS), required=True)
+    parser.add_argument("--image-size", type=int, help="pixels per side, where not those of the training")
+    parser.add_argument("--heads", type=int, help="attention heads, where nothing in the checkpoint says")
+    given = parser.parse_args(arguments)
+    encoder, matched = open_encoder(given.checkpoint, given.image_size, given.heads)
+    print(f"{'read':<14}{matched}")
+    print(f"{'wrote':<14}{given.out}: {export(encoder, given.out, given.to)}")
+    call = {
+        "onnx": f'onnxruntime.InferenceSession("{given.out}").run(["tokens"], {{"image": images}})[0]  # numpy float32',
+        "program": f'torch.export.load("{given.out}").module()(images)',
+    }
+    print(f"{'run with':<14}{call[given.to]}")
