@@ -155,3 +155,18 @@ def test_a_run_resumed_after_any_step_sees_the_batches_of_the_uninterrupted_run(
 def test_a_batch_larger_than_the_set_is_refused_before_training():
     with pytest.raises(ValueError, match=r"data\.batch_size=2000 .* 1347 images"):
         Digits(AUGMENT, 8, 2000).train_dataloader()
+
+
+def test_whole_pictures_are_the_training_pictures_with_their_indices(pictures):
+    """In memory and from files; each once, nothing cut off, nothing mirrored, whatever the augmentation does to them."""
+    root = pictures("train/cat", 5)
+    pictures("val/cat", 2)
+    for in_memory in (False, True):
+        data = ImageFolder(str(root), CropFlip(TorchvisionBoxes(), flip=1.0), 16, 2, in_memory=in_memory, num_workers=0)
+        data.setup()
+        batches = list(data.whole_dataloader())
+        assert torch.cat([batch.index for batch in batches]).tolist() == list(range(5))
+        assert all(
+            torch.equal(batch.box, torch.tensor([[0.0, 0.0, 1.0, 1.0]]).expand(len(batch.box), 4)) for batch in batches
+        )
+        assert not any(batch.flip.any() for batch in batches)

@@ -103,3 +103,12 @@ def test_every_masker_trains_on_the_digits(train, masker):
     run = train(f"masker={masker}", "trainer.limit_train_batches=1", "callback=[refresh_attention,checkpoint,results]")
     assert run.code == 0, run.err
     assert torch.isfinite(torch.tensor([float(loss) for loss in run.column("train/loss").values()])).all()
+
+
+def test_sbam_starts_from_the_weights_of_a_masked_autoencoder(train):
+    short = ("callback=[checkpoint,results]", "trainer.limit_train_batches=2")
+    start = train(*short)
+    run = train("masker=sbam", f"checkpoint={start.folder}", *short)
+    assert run.code == 0, run.err
+    first = [float(each.column("train/loss")[0]) for each in (start, run)]
+    assert first[1] < first[0]
