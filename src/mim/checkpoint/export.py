@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import interpolate
 
 TOLERANCE = 1e-4  # max |file - eager| / max |eager| in float32
@@ -68,17 +69,18 @@ def _onnx(encoder: nn.Module, example: Tensor, out: Path) -> Callable[[Tensor], 
         import onnxscript  # noqa: F401 (torch.onnx needs it, and says so at length)
     except ModuleNotFoundError as error:
         raise ValueError(f"--to onnx needs {error.name}: pip install -e '.[export]'") from error
-    torch.onnx.export(
-        encoder,
-        (example,),
-        out,
-        input_names=["image"],
-        output_names=["tokens"],
-        dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-    )
+    with sdpa_kernel(SDPBackend.MATH):  # the fused kernels lay out their result as ONNX's translation of them does not
+        torch.onnx.export(
+            encoder,
+            (example,),
+            out,
+            input_names=["image"],
+            output_names=["tokens"],
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
     session = onnxruntime.InferenceSession(out, providers=["CPUExecutionProvider"])
     return lambda image: torch.from_numpy(session.run(["tokens"], {"image": image.numpy()})[0])
 
