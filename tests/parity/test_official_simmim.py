@@ -1,9 +1,11 @@
 """SimMIM against microsoft/SimMIM @ d3e29bc: tolerances on max |a - b| / max |b|."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
+from timm.optim import param_groups_layer_decay
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -13,8 +15,12 @@ from mim.encoder.swin import Swin
 from mim.loss.pixel import Pixel
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio
+from mim.masker.score.random import Random
 from mim.masker.score.ranking import Ranking
 from mim.model.simmim import SimMIM
+from mim.optim.schedule import Constant
+from mim.optim.simmim import RunningCosine, WarmupSteps
+from mim.task.pretrain import Pretrain
 from mim.tokens import patchify, take, unpatchify
 
 CASES = ["simmim_vit_ape", "simmim_vit_srpb", "simmim_swin"]
@@ -168,3 +174,71 @@ def test_masks_are_those_of_the_official_generator(golden, batch_of, index):
     assert split.masked.shape[2] == m["mask_count"] * cell**2
     picture = unpatchify(hidden[..., None].float(), 1, (grid, grid))
     assert picture.mean().item() == pytest.approx(m["mask_count"] / m["token_count"])
+
+
+@pytest.mark.parametrize(
+    ("name", "build"),
+    [
+        ("multistep", lambda m: WarmupSteps(m["warmup_epochs"], m["multisteps"], m["gamma"], m["warmup_lr"])),
+        ("cosine", lambda m: RunningCosine(m["warmup_epochs"], m["min_lr"], m["warmup_lr"])),
+    ],
+)
+def test_learning_rates_are_the_official_ones(golden, name, build):
+    reference = golden("simmim_optim")
+    m = next(scheduler for scheduler in reference.meta["schedulers"] if scheduler["name"] == name)
+    schedule, lr = build(m), m["base_lr"]
+    for step, rate in enumerate(reference[f"sched_{name}"].tolist()):
+        assert lr * schedule(step / m["steps_per_epoch"], m["epochs"], lr) == pytest.approx(rate, rel=1e-9), step
+
+
+@pytest.mark.parametrize("kind", ["vit", "swin"])
+def test_decay_groups_of_pre_training_are_the_official_ones(golden, kind):
+    reference = golden("simmim_optim")
+    m = reference.meta
+    encoder = {
+        "vit": lambda: Beit(32, 16, m["embed_dim"], m["depth"], 4),
+        "swin": lambda: Swin(32, 8, m["embed_dim"], m["swin_depths"], [2, 4], 2),
+    }[kind]()
+    task = Pretrain(
+        model=partial(SimMIM, encoder=encoder, masker=Masker(Random(), FixedRatio(0.6, "mask_up"))),
+        loss=Pixel(encoder.patch_size, normalise=False, norm="l1"),
+        optimizer=torch.optim.AdamW,
+        schedule=Constant(),
+        base_lr=m["base_lr"],
+        weight_decay=m["weight_decay"],
+    )
+    data = SimpleNamespace(batch_size=4, batches_per_epoch=1)
+    task._trainer = SimpleNamespace(datamodule=data, world_size=1, accumulate_grad_batches=1, max_epochs=1)
+    groups = task.configure_optimizers()["optimizer"].param_groups
+    decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    ours = {name: decay[id(p)] for name, p in task.model.named_parameters()}
+    absolute = {"encoder.pos_embed", "encoder.absolute_pos_embed"}  # neither encoder has them here
+    compared = 0
+    for name, expected in zip(
+        reference.names(f"{kind}_pretrain.names"), reference[f"{kind}_pretrain.weight_decay"].tolist(), strict=True
+    ):
+        if name not in absolute:
+            renamed = next(iter(from_official_simmim({name: torch.zeros(3, 1)})))
+            assert ours.pop(renamed) == expected, name
+            compared += 1
+    assert not ours
+    assert compared > 50
+
+
+def test_layer_decay_of_fine_tuning_is_the_official_one(golden):
+    """timm's groups, by the layers that BEiT names."""
+    reference = golden("simmim_optim")
+    m = reference.meta
+    encoder = Beit(32, 16, m["embed_dim"], m["depth"], 4, positions="block_bias")
+    encoder.fc_norm, encoder.head = nn.LayerNorm(m["embed_dim"]), nn.Linear(m["embed_dim"], 5)
+    encoder.norm = nn.Identity()
+    groups = param_groups_layer_decay(
+        encoder, m["weight_decay"], list(encoder.no_weight_decay()), layer_decay=m["layer_decay"]
+    )
+    found = {id(p): (group["lr_scale"], group["weight_decay"]) for group in groups for p in group["params"]}
+    ours = {name: found[id(p)] for name, p in encoder.named_parameters()}
+    scales, decays = reference["vit_finetune.lr_scale"].tolist(), reference["vit_finetune.weight_decay"].tolist()
+    for name, scale, decay in zip(reference.names("vit_finetune.names"), scales, decays, strict=True):
+        if name != "pos_embed":
+            assert ours.pop(name) == pytest.approx((scale, decay), rel=1e-9), name
+    assert not ours

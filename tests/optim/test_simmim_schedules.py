@@ -1,0 +1,33 @@
+import pytest
+
+from mim.optim.simmim import RunningCosine, WarmupSteps
+
+
+def test_steps_rise_from_above_zero_and_fall_at_each_milestone():
+    schedule = WarmupSteps(warmup_epochs=2, milestones=[6, 8], gamma=0.1, warmup_lr=0.25)
+    shares = [schedule(epoch, epochs=10, lr=1.0) for epoch in (0, 1, 2, 5.9, 6, 7.9, 8, 9.9)]
+    assert shares == pytest.approx([0.25, 0.625, 1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_a_running_cosine_is_below_its_peak_after_the_warm_up():
+    schedule = RunningCosine(warmup_epochs=2, min_lr=0.1, warmup_lr=0.2)
+    assert schedule(0, 10, lr=1.0) == pytest.approx(0.2)
+    assert schedule(2, 10, lr=1.0) < 0.95
+    assert schedule(10, 10, lr=1.0) == pytest.approx(0.1)
+    falling = [schedule(2 + epoch / 4, 10, lr=1.0) for epoch in range(33)]
+    assert falling == sorted(falling, reverse=True)
+
+
+def test_no_warm_up_starts_at_the_peak():
+    assert WarmupSteps(0, [5])(0, 10, lr=1.0) == RunningCosine(0)(0, 10, lr=1.0) == 1
+
+
+def test_milestones_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match=r"milestones=\[8, 6\].* milestones rise"):
+        WarmupSteps(0, [8, 6])
+    with pytest.raises(ValueError, match="none lies in the warm-up"):
+        WarmupSteps(7, [6])
+    with pytest.raises(ValueError, match=r"are not all reached in epochs=8; e.g. schedule.milestones=\[7\]"):
+        WarmupSteps(0, [700])(0, 8, lr=1.0)
+    with pytest.raises(ValueError, match="RunningCosine got warmup_epochs=-1"):
+        RunningCosine(-1)
