@@ -23,8 +23,8 @@ def test_visible_masked_and_thrown_patches_look_different():
 
 
 def test_the_ratios_of_an_image_are_its_own():
-    assert caption(THROWING, 0, 4) == "25%, 50% thrown"
-    assert caption(PADDED, 1, 4) == "50% masked"
+    assert caption(THROWING, 0, 4) == "25% + 50%"
+    assert caption(PADDED, 1, 4) == "50%"
 
 
 def test_the_figure_has_a_row_for_each_image_and_a_column_for_each_masker():
@@ -37,8 +37,8 @@ def test_the_figure_has_a_row_for_each_image_and_a_column_for_each_masker():
     assert len(sheet.axes) == 2 * 4
     assert [axis.get_title() for axis in sheet.axes[:4]] == ["image", "salience", "amt", "sbam"]
     assert [axis.get_xlabel() for axis in sheet.axes] == [
-        *["", "", "25%, 50% thrown", "25% masked"],
-        *["", "", "25%, 50% thrown", "50% masked"],
+        *["", "", "25% + 50%", "25%"],
+        *["", "", "25% + 50%", "50%"],
     ]
     assert len(sheet.legends[0].get_texts()) == 2
     without = gallery(torch.rand(2, 3, 4, 4), {}, {"sbam": PADDED}, patch_size=2)

@@ -28,10 +28,10 @@ def covered(image: Tensor, split: Split, patch_size: int) -> Tensor:
 
 
 def caption(split: Split, image: int, patches: int) -> str:
-    """`75% masked`, or `45%, 40% thrown`, of one image."""
+    """The share of one image that is masked, plus what is thrown: `75%`, `45% + 40%`."""
     masked, visible = (share[image].float().mean().item() for share in _sets(split, patches))
     thrown = 1 - masked - visible
-    return f"{masked:.0%}, {thrown:.0%} thrown" if thrown > 1e-6 else f"{masked:.0%} masked"
+    return f"{masked:.0%} + {thrown:.0%}" if thrown > 1e-6 else f"{masked:.0%}"
 
 
 def gallery(image: Tensor, heat: Mapping[str, Tensor], splits: Mapping[str, Split], patch_size: int) -> Figure:
@@ -47,10 +47,10 @@ def gallery(image: Tensor, heat: Mapping[str, Tensor], splits: Mapping[str, Spli
     grid = height // patch_size, width // patch_size
     columns = 1 + len(heat) + len(splits)
     side = (WIDTH - 0.04 * (columns - 1)) / columns
-    sheet = Figure(figsize=(WIDTH, B * (side * height / width + 0.14) + 0.45), dpi=300)
+    sheet = Figure(figsize=(WIDTH, B * (side * height / width + 0.14) + 0.5), dpi=300)
     axes = sheet.subplots(B, columns, squeeze=False)
     sheet.subplots_adjust(
-        left=0, right=1, top=1 - 0.2 / sheet.get_figheight(), bottom=0.25 / sheet.get_figheight(), wspace=0.04
+        left=0, right=1, top=1 - 0.2 / sheet.get_figheight(), bottom=0.3 / sheet.get_figheight(), wspace=0.04
     )
     sheet.subplots_adjust(hspace=0.14 / (side * height / width))
     for name, axis in zip(["image", *heat, *splits], axes[0], strict=True):
@@ -66,7 +66,7 @@ def gallery(image: Tensor, heat: Mapping[str, Tensor], splits: Mapping[str, Spli
             axis = next(line)
             _show(axis, masks[name][row])
             axis.set_xlabel(caption(split, row, grid[0] * grid[1]), fontsize=6, labelpad=1.5)
-    thrown = any("thrown" in caption(split, 0, grid[0] * grid[1]) for split in splits.values())
+    thrown = any("+" in caption(split, 0, grid[0] * grid[1]) for split in splits.values())
     _legend(sheet, thrown)
     return sheet
 
@@ -102,7 +102,7 @@ def _show_heat(axis: Any, picture: Tensor, values: Tensor) -> None:
 def _legend(sheet: Figure, thrown: bool) -> None:
     kinds = {"masked: predicted from what is visible": MASKED}
     if thrown:
-        kinds["thrown: neither seen nor predicted"] = THROWN
+        kinds["+ thrown: neither seen nor predicted"] = THROWN
     handles = [Patch(facecolor=colour, label=label) for label, colour in kinds.items()]
     sheet.legend(
         handles=handles,

@@ -23,7 +23,7 @@ class AdaptiveRatio(nn.Module):
     """
 
     def __init__(
-        self, ratio: float = 0.75, spread: float = 0.1, threshold: float = 0.5, per: Literal["image", "batch"] = "image"
+        self, ratio: float = 0.75, spread: float = 0.1, threshold: float = 0.1, per: Literal["image", "batch"] = "image"
     ):
         super().__init__()
         if not (spread >= 0 and ratio - spread > 0 and ratio + spread < 1):
@@ -34,7 +34,7 @@ class AdaptiveRatio(nn.Module):
         if not 0 <= threshold < 1:
             raise ValueError(
                 f"AdaptiveRatio got threshold={threshold}; salience lies in [0, 1], so it needs 0 <= threshold < 1, "
-                "e.g. masker.partition.threshold=0.5"
+                "e.g. masker.partition.threshold=0.1"
             )
         self.ratio, self.spread, self.threshold, self.per = ratio, spread, threshold, per
 
