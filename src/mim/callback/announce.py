@@ -75,7 +75,8 @@ def _masking(model: Any, device: torch.device) -> str:
         f", {parts} parts" if parts > 1 else ""
     )
     thrown = max(0, rows * columns - visible - masked) if parts == 1 else 0
-    return f"{kind}: of {rows * columns} patches {visible} visible, {masked} masked, {thrown} thrown"
+    most = "" if split.visible_valid is None else "up to "
+    return f"{kind}: of {rows * columns} patches {most}{visible} visible, {most}{masked} masked, {thrown} thrown"
 
 
 def _decay(trainer: Any) -> str:

@@ -25,6 +25,7 @@ from mim.batch import Batch
 from mim.checkpoint.load import open_encoder
 from mim.launch.check import check
 from mim.launch.resolvers import register_resolvers
+from mim.logger import wandb
 from mim.masker.attention_store import AttentionStore, attention_weights
 from mim.masker.scheduled import Scheduled
 from mim.masker.score.salience import salience
@@ -76,7 +77,9 @@ def run(arguments: list[str], configs: Path) -> None:
     }
     (folder / "gallery.json").write_text(json.dumps(numbers, indent=2) + "\n")
     for logger in instantiate(cfg.logger).values():
-        logger.log_image("gallery", [str(folder / "gallery.png")])
+        if hasattr(logger, "log_image"):
+            logger.log_image("gallery", [str(folder / "gallery.png")])
+    wandb.finish()
     _print(numbers, len(next(iter(seen.heat.values()))), folder)
 
 
