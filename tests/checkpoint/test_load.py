@@ -100,6 +100,15 @@ def test_positions_reach_another_image_size(build_simmim, save_run, images, posi
     assert load(run, build_simmim(positions=positions)).count("resized") == 0
 
 
+def test_a_run_on_images_that_are_not_square_is_loaded(build_mae, save_run):
+    run = save_run(build_mae(image_size=(16, 24)))
+    assert load(run, build_mae(image_size=(16, 24))).endswith("encoder 30 of 30 tensors, decoder 32 of 32")
+    with pytest.raises(
+        ValueError, match="positions of 24 patches, which is no square, cannot be carried to another grid"
+    ):
+        load(run, build_mae())
+
+
 def test_positions_of_both_halves_reach_another_image_size(build_mae, save_run):
     model = build_mae(image_size=24)
     assert "positions resized from 4 x 4 to 6 x 6, decoder 32 of 32" in load(save_run(build_mae()), model)

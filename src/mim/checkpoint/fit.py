@@ -50,7 +50,7 @@ def _fit_parts(rest: Mapping[str, Tensor], model: nn.Module) -> list[str]:
         wanted = {name: value for name, value in own.items() if name.partition(".")[0] == part}
         found = {name: left[name] for name in wanted if name in left}
         positions = f"{part}.pos_embed"
-        if positions in found and found[positions].shape[-1] == wanted[positions].shape[-1]:
+        if positions in found and _differ_in_length_only(found[positions], wanted[positions]):
             found[positions] = resize_positions(found[positions], model.encoder.grid)  # type: ignore[union-attr, arg-type]
         wrong = [name for name in wanted if name not in found or found[name].shape != wanted[name].shape]
         if not wrong:
@@ -64,31 +64,37 @@ def _fit_parts(rest: Mapping[str, Tensor], model: nn.Module) -> list[str]:
     return [*said, f"left over: {_some(left)}"] if left else said
 
 
+def _differ_in_length_only(a: Tensor, b: Tensor) -> bool:
+    return a.shape != b.shape and a.shape[-1] == b.shape[-1]
+
+
 def _check(given: Mapping[str, Tensor], encoder: nn.Module, weights: Weights) -> None:
     """Refuse weights of another architecture with its difference in the user's words."""
     own = encoder.state_dict()
     heads = weights.heads or (weights.config or {}).get("encoder", {}).get("heads")
     has = [m.num_heads for name, m in encoder.named_modules() if name == "blocks.0.attn"]
-    for message in (
-        _patch_size(given, own),
-        _width(given, own),
-        _depth(given, own),
+    other_heads = (
         f"has {heads} attention heads and the encoder {has[0]}"
         if has and isinstance(heads, int) and heads != has[0]
-        else None,
+        else None
+    )
+    for message in (
+        _patch_size(given, own, encoder),
+        _width(given, own),
+        _depth(given, own),
+        other_heads,
         _names(given, own),
     ):
         if message:
             raise ValueError(f"{weights.origin} does not fit {type(encoder).__name__}: it {message}")
 
 
-def _patch_size(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str | None:
+def _patch_size(given: Mapping[str, Tensor], own: Mapping[str, Tensor], encoder: nn.Module) -> str | None:
     theirs, ours = (t["patch_embed.proj.weight"].shape[-1] for t in (given, own))
-    return (
-        f"has patches of {theirs} pixels and the encoder of {ours}; try encoder.patch_size={theirs}"
-        if theirs != ours
-        else None
-    )
+    if theirs == ours:
+        return None
+    fitting = encoder.patch_size * theirs // ours  # type: ignore[operator]  # Swin's is that of its last stage
+    return f"has patches of {theirs} pixels and the encoder of {ours}; try encoder.patch_size={fitting}"
 
 
 def _width(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str | None:

@@ -103,7 +103,7 @@ class Pretrain(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Decay matrices only (timm's groups), but for those that the model names; follow the schedule per step."""
-        undecayed = [f"model.{name}" for name in self.model.no_weight_decay()]
+        undecayed = [f"model.{name}" for name in self.model.no_weight_decay()]  # type: ignore[operator]
         groups = param_groups_weight_decay(self, self.weight_decay, no_weight_decay_list=undecayed)
         optimizer = self.optimizer(groups, lr=self.lr)
         trainer: Any = self.trainer
