@@ -5,8 +5,9 @@
 
 All maskers hide patches for the same network, one after another, in an order drawn anew each round. Ratios are taken within a
 round, so that whatever else the computer is doing cancels; their median and quartiles go into a Markdown table. The last column is
-the time of the masker by itself. Two rows are there to compare with: `amt, without throwing` has throw_ratio=0, and `sbam, ideal`
-gives all images the mean of sbam's ratios, so that nothing is padded.
+the time of the masker by itself. Some rows are there to compare with: `amt, without throwing` has throw_ratio=0; `random, padded`
+hides as much of every image as `random` does, but pads its sets to where sbam's ratio may go; `sbam, ideal` gives all images the
+mean of sbam's ratios, so that nothing is padded.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from mim.masker.attention_store import AttentionStore, attention_weights
 CONFIGS = Path(__file__).parents[1] / "configs"
 MASKERS = {
     "random": ["masker=random"],
+    "random, padded": ["masker=random", "masker/partition=adaptive_ratio"],
     "block": ["masker=block"],
     "sbm": ["masker=sbm"],
     "sbam": ["masker=sbam"],
@@ -186,6 +188,9 @@ def main() -> None:
         end="",
     )
     print(f"padding (visible sets are padded {trainee.padded:.2f} times)")
+    print(
+        f"at the same ratio, padding alone slows training to {ratio(steps['random'], steps['random, padded'])} of its speed"
+    )
     share = [look / (40 * step) for look, step in zip(looks, steps["amt"], strict=True)]
     print(f"looking at an image every 40 epochs takes {statistics.median(share):.2%} of the training time of amt")
 

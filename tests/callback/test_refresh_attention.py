@@ -106,3 +106,10 @@ def test_an_encoder_without_cls_attention_is_refused(module, tmp_path):
 def test_never_looking_is_refused(tmp_path):
     with pytest.raises(ValueError, match="every_n_epochs=0; needs at least 1"):
         RefreshAttention(str(tmp_path / "attention.npy"), every_n_epochs=0)
+
+
+def test_maps_of_other_images_are_refused(module, tmp_path):
+    callback = RefreshAttention(str(tmp_path / "attention.npy"))
+    callback.load_state_dict({"maps": torch.ones(4, 4, 4).half(), "looked_at_epoch": 40})
+    with pytest.raises(ValueError, match="attention of 4 images, the training set has 5; resume with the data"):
+        callback.on_fit_start(Runs(), module)

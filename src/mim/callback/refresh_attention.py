@@ -47,7 +47,7 @@ class RefreshAttention(L.Callback):
         """Open the stores: with the maps of the checkpoint, of another model, or all alike.
 
         Raises:
-            ValueError: where images cannot be told apart over epochs, or the encoder has no cls attention.
+            ValueError: where images cannot be told apart over epochs, are others than before, or the encoder has no cls attention.
         """
         if not _stores(pl_module):
             self.maps = None
@@ -59,6 +59,11 @@ class RefreshAttention(L.Callback):
                 "use a set of files (data=imagenet), or a masker that keeps none (masker=sbm)"
             )
         if self.maps is not None:
+            if len(self.maps) != data.train_size:
+                raise ValueError(
+                    f"the checkpoint keeps attention of {len(self.maps):,} images, the training set has {data.train_size:,}; "
+                    "resume with the data that the run was started with (its config.yaml)"
+                )
             self._keep(trainer, pl_module, self.maps)
         elif self.attention_from:
             encoder, _ = open_encoder(self.attention_from, data.image_size)
