@@ -81,6 +81,17 @@ def test_pairs_that_have_no_name_are_built_from_their_parts(masker):
     assert (type(built.score), built.partition.throw) == (Salience, "low")
 
 
+@pytest.mark.parametrize("name", ["random_cell", "sbam", "amt_cell", "attmask", "block"])
+def test_settings_of_a_partition_do_not_stick_to_another_one(masker, name):
+    for partition in (path.stem for path in (CONFIGS / "masker" / "partition").glob("*.yaml")):
+        masker(f"masker={name}", f"masker/partition={partition}")
+
+
+def test_blocks_are_laid_for_what_any_partition_hides(masker):
+    assert masker("masker=block", "masker/partition=throw_middle").score.ratio == 0.45
+    assert masker("masker=block", "masker/partition=adaptive_ratio", "masker.partition.ratio=0.6").score.ratio == 0.6
+
+
 def test_a_schedule_wraps_any_two(masker):
     amt = masker("masker=scheduled")
     assert (type(amt.first.score), type(amt.then.score), amt.at_epoch) == (Random, Attention, 40)
