@@ -2,6 +2,8 @@
 
 import argparse
 import pickle
+import sys
+import types
 
 import pytest
 import timm
@@ -71,6 +73,26 @@ def test_the_official_simmim_is_loaded(golden, tmp_path, case, of):
     assert isinstance(encoder, of)
     assert "(official SimMIM): encoder" in line
     assert "left over: mask_token, decoder.weight, decoder.bias" in line
+
+
+def test_the_official_simmim_is_loaded_with_its_config(golden, tmp_path, monkeypatch):
+    """The official training keeps a CfgNode of yacs, a dictionary, in its files: it is read without yacs."""
+
+    class CfgNode(dict):
+        __module__, __qualname__ = "yacs.config", "CfgNode"
+
+        def __init__(self, *pairs):
+            super().__init__(*pairs)
+            self.__dict__["__immutable__"] = True
+
+    module = types.ModuleType("yacs.config")
+    module.CfgNode = CfgNode
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "yacs", types.ModuleType("yacs"))
+        patched.setitem(sys.modules, "yacs.config", module)
+        config = CfgNode({"TRAIN": CfgNode({"EPOCHS": 800})})
+        torch.save({"model": golden("simmim_vit_srpb").under("sd."), "config": config}, tmp_path / "official.pth")
+    assert "(official SimMIM): encoder" in open_encoder(tmp_path / "official.pth")[1]
 
 
 def test_an_official_fine_tuned_simmim_lends_its_norm(golden, tmp_path):

@@ -4,6 +4,7 @@ import argparse
 import json
 import pickle
 import re
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,11 @@ from mim.checkpoint.resume import checkpoint_file
 from mim.checkpoint.weights import Weights
 
 CONTAINERS = ("state_dict", "model", "model_state_dict")  # under which key trainings keep their weights
+
+
+# What the official trainings keep beside the weights is plain values: MAE its command line, SimMIM its config.
+# The latter's class is read as what it is, a dictionary, so yacs need not be there.
+SETTINGS: list[Any] = [argparse.Namespace, (OrderedDict, "yacs.config.CfgNode")]
 
 
 def read(source: str | Path) -> Weights:
@@ -65,8 +71,7 @@ def _read_safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, Any] | N
 
 def _read_torch(file: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
     try:
-        # the official MAE keeps its command line beside the weights: plain values in a Namespace
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals(SETTINGS):
             content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         code = re.search(r"GLOBAL (\S+)|(?:global|class|function) ['`\"]?([\w.]+\.[\w.]+)", str(error))
@@ -90,7 +95,7 @@ def _unwrap(content: Any, file: Path) -> tuple[dict[str, Tensor], dict[str, Any]
     tensors = {k: v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, Mapping) else {}
     if not tensors:
         raise ValueError(f"{file} holds no weights; they are looked for at the top and under {', '.join(CONTAINERS)}")
-    return tensors, config if isinstance(config, dict) else None
+    return tensors, config if isinstance(config, dict) and "encoder" in config else None
 
 
 def _damaged(file: Path, error: Exception) -> ValueError:
