@@ -1,7 +1,7 @@
 """Where a network looked in each training image, kept to decide what to hide (AMT, arXiv 2211.15362)."""
 
-import tempfile
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -48,9 +48,10 @@ class AttentionStore(nn.Module):
         """Write maps (N, rows, columns) as float16; a file that is in use stays as it is for those who use it."""
         file = Path(file)
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}.", delete=False) as partial:
-            np.save(partial, maps.half().cpu().numpy())
-        Path(partial.name).replace(file)
+        partial = file.with_name(f".{uuid4().hex}.{file.name}")  # several computers may write to one disk
+        with partial.open("wb") as stream:
+            np.save(stream, maps.half().cpu().numpy())
+        partial.replace(file)
 
     def forward(self, batch: Batch, grid: tuple[int, int]) -> Tensor:
         """The weights of B images on a grid of L patches, cropped and mirrored as the images were: (B, L) in [0, 1]."""
