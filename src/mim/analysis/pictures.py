@@ -70,3 +70,9 @@ def figure(rows: dict[str, Tensor], title: str = "") -> Figure:
     if title:
         sheet.suptitle(title, fontsize=8)
     return sheet
+
+
+def sheet(image: Tensor, predicted: Tensor, split: Split, patch_size: int, title: str = "") -> Figure:
+    """What the model makes of the first of K parts: (B, 3, H, W), (B, K, Lm, P), both in [0, 1], and the split."""
+    first: Any = (None if field is None else field[:, :1] for field in split)
+    return figure(panels(image, predicted[:, 0], Split(*first), patch_size), title)
