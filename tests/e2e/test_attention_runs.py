@@ -13,6 +13,7 @@ import torch
 import mim.callback.interruption as interruption
 
 ROOT = Path(__file__).parents[2]
+# Runs that start within the same second need names of their own: their folders are called by name and time.
 AMT = (
     *("masker=amt", "callback=[refresh_attention,interruption,checkpoint,results]"),
     *("callback.refresh_attention.every_n_epochs=2", "epochs=4", "trainer.limit_train_batches=3"),
@@ -42,8 +43,8 @@ def stopped_after(train, monkeypatch):
 
 @pytest.mark.parametrize("step", [5, 6, 7])  # before the refresh, at it, after it
 def test_stopping_around_a_refresh_changes_no_loss(train, stopped_after, step):
-    undisturbed = train(*AMT)
-    stopped = stopped_after(step, *AMT)
+    undisturbed = train(*AMT, "name=undisturbed")
+    stopped = stopped_after(step, *AMT, "name=stopped")
     resumed = train(*AMT, f"resume={stopped.folder}")
     assert resumed.code == 0
     before, after, whole = (run.column("train/loss") for run in (stopped, resumed, undisturbed))
@@ -56,8 +57,8 @@ def test_stopping_around_a_refresh_changes_no_loss(train, stopped_after, step):
 
 def test_a_schedule_goes_on_where_it_stopped(train, stopped_after):
     scheduled = ("masker=scheduled", "masker.at_epoch=2", *AMT[1:])
-    undisturbed = train(*scheduled)
-    stopped = stopped_after(7, *scheduled)  # in mid-epoch, after the change
+    undisturbed = train(*scheduled, "name=undisturbed")
+    stopped = stopped_after(7, *scheduled, "name=stopped")  # in mid-epoch, after the change
     resumed = train(*scheduled, f"resume={stopped.folder}")
     before, after, whole = (run.column("train/loss") for run in (stopped, resumed, undisturbed))
     assert before | after == whole
@@ -82,9 +83,9 @@ def test_each_of_two_processes_looks_at_half_of_the_images_and_gets_all_maps(tra
 
 def test_another_models_attention_is_looked_at_once_before_training(train):
     short = ("trainer.limit_train_batches=2", "epochs=2")
-    teacher = train("callback=[checkpoint,results]", *short)
+    teacher = train("name=teacher", "callback=[checkpoint,results]", *short)
     once = ("callback.refresh_attention.every_n_epochs=1", f"attention_from={teacher.folder}", *short)
-    run, other_seed = train(*AMT, *once), train(*AMT, *once, "seed=1")
+    run, other_seed = train(*AMT, *once), train(*AMT, *once, "seed=1", "name=other")
     assert run.code == 0, run.err
     assert run.column("train/loss") != other_seed.column("train/loss")
     maps = [np.load(each.folder / "attention.npy") for each in (run, other_seed)]
@@ -92,7 +93,7 @@ def test_another_models_attention_is_looked_at_once_before_training(train):
 
 
 def test_attention_from_what_is_no_checkpoint_is_refused_in_one_line(train):
-    run = train(*AMT, "attention_from=nowhere")
+    run = train(*AMT, "attention_from=nowhere", "name=refused")
     assert run.code == 1
     assert run.err.startswith("error: there is no nowhere; give ")
     assert run.err.count("\n") == 1
@@ -107,7 +108,7 @@ def test_every_masker_trains_on_the_digits(train, masker):
 
 def test_sbam_starts_from_the_weights_of_a_masked_autoencoder(train):
     short = ("callback=[checkpoint,results]", "trainer.limit_train_batches=2")
-    start = train(*short)
+    start = train(*short, "name=start")
     run = train("masker=sbam", f"checkpoint={start.folder}", *short)
     assert run.code == 0, run.err
     first = [float(each.column("train/loss")[0]) for each in (start, run)]
