@@ -109,5 +109,5 @@ def test_a_full_disk_leaves_the_previous_checkpoint(train, monkeypatch):
 
 def test_files_that_would_run_code_are_not_loaded(tmp_path):
     torch.save({"run": os.system}, tmp_path / "evil.ckpt")
-    with pytest.raises(Exception, match="weights_only|Unsupported|WeightsUnpickler"):
+    with pytest.raises(Exception, match=r"weights_only|Unsupported|WeightsUnpickler"):
         AtomicCheckpointIO().load_checkpoint(tmp_path / "evil.ckpt")

@@ -80,7 +80,9 @@ def test_two_parts_alone_give_the_difference_of_that_pair(reference, case, prefi
 
 @pytest.mark.parametrize(("norm", "name"), [("l1", "abs"), ("l2", "sq")])
 @pytest.mark.parametrize(("stop_gradient", "times"), [(True, 1), (False, 2)])
-def test_the_gradient_is_the_published_one_and_double_without_the_stop(reference, case, distance, norm, name, stop_gradient, times):
+def test_the_gradient_is_the_published_one_and_double_without_the_stop(
+    reference, case, distance, norm, name, stop_gradient, times
+):
     prediction, image, split = case()
     prediction.requires_grad_()
     Consistency(reference.meta["patch_size"], norm, stop_gradient)(prediction, image, split).backward()

@@ -8,7 +8,8 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 
 from mim.launch.check import check
 from mim.launch.errors import Interrupted, report
@@ -36,6 +37,7 @@ def launch(run: Callable[[DictConfig], Any], configs: Path, config_name: str) ->
     def job(cfg: DictConfig) -> Any:
         try:
             check(cfg)
+            _refuse_a_sweep_of_many_processes(cfg)
             return run(cfg)
         except Interrupted as stop:
             print(stop, file=sys.stderr, flush=True)
@@ -53,6 +55,16 @@ def launch(run: Callable[[DictConfig], Any], configs: Path, config_name: str) ->
         report(error, configs, config_name)
         exit_codes.append(1)
     sys.exit(max(exit_codes))
+
+
+def _refuse_a_sweep_of_many_processes(cfg: DictConfig) -> None:
+    """Lightning starts the other processes with the whole command line, sweep included: each would begin one of its own."""
+    devices = OmegaConf.select(cfg, "trainer.devices")
+    if HydraConfig.get().mode == RunMode.MULTIRUN and devices not in (None, 1, "1"):
+        raise ValueError(
+            f"a sweep (-m) runs each job in one process, and trainer.devices={devices} asks for more; "
+            "run the jobs one after another, or sweep with trainer.devices=1"
+        )
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -17,7 +17,9 @@ class KNN:
 
     def __init__(self, k: int = 20, temperature: float = 0.07):
         if k < 1 or temperature <= 0:
-            raise ValueError(f"KNN got k={k}, temperature={temperature}; needs k of at least 1 and a positive temperature")
+            raise ValueError(
+                f"KNN got k={k}, temperature={temperature}; needs k of at least 1 and a positive temperature"
+            )
         self.k, self.temperature = k, temperature
 
     def __call__(self, bank: Features, query: Tensor, classes: int) -> Tensor:

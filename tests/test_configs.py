@@ -1,0 +1,109 @@
+"""Every yaml composes, passes the check that a run makes, and builds the class that its path names."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+
+from mim.launch.check import check
+from mim.launch.resolvers import register_resolvers
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+PACKAGES = (
+    "encoder",
+    "masker/score",
+    "masker/partition",
+    "loss",
+    "pool",
+    "data",
+    "augment",
+    "model",
+    "model/decoder",
+    "task",
+)
+# a file of several classes, a folder that says it already, and a sum that a paper gives its name to
+NAMED_OTHERWISE = ("cifar", "decoder", "weighted_sum")
+NEEDS_MORE = {
+    "encoder=swin_base": ["model=simmim", "data.image_size=192"],
+    "encoder=swin_pico": ["model=simmim"],
+    "encoder=beit_base": ["model=simmim"],
+    "encoder=beit_base_absolute": ["model=simmim"],
+    "encoder=beit_pico": ["model=simmim"],
+}
+
+
+def composed(*overrides: str):
+    register_resolvers()
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        cfg = compose("train", overrides=[*overrides, "hydra.runtime.output_dir=run"], return_hydra_config=True)
+    HydraConfig.instance().set_config(cfg)
+    return OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+
+
+def choices(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+GROUPS = (
+    "encoder",
+    "masker",
+    "masker/score",
+    "masker/partition",
+    "loss",
+    "data",
+    "model",
+    "optimizer",
+    "schedule",
+    "trainer",
+)
+ALL = [f"{group}={name}" for group in GROUPS for name in choices(group)] + [
+    *(f"callback=[{name}]" for name in choices("callback")),
+    *(f"logger={name}" for name in choices("logger")),
+    *(f"debug={name}" for name in choices("debug")),
+    *(f"recipe={name}" for name in choices("recipe")),
+    *(f"augment@data.augment={name}" for name in choices("augment")),
+    *(f"pool@callback.online_probe.pool={name}" for name in choices("pool")),
+]
+EXPERIMENTS = sorted(
+    str(p.relative_to(CONFIGS / "experiment").with_suffix("")) for p in CONFIGS.glob("experiment/**/*.yaml")
+)
+
+
+@pytest.mark.parametrize("choice", ALL)
+def test_every_choice_composes_and_passes_the_check(choice):
+    check(composed(choice, *NEEDS_MORE.get(choice, [])))
+
+
+def test_every_experiment_composes_and_passes_the_check():
+    assert EXPERIMENTS
+    for name in EXPERIMENTS:
+        check(composed(f"experiment={name}"))
+
+
+@pytest.mark.parametrize("group", PACKAGES)
+def test_every_yaml_builds_from_the_module_that_its_path_names(group):
+    for path in (CONFIGS / group).glob("*.yaml"):
+        target = OmegaConf.load(path).get("_target_")
+        if target is None:  # stands on another choice of its group
+            continue
+        module = target.rpartition(".")[0]
+        package = f"mim.{group.replace('/', '.')}"
+        assert module == package or module.startswith(f"{package}."), path
+        stem = module.removeprefix(package).lstrip(".")
+        assert path.stem.startswith(stem) or stem in NAMED_OTHERWISE, path
+
+
+def test_an_experiment_begins_with_the_line_that_hydra_needs():
+    for path in CONFIGS.glob("experiment/**/*.yaml"):
+        assert path.read_text().startswith("# @package _global_\n"), path
+
+
+@pytest.mark.parametrize("encoder", ["vit_base", "vit_large", "vit_huge"])
+def test_large_encoders_are_the_published_ones(encoder):
+    cfg = composed(f"encoder={encoder}", "data=imagenet")
+    sizes = {"vit_base": (768, 12, 12, 16), "vit_large": (1024, 24, 16, 16), "vit_huge": (1280, 32, 16, 14)}[encoder]
+    assert (cfg.encoder.width, cfg.encoder.depth, cfg.encoder.heads, cfg.encoder.patch_size) == sizes
+    assert (cfg.model.decoder.width, cfg.model.decoder.depth, cfg.model.decoder.heads) == (512, 8, 16)
+    assert (cfg.task.base_lr, cfg.schedule.warmup_epochs, cfg.trainer.max_epochs) == (1.5e-4, 40, 800)
