@@ -42,11 +42,10 @@ def test_decay_groups_are_the_official_ones(golden):
         weight_decay=reference.meta["weight_decay"],
     )
     task._trainer = SimpleNamespace(
-        datamodule=SimpleNamespace(batch_size=4),
+        datamodule=SimpleNamespace(batch_size=4, batches_per_epoch=1),
         world_size=1,
         accumulate_grad_batches=1,
         max_epochs=1,
-        estimated_stepping_batches=1,
     )
     optimizer = task.configure_optimizers()["optimizer"]
     decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
