@@ -1,6 +1,7 @@
 """A checkpoint is either whole or not there."""
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 os.fsync(file.fileno())
             partial.replace(target)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+            free = shutil.disk_usage(target.parent).free // 2**20
+            reason = error if isinstance(error, OSError) else f"{free} MiB are left on the disk"
             partial.unlink(missing_ok=True)
             kept = f"the previous {target.name} is untouched" if target.exists() else "there was no earlier one"
             raise OSError(
-                f"could not write {target}: {error}; {kept}. Free some space and go on with resume="
+                f"could not write {target}: {reason}; {kept}. Free some space and go on with resume="
             ) from error
 
     def load_checkpoint(
