@@ -1,0 +1,139 @@
+"""Every block is seen as it is, over any number of images."""
+
+import pytest
+import torch
+
+from mim.analysis import attention_pass
+from mim.analysis.attended import attention_matrix, looking
+from mim.analysis.attention_pass import measure
+from mim.encoder.beit import Beit
+from mim.encoder.swin import Swin
+from mim.encoder.vit import ViT
+
+MAKERS = {
+    "vit": lambda: ViT(image_size=32, patch_size=8, width=48, depth=2, heads=4),
+    "shared bias": lambda: Beit(32, 8, 48, 2, 4, positions="shared_bias"),
+    "bias of a block": lambda: Beit(32, 8, 48, 2, 4, positions="block_bias"),
+    "absolute": lambda: Beit(32, 8, 48, 2, 4, positions="absolute"),
+}
+
+
+def shaken(maker):
+    """No parameter at its start: a bias that is left out shows."""
+    torch.manual_seed(0)
+    encoder = maker().eval()
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.2)
+    return encoder
+
+
+def images(count: int, size: int = 32) -> torch.Tensor:
+    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def measured(batch_of):
+    def run(encoder, image, batch_size):
+        return measure(encoder, (batch_of(part) for part in image.split(batch_size)), lambda batch: batch)
+
+    return run
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@torch.no_grad()
+def test_the_matrix_is_the_one_that_the_block_used(name):
+    """Applied to the values and projected, it gives what the block's own attention gives; the last row is the cls row."""
+    encoder, seen = shaken(MAKERS[name]), []
+    with looking(encoder, seen.append):
+        encoder(images(3))
+    assert len(seen) == 2
+    for attended, block in zip(seen, encoder.blocks, strict=True):
+        matrix = attended.matrix(slice(0, 3))
+        assert torch.allclose(matrix.sum(-1), torch.ones(3, 4, 17))
+        D = attended.given.shape[-1]
+        bias = block.attn.v_bias if block.attn.qkv.bias is None else block.attn.qkv.bias[2 * D :]
+        value = attended.given @ block.attn.qkv.weight[2 * D :].T + bias
+        mixed = matrix @ value.unflatten(-1, (4, -1)).transpose(1, 2)
+        update = block.attn.proj(mixed.transpose(1, 2).flatten(2))
+        scale = getattr(block, "gamma_1", None)
+        assert torch.allclose(attended.update, update if scale is None else scale * update, atol=1e-5)
+    assert torch.allclose(matrix[:, :, 0, 1:], encoder.cls_attention(images(3)), atol=1e-6)
+
+
+def test_looking_changes_nothing_and_leaves_nothing_behind():
+    encoder = shaken(MAKERS["vit"])
+    before = encoder(images(2))
+    with looking(encoder, lambda attended: None):
+        during = encoder(images(2))
+    assert torch.equal(before, during)
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in encoder.modules())
+
+
+@pytest.mark.parametrize("name", ["vit", "shared bias"])
+def test_batches_of_any_size_give_the_numbers_of_one_batch(name, measured):
+    encoder = shaken(MAKERS[name]).train()
+    whole, streamed = (measured(encoder, images(13), size) for size in (13, 3))
+    assert encoder.training
+    assert streamed.head.count == 13
+    for at_once, little_by_little in ((whole.head, streamed.head), (whole.update, streamed.update)):
+        assert torch.allclose(at_once.mean, little_by_little.mean, rtol=1e-5)
+        assert torch.allclose(at_once.std, little_by_little.std, rtol=1e-3, atol=1e-6)
+
+
+def test_a_large_batch_is_looked_at_piece_by_piece(measured, monkeypatch):
+    encoder = shaken(MAKERS["shared bias"])
+    whole = measured(encoder, images(5), 5)
+    most = []
+    monkeypatch.setattr(attention_pass, "NUMBERS_AT_ONCE", 2 * 4 * 17**2)
+    known = attention_pass.head_statistics
+    monkeypatch.setattr(attention_pass, "head_statistics", lambda m, grid: most.append(len(m)) or known(m, grid))
+    pieces = measured(encoder, images(5), 5)
+    assert most == [2, 2, 1] * 2
+    assert torch.allclose(whole.head.mean, pieces.head.mean)
+
+
+def test_memory_does_not_grow_with_the_images(measured):
+    encoder = shaken(MAKERS["vit"])
+
+    def numbers_kept(count):
+        stats = measured(encoder, images(count), 2)
+        tensors = [t for moments in (stats.head, stats.block, stats.update) for t in vars(moments).values()]
+        return sum(t.numel() for t in tensors if isinstance(t, torch.Tensor))
+
+    assert numbers_kept(2) == numbers_kept(40)
+
+
+def test_the_summary_tells_heads_and_images_apart(measured):
+    stats = measured(shaken(MAKERS["vit"]), images(6), 4)
+    summary = stats.summary()
+    entropy = summary["cls_entropy"]
+    heads = torch.tensor(entropy["heads"])
+    assert heads.shape == (2, 4)
+    assert entropy["mean"] == pytest.approx(heads.mean(1).tolist())
+    assert entropy["std_over_heads"] == pytest.approx(heads.std(1).tolist(), rel=1e-4)
+    assert all(value > 0 for value in entropy["std_over_images"])
+    assert set(summary["cls_update"]) == {"mean", "std_over_images"}
+
+
+def test_an_oblong_image_is_measured_on_its_grid(measured):
+    encoder = ViT(image_size=(16, 32), patch_size=8, width=48, depth=1, heads=4)
+    with torch.no_grad():
+        encoder.blocks[0].attn.qkv.weight.zero_()  # attention is uniform
+    stats = measured(encoder, images(1)[:, :, :16], 1)
+    apart = [((i // 4 - j // 4) ** 2 + (i % 4 - j % 4) ** 2) ** 0.5 for i in range(8) for j in range(8)]
+    assert stats.summary()["distance"]["mean"] == pytest.approx([sum(apart) / 64])
+
+
+def test_an_encoder_without_a_cls_token_is_refused(measured):
+    swin = Swin(image_size=64, patch_size=8, width=12, depths=[1, 1], heads=[2, 2], window=4)
+    with pytest.raises(ValueError, match="Swin has no cls token that attends to all patches"):
+        measured(swin, images(1, 64), 1)
+
+
+def test_half_precision_weights_are_measured_in_float32():
+    encoder = shaken(MAKERS["vit"]).bfloat16()
+    x = torch.randn(1, 17, 48).bfloat16()
+    matrix = attention_matrix(encoder.blocks[0].attn, x)
+    assert matrix.dtype == torch.float32
+    assert torch.allclose(matrix.sum(-1), torch.ones(1, 4, 17), atol=1e-6)
