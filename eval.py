@@ -1,15 +1,15 @@
-"""Judge a checkpoint: `python eval.py checkpoint=runs/<name>/<date_time> task=knn pool=mean data=cifar10`."""
+"""Judge checkpoints: `python eval.py checkpoint=runs/<name>/<date_time> task=knn pool=mean data=cifar10`."""
 
 import json
-from contextlib import nullcontext
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from omegaconf import DictConfig
-from torchmetrics.functional.classification import multiclass_accuracy
+from lightning_fabric import Fabric
+from omegaconf import DictConfig, OmegaConf
 
 from mim.batch import Batch
 from mim.checkpoint.build import build_encoder, check_targets
@@ -17,36 +17,36 @@ from mim.checkpoint.fit import fit
 from mim.checkpoint.read import read
 from mim.checkpoint.weights import Weights
 from mim.launch.entry import launch
-from mim.task.features import extract
+from mim.task.subject import Subject
 
 
 def evaluate(cfg: DictConfig) -> None:
-    """Build data and encoder, extract features of clean images, judge them, print one row."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    weights = read(cfg.checkpoint)
+    """Open every checkpoint, judge them, write one row and print it."""
+    torch.set_float32_matmul_precision("high")  # as in training
+    task = instantiate(cfg.task)
+    sources = [cfg.checkpoint] if isinstance(cfg.checkpoint, str) else list(cfg.checkpoint)
+    subjects = [_open(source, cfg) for source in sources]
+    row = task(subjects) | {"task": HydraConfig.get().runtime.choices.task, "checkpoint": cfg.checkpoint}
+    row = OmegaConf.to_container(OmegaConf.create(row), resolve=True)
+    (Path(cfg.paths.run) / "results.json").write_text(json.dumps(row, indent=2) + "\n")
+    _say(row)
+
+
+def _open(source: str, cfg: DictConfig) -> Subject:
+    """Build the encoder that a checkpoint is of, and the data to judge it on."""
+    weights = read(source)
     data = instantiate(cfg.get("data") or _own_data(weights))
     encoder = build_encoder(weights, data.image_size)
     print(f"{'checkpoint':<14}{fit(weights, encoder)}")
-    encoder.to(device)
-    pool = instantiate(cfg.pool)
+    own_precision = ((weights.config or {}).get("trainer") or {}).get("precision", "32-true")
+    fabric = Fabric(accelerator=cfg.accelerator, devices=1, precision=cfg.precision or own_precision)
     data.setup()
 
     def prepare(batch: Batch) -> Batch:
-        return data.on_after_batch_transfer(Batch(*(column.to(device) for column in batch)))
+        return data.on_after_batch_transfer(Batch(*(column.to(fabric.device) for column in batch)))
 
-    bank = extract(encoder, pool, data.bank_dataloader(cfg.bank_limit), prepare, nullcontext)
-    held_out = extract(encoder, pool, data.val_dataloader(cfg.held_out_limit), prepare, nullcontext)
-    scores = instantiate(cfg.task)(bank, held_out.feature, data.num_classes)
-    top1 = multiclass_accuracy(scores, held_out.label, data.num_classes, average="micro").item()
-
-    choices = HydraConfig.get().runtime.choices
-    row = {f"{choices.task}/top1": top1, "pool": choices.pool, "checkpoint": str(cfg.checkpoint)}
-    (Path(cfg.paths.run) / "results.json").write_text(json.dumps(row, indent=2) + "\n")
-    print(
-        "  ".join(
-            f"{name} {value:.4f}" if isinstance(value, float) else f"{name} {value}" for name, value in row.items()
-        )
-    )
+    encoder = encoder.to(fabric.device).eval()
+    return Subject(source, encoder, data, prepare, fabric.autocast, Path(cfg.paths.run))
 
 
 def _own_data(weights: Weights) -> dict[str, Any]:
@@ -59,6 +59,17 @@ def _own_data(weights: Weights) -> dict[str, Any]:
     check_targets({**own, "augment": None}, "mim.data.", weights.origin)
     check_targets(own.get("augment"), "mim.augment.", weights.origin)
     return own
+
+
+def _say(row: Mapping[str, Any]) -> None:
+    """The table a line a row, then what is one number in one line."""
+    for line in row.get("table", []):
+        print("  ".join(_entry(name, value) for name, value in line.items() if not isinstance(value, dict | list)))
+    print("  ".join(_entry(name, value) for name, value in row.items() if not isinstance(value, dict | list)))
+
+
+def _entry(name: str, value: Any) -> str:
+    return f"{name} {value:.4f}" if isinstance(value, float) else f"{name} {value}"
 
 
 if __name__ == "__main__":

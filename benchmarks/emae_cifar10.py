@@ -11,20 +11,23 @@ images.
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 
 import torch
 from timm.optim import param_groups_weight_decay
 from torch import nn
-from torchmetrics.functional.classification import multiclass_accuracy
 
 from mim.augment.boxes import TorchvisionBoxes
 from mim.augment.crop_flip import CropFlip
 from mim.batch import Batch
 from mim.data.image_folder import ImageFolder
 from mim.encoder.vit import ViT
+from mim.judge.features import Judge
+from mim.judge.knn import KNN
+from mim.judge.linear import Linear
 from mim.loss.consistency import Consistency
 from mim.loss.pixel import Pixel
 from mim.loss.weighted_sum import WeightedSum
@@ -36,9 +39,8 @@ from mim.model.decoder import Decoder
 from mim.model.mae import MAE
 from mim.optim.schedule import WarmupCosine
 from mim.pool.mean import Mean
-from mim.task.features import extract
-from mim.task.knn import KNN
-from mim.task.linear import Linear
+from mim.task.classify import bank_and_held_out, top1
+from mim.task.subject import Subject
 
 PATCH, PARTS = 4, 4
 
@@ -79,14 +81,11 @@ def train(model: MAE, loss: nn.Module, batches: Iterator[Batch], seconds: float,
 
 def judge(model: MAE, data: ImageFolder, bank: int) -> dict[str, float]:
     """Top-1 accuracies in per cent."""
-    known, asked = (
-        extract(model.encoder, Mean(), loader, data.on_after_batch_transfer, nullcontext)
-        for loader in (data.bank_dataloader(bank), data.val_dataloader())
-    )
-    probes: dict[str, Callable] = {"k-NN": KNN(k=20, temperature=0.07), "linear": Linear(epochs=50)}
+    subject = Subject("", model.encoder, data, data.on_after_batch_transfer, nullcontext, Path())
+    known, asked = bank_and_held_out(subject, Mean(), bank, None)
+    probes: dict[str, Judge] = {"k-NN": KNN(k=20, temperature=0.07), "linear": Linear(epochs=50)}
     return {
-        name: 100 * multiclass_accuracy(probe(known, asked.feature, 10), asked.label, 10, average="micro").item()
-        for name, probe in probes.items()
+        name: 100 * max(top1(probe(known, asked.feature, 10), asked.label).values()) for name, probe in probes.items()
     }
 
 

@@ -21,10 +21,11 @@ PACKAGES = (
     "augment",
     "model",
     "model/decoder",
+    "judge",
     "task",
 )
 # a file of several classes, a folder that says it already, and a sum that a paper gives its name to
-NAMED_OTHERWISE = ("cifar", "decoder", "weighted_sum")
+NAMED_OTHERWISE = ("cifar", "classify", "decoder", "weighted_sum")
 NEEDS_MORE = {
     "encoder=swin_base": ["model=simmim", "data.image_size=192"],
     "encoder=swin_pico": ["model=simmim"],

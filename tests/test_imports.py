@@ -15,11 +15,12 @@ ALLOWED = {
     "draw": set(),
     "masker": TYPES,
     "encoder": TYPES,
+    "judge": set(),
     "loss": TYPES,
     "pool": TYPES,
     "optim": TYPES,
     "model": TYPES | {"encoder", "masker"},
-    "task": TYPES | {"model", "encoder", "masker", "loss", "pool", "optim"},
+    "task": TYPES | {"model", "encoder", "masker", "loss", "pool", "judge", "optim"},
     "augment": TYPES,
     "data": TYPES | {"augment"},
     "analysis": TYPES | {"encoder"},
@@ -99,7 +100,7 @@ def test_the_order_has_no_circle():
         ("loss.pixel", "from mim.masker.masker import Masker", False),
         ("data.digits", "def late():\n    import mim.task.pretrain", False),
         ("task.pretrain", "from mim import callback", False),
-        ("callback.results", "from mim.task.knn import knn", True),
+        ("callback.results", "from mim.judge.knn import KNN", True),
     ],
 )
 def test_the_rule_sees_what_breaks_it(importer, source, allowed):

@@ -82,13 +82,6 @@ def test_a_failing_job_of_a_multirun_leaves_the_others_alone(train, runs):
     assert len(list(runs.glob("sweeps/*/*/results.json"))) == 1
 
 
-def test_eval_gives_the_online_number_of_the_run(train, command):
-    run = train("watch_every_n_epochs=2")
-    judged = command("eval", f"checkpoint={run.folder}", "task=knn")
-    assert judged.code == 0
-    assert judged.results["knn/top1"] == pytest.approx(run.metrics["knn/top1"], abs=1e-6)
-
-
 def test_a_compiled_step_gives_the_losses_of_an_eager_one(train):
     eager, compiled = (
         train("debug=limit", "callback=[]", f"compile={on}").column("train/loss") for on in ("false", "true")

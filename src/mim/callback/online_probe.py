@@ -1,18 +1,17 @@
 """How good the features are while training goes on: classifiers on clean, held-out images."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as L
 import torch
-from torch import Tensor, nn
-from torchmetrics.functional.classification import multiclass_accuracy
+from torch import nn
 
 from mim.batch import Batch
-from mim.task.features import Features, extract
-
-Judge = Callable[[Features, Tensor, int], Tensor]
-"""Labelled features, queries (M, D) and the number of classes -> class scores (M, classes)."""
+from mim.judge.features import Judge
+from mim.task.classify import bank_and_held_out, top1
+from mim.task.subject import Subject
 
 
 class OnlineProbe(L.Callback):
@@ -61,13 +60,11 @@ class OnlineProbe(L.Callback):
         def prepare(batch: Batch) -> Batch:
             return trainer.strategy.batch_to_device(batch, pl_module.device)
 
-        autocast = trainer.precision_plugin.forward_context
-        encoder = pl_module.model.encoder
+        autocast, folder = trainer.precision_plugin.forward_context, Path(trainer.default_root_dir)
+        subject = Subject("online", pl_module.model.encoder, data, prepare, autocast, folder)
         with torch.random.fork_rng():
-            bank = extract(encoder, self.pool, data.bank_dataloader(self.bank_limit), prepare, autocast)
-            held_out = extract(encoder, self.pool, data.val_dataloader(self.held_out_limit), prepare, autocast)
-            scores = {name: judge(bank, held_out.feature, data.num_classes) for name, judge in self.judges.items()}
-        return {
-            f"{name}/top1": multiclass_accuracy(score, held_out.label, data.num_classes, average="micro").item()
-            for name, score in scores.items()
-        }
+            bank, held_out = bank_and_held_out(subject, self.pool, self.bank_limit, self.held_out_limit)
+            return {
+                f"{name}/top1": max(top1(judge(bank, held_out.feature, data.num_classes), held_out.label).values())
+                for name, judge in self.judges.items()
+            }

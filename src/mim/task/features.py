@@ -2,22 +2,13 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from mim.batch import Batch
-
-
-class Features(NamedTuple):
-    """Features of a data set, in the order of its images."""
-
-    feature: Tensor
-    """(N, D) float32."""
-    label: Tensor
-    """(N,) int64."""
+from mim.judge.features import Features
 
 
 @torch.no_grad()

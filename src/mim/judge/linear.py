@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from mim.task.features import Features
+from mim.judge.features import Features
 
 
 class Linear:
@@ -22,12 +22,12 @@ class Linear:
     def __init__(self, epochs: int = 50, lr: float = 1e-2, batch_size: int = 256, seed: int = 0):
         self.epochs, self.lr, self.batch_size, self.seed = epochs, lr, batch_size, seed
 
-    def __call__(self, bank: Features, query: Tensor, classes: int) -> Tensor:
+    def __call__(self, bank: Features, query: Tensor, classes: int) -> dict[str, Tensor]:
         """Class scores of queries (M, D) -> (M, classes)."""
         mean, std = bank.feature.mean(0), bank.feature.std(0) + 1e-6
         head = self._fit((bank.feature - mean) / std, bank.label, classes)
         with torch.no_grad():
-            return head((query - mean) / std)
+            return {f"lr={self.lr}": head((query - mean) / std)}
 
     @torch.enable_grad()
     def _fit(self, feature: Tensor, label: Tensor, classes: int) -> nn.Linear:

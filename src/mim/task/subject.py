@@ -1,0 +1,44 @@
+"""What is judged: an encoder, the images to judge it on, and how to show them to it."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from mim.batch import Batch
+
+
+class Subject(NamedTuple):
+    """One checkpoint, open. A judging task takes a list of them and returns a row: `task(subjects) -> dict`."""
+
+    name: str
+    """For tables and figures: a run's folder, a file, or `timm:<name>`."""
+    encoder: nn.Module
+    """(B, 3, H, W) -> (B, 1 + L, D), on its device."""
+    data: Any
+    """A data module, set up."""
+    prepare: Callable[[Batch], Batch]
+    """Moves a batch to the encoder's device and normalises it."""
+    autocast: Callable[[], AbstractContextManager]
+    """The precision that it runs in."""
+    folder: Path
+    """Of the run that judges: where pictures and tables go."""
+
+
+def needs_classes(subject: Subject, why: str) -> int:
+    """The number of classes that the subject's images are of.
+
+    Raises:
+        ValueError: where there are no labels, or nothing to tell apart.
+    """
+    data, count = type(subject.data).__name__, subject.data.num_classes
+    if count == 0:
+        raise ValueError(
+            f"{data} has no labels, and {why} needs them; choose a labelled data set, e.g. data=cifar10, or "
+            "pictures in one folder for each class, two at least"
+        )
+    if count == 1:
+        raise ValueError(f"{data} has one class only ({subject.data.classes[0]}), and {why} has nothing to tell apart")
+    return count
