@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 
 from mim.checkpoint.load import load
-from mim.checkpoint.resume import resumable
+from mim.checkpoint.resume import continued, resumable
 from mim.launch.entry import launch
 from mim.logger import wandb
 
@@ -24,12 +24,13 @@ def train(cfg: DictConfig) -> None:
         callbacks=list(instantiate(cfg.callback).values()),
         logger=list(instantiate(cfg.logger).values()),
     )
-    if cfg.checkpoint:
-        if cfg.resume:
-            raise ValueError("checkpoint= starts anew from weights, resume= continues a run; give one of them")
+    resume = continued(cfg.resume, cfg.paths.run)
+    if cfg.checkpoint and cfg.resume not in (None, "auto"):
+        raise ValueError("checkpoint= starts anew from weights, resume= continues a run; give one of them")
+    if cfg.checkpoint and not resume:
         matched = load(cfg.checkpoint, task.model)
         rank_zero_only(print)(f"{'checkpoint':<14}{matched}")
-    checkpoint = resumable(cfg.resume, task) if cfg.resume else None
+    checkpoint = resumable(resume, task) if resume else None
     OmegaConf.save(cfg, Path(cfg.paths.run) / "config.yaml", resolve=True)
     try:
         trainer.fit(task, datamodule=data, ckpt_path=checkpoint)

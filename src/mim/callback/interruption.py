@@ -48,7 +48,7 @@ class Interruption(L.Callback):
             signum = int(trainer.strategy.reduce(torch.tensor(signum, device=pl_module.device), reduce_op="max"))
         if signum:
             trainer.save_checkpoint(self.checkpoint)
-            self._stopped = Interrupted(signal.Signals(signum).name, self.checkpoint)
+            self._stopped = Interrupted(signal.Signals(signum).name, f"continue with resume={self.checkpoint}")
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int

@@ -6,34 +6,58 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from mim.checkpoint.sharded import is_sharded, shapes
+from mim.checkpoint.swap import previous_of
+
+
+def continued(resume: str | None, run: str | Path) -> str | Path | None:
+    """What `resume=` asks for: a path as it is; `auto` is the run's own folder, where an earlier attempt left a checkpoint, or nothing."""
+    if resume != "auto":
+        return resume
+    return run if (Path(run) / "checkpoints" / "last.ckpt").exists() else None
+
 
 def checkpoint_file(path: str | Path) -> Path:
-    """A run folder or a file -> the checkpoint file.
+    """A run folder, or a checkpoint -> the checkpoint: a file, or the folder that many processes wrote.
 
     Raises:
         FileNotFoundError: where there is none.
     """
     path = Path(path)
+    target = path if is_sharded(path) or not path.is_dir() else path / "checkpoints" / "last.ckpt"
+    for candidate in (target, previous_of(target)):  # the latter if the process was lost while one took the other's place
+        if candidate.exists():
+            return candidate
     if path.is_dir():
-        file = path / "checkpoints" / "last.ckpt"
-        if not file.exists():
-            raise FileNotFoundError(
-                f"{path} holds no checkpoints/last.ckpt; give a run folder that has one, or a .ckpt file"
-            )
-        return file
-    if not path.exists():
-        raise FileNotFoundError(f"there is no {path}; give a run folder (runs/<name>/<date_time>) or a .ckpt file")
-    return path
+        raise FileNotFoundError(
+            f"{path} holds no checkpoints/last.ckpt; give a run folder that has one, or a .ckpt file"
+        )
+    raise FileNotFoundError(f"there is no {path}; give a run folder (runs/<name>/<date_time>) or a .ckpt file")
 
 
 def resumable(path: str | Path, module: nn.Module) -> Path:
-    """Check that a module can continue from a checkpoint, and return its file.
+    """Check that a module can continue from a checkpoint, and return its file or folder.
 
     Raises:
         FileNotFoundError: where there is no such file.
         ValueError: where it is no checkpoint of a training, or one of another architecture.
     """
     file = checkpoint_file(path)
+    ours, theirs = {name: tuple(value.shape) for name, value in module.state_dict().items()}, _shapes(file)
+    for name in sorted(ours.keys() | theirs.keys()):
+        mine, other = ours.get(name, "absent"), theirs.get(name, "absent")
+        if mine != other:
+            raise ValueError(
+                f"{file} is of another architecture: {name} is {other} there and {mine} here; "
+                "resume with the groups that the run was started with (its config.yaml)"
+            )
+    return file
+
+
+def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the weights of a training."""
+    if is_sharded(file):
+        return shapes(file)
     try:
         checkpoint = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
@@ -42,12 +66,4 @@ def resumable(path: str | Path, module: nn.Module) -> Path:
         ) from error
     if not isinstance(checkpoint, dict) or not {"state_dict", "loops", "optimizer_states"} <= checkpoint.keys():
         raise ValueError(f"{file} holds weights but no training to continue; give checkpoints/last.ckpt of a run")
-    ours, theirs = module.state_dict(), checkpoint["state_dict"]
-    for name in sorted(ours.keys() | theirs.keys()):
-        mine, other = (tuple(s[name].shape) if name in s else "absent" for s in (ours, theirs))
-        if mine != other:
-            raise ValueError(
-                f"{file} is of another architecture: {name} is {other} there and {mine} here; "
-                "resume with the groups that the run was started with (its config.yaml)"
-            )
-    return file
+    return {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}

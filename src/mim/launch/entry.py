@@ -8,19 +8,19 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from mim.launch.check import check
 from mim.launch.errors import Interrupted, report
 from mim.launch.quiet import quiet
 from mim.launch.resolvers import register_resolvers
+from mim.launch.signals import listening
 
 
 def launch(run: Callable[[DictConfig], Any], configs: Path, config_name: str) -> None:
     """Compose the config that the command line asks for, check it, run it, and exit: 0 well, 1 refused, 85 or 130 stopped.
 
-    A failing job of a multirun does not keep the others from running.
+    The jobs of a multirun are processes of their own (hydra_plugins/fresh_launcher.py), which come through here one by one.
 
     Args:
         run: what to do with the composed config.
@@ -37,7 +37,6 @@ def launch(run: Callable[[DictConfig], Any], configs: Path, config_name: str) ->
     def job(cfg: DictConfig) -> Any:
         try:
             check(cfg)
-            _refuse_a_sweep_of_many_processes(cfg)
             return run(cfg)
         except Interrupted as stop:
             print(stop, file=sys.stderr, flush=True)
@@ -50,21 +49,17 @@ def launch(run: Callable[[DictConfig], Any], configs: Path, config_name: str) ->
             _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
 
     try:
-        hydra.main(version_base="1.3", config_path=str(configs), config_name=config_name)(job)()
+        with listening():
+            hydra.main(version_base="1.3", config_path=str(configs), config_name=config_name)(job)()
+    except Interrupted as stop:  # of a whole sweep
+        print(stop, file=sys.stderr, flush=True)
+        exit_codes.append(stop.exit_code)
+    except KeyboardInterrupt:
+        exit_codes.append(130)
     except Exception as error:
         report(error, configs, config_name)
         exit_codes.append(1)
     sys.exit(max(exit_codes))
-
-
-def _refuse_a_sweep_of_many_processes(cfg: DictConfig) -> None:
-    """Lightning starts the other processes with the whole command line, sweep included: each would begin one of its own."""
-    devices = OmegaConf.select(cfg, "trainer.devices")
-    if HydraConfig.get().mode == RunMode.MULTIRUN and devices not in (None, 1, "1"):
-        raise ValueError(
-            f"a sweep (-m) runs each job in one process, and trainer.devices={devices} asks for more; "
-            "run the jobs one after another, or sweep with trainer.devices=1"
-        )
 
 
 def _remove_if_empty(folder: Path) -> None:

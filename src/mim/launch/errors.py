@@ -15,16 +15,17 @@ _EXPECTED = (ValueError, OSError, HydraException, OmegaConfBaseException)
 
 
 class Interrupted(Exception):
-    """A signal asked the run to stop; everything is saved.
+    """Something asked the run to stop; everything is saved.
 
     Args:
-        signal_name: which signal.
-        checkpoint: what to resume from.
+        cause: which signal, or which limit.
+        how: how to go on.
     """
 
-    def __init__(self, signal_name: str, checkpoint: Path):
-        super().__init__(f"stopped by {signal_name}; continue with resume={checkpoint}")
-        self.exit_code = 130 if signal_name == "SIGINT" else 85
+    def __init__(self, cause: str, how: str = "nothing was begun, give the same command again"):
+        super().__init__(f"stopped by {cause}; {how}")
+        self.cause = cause
+        self.exit_code = 130 if cause == "SIGINT" else 85
 
 
 class NotFinite(Exception):

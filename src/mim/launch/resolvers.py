@@ -3,6 +3,8 @@
 import torch
 from omegaconf import OmegaConf
 
+from mim.launch.identity import sweep_name
+
 
 def best_precision(accelerator: str) -> str:
     """bf16 where a GPU trains, float32 where a CPU does."""
@@ -11,5 +13,6 @@ def best_precision(accelerator: str) -> str:
 
 
 def register_resolvers() -> None:
-    """Make `${best_precision:...}` available to every config. Calling it again changes nothing."""
+    """Make `${best_precision:...}` and `${sweep_name:...}` available to every config. Calling it again changes nothing."""
     OmegaConf.register_new_resolver("best_precision", best_precision, replace=True)
+    OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
