@@ -43,7 +43,7 @@ def module():
 
 def test_the_maps_are_the_attention_of_the_last_block_in_eval_mode(module, tmp_path):
     trainer, callback = Runs(), RefreshAttention(str(tmp_path / "attention.npy"), every_n_epochs=3)
-    callback.on_fit_start(trainer, module)
+    callback.on_train_start(trainer, module)
     assert module.model.store.maps.eq(1).all()
     trainer.current_epoch = 3
     callback.on_train_epoch_start(trainer, module)
@@ -56,7 +56,6 @@ def test_the_maps_are_the_attention_of_the_last_block_in_eval_mode(module, tmp_p
 
 def test_it_looks_every_n_epochs_but_not_before_the_first(module, tmp_path):
     trainer, callback = Runs(), RefreshAttention(str(tmp_path / "attention.npy"), every_n_epochs=3)
-    callback.on_fit_start(trainer, module)
     callback.on_train_start(trainer, module)
     looked = []
     for epoch in range(8):
@@ -68,7 +67,7 @@ def test_it_looks_every_n_epochs_but_not_before_the_first(module, tmp_path):
 
 def test_a_checkpoint_carries_the_maps_and_when_they_were_made(module, tmp_path):
     trainer, callback = Runs(), RefreshAttention(str(tmp_path / "attention.npy"), every_n_epochs=3)
-    callback.on_fit_start(trainer, module)
+    callback.on_train_start(trainer, module)
     trainer.current_epoch = 4
     callback.on_train_epoch_start(trainer, module)
     torch.save(callback.state_dict(), tmp_path / "state")
@@ -76,7 +75,7 @@ def test_a_checkpoint_carries_the_maps_and_when_they_were_made(module, tmp_path)
     resumed = RefreshAttention(str(tmp_path / "elsewhere" / "attention.npy"), every_n_epochs=3)
     resumed.load_state_dict(torch.load(tmp_path / "state", weights_only=True))
     before, module.model.store = module.model.store.maps, AttentionStore()
-    resumed.on_fit_start(trainer, module)
+    resumed.on_train_start(trainer, module)
     resumed.on_train_start(trainer, module)
     assert torch.equal(module.model.store.maps, before)
     assert trainer.looked == 1
@@ -85,7 +84,7 @@ def test_a_checkpoint_carries_the_maps_and_when_they_were_made(module, tmp_path)
 def test_it_does_nothing_where_no_masker_keeps_attention(module, tmp_path):
     trainer, callback = Runs(stable_index=False), RefreshAttention(str(tmp_path / "attention.npy"), every_n_epochs=1)
     module.model.store = nn.Identity()
-    callback.on_fit_start(trainer, module)
+    callback.on_train_start(trainer, module)
     trainer.current_epoch = 1
     callback.on_train_epoch_start(trainer, module)
     assert trainer.looked == 0
@@ -94,13 +93,13 @@ def test_it_does_nothing_where_no_masker_keeps_attention(module, tmp_path):
 
 def test_shards_are_refused_in_one_line(module, tmp_path):
     with pytest.raises(ValueError, match=r"streams shards, whose images have no stable index .* \(masker=sbm\)$"):
-        RefreshAttention(str(tmp_path / "attention.npy")).on_fit_start(Runs(stable_index=False), module)
+        RefreshAttention(str(tmp_path / "attention.npy")).on_train_start(Runs(stable_index=False), module)
 
 
 def test_an_encoder_without_cls_attention_is_refused(module, tmp_path):
     module.model.encoder = nn.Identity()
     with pytest.raises(ValueError, match="Identity has no cls token whose attention"):
-        RefreshAttention(str(tmp_path / "attention.npy")).on_fit_start(Runs(), module)
+        RefreshAttention(str(tmp_path / "attention.npy")).on_train_start(Runs(), module)
 
 
 def test_never_looking_is_refused(tmp_path):
@@ -112,4 +111,4 @@ def test_maps_of_other_images_are_refused(module, tmp_path):
     callback = RefreshAttention(str(tmp_path / "attention.npy"))
     callback.load_state_dict({"maps": torch.ones(4, 4, 4).half(), "looked_at_epoch": 40})
     with pytest.raises(ValueError, match="attention of 4 images, the training set has 5; resume with the data"):
-        callback.on_fit_start(Runs(), module)
+        callback.on_train_start(Runs(), module)

@@ -10,6 +10,7 @@ from timm.layers import DropPath
 from mim.batch import blank
 from mim.callback.results import seen_from_here
 from mim.masker.split import Split
+from mim.strategy.whole import whole
 
 
 class Announce(L.Callback):
@@ -24,11 +25,11 @@ class Announce(L.Callback):
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Print on one process."""
-        if not trainer.is_global_zero:
-            return
-        console = Console(highlight=False, soft_wrap=True)
-        for name, text in self.lines(trainer, pl_module).items():
-            console.print(f"[bold]{name:<14}[/bold]{text}")
+        with whole(pl_module.model):
+            if trainer.is_global_zero:
+                console = Console(highlight=False, soft_wrap=True)
+                for name, text in self.lines(trainer, pl_module).items():
+                    console.print(f"[bold]{name:<14}[/bold]{text}")
 
     def lines(self, trainer: Any, pl_module: Any) -> dict[str, str]:
         """What is said, by subject."""
@@ -36,7 +37,7 @@ class Announce(L.Callback):
         return {
             "model": _model(pl_module),
             "data": f"{data.train_size:,} images of {data.image_size} x {data.image_size}, {data.num_classes} classes",
-            "masking": _masking(model, pl_module.device),
+            **({"masking": _masking(model, pl_module.device)} if hasattr(model, "masker") else {}),
             "batch": (
                 f"{pl_module.effective_batch:,} images a step = {data.batch_size:,} x {trainer.world_size} process(es) "
                 f"x {trainer.accumulate_grad_batches} accumulated"
@@ -47,7 +48,7 @@ class Announce(L.Callback):
             ),
             "learning rate": (
                 f"peak {pl_module.lr:.3g} = {pl_module.base_lr:.3g} x {pl_module.effective_batch:,} / 256, "
-                f"{type(pl_module.schedule).__name__}"
+                f"{type(pl_module.schedule).__name__}{_layers(trainer)}"
             ),
             "weight decay": _decay(trainer),
             "drop path": _drop_path(model),
@@ -80,8 +81,15 @@ def _masking(model: Any, device: torch.device) -> str:
 
 
 def _decay(trainer: Any) -> str:
-    groups = trainer.optimizers[0].param_groups
-    return ", ".join(f"{group['weight_decay']:g} on {len(group['params'])} parameters" for group in groups)
+    count: dict[float, int] = {}
+    for group in trainer.optimizers[0].param_groups:
+        count[group["weight_decay"]] = count.get(group["weight_decay"], 0) + len(group["params"])
+    return ", ".join(f"{decay:g} on {number} parameters" for decay, number in sorted(count.items()))
+
+
+def _layers(trainer: Any) -> str:
+    rates = {group["initial_lr"] for group in trainer.optimizers[0].param_groups}
+    return f", in {len(rates)} layers down to {min(rates):.3g}" if len(rates) > 1 else ""
 
 
 def _drop_path(model: Any) -> str:

@@ -10,6 +10,7 @@ from torch import nn
 
 from mim.batch import Batch
 from mim.judge.features import Judge
+from mim.strategy.whole import whole
 from mim.task.classify import bank_and_held_out, top1
 from mim.task.subject import Subject
 
@@ -62,7 +63,7 @@ class OnlineProbe(L.Callback):
 
         autocast, folder = trainer.precision_plugin.forward_context, Path(trainer.default_root_dir)
         subject = Subject("online", pl_module.model.encoder, data, prepare, autocast, folder)
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(), whole(pl_module.model.encoder):
             bank, held_out = bank_and_held_out(subject, self.pool, self.bank_limit, self.held_out_limit)
             return {
                 f"{name}/top1": max(top1(judge(bank, held_out.feature, data.num_classes), held_out.label).values())

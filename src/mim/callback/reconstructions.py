@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from mim.batch import Batch
+from mim.strategy.whole import whole
 
 
 class Reconstructions(L.Callback):
@@ -51,9 +52,15 @@ class Reconstructions(L.Callback):
 
     def draw(self, trainer: Any, pl_module: Any, epoch: int) -> None:
         """Write the picture, on one process, and hand it to the loggers that take pictures."""
-        loss, data = painter(pl_module.loss), trainer.datamodule
-        if loss is None or not trainer.is_global_zero:
+        loss = painter(pl_module.loss)
+        if loss is None:
             return
+        with whole(pl_module.model):
+            if trainer.is_global_zero:
+                self._draw(trainer, pl_module, loss, epoch)
+
+    def _draw(self, trainer: Any, pl_module: Any, loss: Any, epoch: int) -> None:
+        data = trainer.datamodule
         batch = self._held_out(trainer, pl_module)
         mean, std = (torch.tensor(v, device=batch.image.device).view(3, 1, 1) for v in (data.mean, data.std))
         with torch.random.fork_rng(), torch.no_grad(), trainer.precision_plugin.forward_context():

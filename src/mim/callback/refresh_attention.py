@@ -11,6 +11,7 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 from mim.checkpoint.load import open_encoder
 from mim.masker.attention_store import AttentionStore, attention_weights
+from mim.strategy.whole import whole
 
 
 class RefreshAttention(L.Callback):
@@ -43,8 +44,8 @@ class RefreshAttention(L.Callback):
         """A resumed run goes on with the maps that it had."""
         self.maps, self.looked_at_epoch = state_dict["maps"], state_dict["looked_at_epoch"]
 
-    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Open the stores: with the maps of the checkpoint, of another model, or all alike.
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Open the stores: with the maps of the checkpoint, of another model, or all alike. Look, if an epoch is due that did not begin.
 
         Raises:
             ValueError: where images cannot be told apart over epochs, are others than before, or the encoder has no cls attention.
@@ -72,10 +73,9 @@ class RefreshAttention(L.Callback):
         else:
             _check(pl_module.model.encoder)
             self._keep(trainer, pl_module, torch.ones(data.train_size, *pl_module.model.encoder.grid).half())
-
-    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """A run that stopped with the last batch of an epoch begins the next one here."""
-        self.on_train_epoch_start(trainer, pl_module)
+        self.on_train_epoch_start(
+            trainer, pl_module
+        )  # a run that stopped with the last batch of an epoch begins the next one
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """Look again, if it is time."""
@@ -88,7 +88,8 @@ class RefreshAttention(L.Callback):
         start = time.perf_counter()
         was_training = encoder.training
         encoder.eval()
-        maps = self._look(trainer, pl_module.device, encoder)
+        with whole(encoder):
+            maps = self._look(trainer, pl_module.device, encoder)
         encoder.train(was_training)
         self._keep(trainer, pl_module, maps)
         if trainer.is_global_zero:

@@ -7,6 +7,7 @@ import pytorch_lightning as L
 import torch
 
 from mim.analysis.cost import forward_flops, peak_flops, peak_memory
+from mim.strategy.whole import whole
 
 
 class Throughput(L.Callback):
@@ -33,7 +34,10 @@ class Throughput(L.Callback):
         """Count the work of one image, where the device's peak is known."""
         self._peak = peak_flops(pl_module.device, trainer.precision)
         if self._peak:
-            self._flops_per_image = 3 * forward_flops(pl_module.model, pl_module.device)  # backward costs two forwards
+            with whole(pl_module.model):
+                self._flops_per_image = 3 * forward_flops(
+                    pl_module.model, pl_module.device
+                )  # backward costs two forwards
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """Start the clock."""

@@ -1,12 +1,14 @@
 """A checkpoint is either whole or not there."""
 
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from mim.checkpoint.sharded import is_sharded, read_sharded
+from mim.checkpoint.swap import not_written, partial_of, put_in_place
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -20,24 +22,21 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.partial")
+        partial = partial_of(target)
         try:
             with partial.open("wb") as file:
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
-            partial.replace(target)
+            put_in_place(partial, target)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-            free = shutil.disk_usage(target.parent).free // 2**20
-            reason = error if isinstance(error, OSError) else f"{free} MiB are left on the disk"
             partial.unlink(missing_ok=True)
-            kept = f"the previous {target.name} is untouched" if target.exists() else "there was no earlier one"
-            raise OSError(
-                f"could not write {target}: {reason}; {kept}. Free some space and go on with resume="
-            ) from error
+            raise not_written(target, error) from error
 
     def load_checkpoint(
         self, path: str | os.PathLike, map_location: Any = None, weights_only: bool | None = True
     ) -> dict[str, Any]:
-        """Load a checkpoint; files that would run code are refused."""
+        """Load a checkpoint, one of many processes too; files that would run code are refused."""
+        if is_sharded(path):
+            return read_sharded(path)
         return torch.load(path, map_location=map_location or (lambda storage, _: storage), weights_only=True)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mim.checkpoint.formats import translate
 from mim.checkpoint.resume import checkpoint_file
+from mim.checkpoint.sharded import is_sharded, read_rest, read_weights
 from mim.checkpoint.weights import Weights
 
 CONTAINERS = ("state_dict", "model", "model_state_dict")  # under which key trainings keep their weights
@@ -29,8 +30,8 @@ def read(source: str | Path) -> Weights:
     """Weights under our names.
 
     Args:
-        source: a run folder, a `.ckpt`, `.pth` or `.safetensors` file, a folder that transformers saved, `timm:<name>` or
-            `hf:<repository>`.
+        source: a run folder, a `.ckpt` (a file, or the folder that many processes wrote), a `.pth` or `.safetensors` file, a
+            folder that transformers saved, `timm:<name>` or `hf:<repository>`.
 
     Raises:
         FileNotFoundError: where there is nothing.
@@ -46,10 +47,13 @@ def read(source: str | Path) -> Weights:
 
 
 def read_file(file: Path) -> Weights:
-    """Weights of one file, under our names; whatever its suffix, the format is recognised by what is in it."""
-    if file.stat().st_size == 0:
+    """Weights of one file, or of the folder of many processes, under our names; the format is recognised by what is in it."""
+    if is_sharded(file):
+        content, config = read_weights(file), read_rest(file).get("config")
+    elif file.stat().st_size == 0:
         raise ValueError(f"{file} is empty (0 bytes); copy or download it again")
-    content, config = _read_safetensors(file) if _is_safetensors(file) else _read_torch(file)
+    else:
+        content, config = _read_safetensors(file) if _is_safetensors(file) else _read_torch(file)
     tensors, form = translate(content, str(file))
     return Weights(tensors, f"{file} ({form})", config)
 

@@ -11,10 +11,11 @@ from mim.checkpoint.swap import previous_of
 
 
 def continued(resume: str | None, run: str | Path) -> str | Path | None:
-    """What `resume=` asks for: a path as it is; `auto` is the run's own folder, where an earlier attempt left a checkpoint, or nothing."""
+    """What `resume=` asks for: a path as it is; for `auto` the run's own folder if an earlier attempt left a checkpoint there."""
     if resume != "auto":
         return resume
-    return run if (Path(run) / "checkpoints" / "last.ckpt").exists() else None
+    last = Path(run) / "checkpoints" / "last.ckpt"
+    return run if last.exists() or previous_of(last).exists() else None
 
 
 def checkpoint_file(path: str | Path) -> Path:
@@ -25,7 +26,8 @@ def checkpoint_file(path: str | Path) -> Path:
     """
     path = Path(path)
     target = path if is_sharded(path) or not path.is_dir() else path / "checkpoints" / "last.ckpt"
-    for candidate in (target, previous_of(target)):  # the latter if the process was lost while one took the other's place
+    # the previous one, if the process was lost while the other took its place
+    for candidate in (target, previous_of(target)):
         if candidate.exists():
             return candidate
     if path.is_dir():

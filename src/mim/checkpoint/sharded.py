@@ -1,0 +1,194 @@
+"""Checkpoints of models that are cut over processes: a folder in which each writes its share (torch.distributed.checkpoint).
+
+`.metadata` says which tensor lies where, and `rest.pt` holds what is no tensor of the training: it is the same on every
+process. Numbers of processes that read and write may differ; one process may read all.
+"""
+
+import os
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed import checkpoint as dcp
+from torch.distributed.checkpoint import CheckpointException, FileSystemReader, FileSystemWriter
+from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
+
+from mim.checkpoint.swap import not_written, partial_of, put_in_place, remove
+
+REST = "rest.pt"
+
+
+def is_sharded(path: str | os.PathLike) -> bool:
+    """Whether a path is such a folder."""
+    return (Path(path) / ".metadata").is_file()
+
+
+def write_sharded(tensors: dict[str, Any], rest: dict[str, Any], target: Path) -> None:
+    """Write a checkpoint, all processes together: beside the target, then in its place.
+
+    Args:
+        tensors: in dictionaries, as deep as you like; shares of tensors, or the same tensors on all processes.
+        rest: plain values, and tensors that are the same on all processes.
+        target: the folder.
+
+    Raises:
+        OSError: on every process, where one cannot write; says what survives.
+    """
+    partial = partial_of(target)
+
+    def begin() -> None:
+        remove(partial)
+        partial.mkdir(parents=True)
+        with (partial / REST).open("wb") as file:
+            torch.save(rest, file)
+            file.flush()
+            os.fsync(file.fileno())
+
+    _on_one(begin, target)
+    try:
+        dcp.save(tensors, storage_writer=FileSystemWriter(partial, single_file_per_rank=True))
+    except CheckpointException as error:
+        _on_one(lambda: remove(partial), target)
+        raise not_written(target, next(iter(error.failures.values()))[0]) from error
+    _on_one(lambda: put_in_place(partial, target), target)
+
+
+def _on_one(act: Any, target: Path) -> None:
+    """Act on the first process; all wait for it, and fail where it fails."""
+    outcome: list[OSError | None] = [None]
+    if dist.get_rank() == 0:
+        try:
+            act()
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+            remove(partial_of(target))
+            outcome = [not_written(target, error)]
+    dist.broadcast_object_list(outcome)
+    if outcome[0] is not None:
+        raise outcome[0]
+
+
+def read_shares(tensors: dict[str, Any], source: str | os.PathLike) -> None:
+    """Fill tensors, or shares of them, from a checkpoint; all processes together.
+
+    Raises:
+        ValueError: where it is damaged, or lacks one of them.
+    """
+    _load(tensors, source, no_dist=False)
+
+
+def _load(tensors: dict[str, Any], source: str | os.PathLike, no_dist: bool) -> None:
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*torch.distributed is disabled, unavailable or uninitialized.*")
+            dcp.load(tensors, storage_reader=_Reader(source), no_dist=no_dist)
+    except CheckpointException as failed:
+        error = next(iter(failed.failures.values()))[0]
+        raise ValueError(
+            f"{source} is damaged or incomplete ({' '.join(str(error).split())}); copy the folder again"
+        ) from error
+
+
+def read_rest(source: str | os.PathLike) -> dict[str, Any]:
+    """What is no tensor of the training."""
+    return torch.load(Path(source) / REST, map_location="cpu", weights_only=True)
+
+
+def shapes(source: str | os.PathLike) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the weights, without reading them."""
+    metadata = _Reader(source).read_metadata()
+    entries: Any = metadata.state_dict_metadata
+    return {path[1]: tuple(entries[key].size) for key, path in metadata.planner_data.items() if path[0] == "state_dict"}
+
+
+def read_weights(source: str | os.PathLike) -> dict[str, Tensor]:
+    """The weights, whole."""
+    return _read(source, only="state_dict").get("state_dict", {})
+
+
+def read_sharded(source: str | os.PathLike) -> dict[str, Any]:
+    """All of it, whole, as a training on one process writes it: parameters of the optimiser have numbers for names."""
+    tensors, rest = _read(source), read_rest(source)
+    optimizers = []
+    for i, groups in enumerate(rest.pop("optimizer_groups")):
+        states = tensors.get(f"optimizer_{i}", {})
+        number = {name: k for k, name in enumerate(name for group in groups for name in group["params"])}
+        optimizers.append(
+            {
+                "state": {number[name]: states[name] for name in number if name in states},
+                "param_groups": [group | {"params": [number[name] for name in group["params"]]} for group in groups],
+            }
+        )
+    return {"state_dict": tensors["state_dict"], "optimizer_states": optimizers, **rest}
+
+
+def _read(source: str | os.PathLike, only: str = "") -> dict[str, Any]:
+    """Tensors, in the dictionaries that they were written in."""
+    metadata = _Reader(source).read_metadata()
+    wanted = {key for key, path in metadata.planner_data.items() if path[0].startswith(only)}
+    entries: Any = metadata.state_dict_metadata
+    flat = {key: torch.empty(entries[key].size, dtype=entries[key].properties.dtype) for key in wanted}
+    _load(flat, source, no_dist=True)
+    nested: dict[str, Any] = {}
+    for key, value in flat.items():
+        *path, last = metadata.planner_data[key]
+        place = nested
+        for part in path:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return nested
+
+
+class _Reader(FileSystemReader):
+    """Reads tensors only, and no metadata that would run code."""
+
+    def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
+        """Read `.metadata`.
+
+        Raises:
+            ValueError: where it is damaged or names anything but what describes tensors.
+        """
+        file = Path(self.path) / ".metadata"
+        try:
+            with file.open("rb") as stream:
+                metadata = _Unpickler(stream).load()
+        except (pickle.UnpicklingError, EOFError, AttributeError, KeyError, IndexError, TypeError) as error:
+            raise ValueError(
+                f"{file} is cut off, damaged or no metadata of a checkpoint ({type(error).__name__}); copy the folder again"
+            ) from error
+        entries = metadata.state_dict_metadata.values()
+        if not all(isinstance(entry, TensorStorageMetadata) for entry in entries):
+            raise ValueError(
+                f"{file.parent} holds more than tensors, which would be run to be read; it is none of ours"
+            )
+        return super().read_metadata(*args, **kwargs)
+
+
+_DESCRIPTIONS = {
+    "torch": {"Size", *(name for name, value in vars(torch).items() if isinstance(value, torch.dtype))},
+    "torch.serialization": {"_get_layout"},
+    "torch.distributed.checkpoint.filesystem": {"_StorageInfo"},
+    "torch.distributed.checkpoint.metadata": {
+        *("Metadata", "MetadataIndex", "StorageMeta", "ChunkStorageMetadata"),
+        *("TensorStorageMetadata", "BytesStorageMetadata", "TensorProperties", "_MEM_FORMAT_ENCODING"),
+    },
+    "pathlib": {"PosixPath", "WindowsPath"},
+    "pathlib._local": {"PosixPath", "WindowsPath"},
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    """Builds what describes tensors, and nothing else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Look a class up.
+
+        Raises:
+            UnpicklingError: where it describes no tensor.
+        """
+        if name not in _DESCRIPTIONS.get(module, ()):
+            raise pickle.UnpicklingError(f"{module}.{name}")
+        return super().find_class(module, name)

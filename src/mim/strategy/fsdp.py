@@ -1,0 +1,120 @@
+"""Weights, gradients and optimiser state cut over all processes (FSDP2; Zhao et al., arXiv 2304.11277)."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as L
+import torch
+from pytorch_lightning.strategies import ModelParallelStrategy, Strategy
+from torch import nn
+from torch.distributed.checkpoint.state_dict import (
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+
+from mim.checkpoint.sharded import is_sharded, read_rest, read_shares, write_sharded
+from mim.strategy.whole import whole
+
+
+class FSDP(ModelParallelStrategy):
+    """Every process holds a share of each block, and gathers a block's weights for as long as it runs.
+
+    Under `trainer.precision=bf16-mixed` blocks are gathered in bf16, the shares and the optimiser stay float32, and operations
+    choose their precision as they do on one device (autocast).
+
+    Args:
+        replicas: R groups of processes, each of which holds all weights between them; gathering stays within a group, and
+            gradients are summed over all. 1 cuts them over all processes, the number of nodes keeps gathering within a node.
+        reduce: precision that gradients are summed in over processes.
+        regather: free a block's weights after its forward pass and gather them again for the backward one; without it a step
+            sends a third less and keeps the gathered weights in memory.
+
+    Raises:
+        ValueError: where the replicas do not divide the processes.
+    """
+
+    def __init__(self, replicas: int = 1, reduce: Literal["float32", "bfloat16"] = "float32", regather: bool = True):
+        super().__init__(save_distributed_checkpoint=True)
+        self.replicas, self.reduce_dtype, self.regather = replicas, getattr(torch, reduce), regather
+        self._while_validating = ExitStack()
+
+    def setup_environment(self) -> None:
+        """Start the processes' group, and lay the processes out in groups that hold all weights between them."""
+        self._data_parallel_size, self._tensor_parallel_size = self.num_nodes * self.num_processes, 1
+        super().setup_environment()
+        shares, rest = divmod(self.world_size, self.replicas)
+        if rest:
+            allowed = [n for n in range(1, self.world_size + 1) if self.world_size % n == 0]
+            raise ValueError(
+                f"trainer.strategy.replicas={self.replicas} does not divide {self.world_size} process(es); "
+                f"allowed: {', '.join(map(str, allowed))}"
+            )
+        size, names = ((shares,), ("share",)) if self.replicas == 1 else ((self.replicas, shares), ("replica", "share"))
+        self.layout = init_device_mesh(self.root_device.type, size, mesh_dim_names=names)
+
+    def setup(self, trainer: L.Trainer) -> None:
+        """Cut the model up before the optimiser is built: it is to hold shares."""
+        bf16 = trainer.precision == "bf16-mixed"
+        policy = MixedPrecisionPolicy(
+            param_dtype=torch.bfloat16 if bf16 else None,
+            reduce_dtype=self.reduce_dtype if bf16 else None,
+            cast_forward_inputs=False,  # autocast does, and boxes of crops are to stay as they are
+        )
+        model = self._cut
+        for block in blocks(model):
+            fully_shard(block, mesh=self.layout, mp_policy=policy, reshard_after_forward=self.regather)
+        fully_shard(model, mesh=self.layout, mp_policy=policy)
+        Strategy.setup(self, trainer)  # our parent's wants to be given the cuts by each task's configure_model
+
+    def on_validation_start(self) -> None:
+        """Held-out images are dealt out without padding, so one process may have a batch more than another: let each run alone."""
+        self._while_validating.enter_context(whole(self._cut))
+
+    def on_validation_end(self) -> None:
+        """Together again."""
+        self._while_validating.close()
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], filepath: str | Path, storage_options: Any = None) -> None:
+        """Write each process's share.
+
+        Raises:
+            OSError: where the disk does not take it; says what survives.
+        """
+        rest = dict(checkpoint)
+        states = rest.pop("optimizer_states", [])
+        tensors = {"state_dict": rest.pop("state_dict")} | {f"optimizer_{i}": s["state"] for i, s in enumerate(states)}
+        write_sharded(tensors, rest | {"optimizer_groups": [state["param_groups"] for state in states]}, Path(filepath))
+
+    def load_checkpoint(self, checkpoint_path: str | Path, weights_only: bool | None = None) -> dict[str, Any]:
+        """Fill weights and optimiser from a checkpoint of any number of processes, and return the rest of it."""
+        if is_sharded(checkpoint_path):
+            return self._load_shares(checkpoint_path)
+        return super().load_checkpoint(checkpoint_path, weights_only=True)
+
+    def _load_shares(self, path: str | Path) -> dict[str, Any]:
+        model: Any = self.model
+        weights: Any = get_model_state_dict(model)
+        states: list[Any] = [get_optimizer_state_dict(model, optimizer)["state"] for optimizer in self.optimizers]
+        read_shares({"state_dict": weights} | {f"optimizer_{i}": state for i, state in enumerate(states)}, path)
+        set_model_state_dict(model, weights)
+        rest = read_rest(path)
+        for optimizer, state, groups in zip(self.optimizers, states, rest.pop("optimizer_groups"), strict=True):
+            set_optimizer_state_dict(model, optimizer, {"state": state, "param_groups": groups})
+        return rest
+
+    @property
+    def _cut(self) -> nn.Module:
+        """What is cut: every task trains a `model`."""
+        task: Any = self.lightning_module
+        return task.model
+
+
+def blocks(model: nn.Module) -> list[nn.Module]:
+    """What stands in the lists called `blocks`, as timm calls them: of the encoder, the decoder, each stage of a Swin."""
+    lists = (part for name, part in model.named_modules() if name.rpartition(".")[2] == "blocks")
+    return [block for part in lists for block in part.children()]
