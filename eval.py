@@ -17,6 +17,8 @@ from mim.checkpoint.fit import fit
 from mim.checkpoint.read import read
 from mim.checkpoint.weights import Weights
 from mim.launch.entry import launch
+from mim.logger import wandb
+from mim.logger.record import record
 from mim.task.subject import Subject
 
 
@@ -25,10 +27,15 @@ def evaluate(cfg: DictConfig) -> None:
     torch.set_float32_matmul_precision("high")  # as in training
     task = instantiate(cfg.task)
     sources = [cfg.checkpoint] if isinstance(cfg.checkpoint, str) else list(cfg.checkpoint)
+    loggers = list(instantiate(cfg.logger).values())
     subjects = [_open(source, cfg) for source in sources]
     row = task(subjects) | {"task": HydraConfig.get().runtime.choices.task, "checkpoint": cfg.checkpoint}
     row = OmegaConf.to_container(OmegaConf.create(row), resolve=True)
     (Path(cfg.paths.run) / "results.json").write_text(json.dumps(row, indent=2) + "\n")
+    try:
+        record(loggers, row, Path(cfg.paths.run))
+    finally:
+        wandb.finish()
     _say(row)
 
 

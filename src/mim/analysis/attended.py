@@ -1,9 +1,10 @@
 """Look at the attention of every block while an encoder runs. Nothing is changed; when nobody looks, nothing is paid."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
@@ -29,22 +30,28 @@ class Attended(NamedTuple):
         return attention_matrix(self.attention, self.given[images], self.bias)
 
 
-def attention_matrix(attention: Any, x: Tensor, bias: Tensor | None = None) -> Tensor:
-    """softmax(Q K^T / sqrt(d) + bias), which the fused kernels never write down: (B, M, D) -> (B, A, M, M) float32.
+def attention_matrix(
+    attention: Any, x: Tensor, bias: Tensor | None = None, rows: Sequence[int] | None = None
+) -> Tensor:
+    """softmax(Q K^T / sqrt(d) + bias), which the fused kernels never write down: (B, M, D) -> (B, A, M or rows, M) float32.
 
     Args:
         attention: of a ViT or of a Beit, with its `qkv` and `num_heads`.
         x: what it is given.
         bias: (1, A, M, M), of relative positions.
+        rows: of which tokens; null for all.
     """
     width, heads = x.shape[-1], attention.num_heads
-    weight = attention.qkv.weight
     query_bias = attention.q_bias if attention.qkv.bias is None else attention.qkv.bias[:width]
-    query = linear(x, weight[:width], query_bias).unflatten(-1, (heads, -1)).transpose(1, 2)
-    # A bias of the keys adds one number to all of a row, which the softmax does not notice.
-    key = linear(x, weight[width : 2 * width]).unflatten(-1, (heads, -1)).transpose(1, 2)
-    score = (query * query.shape[-1] ** -0.5 @ key.transpose(-2, -1)).float()
-    return (score if bias is None else score + bias).softmax(dim=-1)
+    with torch.autocast(x.device.type, enabled=False):
+        x, weight = x.float(), attention.qkv.weight.float()
+        looking = x if rows is None else x[:, rows]
+        bias = bias if rows is None or bias is None else bias[:, :, rows]
+        query = linear(looking, weight[:width], query_bias.float()).unflatten(-1, (heads, -1)).transpose(1, 2)
+        # A bias of the keys adds one number to all of a row, which the softmax does not notice.
+        key = linear(x, weight[width : 2 * width]).unflatten(-1, (heads, -1)).transpose(1, 2)
+        score = query * query.shape[-1] ** -0.5 @ key.transpose(-2, -1)
+        return (score if bias is None else score + bias).softmax(dim=-1)
 
 
 @contextmanager

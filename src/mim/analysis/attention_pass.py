@@ -1,6 +1,7 @@
 """The attention statistics of all blocks, in one pass over the images."""
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -71,13 +72,19 @@ class AttentionPass:
 
 
 @torch.no_grad()
-def measure(encoder: nn.Module, batches: Iterable[Batch], prepare: Callable[[Batch], Batch]) -> AttentionPass:
+def measure(
+    encoder: nn.Module,
+    batches: Iterable[Batch],
+    prepare: Callable[[Batch], Batch],
+    autocast: Callable[[], AbstractContextManager] = nullcontext,
+) -> AttentionPass:
     """Run the encoder, in eval mode, over every image once.
 
     Args:
         encoder: a ViT or a Beit; its mode is as before when this returns.
         batches: of clean images.
         prepare: moves a batch to the device and normalises it.
+        autocast: the precision that the encoder runs in; what it attends to is computed in float32 all the same.
 
     Raises:
         ValueError: where the encoder has no cls token that attends to all patches.
@@ -87,8 +94,9 @@ def measure(encoder: nn.Module, batches: Iterable[Batch], prepare: Callable[[Bat
     was_training = encoder.training
     encoder.eval()
     with looking(encoder, stats.see):
-        for batch in batches:
-            encoder(prepare(batch).image)
+        for batch in map(prepare, batches):
+            with autocast():
+                encoder(batch.image)
             stats.end_batch()
     encoder.train(was_training)
     return stats

@@ -127,9 +127,9 @@ class Data(L.LightningDataModule, ABC):
         rows = ShuffledRows(self.train_size, self.batch_size, self.seed, rank, world_size, self._start(), self.shuffle)
         return self._loader(self.splits.train, rows)
 
-    def val_dataloader(self, limit: int | None = None) -> DataLoader[Batch]:
-        """Held-out images, clean, in order, each once over all processes; at most `limit`, evenly spread."""
-        return self._ordered(self.splits.val, limit)
+    def val_dataloader(self, limit: int | None = None, first_classes: int | None = None) -> DataLoader[Batch]:
+        """Held-out images, clean, in order, each once over all processes; at most `limit`, evenly spread, of the first classes."""
+        return self._ordered(self.splits.val, limit, first_classes)
 
     def bank_dataloader(self, limit: int | None = None) -> DataLoader[Batch]:
         """Training images, clean, in order, each once over all processes; at most `limit`, evenly spread."""
@@ -145,9 +145,11 @@ class Data(L.LightningDataModule, ABC):
         mean, std = (_per_channel(values, image.device) for values in (self.mean, self.std))
         return batch._replace(image=(image - mean) / std)
 
-    def _ordered(self, pictures: Pictures, limit: int | None) -> DataLoader[Batch]:
+    def _ordered(self, pictures: Pictures, limit: int | None, classes: int | None = None) -> DataLoader[Batch]:
         rank, world_size = self._place()
-        return self._loader(pictures, OrderedRows(len(pictures), self.batch_size, self.seed, rank, world_size, limit))
+        among = None if classes is None else (pictures.label < classes).nonzero()[:, 0]
+        rows = OrderedRows(len(pictures), self.batch_size, self.seed, rank, world_size, limit, among)
+        return self._loader(pictures, rows)
 
     def _loader(self, pictures: Pictures, rows: Sampler[Rows]) -> DataLoader[Batch]:
         workers = self._workers() if pictures.wants_workers else 0

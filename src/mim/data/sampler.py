@@ -90,14 +90,23 @@ class OrderedRows(Sampler[Rows]):
         seed: decides the keys, which are the same in every epoch.
         rank: this process's place among `world_size`.
         world_size: number of processes.
-        limit: take only so many, evenly spread over the data set.
+        limit: take only so many, evenly spread.
+        among: (M,) int64, take only of these images.
     """
 
     def __init__(
-        self, size: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1, limit: int | None = None
+        self,
+        size: int,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        limit: int | None = None,
+        among: Tensor | None = None,
     ):
-        count = size if limit is None else min(limit, size)
-        self.index = (torch.arange(count) * size // count)[rank::world_size]
+        images = torch.arange(size) if among is None else among
+        count = len(images) if limit is None else min(limit, len(images))
+        self.index = images[torch.arange(count) * len(images) // max(1, count)][rank::world_size]
         self.batch_size, self.seed = batch_size, seed
 
     def __len__(self) -> int:
