@@ -1,5 +1,6 @@
 """Train: `python train.py`, `python train.py model=mae encoder=vit_base masker=block data=imagenet trainer=gpu logger=wandb`."""
 
+from functools import partial
 from pathlib import Path
 
 import pytorch_lightning as L
@@ -19,6 +20,8 @@ def train(cfg: DictConfig) -> None:
     torch.set_float32_matmul_precision("high")
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     data, task = instantiate(cfg.data), instantiate(cfg.task)
+    if isinstance(task, partial):  # fine-tuning asks how many classes there are
+        task = task(num_classes=data.num_classes)
     trainer = instantiate(
         cfg.trainer,
         callbacks=list(instantiate(cfg.callback).values()),

@@ -32,6 +32,7 @@ NEEDS_MORE = {
     "encoder=beit_base": ["model=simmim"],
     "encoder=beit_base_absolute": ["model=simmim"],
     "encoder=beit_pico": ["model=simmim"],
+    "model=classifier": ["task=finetune"],
 }
 
 
@@ -63,7 +64,7 @@ ALL = [f"{group}={name}" for group in GROUPS for name in choices(group)] + [
     *(f"callback=[{name}]" for name in choices("callback")),
     *(f"logger={name}" for name in choices("logger")),
     *(f"debug={name}" for name in choices("debug")),
-    *(f"recipe={name}" for name in choices("recipe")),
+    *(f"recipe=pretrain/{name}" for name in choices("recipe/pretrain")),
     *(f"augment@data.augment={name}" for name in choices("augment")),
     *(f"pool@callback.online_probe.pool={name}" for name in choices("pool")),
 ]
@@ -75,6 +76,14 @@ EXPERIMENTS = sorted(
 @pytest.mark.parametrize("choice", ALL)
 def test_every_choice_composes_and_passes_the_check(choice):
     check(composed(choice, *NEEDS_MORE.get(choice, [])))
+
+
+FINE_TUNED = [f"{group}={name}" for group in ("encoder", "data", "pool") for name in choices(group)]
+
+
+@pytest.mark.parametrize("choice", FINE_TUNED)
+def test_every_choice_of_fine_tuning_composes_and_passes_the_check(choice):
+    check(composed("task=finetune", choice))
 
 
 def test_every_experiment_composes_and_passes_the_check():

@@ -18,6 +18,12 @@ from mim.launch.errors import Interrupted
 
 PACKAGES = ("torch", "torchvision", "timm", "pytorch-lightning", "hydra-core", "numpy")
 
+_SAID = (  # metric and what it is called, beside which other
+    ("knn/top1", "k-NN top-1", "knn/top1_untrained", "untrained encoder"),
+    ("linear/top1", "linear top-1", "linear/top1_untrained", "untrained encoder"),
+    ("val/top1", "top-1", "val/top1_best", "best epoch"),
+)
+
 
 class Results(L.Callback):
     """Write status, metrics, speed, memory, steps, wall time, parameters, commit, versions and overrides to `results.json`.
@@ -77,10 +83,9 @@ class Results(L.Callback):
     def _say(self, trainer: L.Trainer) -> None:
         numbers = {name: float(value) for name, value in trainer.callback_metrics.items()}
         console = Console(highlight=False, soft_wrap=True)
-        for name, title in (("knn/top1", "k-NN top-1"), ("linear/top1", "linear top-1")):
+        for name, title, other, what in _SAID:
             if name in numbers:
-                before = numbers.get(f"{name}_untrained")
-                beside = "" if before is None else f"  (untrained encoder: {before:.3f})"
+                beside = f"  ({what}: {numbers[other]:.3f})" if other in numbers else ""
                 console.print(f"{title:<14}[bold]{numbers[name]:.3f}[/bold]{beside}")
         console.print(f"{'run':<14}{seen_from_here(self.folder)}")
         for picture in sorted(self.folder.glob("pictures/*.png"))[-1:]:

@@ -21,6 +21,7 @@ def fit(weights: Weights, model: nn.Module) -> str:
     given, changes = resize(weights.half(encoder=True), encoder.state_dict(), encoder)
     rest = weights.half(encoder=False)
     rest, stood_in = _stand_in(given, rest, encoder, model)
+    stood_in += _leave_out(given, encoder)
     _check(given, encoder, weights)
     encoder.load_state_dict(given)
     said = [f"encoder {len(given)} of {len(given)} tensors", *changes, *stood_in]
@@ -40,6 +41,14 @@ def _stand_in(
         return rest, []
     given.update({f"norm.{kind}": rest[f"fc_norm.{kind}"] for kind in ("weight", "bias")})
     return {name: value for name, value in rest.items() if not name.startswith("fc_norm.")}, ["fc_norm for its norm"]
+
+
+def _leave_out(given: dict[str, Tensor], encoder: nn.Module) -> list[str]:
+    """An encoder whose tokens are normalised after pooling has no norm of its own: one that was given has no place."""
+    if not isinstance(getattr(encoder, "norm", None), nn.Identity) or "norm.weight" not in given:
+        return []
+    del given["norm.weight"], given["norm.bias"]
+    return ["its norm left out"]
 
 
 def _fit_parts(rest: Mapping[str, Tensor], model: nn.Module) -> list[str]:

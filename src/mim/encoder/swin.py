@@ -70,6 +70,11 @@ class Swin(SwinTransformer):
         )
         self.grid, self.patch_size, self.width, self.small = grid, patch_size, self.num_features, small
 
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """The blocks of all stages, first to last."""
+        return [block for stage in self.layers for block in stage.blocks]  # type: ignore[union-attr]
+
     def embed(self, image: Tensor, index: Tensor | None = None) -> Tensor:
         """Images (B, 3, H, W) -> all patches (B, L, S * C), or only those at indices (B, K, M) -> (B, K, M, S * C).
 

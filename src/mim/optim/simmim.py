@@ -1,10 +1,14 @@
-"""Learning rates of SimMIM (lr_scheduler.py): a warm-up from above zero, then steps, or a cosine that ran all along."""
+"""Learning rates of SimMIM (lr_scheduler.py): a warm-up from above zero, then steps, a line, or a cosine that ran all along."""
 
 import math
 
 
 class _Warmup:
     """A linear rise to the peak, from an absolute learning rate."""
+
+    per_group = (
+        True  # absolute rates are the same for every group of parameters, whatever its peak; MAE scales those too
+    )
 
     def __init__(self, warmup_epochs: float, warmup_lr: float):
         if warmup_epochs < 0 or warmup_lr < 0:
@@ -44,6 +48,28 @@ class WarmupSteps(_Warmup):
             return self.rise(epoch, lr)
         passed = sum(epoch >= milestone for milestone in self.milestones)
         return self.gamma**passed
+
+
+class WarmupLine(_Warmup):
+    """A line down from the peak.
+
+    Args:
+        warmup_epochs: epochs of linear rise.
+        min_share: of the peak, where the line ends.
+        warmup_lr: where the rise starts, as an absolute learning rate.
+    """
+
+    def __init__(self, warmup_epochs: float, min_share: float = 0.01, warmup_lr: float = 0.0):
+        super().__init__(warmup_epochs, warmup_lr)
+        if not 0 <= min_share <= 1:
+            raise ValueError(f"WarmupLine got min_share={min_share}; needs a share of the peak, from 0 to 1")
+        self.min_share = min_share
+
+    def __call__(self, epoch: float, epochs: float, lr: float) -> float:
+        """The share of the peak `lr` in force at a (fractional) epoch of a training of `epochs`."""
+        if epoch < self.warmup_epochs:
+            return self.rise(epoch, lr)
+        return 1 - (1 - self.min_share) * (epoch - self.warmup_epochs) / (epochs - self.warmup_epochs)
 
 
 class RunningCosine(_Warmup):

@@ -1,6 +1,5 @@
 """Pre-training: hide patches, predict them. One optimisation step ties model, masker and loss together and knows no paper."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,13 +8,12 @@ import torch
 from timm.optim import param_groups_weight_decay
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from mim.batch import Batch
-from mim.draw import keys
 from mim.loss.weighted_sum import WeightedSum
 from mim.masker.scheduled import Scheduled
 from mim.model.reconstruction import Reconstruction
+from mim.task.step import Schedule, effective_batch, follow, seed_step
 
 
 class Pretrain(L.LightningModule):
@@ -37,7 +35,7 @@ class Pretrain(L.LightningModule):
         model: Callable[..., nn.Module],
         loss: nn.Module,
         optimizer: Callable[..., Optimizer],
-        schedule: Callable[[float, float, float], float],
+        schedule: Schedule,
         base_lr: float,
         weight_decay: float,
         compile: bool = False,
@@ -79,9 +77,8 @@ class Pretrain(L.LightningModule):
                 part.set_epoch(self.current_epoch)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Give each (seed, step, rank) its own random stream, so that a resumed run draws what it would have drawn."""
-        step = self.trainer.fit_loop.epoch_loop.total_batch_idx
-        torch.manual_seed(int(keys(self.seed, step, torch.tensor([self.global_rank]))))
+        """Random streams of the step's own."""
+        seed_step(self, self.seed)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step on images (B, 3, H, W) -> scalar loss."""
@@ -93,8 +90,7 @@ class Pretrain(L.LightningModule):
     @property
     def effective_batch(self) -> int:
         """Images per optimiser step, over all devices and accumulated batches."""
-        trainer: Any = self.trainer
-        return trainer.datamodule.batch_size * trainer.world_size * trainer.accumulate_grad_batches
+        return effective_batch(self.trainer)
 
     @property
     def lr(self) -> float:
@@ -105,10 +101,4 @@ class Pretrain(L.LightningModule):
         """Decay matrices only (timm's groups), but for those that the model names; follow the schedule per step."""
         undecayed = [f"model.{name}" for name in self.model.no_weight_decay()]  # type: ignore[operator]
         groups = param_groups_weight_decay(self, self.weight_decay, no_weight_decay_list=undecayed)
-        optimizer = self.optimizer(groups, lr=self.lr)
-        trainer: Any = self.trainer
-        epochs = trainer.max_epochs
-        # not trainer.estimated_stepping_batches: it builds the loader before a resumed run knows where it stopped
-        steps = max(1, math.ceil(trainer.datamodule.batches_per_epoch / trainer.accumulate_grad_batches))
-        scheduler = LambdaLR(optimizer, lambda step: self.schedule(step / steps, epochs, self.lr))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return follow(self.schedule, self.optimizer(groups, lr=self.lr), self.trainer, self.lr)

@@ -1,0 +1,88 @@
+"""A classifier on an encoder, as MAE (models_vit.py), SimMIM and Swin build theirs to fine-tune."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from mim.batch import Batch
+from mim.encoder.beit import Beit
+from mim.encoder.swin import Swin
+from mim.encoder.vit import ViT
+from mim.pool.mean import Mean
+
+
+class Classifier(nn.Module):
+    """Tokens, one vector for the image, a score for each class.
+
+    The head starts near zero (standard deviation 2e-5), so that the first steps do not shake the encoder. Positions are learned
+    from here on, those too that pre-training held fixed.
+
+    Args:
+        encoder: (B, 3, H, W) -> (B, 1 + L, D).
+        pools: the one pool, (B, 1 + L, D) -> (B, D'), by its name.
+        num_classes: scores per image.
+        norm: where the last layer norm stands. "tokens": the encoder's own, on every token, before the pool. "pooled": a new one
+            (`fc_norm`) on what the pool made, in place of the encoder's. null: as published, which is "pooled" for the mean
+            of a ViT's or BEiT's patches and "tokens" for everything else, Swin among it.
+
+    Raises:
+        ValueError: where the pool is not one, or wants a cls token that the encoder has not.
+    """
+
+    def __init__(
+        self,
+        encoder: ViT | Beit | Swin,
+        pools: Mapping[str, nn.Module],
+        num_classes: int,
+        norm: Literal["tokens", "pooled"] | None = None,
+    ):
+        super().__init__()
+        if len(pools) != 1:
+            raise ValueError(f"a classifier has one pool and got {len(pools)} ({', '.join(pools)}); e.g. pool=mean")
+        (self.pool,) = pools.values()
+        self.encoder = encoder.requires_grad_()
+        rows, columns = encoder.grid
+        width = self.pool(torch.zeros(1, 1 + rows * columns, encoder.width)).shape[1]
+        if norm is None:
+            norm = "pooled" if isinstance(self.pool, Mean) and not isinstance(encoder, Swin) else "tokens"
+        if norm == "pooled":
+            self.encoder.norm = nn.Identity()
+            self.fc_norm = nn.LayerNorm(width, eps=1e-6)
+        self.head = nn.Linear(width, num_classes)
+        nn.init.trunc_normal_(self.head.weight, std=2e-5)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Images (B, 3, H, W) -> class scores before the softmax (B, num_classes)."""
+        feature = self.pool(self.encoder(batch.image))
+        if hasattr(self, "fc_norm"):
+            feature = self.fc_norm(feature)
+        return self.head(feature)
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of matrices that are not decayed: what the encoder says, and Swin's tables of biases (SimMIM, optimizer.py)."""
+        names = set(self.encoder.no_weight_decay())
+        if isinstance(self.encoder, Swin):
+            names |= {
+                name for name, _ in self.encoder.named_parameters() if name.endswith("relative_position_bias_table")
+            }
+        return {f"encoder.{name}" for name in names}
+
+    def freeze(self, train_blocks: int) -> None:
+        """Train the last blocks of the encoder only, with all that follows them (partial fine-tuning, arXiv 2111.06377, 5.2).
+
+        Raises:
+            ValueError: where the encoder has fewer blocks.
+        """
+        blocks = self.encoder.blocks
+        if not 0 <= train_blocks <= len(blocks):
+            raise ValueError(
+                f"train_blocks={train_blocks}, but the encoder has {len(blocks)} blocks; 0 to {len(blocks)}"
+            )
+        self.encoder.requires_grad_(False)
+        for block in blocks[len(blocks) - train_blocks :]:
+            block.requires_grad_()
+        if train_blocks:
+            self.encoder.norm.requires_grad_()

@@ -1,0 +1,53 @@
+"""Learning rates that fall from layer to layer, from the head down to the patches (MAE, util/lr_decay.py; SimMIM, optimizer.py)."""
+
+from typing import Any
+
+from torch import nn
+
+STEM = ("cls_token", "pos_embed", "patch_embed.")
+
+
+def layer_numbers(encoder: nn.Module) -> dict[str, int]:
+    """Parameter name -> its layer: 0 of what makes tokens, then one a block; what follows all blocks is one further.
+
+    What merges patches between Swin's stages belongs to the block before it, a bias shared by all blocks to what follows them.
+    timm's own numbers (`group_matcher`) differ in both, and put a ViT's final norm into its last block.
+    """
+    blocks: Any = encoder.blocks
+    inside = {id(p): number for number, block in enumerate(blocks, start=1) for p in block.parameters()}
+    numbers: dict[str, int] = {}
+    last, top = 0, len(blocks) + 1
+    for name, parameter in encoder.named_parameters():
+        last = inside.get(id(parameter), last)
+        between = 0 < last < len(blocks)
+        numbers[name] = 0 if name.startswith(STEM) else last if id(parameter) in inside or between else top
+    return numbers
+
+
+def layer_decay_groups(model: Any, lr: float, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
+    """Parameter groups of a model that has an `encoder`, each with a learning rate and a weight decay of its own.
+
+    torch's schedules know nothing of timm's `lr_scale`, so the rate itself is multiplied.
+
+    Args:
+        model: its trainable parameters are taken; `no_weight_decay()` names matrices that are not decayed.
+        lr: of what follows the encoder's blocks.
+        weight_decay: of matrices; vectors and biases are not decayed.
+        layer_decay: a layer's rate over that of the next one; 1 for one rate everywhere.
+
+    Raises:
+        ValueError: where `layer_decay` is not above 0 and at most 1.
+    """
+    if not 0 < layer_decay <= 1:
+        raise ValueError(f"layer_decay={layer_decay}; needs a factor above 0 and at most 1, e.g. task.layer_decay=0.65")
+    top = len(model.encoder.blocks) + 1
+    numbers = {f"encoder.{name}": number for name, number in layer_numbers(model.encoder).items()}
+    undecayed = model.no_weight_decay()
+    groups: dict[tuple[int, float], dict[str, Any]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            number = numbers.get(name, top)
+            decay = 0.0 if parameter.ndim <= 1 or name in undecayed else weight_decay
+            group = {"params": [], "lr": lr * layer_decay ** (top - number), "weight_decay": decay}
+            groups.setdefault((number, decay), group)["params"].append(parameter)
+    return list(groups.values())

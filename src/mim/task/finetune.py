@@ -1,0 +1,158 @@
+"""Fine-tuning: train a pre-trained encoder, and a head on it, to tell classes apart."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as L
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
+
+from mim.batch import Batch
+from mim.optim.layer_decay import layer_decay_groups
+from mim.task.step import Schedule, effective_batch, follow, seed_step
+
+Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Images (B, 3, H, W) and labels (B,) -> mixed images and the shares of the classes in each (B, classes)."""
+
+
+class Finetune(L.LightningModule):
+    """Classification, from the encoder on; judged on the held-out images after every epoch.
+
+    Args:
+        model: builds the classifier once the data has said how many classes there are (`num_classes`).
+        num_classes: of the data.
+        optimizer: builds the optimiser from parameter groups.
+        schedule: share of the peak learning rate at (epoch, epochs, peak).
+        base_lr: learning rate of the head for an effective batch of 256; its peak is `base_lr * effective_batch / 256`.
+        weight_decay: of matrices; vectors and biases are not decayed.
+        layer_decay: rate of each layer over that of the next one, down from the head.
+        label_smoothing: share of the target that all classes divide evenly.
+        mix: builds timm's `Mixup` (mixup and cutmix) from `num_classes` and `label_smoothing`; null for none.
+        erase: builds timm's `RandomErasing` for a device; null for none. It sees normalised pixels.
+        train_blocks: train the last so many blocks only, and what follows them; null for the whole encoder.
+        compile: compile the step into one graph.
+        seed: of everything random in a step that has no key of its own.
+
+    Raises:
+        ValueError: where the data has no two classes.
+    """
+
+    def __init__(
+        self,
+        model: Callable[..., nn.Module],
+        num_classes: int,
+        optimizer: Callable[..., Optimizer],
+        schedule: Schedule,
+        base_lr: float,
+        weight_decay: float,
+        layer_decay: float = 1.0,
+        label_smoothing: float = 0.0,
+        mix: Callable[..., Mix] | None = None,
+        erase: Callable[..., Callable[[Tensor], Tensor]] | None = None,
+        train_blocks: int | None = None,
+        compile: bool = False,
+        seed: int = 0,
+    ):
+        super().__init__()
+        if num_classes < 2:
+            has = "one class only" if num_classes else "no labels"
+            raise ValueError(
+                f"fine-tuning needs classes to tell apart, and the data set has {has}; choose a labelled one, e.g. "
+                "data=cifar10, or pictures in one folder for each class, two at least"
+            )
+        self.model = model(num_classes=num_classes)
+        if train_blocks is not None:
+            self.model.freeze(train_blocks)  # type: ignore[operator]
+        self.optimizer, self.schedule = optimizer, schedule
+        self.base_lr, self.weight_decay, self.layer_decay, self.seed = base_lr, weight_decay, layer_decay, seed
+        self.label_smoothing, self.erase = label_smoothing, erase
+        self.mix = mix(num_classes=num_classes, label_smoothing=label_smoothing) if mix else None
+        self.held_out = MetricCollection(
+            {
+                f"val/top{k}": MulticlassAccuracy(num_classes, top_k=k, average="micro")
+                for k in (1, 5)
+                if k < num_classes
+            }
+        )
+        self.best = 0.0
+        if compile:  # the function, not the module: parameter names stay as they are
+            self.objective = torch.compile(self.objective, fullgraph=True)  # type: ignore[method-assign]
+
+    def objective(self, batch: Batch, target: Tensor) -> Tensor:
+        """Images (B, 3, H, W), labels (B,) or the shares of the classes (B, classes) -> scalar loss."""
+        smoothing = (
+            0.0 if target.is_floating_point() else self.label_smoothing
+        )  # shares are smoothed when they are made
+        return cross_entropy(self.model(batch), target, label_smoothing=smoothing)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Images (B, 3, H, W) -> class scores before the softmax (B, classes)."""
+        return self.model(batch)
+
+    def on_fit_start(self) -> None:
+        """Erase where the images are.
+
+        Raises:
+            ValueError: where images cannot be mixed in pairs.
+        """
+        size = self.trainer.datamodule.batch_size  # type: ignore[attr-defined]
+        if self.mix and size % 2:
+            raise ValueError(
+                f"images are mixed in pairs, and data.batch_size={size} is odd; try data.batch_size={size + 1}"
+            )
+        self._erase = self.erase(device=self.device) if self.erase else None
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Random streams of the step's own."""
+        seed_step(self, self.seed)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One step on images (B, 3, H, W) -> scalar loss."""
+        image, target = batch.image, batch.label
+        if self._erase:
+            image = self._erase(image)
+        if self.mix:
+            image, target = self.mix(image, target)
+        loss = self.objective(batch._replace(image=image), target)
+        self.log("train/loss", loss, batch_size=len(image), sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Judge held-out images (B, 3, H, W), each once over all processes."""
+        score = self.model(batch)
+        self.held_out.update(score, batch.label)
+        self.log("val/loss", cross_entropy(score, batch.label), batch_size=len(score), sync_dist=True)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the accuracies, and the best so far."""
+        accuracy = self.held_out.compute()
+        self.held_out.reset()
+        self.best = max(self.best, accuracy["val/top1"].item())
+        self.log_dict(accuracy | {"val/top1_best": self.best})
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """A resumed run goes on with the best so far."""
+        checkpoint["best"] = self.best
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The best so far."""
+        self.best = checkpoint["best"]
+
+    @property
+    def effective_batch(self) -> int:
+        """Images per optimiser step, over all devices and accumulated batches."""
+        return effective_batch(self.trainer)
+
+    @property
+    def lr(self) -> float:
+        """Peak learning rate of the head."""
+        return self.base_lr * self.effective_batch / 256
+
+    def configure_optimizers(self) -> Any:
+        """Groups by layer and decay; each follows the schedule per step."""
+        groups = layer_decay_groups(self.model, self.lr, self.weight_decay, self.layer_decay)
+        return follow(self.schedule, self.optimizer(groups, lr=self.lr), self.trainer, self.lr)
