@@ -80,3 +80,9 @@ def test_a_clean_image_keeps_its_key_whatever_the_batch_or_rank():
     key_of = {i: k for index, key in OrderedRows(11, 4, 0) for i, k in zip(index.tolist(), key.tolist(), strict=True)}
     for index, key in OrderedRows(11, 3, 0, rank=1, world_size=2):
         assert [key_of[i] for i in index.tolist()] == key.tolist()
+
+
+def test_ordered_rows_among_some_images_spread_the_limit_over_those():
+    among = torch.tensor([2, 3, 5, 7, 11, 13])
+    assert torch.cat([rows.index for rows in OrderedRows(20, 4, 0, among=among)]).equal(among)
+    assert torch.cat([rows.index for rows in OrderedRows(20, 4, 0, limit=3, among=among)]).tolist() == [2, 5, 11]

@@ -30,12 +30,12 @@ def called(names: Sequence[str] | None, sources: Sequence[str]) -> list[str]:
 
 
 def short_names(sources: Sequence[str]) -> list[str]:
-    """Names of checkpoints as `checkpoint=` takes them: a run is called by its name, and by its date where that is not enough."""
-    parts = [_parts(source) for source in sources]
-    names = [[part for part in path if not DATE.fullmatch(part)][-1:] for path in parts]
-    for i, path in enumerate(parts):
-        if names.count(names[i]) > 1:
-            names[i] = next((path[-n:] for n in range(1, len(path)) if _tells_apart(path[-n:], i, parts)), path)
+    """A run is called by its name, by its date as well where that is not enough, and by its folders where that is not either."""
+    ladders = [_ladder(_parts(source)) for source in sources]
+    names = []
+    for i, ladder in enumerate(ladders):
+        others = ladders[:i] + ladders[i + 1 :]
+        names.append(next((name for step, name in enumerate(ladder) if _alone(name, step, others)), ladder[-1]))
     return [" / ".join(spelt(part) for part in name) for name in names]
 
 
@@ -53,5 +53,11 @@ def _parts(source: str) -> list[str]:
     return [part for part in path.parts[1:] if part not in ("checkpoints", "last")]
 
 
-def _tells_apart(tail: list[str], i: int, parts: list[list[str]]) -> bool:
-    return not any(path[-len(tail) :] == tail for j, path in enumerate(parts) if j != i)
+def _ladder(path: list[str]) -> list[list[str]]:
+    """Ever longer names of one checkpoint."""
+    name = max((i for i, part in enumerate(path) if not DATE.fullmatch(part)), default=0)
+    return [path[name : name + 1], *(path[start:] for start in range(name, -1, -1))]
+
+
+def _alone(name: list[str], step: int, others: Sequence[list[list[str]]]) -> bool:
+    return all(step >= len(other) or other[step] != name for other in others)

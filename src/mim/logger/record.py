@@ -30,12 +30,12 @@ def record(loggers: Iterable[Logger], row: Mapping[str, Any], folder: Path) -> N
 
 def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
     """Those of the row, and those of each line of its table under the line's words: `MAE/mean/top1`."""
-    found = {name: value for name, value in row.items() if isinstance(value, float | int)}
+    found = {name: value for name, value in row.items() if _is_number(value)}
     for line in row.get("table", []):
         words = [value for value in line.values() if isinstance(value, str)]
-        found |= {
-            "/".join([*words, name]): value
-            for name, value in line.items()
-            if isinstance(value, float | int) and not isinstance(value, bool)
-        }
+        found |= {"/".join([*words, name]): value for name, value in line.items() if _is_number(value)}
     return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float | int) and not isinstance(value, bool)

@@ -1,0 +1,55 @@
+from pathlib import Path
+
+from mim.logger.record import record
+
+
+class Notebook:
+    """A logger that remembers."""
+
+    def __init__(self) -> None:
+        self.numbers, self.pictures, self.status = [], [], None
+
+    def log_metrics(self, numbers: dict, step: int | None = None) -> None:
+        self.numbers.append((step, numbers))
+
+    def log_image(self, key: str, images: list[str]) -> None:
+        self.pictures.append((key, images))
+
+    def finalize(self, status: str) -> None:
+        self.status = status
+
+
+class Plain(Notebook):
+    """One that takes no pictures."""
+
+    log_image = property()
+
+
+def test_numbers_curves_and_pictures_reach_every_logger(tmp_path: Path):
+    for name in ("embedding.png", "embedding.pdf", "notes.txt"):
+        (tmp_path / name).touch()
+    row = {
+        "knn/top1": 0.5,
+        "task": "knn",
+        "table": [
+            {"model": "MAE", "pool": "cls", "top1": 0.25, "best": True},
+            {"model": "MAE", "pool": "mean", "top1": 0.5},
+        ],
+        "curves": {"short": [1.0], "long": [2.0, 3.0]},
+    }
+    logger, plain = Notebook(), Plain()
+    record([logger, plain], row, tmp_path)
+    assert logger.numbers == plain.numbers
+    assert logger.numbers == [
+        (1, {"short": 1.0, "long": 2.0}),
+        (2, {"long": 3.0}),
+        (None, {"knn/top1": 0.5, "MAE/cls/top1": 0.25, "MAE/mean/top1": 0.5}),
+    ]
+    assert logger.pictures == [("embedding", [str(tmp_path / "embedding.png")])]
+    assert logger.status == "success"
+
+
+def test_a_judgement_in_words_logs_no_numbers(tmp_path: Path):
+    logger = Notebook()
+    record([logger], {"task": "knn", "fine": True, "table": []}, tmp_path)
+    assert logger.numbers == []
