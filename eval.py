@@ -12,13 +12,14 @@ from lightning_fabric import Fabric
 from omegaconf import DictConfig, OmegaConf
 
 from mim.batch import Batch
-from mim.checkpoint.build import build_encoder, check_targets
+from mim.checkpoint.build import build_encoder, check_targets, encoder_config
 from mim.checkpoint.fit import fit
 from mim.checkpoint.read import read
 from mim.checkpoint.weights import Weights
 from mim.launch.entry import launch
 from mim.logger import wandb
 from mim.logger.record import record
+from mim.task.store import digest, tensors_key
 from mim.task.subject import Subject
 
 
@@ -42,18 +43,30 @@ def evaluate(cfg: DictConfig) -> None:
 def _open(source: str, cfg: DictConfig) -> Subject:
     """Build the encoder that a checkpoint is of, and the data to judge it on."""
     weights = read(source)
-    data = instantiate(cfg.get("data") or _own_data(weights))
+    images = _images(cfg, weights)
+    data = instantiate(images)
     encoder = build_encoder(weights, data.image_size)
     print(f"{'checkpoint':<14}{fit(weights, encoder)}")
     own_precision = ((weights.config or {}).get("trainer") or {}).get("precision", "32-true")
-    fabric = Fabric(accelerator=cfg.accelerator, devices=1, precision=cfg.precision or own_precision)
+    precision = cfg.precision or own_precision
+    fabric = Fabric(accelerator=cfg.accelerator, devices=1, precision=precision)
     data.setup()
 
     def prepare(batch: Batch) -> Batch:
         return data.on_after_batch_transfer(Batch(*(column.to(fabric.device) for column in batch)))
 
     encoder = encoder.to(fabric.device).eval()
-    return Subject(source, encoder, data, prepare, fabric.autocast, Path(cfg.paths.run))
+    built = encoder_config(weights, data.image_size)
+    key = digest([tensors_key(encoder.state_dict()), built, images, precision, fabric.device.type])
+    cache = Path(cfg.cache) if cfg.cache else None
+    return Subject(source, encoder, data, prepare, fabric.autocast, Path(cfg.paths.run), key, cache)
+
+
+def _images(cfg: DictConfig, weights: Weights) -> dict[str, Any]:
+    """The data set that is asked for, or the run's own; augmented as is asked for, or as it says itself."""
+    asked: Any = OmegaConf.to_container(cfg, resolve=True)
+    images = asked.get("data") or _own_data(weights)
+    return images | {"augment": asked["augment"]} if asked.get("augment") else images
 
 
 def _own_data(weights: Weights) -> dict[str, Any]:

@@ -40,6 +40,7 @@ from mim.model.mae import MAE
 from mim.optim.schedule import WarmupCosine
 from mim.pool.mean import Mean
 from mim.task.classify import bank_and_held_out, top1
+from mim.task.look import Look
 from mim.task.subject import Subject
 
 PATCH, PARTS = 4, 4
@@ -82,7 +83,7 @@ def train(model: MAE, loss: nn.Module, batches: Iterator[Batch], seconds: float,
 def judge(model: MAE, data: ImageFolder, bank: int) -> dict[str, float]:
     """Top-1 accuracies in per cent."""
     subject = Subject("", model.encoder, data, data.on_after_batch_transfer, nullcontext, Path())
-    known, asked = bank_and_held_out(subject, Mean(), bank, None)
+    known, asked = bank_and_held_out(subject, Look(model.encoder, {"mean": Mean()}), bank, None)["mean"]
     probes: dict[str, Judge] = {"k-NN": KNN(k=20, temperature=0.07), "linear": Linear(epochs=50)}
     return {
         name: 100 * max(top1(probe(known, asked.feature, 10), asked.label).values()) for name, probe in probes.items()

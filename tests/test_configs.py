@@ -25,8 +25,9 @@ PACKAGES = (
     "task",
 )
 # a file of several classes, a folder that says it already, and a sum that a paper gives its name to
-NAMED_OTHERWISE = ("cifar", "classify", "decoder", "weighted_sum")
+NAMED_OTHERWISE = ("cifar", "centre_attention", "centre_patches", "classify", "decoder", "weighted_sum")
 NEEDS_MORE = {
+    "pool@callback.online_probe.pool=oracle": ["callback.online_probe.pool.encoder.source=timm:a"],
     "encoder=swin_base": ["model=simmim", "data.image_size=192"],
     "encoder=swin_pico": ["model=simmim"],
     "encoder=beit_base": ["model=simmim"],
@@ -117,3 +118,9 @@ def test_large_encoders_are_the_published_ones(encoder):
     assert (cfg.encoder.width, cfg.encoder.depth, cfg.encoder.heads, cfg.encoder.patch_size) == sizes
     assert (cfg.model.decoder.width, cfg.model.decoder.depth, cfg.model.decoder.heads) == (512, 8, 16)
     assert (cfg.task.base_lr, cfg.schedule.warmup_epochs, cfg.trainer.max_epochs) == (1.5e-4, 40, 800)
+
+
+def test_a_pool_is_known_by_the_name_of_its_file():
+    """What lets pool=[cls,mean] name several."""
+    for path in (CONFIGS / "pool").glob("*.yaml"):
+        assert path.read_text().startswith(f"# @package pool.{path.stem}\n"), path

@@ -17,7 +17,7 @@ ALLOWED = {
     "encoder": TYPES,
     "judge": set(),
     "loss": TYPES,
-    "pool": TYPES,
+    "pool": TYPES | {"encoder.positions"},
     "optim": TYPES,
     "model": TYPES | {"encoder", "masker", "pool"},
     "task": TYPES | {"model", "encoder", "masker", "loss", "pool", "judge", "optim", "analysis"},

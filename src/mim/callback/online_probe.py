@@ -1,6 +1,6 @@
 """How good the features are while training goes on: classifiers on clean, held-out images."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,12 @@ import torch
 from torch import nn
 
 from mim.batch import Batch
+from mim.callback.interruption import stop_if_asked
 from mim.judge.features import Judge
+from mim.pool.shape import Shape
 from mim.strategy.whole import whole
-from mim.task.classify import bank_and_held_out, top1
+from mim.task.classify import bank_and_held_out, ready, top1
+from mim.task.look import Look
 from mim.task.subject import Subject
 
 
@@ -31,7 +34,7 @@ class OnlineProbe(L.Callback):
 
     def __init__(
         self,
-        pool: nn.Module,
+        pool: nn.Module | Callable[[Shape], nn.Module],
         judges: Mapping[str, Judge],
         every_n_epochs: int,
         bank_limit: int | None = None,
@@ -59,12 +62,15 @@ class OnlineProbe(L.Callback):
             return {}
 
         def prepare(batch: Batch) -> Batch:
+            if trainer.world_size == 1:  # several processes do not come here equally often
+                stop_if_asked(trainer, pl_module)
             return trainer.strategy.batch_to_device(batch, pl_module.device)
 
         autocast, folder = trainer.precision_plugin.forward_context, Path(trainer.default_root_dir)
         subject = Subject("online", pl_module.model.encoder, data, prepare, autocast, folder)
         with torch.random.fork_rng(), whole(pl_module.model.encoder):
-            bank, held_out = bank_and_held_out(subject, self.pool, self.bank_limit, self.held_out_limit)
+            look = Look(subject.encoder, ready({"online": self.pool}, subject.encoder))
+            bank, held_out = bank_and_held_out(subject, look, self.bank_limit, self.held_out_limit)["online"]
             return {
                 f"{name}/top1": max(top1(judge(bank, held_out.feature, data.num_classes), held_out.label).values())
                 for name, judge in self.judges.items()

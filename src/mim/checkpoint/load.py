@@ -33,3 +33,8 @@ def open_encoder(source: str | Path, image_size: int | None = None, heads: int |
     weights = read(source)
     encoder = build_encoder(weights, image_size, heads)
     return encoder, fit(weights, encoder)
+
+
+def encoder_of(source: str | Path) -> nn.Module:
+    """The encoder of a checkpoint, for the image size that it was trained on."""
+    return open_encoder(source)[0]

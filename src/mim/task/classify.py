@@ -1,24 +1,55 @@
 """How well classes are told apart by frozen features: a bank of labelled images, held-out images, a classifier."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 from torchmetrics.functional.classification import multiclass_accuracy
 
 from mim.judge.features import Features, Judge
+from mim.pool.shape import Shape, fitted
 from mim.task.features import extract
+from mim.task.look import Look
+from mim.task.metrics import accuracies
+from mim.task.store import stored
 from mim.task.subject import Subject, needs_classes
+
+Pools = Mapping[str, nn.Module | Callable[[Shape], nn.Module]]
+"""What stands for an image, by name; those that have to know the tokens' shape wait for it."""
+
+
+def ready(pools: Pools, encoder: nn.Module) -> dict[str, nn.Module]:
+    """Fit pools that have nothing to learn to an encoder.
+
+    Raises:
+        ValueError: where one has weights of its own.
+    """
+    fit = {name: fitted(pool, encoder) for name, pool in pools.items()}
+    learn = [name for name, pool in fit.items() if any(weight.requires_grad for weight in pool.parameters())]
+    if learn:
+        raise ValueError(
+            f"pool={learn[0]} has weights of its own, which only a probe trains: task=probe pool={learn[0]}; "
+            "here take one without, e.g. pool=mean, cls, cls_mean or max"
+        )
+    return fit
 
 
 def bank_and_held_out(
-    subject: Subject, pool: nn.Module, bank_limit: int | None, held_out_limit: int | None
-) -> tuple[Features, Features]:
-    """Features of the training images, clean, and of those held out; of each at most so many, evenly spread."""
-    encoder, data = subject.encoder, subject.data
-    bank = extract(encoder, pool, data.bank_dataloader(bank_limit), subject.prepare, subject.autocast)
-    held_out = extract(encoder, pool, data.val_dataloader(held_out_limit), subject.prepare, subject.autocast)
-    return bank, held_out
+    subject: Subject, look: Look, bank_limit: int | None, held_out_limit: int | None
+) -> dict[str, tuple[Features, Features]]:
+    """By pool, features of the training images, clean, and of those held out; of each at most so many, evenly spread."""
+    data = subject.data
+    if subject.cache is None:
+        bank = extract(subject, look, data.bank_dataloader(bank_limit))
+        held_out = extract(subject, look, data.val_dataloader(held_out_limit))
+        return {name: (bank[name], held_out[name]) for name in look.pools}
+    device = next(look.encoder.parameters()).device
+    kept = [stored(subject.cache, subject, look, "bank", bank_limit)]
+    kept += [stored(subject.cache, subject, look, "held_out", held_out_limit)]
+    bank, held_out = (
+        {name: Features(part[name].to(device), part["label"].to(device)) for name in look.pools} for part in kept
+    )
+    return {name: (bank[name], held_out[name]) for name in look.pools}
 
 
 def top1(scores: Mapping[str, Tensor], label: Tensor) -> dict[str, float]:
@@ -36,6 +67,8 @@ class Classify:
         judge: the classifier.
         pools: what stands for an image, by name.
         name: of the classifier, in the row.
+        block: of which block's tokens; null for the last.
+        norm: whether the encoder's final norm is applied to them.
         bank_limit: learn from at most so many training images; null for all.
         held_out_limit: classify at most so many held-out images; null for all.
     """
@@ -43,12 +76,15 @@ class Classify:
     def __init__(
         self,
         judge: Judge,
-        pools: Mapping[str, nn.Module],
+        pools: Pools,
         name: str,
+        block: int | None = None,
+        norm: bool = True,
         bank_limit: int | None = None,
         held_out_limit: int | None = None,
     ):
         self.judge, self.pools, self.name = judge, pools, name
+        self.block, self.norm = block, norm
         self.bank_limit, self.held_out_limit = bank_limit, held_out_limit
 
     def __call__(self, subjects: Sequence[Subject]) -> dict[str, Any]:
@@ -57,13 +93,11 @@ class Classify:
         return {f"{self.name}/top1": max(row["top1"] for row in table), "table": table}
 
     def _rows(self, subject: Subject) -> list[dict[str, Any]]:
-        classes = needs_classes(subject, f"task={self.name}")
+        needs_classes(subject, f"task={self.name}")
+        look = Look(subject.encoder, ready(self.pools, subject.encoder), self.block, self.norm)
         rows = []
-        for pool_name, pool in self.pools.items():
-            bank, held_out = bank_and_held_out(subject, pool, self.bank_limit, self.held_out_limit)
-            scores = self.judge(bank, held_out.feature, classes)
-            rows += [
-                {"checkpoint": subject.name, "pool": pool_name, "setting": setting, "top1": value}
-                for setting, value in top1(scores, held_out.label).items()
-            ]
+        for pool, (bank, held_out) in bank_and_held_out(subject, look, self.bank_limit, self.held_out_limit).items():
+            for setting, score in self.judge(bank, held_out.feature, subject.data.num_classes).items():
+                about = {"checkpoint": subject.name, "pool": pool, "block": look.block_number, "setting": setting}
+                rows.append(about | accuracies(score, held_out.label, subject.data.classes))
         return rows

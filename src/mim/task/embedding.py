@@ -1,15 +1,17 @@
 """A picture of what features hold: held-out images as points of a plane, in the colours of their classes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mim.analysis.embedding import Points, Projection, agreement, scatter, write
 from mim.analysis.names import called, spelt
 from mim.batch import Batch
+from mim.task.classify import Pools, ready
 from mim.task.features import extract
+from mim.task.look import Look
 from mim.task.subject import Subject
 
 
@@ -19,6 +21,8 @@ class Embedding:
     Args:
         projection: puts features into the plane.
         pools: what stands for an image, by name.
+        block: of which block's tokens, from 1; null for the last.
+        norm: whether the encoder's final norm is applied to them.
         names: what the figure calls the checkpoints; null for names made of where they are.
         classes: draw images of at most so many classes, the first ones; colours tell ten apart well.
         limit: draw at most so many held-out images, evenly spread; null for all.
@@ -27,7 +31,9 @@ class Embedding:
     def __init__(
         self,
         projection: Projection,
-        pools: Mapping[str, nn.Module],
+        pools: Pools,
+        block: int | None = None,
+        norm: bool = True,
         names: list[str] | None = None,
         classes: int = 10,
         limit: int | None = 2000,
@@ -36,7 +42,8 @@ class Embedding:
             raise ValueError(
                 f"Embedding got classes={classes}, limit={limit}; needs a class at least, and two images, e.g. task.limit=2000"
             )
-        self.projection, self.pools, self.names, self.classes, self.limit = projection, pools, names, classes, limit
+        self.projection, self.pools, self.block, self.norm = projection, pools, block, norm
+        self.names, self.classes, self.limit = names, classes, limit
 
     def __call__(self, subjects: Sequence[Subject]) -> dict[str, Any]:
         """A table: of each panel, in how many cases the nearest neighbour in the picture is of the same class.
@@ -51,9 +58,9 @@ class Embedding:
                 "the checkpoints were trained on different classes; choose one data set for all, data=cifar10"
             )
         drawn = {
-            (name, pool): self._points(f"{name}, {spelt(pool)}", subject, self.pools[pool])
+            (name, pool): points
             for name, subject in zip(names, subjects, strict=True)
-            for pool in self.pools
+            for pool, points in self._points(name, subject).items()
         }
         folder, sheets = subjects[0].folder, list(drawn.values())
         figure = scatter(sheets, classes)
@@ -67,15 +74,19 @@ class Embedding:
         ]
         return {"table": table, "picture": str(folder / "embedding.png")}
 
-    def _points(self, name: str, subject: Subject, pool: nn.Module) -> Points:
+    def _points(self, name: str, subject: Subject) -> dict[str, Points]:
+        """By pool."""
         seen: list[Tensor] = []
 
-        def noted(batches: Iterator[Batch]) -> Iterator[Batch]:
+        def noted(batches: Iterable[Batch]) -> Iterator[Batch]:
             for batch in batches:
                 seen.append(batch.index)
                 yield batch
 
-        loader = subject.data.val_dataloader(self.limit, self.classes)
-        features = extract(subject.encoder, pool, noted(iter(loader)), subject.prepare, subject.autocast)
-        place = self.projection(features.feature.cpu().numpy())
-        return Points(name, place, features.label.cpu().numpy(), torch.cat(seen).cpu().numpy())
+        look = Look(subject.encoder, ready(self.pools, subject.encoder), self.block, self.norm)
+        features = extract(subject, look, noted(subject.data.val_dataloader(self.limit, self.classes)))
+        image = torch.cat(seen).cpu().numpy()
+        return {
+            pool: Points(f"{name}, {spelt(pool)}", self.projection(feature.cpu().numpy()), label.cpu().numpy(), image)
+            for pool, (feature, label) in features.items()
+        }

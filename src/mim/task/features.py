@@ -1,42 +1,62 @@
 """One vector an image, from a frozen encoder on clean images."""
 
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from mim.batch import Batch
 from mim.judge.features import Features
+from mim.task.look import Look
+from mim.task.subject import Subject
+
+
+class Seen(NamedTuple):
+    """One batch."""
+
+    tokens: Tensor
+    """(B, 1 + L, D)."""
+    pooled: dict[str, Tensor]
+    """By pool, (B, D') float32."""
+    label: Tensor
+    """(B,)."""
+    index: Tensor  # type: ignore[assignment]  # a field, not tuple.index
+    """(B,)."""
 
 
 @torch.no_grad()
-def extract(
-    encoder: nn.Module,
-    pool: nn.Module,
-    batches: Iterable[Batch],
-    prepare: Callable[[Batch], Batch],
-    autocast: Callable[[], AbstractContextManager],
-) -> Features:
-    """Run the encoder, in eval mode, over every image once, also when several processes share the work.
+def see(subject: Subject, look: Look, batches: Iterable[Batch]) -> Iterator[Seen]:
+    """Run the encoder, in eval mode, over every image once; its mode is as before when this ends."""
+    was_training = look.encoder.training
+    look.eval()
+    try:
+        for batch in map(subject.prepare, batches):
+            with subject.autocast():
+                tokens, pooled = look(batch.image)
+            yield Seen(tokens, {name: feature.float() for name, feature in pooled.items()}, batch.label, batch.index)
+    finally:
+        look.encoder.train(was_training)
+
+
+def extract(subject: Subject, look: Look, batches: Iterable[Batch]) -> dict[str, Features]:
+    """What each pool makes of the images, in their order, also when several processes share the work.
 
     Args:
-        encoder: (B, 3, H, W) -> (B, 1 + L, D); its mode is as before when this returns.
-        pool: (B, 1 + L, D) -> (B, D).
+        subject: how images get to the encoder.
+        look: the encoder, and pools by name.
         batches: this process's share of the images.
-        prepare: moves a batch to the device and normalises it.
-        autocast: the precision to run in.
     """
-    was_training = encoder.training
-    encoder.eval()
-    rows = []
-    for batch in map(prepare, batches):
-        with autocast():
-            rows.append((pool(encoder(batch.image)).float(), batch.label, batch.index))
-    encoder.train(was_training)
-    feature, label, index = (torch.cat(column) for column in zip(*rows, strict=True))
+    seen = [(batch.pooled, batch.label, batch.index) for batch in see(subject, look, batches)]
+    order = _everyone([index for _, _, index in seen]).argsort()
+    label = _everyone([label for _, label, _ in seen])[order]
+    return {name: Features(_everyone([pooled[name] for pooled, _, _ in seen])[order], label) for name in look.pools}
+
+
+def _everyone(parts: list[Tensor]) -> Tensor:
+    """The rows of all batches, of all processes."""
+    rows = torch.cat(parts)
     if torch.distributed.is_available() and torch.distributed.is_initialized():
-        feature, label, index = (torch.cat(gather_all_tensors(column)) for column in (feature, label, index))
-    order = index.argsort()
-    return Features(feature[order], label[order])
+        rows = torch.cat(gather_all_tensors(rows))
+    return rows

@@ -25,6 +25,10 @@ class Subject(NamedTuple):
     """The precision that it runs in."""
     folder: Path
     """Of the run that judges: where pictures and tables go."""
+    key: str = ""
+    """The same for the same weights on the same images in the same precision."""
+    cache: Path | None = None
+    """Where features are kept for the next time."""
 
 
 def needs_classes(subject: Subject, why: str) -> int:

@@ -1,0 +1,37 @@
+"""The patches in the middle of the picture: cp1 to cp4 of Beyond [cls] (arXiv 2412.03215)."""
+
+from torch import Tensor, nn
+
+from mim.pool.shape import Shape
+
+
+def centre(grid: tuple[int, int], side: int) -> list[int]:
+    """Numbers of the side x side patches in the middle; of two middles, the upper left one.
+
+    Raises:
+        ValueError: where the grid has no such square.
+    """
+    rows, columns = grid
+    if not 1 <= side <= min(grid):
+        raise ValueError(
+            f"side={side} of the middle does not fit into {rows} x {columns} patches; needs 1 to {min(grid)}"
+        )
+    top, left = (rows - side) // 2, (columns - side) // 2
+    return [row * columns + column for row in range(top, top + side) for column in range(left, left + side)]
+
+
+class CentrePatches(nn.Module):
+    """Represent an image by the mean of the patches in its middle.
+
+    Args:
+        shape: of the tokens.
+        side: how many of them a side.
+    """
+
+    def __init__(self, shape: Shape, side: int):
+        super().__init__()
+        self.patches = centre(shape.grid, side)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, 1 + L, D), cls first -> (B, D)."""
+        return tokens[:, [1 + patch for patch in self.patches]].mean(dim=1)

@@ -1,0 +1,55 @@
+"""Another model says where to look: the oracle of Beyond [cls] (arXiv 2412.03215), such as DINO's attention."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from mim.pool.shape import Shape
+from mim.pool.weighted import weighted
+
+
+class Oracle(nn.Module):
+    """The mean of our patches, weighted by the attention that another model's cls token pays the same places, over all heads.
+
+    The other model sees the picture at the size that it was trained for; its map is carried to our grid.
+
+    Args:
+        shape: of our tokens.
+        encoder: the other model, frozen.
+
+    Raises:
+        ValueError: where the other model has no cls token that attends to patches.
+    """
+
+    needs_image = True
+
+    def __init__(self, shape: Shape, encoder: Any):
+        super().__init__()
+        if not hasattr(encoder, "cls_attention"):
+            raise ValueError(
+                f"the oracle is a {type(encoder).__name__}, which has no cls token that attends to patches; give a ViT's or a "
+                "Beit's checkpoint, e.g. pool.oracle.encoder.source=timm:vit_small_patch16_224.dino"
+            )
+        self.encoder, self.grid = encoder.requires_grad_(False).eval(), shape.grid
+
+    def train(self, mode: bool = True) -> "Oracle":
+        """Stay as it is: the other model is never trained."""
+        return self
+
+    @torch.no_grad()
+    def attention(self, image: Tensor) -> Tensor:
+        """Where the other model looks: (B, 3, H, W) -> (B, L) of our grid."""
+        patch, grid = self.encoder.patch_size, self.encoder.grid
+        size = (grid[0] * patch, grid[1] * patch)
+        if image.shape[-2:] != size:
+            image = interpolate(image, size, mode="bicubic", antialias=True)
+        seen = self.encoder.cls_attention(image).mean(dim=1).unflatten(1, grid)[:, None]  # (B, 1, rows, columns)
+        if grid != self.grid:
+            seen = interpolate(seen, self.grid, mode="bilinear", antialias=True)
+        return seen.flatten(1)
+
+    def forward(self, tokens: Tensor, image: Tensor) -> Tensor:
+        """(B, 1 + L, D), cls first, and the images (B, 3, H, W) -> (B, D)."""
+        return weighted(tokens, self.attention(image))

@@ -1,0 +1,32 @@
+"""SimPool: the mean asks the patches once (Psomas et al., "Keep It SimPool", arXiv 2309.06891)."""
+
+from torch import Tensor, nn
+
+from mim.pool.shape import Shape
+
+
+class SimPool(nn.Module):
+    """Attention of the mean patch to the patches, whose values are averaged as a generalised mean (section 4, algorithm 1).
+
+    Args:
+        shape: of the tokens.
+        gamma: power of that mean: 1 is the arithmetic mean, the higher the closer to the maximum. The paper's for transformers.
+    """
+
+    def __init__(self, shape: Shape, gamma: float = 1.25):
+        super().__init__()
+        if gamma <= 0:
+            raise ValueError(f"SimPool got gamma={gamma}; needs a positive power, e.g. pool.simpool.gamma=1.25")
+        self.gamma, self.scale = gamma, shape.width**-0.5
+        self.norm = nn.LayerNorm(shape.width, eps=1e-6)
+        self.query = nn.Linear(shape.width, shape.width, bias=False)
+        self.key = nn.Linear(shape.width, shape.width, bias=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, 1 + L, D), cls first -> (B, D)."""
+        patches = tokens[:, 1:]
+        value = self.norm(patches)
+        query = self.query(patches.mean(dim=1, keepdim=True))
+        weight = (query * self.scale @ self.key(value).transpose(1, 2)).softmax(dim=-1)  # (B, 1, L)
+        value = value - value.amin(dim=(1, 2), keepdim=True) + 1e-6  # an image's own minimum: others have no say in it
+        return (weight @ value**self.gamma)[:, 0] ** (1 / self.gamma)

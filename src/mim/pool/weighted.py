@@ -1,0 +1,9 @@
+"""Patches averaged by attention that something else has paid them."""
+
+from torch import Tensor
+
+
+def weighted(tokens: Tensor, attention: Tensor) -> Tensor:
+    """The mean of the patches of (B, 1 + L, D), weighted by attention to them (B, L), whatever that sums to -> (B, D)."""
+    weight = attention / attention.sum(dim=1, keepdim=True)
+    return (weight[:, None].to(tokens.dtype) @ tokens[:, 1:])[:, 0]

@@ -1,0 +1,60 @@
+"""An array on disk that is written a few rows at a time, and read as a memory map."""
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+
+class Column:
+    """Rows of one shape; nothing is to be seen of them before all are there.
+
+    Args:
+        file: holds the numbers; their shape stands beside it, in a file that ends with `.json`.
+        dtype: what is kept of them.
+    """
+
+    def __init__(self, file: Path, dtype: torch.dtype):
+        self.file, self.dtype = file, dtype
+        self.about = file.with_suffix(".json")
+        self.partial = file.with_suffix(f".{os.getpid()}.partial")
+        self.count, self.shape = 0, torch.Size()
+
+    @property
+    def complete(self) -> bool:
+        """Whether it can be opened."""
+        return self.about.exists() and self.file.exists()
+
+    def append(self, rows: Tensor) -> None:
+        """Add rows (B, ...) at the end.
+
+        Raises:
+            OSError: where the disk is full.
+            ValueError: where a number does not fit the precision.
+        """
+        kept = rows.detach().to("cpu", self.dtype)
+        if kept.is_floating_point() and not kept.isfinite().all():
+            raise ValueError(
+                f"features are too large for {str(self.dtype).removeprefix('torch.')}, or not numbers at all; "
+                "try task.precision=float32"
+            )
+        self.count, self.shape = self.count + len(rows), rows.shape[1:]
+        with self.partial.open("ab") as stream:
+            stream.write(kept.contiguous().numpy().tobytes())
+
+    def finish(self) -> None:
+        """Make it visible."""
+        os.replace(self.partial, self.file)
+        self.about.write_text(json.dumps([self.count, *self.shape]))
+
+    def discard(self) -> None:
+        """Leave nothing of what was not finished."""
+        self.partial.unlink(missing_ok=True)
+
+    def open(self) -> Tensor:
+        """All rows (N, ...), read from disk where they are used; writing to them changes nothing there."""
+        shape = json.loads(self.about.read_text())
+        size = torch.Size(shape).numel()
+        return torch.from_file(str(self.file), shared=False, size=size, dtype=self.dtype).view(shape)

@@ -1,0 +1,82 @@
+"""Pools with weights: what each makes of tokens, and what it refuses."""
+
+import pytest
+import torch
+
+from mim.encoder.swin import Swin
+from mim.encoder.vit import ViT
+from mim.pool.abmilp import AbMILP
+from mim.pool.attentive import Attentive
+from mim.pool.cls import Cls
+from mim.pool.mean import Mean
+from mim.pool.mean_attention import MeanAttention
+from mim.pool.shape import Shape, fitted, width_of
+from mim.pool.simpool import SimPool
+
+SHAPE = Shape(16, (3, 3))
+
+
+def tokens(seed=0):
+    return torch.randn(2, 10, 16, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("pool", [AbMILP, Attentive, SimPool, lambda shape: AbMILP(shape, 2, self_attention="both")])
+def test_patches_in_another_order_are_pooled_alike_and_cls_has_no_say(pool):
+    torch.manual_seed(0)
+    pool, given = pool(SHAPE), tokens()
+    shuffled = torch.cat([torch.zeros(2, 1, 16), given[:, 1:].flip(1)], dim=1)
+    assert pool(given).shape == (2, 16)
+    assert torch.allclose(pool(given), pool(shuffled), atol=1e-6)
+
+
+def test_positions_tell_patches_apart():
+    torch.manual_seed(0)
+    pool, given = AbMILP(SHAPE, positions=True), tokens()
+    assert not torch.allclose(pool(given), pool(torch.cat([given[:, :1], given[:, 1:].flip(1)], dim=1)), atol=1e-3)
+
+
+def test_abmilp_that_scores_all_alike_is_the_mean():
+    pool = AbMILP(SHAPE)
+    torch.nn.init.zeros_(pool.score[-1].weight)
+    assert torch.allclose(pool(tokens()), Mean()(tokens()), atol=1e-6)
+
+
+def test_simpool_that_asks_nothing_is_the_mean_of_normalised_patches():
+    pool = SimPool(SHAPE, gamma=1.0)
+    torch.nn.init.zeros_(pool.query.weight)
+    value = pool.norm(tokens()[:, 1:])
+    assert torch.allclose(pool(tokens()), value.mean(1) - value.amin((1, 2))[:, None], atol=1e-5)
+
+
+def test_simpool_judges_an_image_by_itself():
+    torch.manual_seed(0)
+    pool, given = SimPool(SHAPE), tokens()
+    assert torch.allclose(pool(given)[:1], pool(given[:1]), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("build", "said"),
+    [
+        (lambda: AbMILP(SHAPE, depth=0), "depth=0; needs at least one layer"),
+        (lambda: Attentive(SHAPE, heads=3), "heads=3 for tokens 16 wide; needs a divisor"),
+        (lambda: SimPool(SHAPE, gamma=0), "gamma=0; needs a positive power"),
+    ],
+)
+def test_what_cannot_be_is_refused(build, said):
+    with pytest.raises(ValueError, match=said):
+        build()
+
+
+def test_pools_are_fitted_to_the_encoder_and_know_their_width():
+    vit = ViT(image_size=24, patch_size=8, width=16, depth=1, heads=2)
+    assert width_of(fitted(AbMILP, vit), vit) == 16
+    assert width_of(fitted(MeanAttention(), vit), vit) == 16
+
+
+def test_a_pool_that_needs_cls_or_attention_is_refused_where_there_is_none():
+    swin = Swin(image_size=32, patch_size=8, width=8, depths=[1, 1], heads=[2, 4], window=4)
+    with pytest.raises(ValueError, match="Cls needs a cls token, which Swin has not; take pool=mean"):
+        fitted(Cls(), swin)
+    with pytest.raises(ValueError, match="MeanAttention needs the attention of whole blocks, which Swin has not"):
+        fitted(MeanAttention(), swin)
+    assert fitted(Attentive, swin)(swin(torch.zeros(1, 3, 32, 32))).shape == (1, 16)

@@ -1,0 +1,63 @@
+"""Pools without weights, on tokens that can be pooled by hand."""
+
+import pytest
+import torch
+
+from mim.pool.centre_attention import CentreAttention
+from mim.pool.centre_patches import CentrePatches, centre
+from mim.pool.cls import Cls
+from mim.pool.cls_mean import ClsMean
+from mim.pool.lowest_entropy import LowestEntropy
+from mim.pool.max import Max
+from mim.pool.mean import Mean
+from mim.pool.mean_attention import MeanAttention
+from mim.pool.shape import Shape
+
+TOKENS = torch.tensor([[[9.0, 0.0], [1.0, 4.0], [3.0, 2.0]]])
+
+
+@pytest.mark.parametrize(
+    ("pool", "expected"),
+    [(Cls(), [9, 0]), (Mean(), [2, 3]), (Max(), [3, 4]), (ClsMean(), [9, 0, 2, 3])],
+)
+def test_cls_mean_and_max_of_two_patches(pool, expected):
+    assert pool(TOKENS).tolist() == [expected]
+
+
+@pytest.mark.parametrize(
+    ("grid", "side", "expected"),
+    [
+        ((4, 4), 1, [5]),
+        ((4, 4), 2, [5, 6, 9, 10]),
+        ((3, 3), 1, [4]),
+        ((2, 4), 2, [1, 2, 5, 6]),
+        ((3, 3), 2, [0, 1, 3, 4]),
+    ],
+)
+def test_the_middle_of_a_grid(grid, side, expected):
+    assert centre(grid, side) == expected
+
+
+def test_centre_patches_are_averaged():
+    tokens = torch.arange(17.0).view(1, 17, 1)  # patch n is n + 1, behind cls
+    assert CentrePatches(Shape(1, (4, 4)), 2)(tokens).item() == 1 + (5 + 6 + 9 + 10) / 4
+
+
+def test_cls_attention_weights_patches_whatever_cls_keeps_to_itself():
+    attention = torch.tensor([[[[0.6, 0.3, 0.1]], [[0.8, 0.0, 0.2]]]])  # two heads
+    assert torch.allclose(MeanAttention()(TOKENS, attention), torch.tensor([[2.0, 3.0]]))  # 0.15 and 0.15, of 0.3
+    assert torch.allclose(LowestEntropy()(TOKENS, attention), TOKENS[:, 2])  # the second head sees one patch only
+
+
+def test_the_middle_looks_at_patches_and_the_release_divides_by_their_number():
+    shape = Shape(2, (1, 2))
+    attention = torch.tensor([[[[0.2, 0.2, 0.6]]]])
+    pool = CentreAttention(shape, 1)
+    assert pool.rows == [1]
+    assert torch.allclose(pool(TOKENS, attention), torch.tensor([[2.5, 2.5]]))
+    assert torch.allclose(CentreAttention(shape, 1, as_released=True)(TOKENS, attention), torch.tensor([[1.25, 1.25]]))
+
+
+def test_a_middle_larger_than_the_picture_is_refused():
+    with pytest.raises(ValueError, match="side=3 of the middle does not fit into 2 x 4 patches; needs 1 to 2"):
+        CentrePatches(Shape(8, (2, 4)), 3)

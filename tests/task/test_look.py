@@ -1,0 +1,68 @@
+"""What pools are shown: attention of one block's rows, and another model's."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from mim.encoder.beit import Beit
+from mim.encoder.swin import Swin
+from mim.encoder.vit import ViT
+from mim.pool.mean_attention import MeanAttention
+from mim.pool.oracle import Oracle
+from mim.pool.shape import fitted
+from mim.task.look import Look
+
+SIZES = {"image_size": 16, "patch_size": 4, "width": 16, "depth": 2, "heads": 2}
+
+
+def image(size=16):
+    return torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("encoder", [ViT, Beit, partial(Beit, positions="block_bias")])
+@torch.no_grad()
+def test_the_row_of_cls_in_the_last_block_is_the_encoder_s_own(encoder):
+    torch.manual_seed(0)
+    encoder = encoder(**SIZES).eval()
+    if isinstance(encoder, Beit):
+        for name, table in encoder.named_parameters():
+            if name.endswith("bias_table"):
+                table.normal_()
+    _, attention = Look(encoder, {"mean_attention": MeanAttention()}).tokens(image())
+    assert torch.allclose(attention[:, :, 0, 1:], encoder.cls_attention(image()), atol=1e-6)
+    assert torch.allclose(attention.sum(-1), torch.ones(2, 2, 1))
+
+
+@torch.no_grad()
+def test_an_oracle_that_is_the_model_itself_is_mean_attention():
+    torch.manual_seed(0)
+    encoder = ViT(**SIZES).eval()
+    pools = {"own": MeanAttention(), "oracle": fitted(partial(Oracle, encoder=encoder), encoder)}
+    pooled = Look(encoder, pools)(image())[1]
+    assert torch.allclose(pooled["own"], pooled["oracle"], atol=1e-6)
+
+
+@torch.no_grad()
+def test_an_oracle_of_another_size_sees_the_picture_at_its_own_and_is_never_trained():
+    torch.manual_seed(0)
+    encoder, other = ViT(**SIZES), ViT(**SIZES | {"image_size": 48, "patch_size": 8})
+    pool = fitted(partial(Oracle, encoder=other), encoder).train()
+    assert pool.attention(image()).shape == (2, 16)
+    assert not other.training
+    assert not any(weight.requires_grad for weight in pool.parameters())
+
+
+def test_stages_have_no_blocks_to_look_at():
+    swin = Swin(image_size=32, patch_size=8, width=8, depths=[1, 1], heads=[2, 4], window=4)
+    with pytest.raises(ValueError, match="block=1 of Swin cannot be looked at: it has stages"):
+        Look(swin, {}, block=1)
+    with pytest.raises(ValueError, match="norm=false needs an encoder of equal blocks"):
+        Look(swin, {}, norm=False)(image(32))
+    assert Look(swin, {})(image(32))[0].shape == (2, 17, 16)
+
+
+def test_an_oracle_without_cls_is_refused():
+    swin = Swin(image_size=32, patch_size=8, width=8, depths=[1, 1], heads=[2, 4], window=4)
+    with pytest.raises(ValueError, match="the oracle is a Swin, which has no cls token"):
+        fitted(partial(Oracle, encoder=swin), ViT(**SIZES))
