@@ -19,10 +19,11 @@ def _resize(image: Tensor, size: Sequence[int]) -> Tensor:
 
 
 class Cropped:
-    """Each picture cropped to its box, then resized.
+    """Each picture cropped to its box, then resized, then painted on where the augmentation does that.
 
     Args:
-        augment: decides crops and flips: keys (B,) and sizes (B, 2) -> pixel boxes (B, 4) and flips (B,).
+        augment: decides crops and flips: keys (B,) and sizes (B, 2) -> pixel boxes (B, 4) and flips (B,). Its method `paint`, if it
+            has one, changes the pixels of a crop: (3, size, size) uint8 and its key -> the same.
         size: pixels per side of the result.
     """
 
@@ -33,13 +34,13 @@ class Cropped:
         """Pictures (3, H, W) uint8 and their keys (B,) -> the batch."""
         size = torch.tensor([picture.shape[1:] for picture in pictures])  # (B, 2)
         box, flip = self.augment(key, size)
-        image = torch.stack(
-            [
-                _resize(picture[:, y1:y2, x1:x2], (self.size, self.size))
-                for picture, (x1, y1, x2, y2) in zip(pictures, box.tolist(), strict=True)
-            ]
-        )
-        return image, box / size.flip(1).repeat(1, 2), flip
+        images = [
+            _resize(picture[:, y1:y2, x1:x2], (self.size, self.size))
+            for picture, (x1, y1, x2, y2) in zip(pictures, box.tolist(), strict=True)
+        ]
+        if hasattr(self.augment, "paint"):
+            images = [self.augment.paint(image, one) for image, one in zip(images, key.tolist(), strict=True)]
+        return torch.stack(images), box / size.flip(1).repeat(1, 2), flip
 
 
 class Centred:

@@ -1,6 +1,7 @@
 """Small pictures that live in memory: batches are indexed whole, and augmented whole on the training device."""
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -56,12 +57,27 @@ class InMemory(Dataset[Batch]):
         return resized_crop(batch.image, batch.box, batch.flip, self.image_size).clamp(0, 255)
 
 
+class Painted(InMemory):
+    """Pictures that are cropped, and then painted on one by one (augment/finetune.py), by worker processes."""
+
+    wants_workers = True
+
+    def __getitem__(self, rows: Rows) -> Batch:
+        """Rows (B,) -> painted crops (B, 3, image_size, image_size) uint8, of which nothing is left to cut."""
+        batch = super().__getitem__(rows)
+        crop = resized_crop(batch.image, batch.box, torch.zeros_like(batch.flip), self.image_size)
+        crop = crop.clamp(0, 255).round().byte()
+        paint: Callable[[Tensor, int], Tensor] = self.view.paint  # type: ignore[attr-defined]
+        image = torch.stack([paint(one, key) for one, key in zip(crop, rows.key.tolist(), strict=True)])
+        return batch._replace(image=image, box=torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(len(image), 4))
+
+
 def in_memory_splits(
     train: Stored, val: Stored, augment: View, image_size: int, classes: list[str], bank: Stored | None = None
 ) -> Splits:
     """Training pictures augmented; held-out pictures and the bank (the training pictures, if not others) whole."""
     return Splits(
-        train=InMemory(train, augment, image_size),
+        train=(Painted if hasattr(augment, "paint") else InMemory)(train, augment, image_size),
         whole=InMemory(train, Whole(), image_size),
         val=InMemory(val, Whole(), image_size),
         bank=InMemory(bank or train, Whole(), image_size),

@@ -1,0 +1,81 @@
+"""What MAE (util/datasets.py) and SimMIM (data/data_finetune.py) fine-tune on: crops and flips, then timm's changes of pixels."""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from timm.data import create_transform
+from torch import Tensor
+from torchvision.transforms.v2 import functional as F
+
+from mim.augment.crop_flip import Boxes, CropFlip
+
+
+@lru_cache
+def _changes(policy: str | None, color_jitter: float | None, size: int) -> Callable[[Any], Any]:
+    """The middle part of timm's training transform: what comes after cropping and flipping, before tensors."""
+    jitter: Any = color_jitter
+    return create_transform(
+        size, is_training=True, auto_augment=policy, color_jitter=jitter, interpolation="bicubic", separate=True
+    )[1]
+
+
+@contextmanager
+def _streams_of(key: int) -> Iterator[None]:
+    """Random streams that belong to a key; afterwards they go on as if nothing had been drawn."""
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002  # timm draws from it
+    random.seed(key)
+    np.random.seed(key % 2**32)  # noqa: NPY002
+    torch.manual_seed(key)
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])  # noqa: NPY002
+        torch.set_rng_state(before[2])
+
+
+class Finetune(CropFlip):
+    """Decide where each image is cropped and whether it is mirrored, and change its pixels, by processes that decode.
+
+    Mirroring comes last, on the training device. timm mirrors first; as every change is as likely to the left as to the right, it
+    is the same.
+
+    Args:
+        boxes: the recipe for crops.
+        flip: probability of mirroring left to right.
+        policy: timm's name of a rand-augment, as `rand-m9-mstd0.5-inc1`; null for none.
+        color_jitter: strength of jitter in brightness, contrast and saturation; only without a policy, as in timm.
+
+    Raises:
+        ValueError: where timm does not know the policy, or nothing is to be changed.
+    """
+
+    def __init__(
+        self,
+        boxes: Boxes,
+        flip: float = 0.5,
+        policy: str | None = "rand-m9-mstd0.5-inc1",
+        color_jitter: float | None = None,
+    ):
+        super().__init__(boxes, flip)
+        if (policy is None) == (color_jitter is None):
+            raise ValueError(
+                f"Finetune got policy={policy}, color_jitter={color_jitter}; needs one of them, e.g. "
+                "policy=rand-m9-mstd0.5-inc1 color_jitter=null (augment@data.augment=crop_flip changes no pixels)"
+            )
+        try:
+            _changes(policy, color_jitter, 224)
+        except (AssertionError, KeyError, ValueError) as error:
+            raise ValueError(f"timm knows no policy={policy}; e.g. rand-m9-mstd0.5-inc1, augmix-m3 or v0") from error
+        self.policy, self.color_jitter = policy, color_jitter
+
+    def paint(self, image: Tensor, key: int) -> Tensor:
+        """A cropped image (3, size, size) uint8, changed as its key says -> the same."""
+        with _streams_of(key):
+            changed = _changes(self.policy, self.color_jitter, image.shape[-1])(F.to_pil_image(image))
+        return F.pil_to_tensor(changed)
