@@ -1,9 +1,8 @@
 """A classifier on an encoder, as MAE (models_vit.py), SimMIM and Swin build theirs to fine-tune."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from mim.batch import Batch
@@ -11,6 +10,7 @@ from mim.encoder.beit import Beit
 from mim.encoder.swin import Swin
 from mim.encoder.vit import ViT
 from mim.pool.mean import Mean
+from mim.pool.shape import Shape, fitted, width_of
 
 
 class Classifier(nn.Module):
@@ -21,30 +21,34 @@ class Classifier(nn.Module):
 
     Args:
         encoder: (B, 3, H, W) -> (B, 1 + L, D).
-        pools: the one pool, (B, 1 + L, D) -> (B, D'), by its name.
+        pools: the one pool, (B, 1 + L, D) -> (B, D'), by its name; trained with the rest where it has weights.
         num_classes: scores per image.
         norm: where the last layer norm stands. "tokens": the encoder's own, on every token, before the pool. "pooled": a new one
             (`fc_norm`) on what the pool made, in place of the encoder's. null: as published, which is "pooled" for the mean
             of a ViT's or BEiT's patches and "tokens" for everything else, Swin among it.
 
     Raises:
-        ValueError: where the pool is not one, or wants a cls token that the encoder has not.
+        ValueError: where the pool is not one, or wants more than the tokens that the encoder has.
     """
 
     def __init__(
         self,
         encoder: ViT | Beit | Swin,
-        pools: Mapping[str, nn.Module],
+        pools: Mapping[str, nn.Module | Callable[[Shape], nn.Module]],
         num_classes: int,
         norm: Literal["tokens", "pooled"] | None = None,
     ):
         super().__init__()
         if len(pools) != 1:
             raise ValueError(f"a classifier has one pool and got {len(pools)} ({', '.join(pools)}); e.g. pool=mean")
-        (self.pool,) = pools.values()
-        self.encoder = encoder.requires_grad_()
-        rows, columns = encoder.grid
-        width = self.pool(torch.zeros(1, 1 + rows * columns, encoder.width)).shape[1]
+        ((name, pool),) = pools.items()
+        self.encoder, self.pool = encoder.requires_grad_(), fitted(pool, encoder)
+        if hasattr(self.pool, "rows") or getattr(self.pool, "needs_image", False):
+            raise ValueError(
+                f"pool={name} looks at more than tokens, which is for frozen encoders; fine-tune with pool=mean, cls, cls_mean, "
+                "max, abmilp, attentive or simpool"
+            )
+        width = width_of(self.pool, encoder)
         if norm is None:
             norm = "pooled" if isinstance(self.pool, Mean) and not isinstance(encoder, Swin) else "tokens"
         if norm == "pooled":
