@@ -13,15 +13,15 @@ from mim.masker.attention_store import AttentionStore, attention_weights
 class Runs:
     """As much of a trainer as the callback asks for: five training images in two batches, the second of which holds one twice."""
 
-    current_epoch, global_step, world_size, local_rank, is_global_zero = 0, 0, 1, 0, True
-    loggers = ()
+    current_epoch, max_epochs, global_step, world_size, local_rank, is_global_zero = 0, 9, 0, 1, 0, True
+    loggers = callbacks = ()
     precision_plugin = SimpleNamespace(forward_context=torch.no_grad)
     strategy = SimpleNamespace(barrier=lambda name: None, batch_to_device=lambda batch, device: batch)
 
     def __init__(self, stable_index=True):
         self.image = torch.randn(5, 3, 16, 16, generator=torch.Generator().manual_seed(0))
         self.datamodule = SimpleNamespace(
-            stable_index=stable_index, train_size=5, image_size=16, whole_dataloader=self.batches
+            stable_index=stable_index, train_size=5, image_size=16, batch_size=3, whole_dataloader=self.batches
         )
         self.looked = 0
 
@@ -45,8 +45,8 @@ def test_the_maps_are_the_attention_of_the_last_block_in_eval_mode(module, tmp_p
     trainer, callback = Runs(), RefreshAttention(str(tmp_path / "attention.npy"), every_n_epochs=3)
     callback.on_train_start(trainer, module)
     assert module.model.store.maps.eq(1).all()
-    trainer.current_epoch = 3
-    callback.on_train_epoch_start(trainer, module)
+    trainer.current_epoch = 2
+    callback.on_train_epoch_end(trainer, module)
     assert module.model.encoder.training
     row = module.model.encoder.eval().cls_attention(trainer.image)
     expected = attention_weights(row).view(5, 4, 4).half()
@@ -58,18 +58,18 @@ def test_it_looks_every_n_epochs_but_not_before_the_first(module, tmp_path):
     trainer, callback = Runs(), RefreshAttention(str(tmp_path / "attention.npy"), every_n_epochs=3)
     callback.on_train_start(trainer, module)
     looked = []
-    for epoch in range(8):
+    for epoch in range(9):
         trainer.current_epoch = epoch
-        callback.on_train_epoch_start(trainer, module)
+        callback.on_train_epoch_end(trainer, module)
         looked.append(trainer.looked)
-    assert looked == [0, 0, 0, 1, 1, 1, 2, 2]
+    assert looked == [0, 0, 1, 1, 1, 2, 2, 2, 2]  # before epochs 3 and 6; after the last there is nothing to hide
 
 
 def test_a_checkpoint_carries_the_maps_and_when_they_were_made(module, tmp_path):
     trainer, callback = Runs(), RefreshAttention(str(tmp_path / "attention.npy"), every_n_epochs=3)
     callback.on_train_start(trainer, module)
     trainer.current_epoch = 4
-    callback.on_train_epoch_start(trainer, module)
+    callback.on_train_epoch_end(trainer, module)
     torch.save(callback.state_dict(), tmp_path / "state")
 
     resumed = RefreshAttention(str(tmp_path / "elsewhere" / "attention.npy"), every_n_epochs=3)
@@ -86,7 +86,7 @@ def test_it_does_nothing_where_no_masker_keeps_attention(module, tmp_path):
     module.model.store = nn.Identity()
     callback.on_train_start(trainer, module)
     trainer.current_epoch = 1
-    callback.on_train_epoch_start(trainer, module)
+    callback.on_train_epoch_end(trainer, module)
     assert trainer.looked == 0
     assert not list(tmp_path.iterdir())
 

@@ -11,7 +11,7 @@ class Checkpoint(L.Callback):
 
     Args:
         folder: where they go.
-        last_every_n_steps: how often `last.ckpt` is replaced; also after the last epoch.
+        last_every_n_steps: how often `last.ckpt` is replaced; also with the last step, before features are judged.
         keep_every_n_epochs: how often one is kept under its epoch's number, or null for never.
     """
 
@@ -22,18 +22,14 @@ class Checkpoint(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Replace `last.ckpt` when it is due, at the end of an optimiser step."""
+        """Replace `last.ckpt` when it is due, at the end of an optimiser step, and at the very last."""
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if stepped and trainer.global_step % self.last_every_n_steps == 0:
-            self._save_last(trainer)
+        very_last = trainer.is_last_batch and trainer.current_epoch + 1 == trainer.max_epochs
+        if very_last or (stepped and trainer.global_step % self.last_every_n_steps == 0):
+            trainer.save_checkpoint(self.folder / "last.ckpt")
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Keep this epoch if it is due; finish with `last.ckpt`."""
+        """Keep this epoch if it is due."""
         epoch = trainer.current_epoch + 1
         if self.keep_every_n_epochs and epoch % self.keep_every_n_epochs == 0:
             trainer.save_checkpoint(self.folder / f"epoch_{epoch:04d}.ckpt")
-        if epoch == trainer.max_epochs:
-            self._save_last(trainer)
-
-    def _save_last(self, trainer: L.Trainer) -> None:
-        trainer.save_checkpoint(self.folder / "last.ckpt")

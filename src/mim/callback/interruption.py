@@ -1,20 +1,25 @@
-"""Ctrl-C, SIGTERM and SIGUSR1: finish the step, save, stop."""
+"""Ctrl-C, SIGTERM, SIGUSR1 and a time limit: finish the step, save, stop."""
 
 import signal
+import time
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytorch_lightning as L
 import torch
+from pytorch_lightning.callbacks import Timer
 
+from mim.callback.epoch_end import as_after_last_batch
 from mim.launch.errors import Interrupted
+from mim.launch.signals import listener
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+TIME_LIMIT = 1000  # beyond all signals
 
 
 class Interruption(L.Callback):
-    """Turn a signal into a checkpoint that resumes exactly. A second Ctrl-C stops at once.
+    """Turn a signal, or the end of `trainer.max_time`, into a checkpoint that resumes exactly.
+
+    `max_time` counts from the start of this process: a run that was stopped by it goes on for as long again.
 
     Args:
         checkpoint: file to write.
@@ -23,46 +28,48 @@ class Interruption(L.Callback):
 
     def __init__(self, checkpoint: str, agree_every_n_steps: int = 10):
         self.checkpoint, self.agree_every_n_steps = Path(checkpoint), agree_every_n_steps
-        self._received: int = 0
         self._stopped: Interrupted | None = None
-        self._before: dict[int, Any] = {}
+        self._deadline = float("inf")
 
-    def _receive(self, signum: int, frame: FrameType | None) -> None:
-        if self._received and signum == signal.SIGINT:
-            raise KeyboardInterrupt
-        self._received = signum
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Take the place of Lightning's own ways to stop.
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Listen."""
-        self._received = 0
-        self._before = {signum: signal.signal(signum, self._receive) for signum in SIGNALS}
-
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Save if a signal came, on any process."""
-        signum = self._received
-        if trainer.world_size > 1:
-            if batch_idx % self.agree_every_n_steps:
-                return
-            signum = int(trainer.strategy.reduce(torch.tensor(signum, device=pl_module.device), reduce_op="max"))
-        if signum:
-            trainer.save_checkpoint(self.checkpoint)
-            self._stopped = Interrupted(signal.Signals(signum).name, f"continue with resume={self.checkpoint}")
+        Its handler of SIGTERM talks to the other processes from within the handler; its SIGUSR1 under SLURM writes a checkpoint
+        of its own and requeues without stopping; its timer ends a run as if it were complete.
+        """
+        connector: Any = trainer._signal_connector
+        connector.register_signal_handlers = lambda: None
+        for timer in [callback for callback in trainer.callbacks if isinstance(callback, Timer)]:
+            self._deadline = time.monotonic() + (timer.time_remaining() or 0)
+            trainer.callbacks.remove(timer)
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Stop, now that the loggers have what the saved step said.
+        """From the first step on, signals wait for its end. After the last, stop: the loggers have what the saved step said.
 
         Raises:
             Interrupted: everything is saved.
         """
         if self._stopped:
             raise self._stopped
+        listener.patient = True
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save if this process, or any other, was told to stop."""
+        accumulated = (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
+        if accumulated and (
+            trainer.world_size == 1 or batch_idx % self.agree_every_n_steps == 0 or trainer.is_last_batch
+        ):
+            cause = self._cause(trainer, pl_module)
+            if cause:
+                trainer.save_checkpoint(self.checkpoint)
+                self._stopped = self._interrupted(cause)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Stop, if the saved step was the last of its epoch.
+        """Stop, if the saved step was the last of its epoch; what follows is done when the run goes on.
 
         Raises:
             Interrupted: everything is saved.
@@ -70,15 +77,36 @@ class Interruption(L.Callback):
         if self._stopped:
             raise self._stopped
 
-    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Hear signals as before."""
-        self._restore()
+    def pause(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Stop between two epochs, where the weights are at rest. All processes come here together.
 
-    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Hear signals as before."""
-        self._restore()
+        Raises:
+            Interrupted: everything is saved.
+        """
+        cause = self._cause(trainer, pl_module) if listener.patient else 0
+        if cause:
+            with as_after_last_batch(trainer):
+                trainer.save_checkpoint(self.checkpoint)
+            raise self._interrupted(cause)
 
-    def _restore(self) -> None:
-        for signum, handler in self._before.items():
-            signal.signal(signum, handler)
-        self._before = {}
+    def _cause(self, trainer: L.Trainer, pl_module: L.LightningModule) -> int:
+        """The signal, or TIME_LIMIT, that any process knows of; 0 for none."""
+        cause = listener.received or TIME_LIMIT * (time.monotonic() > self._deadline)
+        if trainer.world_size == 1:
+            return cause
+        return int(trainer.strategy.reduce(torch.tensor(cause, device=pl_module.device), reduce_op="max"))
+
+    def _interrupted(self, cause: int) -> Interrupted:
+        name = "its time limit (trainer.max_time)" if cause == TIME_LIMIT else signal.Signals(cause).name
+        return Interrupted(name, f"continue with resume={self.checkpoint}")
+
+
+def stop_if_asked(trainer: Any, pl_module: Any) -> None:
+    """Where something takes long between two epochs, let a signal end it. All processes have to come here together.
+
+    Raises:
+        Interrupted: everything is saved.
+    """
+    for callback in trainer.callbacks:
+        if isinstance(callback, Interruption):
+            callback.pause(trainer, pl_module)

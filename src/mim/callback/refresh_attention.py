@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.utilities.distributed import gather_all_tensors
 
+from mim.callback.interruption import stop_if_asked
 from mim.checkpoint.load import open_encoder
 from mim.masker.attention_store import AttentionStore, attention_weights
 from mim.strategy.whole import whole
@@ -45,7 +46,7 @@ class RefreshAttention(L.Callback):
         self.maps, self.looked_at_epoch = state_dict["maps"], state_dict["looked_at_epoch"]
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Open the stores: with the maps of the checkpoint, of another model, or all alike. Look, if an epoch is due that did not begin.
+        """Open the stores: with the maps of the checkpoint, of another model, or all alike. Look, if it is time.
 
         Raises:
             ValueError: where images cannot be told apart over epochs, are others than before, or the encoder has no cls attention.
@@ -73,13 +74,15 @@ class RefreshAttention(L.Callback):
         else:
             _check(pl_module.model.encoder)
             self._keep(trainer, pl_module, torch.ones(data.train_size, *pl_module.model.encoder.grid).half())
-        self.on_train_epoch_start(
-            trainer, pl_module
-        )  # a run that stopped with the last batch of an epoch begins the next one
+        self._look_if_due(trainer, pl_module, trainer.current_epoch)
 
-    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        """Look again, if it is time."""
-        due = trainer.current_epoch // self.every_n_epochs * self.every_n_epochs
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Look again, if it is time, for the epoch that comes next; here a checkpoint can be written if a signal stops it."""
+        if trainer.current_epoch + 1 < trainer.max_epochs:
+            self._look_if_due(trainer, pl_module, trainer.current_epoch + 1)
+
+    def _look_if_due(self, trainer: Any, pl_module: Any, epoch: int) -> None:
+        due = epoch // self.every_n_epochs * self.every_n_epochs
         if self.maps is not None and not self.attention_from and due > self.looked_at_epoch:
             self._refresh(trainer, pl_module, pl_module.model.encoder)
             self.looked_at_epoch = due
@@ -89,7 +92,7 @@ class RefreshAttention(L.Callback):
         was_training = encoder.training
         encoder.eval()
         with whole(encoder):
-            maps = self._look(trainer, pl_module.device, encoder)
+            maps = self._look(trainer, pl_module, encoder)
         encoder.train(was_training)
         self._keep(trainer, pl_module, maps)
         if trainer.is_global_zero:
@@ -97,12 +100,15 @@ class RefreshAttention(L.Callback):
                 logger.log_metrics({"attention/refresh_seconds": time.perf_counter() - start}, trainer.global_step)
 
     @torch.no_grad()
-    def _look(self, trainer: Any, device: torch.device, encoder: Any) -> Tensor:
+    def _look(self, trainer: Any, pl_module: Any, encoder: Any) -> Tensor:
         """Attention of all training images: (N, rows, columns) float16, on every process."""
         data = trainer.datamodule
         index, maps = [], []
-        for batch in data.whole_dataloader():
-            batch = trainer.strategy.batch_to_device(batch, device)
+        batches_of_all = data.train_size // (data.batch_size * trainer.world_size)
+        for i, batch in enumerate(data.whole_dataloader()):
+            if i % 10 == 0 and i < batches_of_all:
+                stop_if_asked(trainer, pl_module)
+            batch = trainer.strategy.batch_to_device(batch, pl_module.device)
             with trainer.precision_plugin.forward_context():
                 row = encoder.cls_attention(batch.image)
             maps.append(attention_weights(row).half())

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytorch_lightning as L
 from omegaconf import OmegaConf
-from pytorch_lightning.loggers import CSVLogger
 from rich.console import Console
 
 from mim.analysis.cost import peak_memory
 from mim.launch.errors import Interrupted
+from mim.logger.csv import CSV
 
 PACKAGES = ("torch", "torchvision", "timm", "pytorch-lightning", "hydra-core", "numpy")
 
@@ -39,13 +39,20 @@ class Results(L.Callback):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Tell the loggers how this run is configured; the CSV logger's copy would be a second config.yaml."""
+        self._config: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(self.folder / "config.yaml"))  # type: ignore
         for logger in trainer.loggers:
-            if not isinstance(logger, CSVLogger):
-                logger.log_hyperparams(self._config())
+            if not isinstance(logger, CSV):
+                logger.log_hyperparams(self._config)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """What an earlier attempt wrote about steps that are taken again is void."""
+        for logger in trainer.loggers:
+            if isinstance(logger, CSV):
+                logger.begin_at(trainer.global_step)
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """A checkpoint says how its model was built."""
-        checkpoint["config"] = self._config()
+        checkpoint["config"] = self._config
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """The run is complete."""
@@ -57,9 +64,6 @@ class Results(L.Callback):
         """The run stopped early."""
         stopped = isinstance(exception, Interrupted | KeyboardInterrupt)
         self._write(trainer, pl_module, "interrupted" if stopped else "failed")
-
-    def _config(self) -> dict[str, Any]:
-        return OmegaConf.to_container(OmegaConf.load(self.folder / "config.yaml"))  # type: ignore[return-value]
 
     def _write(self, trainer: L.Trainer, pl_module: L.LightningModule, status: str) -> None:
         if not trainer.is_global_zero:

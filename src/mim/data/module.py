@@ -1,6 +1,7 @@
 """What all data sets share: batches that follow from (seed, epoch, position), and normalisation on the device."""
 
 import os
+import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property, lru_cache
@@ -24,6 +25,12 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 def _per_channel(values: tuple[float, float, float], device: torch.device) -> Tensor:
     """Shares of 255 -> (3, 1, 1), copied to a device once: a copy in each step would wait for the device."""
     return torch.tensor(values, device=device).mul(255)[:, None, None]
+
+
+def _leave_signals_to_the_trainer(worker: int) -> None:
+    """Whoever stops a run often signals all of its processes; it needs its workers until it has saved."""
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(signum, signal.SIG_IGN)
 
 
 class Pictures(Protocol):
@@ -161,6 +168,7 @@ class Data(L.LightningDataModule, ABC):
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_leave_signals_to_the_trainer,
             generator=torch.Generator(),  # its own: iterating must not advance the stream that training draws from
         )
 

@@ -1,7 +1,7 @@
 """Where a network looked in each training image, kept to decide what to hide (AMT, arXiv 2211.15362)."""
 
+import platform
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import torch
@@ -48,7 +48,7 @@ class AttentionStore(nn.Module):
         """Write maps (N, rows, columns) as float16; a file that is in use stays as it is for those who use it."""
         file = Path(file)
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(f".{uuid4().hex}.{file.name}")  # several computers may write to one disk
+        partial = file.with_name(f".{platform.node()}.{file.name}.partial")  # several computers may write to one disk
         with partial.open("wb") as stream:
             np.save(stream, maps.half().cpu().numpy())
         partial.replace(file)
