@@ -9,6 +9,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 
+from mim.callback.agreement import Agreement
 from mim.checkpoint.load import load
 from mim.checkpoint.resume import continued, resumable
 from mim.launch.entry import launch
@@ -24,7 +25,7 @@ def train(cfg: DictConfig) -> None:
         task = task(num_classes=data.num_classes)
     trainer = instantiate(
         cfg.trainer,
-        callbacks=list(instantiate(cfg.callback).values()),
+        callbacks=[Agreement(OmegaConf.to_container(cfg, resolve=True)), *instantiate(cfg.callback).values()],
         logger=list(instantiate(cfg.logger).values()),
     )
     resume = continued(cfg.resume, cfg.paths.run)

@@ -60,7 +60,7 @@ def _model(module: Any) -> str:
     count = sum(p.numel() for p in module.parameters())
     trained = sum(p.numel() for p in module.parameters() if p.requires_grad)
     encoder = sum(p.numel() for p in module.model.encoder.parameters())
-    kind = f"{type(module.model).__name__}, {type(module.model.encoder).__name__}"
+    kind = ", ".join(type(part).__name__.removeprefix("FSDP") for part in (module.model, module.model.encoder))
     return f"{kind}: {count:,} parameters, {trained:,} trained, {encoder:,} in the encoder"
 
 

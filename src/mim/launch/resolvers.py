@@ -4,6 +4,7 @@ import torch
 from omegaconf import OmegaConf
 
 from mim.launch.identity import sweep_name
+from mim.launch.place import devices, moment, nodes
 
 
 def best_precision(accelerator: str) -> str:
@@ -13,6 +14,9 @@ def best_precision(accelerator: str) -> str:
 
 
 def register_resolvers() -> None:
-    """Make `${best_precision:...}` and `${sweep_name:...}` available to every config. Calling it again changes nothing."""
+    """Make `${best_precision:...}` and the like available to every config. Calling it again changes nothing."""
     OmegaConf.register_new_resolver("best_precision", best_precision, replace=True)
     OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
+    OmegaConf.register_new_resolver("devices", devices, replace=True)
+    OmegaConf.register_new_resolver("nodes", nodes, replace=True)
+    OmegaConf.register_new_resolver("moment", moment, replace=True, use_cache=True)

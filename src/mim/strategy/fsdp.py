@@ -65,8 +65,15 @@ class FSDP(ModelParallelStrategy):
             reduce_dtype=self.reduce_dtype if bf16 else None,
             cast_forward_inputs=False,  # autocast does, and boxes of crops are to stay as they are
         )
+        task: Any = trainer.lightning_module
+        compiles, task.compiles = (
+            task.compiles,
+            False,
+        )  # one graph cannot hold the gathering, which stands between the blocks
         model = self._cut
         for block in blocks(model):
+            if compiles:
+                block.forward = torch.compile(block.forward, fullgraph=True)
             fully_shard(block, mesh=self.layout, mp_policy=policy, reshard_after_forward=self.regather)
         fully_shard(model, mesh=self.layout, mp_policy=policy)
         Strategy.setup(self, trainer)  # our parent's wants to be given the cuts by each task's configure_model

@@ -1,5 +1,6 @@
 """Look at a model that is cut over several processes as if it were whole."""
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,12 +24,12 @@ def whole(model: nn.Module) -> Iterator[None]:
         if isinstance(p, DTensor)
     ]
     for part, name, share in places:
-        setattr(part, name, nn.Parameter(share.full_tensor(), requires_grad=False))
+        setattr(part, name, nn.Parameter(share.full_tensor(), share.requires_grad))
     hooked = [part for part in model.modules() if isinstance(part, FSDPModule)]
     hooks = [(part._forward_pre_hooks, part._forward_hooks) for part in hooked]
     try:
         for part in hooked:  # they gather weights, together with all processes
-            part._forward_pre_hooks, part._forward_hooks = type(hooks[0][0])(), type(hooks[0][1])()
+            part._forward_pre_hooks, part._forward_hooks = OrderedDict(), OrderedDict()
         yield
     finally:
         for part, (before, after) in zip(hooked, hooks, strict=True):

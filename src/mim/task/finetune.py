@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as L
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
@@ -13,7 +12,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from mim.batch import Batch
 from mim.optim.layer_decay import layer_decay_groups
-from mim.task.step import Schedule, effective_batch, follow, seed_step
+from mim.task.step import Schedule, compile_step, effective_batch, follow, seed_step
 
 Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Images (B, 3, H, W) and labels (B,) -> mixed images and the shares of the classes in each (B, classes)."""
@@ -79,8 +78,7 @@ class Finetune(L.LightningModule):
             }
         )
         self.best = 0.0
-        if compile:  # the function, not the module: parameter names stay as they are
-            self.objective = torch.compile(self.objective, fullgraph=True)  # type: ignore[method-assign]
+        self.compiles = compile  # a strategy that cuts the model up compiles what it cuts, and takes this off
 
     def objective(self, batch: Batch, target: Tensor) -> Tensor:
         """Images (B, 3, H, W), labels (B,) or the shares of the classes (B, classes) -> scalar loss."""
@@ -94,7 +92,7 @@ class Finetune(L.LightningModule):
         return self.model(batch)
 
     def on_fit_start(self) -> None:
-        """Erase where the images are.
+        """Compile; erase where the images are.
 
         Raises:
             ValueError: where images cannot be mixed in pairs.
@@ -104,6 +102,7 @@ class Finetune(L.LightningModule):
             raise ValueError(
                 f"images are mixed in pairs, and data.batch_size={size} is odd; try data.batch_size={size + 1}"
             )
+        compile_step(self)
         self._erase = self.erase(device=self.device) if self.erase else None
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as L
-import torch
 from timm.optim import param_groups_weight_decay
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -13,7 +12,7 @@ from mim.batch import Batch
 from mim.loss.weighted_sum import WeightedSum
 from mim.masker.scheduled import Scheduled
 from mim.model.reconstruction import Reconstruction
-from mim.task.step import Schedule, effective_batch, follow, seed_step
+from mim.task.step import Schedule, compile_step, effective_batch, follow, seed_step
 
 
 class Pretrain(L.LightningModule):
@@ -51,8 +50,7 @@ class Pretrain(L.LightningModule):
         self.loss = loss
         self.optimizer, self.schedule = optimizer, schedule
         self.base_lr, self.weight_decay, self.seed = base_lr, weight_decay, seed
-        if compile:  # the function, not the module: parameter names stay as they are
-            self.objective = torch.compile(self.objective, fullgraph=True)  # type: ignore[method-assign]
+        self.compiles = compile  # a strategy that cuts the model up compiles what it cuts, and takes this off
 
     def objective(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Reconstruction]:
         """Images (B, 3, H, W) -> scalar loss, its terms by name where it is a sum, and the predictions it judged."""
@@ -65,6 +63,10 @@ class Pretrain(L.LightningModule):
     def forward(self, batch: Batch) -> Reconstruction:
         """Images (B, 3, H, W) -> predictions (B, K, Lm, P)."""
         return self.model(batch)
+
+    def on_fit_start(self) -> None:
+        """Compile."""
+        compile_step(self)
 
     def on_train_start(self) -> None:
         """A run resumed in mid-epoch begins no epoch: say here which one it is in."""
