@@ -19,6 +19,7 @@ from mim.checkpoint.weights import Weights
 from mim.launch.entry import launch
 from mim.logger import wandb
 from mim.logger.record import record
+from mim.sweep.table import markdown
 from mim.task.store import digest, tensors_key
 from mim.task.subject import Subject
 
@@ -33,11 +34,11 @@ def evaluate(cfg: DictConfig) -> None:
     row = task(subjects) | {"task": HydraConfig.get().runtime.choices.task, "checkpoint": cfg.checkpoint}
     row = OmegaConf.to_container(OmegaConf.create(row), resolve=True)
     (Path(cfg.paths.run) / "results.json").write_text(json.dumps(row, indent=2) + "\n")
+    _say(row)
     try:
         record(loggers, row, Path(cfg.paths.run))
     finally:
         wandb.finish()
-    _say(row)
 
 
 def _open(source: str, cfg: DictConfig) -> Subject:
@@ -82,14 +83,20 @@ def _own_data(weights: Weights) -> dict[str, Any]:
 
 
 def _say(row: Mapping[str, Any]) -> None:
-    """The table a line a row, then what is one number in one line."""
-    for line in row.get("table", []):
-        print("  ".join(_entry(name, value) for name, value in line.items() if not isinstance(value, dict | list)))
-    print("  ".join(_entry(name, value) for name, value in row.items() if not isinstance(value, dict | list)))
+    """The table, without what is the same in all its lines; then what is one number or word, in one line."""
+    table = row.get("table", [])
+    names = [name for name, value in (table[0].items() if table else ()) if not isinstance(value, dict | list)]
+    told = [name for name in names if len(table) == 1 or len({str(line[name]) for line in table}) > 1]
+    if told:
+        print(markdown(told, [[_cell(line, name) for name in told] for line in table]))
+    print("  ".join(f"{name} {_cell(row, name)}" for name, value in row.items() if not isinstance(value, dict | list)))
 
 
-def _entry(name: str, value: Any) -> str:
-    return f"{name} {value:.4f}" if isinstance(value, float) else f"{name} {value}"
+def _cell(row: Mapping[str, Any], name: str) -> str:
+    """A value, and its interval if it has one."""
+    value = f"{row[name]:.4f}" if isinstance(row[name], float) else str(row[name])
+    interval = row.get(f"{name}_interval")
+    return f"{value} ({interval[0]:.3f} to {interval[1]:.3f})" if interval else value
 
 
 if __name__ == "__main__":

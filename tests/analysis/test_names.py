@@ -41,3 +41,8 @@ def test_names_that_are_given_are_kept():
 def test_another_number_of_names_is_refused(names):
     with pytest.raises(ValueError, match=r"for 2 checkpoint\(s\); give each one a name of its own"):
         called(names, ["a", "b"])
+
+
+def test_a_checkpoint_given_twice_is_refused():
+    with pytest.raises(ValueError, match="checkpoint= names a twice; give each checkpoint once"):
+        called(None, ["a", "b", "a"])

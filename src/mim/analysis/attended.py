@@ -54,9 +54,8 @@ def attention_matrix(
         return (score if bias is None else score + bias).softmax(dim=-1)
 
 
-@contextmanager
-def looking(encoder: nn.Module, see: Callable[[Attended], None]) -> Iterator[None]:
-    """While this is open, `see` is called by every block of every forward pass, first block first.
+def check_attends(encoder: nn.Module) -> None:
+    """Go on only where there is attention to look at.
 
     Raises:
         ValueError: where the encoder has no cls token that attends to all patches.
@@ -66,6 +65,16 @@ def looking(encoder: nn.Module, see: Callable[[Attended], None]) -> Iterator[Non
             f"{type(encoder).__name__} has no cls token that attends to all patches, so its attention has no such statistics; "
             "give a checkpoint of a ViT or a Beit"
         )
+
+
+@contextmanager
+def looking(encoder: nn.Module, see: Callable[[Attended], None]) -> Iterator[None]:
+    """While this is open, `see` is called by every block of every forward pass, first block first.
+
+    Raises:
+        ValueError: where the encoder has no cls token that attends to all patches.
+    """
+    check_attends(encoder)
     blocks: Any = encoder.blocks
     hooks = [hook for block in blocks for hook in _watch(block, see)]
     try:

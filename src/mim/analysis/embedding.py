@@ -109,7 +109,7 @@ def scatter(sheets: Sequence[Points], classes: Sequence[str]) -> Figure:
         axis.set_title(fill(points.name, 34), fontsize=TEXT + 0.5)
         order = np.random.default_rng(0).permutation(len(points.label))  # no class is drawn over all others
         colour = [_colour(label, len(classes)) for label in points.label[order]]
-        side = max(1.0, min(9.0, 3000 / len(order)))
+        side = max(1.5, min(9.0, 8000 / len(order)))
         axis.scatter(*points.place[order].T, c=colour, s=side, linewidths=0)
     handles = [
         axis.scatter([], [], color=_colour(label, len(classes)), s=14, label=name) for label, name in enumerate(classes)

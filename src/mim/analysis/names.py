@@ -18,8 +18,10 @@ def called(names: Sequence[str] | None, sources: Sequence[str]) -> list[str]:
     """The names that are given, or, of checkpoints as `checkpoint=` takes them, short ones.
 
     Raises:
-        ValueError: where it is not one name a checkpoint.
+        ValueError: where it is not one name a checkpoint, or a checkpoint is given twice.
     """
+    if twice := {source for source in sources if list(sources).count(source) > 1}:
+        raise ValueError(f"checkpoint= names {min(twice)} twice; give each checkpoint once")
     if names is None:
         return short_names(sources)
     if len(set(names)) != len(sources):

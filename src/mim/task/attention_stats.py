@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from mim.analysis.attended import check_attends
 from mim.analysis.attention_pass import measure
 from mim.analysis.attention_stats import HeadStatistics
 from mim.analysis.curves import Curves, curves
@@ -31,6 +32,8 @@ class AttentionStats:
             ValueError: where an encoder has no cls token that attends to all patches, or it is not one name a checkpoint.
         """
         names = called(self.names, [subject.name for subject in subjects])
+        for subject in subjects:  # before the first is measured
+            check_attends(subject.encoder)
         known: list[dict[str, Any]] = [
             {"name": name} | self._measure(subject) for name, subject in zip(names, subjects, strict=True)
         ]
