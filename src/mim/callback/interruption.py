@@ -39,9 +39,10 @@ class Interruption(L.Callback):
         """
         connector: Any = trainer._signal_connector
         connector.register_signal_handlers = lambda: None
-        for timer in [callback for callback in trainer.callbacks if isinstance(callback, Timer)]:
+        callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        for timer in [callback for callback in callbacks if isinstance(callback, Timer)]:
             self._deadline = time.monotonic() + (timer.time_remaining() or 0)
-            trainer.callbacks.remove(timer)
+            callbacks.remove(timer)
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int

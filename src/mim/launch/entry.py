@@ -15,6 +15,7 @@ from mim.launch.errors import Interrupted, report
 from mim.launch.quiet import quiet
 from mim.launch.resolvers import register_resolvers
 from mim.launch.signals import listening
+from mim.launch.slurm import requeue
 
 
 def launch(run: Callable[[DictConfig], Any], configs: Path, config_name: str) -> None:
@@ -41,6 +42,7 @@ def launch(run: Callable[[DictConfig], Any], configs: Path, config_name: str) ->
         except Interrupted as stop:
             print(stop, file=sys.stderr, flush=True)
             exit_codes.append(stop.exit_code)
+            requeue(stop)
         except KeyboardInterrupt:
             exit_codes.append(130)
         except Exception as error:
@@ -54,6 +56,7 @@ def launch(run: Callable[[DictConfig], Any], configs: Path, config_name: str) ->
     except Interrupted as stop:  # of a whole sweep
         print(stop, file=sys.stderr, flush=True)
         exit_codes.append(stop.exit_code)
+        requeue(stop)
     except KeyboardInterrupt:
         exit_codes.append(130)
     except Exception as error:

@@ -11,6 +11,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from mim.launch.check import nearest
 
+_WHY = "why: "
 _EXPECTED = (ValueError, OSError, HydraException, OmegaConfBaseException)
 
 
@@ -46,9 +47,29 @@ def one_line(error: BaseException, configs: Path, config_name: str) -> str:
     if isinstance(error, ConfigCompositionException | OverrideParseException):
         return _bad_override(error, configs, config_name)
     error = root_cause(error)
+    return _explained(error) or short(error)
+
+
+def explain(error: BaseException, why: str) -> None:
+    """Say what an error comes from, where its own words do not: this line is printed instead."""
+    error.add_note(_WHY + why)
+
+
+def _explained(error: BaseException) -> str | None:
+    notes = [note for note in getattr(error, "__notes__", ()) if note.startswith(_WHY)]
+    return notes[0].removeprefix(_WHY) if notes else None
+
+
+def short(error: BaseException) -> str:
+    """An error's own words, in one line."""
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key} is missing; give it on the command line: {error.full_key}=..."
     message = " ".join(str(error).split()) or type(error).__name__
+    if message.startswith("DataLoader worker"):
+        return (
+            f"a process that reads data died ({message.partition('. ')[0]}), often for want of memory: lower data.num_workers or "
+            "data.batch_size, and go on with resume=, from the last checkpoint"
+        )
     if isinstance(error, (*_EXPECTED, Interrupted, NotFinite)):
         return message
     return f"{type(error).__name__}: {message} (HYDRA_FULL_ERROR=1 shows where)"

@@ -25,7 +25,7 @@ class CSV(CSVLogger):
     @rank_zero_experiment
     def experiment(self) -> "_Writer":
         """The file, opened when it is first asked for."""
-        if self._experiment is None:
+        if not isinstance(self._experiment, _Writer):
             self._experiment = _Writer(self.log_dir)
         return self._experiment
 

@@ -93,7 +93,7 @@ def _begin(task: Task, gpus: Sequence[str]) -> _Running | None:
         (task.folder / "results.json").unlink(missing_ok=True)  # of an earlier attempt
         write_record(task.folder, overrides=task.overrides, exit_code=None)
         mine = list(gpus if task.devices < 0 else gpus[: task.devices])
-        environment = os.environ | ({"CUDA_VISIBLE_DEVICES": ",".join(mine)} if mine else {})
+        environment = os.environ | {"MIM_REQUEUE": "0"} | ({"CUDA_VISIBLE_DEVICES": ",".join(mine)} if mine else {})
         process = subprocess.Popen(
             task.command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
         )

@@ -1,0 +1,143 @@
+"""Where one process of many is lost, the others say which, and end: a collective would wait for it for minutes, or forever."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytorch_lightning as L
+import torch.distributed as dist
+
+from mim.launch.errors import Interrupted, explain, short
+
+_LOST = "mim/lost"
+_PLANNED = (0, 85, 130)  # exit codes of processes that were not lost
+
+
+class LostRank(L.Callback):
+    """Every process gives a sign of life each second; the first one looks for all of them, and all look for the first.
+
+    Args:
+        patience: seconds without a sign after which a process is lost.
+        grace: seconds that the survivors have to end by themselves.
+    """
+
+    def __init__(self, patience: float = 30.0, grace: float = 10.0):
+        self.patience, self.grace = patience, grace
+        self._watch: _Watch | None = None
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Begin to watch, in the place of Lightning's observer, which kills all processes without a word."""
+        if trainer.world_size == 1 or self._watch:
+            return
+        launcher = trainer.strategy.launcher
+        children = list(getattr(launcher, "procs", ()))
+        if children:  # the observer holds the same list: empty, there is nothing left for it to kill
+            launcher.procs.clear()
+            launcher.procs = children
+        self._watch = _Watch(trainer.global_rank, trainer.world_size, children, self.patience, self.grace)
+        self._watch.start()
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """Tell the others; where it is another process that broke the connection, say which."""
+        if self._watch is None:
+            return
+        if not _is_broken_connection(exception):
+            self._watch.finish(None if isinstance(exception, Interrupted | KeyboardInterrupt) else short(exception))
+        elif lost := self._watch.find():
+            explain(exception, lost)
+
+    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """The run is over, unless somebody was lost: then its end must not take forever either."""
+        if self._watch is not None and not self._watch.lost:
+            self._watch.finish(None)
+
+
+class _Watch(threading.Thread):
+    def __init__(self, rank: int, world_size: int, children: Sequence[subprocess.Popen], patience: float, grace: float):
+        super().__init__(daemon=True, name="lost-rank")
+        self.rank, self.children, self.patience, self.grace = rank, children, patience, grace
+        self.others = list(range(1, world_size)) if rank == 0 else [0]
+        self.table = (
+            dist.distributed_c10d._get_default_store().clone()
+        )  # its own connection: collectives block the other
+        self.table.set_timeout(timedelta(seconds=patience))
+        self.beat: dict[int, tuple[bytes, float]] = {}
+        self.lost = ""
+        self._over, self._found = threading.Event(), threading.Event()
+
+    def run(self) -> None:
+        """Look once a second; if somebody is lost, give this process some seconds to end, then end it."""
+        while not self._over.wait(1.0):
+            self.lost = self._look()
+            if self.lost:
+                self._found.set()
+                if not self._over.wait(self.grace):
+                    print(f"error: {self.lost}", file=sys.stderr, flush=True)
+                    os._exit(1)
+
+    def find(self) -> str:
+        """Who broke the connection; an empty text if all of them still live. Called when it is broken: less patience is needed."""
+        self.patience = 5.0
+        self._found.wait(15.0)
+        return self.lost
+
+    def finish(self, failure: str | None) -> None:
+        """Stop watching; tell the others if it was a failure."""
+        if self._over.is_set():
+            return
+        self._over.set()
+        if failure:
+            try:
+                self._publish(f"rank {self.rank} failed: {failure}")
+            except RuntimeError:
+                return  # nobody is there to read it
+
+    def _look(self) -> str:
+        try:
+            self.table.set(f"mim/beat/{self.rank}", str(time.monotonic()))
+            if self.table.check([_LOST]):
+                return self.table.get(_LOST).decode()
+            lost = self._dead_child() or self._silent()
+            if lost:
+                self._publish(f"{lost}; go on with resume=, from the last checkpoint")
+                return self.table.get(_LOST).decode()
+            return ""
+        except RuntimeError:  # the table is kept by the first process, or by what started it
+            return "rank 0 was lost (it does not answer any more); go on with resume=, from the last checkpoint"
+
+    def _publish(self, lost: str) -> None:
+        self.table.compare_set(_LOST, "", lost)  # the first to know is right: what follows are consequences
+
+    def _dead_child(self) -> str:
+        for rank, child in enumerate(self.children, start=self.rank + 1):
+            code = child.poll()
+            if code is not None and code not in _PLANNED:
+                how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+                return f"rank {rank} was lost ({how})"
+        return ""
+
+    def _silent(self) -> str:
+        now = time.monotonic()
+        for rank in self.others:
+            key = f"mim/beat/{rank}"
+            if not self.table.check([key]):
+                continue
+            sign = self.table.get(key)
+            before, since = self.beat.get(rank, (b"", now))
+            self.beat[rank] = (sign, since if sign == before else now)
+            if now - self.beat[rank][1] > self.patience:
+                return f"rank {rank} was lost (no sign of life for {self.patience:.0f} s)"
+        return ""
+
+
+def _is_broken_connection(error: BaseException) -> bool:
+    told = str(error).lower()
+    return isinstance(error, dist.DistError) or (
+        isinstance(error, RuntimeError) and any(word in told for word in ("gloo", "nccl", "connection"))
+    )
