@@ -43,6 +43,8 @@ def width_of(pool: nn.Module, encoder: Any) -> int:
     rows, columns = encoder.grid
     tokens = 1 + rows * columns
     asked: list[torch.Tensor] = []
+    if getattr(pool, "needs_image", False):
+        asked.append(torch.zeros(1, 3, rows * encoder.patch_size, columns * encoder.patch_size))
     if hasattr(pool, "rows"):
         asked.append(torch.full((1, 1, len(pool.rows), tokens), 1 / tokens))  # type: ignore[arg-type]
     return pool(torch.zeros(1, tokens, encoder.width), *asked).shape[1]

@@ -1,0 +1,51 @@
+"""LARS as the official MAE probes with it (util/lars.py; You et al., arXiv 1708.03888), by timm's."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from timm.optim import Lars as TimmLars
+from torch import Tensor
+
+
+class Lars(TimmLars):
+    """Each matrix is stepped in proportion to its own norm; vectors and biases by plain momentum, and they are not decayed.
+
+    timm's adapts where there is weight decay or `always_adapt`, and measures gradient and decay apart; the official one adapts
+    every matrix, and measures their sum. So the decay is added to the gradient here, before timm's sees it.
+
+    Args:
+        params: parameters, or groups of them that may have `lr` and `weight_decay` of their own.
+        lr: learning rate.
+        weight_decay: of matrices.
+        momentum: of all.
+        trust: length of a step over that of what it changes.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        lr: float,
+        weight_decay: float = 0.0,
+        momentum: float = 0.9,
+        trust: float = 1e-3,
+    ):
+        given: list[Any] = list(params)
+        groups = given if isinstance(given[0], dict) else [{"params": given}]
+        split = []
+        for group in groups:
+            own, weights = {"lr": lr} | group, list(group["params"])
+            decay = own.pop("weight_decay", weight_decay)
+            matrices, vectors = ([p for p in weights if (p.ndim > 1) is many] for many in (True, False))
+            split.append(own | {"params": matrices, "always_adapt": True, "decay": decay})
+            split.append(own | {"params": vectors, "always_adapt": False, "decay": 0.0})
+        super().__init__(split, lr=lr, momentum=momentum, trust_coeff=trust, eps=0.0)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Decay, then timm's step."""
+        for group in self.param_groups:
+            for parameter in group["params"] if group["decay"] else ():
+                if parameter.grad is not None:
+                    parameter.grad.add_(parameter, alpha=group["decay"])
+        return super().step(closure)

@@ -1,0 +1,127 @@
+"""The linear probe of the official MAE (main_linprobe.py; arXiv 2111.06377, appendix A.1), and with any pool Beyond [cls]'s."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mim.optim.lars import Lars
+from mim.optim.schedule import WarmupCosine
+from mim.pool.shape import width_of
+from mim.task.classify import Pools
+from mim.task.features import see
+from mim.task.heads import Heads
+from mim.task.look import Look
+from mim.task.probe import best, grid, rows, sort_pools
+from mim.task.subject import Subject, needs_classes
+
+
+class ProbeMAE:
+    """Train heads by LARS on augmented images, which a frozen encoder sees in eval mode anew in every epoch.
+
+    Batch norm without affine before a linear layer, drawn with a standard deviation of 0.01; heads of every pool, learning rate and
+    weight decay are trained side by side on the same pass of the encoder. A batch is gathered from several of the data's, each of
+    which is normalised by itself, as on the devices of the official training.
+
+    Args:
+        pools: what stands for an image, by name.
+        base_lr: learning rates for a batch of 256; the peak is `base_lr * batch_size / 256`.
+        weight_decay: of matrices.
+        epochs: passes over the training images.
+        warmup_epochs: of linear rise, before half a cosine.
+        batch_size: images per step, a multiple of the data's batch size.
+        seed: of weights.
+        block: of which block's tokens; null for the last.
+        norm: whether the encoder's final norm is applied to them.
+        held_out_limit: judge at most so many held-out images; null for all.
+    """
+
+    def __init__(
+        self,
+        pools: Pools,
+        base_lr: float | Sequence[float] = 0.1,
+        weight_decay: float | Sequence[float] = 0.0,
+        epochs: int = 90,
+        warmup_epochs: int = 10,
+        batch_size: int = 16384,
+        seed: int = 0,
+        block: int | None = None,
+        norm: bool = True,
+        held_out_limit: int | None = None,
+    ):
+        self.pools, self.settings = pools, grid(base_lr, weight_decay)
+        self.epochs, self.schedule, self.batch_size = epochs, WarmupCosine(warmup_epochs), batch_size
+        self.seed, self.block, self.norm, self.held_out_limit = seed, block, norm, held_out_limit
+        self.schedule(0, epochs, 1.0)  # refuses a warm-up that is too long before anything is done
+
+    def __call__(self, subjects: Sequence[Subject]) -> dict[str, Any]:
+        """`probe_mae/top1` of the best head, which one it is, and a table of all."""
+        return best("probe_mae", [row for subject in subjects for row in self._rows(subject)])
+
+    def _rows(self, subject: Subject) -> Iterator[dict[str, Any]]:
+        classes = needs_classes(subject, "task=probe_mae")
+        gathered = self._gathered(subject.data)
+        free, learned = sort_pools(self.pools, subject.encoder, self.seed)
+        look = Look(subject.encoder, free, self.block, self.norm)
+        device = next(subject.encoder.parameters()).device
+        every = {}
+        for name in self.pools:
+            width = width_of((free | learned)[name], subject.encoder)
+            first = learned.get(name, nn.Identity())  # the others have pooled already
+            every[name] = Heads(first, width, classes, self.settings, self.seed).to(device)
+        self._fit(subject, look, every, gathered)
+        scores, label = self._judge(subject, look, every)
+        for name, heads in every.items():
+            about = {"checkpoint": subject.name, "pool": name, "block": look.block_number}
+            yield from rows(about, heads, scores[name], label, subject.data.classes)
+
+    def _gathered(self, data: Any) -> int:
+        """How many batches of the data make one of the probe's."""
+        if self.batch_size % data.batch_size or self.batch_size > data.train_size:
+            raise ValueError(
+                f"task.batch_size={self.batch_size} has to be a multiple of the data's batch size, {data.batch_size}, and at most "
+                f"its {data.train_size:,} training images; e.g. task.batch_size={data.batch_size}"
+            )
+        return self.batch_size // data.batch_size
+
+    @torch.enable_grad()
+    def _fit(self, subject: Subject, look: Look, every: dict[str, Heads], gathered: int) -> None:
+        factor = self.batch_size / 256
+        optimizer = Lars([group for heads in every.values() for group in heads.groups(factor)], lr=0.0)
+        peaks = [group["lr"] for group in optimizer.param_groups]
+        loader = subject.data.train_dataloader()
+        steps = len(loader.sampler) // gathered
+        for epoch in range(self.epochs):
+            loader.sampler.set_epoch(epoch)
+            total = torch.zeros((), device=next(look.encoder.parameters()).device)
+            for number, seen in enumerate(see(subject, look, itertools.islice(loader, steps * gathered))):
+                if number % gathered == 0:
+                    share = self.schedule(epoch + number / (steps * gathered), self.epochs, 1.0)
+                    for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                        group["lr"] = peak * share
+                losses = [
+                    heads.loss(seen.pooled.get(name, seen.tokens).float(), seen.label) for name, heads in every.items()
+                ]
+                loss = torch.stack(losses).sum() / gathered
+                loss.backward()
+                total += loss.detach()
+                if (number + 1) % gathered == 0:
+                    optimizer.step()
+                    optimizer.zero_grad()
+            print(
+                f"epoch {epoch + 1}/{self.epochs}  loss {total / steps / len(every) / len(self.settings):.4f}",
+                flush=True,
+            )
+
+    @torch.no_grad()
+    def _judge(self, subject: Subject, look: Look, every: dict[str, Heads]) -> tuple[dict[str, Tensor], Tensor]:
+        """Scores (heads, M, classes) by pool, and labels (M,), of the held-out images."""
+        scores: dict[str, list[Tensor]] = {name: [] for name in every}
+        labels = []
+        for seen in see(subject, look, subject.data.val_dataloader(self.held_out_limit)):
+            labels.append(seen.label)
+            for name, heads in every.items():
+                scores[name].append(heads.eval()(seen.pooled.get(name, seen.tokens).float()))
+        return {name: torch.cat(parts, dim=1) for name, parts in scores.items()}, torch.cat(labels)
