@@ -1,5 +1,7 @@
 """Every block is seen as it is, over any number of images."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 
@@ -137,3 +139,16 @@ def test_half_precision_weights_are_measured_in_float32():
     matrix = attention_matrix(encoder.blocks[0].attn, x)
     assert matrix.dtype == torch.float32
     assert torch.allclose(matrix.sum(-1), torch.ones(1, 4, 17), atol=1e-6)
+
+
+def test_an_encoder_in_half_precision_is_looked_at_in_float32(batch_of):
+    encoder = shaken(MAKERS["shared bias"])
+
+    def run(autocast):
+        return measure(encoder, [batch_of(images(4))], lambda batch: batch, autocast).head.mean
+
+    whole, half = run(nullcontext), run(lambda: torch.autocast("cpu", torch.bfloat16))
+    cls_to_cls, cls_to_patch = half[..., 0], half[..., 4]
+    assert torch.allclose(cls_to_cls + 16 * cls_to_patch, torch.ones(2, 4).double(), atol=1e-6)
+    assert not torch.equal(whole, half)
+    assert torch.allclose(whole, half, rtol=0.1, atol=0.02)

@@ -93,10 +93,12 @@ def measure(
     stats = AttentionPass(known.grid)
     was_training = encoder.training
     encoder.eval()
-    with looking(encoder, stats.see):
-        for batch in map(prepare, batches):
-            with autocast():
-                encoder(batch.image)
-            stats.end_batch()
-    encoder.train(was_training)
+    try:
+        with looking(encoder, stats.see):
+            for batch in map(prepare, batches):
+                with autocast():
+                    encoder(batch.image)
+                stats.end_batch()
+    finally:
+        encoder.train(was_training)
     return stats

@@ -9,6 +9,7 @@ from mim.analysis.attention_pass import measure
 from mim.analysis.attention_stats import HeadStatistics
 from mim.analysis.curves import Curves, curves
 from mim.analysis.names import called
+from mim.analysis.paper import keep
 from mim.task.subject import Subject
 
 
@@ -41,8 +42,6 @@ class AttentionStats:
         (folder / "statistics.json").write_text(json.dumps(known, indent=2) + "\n")
         fields = ("name", "grid", "patch_size", "statistics")
         figure = curves([Curves(**{field: model[field] for field in fields}) for model in known])
-        for suffix in ("png", "pdf"):
-            figure.savefig(folder / f"attention_stats.{suffix}")
         return {
             "table": [_last_block(model) for model in known],
             "curves": {
@@ -50,7 +49,7 @@ class AttentionStats:
                 for model in known
                 for statistic, values in model["statistics"].items()
             },
-            "picture": str(folder / "attention_stats.png"),
+            "picture": str(keep(figure, folder, "attention_stats")),
         }
 
     def _measure(self, subject: Subject) -> dict[str, Any]:

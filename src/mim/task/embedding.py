@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mim.analysis.embedding import Points, Projection, agreement, scatter, write
 from mim.analysis.names import called, spelt
+from mim.analysis.paper import keep
 from mim.batch import Batch
 from mim.task.classify import Pools, ready
 from mim.task.features import extract
@@ -63,16 +64,14 @@ class Embedding:
             for pool, points in self._points(name, subject).items()
         }
         folder, sheets = subjects[0].folder, list(drawn.values())
-        figure = scatter(sheets, classes)
-        for suffix in ("png", "pdf"):
-            figure.savefig(folder / f"embedding.{suffix}")
+        picture = keep(scatter(sheets, classes), folder, "embedding")
         write(sheets, classes, folder / "embedding.csv")
         table = [
             {"model": name, "pool": pool, "images": len(points.label)}
             | ({"neighbour_of_same_class": agreement(points)} if classes else {})
             for (name, pool), points in drawn.items()
         ]
-        return {"table": table, "picture": str(folder / "embedding.png")}
+        return {"table": table, "picture": str(picture)}
 
     def _points(self, name: str, subject: Subject) -> dict[str, Points]:
         """By pool."""
