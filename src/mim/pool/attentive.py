@@ -24,7 +24,8 @@ class Attentive(nn.Module):
                 f"Attentive got heads={heads} for tokens {shape.width} wide; needs a divisor, e.g. pool.attentive.heads=4"
             )
         self.query = nn.Parameter(torch.randn(1, 1, shape.width) * shape.width**-0.5)
-        self.attention = nn.MultiheadAttention(shape.width, heads, batch_first=True)
+        # no biases: the softmax does not notice that of the keys, nor a batch norm behind this the others
+        self.attention = nn.MultiheadAttention(shape.width, heads, bias=False, batch_first=True)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, 1 + L, D), cls first -> (B, D)."""
