@@ -12,7 +12,9 @@ from mim.analysis.attention_stats import HeadStatistics, UpdateStatistics, head_
 from mim.analysis.moments import Moments
 from mim.batch import Batch
 
-NUMBERS_AT_ONCE = 2**25  # of attention matrices: 128 MB of float32, whatever the batch, the heads and the image
+NUMBERS_AT_ONCE = (
+    2**24
+)  # of attention matrices: 64 MB of float32, a few times over, whatever the batch, heads and image
 
 
 class AttentionPass:

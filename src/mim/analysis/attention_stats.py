@@ -35,7 +35,10 @@ class HeadStatistics(NamedTuple):
 
 
 class UpdateStatistics(NamedTuple):
-    """Norm of what attention adds to a token over that of the token, each (B,)."""
+    """Norm of what attention adds to a token over that of the token, each (B,).
+
+    What is added has been through the layer scale, where there is one (Beit); the official ViT has none.
+    """
 
     cls_update: Tensor
     """Of the cls token [cls_magnitude]."""

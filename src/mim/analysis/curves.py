@@ -10,24 +10,17 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from mim.analysis.attention_stats import UpdateStatistics, head_statistics
 
-COLOURS = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-    "#000000",
-)  # Okabe and Ito: told apart by all
+# Okabe and Ito's, which all readers can tell apart
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", ":", "-.")
 MARKERS = "osD^vPX*"
 PANELS = (  # rows: of the cls token, of patches, of both; a column asks the same of each
     ("cls_to_cls", "[cls] to itself", "share of attention"),
-    ("cls_to_cls_adjusted", "[cls] to itself, adjusted", "share / share of patches"),
+    ("cls_to_cls_adjusted", "[cls] to itself, adjusted", "odds against patches"),
     ("cls_to_patch", "[cls] to a patch", "share of attention"),
     ("cls_entropy", "[cls] to patches", "entropy (nats)"),
     ("patch_to_self", "Patch to itself", "share of attention"),
-    ("patch_to_self_adjusted", "Patch to itself, adjusted", "share / share of patches"),
+    ("patch_to_self_adjusted", "Patch to itself, adjusted", "share among patches"),
     ("patch_to_cls", "Patch to [cls]", "share of attention"),
     ("patch_entropy", "Patch to patches", "entropy (nats)"),
     ("cls_update", "Attention output, [cls]", "norm / residual norm"),
@@ -69,21 +62,11 @@ def curves(models: Sequence[Curves]) -> Figure:
         for i, model in enumerate(models):
             _draw(axis, model, statistic, i)
         if statistic in UpdateStatistics._fields:
-            axis.set_yscale("log")
-            axis.yaxis.set(
-                major_locator=LogLocator(subs=(1, 2, 5), numticks=6),
-                minor_locator=NullLocator(),
-                major_formatter="{x:g}",
-            )
+            _scale_by_decades(axis)
         else:
             for level in {model.uniform(statistic) for model in models}:
                 axis.axhline(level, **UNIFORM)
-        axis.set_title(title, fontsize=SMALL + 0.5)
-        axis.set_ylabel(unit, fontsize=SMALL)
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
-        axis.tick_params(labelsize=SMALL, length=2)
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(axis="y", linewidth=0.3, color="0.9")
+        _label(axis, title, unit)
     for axis in axes[-1][:-1]:
         axis.set_xlabel("block", fontsize=SMALL)
     axes[-2][-1].set_xlabel("block", fontsize=SMALL)
@@ -95,20 +78,33 @@ def _draw(axis: Any, model: Curves, statistic: str, i: int) -> None:
     mean = model.of(statistic, "mean")
     over = "std_over_heads" if "std_over_heads" in model.statistics[statistic] else "std_over_images"
     block, spread = range(1, len(mean) + 1), model.of(statistic, over)
-    low, high = zip(
-        *((max(0.0, m - s), m + s) for m, s in zip(mean, spread, strict=True)), strict=True
-    )  # none is negative
+    low = [max(0.02 * m, m - s) for m, s in zip(mean, spread, strict=True)]  # above 0, as every statistic is
+    high = [m + s for m, s in zip(mean, spread, strict=True)]
     axis.fill_between(block, low, high, color=_colour(i), alpha=0.13, linewidth=0)
     axis.plot(block, mean, **_style(i))
+
+
+def _scale_by_decades(axis: Any) -> None:
+    axis.set_yscale("log")
+    ticks = LogLocator(subs=(1, 2, 5), numticks=6)
+    axis.yaxis.set(major_locator=ticks, minor_locator=NullLocator(), major_formatter="{x:g}")
+
+
+def _label(axis: Any, title: str, unit: str) -> None:
+    axis.set_title(title, fontsize=SMALL + 0.5)
+    axis.set_ylabel(unit, fontsize=SMALL)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
+    axis.tick_params(labelsize=SMALL, length=2)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(axis="y", linewidth=0.3, color="0.9")
 
 
 def _explain(axis: Any, models: Sequence[Curves]) -> None:
     """The last panel holds the legend."""
     for i, model in enumerate(models):
         axis.plot([], [], label=fill(model.name, 24), **_style(i))
-    axis.fill_between(
-        [], [], color="0.5", alpha=0.25, linewidth=0, label="one deviation over heads\n(output: over images)"
-    )
+    band = "one deviation over heads\n(output: over images)"
+    axis.fill_between([], [], color="0.5", alpha=0.25, linewidth=0, label=band)
     axis.plot([], [], label="uniform attention", **UNIFORM)
     axis.axis("off")
     axis.legend(loc="center", fontsize=SMALL, frameon=False, borderaxespad=0, handlelength=1.8, labelspacing=0.7)
