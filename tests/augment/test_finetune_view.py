@@ -5,9 +5,10 @@ import random
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mim.augment.boxes import TorchvisionBoxes
-from mim.augment.finetune import Finetune
+from mim.augment.finetune import Finetune, _changes
 from mim.augment.pictures import Cropped
 from mim.augment.whole import Whole
 from mim.data.in_memory import InMemory, Stored, in_memory_splits
@@ -52,6 +53,17 @@ def test_painting_leaves_the_global_streams_alone(settings):
     seed()
     view.paint(torch.randint(0, 256, (3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)), 3)
     assert draws() == expected
+
+
+def test_an_image_of_no_bits_is_black():
+    """timm's strongest posterize keeps none; Pillow 13 refuses that, and the policy would stop a run in its first epoch."""
+    view = Finetune(TorchvisionBoxes(), policy="rand-m10-n40-inc1-p1.0")
+    image = torch.randint(0, 256, (3, 16, 16), dtype=torch.uint8)
+    assert all(view.paint(image, key).shape == image.shape for key in range(20))
+    (part,) = _changes("rand-m10-inc1", None, 16).transforms
+    (op,) = (op for op in part.ops if "Posterize" in op.name)
+    assert np.array(op.aug_fn(Image.new("RGB", (2, 2), (255, 200, 100)), 0)).max() == 0
+    assert np.array(op.aug_fn(Image.new("RGB", (2, 2), (255, 200, 100)), 1)).tolist()[0][0] == [128, 128, 0]
 
 
 def test_crops_and_flips_are_those_of_the_key_whatever_is_painted(view):

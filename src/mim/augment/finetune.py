@@ -4,11 +4,14 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from timm.data import create_transform
+from timm.data.auto_augment import posterize
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
@@ -19,9 +22,19 @@ from mim.augment.crop_flip import Boxes, CropFlip
 def _changes(policy: str | None, color_jitter: float | None, size: int) -> Callable[[Any], Any]:
     """The middle part of timm's training transform: what comes after cropping and flipping, before tensors."""
     jitter: Any = color_jitter
-    return create_transform(
+    changes = create_transform(
         size, is_training=True, auto_augment=policy, color_jitter=jitter, interpolation="bicubic", separate=True
     )[1]
+    for part in changes.transforms:
+        for op in chain(getattr(part, "ops", ()), *getattr(part, "policy", ())):
+            if op.aug_fn is posterize:
+                op.aug_fn = _posterize
+    return changes
+
+
+def _posterize(image: Image.Image, bits: int, **kwargs: Any) -> Image.Image:
+    """Keep so many bits of each channel; none leaves black. timm asks for none now and then, which Pillow 13 refuses."""
+    return posterize(image, bits, **kwargs) if bits else image.point([0] * 256 * len(image.getbands()))
 
 
 @contextmanager

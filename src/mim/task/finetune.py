@@ -7,7 +7,7 @@ import pytorch_lightning as L
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
-from torchmetrics import MetricCollection
+from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from mim.batch import Batch
@@ -70,13 +70,14 @@ class Finetune(L.LightningModule):
         self.base_lr, self.weight_decay, self.layer_decay, self.seed = base_lr, weight_decay, layer_decay, seed
         self.label_smoothing, self.erase = label_smoothing, erase
         self.mix = mix(num_classes=num_classes, label_smoothing=label_smoothing) if mix else None
-        self.held_out = MetricCollection(
+        self.accuracy = MetricCollection(
             {
                 f"val/top{k}": MulticlassAccuracy(num_classes, top_k=k, average="micro")
                 for k in (1, 5)
                 if k < num_classes
             }
         )
+        self.held_out_loss = MeanMetric()
         self.best = 0.0
         self.compiles = compile  # a strategy that cuts the model up compiles what it cuts, and takes this off
 
@@ -123,15 +124,17 @@ class Finetune(L.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Judge held-out images (B, 3, H, W), each once over all processes."""
         score = self.model(batch)
-        self.held_out.update(score, batch.label)
-        self.log("val/loss", cross_entropy(score, batch.label), batch_size=len(score), sync_dist=True)
+        self.accuracy.update(score, batch.label)
+        self.held_out_loss.update(cross_entropy(score, batch.label, reduction="none"))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the accuracies, and the best so far."""
-        accuracy = self.held_out.compute()
-        self.held_out.reset()
+        """Log the accuracies, the best so far, and the loss without smoothing."""
+        accuracy, loss = self.accuracy.compute(), self.held_out_loss.compute()
+        self.accuracy.reset()
+        self.held_out_loss.reset()
         self.best = max(self.best, accuracy["val/top1"].item())
-        self.log_dict(accuracy | {"val/top1_best": self.best})
+        # The metrics have looked at all processes already, so these are equal; Lightning cannot know.
+        self.log_dict(accuracy | {"val/loss": loss, "val/top1_best": self.best}, sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """A resumed run goes on with the best so far."""

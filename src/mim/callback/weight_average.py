@@ -1,0 +1,37 @@
+"""Judge and keep an exponential moving average of the weights, as supervised training of ViTs does (arXiv 2111.06377, appendix A.2)."""
+
+from typing import Any
+
+from pytorch_lightning.callbacks import WeightAveraging
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from mim.callback.checkpoint import Checkpoint
+from mim.callback.interruption import Interruption
+
+
+class WeightAverage(WeightAveraging):
+    """Average after every optimiser step; validation and checkpoints see the average, training goes on with its own weights.
+
+    A checkpoint's `state_dict` is the average; a resumed run goes on exactly, with both.
+
+    Args:
+        decay: share of the old average that stays.
+
+    Raises:
+        ValueError: where the decay is no share, or checkpoints would be written before a step is averaged.
+    """
+
+    def __init__(self, decay: float = 0.9999):
+        if not 0 < decay < 1:
+            raise ValueError(f"WeightAverage got decay={decay}; needs a share between 0 and 1, e.g. 0.9999")
+        super().__init__(use_buffers=False, multi_avg_fn=get_ema_multi_avg_fn(decay))
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Copy the weights, on their device."""
+        callbacks = trainer.callbacks
+        if any(isinstance(other, Checkpoint | Interruption) for other in callbacks[: callbacks.index(self)]):
+            raise ValueError(
+                "weight_average comes after callbacks that write checkpoints, which would miss the last step; name it first: "
+                "callback=[weight_average,finetune]"
+            )
+        super().setup(trainer, pl_module, stage)
