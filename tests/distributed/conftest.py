@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
+from torch import Tensor
 from torch.distributed import TCPStore
+
+from mim.checkpoint.atomic import AtomicCheckpointIO
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,15 +61,87 @@ def start(programs: Sequence[Sequence[str]], runs: Path, seconds: float = 300) -
     return [Ended(process.returncode, *words) for process, words in zip(processes, said, strict=True)]
 
 
-@pytest.fixture(scope="module")
-def runs_of_ranks(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+def one_after_another(processes: int, jobs: dict[str, Sequence[str]], runs: Path) -> None:
     """Many runs, one after another, on processes that are started once: starting Python anew takes seconds."""
+    lines = json.dumps([[f"name={name}", *overrides] for name, overrides in jobs.items()])
+    ended = start([["tests/distributed/several.py", lines]] * processes, runs)
+    assert [each.code for each in ended] == [0] * processes, "\n".join(each.err for each in ended)
 
-    def run(processes: int, jobs: dict[str, Sequence[str]]) -> Path:
-        runs = tmp_path_factory.mktemp("runs")
-        lines = json.dumps([[f"name={name}", *overrides] for name, overrides in jobs.items()])
-        ended = start([["tests/distributed/several.py", lines]] * processes, runs)
-        assert [each.code for each in ended] == [0] * processes, "\n".join(each.err for each in ended)
-        return runs
 
-    return run
+class Run(NamedTuple):
+    """What a run left."""
+
+    folder: Path
+
+    @property
+    def losses(self) -> dict[int, float]:
+        header, *lines = (line.split(",") for line in (self.folder / "metrics.csv").read_text().splitlines())
+        at, step = header.index("train/loss"), header.index("step")
+        return {int(line[step]): float(line[at]) for line in lines if line[at]}
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        return AtomicCheckpointIO().load_checkpoint(self.folder / "checkpoints" / "last.ckpt")["state_dict"]
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        return json.loads((self.folder / "results.json").read_text())["metrics"]
+
+    def masks(self, rank: int) -> list[tuple[Tensor, Tensor]]:
+        return torch.load(self.folder / f"masks_{rank}.pt")
+
+
+SHORT = (
+    *("trainer.accelerator=cpu", "trainer.log_every_n_steps=1", "epochs=2", "warmup_epochs=1"),
+    *("trainer.limit_train_batches=5", "trainer.gradient_clip_val=0.5"),
+    *("callback=[refresh_attention,checkpoint,results]", "callback.checkpoint.keep_every_n_epochs=1"),
+    "+callback.masks._target_=tests.distributed.masks.Masks",
+)
+# 129 held-out images are 65 for one of two processes, which is a batch more than the other has
+JUDGED = ("callback=[online_probe,checkpoint,results]", "callback.online_probe.held_out_limit=129")
+METHODS = {
+    "mae": JUDGED,
+    "emae": ("masker=emae", "loss=emae"),
+    "amt": ("masker=amt", "callback.refresh_attention.every_n_epochs=1", "epochs=3", "trainer.limit_train_batches=4"),
+}
+SPLITS = {"ddp": ("trainer=ddp", "data.batch_size=64"), "fsdp": ("trainer=fsdp", "data.batch_size=64")}
+ACCUMULATED = ("data.batch_size=32", "trainer.accumulate_grad_batches=2", "trainer.limit_train_batches=10")
+ON_TWO = {
+    **{f"{name}_{how}": (*method, *split) for name, method in METHODS.items() for how, split in SPLITS.items()},
+    **{f"mae_{how}_accumulated": (*split, *ACCUMULATED) for how, split in SPLITS.items()},
+    "mae_fsdp_replicas": (*SPLITS["fsdp"], "trainer.strategy.replicas=2"),
+    "mae_ddp_from_fsdp": (*SPLITS["ddp"], "resume=@mae_fsdp"),
+    "mae_fsdp_from_ddp": (*SPLITS["fsdp"], "resume=@mae_ddp"),
+}
+ON_ONE = {
+    **{f"{name}_one": method for name, method in METHODS.items()},
+    "mae_one_from_fsdp": ("resume=@mae_fsdp",),
+    "amt_fsdp_alone_from_fsdp": (*METHODS["amt"], "trainer=fsdp", "resume=@amt_fsdp"),
+}
+
+
+@pytest.fixture(scope="session")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    """Each method on one process, and split over two: `mae_one`, `mae_ddp`, ... Some go on from what another saved."""
+    runs = tmp_path_factory.mktemp("runs")
+    one_after_another(2, {name: [*SHORT, *overrides] for name, overrides in ON_TWO.items()}, runs)
+    one_after_another(1, {name: [*SHORT, *overrides] for name, overrides in ON_ONE.items()}, runs)
+    return {name: Run(*runs.glob(f"{name}/*")) for name in [*ON_TWO, *ON_ONE]}  # one run has one folder
+
+
+@pytest.fixture
+def apart() -> Callable[[dict[str, Tensor], dict[str, Tensor]], float]:
+    """The largest difference of two models, but for key biases: their gradient is rounding noise, which Adam turns into steps."""
+
+    def measure(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> float:
+        assert ours.keys() == theirs.keys()
+        largest = 0.0
+        for name, weight in ours.items():
+            pairs = [(weight, theirs[name])]
+            if name.endswith("qkv.bias"):
+                query, _, value = zip(weight.chunk(3), theirs[name].chunk(3), strict=True)
+                pairs = [query, value]
+            largest = max(largest, *((mine - other).abs().max().item() for mine, other in pairs))
+        return largest
+
+    return measure

@@ -1,6 +1,11 @@
-"""One process of several runs, one after another: `python several.py '[["name=a", "epochs=1"], ...]'`."""
+"""One process of several runs, one after another: `python several.py '[["name=a", "epochs=1"], ["resume=@a"]]'`.
+
+`@a` stands for what the run called `a` saved after its first epoch.
+"""
 
 import json
+import os
+import re
 import sys
 from pathlib import Path
 
@@ -10,8 +15,14 @@ sys.path.insert(0, str(ROOT))
 import train  # noqa: E402
 from mim.launch.entry import launch  # noqa: E402
 
+
+def saved(name: re.Match[str]) -> str:
+    (folder,) = Path(os.environ["MIM_RUNS"]).glob(f"{name[1]}/*")
+    return str(folder / "checkpoints" / "epoch_0001.ckpt")
+
+
 for overrides in json.loads(sys.argv[1]):
-    sys.argv = ["train.py", *overrides]
+    sys.argv = ["train.py", *(re.sub(r"@(\w+)", saved, override) for override in overrides)]
     try:
         launch(train.train, ROOT / "configs", "train")
     except SystemExit as stop:

@@ -17,6 +17,7 @@ from torch.distributed import checkpoint as dcp
 from torch.distributed.checkpoint import CheckpointException, FileSystemReader, FileSystemWriter
 from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
 
+from mim.checkpoint.optimizer_state import by_number
 from mim.checkpoint.swap import not_written, partial_of, put_in_place, remove
 
 REST = "rest.pt"
@@ -112,16 +113,8 @@ def read_weights(source: str | os.PathLike) -> dict[str, Tensor]:
 def read_sharded(source: str | os.PathLike) -> dict[str, Any]:
     """All of it, whole, as a training on one process writes it: parameters of the optimiser have numbers for names."""
     tensors, rest = _read(source), read_rest(source)
-    optimizers = []
-    for i, groups in enumerate(rest.pop("optimizer_groups")):
-        states = tensors.get(f"optimizer_{i}", {})
-        number = {name: k for k, name in enumerate(name for group in groups for name in group["params"])}
-        optimizers.append(
-            {
-                "state": {number[name]: states[name] for name in number if name in states},
-                "param_groups": [group | {"params": [number[name] for name in group["params"]]} for group in groups],
-            }
-        )
+    groups = rest.pop("optimizer_groups")
+    optimizers = [by_number(tensors.get(f"optimizer_{i}", {}), each) for i, each in enumerate(groups)]
     return {"state_dict": tensors["state_dict"], "optimizer_states": optimizers, **rest}
 
 

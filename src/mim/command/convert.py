@@ -7,13 +7,17 @@ timm         an encoder for timm.create_model(..., checkpoint_path=...)
 mae          the names of the official MAE, both halves, as a .pth file
 hf           a folder for transformers' ViTMAEForPreTraining.from_pretrained
 safetensors  our own names, everything, with the config of the run
+ckpt         the whole training as one file, of what many processes saved: resume= and checkpoint= take it as they take the folder
 """
 
 import argparse
 from pathlib import Path
 
 from mim.checkpoint.convert import WRITERS, write
+from mim.checkpoint.gather import write_whole
 from mim.checkpoint.read import read
+
+WHOLE = "ckpt"  # everything else takes weights from anywhere
 
 
 def run(arguments: list[str], configs: Path) -> None:
@@ -22,12 +26,15 @@ def run(arguments: list[str], configs: Path) -> None:
     parser = argparse.ArgumentParser("python -m mim convert", description=__doc__, formatter_class=raw)
     parser.add_argument("checkpoint", help="a run folder, a file, timm:<name> or hf:<repository>")
     parser.add_argument("out", type=Path, help="where to write; must not exist yet")
-    parser.add_argument("--to", choices=sorted(WRITERS), required=True)
+    parser.add_argument("--to", choices=[*sorted(WRITERS), WHOLE], required=True)
     parser.add_argument(
         "--heads", type=int, help="attention heads of the encoder, where nothing in the checkpoint says"
     )
     parser.add_argument("--decoder-heads", type=int, help="the same of the decoder")
     given = parser.parse_args(arguments)
+    if given.to == WHOLE:
+        print(write_whole(given.checkpoint, given.out))
+        return
     weights = read(given.checkpoint)
     print(f"{'read':<14}{weights.origin}: {len(weights.tensors)} tensors")
     print(write(weights, given.out, given.to, given.heads, given.decoder_heads))

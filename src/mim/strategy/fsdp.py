@@ -9,6 +9,7 @@ import torch
 from pytorch_lightning.strategies import ModelParallelStrategy, Strategy
 from torch import nn
 from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
     get_model_state_dict,
     get_optimizer_state_dict,
     set_model_state_dict,
@@ -17,6 +18,7 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
+from mim.checkpoint.optimizer_state import by_name
 from mim.checkpoint.sharded import is_sharded, read_rest, read_shares, write_sharded
 from mim.strategy.whole import whole
 
@@ -99,9 +101,7 @@ class FSDP(ModelParallelStrategy):
 
     def load_checkpoint(self, checkpoint_path: str | Path, weights_only: bool | None = None) -> dict[str, Any]:
         """Fill weights and optimiser from a checkpoint of any number of processes, and return the rest of it."""
-        if is_sharded(checkpoint_path):
-            return self._load_shares(checkpoint_path)
-        return super().load_checkpoint(checkpoint_path, weights_only=True)
+        return (self._load_shares if is_sharded(checkpoint_path) else self._load_whole)(checkpoint_path)
 
     def _load_shares(self, path: str | Path) -> dict[str, Any]:
         model: Any = self.model
@@ -112,6 +112,16 @@ class FSDP(ModelParallelStrategy):
         rest = read_rest(path)
         for optimizer, state, groups in zip(self.optimizers, states, rest.pop("optimizer_groups"), strict=True):
             set_optimizer_state_dict(model, optimizer, {"state": state, "param_groups": groups})
+        return rest
+
+    def _load_whole(self, path: str | Path) -> dict[str, Any]:
+        model: Any = self.model
+        rest, whole = self.checkpoint_io.load_checkpoint(path), StateDictOptions(full_state_dict=True)
+        set_model_state_dict(model, rest.pop("state_dict"), options=whole)
+        for optimizer, state in zip(self.optimizers, rest.pop("optimizer_states"), strict=True):
+            groups: Any = get_optimizer_state_dict(model, optimizer)["param_groups"]
+            named = by_name(state, [group["params"] for group in groups])
+            set_optimizer_state_dict(model, optimizer, named, options=whole)
         return rest
 
     @property

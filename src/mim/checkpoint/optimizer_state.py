@@ -1,0 +1,23 @@
+"""The state of an optimiser: one process numbers its parameters, in the order of its groups; many processes call them by name."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def by_number(state: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """States by name, and groups that hold names -> what `optimizer.load_state_dict` takes."""
+    number = {name: k for k, name in enumerate(name for group in groups for name in group["params"])}
+    return {
+        "state": {number[name]: state[name] for name in number if name in state},
+        "param_groups": [{**group, "params": [number[name] for name in group["params"]]} for group in groups],
+    }
+
+
+def by_name(state: Mapping[str, Any], names: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """What `optimizer.state_dict` returns, and the names of each group's parameters -> states and groups by name."""
+    groups = [{**group, "params": list(own)} for group, own in zip(state["param_groups"], names, strict=True)]
+    called = (name for own in names for name in own)
+    return {
+        "state": {name: state["state"][k] for k, name in enumerate(called) if k in state["state"]},
+        "param_groups": groups,
+    }
