@@ -29,6 +29,7 @@ NAMED_OTHERWISE = ("cifar", "centre_attention", "centre_patches", "classify", "d
 NEEDS_MORE = {
     "pool@callback.online_probe.pool=oracle": ["callback.online_probe.pool.encoder.source=timm:a"],
     "encoder=swin_base": ["model=simmim", "data.image_size=192"],
+    "encoder=swin_large": ["model=simmim", "data.image_size=192"],
     "encoder=swin_pico": ["model=simmim"],
     "encoder=beit_base": ["model=simmim"],
     "encoder=beit_base_absolute": ["model=simmim"],
