@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import pytorch_lightning as L
 import torch
+from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.strategies import ModelParallelStrategy, Strategy
 from torch import nn
 from torch.distributed.checkpoint.state_dict import (
@@ -20,6 +21,7 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
 from mim.checkpoint.optimizer_state import by_name
 from mim.checkpoint.sharded import is_sharded, read_rest, read_shares, write_sharded
+from mim.strategy.blocks import blocks
 from mim.strategy.whole import whole
 
 
@@ -60,7 +62,15 @@ class FSDP(ModelParallelStrategy):
         self.layout = init_device_mesh(self.root_device.type, size, mesh_dim_names=names)
 
     def setup(self, trainer: L.Trainer) -> None:
-        """Cut the model up before the optimiser is built: it is to hold shares."""
+        """Cut the model up before the optimiser is built: it is to hold shares.
+
+        Raises:
+            ValueError: where an average of the weights is wanted: it is kept whole, and was copied before this.
+        """
+        if any(isinstance(callback, WeightAveraging) for callback in trainer.callbacks):  # type: ignore[attr-defined]
+            raise ValueError(
+                "callback=[weight_average,...] keeps whole weights, and trainer=fsdp cuts them up; use trainer=ddp"
+            )
         bf16 = trainer.precision == "bf16-mixed"
         policy = MixedPrecisionPolicy(
             param_dtype=torch.bfloat16 if bf16 else None,
@@ -129,9 +139,3 @@ class FSDP(ModelParallelStrategy):
         """What is cut: every task trains a `model`."""
         task: Any = self.lightning_module
         return task.model
-
-
-def blocks(model: nn.Module) -> list[nn.Module]:
-    """What stands in the lists called `blocks`, as timm calls them: of the encoder, the decoder, each stage of a Swin."""
-    lists = (part for name, part in model.named_modules() if name.rpartition(".")[2] == "blocks")
-    return [block for part in lists for block in part.children()]
