@@ -107,14 +107,15 @@ def test_memory_does_not_grow_with_the_images(measured):
 
 
 def test_the_summary_tells_heads_and_images_apart(measured):
-    stats = measured(shaken(MAKERS["vit"]), images(6), 4)
-    summary = stats.summary()
+    encoder = shaken(MAKERS["vit"])
+    summary = measured(encoder, images(6), 4).summary()
     entropy = summary["cls_entropy"]
     heads = torch.tensor(entropy["heads"])
     assert heads.shape == (2, 4)
     assert entropy["mean"] == pytest.approx(heads.mean(1).tolist())
     assert entropy["std_over_heads"] == pytest.approx(heads.std(1).tolist(), rel=1e-4)
-    assert all(value > 0 for value in entropy["std_over_images"])
+    alone = [measured(encoder, image[None], 1).summary()["cls_entropy"]["mean"] for image in images(6)]
+    assert entropy["std_over_images"] == pytest.approx(torch.tensor(alone).std(0).tolist(), rel=1e-3)
     assert set(summary["cls_update"]) == {"mean", "std_over_images"}
 
 
