@@ -41,6 +41,17 @@ def test_abmilp_that_scores_all_alike_is_the_mean():
     assert torch.allclose(pool(tokens()), Mean()(tokens()), atol=1e-6)
 
 
+def test_attentive_is_multi_head_attention_of_one_query():
+    torch.manual_seed(0)
+    pool, given = Attentive(SHAPE, heads=4), tokens()
+    plain = torch.nn.MultiheadAttention(16, 4, bias=False, batch_first=True)
+    with torch.no_grad():
+        plain.in_proj_weight.copy_(torch.cat([torch.eye(16), pool.key.weight, pool.value.weight]))
+        plain.out_proj.weight.copy_(pool.out.weight)
+        expected = plain(pool.query.expand(2, 1, -1), given[:, 1:], given[:, 1:])[0][:, 0]
+    assert torch.allclose(pool(given), expected, atol=1e-6)
+
+
 def test_simpool_that_asks_nothing_is_the_mean_of_normalised_patches():
     pool = SimPool(SHAPE, gamma=1.0)
     torch.nn.init.zeros_(pool.query.weight)

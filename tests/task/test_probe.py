@@ -46,7 +46,7 @@ def learnt(heads, x, label, steps=5):
 
 
 @pytest.mark.parametrize(
-    "pool", [nn.Identity, AbMILP, Attentive, SimPool, partial(AbMILP, depth=2, self_attention="both")]
+    "pool", [nn.Identity, AbMILP, Attentive, SimPool, partial(AbMILP, depth=2, self_attention="map")]
 )
 def test_a_head_among_others_learns_what_it_learns_alone(pool):
     torch.manual_seed(0)

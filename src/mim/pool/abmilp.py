@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mim.encoder.positions import sincos_positions
 from mim.pool.shape import Shape
+from mim.pool.shared import Scores, Summed
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
@@ -45,15 +46,15 @@ class AbMILP(nn.Module):
         where = sincos_positions(shape.width, shape.grid, cls=tokens == "all").float() if positions else None
         self.position: Tensor | None
         self.register_buffer("position", where, persistent=False)
-        hidden = [(nn.Linear(shape.width, shape.width), ACTIVATIONS[activation]()) for _ in range(depth - 1)]
-        self.score = nn.Sequential(*(layer for pair in hidden for layer in pair), nn.Linear(shape.width, 1))
+        hidden = [(Scores(shape.width, shape.width), ACTIVATIONS[activation]()) for _ in range(depth - 1)]
+        self.score = nn.Sequential(*(layer for pair in hidden for layer in pair), Scores(shape.width, 1))
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, 1 + L, D), cls first -> (B, D)."""
         x = tokens[:, self.first :]
         attended = x if self.attention is None else self.attention(x)
         weight = self.weight(attended)
-        return (weight.transpose(1, 2) @ (attended if self.averages_attended else x))[:, 0]
+        return Summed.apply(weight.mT, attended if self.averages_attended else x)[:, 0]
 
     def weight(self, attended: Tensor) -> Tensor:
         """Tokens, each after what it attended to (B, M, D) -> weights (B, M, 1) that sum to one."""

@@ -4,10 +4,15 @@ import torch
 from torch import Tensor, nn
 
 from mim.pool.shape import Shape
+from mim.pool.shared import Scored, Summed
 
 
 class Attentive(nn.Module):
     """Multi-head cross-attention of one learned query to the patch tokens.
+
+    With one query no token has to be projected: what the query asks is carried to the tokens instead, and their weighted sum to the
+    values. The result is that of projecting every token to a key and a value, for a share of the work: heads / width.
+    There are no biases: the softmax does not notice those of keys, nor a batch norm behind this the others.
 
     Args:
         shape: of the tokens.
@@ -19,16 +24,23 @@ class Attentive(nn.Module):
 
     def __init__(self, shape: Shape, heads: int = 8):
         super().__init__()
-        if shape.width % heads:
+        width = shape.width
+        if width % heads:
             raise ValueError(
-                f"Attentive got heads={heads} for tokens {shape.width} wide; needs a divisor, e.g. pool.attentive.heads=4"
+                f"Attentive got heads={heads} for tokens {width} wide; needs a divisor, e.g. pool.attentive.heads=4"
             )
-        self.query = nn.Parameter(torch.randn(1, 1, shape.width) * shape.width**-0.5)
-        # no biases: the softmax does not notice that of the keys, nor a batch norm behind this the others
-        self.attention = nn.MultiheadAttention(shape.width, heads, bias=False, batch_first=True)
+        self.heads, self.scale = heads, (width // heads) ** -0.5
+        self.query = nn.Parameter(torch.randn(width))
+        self.key, self.value, self.out = (nn.Linear(width, width, bias=False) for _ in range(3))
+        for layer in (self.key, self.value, self.out):
+            nn.init.xavier_uniform_(layer.weight)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, 1 + L, D), cls first -> (B, D)."""
         patches = tokens[:, 1:]
-        query = self.query.expand(len(tokens), -1, -1)
-        return self.attention(query, patches, patches, need_weights=False)[0][:, 0]
+        per_head = (self.heads, -1)
+        asked = torch.einsum("ad,adw->aw", self.query.unflatten(0, per_head), self.key.weight.unflatten(0, per_head))
+        weight = Scored.apply(patches, asked * self.scale).softmax(dim=1)  # (B, L, A)
+        gathered = Summed.apply(weight.mT, patches)  # (B, A, D)
+        value = torch.einsum("baw,adw->bad", gathered, self.value.weight.unflatten(0, per_head))
+        return self.out(value.flatten(1))

@@ -26,7 +26,8 @@ class SimPool(nn.Module):
         """(B, 1 + L, D), cls first -> (B, D)."""
         patches = tokens[:, 1:]
         value = self.norm(patches)
-        query = self.query(patches.mean(dim=1, keepdim=True))
-        weight = (query * self.scale @ self.key(value).transpose(1, 2)).softmax(dim=-1)  # (B, 1, L)
+        # what the mean asks is carried through the keys' weights to the patches: cheaper than the patches to keys, and the same
+        asked = self.query(patches.mean(dim=1, keepdim=True)) @ self.key.weight  # (B, 1, D)
+        weight = (asked * self.scale @ value.transpose(1, 2)).softmax(dim=-1)  # (B, 1, L)
         value = value - value.amin(dim=(1, 2), keepdim=True) + 1e-6  # an image's own minimum: others have no say in it
         return (weight @ value**self.gamma)[:, 0] ** (1 / self.gamma)

@@ -45,7 +45,7 @@ class Probe:
         pools: Pools,
         lr: float | Sequence[float] = (3e-4, 1e-3, 3e-3, 1e-2),
         weight_decay: float | Sequence[float] = 0.0,
-        epochs: int = 30,
+        epochs: int = 20,
         batch_size: int = 256,
         seed: int = 0,
         block: int | None = None,

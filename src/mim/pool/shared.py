@@ -1,0 +1,83 @@
+"""Two products with tokens that many heads share: scoring them, and summing them by weight.
+
+A probe trains many heads on the same tokens by `torch.vmap` over their weights, which gives each head a copy of the tokens in such
+a product and is then 10 to 80 times slower than it has to be. Here heads become columns, or rows, of one product.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Scored(torch.autograd.Function):
+    """Tokens (B, L, D), what is asked of each (A, D) -> (B, L, A): tokens @ asked.T."""
+
+    @staticmethod
+    def forward(tokens: Tensor, asked: Tensor) -> Tensor:
+        """One product over all tokens of all images."""
+        return (tokens.flatten(0, 1) @ asked.T).unflatten(0, tokens.shape[:2])
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        """Both are needed to go back."""
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:  # type: ignore[override]
+        """Of the scores (B, L, A)."""
+        tokens, asked = ctx.saved_tensors
+        wants_tokens, wants_asked = ctx.needs_input_grad
+        return grad @ asked if wants_tokens else None, (
+            grad.contiguous().flatten(0, 1).T @ tokens.flatten(0, 1) if wants_asked else None
+        )
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, int | None], tokens: Tensor, asked: Tensor) -> tuple[Tensor, int]:
+        """What many heads ask of the same tokens; or of their own, where a layer before has made them so."""
+        of_tokens, of_asked = in_dims
+        if of_tokens is not None:
+            asked = asked if of_asked is None else asked.movedim(of_asked, 0)[:, None]
+            return tokens.movedim(of_tokens, 0) @ asked.mT, 0
+        many = asked.movedim(of_asked or 0, 0)  # (heads, A, D)
+        return Scored.apply(tokens, many.flatten(0, 1)).unflatten(2, many.shape[:2]), 2
+
+
+class Summed(torch.autograd.Function):
+    """Weights (B, R, L) of tokens (B, L, D) -> sums (B, R, D): weights @ tokens."""
+
+    @staticmethod
+    def forward(weight: Tensor, tokens: Tensor) -> Tensor:
+        """One product an image."""
+        return weight @ tokens
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        """Both are needed to go back."""
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:  # type: ignore[override]
+        """Of the sums (B, R, D)."""
+        weight, tokens = ctx.saved_tensors
+        wants_weight, wants_tokens = ctx.needs_input_grad
+        grad = grad.contiguous()
+        return grad @ tokens.mT if wants_weight else None, weight.mT @ grad if wants_tokens else None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, int | None], weight: Tensor, tokens: Tensor) -> tuple[Tensor, int]:
+        """The weights of many heads for the same tokens; or for their own."""
+        of_weight, of_tokens = in_dims
+        if of_tokens is not None:
+            weight = weight if of_weight is None else weight.movedim(of_weight, 0)
+            return weight @ tokens.movedim(of_tokens, 0), 0
+        many = weight.movedim(of_weight or 0, 1)  # (B, heads, R, L)
+        return Summed.apply(many.flatten(1, 2), tokens).unflatten(1, many.shape[1:3]), 1
+
+
+class Scores(nn.Linear):
+    """A linear layer over tokens (B, L, D) -> (B, L, out_features)."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """`Scored`, and a bias."""
+        return Scored.apply(tokens, self.weight) + self.bias
