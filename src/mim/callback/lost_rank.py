@@ -73,13 +73,14 @@ class _Watch(threading.Thread):
 
     def run(self) -> None:
         """Look once a second; if somebody is lost, give this process some seconds to end, then end it."""
-        while not self._over.wait(1.0):
+        while not self.lost:
             self.lost = self._look()
-            if self.lost:
-                self._found.set()
-                if not self._over.wait(self.grace):
-                    print(f"error: {self.lost}", file=sys.stderr, flush=True)
-                    os._exit(1)
+            if self._over.wait(1.0):
+                return
+        self._found.set()
+        if not self._over.wait(self.grace):
+            print(f"error: {self.lost}", file=sys.stderr, flush=True)
+            os._exit(1)
 
     def find(self) -> str:
         """Who broke the connection; an empty text if all of them still live. Called when it is broken: less patience is needed."""
@@ -126,9 +127,7 @@ class _Watch(threading.Thread):
         now = time.monotonic()
         for rank in self.others:
             key = f"mim/beat/{rank}"
-            if not self.table.check([key]):
-                continue
-            sign = self.table.get(key)
+            sign = self.table.get(key) if self.table.check([key]) else b""
             before, since = self.beat.get(rank, (b"", now))
             self.beat[rank] = (sign, since if sign == before else now)
             if now - self.beat[rank][1] > self.patience:

@@ -14,6 +14,7 @@ from mim.launch.check import check
 from mim.launch.errors import Interrupted, report
 from mim.launch.quiet import quiet
 from mim.launch.resolvers import register_resolvers
+from mim.launch.restart import forget_earlier_attempts
 from mim.launch.signals import listening
 from mim.launch.slurm import requeue
 
@@ -38,6 +39,7 @@ def launch(run: Callable[[DictConfig], Any], configs: Path, config_name: str) ->
     def job(cfg: DictConfig) -> Any:
         try:
             check(cfg)
+            forget_earlier_attempts()
             return run(cfg)
         except Interrupted as stop:
             print(stop, file=sys.stderr, flush=True)
