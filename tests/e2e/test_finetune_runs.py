@@ -40,6 +40,7 @@ def test_a_run_is_fine_tuned_judged_by_eval_and_started_from(train, command, pre
     assert "left over: decoder." in run.out
     assert "in 6 layers down to" in run.out
     assert "masking" not in run.out
+    assert "label smoothing 0.1, images not mixed, none erased" in run.out
     assert run.metrics["val/top1_best"] >= run.metrics["val/top1"] > 0.3
     assert run.metrics["val/top5"] > run.metrics["val/top1"]
     assert f"top-1         {run.metrics['val/top1']:.3f}" in run.out
@@ -159,8 +160,9 @@ def test_two_processes_train_and_count_like_one_though_one_has_a_batch_more(trai
     "choice", ["encoder=swin_pico", "encoder=beit_pico encoder.positions=block_bias", "pool=cls", "pool=abmilp"]
 )
 def test_every_kind_of_encoder_and_pool_is_fine_tuned(train, choice):
-    run = train("task=finetune", "debug=limit", QUIET, MIX, ERASE, *choice.split())
+    run = train("task=finetune", "debug=limit", "callback=[announce,checkpoint,results]", MIX, ERASE, *choice.split())
     assert run.code == 0, run.err
+    assert "label smoothing 0.1, mixup 0.8 and cutmix 1, 50% of images erased in part" in run.out
     assert run.results["steps"] == 6
 
 

@@ -38,6 +38,7 @@ class Announce(L.Callback):
             "model": _model(pl_module),
             "data": f"{data.train_size:,} images of {data.image_size} x {data.image_size}, {data.num_classes} classes",
             **({"masking": _masking(model, pl_module.device)} if hasattr(model, "masker") else {}),
+            **({"targets": pl_module.targets} if hasattr(pl_module, "targets") else {}),
             "batch": (
                 f"{pl_module.effective_batch:,} images a step = {data.batch_size:,} x {trainer.world_size} process(es) "
                 f"x {trainer.accumulate_grad_batches} accumulated"

@@ -60,6 +60,14 @@ class Throughput(L.Callback):
         if self._images and trainer.global_step % trainer.log_every_n_steps == 0:
             pl_module.log_dict(self.numbers(pl_module.device, trainer.world_size))
 
+    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
+        """Stop the clock, before the epoch is over."""
+        self.on_train_epoch_end(trainer, pl_module)
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        """Go on."""
+        self._since_mark()
+
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Wait for the device, so that its backlog is counted with training and not with what watches."""
         if pl_module.device.type == "cuda":

@@ -1,4 +1,4 @@
-"""Judge and keep an exponential moving average of the weights, as supervised training of ViTs does (arXiv 2111.06377, appendix A.2)."""
+"""Judge and keep an exponential moving average of the weights, as ViTs are trained with labels (arXiv 2111.06377, appendix A.2)."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ class WeightAverage(WeightAveraging):
         super().__init__(use_buffers=False, multi_avg_fn=get_ema_multi_avg_fn(decay))
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        """Copy the weights, on their device."""
+        """Copy the weights."""
         callbacks = trainer.callbacks
         if any(isinstance(other, Checkpoint | Interruption) for other in callbacks[: callbacks.index(self)]):
             raise ValueError(
@@ -35,3 +35,7 @@ class WeightAverage(WeightAveraging):
                 "callback=[weight_average,finetune]"
             )
         super().setup(trainer, pl_module, stage)
+
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        """Follow the weights, which have been copied before they reached their device."""
+        self._average_model.to(pl_module.device)  # type: ignore[union-attr]

@@ -145,6 +145,14 @@ class Finetune(L.LightningModule):
         self.best = checkpoint["best"]
 
     @property
+    def targets(self) -> str:
+        """What is done to images and labels, in words."""
+        mix: Any = self.mix
+        mixed = f"mixup {mix.mixup_alpha:g} and cutmix {mix.cutmix_alpha:g}" if mix else "images not mixed"
+        erased = f"{self._erase.probability:.0%} of images erased in part" if self._erase else "none erased"  # type: ignore[attr-defined]
+        return f"label smoothing {self.label_smoothing:g}, {mixed}, {erased}"
+
+    @property
     def effective_batch(self) -> int:
         """Images per optimiser step, over all devices and accumulated batches."""
         return effective_batch(self.trainer)
