@@ -99,6 +99,8 @@ def test_features_become_points_with_the_colours_of_their_classes(train, command
         "error: t-SNE got 20 images and perplexity=30; needs more images than that: lower task.projection.perplexity, "
         "or raise task.limit\n"
     )
+    none = command("eval", f"checkpoint={run}", "task=embedding", "block=5")
+    assert none.err.startswith("error: block=5 of ViT cannot be looked at: it has blocks 1 to 4")
 
 
 def test_images_without_labels_are_drawn_in_grey(train, command, tmp_path):
