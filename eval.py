@@ -86,7 +86,10 @@ def _say(row: Mapping[str, Any]) -> None:
     """The table, without what is the same in all its lines; then what is one number or word, in one line."""
     table = row.get("table", [])
     names = [name for name, value in (table[0].items() if table else ()) if not isinstance(value, dict | list)]
-    told = [name for name in names if len(table) == 1 or len({str(line[name]) for line in table}) > 1]
+    alike = [
+        name for name in names if len({line[name] for line in table}) == 1 and not isinstance(table[0][name], float)
+    ]
+    told = [name for name in names if len(table) == 1 or name not in alike]
     if told:
         print(markdown(told, [[_cell(line, name) for name in told] for line in table]))
     print("  ".join(f"{name} {_cell(row, name)}" for name, value in row.items() if not isinstance(value, dict | list)))

@@ -27,7 +27,6 @@ PACKAGES = (
 # a file of several classes, a folder that says it already, and a sum that a paper gives its name to
 NAMED_OTHERWISE = ("cifar", "centre_attention", "centre_patches", "classify", "decoder", "weighted_sum")
 NEEDS_MORE = {
-    "pool@callback.online_probe.pool=oracle": ["callback.online_probe.pool.encoder.source=timm:a"],
     "encoder=swin_base": ["model=simmim", "data.image_size=192"],
     "encoder=swin_large": ["model=simmim", "data.image_size=192"],
     "encoder=swin_pico": ["model=simmim"],

@@ -47,6 +47,7 @@ class Outcome(NamedTuple):
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MIM_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("MIM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("MIM_TRACEBACK", "0")
     return tmp_path / "runs"
 

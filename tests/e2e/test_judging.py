@@ -1,6 +1,7 @@
 """`eval.py` at the command line: what it prints, writes and refuses."""
 
 import pytest
+import torch
 from PIL import Image
 
 QUICK = ("callback=[online_probe,checkpoint,results]", "epochs=1", "warmup_epochs=0")
@@ -40,3 +41,82 @@ def test_images_without_labels_are_refused_in_a_line(train, command, tmp_path):
     assert judged.code == 1
     assert judged.err.startswith("error: ImageFolder has no labels, and task=knn needs them; choose ")
     assert judged.err.count("\n") == 1
+
+
+@pytest.fixture
+def run(train):
+    return train("callback=[checkpoint,results]", "trainer.limit_train_batches=2", *QUICK[1:]).folder
+
+
+def test_a_probe_of_many_heads_at_the_command_line(run, command):
+    asked = ("task=probe", "pool=[cls,mean,abmilp,ca2]", "task.lr=[1e-3,1e-2]", "task.epochs=2", *LIMITS)
+    judged = command("eval", f"checkpoint={run}", *asked, "+pool@pool.deep=abmilp", "pool.deep.depth=2")
+    assert judged.code == 0, judged.err
+    table = judged.results["table"]
+    assert [row["pool"] for row in table[::2]] == ["cls", "mean", "abmilp", "ca2", "deep"]
+    best = max(table, key=lambda row: row["top1"])
+    assert judged.results["probe/top1"] == best["top1"]
+    assert judged.results["best"] == f"pool={best['pool']} {best['setting']}"
+    assert len(best["classes"]) == 10
+    assert best["top1_interval"][0] <= best["top1"] <= best["top1_interval"][1] <= best["top5_interval"][1]
+    again = command("eval", f"checkpoint={run}", *asked)
+    assert again.results["table"] == table[:8]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("task=logistic", "task.judge.C=[0.1,1]"),
+        ("task=low_shot", "task.shots=[1,2]", "judge@task.judge=knn"),
+        ("task=knn", "block=2", "norm=false", "pool=[lowest_entropy,cp2]", "cache=null"),
+    ],
+)
+def test_classifiers_at_the_command_line(run, command, asked):
+    judged = command("eval", f"checkpoint={run}", *asked, *LIMITS)
+    assert judged.code == 0, judged.err
+    assert len(judged.results["table"]) == 2
+    assert 0 < judged.results[f"{asked[0].removeprefix('task=')}/top1"] <= 1
+
+
+def test_the_official_probe_at_the_command_line(run, command):
+    short = ("task.epochs=2", "task.warmup_epochs=1", "task.batch_size=256", "held_out_limit=100")
+    judged = command("eval", f"checkpoint={run}", "task=probe_mae", "pool=[cls,abmilp]", *short)
+    assert judged.code == 0, judged.err
+    assert "epoch 2/2  loss " in judged.out
+    assert len(judged.results["table"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("task=knn", "pool=attentive"), "pool=attentive has weights of its own, which only a probe trains"),
+        (("task=probe", "block=5"), "block=5 of ViT cannot be looked at: it has blocks 1 to 4"),
+        (("task=probe", "pool=cp4", "task.lr=[]"), "a probe got lr=[]"),
+        (("task=knn", "pool=oracle"), "whose attention? give a checkpoint that has some"),
+        (("task=low_shot", "task.shots=1000"), "shots=1000, but a class has only"),
+        (("task=probe_mae",), "task.batch_size=16384 has to be a multiple of the data's batch size, 128"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused_in_a_line(run, command, asked, said):
+    judged = command("eval", f"checkpoint={run}", *asked, *LIMITS)
+    assert judged.code == 1
+    assert judged.err.startswith("error: ")
+    assert said in judged.err
+    assert judged.err.count("\n") == 1
+
+
+def test_a_checkpoint_without_an_encoder_and_an_encoder_without_cls_are_refused(train, command, tmp_path):
+    torch.save({"state_dict": {"head.weight": torch.zeros(2, 2)}}, tmp_path / "head.ckpt")
+    judged = command("eval", f"checkpoint={tmp_path / 'head.ckpt'}", "data=digits")
+    assert (judged.code, judged.err.count("\n")) == (1, 1)
+    assert "head.ckpt" in judged.err
+    swin = train(
+        "model=simmim",
+        "encoder=swin_pico",
+        "callback=[checkpoint,results]",
+        "trainer.limit_train_batches=1",
+        *QUICK[1:],
+    )
+    judged = command("eval", f"checkpoint={swin.folder}", "task=probe", "pool=cls", *LIMITS)
+    assert judged.err.startswith("error: Cls needs a cls token, which Swin has not; take pool=mean")
+    assert command("eval", f"checkpoint={swin.folder}", "pool=mean", *LIMITS).code == 0

@@ -35,6 +35,14 @@ def open_encoder(source: str | Path, image_size: int | None = None, heads: int |
     return encoder, fit(weights, encoder)
 
 
-def encoder_of(source: str | Path) -> nn.Module:
-    """The encoder of a checkpoint, for the image size that it was trained on."""
+def encoder_of(source: str | Path | None) -> nn.Module:
+    """The encoder of a checkpoint, for the image size that it was trained on.
+
+    Raises:
+        ValueError: where none is given.
+    """
+    if source is None:
+        raise ValueError(
+            "whose attention? give a checkpoint that has some, e.g. attention_from=timm:vit_small_patch16_224.dino"
+        )
     return open_encoder(source)[0]

@@ -30,7 +30,7 @@ class Oracle(nn.Module):
         if not hasattr(encoder, "cls_attention"):
             raise ValueError(
                 f"the oracle is a {type(encoder).__name__}, which has no cls token that attends to patches; give a ViT's or a "
-                "Beit's checkpoint, e.g. pool.oracle.encoder.source=timm:vit_small_patch16_224.dino"
+                "Beit's checkpoint, e.g. attention_from=timm:vit_small_patch16_224.dino"
             )
         self.encoder, self.grid = encoder.requires_grad_(False).eval(), shape.grid
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torchmetrics.functional.classification import multiclass_accuracy
 
@@ -12,7 +13,7 @@ from mim.task.features import extract
 from mim.task.look import Look
 from mim.task.metrics import accuracies
 from mim.task.store import stored
-from mim.task.subject import Subject, needs_classes
+from mim.task.subject import Subject, check_labels, needs_classes
 
 Pools = Mapping[str, nn.Module | Callable[[Shape], nn.Module]]
 """What stands for an image, by name; those that have to know the tokens' shape wait for it."""
@@ -93,11 +94,12 @@ class Classify:
         return {f"{self.name}/top1": max(row["top1"] for row in table), "table": table}
 
     def _rows(self, subject: Subject) -> list[dict[str, Any]]:
-        needs_classes(subject, f"task={self.name}")
+        classes = needs_classes(subject, f"task={self.name}")
         look = Look(subject.encoder, ready(self.pools, subject.encoder), self.block, self.norm)
         rows = []
         for pool, (bank, held_out) in bank_and_held_out(subject, look, self.bank_limit, self.held_out_limit).items():
-            for setting, score in self.judge(bank, held_out.feature, subject.data.num_classes).items():
+            check_labels(torch.cat([bank.label, held_out.label]), classes)
+            for setting, score in self.judge(bank, held_out.feature, classes).items():
                 about = {"checkpoint": subject.name, "pool": pool, "block": look.block_number, "setting": setting}
                 rows.append(about | accuracies(score, held_out.label, subject.data.classes))
         return rows

@@ -17,7 +17,7 @@ from mim.task.heads import Heads, Setting
 from mim.task.look import Look
 from mim.task.metrics import accuracies
 from mim.task.store import stored
-from mim.task.subject import Subject, needs_classes
+from mim.task.subject import Subject, check_labels, needs_classes
 
 
 class Probe:
@@ -73,6 +73,7 @@ class Probe:
             folder = subject.cache or Path(nowhere)
             bank = stored(folder, subject, look, "bank", self.bank_limit, tokens)
             asked = stored(folder, subject, look, "held_out", self.held_out_limit, tokens)
+            check_labels(torch.cat([bank["label"], asked["label"]]), classes)
             for name in self.pools:
                 pool, x = (nn.Identity(), name) if name in free else (learned[name], "tokens")
                 width = bank[name].shape[1] if name in free else width_of(pool, subject.encoder)

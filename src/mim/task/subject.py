@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
 from mim.batch import Batch
 
@@ -46,3 +46,17 @@ def needs_classes(subject: Subject, why: str) -> int:
     if count == 1:
         raise ValueError(f"{data} has one class only ({subject.data.classes[0]}), and {why} has nothing to tell apart")
     return count
+
+
+def check_labels(label: Tensor, classes: int) -> None:
+    """Refuse labels (N,) that no head of so many classes has a score for.
+
+    Raises:
+        ValueError: naming one.
+    """
+    low, high = int(label.min()), int(label.max())
+    if low < 0 or high >= classes:
+        raise ValueError(
+            f"an image is labelled {low if low < 0 else high}, and a head of {classes} classes has scores for 0 to "
+            f"{classes - 1} only; the data set's `classes` have to name them all"
+        )
