@@ -5,6 +5,7 @@ import json
 import platform
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,8 @@ class Results(L.Callback):
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """The run stopped early."""
         stopped = isinstance(exception, Interrupted | KeyboardInterrupt)
-        self._write(trainer, pl_module, "interrupted" if stopped else "failed")
+        with suppress(OSError):  # a full disk: what stopped the run is what is to be said
+            self._write(trainer, pl_module, "interrupted" if stopped else "failed")
 
     def _write(self, trainer: L.Trainer, pl_module: L.LightningModule, status: str) -> None:
         if not trainer.is_global_zero:
@@ -82,6 +84,8 @@ class Results(L.Callback):
             "versions": {"python": platform.python_version()} | {p: importlib.metadata.version(p) for p in PACKAGES},
             "overrides": list(self.overrides),
         }
+        self.folder.mkdir(parents=True, exist_ok=True)  # somebody may have deleted it
+        OmegaConf.save(OmegaConf.create(self._config), self.folder / "config.yaml")
         (self.folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
 
     def _say(self, trainer: L.Trainer) -> None:
