@@ -92,29 +92,38 @@ class Run(NamedTuple):
 
 
 SHORT = (
-    *("trainer.accelerator=cpu", "trainer.log_every_n_steps=1", "epochs=2", "warmup_epochs=1"),
+    *("images_per_step=128", "trainer.accelerator=cpu", "trainer.log_every_n_steps=1", "epochs=2", "warmup_epochs=1"),
     *("trainer.limit_train_batches=5", "trainer.gradient_clip_val=0.5"),
     *("callback=[refresh_attention,checkpoint,results]", "callback.checkpoint.keep_every_n_epochs=1"),
-    "+callback.masks._target_=tests.distributed.masks.Masks",
 )
+MASKS = "+callback.masks._target_=tests.distributed.masks.Masks"
 # 129 held-out images are 65 for one of two processes, which is a batch more than the other has
 JUDGED = ("callback=[online_probe,checkpoint,results]", "callback.online_probe.held_out_limit=129")
 METHODS = {
-    "mae": JUDGED,
-    "emae": ("masker=emae", "loss=emae"),
-    "amt": ("masker=amt", "callback.refresh_attention.every_n_epochs=1", "epochs=3", "trainer.limit_train_batches=4"),
+    "mae": (*JUDGED, MASKS),
+    "emae": (MASKS, "masker=emae", "loss=emae"),
+    "amt": (
+        MASKS,
+        "masker=amt",
+        "callback.refresh_attention.every_n_epochs=1",
+        "epochs=3",
+        "trainer.limit_train_batches=4",
+    ),
 }
-SPLITS = {"ddp": ("trainer=ddp", "data.batch_size=64"), "fsdp": ("trainer=fsdp", "data.batch_size=64")}
-ACCUMULATED = ("data.batch_size=32", "trainer.accumulate_grad_batches=2", "trainer.limit_train_batches=10")
+SPLITS = {"ddp": ("trainer=ddp",), "fsdp": ("trainer=fsdp",)}
+ACCUMULATED = ("trainer.accumulate_grad_batches=2", "trainer.limit_train_batches=10")
+FINETUNE = ("task=finetune", "callback=[checkpoint,results]", "callback.checkpoint.keep_every_n_epochs=null")
 ON_TWO = {
     **{f"{name}_{how}": (*method, *split) for name, method in METHODS.items() for how, split in SPLITS.items()},
     **{f"mae_{how}_accumulated": (*split, *ACCUMULATED) for how, split in SPLITS.items()},
     "mae_fsdp_replicas": (*SPLITS["fsdp"], "trainer.strategy.replicas=2"),
     "mae_ddp_from_fsdp": (*SPLITS["ddp"], "resume=@mae_fsdp"),
+    "finetune_fsdp": (*FINETUNE, *SPLITS["fsdp"]),
     "mae_fsdp_from_ddp": (*SPLITS["fsdp"], "resume=@mae_ddp"),
 }
 ON_ONE = {
     **{f"{name}_one": method for name, method in METHODS.items()},
+    "finetune_one": FINETUNE,
     "mae_one_from_fsdp": ("resume=@mae_fsdp",),
     "amt_fsdp_alone_from_fsdp": (*METHODS["amt"], "trainer=fsdp", "resume=@amt_fsdp"),
 }

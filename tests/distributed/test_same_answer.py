@@ -21,6 +21,13 @@ def test_other_ways_to_split_a_step_change_nothing_either(answers, split, apart)
     assert apart(answers["mae_one"].weights, answers[f"mae_{split}"].weights) < 2e-5
 
 
+def test_fine_tuning_shares_weights_as_well(answers, apart):
+    one, two = answers["finetune_one"], answers["finetune_fsdp"]
+    assert two.losses == pytest.approx(one.losses, abs=2e-6)
+    assert two.metrics["val/top1"] == one.metrics["val/top1"]
+    assert apart(one.weights, two.weights) < 2e-5
+
+
 @pytest.mark.parametrize("split", SPLITS)
 def test_every_held_out_image_is_judged_once(answers, split):
     one, two = (answers[f"mae_{how}"].metrics for how in ("one", split))

@@ -1,9 +1,10 @@
 from datetime import datetime, timedelta
 
 import pytest
+import torch
 from torch.distributed import TCPStore
 
-from mim.launch.place import devices, moment, nodes, started
+from mim.launch.place import count_devices, devices, moment, nodes, share_of_step, started
 
 SRUN = {
     **{"SLURM_STEP_ID": "2", "SLURM_STEP_NUM_NODES": "4", "SLURM_STEP_NUM_TASKS": "32"},
@@ -50,3 +51,32 @@ def test_what_is_typed_into_a_shell_that_srun_opened_is_a_run_of_its_own(monkeyp
     for name, value in (SRUN | {"SLURM_JOB_NAME": "bash"}).items():
         monkeypatch.setenv(name, value)
     assert started() is None
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "given", "there", "count"),
+    [
+        *[("gpu", 2, 8, 2), ("gpu", "auto", 8, 8), ("auto", -1, 4, 4), ("gpu", "0,3", 4, 2), ("cuda", [1], 2, 1)],
+        *[("cpu", "auto", 8, 1), ("auto", "auto", 0, 1), ("auto", 2, 0, 2), ("cpu", 3, 0, 3)],
+    ],
+)
+def test_processes_are_counted_before_anything_is_built(monkeypatch, accelerator, given, there, count):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: there)
+    assert count_devices(accelerator, given) == count
+
+
+@pytest.mark.parametrize(
+    ("given", "there", "fix"), [(8, 2, "trainer.devices may be 1 to 2"), ("auto", 0, "use trainer=cpu")]
+)
+def test_more_gpus_than_there_are_are_refused(monkeypatch, given, there, fix):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: there)
+    with pytest.raises(ValueError, match=f"trainer.devices={given} asks for . GPU.*this computer has {there}; {fix}"):
+        count_devices("gpu", given)
+
+
+def test_a_step_is_shared_out_equally_or_refused():
+    assert share_of_step(4096, processes=32, accumulated=2) == 64
+    with pytest.raises(ValueError, match=r"images_per_step=100 cannot .* 3 process\(es\) x 2 .*: 96 and 102"):
+        share_of_step(100, processes=3, accumulated=2)
+    with pytest.raises(ValueError, match="the nearest that can: 8 and 16"):
+        share_of_step(4, processes=8, accumulated=1)

@@ -1,9 +1,11 @@
 """What torchrun and srun say about the processes that they start."""
 
 import os
+from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import torch
 from torch.distributed import TCPStore
 
 _INTERACTIVE = ("bash", "interactive")  # names of SLURM jobs in which commands are typed
@@ -56,3 +58,44 @@ def moment(pattern: str) -> str:
     # torchrun keeps a table that all processes see, and that outlives those it restarts: the first one's time counts
     table = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
     return table.compare_set("mim/moment", "", now).decode()
+
+
+def count_devices(accelerator: str, devices: Any) -> int:
+    """How many processes a trainer has on each computer.
+
+    Args:
+        accelerator: `gpu`, `cpu` or `auto`.
+        devices: a number, a list of GPUs, or `auto` or -1: all GPUs, or one process on the CPU.
+
+    Raises:
+        ValueError: where there are not so many GPUs.
+    """
+    there = torch.cuda.device_count()
+    named = (
+        [int(name) for name in devices.split(",") if name] if isinstance(devices, str) and "," in devices else devices
+    )
+    wanted = (
+        max(1, there) if str(devices) in ("auto", "-1") else len(named) if isinstance(named, Sequence) else int(named)
+    )
+    on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and there > 0)
+    if on_gpu and wanted > there and not torch.backends.mps.is_available():
+        fix = f"trainer.devices may be 1 to {there}" if there else "use trainer=cpu, or add trainer.accelerator=cpu"
+        raise ValueError(f"trainer.devices={devices} asks for {wanted} GPU(s), and this computer has {there}; {fix}")
+    return wanted if on_gpu or str(devices) not in ("auto", "-1") else 1
+
+
+def share_of_step(images: int, processes: int, accumulated: int) -> int:
+    """How many images of a step each process takes at a time.
+
+    Raises:
+        ValueError: where they cannot be shared out equally.
+    """
+    parts = processes * accumulated
+    share, rest = divmod(images, parts)
+    if rest or not share:
+        near = sorted({max(1, share) * parts, (max(1, share) + 1) * parts})
+        raise ValueError(
+            f"images_per_step={images} cannot be shared out equally to {processes} process(es) x {accumulated} accumulated "
+            f"batch(es); the nearest that can: {' and '.join(map(str, near))}"
+        )
+    return share
