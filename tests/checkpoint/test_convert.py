@@ -16,9 +16,21 @@ from mim.encoder.swin import Swin
 from mim.encoder.vit import ViT
 from mim.loss.pixel import Pixel
 from mim.masker.score.ranking import Ranking
+from mim.model.classifier import Classifier
 from mim.model.simmim import SimMIM
+from mim.pool.cls import Cls
+from mim.pool.max import Max
+from mim.pool.mean import Mean
 
 RUN = {"model": {"decoder": {"heads": 2}}, "masker": {"partition": {"ratio": 0.75}}, "loss": {"normalise": True}}
+
+
+def varied(model):
+    """Every tensor with numbers of its own, so that none can be swapped or left out unseen."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model.eval()
 
 
 class Drawn(nn.Module):
@@ -38,7 +50,7 @@ def in_timm(report):
     """What the line that `convert` prints gives a user."""
     names = {"timm": timm}
     exec(report.partition("load with")[2].strip(), names)  # the line itself is under test
-    return names["encoder"].eval()
+    return (names.get("model") or names["encoder"]).eval()
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", "pth"])
@@ -79,6 +91,32 @@ def test_timm_loads_it_strictly_and_sees_the_same(build, suffix, build_simmim, s
         ours[:, -theirs[0].numel() // theirs.shape[-1] :],
         atol=1e-5,
     )
+
+
+@pytest.mark.parametrize(
+    ("encoder", "pool"),
+    [
+        (ViT(16, 4, width=16, depth=2, heads=2), "mean"),
+        (ViT(16, 4, width=16, depth=2, heads=2), "cls"),
+        (Beit(16, 4, width=16, depth=2, heads=2, positions="block_bias"), "mean"),
+        (Swin(16, 4, width=8, depths=[2, 2], heads=[2, 2], window=4), "mean"),
+    ],
+)
+def test_timm_takes_a_fine_tuned_classifier_whole(encoder, pool, save_run, tmp_path, images, batch_of):
+    model = varied(Classifier(encoder, {pool: {"mean": Mean, "cls": Cls}[pool]()}, 5))
+    sizes = {"width": 8, "depths": [2, 2], "heads": [2, 2], "window": 4} if isinstance(encoder, Swin) else {}
+    sizes |= {"positions": "block_bias"} if isinstance(encoder, Beit) else {}
+    report = write(read(save_run(model, encoder=sizes, pool={pool: {}})), tmp_path / "model.pth", "timm")
+    assert torch.allclose(in_timm(report)(images), model(batch_of(images)), atol=1e-5)
+
+
+def test_of_a_classifier_whose_pool_timm_lacks_the_encoder_is_written(save_run, tmp_path, images):
+    encoder = ViT(16, 4, width=16, depth=2, heads=2)
+    model = varied(Classifier(encoder, {"max": Max()}, 5, norm="pooled"))
+    report = write(read(save_run(model, pool={"max": {}})), tmp_path / "encoder.pth", "timm")
+    assert "num_classes=0" in report
+    ours, _ = open_encoder(tmp_path / "run", 16)
+    assert torch.allclose(in_timm(report).forward_features(images), ours.eval()(images), atol=1e-5)
 
 
 def test_the_official_names_come_back_exactly(golden, tmp_path, build_mae):
@@ -166,3 +204,13 @@ def test_the_commands_are_listed(capsys):
     assert "convert       Write the weights of any checkpoint in another format." in capsys.readouterr().out
     assert main(["covert"]) == 1
     assert "python -m mim covert is no command; did you mean 'convert'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["vit_cls", "vit_gap"])
+def test_an_official_classifier_survives_the_way_there_and_back(golden, tmp_path, name):
+    tensors = golden(name).under("sd.")
+    torch.save({"model": tensors}, tmp_path / "official.pth")
+    write(read(tmp_path / "official.pth"), tmp_path / "again.pth", "mae")
+    again = torch.load(tmp_path / "again.pth", weights_only=True)["model"]
+    assert again.keys() == tensors.keys()
+    assert all(value.equal(tensors[key]) for key, value in again.items())

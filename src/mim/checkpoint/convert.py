@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -12,6 +11,7 @@ from torch import Tensor
 from mim.checkpoint.build import encoder_config, guess_heads
 from mim.checkpoint.hugging_face import hugging_face_config, to_hugging_face
 from mim.checkpoint.official_mae import to_official
+from mim.checkpoint.to_timm import in_timm
 from mim.checkpoint.weights import Weights
 
 
@@ -35,17 +35,18 @@ def write(weights: Weights, out: Path, to: str, heads: int | None = None, decode
 
 
 def _to_timm(weights: Weights, out: Path) -> str:
-    call = timm_call(encoder_config(weights, heads=weights.heads), out)
-    tensors = weights.half(encoder=True)
+    tensors, call = in_timm(weights, out)
     _save(tensors, out)
-    return _report(out, tensors, f"import timm; encoder = {call}")
+    return _report(out, tensors, f"import timm; {call}")
 
 
 def _to_mae(weights: Weights, out: Path) -> str:
     _refuse_all_but_vit(weights, "the official MAE")
     tensors = {to_official(name): value for name, value in weights.tensors.items() if _is_of_mae(name)}
+    tensors |= {name: value for name, value in weights.tensors.items() if name.startswith(("head.", "fc_norm."))}
     torch.save({"model": tensors}, out)
     halves = "both halves" if "decoder_embed.weight" in tensors else "the encoder only: there is no decoder of an MAE"
+    halves = "a classifier of models_vit" if "head.weight" in tensors else halves
     return _report(out, tensors, f'model.load_state_dict(torch.load("{out}", weights_only=True)["model"])  # {halves}')
 
 
@@ -88,39 +89,6 @@ WRITERS: dict[str, Callable[[Weights, Path], str]] = {
     "hf": _to_hugging_face,
     "safetensors": _to_safetensors,
 }
-
-
-def timm_call(config: dict[str, Any], file: Path) -> str:
-    """The call that builds the same encoder in timm and loads it, strictly."""
-    family = config["_target_"].rpartition(".")[2]
-    small = 2 ** (len(config["depths"]) - 1) if family == "Swin" else 1
-    sizes = {
-        "img_size": config["image_size"],
-        "patch_size": config["patch_size"] // small,
-        "embed_dim": config["width"],
-    }
-    sizes |= {"mlp_ratio": config["mlp_ratio"]} if config.get("mlp_ratio", 4) != 4 else {}
-    positions = config.get("positions", "shared_bias")
-    name, more = {
-        "ViT": ("vit_base_patch16_224", {"depth": config.get("depth"), "num_heads": config["heads"]}),
-        "Beit": (
-            "beit_base_patch16_224",
-            {
-                "depth": config.get("depth"),
-                "num_heads": config["heads"],
-                "global_pool": "token",
-                "use_abs_pos_emb": positions == "absolute",
-                "use_rel_pos_bias": positions == "block_bias",
-                "use_shared_rel_pos_bias": positions == "shared_bias",
-            },
-        ),
-        "Swin": (
-            "swin_base_patch4_window7_224",
-            {"depths": config.get("depths"), "num_heads": config["heads"], "window_size": config.get("window")},
-        ),
-    }[family]
-    arguments = ", ".join(f"{key}={value!r}" for key, value in (sizes | more).items())
-    return f'timm.create_model("{name}", {arguments}, num_classes=0, checkpoint_path="{file}")'
 
 
 def _is_of_mae(name: str) -> bool:
