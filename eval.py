@@ -10,9 +10,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning_fabric import Fabric
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from mim.batch import Batch
 from mim.checkpoint.build import build_encoder, check_targets, encoder_config
+from mim.checkpoint.classifier import open_classifier
 from mim.checkpoint.fit import fit
 from mim.checkpoint.read import read
 from mim.checkpoint.weights import Weights
@@ -60,7 +62,11 @@ def _open(source: str, cfg: DictConfig) -> Subject:
     built = encoder_config(weights, data.image_size)
     key = digest([tensors_key(encoder.state_dict()), built, images, precision, fabric.device.type])
     cache = Path(cfg.cache) if cfg.cache else None
-    return Subject(source, encoder, data, prepare, fabric.autocast, Path(cfg.paths.run), key, cache)
+
+    def classifier() -> nn.Module:
+        return open_classifier(weights, data.image_size).to(fabric.device).eval()
+
+    return Subject(source, encoder, data, prepare, fabric.autocast, Path(cfg.paths.run), key, cache, classifier)
 
 
 def _images(cfg: DictConfig, weights: Weights) -> dict[str, Any]:

@@ -24,7 +24,7 @@ ALLOWED = {
     "augment": TYPES,
     "data": TYPES | {"augment"},
     "analysis": TYPES | {"encoder"},
-    "checkpoint": TYPES | {"encoder"},
+    "checkpoint": TYPES | {"encoder", "model", "pool"},
     "launch": set(),
     "strategy": {"checkpoint"},
     "logger": set(),

@@ -50,6 +50,12 @@ def test_a_run_is_fine_tuned_judged_by_eval_and_started_from(train, command, pre
     assert judged.code == 0, judged.err
     assert "fc_norm for its norm" in judged.out
 
+    judged = command("eval", f"checkpoint={run.folder}", "task=classifier")
+    assert judged.results["classifier/top1"] == pytest.approx(run.metrics["val/top1"], abs=1e-6)
+    headless = command("eval", f"checkpoint={pretrained}", "task=classifier")
+    assert headless.code == 1
+    assert "has no head that tells classes apart" in headless.err
+
     again = train("task=finetune", f"checkpoint={run.folder}", QUIET, "epochs=1", "warmup_epochs=0", "base_lr=1e-30")
     assert "fc_norm 2 of 2, head 2 of 2" in again.out
     assert again.metrics["val/top1"] == run.metrics["val/top1"]
@@ -164,6 +170,23 @@ def test_every_kind_of_encoder_and_pool_is_fine_tuned(train, choice):
     assert run.code == 0, run.err
     assert "label smoothing 0.1, mixup 0.8 and cutmix 1, 50% of images erased in part" in run.out
     assert run.results["steps"] == 6
+
+
+def test_a_head_of_other_classes_is_refused_by_eval_and_begins_anew_in_training(train, command, tmp_path):
+    for split in ("train", "val"):
+        for name in "abc":
+            for number in range(2):
+                file = tmp_path / split / name / f"{number}.png"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                Image.new("RGB", (32, 32), (90 * number, 0, 0)).save(file)
+    pictures = ("data=image_folder", f"data.root={tmp_path}", "data.image_size=32", "data.in_memory=true")
+    run = train("task=finetune", "debug=limit", QUIET)
+    judged = command("eval", f"checkpoint={run.folder}", "task=classifier", *pictures)
+    assert judged.code == 1
+    assert "tells 10 classes apart, and ImageFolder has 3" in judged.err
+    again = train("task=finetune", "debug=limit", QUIET, f"checkpoint={run.folder}", *pictures, "data.batch_size=2")
+    assert again.code == 0, again.err
+    assert "head not loaded (head.weight is (10, 64) there and (3, 64) here)" in again.out
 
 
 @pytest.fixture

@@ -29,6 +29,8 @@ class Subject(NamedTuple):
     """The same for the same weights on the same images in the same precision."""
     cache: Path | None = None
     """Where features are kept for the next time."""
+    classifier: Callable[[], nn.Module] | None = None
+    """Opens what it was fine-tuned as, a batch -> class scores (B, classes), on its device."""
 
 
 def needs_classes(subject: Subject, why: str) -> int:

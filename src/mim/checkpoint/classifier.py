@@ -1,0 +1,40 @@
+"""Open the classifier that fine-tuned weights are of: encoder, pool and head."""
+
+from typing import Literal
+
+from hydra.utils import instantiate
+from torch import nn
+
+from mim.checkpoint.build import build_encoder, check_targets
+from mim.checkpoint.fit import fit
+from mim.checkpoint.weights import Weights
+from mim.encoder.swin import Swin
+from mim.model.classifier import Classifier
+from mim.pool.cls import Cls
+from mim.pool.mean import Mean
+
+
+def open_classifier(weights: Weights, image_size: int | None = None) -> nn.Module:
+    """Build and load it: a run's pool is its own; an official file is pooled as its paper does, by what its tensors show.
+
+    Raises:
+        ValueError: where the weights have no head.
+    """
+    tensors = weights.tensors
+    if "head.weight" not in tensors:
+        raise ValueError(
+            f"{weights.origin} has no head that tells classes apart; judge its features (task=knn, task=probe), or fine-tune it: "
+            "python train.py task=finetune checkpoint=..."
+        )
+    encoder = build_encoder(weights, image_size)
+    own = (weights.config or {}).get("pool")
+    check_targets(own, "mim.pool.", weights.origin)
+    mean = "fc_norm.weight" in tensors or isinstance(encoder, Swin)
+    pools = instantiate(own) if own else {"mean": Mean()} if mean else {"cls": Cls()}
+    norm: Literal["pooled", "tokens"] = "pooled" if "fc_norm.weight" in tensors else "tokens"
+    model = Classifier(encoder, pools, len(tensors["head.weight"]), norm)  # type: ignore[arg-type]
+    missing = [name for name in model.state_dict() if not name.startswith("encoder.") and name not in tensors]
+    if missing:
+        raise ValueError(f"{weights.origin} does not hold the whole classifier: it lacks {', '.join(missing)}")
+    fit(weights, model)
+    return model
