@@ -20,7 +20,7 @@ _NOTHING_TO_ACT_ON = (
 
 def quiet() -> None:
     """Leave warnings that matter, and errors."""
-    for name in ("pytorch_lightning", "lightning.fabric", "lightning_fabric", "lightning.pytorch"):
+    for name in ("pytorch_lightning", "lightning.fabric", "lightning_fabric", "lightning.pytorch", "fontTools"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in _NOTHING_TO_ACT_ON:
         warnings.filterwarnings("ignore", message=message)
