@@ -46,6 +46,7 @@ class Announce(L.Callback):
             "training": (
                 f"{trainer.max_epochs:,} epochs of {trainer.num_training_batches:,} batches, "
                 f"{int(trainer.estimated_stepping_batches):,} steps in all, precision {trainer.precision}, on {pl_module.device}"
+                + (f", {type(trainer.strategy).__name__}" if trainer.world_size > 1 else "")
             ),
             "learning rate": (
                 f"peak {pl_module.lr:.3g} = {pl_module.base_lr:.3g} x {pl_module.effective_batch:,} / 256, "

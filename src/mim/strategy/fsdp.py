@@ -36,7 +36,7 @@ class FSDP(ModelParallelStrategy):
             gradients are summed over all. 1 cuts them over all processes, the number of nodes keeps gathering within a node.
         reduce: precision that gradients are summed in over processes.
         regather: free a block's weights after its forward pass and gather them again for the backward one; without it a step
-            sends a third less and keeps the gathered weights in memory.
+            sends a quarter less (in float32 a third) and keeps the gathered weights in memory.
 
     Raises:
         ValueError: where the replicas do not divide the processes.
