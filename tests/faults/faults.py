@@ -179,7 +179,7 @@ def _slow_steps(at: float) -> None:
     _after(Finite, "on_train_batch_end", lambda *_: time.sleep(0.3))
 
 
-WORKERS = ("data=image_folder", "data.root=${oc.env:FAULTS_IMAGES}", "data.num_workers=2", "data.image_size=32")
+WORKERS = ("data=image_folder", "data.root={images}", "data.num_workers=2", "data.image_size=32")
 KILLED = (-signal.SIGKILL,)
 SOON = (85, 0)  # a signal at any moment may come when everything is done
 

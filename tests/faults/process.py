@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable
-from multiprocessing import get_context
+from multiprocessing import get_context, set_start_method
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -25,6 +25,7 @@ def start(arguments: list[str], log: Path, fault: Callable[[], None] | None = No
 
 def _run(arguments: list[str], log: str, fault: Callable[[], None] | None) -> None:
     os.setsid()
+    set_start_method("fork", force=True)  # of data workers, as in a program of its own
     descriptor = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)

@@ -3,10 +3,17 @@
 import pytest
 
 from tests.faults.faults import FAULTS
+from tests.faults.ranks import RANK_FAULTS
 from tests.faults.trial import trial
 
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_run_goes_on_as_if_there_had_been_no(name, tmp_path):
     outcome = trial(FAULTS[name], at=0.6, room=tmp_path)
+    assert not outcome.wrong, outcome.wrong
+
+
+@pytest.mark.parametrize("name", ["SIGKILL of rank 1 of 2", "SIGKILL of a rank under torchrun --max-restarts"])
+def test_the_loss_of_a_process_is_named_and_survived(name, tmp_path):
+    outcome = RANK_FAULTS[name](0.5, tmp_path)
     assert not outcome.wrong, outcome.wrong

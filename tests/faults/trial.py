@@ -116,8 +116,13 @@ def _train(room: Path, settings: tuple[str, ...], inside: Callable[[], None] | N
     (room / "tmp").mkdir(exist_ok=True)
     log = room / "output.log"
     log.unlink(missing_ok=True)
-    surroundings = {"TMPDIR": str(room / "tmp"), "FAULTS_IMAGES": str(images()), "OMP_NUM_THREADS": "1"}
-    process = start([*SETTINGS, *settings, f"hydra.run.dir='{room / 'run'}'"], log, partial(_prepare, surroundings, inside))
+    surroundings = {"TMPDIR": str(room / "tmp"), "OMP_NUM_THREADS": "1"}
+    arguments = [
+        *SETTINGS,
+        *(setting.format(images=images()) for setting in settings),
+        f"hydra.run.dir='{room / 'run'}'",
+    ]
+    process = start(arguments, log, partial(_prepare, surroundings, inside))
     if outside:
         outside(process.pid)
     process.join(120)

@@ -1,6 +1,8 @@
 """From a command line to a checked config and an exit code."""
 
+import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -64,7 +66,17 @@ def launch(run: Callable[[DictConfig], Any], configs: Path, config_name: str) ->
     except Exception as error:
         report(error, configs, config_name)
         exit_codes.append(1)
+    _end_workers()
     sys.exit(max(exit_codes))
+
+
+def _end_workers() -> None:
+    """Processes that read data ignore the signals that stop a run; those that an error left behind would keep it from ending."""
+    workers = multiprocessing.active_children()
+    if workers:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler raises where one is killed
+    for worker in workers:
+        worker.kill()
 
 
 def _remove_if_empty(folder: Path) -> None:

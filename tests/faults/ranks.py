@@ -1,0 +1,109 @@
+"""One of two processes is lost: the other says which and ends, and the run goes on from its last checkpoint."""
+
+import csv
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+from tests.faults.process import ROOT
+from tests.faults.trial import Outcome
+
+SETTINGS = (
+    *(
+        "trainer=ddp",
+        "trainer.devices=2",
+        "trainer.accelerator=cpu",
+        "trainer.log_every_n_steps=1",
+        "data.batch_size=32",
+    ),
+    *("epochs=6", "warmup_epochs=1", "trainer.limit_train_batches=10", "callback.checkpoint.last_every_n_steps=5"),
+    *("callback=[interruption,lost_rank,checkpoint,results,epoch_end]", "resume=auto"),
+)
+STEPS = 60
+
+
+def lost_rank(killed: int, at: float, room: Path) -> Outcome:
+    """`python train.py` on two processes; SIGKILL to one of them at some step, then the same command again."""
+    command = [sys.executable, "train.py", *SETTINGS, f"hydra.run.dir='{room / 'run'}'"]
+    process = _start(command, room)
+    ranks = _ranks(process, room / "run", at)
+    if ranks is None:
+        return Outcome(None, "", [f"it did not begin: {_last(room)}"])
+    os.kill(ranks[killed], signal.SIGKILL)
+    begun = time.monotonic()
+    while _lives(ranks[1 - killed]) and time.monotonic() - begun < 60:
+        time.sleep(0.1)
+    seconds, said = time.monotonic() - begun, _last(room)
+    code = process.wait(5) if not _lives(ranks[1 - killed]) else None
+    wrong = [] if seconds < 60 else ["the other process did not end in 60 s"]
+    wrong += [] if f"rank {killed} was lost" in said else [f"said {said!r}"]
+    again = _start(command, room)
+    return Outcome(code, said, wrong + _went_on(again, room))
+
+
+def restarted(at: float, room: Path) -> Outcome:
+    """`torchrun --max-restarts 1`; SIGKILL to one process at some step, and nobody does anything."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "1"]
+    process = _start([*torchrun, "train.py", *SETTINGS, f"hydra.run.dir='{room / 'run'}'"], room)
+    ranks = _ranks(process, room / "run", at, children_only=True)
+    if ranks is None:
+        return Outcome(None, "", [f"it did not begin: {_last(room)}"])
+    os.kill(ranks[random.Random(at).randrange(2)], signal.SIGKILL)
+    wrong = _went_on(process, room)
+    return Outcome(process.returncode, _last(room), wrong)
+
+
+def _start(command: list[str], room: Path) -> subprocess.Popen:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(room)}
+    with (room / "output.log").open("a") as log:
+        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
+
+
+def _ranks(process: subprocess.Popen, run: Path, at: float, children_only: bool = False) -> list[int] | None:
+    """Both processes, once the run has written a checkpoint, and a little later."""
+    begun = time.monotonic()
+    while not (run / "checkpoints" / "last.ckpt").exists():
+        if process.poll() is not None or time.monotonic() - begun > 120:
+            return None
+        time.sleep(0.02)
+    time.sleep(at * 0.5)
+    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
+    return [*([] if children_only else [process.pid]), *map(int, children)][:2]
+
+
+def _went_on(process: subprocess.Popen, room: Path) -> list[str]:
+    try:
+        code = process.wait(180)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        return ["it did not go on within 180 s"]
+    with (room / "run" / "metrics.csv").open(newline="") as file:
+        steps = [int(row["step"]) for row in csv.DictReader(file) if row["train/loss"]]
+    wrong = [] if code == 0 else [f"it went on to exit code {code}: {_last(room)}"]
+    return wrong + ([] if steps == list(range(STEPS)) else [f"steps are {steps}"])
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not asked for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def _last(room: Path) -> str:
+    """The last line of the kind that a run ends with, else the last of all."""
+    lines = (room / "output.log").read_text(errors="replace").splitlines()
+    return next((line for line in reversed(lines) if line.startswith("error: ")), lines[-1] if lines else "")
+
+
+RANK_FAULTS = {
+    "SIGKILL of rank 1 of 2": partial(lost_rank, 1),
+    "SIGKILL of rank 0 of 2": partial(lost_rank, 0),
+    "SIGKILL of a rank under torchrun --max-restarts": restarted,
+}
