@@ -82,12 +82,13 @@ def test_a_failing_job_of_a_multirun_leaves_the_others_alone(train, runs):
     assert len(list(runs.glob("sweeps/*/*/results.json"))) == 1
 
 
-def test_a_compiled_step_gives_the_losses_of_an_eager_one(train):
-    eager, compiled = (
-        train("debug=limit", "callback=[]", f"compile={on}").column("train/loss") for on in ("false", "true")
-    )
+def test_a_compiled_step_gives_the_losses_of_an_eager_one_and_names_weights_alike(train):
+    runs = [train("debug=limit", "callback=[checkpoint,results]", f"compile={on}") for on in ("false", "true")]
+    eager, compiled = (run.column("train/loss") for run in runs)
     assert eager.keys() == compiled.keys()
     assert all(float(compiled[step]) == pytest.approx(float(loss), abs=1e-5) for step, loss in eager.items())
+    ours, theirs = (run.checkpoint["state_dict"].keys() for run in runs)
+    assert ours == theirs
 
 
 @pytest.mark.parametrize("logger", ["[csv,tensorboard]", "[csv,wandb]"])

@@ -30,18 +30,21 @@ class Finite(L.Callback):
         newly = ~loss.isfinite() & (self._broken_at < 0)
         self._broken_at = torch.where(newly, trainer.global_step, self._broken_at)
         if (batch_idx + 1) % self.every_n_steps == 0:
-            self._look()
+            self._look(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Look."""
-        self._look()
+        self._look(trainer)
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Look, so that broken weights are never written."""
-        self._look()
+        self._look(trainer)
 
-    def _look(self) -> None:
-        step = -1 if self._broken_at is None else int(self._broken_at)
+    def _look(self, trainer: L.Trainer) -> None:
+        if self._broken_at is None:
+            return
+        # together: the loss of one process is broken a step before those of the others
+        step = int(trainer.strategy.reduce(self._broken_at, reduce_op="max"))
         if step >= 0:
             raise NotFinite(
                 f"the loss is not finite since step {step}; the last checkpoint is from before. "
