@@ -63,7 +63,7 @@ def test_a_run_is_fine_tuned_judged_by_eval_and_started_from(train, command, pre
 
 @pytest.mark.parametrize("step", [7, 10])
 def test_a_resumed_run_repeats_the_undisturbed_one_with_everything_random_and_an_average(train, monkeypatch, step):
-    watch = "callback=[weight_average,interruption,checkpoint,results]"
+    watch = "callback=[weight_average,interruption,checkpoint,results,epoch_end]"
     everything = ("task=finetune", watch, MIX, ERASE, *AUGMENT, "encoder.drop_path=0.2")
     undisturbed = train(*everything)
     assert undisturbed.code == 0, undisturbed.err
@@ -83,10 +83,12 @@ def test_a_resumed_run_repeats_the_undisturbed_one_with_everything_random_and_an
     assert resumed.code == 0, resumed.err
     before, after, whole = (run.column("train/loss") for run in (stopped, resumed, undisturbed))
     assert before | after == whole
+    for column in ("val/top1", "val/top1_best"):  # also of an epoch that was stopped between its last step and its end
+        assert resumed.column(column) == undisturbed.column(column)
     for weights in ("state_dict", "current_model_state"):
         ours, theirs = (run.checkpoint[weights] for run in (resumed, undisturbed))
         assert all(weight.equal(theirs[name]) for name, weight in ours.items())
-    for metric in ("val/top1", "val/loss"):
+    for metric in ("val/top1", "val/loss", "val/top1_best"):
         assert resumed.metrics[metric] == undisturbed.metrics[metric]
 
 

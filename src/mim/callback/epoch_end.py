@@ -10,7 +10,8 @@ import pytorch_lightning as L
 class EpochEnd(L.Callback):
     """On resuming from a checkpoint that was written with the last step of an epoch, do what its end still owes.
 
-    Lightning would go on with the next epoch: features not judged, pictures not drawn, the epoch's own checkpoint not kept.
+    Lightning would go on with the next epoch: held-out images and features not judged, pictures not drawn, the epoch's own
+    checkpoint not kept.
     """
 
     def __init__(self) -> None:
@@ -35,6 +36,10 @@ class EpochEnd(L.Callback):
         for progress in (loop.epoch_progress.current, loop.epoch_progress.total):  # Lightning counts it as ended
             progress.processed -= 1
             progress.completed -= 1
+        if trainer.enable_validation:
+            trainer.validating = True
+            loop.epoch_loop.val_loop.run()
+            trainer.training = True
         loop.epoch_loop._batches_that_stepped += 1  # which it does itself a little later
         loop.on_advance_end()
         loop.epoch_loop._batches_that_stepped -= 1
