@@ -13,7 +13,7 @@ from typing import Any
 import pytorch_lightning as L
 import torch.distributed as dist
 
-from mim.launch.errors import Interrupted, explain, short
+from mim.launch.errors import Interrupted, Pruned, explain, short
 
 _LOST = "mim/lost"
 _PLANNED = (0, 85, 130)  # exit codes of processes that were not lost
@@ -48,7 +48,7 @@ class LostRank(L.Callback):
         if self._watch is None:
             return
         if not _is_broken_connection(exception):
-            self._watch.finish(None if isinstance(exception, Interrupted | KeyboardInterrupt) else short(exception))
+            self._watch.finish(None if isinstance(exception, Interrupted | KeyboardInterrupt | Pruned) else short(exception))
         elif lost := self._watch.find():
             explain(exception, lost)
 

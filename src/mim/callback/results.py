@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from mim.analysis.cost import peak_memory
-from mim.launch.errors import Interrupted
+from mim.launch.errors import Interrupted, Pruned
 from mim.logger.csv import CSV
 
 PACKAGES = ("torch", "torchvision", "timm", "pytorch-lightning", "hydra-core", "numpy")
@@ -63,9 +63,9 @@ class Results(L.Callback):
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """The run stopped early."""
-        stopped = isinstance(exception, Interrupted | KeyboardInterrupt)
+        kinds = {Interrupted: "interrupted", KeyboardInterrupt: "interrupted", Pruned: "pruned"}
         with suppress(OSError):  # a full disk: what stopped the run is what is to be said
-            self._write(trainer, pl_module, "interrupted" if stopped else "failed")
+            self._write(trainer, pl_module, kinds.get(type(exception), "failed"))
 
     def _write(self, trainer: L.Trainer, pl_module: L.LightningModule, status: str) -> None:
         if not trainer.is_global_zero:

@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from mim.launch.check import check
-from mim.launch.errors import Interrupted, report
+from mim.launch.errors import Interrupted, Pruned, report
 from mim.launch.quiet import quiet
 from mim.launch.resolvers import register_resolvers
 from mim.launch.restart import forget_earlier_attempts
@@ -47,6 +47,8 @@ def launch(run: Callable[[DictConfig], Any], configs: Path, config_name: str) ->
             print(stop, file=sys.stderr, flush=True)
             exit_codes.append(stop.exit_code)
             requeue(stop)
+        except Pruned as end:
+            print(end, flush=True)
         except KeyboardInterrupt:
             exit_codes.append(130)
         except Exception as error:

@@ -29,6 +29,10 @@ class Interrupted(Exception):
         self.exit_code = 130 if cause == "SIGINT" else 85
 
 
+class Pruned(Exception):
+    """A job of a sweep is not worth going on with."""
+
+
 class NotFinite(Exception):
     """The loss stopped being a number."""
 
