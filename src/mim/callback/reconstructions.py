@@ -52,7 +52,7 @@ class Reconstructions(L.Callback):
 
     def draw(self, trainer: Any, pl_module: Any, epoch: int) -> None:
         """Write the picture, on one process, and hand it to the loggers that take pictures."""
-        loss = painter(pl_module.loss)
+        loss = painter(pl_module.loss) if hasattr(pl_module, "loss") else None  # fine-tuning reconstructs nothing
         if loss is None:
             return
         with whole(pl_module.model):

@@ -7,6 +7,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mim.callback.checkpoint import Checkpoint
 from mim.callback.interruption import Interruption
+from mim.strategy.fsdp import FSDP
 
 
 class WeightAverage(WeightAveraging):
@@ -18,7 +19,7 @@ class WeightAverage(WeightAveraging):
         decay: share of the old average that stays.
 
     Raises:
-        ValueError: where the decay is no share, or checkpoints would be written before a step is averaged.
+        ValueError: where the decay is no share, checkpoints would miss the last step, or no process has all weights.
     """
 
     def __init__(self, decay: float = 0.9999):
@@ -33,6 +34,10 @@ class WeightAverage(WeightAveraging):
             raise ValueError(
                 "weight_average comes after callbacks that write checkpoints, which would miss the last step; name it first: "
                 "callback=[weight_average,finetune]"
+            )
+        if isinstance(trainer.strategy, FSDP):
+            raise ValueError(
+                "weight_average keeps whole weights, and trainer=fsdp cuts them up; use trainer=ddp, or leave it out"
             )
         super().setup(trainer, pl_module, stage)
 
