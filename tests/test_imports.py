@@ -26,6 +26,7 @@ ALLOWED = {
     "analysis": TYPES | {"encoder"},
     "checkpoint": TYPES | {"encoder", "model", "pool"},
     "launch": set(),
+    "sweep": {"launch"},
     "strategy": {"checkpoint"},
     "logger": set(),
     "paper": set(),

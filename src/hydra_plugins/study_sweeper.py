@@ -77,14 +77,17 @@ class StudySweeper(Sweeper):
         optuna = _optuna()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(file)))
-        return optuna.create_study(
+        study = optuna.create_study(
             storage=storage,
             study_name="sweep",
             directions=self.directions,
-            sampler=instantiate(self.sampler),
             pruner=instantiate(self.pruner),
             load_if_exists=True,
         )
+        if self.sampler.get("seed") is not None:  # one that goes on would draw its first values again
+            self.sampler.seed += len(study.get_trials(deepcopy=False))
+        study.sampler = instantiate(self.sampler)
+        return study
 
     def _next(self, study: Any, space: dict[str, Any]) -> list[Any]:
         """Trials that an interrupted sweep left, else new ones; none when there are enough."""

@@ -66,22 +66,6 @@ def test_debug_modes_run(train, debug):
     assert run.results["steps"] == (9 if debug == "limit" else 3)
 
 
-def test_a_multirun_gives_each_job_its_own_folder(train, runs):
-    run = train("masker=random,block", "debug=limit", "callback=[results]", "-m")
-    assert run.code == 0
-    folders = sorted(path.parent for path in runs.glob("sweeps/*/*/results.json"))
-    assert [folder.name for folder in folders] == ["0", "1"]
-    scores = [OmegaConf.load(folder / "config.yaml").masker.score._target_.rpartition(".")[2] for folder in folders]
-    assert scores == ["Random", "Block"]
-
-
-def test_a_failing_job_of_a_multirun_leaves_the_others_alone(train, runs):
-    run = train("masker.partition.ratio=1.5,0.5", "debug=limit", "callback=[results]", "-m")
-    assert run.code == 1
-    assert "ratio=1.5" in run.err
-    assert len(list(runs.glob("sweeps/*/*/results.json"))) == 1
-
-
 def test_a_compiled_step_gives_the_losses_of_an_eager_one_and_names_weights_alike(train):
     runs = [train("debug=limit", "callback=[checkpoint,results]", f"compile={on}") for on in ("false", "true")]
     eager, compiled = (run.column("train/loss") for run in runs)

@@ -4,12 +4,12 @@ import hashlib
 import re
 from collections.abc import Iterable
 
-_HOW_NOT_WHAT = ("sweep.parallel=", "sweep.name=", "hydra.", "hydra/")
+_HOW_NOT_WHAT = re.compile(r"hydra[./]|sweep\.(?!trial=)")  # a trial of a study is a job of its own
 
 
 def identity(overrides: Iterable[str]) -> tuple[str, ...]:
     """The overrides that decide what comes out, without those that say how it is run."""
-    return tuple(override for override in overrides if not override.startswith(_HOW_NOT_WHAT))
+    return tuple(override for override in overrides if not _HOW_NOT_WHAT.match(override))
 
 
 def sweep_name(name: str | None, overrides: Iterable[str]) -> str:
