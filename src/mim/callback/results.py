@@ -37,10 +37,11 @@ class Results(L.Callback):
     def __init__(self, folder: str, overrides: list[str]):
         self.folder, self.overrides = Path(folder), overrides
         self.started = time.monotonic()
+        self._config: dict[str, Any] = {}
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Tell the loggers how this run is configured; the CSV logger's copy would be a second config.yaml."""
-        self._config: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(self.folder / "config.yaml"))  # type: ignore
+        self._config = OmegaConf.to_container(OmegaConf.load(self.folder / "config.yaml"))  # type: ignore
         for logger in trainer.loggers:
             if not isinstance(logger, CSV):
                 logger.log_hyperparams(self._config)
@@ -85,7 +86,8 @@ class Results(L.Callback):
             "overrides": list(self.overrides),
         }
         self.folder.mkdir(parents=True, exist_ok=True)  # somebody may have deleted it
-        OmegaConf.save(OmegaConf.create(self._config), self.folder / "config.yaml")
+        if self._config:  # a run may fail before it began
+            OmegaConf.save(OmegaConf.create(self._config), self.folder / "config.yaml")
         (self.folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
 
     def _say(self, trainer: L.Trainer) -> None:
