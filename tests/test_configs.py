@@ -65,6 +65,7 @@ ALL = [f"{group}={name}" for group in GROUPS for name in choices(group)] + [
     *(f"callback=[{name}]" for name in choices("callback")),
     *(f"logger={name}" for name in choices("logger")),
     *(f"debug={name}" for name in choices("debug")),
+    *(f"sweep={name}" for name in choices("sweep")),
     *(f"recipe=pretrain/{name}" for name in choices("recipe/pretrain")),
     *(f"augment@data.augment={name}" for name in choices("augment")),
     *(f"pool@callback.online_probe.pool={name}" for name in choices("pool")),
