@@ -1,6 +1,6 @@
 import pytest
 
-from mim.optim.simmim import RunningCosine, WarmupSteps
+from mim.optim.simmim import RunningCosine, WarmupLine, WarmupSteps
 
 
 def test_steps_rise_from_above_zero_and_fall_at_each_milestone():
@@ -29,3 +29,12 @@ def test_milestones_that_do_not_fit_are_refused():
         WarmupSteps(7, [6])
     with pytest.raises(ValueError, match="RunningCosine got warmup_epochs=-1"):
         RunningCosine(-1)
+
+
+def test_a_line_falls_evenly_to_a_share_of_the_peak():
+    schedule = WarmupLine(warmup_epochs=2, min_share=0.01, warmup_lr=0.1)
+    assert schedule(0, 10, 1.0) == pytest.approx(0.1)
+    assert schedule(6, 10, 1.0) == pytest.approx(1 - 0.99 / 2)
+    assert schedule(10, 10, 1.0) == pytest.approx(0.01)
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        WarmupLine(2, min_share=1.5)
