@@ -11,7 +11,7 @@ from torch import Tensor
 from mim.checkpoint.build import encoder_config, guess_heads
 from mim.checkpoint.hugging_face import hugging_face_config, to_hugging_face
 from mim.checkpoint.official_mae import to_official
-from mim.checkpoint.to_timm import in_timm
+from mim.checkpoint.to_timm import in_timm, published_pool
 from mim.checkpoint.weights import Weights
 
 
@@ -43,7 +43,8 @@ def _to_timm(weights: Weights, out: Path) -> str:
 def _to_mae(weights: Weights, out: Path) -> str:
     _refuse_all_but_vit(weights, "the official MAE")
     tensors = {to_official(name): value for name, value in weights.tensors.items() if _is_of_mae(name)}
-    tensors |= {name: value for name, value in weights.tensors.items() if name.startswith(("head.", "fc_norm."))}
+    if published_pool(weights, "ViT"):
+        tensors |= {name: value for name, value in weights.tensors.items() if name.startswith(("head.", "fc_norm."))}
     torch.save({"model": tensors}, out)
     halves = "both halves" if "decoder_embed.weight" in tensors else "the encoder only: there is no decoder of an MAE"
     halves = "a classifier of models_vit" if "head.weight" in tensors else halves

@@ -17,14 +17,19 @@ def in_timm(weights: Weights, file: Path) -> tuple[dict[str, Tensor], str]:
     return tensors, f"{'model' if head['num_classes'] else 'encoder'} = {_call(config, family, head, file)}"
 
 
+def published_pool(weights: Weights, family: str) -> str | None:
+    """How a classifier pools, in timm's words, if it does so as the papers do; None where there is none, or one of another kind."""
+    rest = weights.half(encoder=False)
+    pool = "avg" if "fc_norm.weight" in rest or family == "Swin" else "token"
+    pools = set((weights.config or {}).get("pool") or ())  # files of others do not say, and are of their papers
+    return pool if "head.weight" in rest and pools <= {"mean" if pool == "avg" else "cls"} else None
+
+
 def _with_head(weights: Weights, family: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """An encoder's tensors and, if timm pools as it was fine-tuned with, those of its head; what timm is told of the head."""
     tensors, rest = weights.half(encoder=True), weights.half(encoder=False)
-    pool = "avg" if "fc_norm.weight" in rest or family == "Swin" else "token"
-    pools = set(
-        (weights.config or {}).get("pool") or ()
-    )  # those of others are of their papers, which is what is left then
-    if "head.weight" in rest and pools <= {"mean" if pool == "avg" else "cls"}:
+    pool = published_pool(weights, family)
+    if pool:
         name = "head.fc." if family == "Swin" else "head."
         tensors |= {key.replace("head.", name): rest[key] for key in rest if key.startswith(("head.", "fc_norm."))}
         return tensors, {"num_classes": len(rest["head.weight"]), "global_pool": pool}
