@@ -53,15 +53,15 @@ def test_all_of_it_is_what_one_process_would_have_written(answers):
             assert torch.allclose(value, other["state"][number][name], atol=1e-5), (number, name)
 
 
-def test_its_weights_are_read_like_any_others(answers, tmp_path):
+def test_its_weights_are_read_like_any_others(answers):
     run = answers["mae_fsdp"]
-    weights = read(run.folder)
+    weights, expected = read(run.folder), run.weights
     assert "last.ckpt (a run of ours)" in weights.origin
     assert weights.config["encoder"]["width"] == 64
-    assert all(value.equal(run.weights[f"model.{name}"]) for name, value in weights.tensors.items())
+    assert all(value.equal(expected[f"model.{name}"]) for name, value in weights.tensors.items())
     encoder, matched = open_encoder(run.folder)
-    assert matched.startswith("encoder 53 of 53 tensors") or "encoder" in matched
-    assert load(run.folder / "checkpoints" / "last.ckpt", encoder)
+    assert "encoder 54 of 54 tensors" in matched
+    assert load(run.folder / "checkpoints" / "last.ckpt", encoder) == matched
 
 
 def test_convert_makes_one_plain_file_of_it(answers, tmp_path, capsys):
