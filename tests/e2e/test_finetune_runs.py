@@ -207,6 +207,7 @@ def pictures(tmp_path: Path) -> Path:
         (["data=image_folder", "data.root={}/flat", "data.image_size=32", "data.batch_size=2"], "has no labels"),
         (["data=image_folder", "data.root={}/one", "data.image_size=32", "data.batch_size=2"], "two at least"),
         (["data.batch_size=33", MIX], "data.batch_size=33 is odd; try data.batch_size=34"),
+        ([MIX, "task.mix.mixup_alpha=0", "task.mix.cutmix_alpha=0"], "use task.mix=null"),
         (["pool=[cls,mean]"], "one pool and got 2 (cls, mean)"),
         (["pool=ca1"], "frozen encoders; fine-tune with pool=mean"),
         (["encoder=swin_pico", "pool=cls"], "Swin"),

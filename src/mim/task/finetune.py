@@ -70,12 +70,9 @@ class Finetune(L.LightningModule):
         self.base_lr, self.weight_decay, self.layer_decay, self.seed = base_lr, weight_decay, layer_decay, seed
         self.label_smoothing, self.erase = label_smoothing, erase
         self.mix = mix(num_classes=num_classes, label_smoothing=label_smoothing) if mix else None
+        told = [k for k in (1, 5) if k < num_classes]
         self.accuracy = MetricCollection(
-            {
-                f"val/top{k}": MulticlassAccuracy(num_classes, top_k=k, average="micro")
-                for k in (1, 5)
-                if k < num_classes
-            }
+            {f"val/top{k}": MulticlassAccuracy(num_classes, top_k=k, average="micro") for k in told}
         )
         self.held_out_loss = MeanMetric()
         self.best = 0.0
@@ -83,9 +80,8 @@ class Finetune(L.LightningModule):
 
     def objective(self, batch: Batch, target: Tensor) -> Tensor:
         """Images (B, 3, H, W), labels (B,) or the shares of the classes (B, classes) -> scalar loss."""
-        smoothing = (
-            0.0 if target.is_floating_point() else self.label_smoothing
-        )  # shares are smoothed when they are made
+        # Shares have been smoothed when they were made.
+        smoothing = 0.0 if target.is_floating_point() else self.label_smoothing
         return cross_entropy(self.model(batch), target, label_smoothing=smoothing)
 
     def forward(self, batch: Batch) -> Tensor:
@@ -96,12 +92,16 @@ class Finetune(L.LightningModule):
         """Compile; erase where the images are.
 
         Raises:
-            ValueError: where images cannot be mixed in pairs.
+            ValueError: where images cannot be mixed in pairs, or are not to be mixed at all.
         """
-        size = self.trainer.datamodule.batch_size  # type: ignore[attr-defined]
-        if self.mix and size % 2:
+        size, mix = self.trainer.datamodule.batch_size, self.mix  # type: ignore[attr-defined]
+        if mix and size % 2:
             raise ValueError(
                 f"images are mixed in pairs, and data.batch_size={size} is odd; try data.batch_size={size + 1}"
+            )
+        if mix and not mix.mixup_alpha and not mix.cutmix_alpha:  # type: ignore[attr-defined]
+            raise ValueError(
+                "task.mix has mixup_alpha=0 and cutmix_alpha=0, which leaves nothing to mix; use task.mix=null"
             )
         compile_step(self)
         self._erase = self.erase(device=self.device) if self.erase else None
