@@ -117,7 +117,8 @@ def _optuna() -> Any:
 
 def _distribution(override: Override) -> Any:
     """The values of a swept override, as Optuna has them."""
-    distributions, value = _optuna().distributions, override.value()
+    distributions = _optuna().distributions
+    value: Any = override.value()
     log = "log" in getattr(value, "tags", ())
     if isinstance(value, ChoiceSweep):
         return distributions.CategoricalDistribution(list(override.sweep_string_iterator()))

@@ -34,7 +34,9 @@ def main() -> int:
                 outcome = trials[name](at, Path(room))
             codes[str(outcome.code)] += 1
             good += not outcome.wrong
-            wrong += [f"{name} at {at:.3f}: {'; '.join(outcome.wrong)}"] if outcome.wrong else []
+            if outcome.wrong:
+                wrong.append(f"{name} at {at:.3f}: {'; '.join(outcome.wrong)}")
+                print(wrong[-1], file=sys.stderr, flush=True)
         ends = ", ".join(f"{code} ({count} x)" for code, count in sorted(codes.items()))
         seconds = (time.monotonic() - begun) / given.times
         rows.append([name, str(given.times), ends, str(good), f"{seconds:.1f}"])

@@ -195,7 +195,7 @@ FAULTS: dict[str, Fault] = {
     "SIGTERM to the workers too": Fault(outside=partial(_all_processes, signal.SIGTERM), codes=SOON, settings=WORKERS),
     "SIGKILL at any moment": Fault(outside=partial(_any_moment, signal.SIGKILL), codes=(*KILLED, 0)),
     "SIGKILL while a checkpoint is written": Fault(partial(_while_saving, signal.SIGKILL), codes=KILLED),
-    "a full disk": Fault(_full_disk, codes=(1,), says="is untouched"),
+    "a full disk": Fault(_full_disk, codes=(1,), says="could not write"),
     "a deleted run folder": Fault(_deleted_folder),
     "a data worker dies": Fault(_dead_worker, codes=(1,), says="a process that reads data died", settings=WORKERS),
     "NaN in an image": Fault(_nan, codes=(1,), says="the loss is not finite since step"),

@@ -92,7 +92,8 @@ def trial(fault: Fault, at: float, room: Path) -> Outcome:
     folder = room / "run"
     outside = fault.outside and partial(fault.outside, at=at, seconds=expected.seconds)
     code, said = _train(room, (*fault.settings, *fault.only_then), fault.inside and partial(fault.inside, at), outside)
-    wrong = [] if code in fault.codes else [f"exit code {code}: {said}"]
+    before_it_listened = code != 0 and not said and not folder.exists()  # Python's own way to end; nothing was begun
+    wrong = [] if before_it_listened or code in fault.codes else [f"exit code {code}: {said}"]
     wrong += [] if fault.says in said else [f"said {said!r}"]
     wrong += _state(folder, code)
     lost = set() if folder.is_dir() else {"everything"}
@@ -129,7 +130,7 @@ def _train(room: Path, settings: tuple[str, ...], inside: Callable[[], None] | N
     if process.is_alive():
         process.kill()
         return None, "it did not end in 120 s"
-    lines = log.read_text().splitlines()
+    lines = log.read_text().splitlines() if log.exists() else []  # a signal may come before anything
     return process.exitcode, lines[-1] if lines else ""
 
 

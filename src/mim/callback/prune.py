@@ -20,9 +20,7 @@ class Prune(L.Callback):
         pruner: decides, an Optuna pruner.
     """
 
-    def __init__(
-        self, study: str, trial: int | None, metric: str | list[str], every_n_epochs: int, pruner: object | None = None
-    ):
+    def __init__(self, study: str, trial: int | None, metric: str | list[str], every_n_epochs: int, pruner: Any = None):
         self.study, self.number, self.metric = Path(study), trial, metric
         self.every_n_epochs, self.pruner = every_n_epochs, pruner
 
@@ -31,8 +29,9 @@ class Prune(L.Callback):
         self.trial = None
         if self.number is not None and isinstance(self.metric, str) and trainer.is_global_zero:
             import optuna
+            from optuna.storages.journal import JournalFileBackend
 
-            storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(self.study)))
+            storage = optuna.storages.JournalStorage(JournalFileBackend(str(self.study)))
             study = optuna.load_study(study_name="sweep", storage=storage, pruner=self.pruner)
             self.trial = optuna.trial.Trial(study, study.get_trials(deepcopy=False)[self.number]._trial_id)
 

@@ -15,8 +15,10 @@ _WHY = "why: "
 _EXPECTED = (ValueError, OSError, HydraException, OmegaConfBaseException)
 
 
-class Interrupted(Exception):
+class Interrupted(BaseException):
     """Something asked the run to stop; everything is saved.
+
+    Like KeyboardInterrupt no Exception: libraries catch those, and raise them again with words of their own.
 
     Args:
         cause: which signal, or which limit.
