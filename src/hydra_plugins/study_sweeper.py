@@ -64,14 +64,14 @@ class StudySweeper(Sweeper):
         OmegaConf.save(self.config, folder / "multirun.yaml")
         given = OverridesParser.create(self.hydra_context.config_loader).parse_overrides(arguments)
         space = {o.get_key_element(): _distribution(o) for o in given if o.is_sweep_override()}
-        fixed = [o.input_line for o in given if not o.is_sweep_override()]
+        fixed = [str(o.input_line) for o in given if not o.is_sweep_override()]
         study = self._study(folder / "study.log")
         while batch := self._next(study, space):
             jobs = [[*fixed, *_overrides(trial.params), f"sweep.trial={trial.number}"] for trial in batch]
             self.validate_batch_is_legal(jobs)
             for trial, ended in zip(batch, self.launcher.launch(jobs, batch[0].number), strict=True):
                 where = ended.hydra_cfg.hydra.runtime.output_dir if ended.hydra_cfg else ended.working_dir
-                self._tell(study, trial.number, Path(where))
+                self._tell(study, trial.number, Path(str(where)))
 
     def _study(self, file: Path) -> Any:
         optuna = _optuna()
@@ -120,11 +120,12 @@ def _distribution(override: Override) -> Any:
     distributions = _optuna().distributions
     value: Any = override.value()
     log = "log" in getattr(value, "tags", ())
-    if isinstance(value, ChoiceSweep):
+    kind = type(value)
+    if kind is ChoiceSweep:
         return distributions.CategoricalDistribution(list(override.sweep_string_iterator()))
-    if isinstance(value, IntervalSweep):
+    if kind is IntervalSweep:
         return distributions.FloatDistribution(float(value.start), float(value.end), log=log)
-    if isinstance(value, RangeSweep) and isinstance(value.start, int) and isinstance(value.step, int):
+    if kind is RangeSweep and isinstance(value.start, int) and isinstance(value.step, int):
         return distributions.IntDistribution(value.start, int(value.stop) - 1, step=value.step, log=log)
     raise ValueError(f"{override.input_line} cannot be swept by a study; give a,b,c or range(1,9) or interval(0.1,0.5)")
 
