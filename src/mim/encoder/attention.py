@@ -1,32 +1,28 @@
 """Attention by the kernel that is fastest where the tokens are."""
 
-import math
-
 import torch
 from timm.layers import Attention as TimmAttention
 from torch import Tensor
 from torch.nn.functional import linear, scaled_dot_product_attention
 
+from mim.encoder.padding import Lengths, attend_within
 
-def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
+
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | Lengths | None = None) -> Tensor:
     """softmax(Q K^T / sqrt(d) + bias) V: queries (B, A, M, d), keys and values (B, A, L, d) -> (B, A, M, d).
 
-    A bias is (B or 1, A or 1, M or 1, L); what comes out is in the precision given.
+    A bias is (B or 1, A or 1, M or 1, L), or says how long each row is; what comes out is in the precision given.
 
     Always the fused kernel, except in half precision on a CPU: there two batched products are 3 to 7 times as fast, forward
     and backward together (benchmarks/README.md). Each product sums in float32 and rounds its result once.
     """
+    if isinstance(bias, Lengths):
+        return attend_within(query, key, value, bias)
     if query.device.type == "cpu" and query.dtype != torch.float32:
         query, key, value = (t.contiguous() for t in (query * query.shape[-1] ** -0.5, key, value))
         score = query @ key.transpose(-2, -1)
         return (score if bias is None else score + bias.to(score.dtype)).softmax(-1) @ value
     return scaled_dot_product_attention(query, key, value, None if bias is None else bias.to(query.dtype))
-
-
-def padding_bias(valid: Tensor) -> Tensor:
-    """The bias that hides padding from all, behind a cls token that is always there: (B, M) bool -> (B, 1, 1, 1 + M)."""
-    hidden = torch.cat([torch.zeros_like(valid[:, :1]), ~valid], dim=1)
-    return torch.zeros_like(hidden, dtype=torch.float32).masked_fill(hidden, -math.inf)[:, None, None]
 
 
 def cls_row(x: Tensor, weight: Tensor, in_bias: Tensor, heads: int, bias: Tensor | None = None) -> Tensor:
@@ -51,10 +47,10 @@ def cls_row(x: Tensor, weight: Tensor, in_bias: Tensor, heads: int, bias: Tensor
 class Attention(TimmAttention):
     """timm's multi-head self-attention, with its parameters and key names, over `attend`."""
 
-    def forward(
-        self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False, queries: int | None = None
+    def forward(  # type: ignore[override]
+        self, x: Tensor, attn_mask: Tensor | Lengths | None = None, is_causal: bool = False, queries: int | None = None
     ) -> Tensor:
-        """(B, L, D) -> (B, L, D), or what the last `queries` tokens see of all: (B, queries, D).
+        """(B, L, D) -> (B, L, D), or what the first `queries` tokens see of all: (B, queries, D).
 
         The mask is a bias as in `attend`.
         """
@@ -62,7 +58,7 @@ class Attention(TimmAttention):
         qkv = self.qkv(x).view(B, L, 3, self.num_heads, self.head_dim)
         query, key, value = (t.transpose(1, 2) for t in qkv.unbind(2))  # (B, A, L, d)
         if queries is not None:
-            query = query[:, :, -queries:]
+            query = query[:, :, :queries]
         return self.proj(attend(query, key, value, attn_mask).transpose(1, 2).flatten(2))
 
     def cls_row(self, x: Tensor) -> Tensor:

@@ -8,8 +8,9 @@ from timm.models import beit
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from mim.encoder.attention import attend, cls_row, padding_bias
+from mim.encoder.attention import attend, cls_row
 from mim.encoder.initialise import initialise_simmim
+from mim.encoder.padding import padding_bias, with_cls
 from mim.encoder.patches import add_positions, project
 from mim.tokens import grid_of, take
 
@@ -133,7 +134,7 @@ class Beit(beit.Beit):
             encoded = self.encode(take(tokens, index.argsort(dim=1)[:, None])[:, 0])
             return torch.cat([encoded[:, :1], take(encoded[:, 1:], index[:, None])[:, 0]], dim=1)
         x = self._cls_first(tokens)
-        padding = None if valid is None else padding_bias(valid)
+        padding = None if valid is None else padding_bias(with_cls(valid))
         for block, bias in zip(self.blocks, self._biases(index), strict=True):
             x = block(x, _sum(bias, padding))
         return self.norm(x)

@@ -7,8 +7,9 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from mim.encoder.attention import Attention, padding_bias
+from mim.encoder.attention import Attention
 from mim.encoder.initialise import initialise_mae
+from mim.encoder.padding import padding, with_cls
 from mim.encoder.patches import add_positions, project
 from mim.encoder.positions import sincos_positions
 from mim.tokens import grid_of
@@ -88,10 +89,10 @@ class ViT(VisionTransformer):
         """Tokens of any subset of patches, in any order (B, M, D) -> cls token first (B, 1 + M, D), normalised.
 
         Where they stand (`index`, (B, M)) is in the tokens already: it is for encoders whose attention asks for it (Beit).
-        Tokens that are not `valid` (B, M) influence no other.
+        Tokens that are not `valid` (B, M) influence no other; in every row they come last.
         """
-        bias = None if valid is None else padding_bias(valid)
         x = self._cls_first(tokens)
+        bias = None if valid is None else padding(with_cls(valid), x)
         for block in self.blocks:
             x = block(x, attn_mask=bias)
         return self.norm(x)

@@ -7,8 +7,9 @@ import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from mim.encoder.attention import Attention, padding_bias
+from mim.encoder.attention import Attention
 from mim.encoder.initialise import initialise_mae
+from mim.encoder.padding import Lengths, padding
 from mim.encoder.positions import sincos_positions
 from mim.masker.split import Split
 from mim.model.packing import pack
@@ -16,11 +17,11 @@ from mim.tokens import take
 
 
 class LastBlock(Block):
-    """A block of which only the last tokens are wanted: they look at all, and the others go no further."""
+    """A block of which only the first tokens are wanted: they look at all, and the others go no further."""
 
-    def forward(self, x: Tensor, wanted: int, attn_mask: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, wanted: int, attn_mask: Tensor | Lengths | None = None) -> Tensor:  # type: ignore[override]
         """(B, L, D) -> (B, wanted, D)."""
-        x = x[:, -wanted:] + self.attn(self.norm1(x), attn_mask, queries=wanted)
+        x = x[:, :wanted] + self.attn(self.norm1(x), attn_mask, queries=wanted)
         return x + self.mlp(self.norm2(x))
 
 
@@ -71,22 +72,13 @@ class Decoder(nn.Module):
         visible = self.embed(latent)
         masked = self.mask_token.to(visible.dtype).expand(B * K, Lm, -1)
         cls = split.visible.new_zeros(B, K, 1)
-        position = self.pos_embed[0].to(visible.dtype)[torch.cat([cls, split.visible + 1, split.masked + 1], dim=-1)]
-        x = torch.cat([visible, masked], dim=1) + position.flatten(0, 1)
-        valid = split.valid()
-        x = self._run(x, Lm) if valid is None else self._run_packed(x, Lm, valid.flatten(0, 1))
-        return self.predict(x).unflatten(0, (B, K))
-
-    def _run(self, x: Tensor, wanted: int, bias: Tensor | None = None) -> Tensor:
-        """All tokens through all blocks, cls first (B, M, D) -> the last, normalised (B, wanted, D)."""
+        position = self.pos_embed[0].to(visible.dtype)[torch.cat([split.masked + 1, cls, split.visible + 1], dim=-1)]
+        x = torch.cat([masked, visible], dim=1) + position.flatten(0, 1)
+        valid, bias = split.valid(), None
+        if valid is not None:
+            valid = torch.cat([valid[..., :Lm], torch.ones_like(cls, dtype=torch.bool), valid[..., Lm:]], dim=-1)
+            order, valid = pack(valid.flatten(0, 1), most=self.pos_embed.shape[1])
+            x, bias = take(x, order[:, None])[:, 0], padding(valid, x)
         for block in self.blocks[:-1]:
             x = block(x, attn_mask=bias)
-        return self.norm(self.blocks[-1](x, wanted, attn_mask=bias))
-
-    def _run_packed(self, x: Tensor, wanted: int, valid: Tensor) -> Tensor:
-        """The same, of tokens of which some are padding, cls not counted (B, M - 1); what comes back for those means nothing."""
-        order, place = pack(valid, most=self.pos_embed.shape[1] - 1)
-        chosen = torch.cat([x[:, :1], take(x[:, 1:], order[:, None])[:, 0]], dim=1)
-        x = self._run(chosen, wanted, padding_bias(valid.gather(1, order)))
-        place = place[:, -wanted:] - (order.shape[1] - wanted)  # among the last
-        return take(x, place.clamp(min=0)[:, None])[:, 0]
+        return self.predict(self.norm(self.blocks[-1](x, Lm, attn_mask=bias))).unflatten(0, (B, K))

@@ -1,7 +1,7 @@
 """SimMIM: the mask token enters before the encoder, and a linear layer predicts (arXiv 2111.09886)."""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mim.batch import Batch
 from mim.encoder.beit import Beit
@@ -41,22 +41,13 @@ class SimMIM(nn.Module):
             visible = self.encoder.embed(batch.image, split.visible)
         B, K, Lm = split.masked.shape
         masked = self.encoder.place(self.mask_token, split.masked).to(visible.dtype)
-        tokens = torch.cat([visible, masked], dim=2).flatten(0, 1)  # (B * K, Lv + Lm, D)
-        index = torch.cat([split.visible, split.masked], dim=2).flatten(0, 1)
-        valid = split.valid()
-        if valid is None:
-            latent = self.encoder.encode(tokens, index)[:, -Lm:]
-        else:
-            latent = self._encode_packed(tokens, index, valid.flatten(0, 1))[:, -Lm:]
+        tokens = torch.cat([masked, visible], dim=2).flatten(0, 1)  # (B * K, Lm + Lv, D)
+        index, valid = torch.cat([split.masked, split.visible], dim=2).flatten(0, 1), split.valid()
+        if valid is not None:  # masked tokens come first and stay where they are
+            order, valid = pack(valid.flatten(0, 1), most=self.encoder.grid[0] * self.encoder.grid[1])
+            tokens, index = take(tokens, order[:, None])[:, 0], index.gather(1, order)
+        latent = self.encoder.encode(tokens, index, valid)[:, 1 : 1 + Lm]
         return Reconstruction(self.decoder(latent).unflatten(0, (B, K)), split)
-
-    def _encode_packed(self, tokens: Tensor, index: Tensor, valid: Tensor) -> Tensor:
-        """Tokens, where they stand and which are no padding (B, M) -> (B, M, D); what comes back for padding means nothing."""
-        rows, columns = self.encoder.grid
-        order, place = pack(valid, most=rows * columns)
-        chosen = take(tokens, order[:, None])[:, 0]
-        latent = self.encoder.encode(chosen, index.gather(1, order), valid.gather(1, order))
-        return take(latent[:, 1:], place[:, None])[:, 0]
 
     def no_weight_decay(self) -> set[str]:
         """Names of matrices that are not decayed: what the encoder says, of itself and of the mask token."""
