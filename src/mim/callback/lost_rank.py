@@ -48,7 +48,9 @@ class LostRank(L.Callback):
         if self._watch is None:
             return
         if not _is_broken_connection(exception):
-            self._watch.finish(None if isinstance(exception, Interrupted | KeyboardInterrupt | Pruned) else short(exception))
+            self._watch.finish(
+                None if isinstance(exception, Interrupted | KeyboardInterrupt | Pruned) else short(exception)
+            )
         elif lost := self._watch.find():
             explain(exception, lost)
 

@@ -1,0 +1,205 @@
+"""What a checkpoint's features are worth: every pool under every judge, beside the untrained encoder, as one Markdown table.
+
+    python benchmarks/study.py runs/<name>/<date_time> --out docs/study.md
+    python benchmarks/study.py <checkpoint> --bank 2000 --held-out 1000 --epochs 2     # a first look
+
+It runs eval.py, and train.py for the fine-tuning, and reads their results.json; the commands stand below the table. What has been
+run once is not run again: --folder keeps it, and eval.py keeps features.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mim.callback.results import commit
+from mim.checkpoint.build import build_encoder
+from mim.checkpoint.read import read
+from mim.sweep.table import markdown
+from mim.task.metrics import wilson
+
+ROOT = Path(__file__).parents[1]
+CENTRE = [f"{kind}{side}" for kind in ("cp", "ca") for side in (1, 2, 3, 4)]
+FREE = ["cls", "mean", "cls_mean", "max", "mean_attention", "lowest_entropy", *CENTRE]
+LEARNED = ["abmilp", "attentive"]
+SLOW = ["simpool"]  # a power of every number of every token for every head takes its time
+SHOTS = [1, 2, 5, 10]
+Key = tuple[str, str]
+"""Encoder and pool."""
+
+
+class Study:
+    """Commands, and what came out of them.
+
+    Args:
+        folder: where each command leaves its results, under a name.
+        common: overrides of all commands.
+    """
+
+    def __init__(self, folder: Path, common: list[str]):
+        self.folder, self.common = folder, common
+        self.commands: list[str] = []
+
+    def run(self, name: str, script: str, *overrides: str) -> dict[str, Any]:
+        """The results.json of a command, which is run unless it has been."""
+        run = self.folder / name
+        given = [script, *overrides, *self.common]
+        self.commands.append("python " + " ".join(given))
+        if not (run / "results.json").exists():
+            print(f"{name}: {self.commands[-1]}", flush=True)
+            subprocess.run([sys.executable, *given, f"hydra.run.dir={run}"], cwd=ROOT, check=True)
+        return json.loads((run / "results.json").read_text())
+
+
+def untrained(checkpoint: str, folder: Path) -> Path:
+    """The encoder of a checkpoint as it was before training, or as it could have been: with weights drawn from seed 0."""
+    weights = read(checkpoint)
+    torch.manual_seed(0)
+    encoder = build_encoder(weights)
+    tensors = {f"model.encoder.{name}": value for name, value in encoder.state_dict().items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save({"state_dict": tensors, "config": weights.config}, folder / "untrained.ckpt")
+    return folder / "untrained.ckpt"
+
+
+def cell(top1: float, interval: list[float], spread: float | None = None) -> str:
+    """Per cent, its standard deviation over seeds, and its 95 % interval."""
+    over_seeds = "" if spread is None else f" ± {100 * spread:.1f}"
+    return f"{100 * top1:.1f}{over_seeds} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})"
+
+
+def best_of(tables: list[list[dict[str, Any]]]) -> dict[Key, tuple[list[float], str]]:
+    """By encoder and pool, the top-1 over seeds of the setting that is best on average, and which one that is."""
+    found: dict[Key, dict[str, list[float]]] = {}
+    for row in (row for table in tables for row in table):
+        found.setdefault((row["checkpoint"], row["pool"]), {}).setdefault(row["setting"], []).append(row["top1"])
+    best = {key: max(settings, key=lambda s: statistics.mean(settings[s])) for key, settings in found.items()}
+    return {key: (found[key][setting], setting) for key, setting in best.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint")
+    parser.add_argument("--out", type=Path, help="Markdown file; without, the table is printed only")
+    parser.add_argument("--folder", type=Path, default=Path(os.environ.get("MIM_RUNS", "runs")) / "study")
+    parser.add_argument("--note", default="", help="a sentence on how the checkpoint was trained")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, default=10, help="of each probe")
+    parser.add_argument("--learned", nargs="*", default=LEARNED, help="pools with weights")
+    parser.add_argument("--bank", type=int, help="training images, all by default")
+    parser.add_argument("--held-out", type=int, help="held-out images, all by default")
+    parser.add_argument("--finetune-batches", type=int, default=0, help="steps of a short fine-tuning; 0 for none")
+    args = parser.parse_args()
+
+    folder = args.folder.resolve()
+    random = untrained(args.checkpoint, folder)
+    study = Study(folder, [f"bank_limit={args.bank or 'null'}", f"held_out_limit={args.held_out or 'null'}"])
+    both = f"checkpoint=[{args.checkpoint},{random}]"
+    free, pools = f"pool=[{','.join(FREE)}]", f"pool=[{','.join([*FREE, *args.learned])}]"
+    recipe = ("task.lr=[1e-3,3e-3,1e-2]", f"task.epochs={args.epochs}")
+    probes = [study.run(f"probe_{s}", "eval.py", both, "task=probe", pools, *recipe, f"seed={s}") for s in args.seeds]
+    slow = study.run(
+        "probe_slow", "eval.py", both, "task=probe", f"pool=[{','.join(SLOW)}]", "task.lr=1e-2", recipe[1], "seed=0"
+    )
+    knn = study.run("knn", "eval.py", both, "task=knn", free, "task.judge.k=[10,20,50]")
+    logistic = study.run("logistic", "eval.py", both, "task=logistic", "pool=[cls,mean]", "task.judge.C=0.1")
+    few = study.run("low_shot", "eval.py", both, "task=low_shot", "pool=[cls,mean,mean_attention,max]")
+    tuned = finetuned(study, args.checkpoint, random, args.finetune_batches)
+
+    images = sum(held["images"] for held in probes[0]["table"][0]["classes"].values())
+    columns: list[dict[Key, str]] = [{}, {}, {}, *({} for _ in SHOTS)]
+    probed = best_of([probe["table"] for probe in [*probes, slow]])
+    for key, (values, setting) in probed.items():
+        mean = statistics.mean(values)
+        deviation = statistics.stdev(values) if len(values) > 1 else None
+        columns[0][key] = f"{cell(mean, wilson(mean, images), deviation)}, {setting.split()[0]}"
+    for column, judged in ((columns[1], knn), (columns[2], logistic)):
+        for key, ((value,), setting) in best_of([judged["table"]]).items():
+            column[key] = f"{cell(value, wilson(value, images))}, {setting.split()[0]}"
+    for row in few["table"]:
+        columns[3 + SHOTS.index(row["shots"])][row["checkpoint"], row["pool"]] = cell(row["top1"], row["top1_interval"])
+
+    header = ["encoder", "pool", "probe", "k-NN", "logistic", *(f"{n} a class" for n in SHOTS), "fine-tuned"]
+    rows = [
+        [name, pool, *(column.get((source, pool), "") for column in columns), tuned.get((source, pool), "")]
+        for name, source in (("trained", args.checkpoint), ("untrained", str(random)))
+        for pool in [*FREE, *args.learned, *SLOW]
+    ]
+    text = page(args, study.commands, markdown(header, rows), probed, images)
+    text = text.replace(str(random), "untrained.ckpt").replace(args.checkpoint, "<checkpoint>")
+    print(text)
+    if args.out:
+        args.out.write_text(text)
+
+
+def finetuned(study: Study, trained: str, random: Path, steps: int) -> dict[Key, str]:
+    """A short fine-tuning of both, by the mean of patches."""
+    if not steps:
+        return {}
+    found, config = {}, read(trained).config or {}
+    asked = [f"data.{name}={config['data'][name]}" for name in ("root", "image_size", "in_memory", "batch_size")]
+    encoder = [
+        f"encoder.{name}={value}"
+        for name, value in config["encoder"].items()
+        if name in ("patch_size", "width", "depth", "heads")
+    ]
+    short = ["epochs=1", "warmup_epochs=0.2", "base_lr=2e-3", "task.mix=null", f"trainer.limit_train_batches={steps}"]
+    plain, study.common = study.common, []
+    for source in (trained, str(random)):
+        overrides = ["task=finetune", f"checkpoint={source}", "data=image_folder", *asked, *encoder, *short]
+        results = study.run(f"finetune_{Path(source).stem}", "train.py", *overrides)
+        value = results["metrics"]["val/top1"]
+        found[source, "mean"] = cell(value, wilson(value, 10_000))
+    study.common = plain
+    return found
+
+
+def page(args: argparse.Namespace, commands: list[str], table: str, probes: dict[Key, Any], images: int) -> str:
+    """The table, what it answers, and how it was made."""
+    trained = {
+        pool: statistics.mean(values) for (source, pool), (values, _) in probes.items() if source == args.checkpoint
+    }
+    ranking = sorted(trained, key=lambda pool: -trained[pool])
+    answer = ""
+    if "abmilp" in trained:
+        gap = 100 * (trained["abmilp"] - trained["cls"])
+        half = 100 * 1.96 * sum(trained[p] * (1 - trained[p]) / images for p in ("abmilp", "cls")) ** 0.5
+        beats = "yes" if gap > half else "no: it is worse" if gap < -half else "not beyond chance"
+        answer = (
+            f"**Does AbMILP beat cls?** {beats[0].upper()}{beats[1:]}. AbMILP is {gap:+.1f} points from cls under the probe; two "
+            f"pools of the same accuracy would differ by up to {half:.1f} points in 95 of 100 such draws of {images:,} images, if "
+            "drawn independently. "
+        )
+    order = ", ".join(f"{pool} {100 * trained[pool]:.1f}" for pool in ranking)
+    return f"""# Which pool, which judge: a study on one checkpoint
+
+{args.note}
+
+{answer}From best to worst under the probe: {order}.
+
+Top-1 accuracy in per cent on {images:,} held-out images, and its 95 % interval: Wilson's for probe, k-NN, logistic regression
+and fine-tuning, Student's t over five draws for few images a class. A probe's ± is the standard deviation over seeds {args.seeds}
+of initial weights and order ({", ".join(SLOW)}: one seed, one learning rate). Of several settings the one that is best on the
+held-out images is shown, as papers do, and named.
+Pools with weights have nothing to be judged by but a probe. The untrained encoder has weights drawn at random (seed 0).
+
+{table}
+## How it was made
+
+Commit {commit()}, torch {torch.__version__}, {platform.machine()} CPU, {os.cpu_count()} cores.
+
+```
+{chr(10).join(commands)}
+```
+"""
+
+
+if __name__ == "__main__":
+    main()
