@@ -181,6 +181,19 @@ def test_with_simmim_everything_is_the_official_one(golden, batch_of, distance, 
     assert distance(prediction, model.decoder(take(latent, place))) < 2e-5
 
 
+def test_simmims_random_start_is_the_official_one(golden, batch_of):
+    reference = golden("amt_simmim")
+    m = reference.meta
+    model = simmim(reference, layer_scale=False)
+    cell = m["mask_patch_size"] // m["patch_size"]
+    model.masker = Masker(Drawn(reference["random.perm"]), FixedRatio(m["mask_ratio"], "mask_up"), cell)
+    images, (rows, columns) = reference["images"], model.encoder.grid
+    prediction, split = model(batch_of(images))
+    assert torch.equal(flags(split, rows * columns).view(-1, rows, columns), reference["random.mask"].long())
+    loss = Pixel(m["patch_size"], normalise=False, norm="l1")(prediction, images, split)
+    assert loss.item() == pytest.approx(reference["random.loss"].item(), rel=1e-5)
+
+
 def test_the_one_row_of_attention_of_simmims_encoder_is_that_of_the_whole_matrix(golden, distance):
     reference = golden("amt_simmim")
     row = simmim(reference, layer_scale=False).encoder.cls_attention(reference["images"])
