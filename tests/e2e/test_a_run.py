@@ -82,3 +82,9 @@ def test_several_loggers_at_once(train, logger, monkeypatch):
     assert run.code == 0
     assert run.column("train/loss")
     assert list(run.folder.glob("events.out.tfevents*" if "tensorboard" in logger else "wandb/offline-run-*/*.wandb"))
+
+
+def test_an_override_that_refers_to_another_setting_is_written_down_as_it_was_given(train):
+    run = train("callback=[results]", "debug=limit", "encoder.drop_path=${weight_decay}")
+    assert run.code == 0
+    assert run.results["overrides"][-1] == "encoder.drop_path=${weight_decay}"

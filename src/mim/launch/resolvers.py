@@ -1,6 +1,7 @@
 """What yaml may ask for beyond plain values."""
 
 import torch
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from mim.launch.identity import sweep_name
@@ -13,9 +14,17 @@ def best_precision(accelerator: str) -> str:
     return "bf16-mixed" if on_gpu else "32-true"
 
 
+def overrides() -> list[str]:
+    """What the command line changed, as it was written: `${...}` in it is not looked up again."""
+    given = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    assert isinstance(given, list)
+    return given
+
+
 def register_resolvers() -> None:
     """Make `${best_precision:...}` and the like available to every config. Calling it again changes nothing."""
     OmegaConf.register_new_resolver("best_precision", best_precision, replace=True)
+    OmegaConf.register_new_resolver("overrides", overrides, replace=True)
     OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
     OmegaConf.register_new_resolver("devices", devices, replace=True)
     OmegaConf.register_new_resolver("nodes", nodes, replace=True)
