@@ -11,7 +11,7 @@ from pytorch_lightning.callbacks import Timer
 
 from mim.callback.epoch_end import as_after_last_batch
 from mim.launch.errors import Interrupted
-from mim.launch.signals import listener
+from mim.launch.signals import listener, wait_for_the_step
 
 TIME_LIMIT = 1000  # beyond all signals
 
@@ -54,7 +54,8 @@ class Interruption(L.Callback):
         """
         if self._stopped:
             raise self._stopped
-        listener.patient = True
+        if not listener.patient:
+            wait_for_the_step()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -1,5 +1,6 @@
 """From a command line to a checked config and an exit code."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -73,7 +74,11 @@ def launch(run: Callable[[DictConfig], Any], configs: Path, config_name: str) ->
 
 
 def _end_workers() -> None:
-    """Processes that read data ignore the signals that stop a run; those that an error left behind would keep it from ending."""
+    """Processes that read data ignore the signals that stop a run; those that an error left behind would keep it from ending.
+
+    A loader that nobody holds any more ends its own and leaves no shared memory behind; a trainer's hang in a cycle until collected.
+    """
+    gc.collect()
     workers = multiprocessing.active_children()
     if workers:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler raises where one is killed

@@ -71,7 +71,7 @@ def short(error: BaseException) -> str:
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key} is missing; give it on the command line: {error.full_key}=..."
     message = " ".join(str(error).split()) or type(error).__name__
-    if message.startswith("DataLoader worker"):
+    if _lost_a_data_worker(error):
         return (
             f"a process that reads data died ({message.partition('. ')[0]}), often for want of memory: lower data.num_workers or "
             "data.batch_size, and go on with resume=, from the last checkpoint"
@@ -79,6 +79,14 @@ def short(error: BaseException) -> str:
     if isinstance(error, (*_EXPECTED, Interrupted, NotFinite)):
         return message
     return f"{type(error).__name__}: {message} (HYDRA_FULL_ERROR=1 shows where)"
+
+
+def _lost_a_data_worker(error: BaseException) -> bool:
+    """Whether torch says so, or lost its connection in the middle of a batch."""
+    handing_over = any(
+        Path(frame.filename).match("torch/multiprocessing/*.py") for frame in traceback.extract_tb(error.__traceback__)
+    )
+    return str(error).startswith("DataLoader worker") or (isinstance(error, OSError | EOFError) and handing_over)
 
 
 def report(error: BaseException, configs: Path, config_name: str) -> None:

@@ -41,6 +41,15 @@ listener = Listener()
 """Of this process: signals are the process's, not an object's."""
 
 
+def wait_for_the_step() -> None:
+    """From here on nothing breaks into a step: signals are kept, and a data worker that dies is noticed by whoever waits for its batch.
+
+    torch's own handler raises at once, wherever the program is: in the middle of a checkpoint, or where nobody can hear it.
+    """
+    listener.patient = True
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
 @contextmanager
 def listening() -> Iterator[None]:
     """Hear signals in this block; as before after it."""
