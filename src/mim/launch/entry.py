@@ -76,7 +76,7 @@ def launch(run: Callable[[DictConfig], Any], configs: Path, config_name: str) ->
 def _end_workers() -> None:
     """Processes that read data ignore the signals that stop a run; those that an error left behind would keep it from ending.
 
-    A loader that nobody holds any more ends its own and leaves no shared memory behind; a trainer's hang in a cycle until collected.
+    A loader that nobody holds ends its own and leaves no shared memory behind; a trainer's hangs in a cycle until it is collected.
     """
     gc.collect()
     workers = multiprocessing.active_children()

@@ -42,7 +42,7 @@ listener = Listener()
 
 
 def wait_for_the_step() -> None:
-    """From here on nothing breaks into a step: signals are kept, and a data worker that dies is noticed by whoever waits for its batch.
+    """From here on nothing breaks into a step: signals are kept, and whoever waits for a batch notices the death of its worker.
 
     torch's own handler raises at once, wherever the program is: in the middle of a checkpoint, or where nobody can hear it.
     """
