@@ -2,6 +2,7 @@
 
 import argparse
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -19,6 +20,7 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=3, help="how often each fault happens")
     parser.add_argument("--only", default="", help="faults whose name holds this")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--logs", type=Path, help="a folder for all that the trials said in which something was wrong")
     given = parser.parse_args()
     trials = {
         name: lambda at, room, fault=fault: trial(fault, at, room) for name, fault in FAULTS.items()
@@ -32,6 +34,8 @@ def main() -> int:
             at = moments.random()
             with tempfile.TemporaryDirectory() as room:
                 outcome = trials[name](at, Path(room))
+                if outcome.wrong and given.logs:
+                    _keep(Path(room), given.logs / f"{name} at {at:.3f}".replace(" ", "_"))
             codes[str(outcome.code)] += 1
             good += not outcome.wrong
             if outcome.wrong:
@@ -44,6 +48,12 @@ def main() -> int:
     print(markdown(["fault", "times", "exit codes", "went on as if undisturbed", "seconds each"], rows))
     print("\n".join(wrong))
     return 1 if wrong else 0
+
+
+def _keep(room: Path, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for log in room.glob("*.log"):
+        shutil.copy(log, folder)
 
 
 if __name__ == "__main__":

@@ -72,9 +72,9 @@ def images() -> Path:
 def undisturbed(settings: tuple[str, ...]) -> Undisturbed:
     """Train once without any trouble."""
     with tempfile.TemporaryDirectory() as room:
-        _train(Path(room), ("--version",), None, None)  # the first process takes longer: it waits for the imports
+        _train(Path(room), ("--version",))  # the first process takes longer: it waits for the imports
         begun = time.monotonic()
-        code, said = _train(Path(room), settings, None, None)
+        code, said = _train(Path(room), settings)
         if code != 0:
             raise RuntimeError(f"the undisturbed run ended with {code}: {said}")
         return Undisturbed(numbers(Path(room) / "run"), time.monotonic() - begun)
@@ -97,7 +97,7 @@ def trial(fault: Fault, at: float, room: Path) -> Outcome:
     wrong += [] if fault.says in said else [f"said {said!r}"]
     wrong += _state(folder, code)
     lost = set() if folder.is_dir() else {"everything"}
-    code_after, said_after = _train(room, fault.settings, None, None)
+    code_after, said_after = _train(room, fault.settings, log="going_on.log")
     if code_after != 0:
         return Outcome(code, said, [*wrong, f"going on ended with {code_after}: {said_after}"])
     ours = numbers(folder)
@@ -112,25 +112,31 @@ def trial(fault: Fault, at: float, room: Path) -> Outcome:
     return Outcome(code, said, wrong)
 
 
-def _train(room: Path, settings: tuple[str, ...], inside: Callable[[], None] | None, outside: Callable | None) -> tuple:
-    """Exit code and last line of a training in `room/run`."""
+def _train(
+    room: Path,
+    settings: tuple[str, ...],
+    inside: Callable[[], None] | None = None,
+    outside: Callable[[int], None] | None = None,
+    log: str = "troubled.log",
+) -> tuple[int | None, str]:
+    """Exit code and last line of a training in `room/run`; all that it says is in `room/log`."""
     (room / "tmp").mkdir(exist_ok=True)
-    log = room / "output.log"
-    log.unlink(missing_ok=True)
+    said = room / log
+    said.unlink(missing_ok=True)
     surroundings = {"TMPDIR": str(room / "tmp"), "OMP_NUM_THREADS": "1"}
     arguments = [
         *SETTINGS,
         *(setting.format(images=images()) for setting in settings),
         f"hydra.run.dir='{room / 'run'}'",
     ]
-    process = start(arguments, log, partial(_prepare, surroundings, inside))
+    process = start(arguments, said, partial(_prepare, surroundings, inside))
     if outside:
         outside(process.pid)
     process.join(120)
     if process.is_alive():
         process.kill()
         return None, "it did not end in 120 s"
-    lines = log.read_text().splitlines() if log.exists() else []  # a signal may come before anything
+    lines = said.read_text().splitlines() if said.exists() else []  # a signal may come before anything
     return process.exitcode, lines[-1] if lines else ""
 
 
