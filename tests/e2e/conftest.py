@@ -1,6 +1,9 @@
 """Run the commands that a user runs: in this process where that is possible, because starting Python anew takes seconds."""
 
 import json
+import os
+import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +14,11 @@ import torch
 
 import eval as eval_command
 import train as train_command
+from mim.callback.interruption import Interruption
 from mim.launch.entry import launch
 
 ROOT = Path(__file__).parents[2]
+SHORT = ("epochs=2", "warmup_epochs=1", "trainer.log_every_n_steps=1", "trainer.accelerator=cpu")
 
 
 class Outcome(NamedTuple):
@@ -71,6 +76,41 @@ def command(runs: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
 @pytest.fixture
 def train(command: Callable[..., Outcome]) -> Callable[..., Outcome]:
     """A short training on the digits, quiet but for what the overrides ask for."""
-    return lambda *overrides: command(
-        "train", "epochs=2", "warmup_epochs=1", "trainer.log_every_n_steps=1", "trainer.accelerator=cpu", *overrides
-    )
+    return lambda *overrides: command("train", *SHORT, *overrides)
+
+
+@pytest.fixture
+def train_by_two(runs: Path) -> Callable[..., Outcome]:
+    """The same as `train`, by two processes on this computer."""
+
+    def run(*overrides: str) -> Outcome:
+        two = ("trainer=ddp", "trainer.devices=2", "name=two")
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "train.py", *SHORT, *overrides, *two]
+        ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+        assert ended.returncode == 0, ended.stderr
+        (folder,) = runs.glob("two/*")  # one run has one folder
+        return Outcome(ended.returncode, ended.stdout, ended.stderr, folder)
+
+    return run
+
+
+@pytest.fixture
+def stopped_after(train: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
+    """A training that is told to stop after a step, and does."""
+
+    def run(step: int, *overrides: str) -> Outcome:
+        go_on = Interruption.on_train_batch_end
+
+        def stop(self, trainer, *arguments):
+            if trainer.global_step == step:
+                os.kill(os.getpid(), signal.SIGTERM)
+            go_on(self, trainer, *arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Interruption, "on_train_batch_end", stop)
+            outcome = train(*overrides)
+        assert outcome.code == 85
+        return outcome
+
+    return run

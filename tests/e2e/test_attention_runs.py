@@ -1,44 +1,14 @@
 """Masks that follow the network's own attention, in whole runs on the digits."""
 
-import os
-import signal
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
-import mim.callback.interruption as interruption
-
-ROOT = Path(__file__).parents[2]
 # Runs that start within the same second need names of their own: their folders are called by name and time.
 AMT = (
     *("masker=amt", "callback=[refresh_attention,interruption,checkpoint,results]"),
     *("callback.refresh_attention.every_n_epochs=2", "epochs=4", "trainer.limit_train_batches=3"),
 )
-
-
-@pytest.fixture
-def stopped_after(train, monkeypatch):
-    """A run that is told to stop after a step, and does."""
-
-    def run(step, *overrides):
-        def stop(
-            self, trainer, pl_module, outputs, batch, batch_idx, go_on=interruption.Interruption.on_train_batch_end
-        ):
-            if trainer.global_step == step:
-                os.kill(os.getpid(), signal.SIGTERM)
-            go_on(self, trainer, pl_module, outputs, batch, batch_idx)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(interruption.Interruption, "on_train_batch_end", stop)
-            outcome = train(*overrides)
-        assert outcome.code == 85
-        return outcome
-
-    return run
 
 
 @pytest.mark.parametrize("step", [5, 6, 7])  # before the refresh, at it, after it
@@ -64,21 +34,13 @@ def test_a_schedule_goes_on_where_it_stopped(train, stopped_after):
     assert before | after == whole
 
 
-def test_each_of_two_processes_looks_at_half_of_the_images_and_gets_all_maps(train, runs):
-    one = train(*AMT)
-    overrides = [
-        *AMT,
-        *("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "data.batch_size=64", "name=two"),
-        *("warmup_epochs=1", "trainer.log_every_n_steps=1"),
-    ]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "train.py", *overrides], cwd=ROOT, env=environment, check=True)
-    (folder,) = runs.glob("two/*")
-    ours, theirs = (np.load(path / "attention.npy").astype(float) for path in (one.folder, folder))
+def test_each_of_two_processes_looks_at_half_of_the_images_and_gets_all_maps(train, train_by_two):
+    one, two = train(*AMT), train_by_two(*AMT, "data.batch_size=64")
+    ours, theirs = (np.load(run.folder / "attention.npy").astype(float) for run in (one, two))
     assert ours.shape == (1347, 4, 4)
     assert np.abs(ours - theirs).max() < 5e-3  # maps of float16, of weights that rounding has moved apart
-    losses = one.column("train/loss"), one._replace(folder=folder).column("train/loss")
-    assert all(abs(float(loss) - float(losses[1][step])) < 1e-4 for step, loss in losses[0].items())
+    losses, others = one.column("train/loss"), two.column("train/loss")
+    assert all(abs(float(loss) - float(others[step])) < 1e-4 for step, loss in losses.items())
 
 
 def test_another_models_attention_is_looked_at_once_before_training(train):

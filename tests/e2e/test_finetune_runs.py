@@ -1,10 +1,6 @@
 """Fine-tuning at the command line: what it leaves, resumes, refuses, and what it counts."""
 
-import os
 import random
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +8,6 @@ import torch
 from PIL import Image
 from torchmetrics.functional.classification import multiclass_accuracy
 
-import mim.callback.interruption as interruption
 from mim.augment.whole import Whole
 from mim.batch import Batch
 from mim.checkpoint.load import load
@@ -62,23 +57,12 @@ def test_a_run_is_fine_tuned_judged_by_eval_and_started_from(train, command, pre
 
 
 @pytest.mark.parametrize("step", [7, 10])
-def test_a_resumed_run_repeats_the_undisturbed_one_with_everything_random_and_an_average(train, monkeypatch, step):
+def test_a_resumed_run_repeats_the_undisturbed_one_with_everything_random_and_an_average(train, stopped_after, step):
     watch = "callback=[weight_average,interruption,checkpoint,results,epoch_end]"
     everything = ("task=finetune", watch, MIX, ERASE, *AUGMENT, "encoder.drop_path=0.2")
     undisturbed = train(*everything)
     assert undisturbed.code == 0, undisturbed.err
-
-    def stop_after(
-        self, trainer, pl_module, outputs, batch, batch_idx, go_on=interruption.Interruption.on_train_batch_end
-    ):
-        if trainer.global_step == step:
-            os.kill(os.getpid(), signal.SIGTERM)
-        go_on(self, trainer, pl_module, outputs, batch, batch_idx)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(interruption.Interruption, "on_train_batch_end", stop_after)
-        stopped = train(*everything)
-    assert stopped.code == 85
+    stopped = stopped_after(step, *everything)
     resumed = train(*everything, f"resume={stopped.folder}")
     assert resumed.code == 0, resumed.err
     before, after, whole = (run.column("train/loss") for run in (stopped, resumed, undisturbed))
@@ -122,7 +106,7 @@ def test_a_compiled_step_gives_the_losses_of_an_eager_one(train):
     assert all(float(compiled[step]) == pytest.approx(float(loss), abs=1e-4) for step, loss in eager.items())
 
 
-def test_two_processes_train_and_count_like_one_though_one_has_a_batch_more(train, runs, tmp_path):
+def test_two_processes_train_and_count_like_one_though_one_has_a_batch_more(train, train_by_two, tmp_path):
     """Of five held-out pictures, in batches of two, one process judges two batches and the other one."""
     draw = random.Random(0)
     for split, count in (("train", 12), ("val", 5)):
@@ -133,27 +117,11 @@ def test_two_processes_train_and_count_like_one_though_one_has_a_batch_more(trai
             Image.new("RGB", (32, 32), (*colour, draw.randrange(256))).save(file)
     settings = [
         *("task=finetune", "encoder=beit_pico", "data=image_folder", f"data.root={tmp_path}", "data.image_size=32"),
-        *(
-            "data.in_memory=true",
-            QUIET,
-            "epochs=8",
-            "warmup_epochs=1",
-            "base_lr=0.1",
-            "task.mix=null",
-            "task.erase=null",
-        ),
+        *("data.in_memory=true", "epochs=8", "base_lr=0.1", "task.mix=null", "task.erase=null", QUIET),
     ]
     one = train(*settings, "data.batch_size=4")
     assert one.code == 0, one.err
-    overrides = [
-        *("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "data.batch_size=2", "name=two"),
-        "trainer.log_every_n_steps=1",
-    ]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "train.py", *settings, *overrides]
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=120)
-    (folder,) = runs.glob("two/*")
-    two = one._replace(folder=folder)
+    two = train_by_two(*settings, "data.batch_size=2")
     ours, theirs = one.column("train/loss"), two.column("train/loss")
     assert ours.keys() == theirs.keys()
     assert all(abs(float(loss) - float(theirs[step])) < 1e-4 for step, loss in ours.items())

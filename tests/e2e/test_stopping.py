@@ -1,7 +1,6 @@
 """Stopping and going on: resumed losses equal those of the run that was never stopped, bit for bit."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -10,7 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 
-import mim.callback.interruption as interruption
 from mim.callback.checkpoint import Checkpoint
 from mim.checkpoint.atomic import AtomicCheckpointIO
 
@@ -19,20 +17,9 @@ WATCH = ("callback=[finite,interruption,checkpoint,results]", "encoder.drop_path
 
 
 @pytest.mark.parametrize("step", [4, 10, 13])
-def test_a_run_resumed_at_any_step_repeats_the_undisturbed_one(train, monkeypatch, step):
+def test_a_run_resumed_at_any_step_repeats_the_undisturbed_one(train, stopped_after, step):
     undisturbed = train(*WATCH)
-
-    def stop_after(
-        self, trainer, pl_module, outputs, batch, batch_idx, go_on=interruption.Interruption.on_train_batch_end
-    ):
-        if trainer.global_step == step:
-            os.kill(os.getpid(), signal.SIGTERM)
-        go_on(self, trainer, pl_module, outputs, batch, batch_idx)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(interruption.Interruption, "on_train_batch_end", stop_after)
-        stopped = train(*WATCH)
-    assert stopped.code == 85
+    stopped = stopped_after(step, *WATCH)
     assert stopped.results["status"] == "interrupted"
     assert stopped.results["steps"] == step
     assert f"resume={stopped.folder / 'checkpoints' / 'last.ckpt'}" in stopped.err

@@ -1,29 +1,12 @@
 """Two processes with the same global batch train like one."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import torch
 
-ROOT = Path(__file__).parents[2]
 
-
-def test_two_processes_give_the_loss_and_weights_of_one(train, runs):
-    settings = ["callback=[checkpoint,online_probe,results]", "watch_every_n_epochs=2", "debug=limit"]
+def test_two_processes_give_the_loss_and_weights_of_one(train, train_by_two):
+    settings = ("callback=[checkpoint,online_probe,results]", "watch_every_n_epochs=2", "debug=limit")
     one = train(*settings, "trainer.gradient_clip_val=0.5")
-    overrides = [
-        *("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "data.batch_size=64", "name=two"),
-        *("trainer.log_every_n_steps=1", "trainer.gradient_clip_val=0.5", *settings),
-    ]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run(
-        [sys.executable, "train.py", *overrides, "epochs=2", "warmup_epochs=1"], cwd=ROOT, env=environment, check=True
-    )
-    (folder,) = runs.glob("two/*")  # one run has one folder
-    two = one._replace(folder=folder)
-
+    two = train_by_two(*settings, "trainer.gradient_clip_val=0.5", "data.batch_size=64")
     ours, theirs = one.column("train/loss"), two.column("train/loss")
     assert ours.keys() == theirs.keys()
     assert all(abs(float(loss) - float(theirs[step])) < 1e-5 for step, loss in ours.items())

@@ -15,7 +15,7 @@ from mim.optim.schedule import WarmupCosine
 from mim.optim.simmim import RunningCosine
 from mim.pool.cls import Cls
 from mim.pool.mean import Mean
-from mim.task.step import follow
+from mim.task.training import follow
 
 
 def test_layers_are_counted_from_the_patches_to_what_follows_the_blocks():

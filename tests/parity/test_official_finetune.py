@@ -19,7 +19,7 @@ from mim.optim.layer_decay import layer_decay_groups
 from mim.optim.simmim import RunningCosine, WarmupLine, WarmupSteps
 from mim.pool.cls import Cls
 from mim.pool.mean import Mean
-from mim.task.step import follow
+from mim.task.training import follow
 
 POOLS = {"cls": Cls, "mean": Mean}
 

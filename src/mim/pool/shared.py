@@ -15,7 +15,7 @@ class Scored(torch.autograd.Function):
 
     @staticmethod
     def forward(tokens: Tensor, asked: Tensor) -> Tensor:
-        """One product over all tokens of all images."""
+        """(B, L, D), (A, D) -> (B, L, A), as one product over all tokens of all images."""
         return (tokens.flatten(0, 1) @ asked.T).unflatten(0, tokens.shape[:2])
 
     @staticmethod
@@ -48,7 +48,7 @@ class Summed(torch.autograd.Function):
 
     @staticmethod
     def forward(weight: Tensor, tokens: Tensor) -> Tensor:
-        """One product an image."""
+        """(B, R, L), (B, L, D) -> (B, R, D), one product an image."""
         return weight @ tokens
 
     @staticmethod
@@ -79,5 +79,5 @@ class Scores(nn.Linear):
     """A linear layer over tokens (B, L, D) -> (B, L, out_features)."""
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """`Scored`, and a bias."""
+        """(B, L, in_features) -> (B, L, out_features): `Scored`, and a bias."""
         return Scored.apply(tokens, self.weight) + self.bias

@@ -1,6 +1,6 @@
 """How well classes are told apart by frozen features: a bank of labelled images, held-out images, a classifier."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -90,16 +90,23 @@ class Classify:
 
     def __call__(self, subjects: Sequence[Subject]) -> dict[str, Any]:
         """`<name>/top1` of the best, and a table of all."""
-        table = [row for subject in subjects for row in self._rows(subject)]
-        return {f"{self.name}/top1": max(row["top1"] for row in table), "table": table}
+        table = [row for subject in subjects for row in self.rows(subject)]
+        return {f"{self.name}/top1": max(row["top1"] for row in table if self.counts(row)), "table": table}
 
-    def _rows(self, subject: Subject) -> list[dict[str, Any]]:
+    def counts(self, row: dict[str, Any]) -> bool:
+        """Whether a row of the table may stand for all."""
+        return True
+
+    def rows(self, subject: Subject) -> Iterator[dict[str, Any]]:
+        """One for each pool and setting of the classifier."""
         classes = needs_classes(subject, f"task={self.name}")
-        look = Look(subject.encoder, ready(self.pools, subject.encoder), self.block, self.norm)
-        rows = []
-        for pool, (bank, held_out) in bank_and_held_out(subject, look, self.bank_limit, self.held_out_limit).items():
+        for about, bank, held_out in self.features(subject):
             check_labels(torch.cat([bank.label, held_out.label]), classes)
             for setting, score in self.judge(bank, held_out.feature, classes).items():
-                about = {"checkpoint": subject.name, "pool": pool, "block": look.block_number, "setting": setting}
-                rows.append(about | accuracies(score, held_out.label, subject.data.classes))
-        return rows
+                yield about | {"setting": setting} | accuracies(score, held_out.label, subject.data.classes)
+
+    def features(self, subject: Subject) -> Iterator[tuple[dict[str, Any], Features, Features]]:
+        """What each pool makes of the bank and of the held-out images, with what a row says about it."""
+        look = Look(subject.encoder, ready(self.pools, subject.encoder), self.block, self.norm)
+        for pool, (bank, held_out) in bank_and_held_out(subject, look, self.bank_limit, self.held_out_limit).items():
+            yield {"checkpoint": subject.name, "pool": pool, "block": look.block_number}, bank, held_out

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import pytorch_lightning as L
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
@@ -12,13 +11,13 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from mim.batch import Batch
 from mim.optim.layer_decay import layer_decay_groups
-from mim.task.step import Schedule, compile_step, effective_batch, follow, seed_step
+from mim.task.training import Schedule, Training, follow
 
 Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Images (B, 3, H, W) and labels (B,) -> mixed images and the shares of the classes in each (B, classes)."""
 
 
-class Finetune(L.LightningModule):
+class Finetune(Training):
     """Classification, from the encoder on; judged on the held-out images after every epoch.
 
     Args:
@@ -56,7 +55,7 @@ class Finetune(L.LightningModule):
         compile: bool = False,
         seed: int = 0,
     ):
-        super().__init__()
+        super().__init__(optimizer, schedule, base_lr, weight_decay, compile, seed)
         if num_classes < 2:
             has = "one class only" if num_classes else "no labels"
             raise ValueError(
@@ -66,9 +65,7 @@ class Finetune(L.LightningModule):
         self.model = model(num_classes=num_classes)
         if train_blocks is not None:
             self.model.freeze(train_blocks)  # type: ignore[operator]
-        self.optimizer, self.schedule = optimizer, schedule
-        self.base_lr, self.weight_decay, self.layer_decay, self.seed = base_lr, weight_decay, layer_decay, seed
-        self.label_smoothing, self.erase = label_smoothing, erase
+        self.layer_decay, self.label_smoothing, self.erase = layer_decay, label_smoothing, erase
         self.mix = mix(num_classes=num_classes, label_smoothing=label_smoothing) if mix else None
         told = [k for k in (1, 5) if k < num_classes]
         self.accuracy = MetricCollection(
@@ -76,7 +73,6 @@ class Finetune(L.LightningModule):
         )
         self.held_out_loss = MeanMetric()
         self.best = 0.0
-        self.compiles = compile  # a strategy that cuts the model up compiles what it cuts, and takes this off
 
     def objective(self, batch: Batch, target: Tensor) -> Tensor:
         """Images (B, 3, H, W), labels (B,) or the shares of the classes (B, classes) -> scalar loss."""
@@ -103,12 +99,8 @@ class Finetune(L.LightningModule):
             raise ValueError(
                 "task.mix has mixup_alpha=0 and cutmix_alpha=0, which leaves nothing to mix; use task.mix=null"
             )
-        compile_step(self)
+        super().on_fit_start()
         self._erase = self.erase(device=self.device) if self.erase else None
-
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Random streams of the step's own."""
-        seed_step(self, self.seed)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step on images (B, 3, H, W) -> scalar loss."""
@@ -151,16 +143,6 @@ class Finetune(L.LightningModule):
         mixed = f"mixup {mix.mixup_alpha:g} and cutmix {mix.cutmix_alpha:g}" if mix else "images not mixed"
         erased = f"{self._erase.probability:.0%} of images erased in part" if self._erase else "none erased"  # type: ignore[attr-defined]
         return f"label smoothing {self.label_smoothing:g}, {mixed}, {erased}"
-
-    @property
-    def effective_batch(self) -> int:
-        """Images per optimiser step, over all devices and accumulated batches."""
-        return effective_batch(self.trainer)
-
-    @property
-    def lr(self) -> float:
-        """Peak learning rate of the head."""
-        return self.base_lr * self.effective_batch / 256
 
     def configure_optimizers(self) -> Any:
         """Groups by layer and decay; each follows the schedule per step."""

@@ -10,12 +10,11 @@ from torch import Tensor
 
 from mim.draw import keys
 from mim.judge.features import Features, Judge
-from mim.task.classify import Pools, bank_and_held_out, ready, top1
-from mim.task.look import Look
+from mim.task.classify import Classify, Pools, top1
 from mim.task.subject import Subject, needs_classes
 
 
-class LowShot:
+class LowShot(Classify):
     """Learn from few images of each class, drawn anew for each seed, and classify all held-out images.
 
     Args:
@@ -40,40 +39,31 @@ class LowShot:
         bank_limit: int | None = None,
         held_out_limit: int | None = None,
     ):
-        self.judge, self.pools, self.block, self.norm = judge, pools, block, norm
+        super().__init__(judge, pools, "low_shot", block, norm, bank_limit, held_out_limit)
         self.shots, self.seeds = [shots] if isinstance(shots, int) else list(shots), list(seeds)
         if min(self.shots, default=0) < 1 or len(set(self.seeds)) < 2:
             raise ValueError(
                 f"LowShot got shots={shots}, seeds={seeds}; needs an image a class at least, and two different seeds for an "
                 "interval, e.g. task.shots=[1,2,5,10] task.seeds=[0,1,2]"
             )
-        self.bank_limit, self.held_out_limit = bank_limit, held_out_limit
 
-    def __call__(self, subjects: Sequence[Subject]) -> dict[str, Any]:
-        """`low_shot/top1`, the best with the most images, and a table of all."""
-        table = [row for subject in subjects for row in self._rows(subject)]
-        return {"low_shot/top1": max(row["top1"] for row in table if row["shots"] == max(self.shots)), "table": table}
+    def counts(self, row: dict[str, Any]) -> bool:
+        """What was learned from the most images."""
+        return row["shots"] == max(self.shots)
 
-    def _rows(self, subject: Subject) -> Iterator[dict[str, Any]]:
+    def rows(self, subject: Subject) -> Iterator[dict[str, Any]]:
+        """One for each pool, number of images and setting of the classifier, over all seeds."""
         classes = needs_classes(subject, "task=low_shot")
-        look = Look(subject.encoder, ready(self.pools, subject.encoder), self.block, self.norm)
-        for pool, (bank, held_out) in bank_and_held_out(subject, look, self.bank_limit, self.held_out_limit).items():
+        for about, bank, held_out in self.features(subject):
             for shots in self.shots:
-                chosen = [draw(bank.label, classes, shots, seed) for seed in self.seeds]
-                judged = [
-                    top1(
-                        self.judge(Features(bank.feature[rows], bank.label[rows]), held_out.feature, classes),
-                        held_out.label,
-                    )
-                    for rows in chosen
-                ]
+                judged = []
+                for seed in self.seeds:
+                    few = draw(bank.label, classes, shots, seed)
+                    learned_from = Features(bank.feature[few], bank.label[few])
+                    judged.append(top1(self.judge(learned_from, held_out.feature, classes), held_out.label))
                 for setting in judged[0]:
-                    about = {"checkpoint": subject.name, "pool": pool, "block": look.block_number}
-                    yield (
-                        about
-                        | {"setting": f"{shots} a class, {setting}", "shots": shots}
-                        | spread([j[setting] for j in judged])
-                    )
+                    named = {"setting": f"{shots} a class, {setting}", "shots": shots}
+                    yield about | named | spread([by_setting[setting] for by_setting in judged])
 
 
 def draw(label: Tensor, classes: int, shots: int, seed: int) -> Tensor:

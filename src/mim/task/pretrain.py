@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import pytorch_lightning as L
 from timm.optim import param_groups_weight_decay
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -12,10 +11,10 @@ from mim.batch import Batch
 from mim.loss.weighted_sum import WeightedSum
 from mim.masker.scheduled import Scheduled
 from mim.model.reconstruction import Reconstruction
-from mim.task.step import Schedule, compile_step, effective_batch, follow, seed_step
+from mim.task.training import Schedule, Training, follow
 
 
-class Pretrain(L.LightningModule):
+class Pretrain(Training):
     """Masked image modelling.
 
     Args:
@@ -40,7 +39,7 @@ class Pretrain(L.LightningModule):
         compile: bool = False,
         seed: int = 0,
     ):
-        super().__init__()
+        super().__init__(optimizer, schedule, base_lr, weight_decay, compile, seed)
         if loss.target_dim is None:
             raise ValueError(
                 f"{type(loss).__name__} alone does not say how many values a patch has; add it to a loss that does, "
@@ -48,9 +47,6 @@ class Pretrain(L.LightningModule):
             )
         self.model = model(target_dim=loss.target_dim)
         self.loss = loss
-        self.optimizer, self.schedule = optimizer, schedule
-        self.base_lr, self.weight_decay, self.seed = base_lr, weight_decay, seed
-        self.compiles = compile  # a strategy that cuts the model up compiles what it cuts, and takes this off
 
     def objective(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Reconstruction]:
         """Images (B, 3, H, W) -> scalar loss, its terms by name where it is a sum, and the predictions it judged."""
@@ -64,10 +60,6 @@ class Pretrain(L.LightningModule):
         """Images (B, 3, H, W) -> predictions (B, K, Lm, P)."""
         return self.model(batch)
 
-    def on_fit_start(self) -> None:
-        """Compile."""
-        compile_step(self)
-
     def on_train_start(self) -> None:
         """A run resumed in mid-epoch begins no epoch: say here which one it is in."""
         self.on_train_epoch_start()
@@ -78,26 +70,12 @@ class Pretrain(L.LightningModule):
             if isinstance(part, Scheduled):
                 part.set_epoch(self.current_epoch)
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Random streams of the step's own."""
-        seed_step(self, self.seed)
-
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step on images (B, 3, H, W) -> scalar loss."""
         loss, terms, _ = self.objective(batch)
         named = {"train/loss": loss} | {f"train/{name}": term for name, term in terms.items()}
         self.log_dict(named, batch_size=len(batch.image), sync_dist=True)
         return loss
-
-    @property
-    def effective_batch(self) -> int:
-        """Images per optimiser step, over all devices and accumulated batches."""
-        return effective_batch(self.trainer)
-
-    @property
-    def lr(self) -> float:
-        """Peak learning rate."""
-        return self.base_lr * self.effective_batch / 256
 
     def configure_optimizers(self) -> Any:
         """Decay matrices only (timm's groups), but for those that the model names; follow the schedule per step."""
