@@ -170,9 +170,9 @@ def main() -> None:
     print("| | images a step | peak rate | steps | images seen | k-NN top-1, % | linear top-1, % |")
     print("|---|--:|--:|--:|--:|--:|--:|")
     for name, rows in found.items():
-        steps, batch = statistics.mean(row["steps"] for row in rows), arms[name].batch
+        taken, batch = statistics.mean(row["steps"] for row in rows), arms[name].batch
         accuracies = " | ".join(spread([row[probe] for row in rows]) for probe in PROBES)
-        print(f"| {name} | {batch} | {rate[name]:g} | {steps:,.0f} | {steps * batch:,.0f} | {accuracies} |")
+        print(f"| {name} | {batch} | {rate[name]:g} | {taken:,.0f} | {taken * batch:,.0f} | {accuracies} |")
 
 
 if __name__ == "__main__":
