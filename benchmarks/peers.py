@@ -1,11 +1,11 @@
 """Masked autoencoders that others publish on PyPI, at a given architecture and on normalised pixels."""
 
 from functools import partial
-from typing import NamedTuple
 
 import torch
 from lightly.models import utils as lightly_utils
 from lightly.models.modules import MAEDecoderTIMM, MaskedVisionTransformerTIMM
+from sizes import Sizes
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from transformers import ViTMAEConfig, ViTMAEForPreTraining
@@ -13,15 +13,6 @@ from transformers import ViTMAEConfig, ViTMAEForPreTraining
 from mim.encoder.initialise import initialise_mae
 
 RATIO = 0.75
-
-
-class Sizes(NamedTuple):
-    """The architecture that all contestants share; encoder and decoder are (width, depth, heads)."""
-
-    image: int
-    patch: int
-    encoder: tuple[int, int, int]
-    decoder: tuple[int, int, int]
 
 
 class Transformers(nn.Module):

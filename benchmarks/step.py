@@ -1,11 +1,12 @@
-"""Time one training step of a masked autoencoder (forward, backward, optimiser), ours and its peers' from PyPI.
+"""Time one training step (forward, backward, optimiser): our MAE beside its peers' from PyPI, our SimMIM beside a dense one.
 
     pip install -e '.[bench]'
     python benchmarks/step.py --encoder small --patch 16 --image 224 --batch 16
+    python benchmarks/step.py --model simmim --encoder tiny --patch 8 --image 64
 
-Everyone gets the same architecture, initialisation, images, mask ratio, loss and optimiser; parameter counts and first losses are
-printed to show it. The contestants take turns in one process, in an order drawn anew each round. Ratios are taken within a round,
-so that whatever else the machine is doing cancels, and their median and quartiles go into a Markdown table.
+All contestants of a model get the same architecture, initialisation, images, mask ratio, loss and optimiser; parameter counts and
+first losses are printed to show it. The contestants take turns in one process, in an order drawn anew each round. Ratios are taken
+within a round, so that whatever else the machine is doing cancels, and their median and quartiles go into a Markdown table.
 """
 
 import argparse
@@ -20,7 +21,10 @@ from pathlib import Path
 
 import torch
 from omegaconf import OmegaConf
-from peers import RATIO, Lightly, Sizes, Transformers
+from peers import RATIO, Lightly, Transformers
+from simmim import CONTESTANTS as SIMMIM
+from simmim import OnSets
+from sizes import Sizes
 from torch import Tensor, nn
 
 from mim.batch import Batch
@@ -64,7 +68,7 @@ class Contestant:
         self.parameters = sum(p.numel() for p in trained)
         self.optimizer = torch.optim.AdamW(trained, lr=1e-4, betas=(0.9, 0.95), weight_decay=0.05, fused=True)
         if compiled:
-            self.model.compile(fullgraph=isinstance(model, Ours))
+            self.model.compile(fullgraph=isinstance(model, Ours | OnSets))
         self.first_loss = self.step().item()
 
     def step(self) -> Tensor:
@@ -97,6 +101,7 @@ def compare(contestants: list[Contestant], rounds: int, steps: int) -> dict[str,
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=["mae", "simmim"], nargs="+", default=["mae", "simmim"])
     parser.add_argument(
         "--encoder",
         choices=sorted(path.stem.removeprefix("vit_") for path in CONFIGS.glob("vit_*.yaml")),
@@ -121,7 +126,7 @@ def main() -> None:
     width, depth, heads = map(int, args.decoder.split("x"))
     encoder = OmegaConf.load(CONFIGS / f"vit_{args.encoder}.yaml")
     sizes = Sizes(args.image, args.patch, (encoder.width, encoder.depth, encoder.heads), (width, depth, heads))
-    names = {
+    mae = {
         "ours": Ours,
         f"transformers {version('transformers')}": Transformers,
         f"lightly {version('lightly')}": Lightly,
@@ -129,27 +134,24 @@ def main() -> None:
     device = torch.cuda.get_device_name() if args.device.startswith("cuda") else f"CPU, {args.threads} threads"
     print(f"ViT-{args.encoder}/{args.patch}, {args.image} pixels, batch {args.batch}, decoder {args.decoder};", end=" ")
     print(f"{device}, torch {torch.__version__}, timm {version('timm')}, seed {args.seed}, {args.rounds} rounds\n")
-    print("| precision | compiled | | parameters | first loss | ms / step | images / s | time over ours (quartiles) |")
-    print("|---|---|---|--:|--:|--:|--:|--:|")
-    for precision, compiled in product(
-        args.precision, {"on": [True], "off": [False], "both": [False, True]}[args.compile]
-    ):
+    print(
+        "| model | precision | compiled | | parameters | first loss | ms / step | images / s | time over ours (quartiles) |"
+    )
+    print("|---|---|---|---|--:|--:|--:|--:|--:|")
+    compiling = {"on": [True], "off": [False], "both": [False, True]}[args.compile]
+    for model, precision, compiled in product(args.model, args.precision, compiling):
         torch.manual_seed(args.seed)
         image = torch.randn(args.batch, 3, args.image, args.image, device=args.device)
-        contestants = [Contestant(name, build(sizes), image, precision, compiled) for name, build in names.items()]
+        builders = {"mae": mae, "simmim": SIMMIM}[model]
+        contestants = [Contestant(name, build(sizes), image, precision, compiled) for name, build in builders.items()]
         seconds = compare(contestants, args.rounds, args.steps)
         for c in contestants:
             median = statistics.median(seconds[c.name])
             ratios = [theirs / ours for theirs, ours in zip(seconds[c.name], seconds["ours"], strict=True)]
             low, middle, high = statistics.quantiles(ratios, n=4)
-            print(
-                f"| {precision} | {'yes' if compiled else 'no'} | {c.name} | {c.parameters:,} | {c.first_loss:.3f}",
-                end=" ",
-            )
-            print(
-                f"| {1e3 * median:.1f} | {args.batch / median:.1f} | {middle:.2f} ({low:.2f} to {high:.2f}) |",
-                flush=True,
-            )
+            about = f"{model} | {precision} | {'yes' if compiled else 'no'} | {c.name} | {c.parameters:,} | {c.first_loss:.4f}"
+            speed = f"{1e3 * median:.1f} | {args.batch / median:.1f} | {middle:.2f} ({low:.2f} to {high:.2f})"
+            print(f"| {about} | {speed} |", flush=True)
 
 
 if __name__ == "__main__":
