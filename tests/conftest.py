@@ -1,7 +1,8 @@
 """What many tests need: stored reference numbers and batches of images."""
 
 import json
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,16 @@ from torch import Tensor
 
 from mim.batch import Batch
 from mim.draw import keys
+from mim.launch.signals import SIGNALS
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """For what ends with the program: after the test, signals are heard as before."""
+    before = {signum: signal.getsignal(signum) for signum in (*SIGNALS, signal.SIGCHLD)}
+    yield
+    for signum, handler in before.items():
+        signal.signal(signum, handler)
 
 
 class Golden:

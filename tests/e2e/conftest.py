@@ -58,7 +58,9 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def command(runs: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> Callable[..., Outcome]:
+def command(
+    runs: Path, signals: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> Callable[..., Outcome]:
     def run(what: str, *overrides: str) -> Outcome:
         before = set(runs.glob("*/*"))
         monkeypatch.setattr(sys, "argv", [f"{what}.py", *overrides])

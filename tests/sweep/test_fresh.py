@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mim.launch.errors import Interrupted
-from mim.launch.signals import listening
+from mim.launch.signals import listen
 from mim.sweep.fresh import Task, run_all
 from mim.sweep.job import read_job
 
@@ -61,14 +61,15 @@ def test_a_job_that_another_sweep_runs_is_left_to_it(tmp_path, capsys):
     assert said(tmp_path / "1")
 
 
-def test_a_signal_goes_to_the_running_job_and_no_other_begins(tmp_path):
+def test_a_signal_goes_to_the_running_job_and_no_other_begins(tmp_path, signals):
     waits = (
         "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(85)); print('on', flush=True); time.sleep(30)"
     )
     timer = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGTERM))
     timer.start()
     begun = time.monotonic()
-    with listening(), pytest.raises(Interrupted, match="SIGTERM"):
+    listen()
+    with pytest.raises(Interrupted, match="SIGTERM"):
         run_all([task(tmp_path / "0", waits), task(tmp_path / "1", waits)], 1, [], [])
     assert time.monotonic() - begun < 15
     assert read_job(tmp_path / "0", []).status == "interrupted"

@@ -1,7 +1,6 @@
 """What all data sets share: batches that follow from (seed, epoch, position), and normalisation on the device."""
 
 import os
-import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property, lru_cache
@@ -13,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from mim.batch import Batch
+from mim.data.loader import Loader
 from mim.data.sampler import OrderedRows, Rows, ShuffledRows
 
 View = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -25,12 +25,6 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 def _per_channel(values: tuple[float, float, float], device: torch.device) -> Tensor:
     """Shares of 255 -> (3, 1, 1), copied to a device once: a copy in each step would wait for the device."""
     return torch.tensor(values, device=device).mul(255)[:, None, None]
-
-
-def _leave_signals_to_the_trainer(worker: int) -> None:
-    """Whoever stops a run often signals all of its processes; it needs its workers until it has saved."""
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(signum, signal.SIG_IGN)
 
 
 class Pictures(Protocol):
@@ -161,14 +155,13 @@ class Data(L.LightningDataModule, ABC):
     def _loader(self, pictures: Pictures, rows: Sampler[Rows]) -> DataLoader[Batch]:
         workers = self._workers() if pictures.wants_workers else 0
         dataset: Any = pictures
-        return DataLoader(
+        return Loader(
             dataset,
             sampler=rows,
             batch_size=None,  # a row is a whole batch already
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
-            worker_init_fn=_leave_signals_to_the_trainer,
             generator=torch.Generator(),  # its own: iterating must not advance the stream that training draws from
         )
 

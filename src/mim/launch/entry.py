@@ -18,7 +18,7 @@ from mim.launch.errors import Interrupted, Pruned, report
 from mim.launch.quiet import quiet
 from mim.launch.resolvers import register_resolvers
 from mim.launch.restart import forget_earlier_attempts
-from mim.launch.signals import listening
+from mim.launch.signals import end, listen
 from mim.launch.slurm import requeue
 
 
@@ -58,8 +58,8 @@ def launch(run: Callable[[DictConfig], Any], configs: Path, config_name: str) ->
             _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
 
     try:
-        with listening():
-            hydra.main(version_base="1.3", config_path=str(configs), config_name=config_name)(job)()
+        listen()
+        hydra.main(version_base="1.3", config_path=str(configs), config_name=config_name)(job)()
     except Interrupted as stop:  # of a whole sweep
         print(stop, file=sys.stderr, flush=True)
         exit_codes.append(stop.exit_code)
@@ -69,6 +69,7 @@ def launch(run: Callable[[DictConfig], Any], configs: Path, config_name: str) ->
     except Exception as error:
         report(error, configs, config_name)
         exit_codes.append(1)
+    end()
     _end_workers()
     sys.exit(max(exit_codes))
 

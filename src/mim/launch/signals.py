@@ -1,8 +1,6 @@
 """Hear the signals that ask a run to stop, from the first line to the last."""
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
 
 from mim.launch.errors import Interrupted
@@ -41,6 +39,13 @@ listener = Listener()
 """Of this process: signals are the process's, not an object's."""
 
 
+def listen() -> None:
+    """From here on hear signals, and raise the first."""
+    listener.received, listener.patient = 0, False
+    for signum in SIGNALS:
+        signal.signal(signum, listener)
+
+
 def wait_for_the_step() -> None:
     """From here on nothing breaks into a step: signals are kept, and whoever waits for a batch notices the death of its worker.
 
@@ -50,13 +55,12 @@ def wait_for_the_step() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
-@contextmanager
-def listening() -> Iterator[None]:
-    """Hear signals in this block; as before after it."""
-    listener.received, listener.patient = 0, False
-    before = {signum: signal.signal(signum, listener) for signum in SIGNALS}
-    try:
-        yield
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
+def end() -> None:
+    """All is done, and the program ends: to be asked for that must not turn its exit code into that of a killed one.
+
+    Python gives its own handlers up before it is over, so these are none. A second Ctrl-C still ends at once what hangs.
+    """
+    listener.patient = True
+    for signum in SIGNALS:
+        if signum != signal.SIGINT:
+            signal.signal(signum, signal.SIG_IGN)

@@ -1,0 +1,35 @@
+"""A signal ends a run once, and not the end of a run."""
+
+import os
+import signal
+
+import pytest
+
+from mim.launch.errors import Interrupted
+from mim.launch.signals import end, listen, listener, wait_for_the_step
+
+
+def test_the_first_signal_is_raised_and_what_follows_is_the_same_wish(signals):
+    listen()
+    with pytest.raises(Interrupted, match="stopped by SIGTERM"):
+        os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGUSR1)
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_in_training_signals_are_kept(signals):
+    listen()
+    wait_for_the_step()
+    os.kill(os.getpid(), signal.SIGUSR1)
+    assert listener.received == signal.SIGUSR1
+
+
+def test_at_the_end_only_a_second_ctrl_c_counts(signals):
+    listen()
+    end()
+    for signum in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+        os.kill(os.getpid(), signum)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN  # Python itself takes handlers away before it ends
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
