@@ -4,6 +4,7 @@ from functools import partial
 from typing import Literal
 
 import torch
+from timm.layers import to_2tuple
 from timm.models import beit
 from torch import Tensor, nn
 from torch.nn.functional import linear
@@ -87,12 +88,12 @@ class Beit(beit.Beit):
         layer_scale: float = 0.1,
         drop_path: float = 0.0,
     ):
-        height, breadth = (image_size, image_size) if isinstance(image_size, int) else image_size
-        grid = grid_of((height, breadth), patch_size)
+        size = to_2tuple(image_size)
+        grid = grid_of(size, patch_size)
         if width % heads:
             raise ValueError(f"Beit got width={width}, heads={heads}; the heads must divide the width")
         super().__init__(
-            img_size=(height, breadth),
+            img_size=size,
             patch_size=patch_size,
             embed_dim=width,
             depth=0,  # the blocks are ours
@@ -107,9 +108,8 @@ class Beit(beit.Beit):
         rates = torch.linspace(0, drop_path, depth).tolist()
         self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio, rate, layer_scale, window) for rate in rates)
         self.grid, self.patch_size, self.width = grid, patch_size, width
-        self.register_buffer(
-            "distance", beit.gen_relative_position_index(grid), persistent=False
-        )  # (1 + L, 1 + L), a row of the table
+        distance = beit.gen_relative_position_index(grid)  # (1 + L, 1 + L), a row of the table
+        self.register_buffer("distance", distance, persistent=False)
         initialise_simmim(self)
 
     def embed(self, image: Tensor, index: Tensor | None = None) -> Tensor:

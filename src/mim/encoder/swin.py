@@ -1,7 +1,7 @@
 """timm's Swin, shifted windows on the whole grid (arXiv 2103.14030); its patch is what the last stage sees, as in SimMIM."""
 
 import torch
-from timm.layers import PatchEmbed
+from timm.layers import PatchEmbed, to_2tuple
 from timm.models.swin_transformer import SwinTransformer
 from torch import Tensor, nn
 
@@ -43,7 +43,7 @@ class Swin(SwinTransformer):
         mlp_ratio: float = 4.0,
         drop_path: float = 0.0,
     ):
-        height, breadth = (image_size, image_size) if isinstance(image_size, int) else image_size
+        height, breadth = size = to_2tuple(image_size)
         if len(depths) != len(heads):
             raise ValueError(f"Swin got {len(depths)} depths and {len(heads)} heads; give one of each for every stage")
         if any(width * 2**stage % count for stage, count in enumerate(heads)):
@@ -55,9 +55,9 @@ class Swin(SwinTransformer):
             raise ValueError(
                 f"Swin got patch_size={patch_size} for {len(depths)} stages; needs a multiple of {small}, e.g. {4 * small}"
             )
-        grid = grid_of((height, breadth), patch_size)
+        grid = grid_of(size, patch_size)
         super().__init__(
-            img_size=(height, breadth),
+            img_size=size,
             patch_size=patch_size // small,
             num_classes=0,
             global_pool="",

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from timm.layers import to_2tuple
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -47,12 +48,12 @@ class ViT(VisionTransformer):
         mlp_ratio: float = 4.0,
         drop_path: float = 0.0,
     ):
-        height, breadth = (image_size, image_size) if isinstance(image_size, int) else image_size
-        grid = grid_of((height, breadth), patch_size)
+        size = to_2tuple(image_size)
+        grid = grid_of(size, patch_size)
         if width % heads:
             raise ValueError(f"ViT got width={width}, heads={heads}; the heads must divide the width")
         super().__init__(
-            img_size=(height, breadth),
+            img_size=size,
             patch_size=patch_size,
             embed_dim=width,
             depth=depth,

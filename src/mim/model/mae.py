@@ -9,7 +9,7 @@ from mim.encoder.vit import ViT
 from mim.masker.masker import Masker
 from mim.model.decoder import Decoder
 from mim.model.reconstruction import Reconstruction
-from mim.tokens import take
+from mim.model.visible import embed_visible
 
 
 class MAE(nn.Module):
@@ -29,13 +29,7 @@ class MAE(nn.Module):
 
     def forward(self, batch: Batch) -> Reconstruction:
         """Images (B, 3, H, W) -> predictions (B, K, Lm, P) of the patches that the masker hid."""
-        if self.masker.needs_tokens:
-            tokens = self.encoder.embed(batch.image)  # (B, L, D)
-            split = self.masker(batch, self.encoder.grid, tokens.detach())
-            visible = take(tokens, split.visible)
-        else:
-            split = self.masker(batch, self.encoder.grid)
-            visible = self.encoder.embed(batch.image, split.visible)
+        visible, split = embed_visible(self.encoder, self.masker, batch)
         valid = None if split.visible_valid is None else split.visible_valid.flatten(0, 1)
         latent = self.encoder.encode(visible.flatten(0, 1), split.visible.flatten(0, 1), valid)  # (B * K, 1 + Lv, D)
         return Reconstruction(self.decoder(latent, split), split)

@@ -10,6 +10,7 @@ from mim.encoder.vit import ViT
 from mim.masker.masker import Masker
 from mim.model.packing import pack
 from mim.model.reconstruction import Reconstruction
+from mim.model.visible import embed_visible
 from mim.tokens import take
 
 
@@ -32,13 +33,7 @@ class SimMIM(nn.Module):
 
     def forward(self, batch: Batch) -> Reconstruction:
         """Images (B, 3, H, W) -> predictions (B, K, Lm, P) of the patches that the masker hid."""
-        if self.masker.needs_tokens:
-            tokens = self.encoder.embed(batch.image)  # (B, L, D)
-            split = self.masker(batch, self.encoder.grid, tokens.detach())
-            visible = take(tokens, split.visible)
-        else:
-            split = self.masker(batch, self.encoder.grid)
-            visible = self.encoder.embed(batch.image, split.visible)
+        visible, split = embed_visible(self.encoder, self.masker, batch)
         B, K, Lm = split.masked.shape
         masked = self.encoder.place(self.mask_token, split.masked).to(visible.dtype)
         tokens = torch.cat([masked, visible], dim=2).flatten(0, 1)  # (B * K, Lm + Lv, D)
