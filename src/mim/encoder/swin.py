@@ -43,7 +43,7 @@ class Swin(SwinTransformer):
         mlp_ratio: float = 4.0,
         drop_path: float = 0.0,
     ):
-        height, breadth = size = to_2tuple(image_size)
+        size = to_2tuple(image_size)
         if len(depths) != len(heads):
             raise ValueError(f"Swin got {len(depths)} depths and {len(heads)} heads; give one of each for every stage")
         if any(width * 2**stage % count for stage, count in enumerate(heads)):
