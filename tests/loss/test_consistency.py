@@ -72,6 +72,13 @@ def test_three_predictions_of_one_patch_make_six_ordered_pairs(norm, expected):
     assert Consistency(PATCH, norm)(prediction, IMAGE[:1], split).item() == pytest.approx(expected)
 
 
+def test_predictions_that_agree_do_not_push_each_other_but_are_drawn_to_the_third():
+    split = Split(torch.tensor([[[1], [2], [3]]]), torch.zeros(1, 3, 1, dtype=torch.int64))
+    prediction = torch.tensor([1.0, 1.0, 3.0]).view(1, 3, 1, 1).requires_grad_()
+    Consistency(PATCH)(prediction, IMAGE[:1], split).backward()
+    assert prediction.grad.flatten().tolist() == pytest.approx([-1 / 6, -1 / 6, 2 / 6])
+
+
 @pytest.mark.parametrize("norm", ["l1", "l2"])
 def test_agreement_costs_nothing_and_teaches_nothing(norm):
     split = SPLITS["parallel"]
@@ -103,6 +110,17 @@ def test_a_batch_is_the_mean_of_its_images_so_that_shards_of_it_can_be_averaged(
         for b in range(3)
     ]
     assert loss(prediction, IMAGE, split).item() == pytest.approx(torch.stack(alone).mean().item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+def test_what_is_predicted_for_padding_does_not_matter(norm):
+    split = SPLITS["padded"]
+    prediction = draws(3, *split.masked.shape, 5)
+    other = prediction.where(split.masked_valid[..., None], draws(4, *prediction.shape) * 100).requires_grad_()
+    loss = Consistency(PATCH, norm)(other, IMAGE, split)
+    loss.backward()
+    assert loss.item() == Consistency(PATCH, norm)(prediction, IMAGE, split).item() > 0
+    assert other.grad[~split.masked_valid].abs().max() == 0
 
 
 def kept_bytes(parts: int, norm: str) -> int:
