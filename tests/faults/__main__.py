@@ -30,7 +30,8 @@ def main() -> int:
         if name in FAULTS:
             undisturbed(FAULTS[name].settings)  # not part of the first trial's time
         moments, codes, good, begun = random.Random(f"{given.seed} {name}"), Counter[str](), 0, time.monotonic()
-        for _ in range(given.times):
+        for number in range(given.times):
+            print(f"{name}: {good} of {number}", end="\r", file=sys.stderr, flush=True)
             at = moments.random()
             with tempfile.TemporaryDirectory() as room:
                 outcome = trials[name](at, Path(room))

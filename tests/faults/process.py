@@ -1,6 +1,7 @@
 """Trainings in processes of their own, forked from one that has imported everything: what takes seconds is done once."""
 
 import contextlib
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -25,6 +26,7 @@ def start(arguments: list[str], log: Path, fault: Callable[[], None] | None = No
 
 def _run(arguments: list[str], log: str, fault: Callable[[], None] | None) -> None:
     os.setsid()
+    gc.freeze()  # what was imported stays: whoever collects need not look at it
     set_start_method("fork", force=True)  # of data workers, as in a program of its own
     descriptor = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     os.dup2(descriptor, 1)

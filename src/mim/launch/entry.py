@@ -79,11 +79,11 @@ def _end_workers() -> None:
 
     A loader that nobody holds ends its own and leaves no shared memory behind; a trainer's hangs in a cycle until it is collected.
     """
+    if not multiprocessing.active_children():
+        return
     gc.collect()
-    workers = multiprocessing.active_children()
-    if workers:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler raises where one is killed
-    for worker in workers:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler raises where one is killed
+    for worker in multiprocessing.active_children():
         worker.kill()
 
 
