@@ -5,13 +5,15 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
+from collections.abc import Callable
 from functools import partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
-from tests.faults.process import ROOT
-from tests.faults.trial import Outcome
+from tests.faults.process import python, start, torchrun_two
+from tests.faults.trial import Outcome, prepare
 
 SETTINGS = (
     *(
@@ -29,9 +31,8 @@ STEPS = 60
 
 def lost_rank(killed: int, at: float, room: Path) -> Outcome:
     """`python train.py` on two processes; SIGKILL to one of them at some step, then the same command again."""
-    command = [sys.executable, "train.py", *SETTINGS, f"hydra.run.dir='{room / 'run'}'"]
-    process = _start(command, room)
-    ranks = _ranks(process, room / "run", at)
+    process = _start(room, python)
+    ranks = _ranks(process, room, at)
     if ranks is None:
         return Outcome(None, "", [f"it did not begin: {_last(room)}"])
     os.kill(ranks[killed], signal.SIGKILL)
@@ -39,36 +40,35 @@ def lost_rank(killed: int, at: float, room: Path) -> Outcome:
     while _lives(ranks[1 - killed]) and time.monotonic() - begun < 60:
         time.sleep(0.1)
     seconds, said = time.monotonic() - begun, _last(room)
-    code = process.wait(5) if not _lives(ranks[1 - killed]) else None
+    process.join(1)
     wrong = [] if seconds < 60 else ["the other process did not end in 60 s"]
     wrong += [] if f"rank {killed} was lost" in said else [f"said {said!r}"]
-    again = _start(command, room)
-    return Outcome(code, said, wrong + _went_on(again, room))
+    return Outcome(process.exitcode, said, wrong + _went_on(_start(room, python), room))
 
 
 def restarted(at: float, room: Path) -> Outcome:
     """`torchrun --max-restarts 1`; SIGKILL to one process at some step, and nobody does anything."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "1"]
-    process = _start([*torchrun, "train.py", *SETTINGS, f"hydra.run.dir='{room / 'run'}'"], room)
-    ranks = _ranks(process, room / "run", at, children_only=True)
+    process = _start(room, partial(torchrun_two, 1))
+    ranks = _ranks(process, room, at, children_only=True)
     if ranks is None:
         return Outcome(None, "", [f"it did not begin: {_last(room)}"])
     os.kill(ranks[random.Random(at).randrange(2)], signal.SIGKILL)
     wrong = _went_on(process, room)
-    return Outcome(process.returncode, _last(room), wrong)
+    return Outcome(process.exitcode, _last(room), wrong)
 
 
-def _start(command: list[str], room: Path) -> subprocess.Popen:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(room)}
-    with (room / "output.log").open("a") as log:
-        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
+def _start(room: Path, program: Callable[[], Any]) -> BaseProcess:
+    (room / "tmp").mkdir(exist_ok=True)
+    surroundings = {"TMPDIR": str(room / "tmp"), "OMP_NUM_THREADS": "1"}
+    arguments = [*SETTINGS, f"hydra.run.dir='{room / 'run'}'"]
+    return start(arguments, room / "output.log", partial(prepare, surroundings), program)
 
 
-def _ranks(process: subprocess.Popen, run: Path, at: float, children_only: bool = False) -> list[int] | None:
+def _ranks(process: BaseProcess, room: Path, at: float, children_only: bool = False) -> list[int] | None:
     """Both processes, once the run has written a checkpoint, and a little later."""
     begun = time.monotonic()
-    while not (run / "checkpoints" / "last.ckpt").exists():
-        if process.poll() is not None or time.monotonic() - begun > 120:
+    while not (room / "run" / "checkpoints" / "last.ckpt").exists():
+        if not process.is_alive() or time.monotonic() - begun > 120:
             return None
         time.sleep(0.02)
     time.sleep(at * 0.5)
@@ -76,10 +76,10 @@ def _ranks(process: subprocess.Popen, run: Path, at: float, children_only: bool 
     return [*([] if children_only else [process.pid]), *map(int, children)][:2]
 
 
-def _went_on(process: subprocess.Popen, room: Path) -> list[str]:
-    try:
-        code = process.wait(180)
-    except subprocess.TimeoutExpired:
+def _went_on(process: BaseProcess, room: Path) -> list[str]:
+    process.join(180)
+    code = process.exitcode
+    if code is None:
         os.killpg(process.pid, signal.SIGKILL)
         return ["it did not go on within 180 s"]
     with (room / "run" / "metrics.csv").open(newline="") as file:

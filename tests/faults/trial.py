@@ -129,7 +129,7 @@ def _train(
         *(setting.format(images=images()) for setting in settings),
         f"hydra.run.dir='{room / 'run'}'",
     ]
-    process = start(arguments, said, partial(_prepare, surroundings, inside))
+    process = start(arguments, said, partial(prepare, surroundings, inside))
     if outside:
         outside(process.pid)
     process.join(120)
@@ -140,7 +140,8 @@ def _train(
     return process.exitcode, lines[-1] if lines else ""
 
 
-def _prepare(surroundings: dict[str, str], inside: Callable[[], None] | None) -> None:
+def prepare(surroundings: dict[str, str], inside: Callable[[], None] | None = None) -> None:
+    """Make a forked process one of its own, with something broken in it."""
     os.environ.update(surroundings)
     tempfile.tempdir = None
     torch.set_num_threads(1)
