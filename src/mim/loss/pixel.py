@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mim.loss.masked_mean import masked_mean
 from mim.loss.precision import at_least_single
 from mim.masker.split import Split
-from mim.tokens import take_patches
+from mim.tokens import patchify, take
 
 
 class Pixel(nn.Module):
@@ -26,12 +26,15 @@ class Pixel(nn.Module):
         self.target_dim = 3 * patch_size**2
 
     def target(self, image: Tensor, masked: Tensor) -> Tensor:
-        """(B, 3, H, W), indices (B, K, Lm) -> (B, K, Lm, P), at least float32."""
-        patches = at_least_single(take_patches(image, masked, self.patch_size))
-        if not self.normalise:
-            return patches
-        mean, std = _statistics(patches)
-        return (patches - mean) / std
+        """(B, 3, H, W), indices (B, K, Lm) -> (B, K, Lm, P), at least float32.
+
+        Patches are standardised before they are picked, each once, however many parts predict it.
+        """
+        patches = at_least_single(patchify(image, self.patch_size))
+        if self.normalise:
+            mean, std = _statistics(patches)
+            patches = (patches - mean) / std
+        return take(patches, masked)
 
     def pixels(self, prediction: Tensor, image: Tensor, masked: Tensor) -> Tensor:
         """What was predicted, as pixels: each normalised patch gets its own mean and deviation back.
@@ -40,8 +43,8 @@ class Pixel(nn.Module):
         """
         if not self.normalise:
             return prediction
-        mean, std = _statistics(at_least_single(take_patches(image, masked, self.patch_size)))
-        return prediction * std + mean
+        mean, std = _statistics(at_least_single(patchify(image, self.patch_size)))
+        return prediction * take(std, masked) + take(mean, masked)
 
     def forward(self, prediction: Tensor, image: Tensor, split: Split) -> Tensor:
         """(B, K, Lm, P), (B, 3, H, W) and the masked indices (B, K, Lm) -> scalar; padding counts for nothing."""
