@@ -112,13 +112,16 @@ METHODS = {
 }
 SPLITS = {"ddp": ("trainer=ddp",), "fsdp": ("trainer=fsdp",)}
 ACCUMULATED = ("trainer.accumulate_grad_batches=2", "trainer.limit_train_batches=10")
-FINETUNE = ("task=finetune", "callback=[checkpoint,results]", "callback.checkpoint.keep_every_n_epochs=null")
+FINETUNE = (
+    *("task=finetune", "callback=[checkpoint,results]", "callback.checkpoint.keep_every_n_epochs=null"),
+    "data._target_=tests.distributed.uneven.Uneven",
+)
 ON_TWO = {
     **{f"{name}_{how}": (*method, *split) for name, method in METHODS.items() for how, split in SPLITS.items()},
     **{f"mae_{how}_accumulated": (*split, *ACCUMULATED) for how, split in SPLITS.items()},
     "mae_fsdp_replicas": (*SPLITS["fsdp"], "trainer.strategy.replicas=2"),
     "mae_ddp_from_fsdp": (*SPLITS["ddp"], "resume=@mae_fsdp"),
-    "finetune_fsdp": (*FINETUNE, *SPLITS["fsdp"]),
+    **{f"finetune_{how}": (*FINETUNE, *split) for how, split in SPLITS.items()},
     "mae_fsdp_from_ddp": (*SPLITS["fsdp"], "resume=@mae_ddp"),
 }
 ON_ONE = {

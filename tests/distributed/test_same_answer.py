@@ -21,10 +21,14 @@ def test_other_ways_to_split_a_step_change_nothing_either(answers, split, apart)
     assert apart(answers["mae_one"].weights, answers[f"mae_{split}"].weights) < 2e-5
 
 
-def test_fine_tuning_shares_weights_as_well(answers, apart):
-    one, two = answers["finetune_one"], answers["finetune_fsdp"]
+@pytest.mark.parametrize("split", SPLITS)
+def test_fine_tuning_too_and_it_counts_every_held_out_image_once(answers, split, apart):
+    """One process has a batch more of them than the other."""
+    one, two = answers["finetune_one"], answers[f"finetune_{split}"]
     assert two.losses == pytest.approx(one.losses, abs=2e-6)
     assert two.metrics["val/top1"] == one.metrics["val/top1"]
+    assert one.metrics["val/top1"] * 129 == pytest.approx(round(one.metrics["val/top1"] * 129), abs=1e-4)
+    assert two.metrics["val/loss"] == pytest.approx(one.metrics["val/loss"], abs=2e-6)
     assert apart(one.weights, two.weights) < 2e-5
 
 
