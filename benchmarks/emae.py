@@ -2,25 +2,29 @@
 
     python benchmarks/emae.py --encoder tiny --image 64 --patch 8 --batch 32 --parts 4
 
-Everyone has the same weights, images, ratio and pixel loss, so both sides evaluate the loss of K masks of B images. The contestants
-take turns in one process, in an order drawn anew each round; ratios are taken within a round, so that whatever else the machine is
-doing cancels, and their median and quartiles are printed. Three things are compared:
+Everyone has the same weights, ratio and pixel loss and evaluates the loss of as many masks. The contestants take turns in one
+process, in an order drawn anew each round; ratios are taken within a round, so that whatever else the machine is doing cancels, and
+their median and quartiles are printed. Four things are compared:
 
-    pass           forward and backward. Parts share the targets and nothing else that counts.
-    consistency    the same pass with and without the consistency loss.
+    pass           forward and backward. Parts share the patch embedding and the targets.
+    batch          the pass of one MAE step of K times the images beside K steps: what large batches cost, with parts or without.
+    consistency    the pass of parts with and without the consistency loss.
     step           input (crop, flip, resize, normalise), forward, backward, AdamW. Parts share the input and the optimiser.
 
-Times on a CPU are processor times. Memory is what autograd keeps between forward and backward, counted on any device, and the
-allocator's peak on a GPU.
+Times on a CPU are processor times. Memory is counted twice: what autograd keeps between forward and backward, and the peak over two
+steps in a fresh process, that of the allocator on a GPU and the resident memory on top of the imported libraries on a CPU.
 """
 
 import argparse
+import multiprocessing
 import random
+import resource
 import statistics
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from omegaconf import OmegaConf
@@ -45,23 +49,51 @@ from mim.model.mae import MAE
 CONFIGS = Path(__file__).parents[1] / "configs" / "encoder"
 
 
+class Arm(NamedTuple):
+    """How to evaluate the loss of K masks of each image."""
+
+    partition: nn.Module
+    loss: nn.Module
+    images: int
+    """At once."""
+    repeats: int
+    """Steps to a round."""
+
+
+def arms(parts: int, images: int, patch_size: int) -> dict[str, Arm]:
+    """By name; the first is the measure of the others."""
+    one, many = FixedRatio(1 - 1 / parts, "mask_up"), ParallelParts(parts)
+    pixel = Pixel(patch_size)
+    emae = WeightedSum({"pixel": pixel, "consistency": Consistency(patch_size)}, {"pixel": 1.0, "consistency": 1.0})
+    return {
+        f"{parts} MAE steps": Arm(one, pixel, images, parts),
+        f"MAE step, {parts} times the images": Arm(one, pixel, images * parts, 1),
+        f"{parts} parts": Arm(many, pixel, images, 1),
+        f"{parts} parts, consistency": Arm(many, emae, images, 1),
+    }
+
+
 class Contestant:
-    """A model, a loss and an optimiser; `repeats` steps of it evaluate the loss of K masks of each image.
+    """A model, a loss and an optimiser. The seed gives all the same weights.
 
     Args:
-        model: predicts.
-        loss: judges.
-        repeats: steps to a round.
-        pictures: stored images (B, 3, H, W) uint8, on the device.
-        image_size: pixels per side of what the model sees.
-        bf16: whether to use automatic mixed precision.
+        arm: what to do.
+        args: of the command line: sizes, precision, device and seed.
     """
 
-    def __init__(self, model: nn.Module, loss: nn.Module, repeats: int, pictures: Tensor, image_size: int, bf16: bool):
-        self.model, self.loss, self.repeats = model.to(pictures.device).train(), loss, repeats
-        self.pictures, self.image_size, self.bf16 = pictures, image_size, bf16
+    def __init__(self, arm: Arm, args: argparse.Namespace):
+        torch.manual_seed(args.seed)
+        sizes = OmegaConf.load(CONFIGS / f"vit_{args.encoder}.yaml")
+        encoder = ViT(args.image, args.patch, sizes.width, sizes.depth, sizes.heads)
+        width, depth, heads = map(int, args.decoder.split("x"))
+        decoder = partial(Decoder, width=width, depth=depth, heads=heads)
+        self.model = MAE(encoder, Masker(Random(), arm.partition), decoder, 3 * args.patch**2).to(args.device).train()
+        self.loss, self.repeats = arm.loss, arm.repeats
+        self.image_size, self.bf16 = args.image, args.precision == "bf16"
+        stored = round(args.image * 8 / 7)  # as ImageNet's 256 for 224
+        self.pictures = torch.randint(0, 256, (arm.images, 3, stored, stored), dtype=torch.uint8).to(args.device)
         self.view = CropFlip(TorchvisionBoxes())
-        trained = [p for p in model.parameters() if p.requires_grad]
+        trained = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(trained, lr=1e-4, betas=(0.9, 0.95), weight_decay=0.05, fused=True)
         self.drawn = 0
         self.ready = self.batch()
@@ -111,13 +143,26 @@ class Contestant:
             self.forward(self.ready)
         return sum(kept.values())
 
-    def peak_bytes(self) -> int | None:
-        """The allocator's peak over a step; None on a CPU, which has no such count."""
-        if not self.pictures.is_cuda:
-            return None
-        torch.cuda.reset_peak_memory_stats()
-        self.steps()
-        return torch.cuda.max_memory_allocated()
+
+def peak_bytes(arm: Arm, args: argparse.Namespace) -> int:
+    """The most memory that two steps need: called in a process that has done nothing else."""
+    torch.set_num_threads(args.threads)
+    before = resident_peak()
+    contestant = Contestant(arm, args)
+    for _ in range(2):  # the optimiser's state is there from the second on
+        contestant.steps()
+    return torch.cuda.max_memory_allocated() if contestant.pictures.is_cuda else resident_peak() - before
+
+
+def resident_peak() -> int:
+    """The most bytes of memory that this process has had so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+
+
+def in_fresh_processes(entries: dict[str, Arm], args: argparse.Namespace) -> dict[str, int]:
+    """The peak of each. To be asked first: Linux lets a process begin with the peak of the one that started it."""
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        return {name: pool.apply(peak_bytes, (arm, args)) for name, arm in entries.items()}
 
 
 def seconds(work: Callable[[], None], device: torch.device) -> float:
@@ -139,10 +184,6 @@ def ratio(above: list[float], below: list[float]) -> str:
     return f"{middle:.3f} ({low:.3f} to {high:.3f})"
 
 
-def mebi(count: int | None) -> str:
-    return "" if count is None else f"{count / 2**20:,.1f}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
@@ -162,34 +203,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     random.seed(args.seed)
-    torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
 
     K, B, device = args.parts, args.batch, torch.device(args.device)
-    stored = round(args.image * 8 / 7)  # as ImageNet's 256 for 224
-    pictures = torch.randint(0, 256, (B, 3, stored, stored), dtype=torch.uint8).to(device)
-    sizes = OmegaConf.load(CONFIGS / f"vit_{args.encoder}.yaml")
-    width, depth, heads = map(int, args.decoder.split("x"))
-    pixel = Pixel(args.patch)
-    emae = WeightedSum({"pixel": pixel, "consistency": Consistency(args.patch)}, {"pixel": 1.0, "consistency": 1.0})
-    entries = {
-        f"{K} MAE steps": (FixedRatio(1 - 1 / K, "mask_up"), pixel, K),
-        f"{K} parts": (ParallelParts(K), pixel, 1),
-        f"{K} parts, consistency": (ParallelParts(K), emae, 1),
-    }
-    contestants, weights = {}, None
-    for name, (partition, loss, repeats) in entries.items():
-        encoder = ViT(args.image, args.patch, sizes.width, sizes.depth, sizes.heads)
-        decoder = partial(Decoder, width=width, depth=depth, heads=heads)
-        model = MAE(encoder, Masker(Random(), partition), decoder, pixel.target_dim)
-        weights = weights or {name: value.clone() for name, value in model.state_dict().items()}
-        model.load_state_dict(weights)
-        contestants[name] = Contestant(model, loss, repeats, pictures, args.image, args.precision == "bf16")
-
-    passes: dict[str, list[float]] = {name: [] for name in contestants}
-    steps: dict[str, list[float]] = {name: [] for name in contestants}
+    entries = arms(K, B, args.patch)
+    peak = in_fresh_processes(entries, args)
+    contestants = {name: Contestant(arm, args) for name, arm in entries.items()}
+    passes: dict[str, list[float]] = {name: [] for name in entries}
+    steps: dict[str, list[float]] = {name: [] for name in entries}
     for turn in range(args.rounds + 1):
-        for name in random.sample(list(contestants), len(contestants)):
+        for name in random.sample(list(entries), len(entries)):
             spent = (seconds(contestants[name].passes, device), seconds(contestants[name].steps, device))
             if turn:  # the first warms up
                 passes[name].append(spent[0])
@@ -204,12 +227,15 @@ def main() -> None:
     print("| | pass, ms | step, ms | images / s | loss evaluations / s | kept for backward, MiB | peak, MiB |")
     print("|---|--:|--:|--:|--:|--:|--:|")
     for name, contestant in contestants.items():
-        spent = statistics.median(steps[name])
-        print(f"| {name} | {1e3 * statistics.median(passes[name]):.1f} | {1e3 * spent:.1f} | {B / spent:.1f}", end=" ")
-        print(f"| {B * K / spent:.1f} | {mebi(contestant.kept_bytes())} | {mebi(contestant.peak_bytes())} |")
-    mae, parts, both = contestants
+        step = statistics.median(steps[name])
+        print(f"| {name} | {1e3 * statistics.median(passes[name]):.1f} | {1e3 * step:.1f}", end=" ")
+        print(f"| {entries[name].images / step:.1f} | {B * K / step:.1f}", end=" ")
+        print(f"| {contestant.kept_bytes() / 2**20:,.1f} | {peak[name] / 2**20:,.1f} |")
+    mae, large, parts, both = entries
     print("\n| ratio, median (quartiles) | | allowed |\n|---|--:|--:|")
     print(f"| pass of {parts} over {mae} | {ratio(passes[parts], passes[mae])} | 1.0 |")
+    print(f"| pass of {large} over {mae} | {ratio(passes[large], passes[mae])} | |")
+    print(f"| pass of {parts} over {large} | {ratio(passes[parts], passes[large])} | |")
     print(f"| pass with consistency over without | {ratio(passes[both], passes[parts])} | 1.05 |")
     print(f"| step of {both} over {mae} | {ratio(steps[both], steps[mae])} | below 1 |")
 
