@@ -17,6 +17,22 @@ def test_each_term_is_logged_under_its_own_name(train):
     assert list(run.folder.glob("pictures/reconstruction_*.png"))
 
 
+def test_before_and_after_are_one_picture_also_of_a_resumed_run(train, stopped_after):
+    pictured = (
+        "masker=emae",
+        "loss=emae",
+        "callback=[checkpoint,interruption,reconstructions_of_parts]",
+        "debug=limit",
+    )
+    stopped = stopped_after(4, *pictured)  # in the second epoch
+    resumed = train(*pictured, f"resume={stopped.folder}")
+    assert resumed.code == 0, resumed.err
+    drawn = {path.name for run in (stopped, resumed) if run.folder for path in run.folder.glob("pictures/*")}
+    assert drawn == {"consistency_0000.png", "consistency_0001.png", "consistency_0002.png", "consistency.png"}
+    state = resumed.checkpoint["callbacks"]["Reconstructions[consistency]"]
+    assert state["untrained"].shape == (3, 4, 12, 192)
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

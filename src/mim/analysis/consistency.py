@@ -1,5 +1,6 @@
 """One image as each of its parts reconstructs it, and where they disagree (EMAE, arXiv 2302.14431, figures 1 and 3)."""
 
+from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor
 from mim.analysis.pictures import panels
 from mim.masker.split import Split
 
-STRONG = 0.25  # the disagreement that is drawn brightest: fixed, so that sheets can be compared
+STRONG = 0.25  # the disagreement that is drawn brightest on a sheet: fixed, so that sheets can be compared
 
 
 def disagreement(predicted: Tensor, split: Split, patches: int) -> Tensor:
@@ -29,14 +30,24 @@ def disagreement(predicted: Tensor, split: Split, patches: int) -> Tensor:
 
 
 def sheet(image: Tensor, predicted: Tensor, split: Split, patch_size: int, title: str = "") -> Figure:
-    """Two rows an image: what each part saw, and what it made of that; last, their mean disagreement.
+    """What each part saw and what it made of that: (B, 3, H, W), (B, K, Lm, P), both in [0, 1], and the split."""
+    drawn = stages(image, {"": predicted}, split, patch_size, STRONG)
+    if title:
+        drawn.suptitle(title, fontsize=8)
+    return drawn
+
+
+def stages(
+    image: Tensor, predicted: Mapping[str, Tensor], split: Split, patch_size: int, strong: float | None = None
+) -> Figure:
+    """For each image what its parts saw and, in a row for each stage of training, what they made of it and where they disagree.
 
     Args:
         image: (B, 3, H, W) in [0, 1].
-        predicted: pixels of masked patches (B, K, Lm, P), in [0, 1].
-        split: where they stand.
+        predicted: by name of the stage, pixels of masked patches (B, K, Lm, P), in [0, 1].
+        split: where they stand, the same in all stages.
         patch_size: pixels per side of a patch.
-        title: above all.
+        strong: the disagreement that is drawn brightest; null for the strongest in the figure.
 
     Raises:
         ValueError: where there is one part only.
@@ -47,33 +58,51 @@ def sheet(image: Tensor, predicted: Tensor, split: Split, patch_size: int, title
             "a picture of consistency shows several parts of each image; use masker/partition=parallel_parts"
         )
     height, width = image.shape[2:]
-    rows, columns = height // patch_size, width // patch_size
-    apart = disagreement(predicted, split, rows * columns)
-    parts = [panels(image, predicted[:, i], _part(split, i), patch_size) for i in range(K)]
+    grid = (height // patch_size, width // patch_size)
+    apart = torch.stack([disagreement(pixels, split, grid[0] * grid[1]) for pixels in predicted.values()])
+    scale = Normalize(0, strong or max(apart.nan_to_num().max().item(), 1e-6))
 
-    figure = Figure(figsize=(1.1 * (K + 2) * width / height + 0.7, 2.2 * B + 0.6), dpi=160, layout="compressed")
-    axes: Any = figure.subplots(2 * B, K + 2, squeeze=False)
+    figure, axes = _cells(len(predicted), B, K, width / height)  # axes (B, 1 + stages, 1 + K + 1)
+    for b in range(B):
+        _show(axes[b, 0, 0], image[b])
+        for row, name in enumerate(predicted, start=1):
+            axes[b, row, 0].text(1, 0.5, name, ha="right", va="center", fontsize=8)
+            heat = apart[row - 1, b].view(grid).float().cpu()
+            axes[b, row, -1].imshow(heat.numpy(), cmap="magma", norm=scale, interpolation="nearest")
+            axes[b, row, -1].text(1.06, 0.5, f"{heat.nanmean():.3f}", transform=axes[b, row, -1].transAxes, fontsize=7)
+    for i in range(K):
+        made = [panels(image, pixels[:, i], _part(split, i), patch_size) for pixels in predicted.values()]
+        for b in range(B):
+            for axis, picture in zip(
+                axes[b, :, i + 1], [made[0]["masked"], *(m["with visible"] for m in made)], strict=True
+            ):
+                _show(axis, picture[b])
+    bar = figure.colorbar(
+        ScalarMappable(scale, colormaps["magma"]),
+        ax=axes.flatten().tolist(),
+        location="bottom",
+        shrink=0.4,
+        aspect=30,
+        pad=0.02,
+        extend="max" if strong else "neither",
+    )
+    bar.set_label("mean |difference| of two parts, of a range of 1; beside each map its mean", fontsize=7)
+    bar.ax.tick_params(labelsize=7)
+    return figure
+
+
+def _cells(stages: int, images: int, parts: int, aspect: float) -> tuple[Figure, Any]:
+    """An empty figure, its columns named, and its axes (images, 1 + stages, 1 + parts + 1)."""
+    rows, columns = images * (1 + stages), parts + 2
+    figure = Figure(figsize=(1.1 * columns * aspect + 0.4, 1.1 * rows + 0.8), dpi=200, layout="compressed")
+    axes: Any = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
-    for b, (saw, made) in enumerate(zip(axes[::2], axes[1::2], strict=True)):
-        _show(made[0], image[b])
-        for i, part in enumerate(parts):
-            _show(saw[i + 1], part["masked"][b])
-            _show(made[i + 1], part["with visible"][b])
-        heat = apart[b].view(1, rows, columns).repeat_interleave(patch_size, 1).repeat_interleave(patch_size, 2)
-        made[-1].imshow(heat[0].float().cpu().numpy(), cmap="magma", vmin=0, vmax=STRONG, interpolation="nearest")
-        made[-1].set_xlabel(f"mean {apart[b].nanmean():.3f}", fontsize=7)
-    for axis, name in zip(axes[0], ["", *(f"part {i + 1}" for i in range(K)), ""], strict=True):
+    for axis, name in zip(axes[0], ["image", *(f"part {i + 1}" for i in range(parts))], strict=False):
         axis.set_title(name, fontsize=8)
-    axes[1][0].set_title("image", fontsize=8)
-    axes[1][-1].set_title("disagreement", fontsize=8)
-    bar = figure.colorbar(ScalarMappable(Normalize(0, STRONG), colormaps["magma"]), ax=axes, shrink=0.4, extend="max")
-    bar.set_label("mean |difference| of two parts, of a range of 1", fontsize=7)
-    bar.ax.tick_params(labelsize=7)
-    if title:
-        figure.suptitle(title, fontsize=8)
-    return figure
+    axes[0, -1].text(0.5, 0, "disagreement", ha="center", va="bottom", fontsize=8)
+    return figure, axes.reshape(images, 1 + stages, columns)
 
 
 def _part(split: Split, part: int) -> Split:

@@ -24,7 +24,8 @@ class Reconstructions(L.Callback):
         every_n_epochs: how often; also after the last epoch.
         count: how many images.
         name: of the pictures.
-        untrained: whether to draw before training as well, as epoch 0.
+        comparison: draws the same of several predictions, by name, on one figure, `<name>.png`: those of the untrained model, which
+            is then drawn as epoch 0, and the latest ones. Null for none.
     """
 
     def __init__(
@@ -34,14 +35,28 @@ class Reconstructions(L.Callback):
         every_n_epochs: int,
         count: int = 8,
         name: str = "reconstruction",
-        untrained: bool = False,
+        comparison: Callable[..., Figure] | None = None,
     ):
         self.folder, self.every_n_epochs, self.count = Path(folder), every_n_epochs, count
-        self.sheet, self.name, self.untrained = sheet, name, untrained
+        self.sheet, self.name, self.comparison = sheet, name, comparison
+        self.untrained: Tensor | None = None  # what the untrained model predicted, on the process that draws
+
+    @property
+    def state_key(self) -> str:
+        """A run may draw several kinds of pictures."""
+        return f"{type(self).__name__}[{self.name}]"
+
+    def state_dict(self) -> dict[str, Any]:
+        """A resumed run can still be compared with its beginning."""
+        return {} if self.untrained is None else {"untrained": self.untrained}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what the untrained model predicted."""
+        self.untrained = state_dict.get("untrained")
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Draw what an untrained model makes of the images, if that is wanted; not where training is being resumed."""
-        if self.untrained and trainer.global_step == 0:
+        if self.comparison and trainer.global_step == 0:
             self.draw(trainer, pl_module, 0)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
@@ -73,7 +88,13 @@ class Reconstructions(L.Callback):
 
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{self.name}_{epoch:04d}.png"
-        self.sheet(batch.image * std + mean, pixels, split, loss.patch_size, title).savefig(path)
+        image = batch.image * std + mean
+        self.sheet(image, pixels, split, loss.patch_size, title).savefig(path)
+        if self.comparison and epoch == 0:
+            self.untrained = pixels.half().cpu()
+        elif self.comparison and self.untrained is not None:
+            latest = {"before\ntraining": self.untrained.to(pixels), f"after\n{epoch} epochs": pixels}
+            self.comparison(image, latest, split, loss.patch_size).savefig(self.folder / f"{self.name}.png")
         for logger in trainer.loggers:
             if hasattr(logger, "log_image"):
                 logger.log_image(self.name, [str(path)], step=trainer.global_step)
