@@ -17,6 +17,7 @@ import torch
 from mim.callback.finite import Finite
 from mim.callback.online_probe import OnlineProbe
 from mim.callback.refresh_attention import RefreshAttention
+from mim.checkpoint.atomic import AtomicCheckpointIO
 from mim.data.module import Data
 from mim.masker.attention_store import AttentionStore
 
@@ -101,6 +102,18 @@ def _while_saving(signum: int, at: float) -> None:
         save(content, file)
 
     torch.save = slowly
+
+
+def _once_saved(signum: int, at: float) -> None:
+    """The file is in its place, and no logger has been told about its step."""
+    calls: list[int] = []
+
+    def count(*_: Any) -> None:
+        calls.append(1)
+        if len(calls) == 1 + int(at * 8):
+            os.kill(os.getpid(), signum)
+
+    _after(AtomicCheckpointIO, "save_checkpoint", count)
 
 
 def _while_refreshing(signum: int, at: float) -> None:
@@ -195,6 +208,7 @@ FAULTS: dict[str, Fault] = {
     "SIGTERM to the workers too": Fault(outside=partial(_all_processes, signal.SIGTERM), codes=SOON, settings=WORKERS),
     "SIGKILL at any moment": Fault(outside=partial(_any_moment, signal.SIGKILL), codes=(*KILLED, 0)),
     "SIGKILL while a checkpoint is written": Fault(partial(_while_saving, signal.SIGKILL), codes=KILLED),
+    "SIGKILL once a checkpoint is written": Fault(partial(_once_saved, signal.SIGKILL), codes=KILLED),
     "a full disk": Fault(_full_disk, codes=(1,), says="could not write"),
     "a deleted run folder": Fault(_deleted_folder),
     "a data worker dies": Fault(_dead_worker, codes=(1,), says="a process that reads data died", settings=WORKERS),

@@ -1,5 +1,6 @@
 """Disturb a training, let it go on, and hold what it leaves against the run that was never disturbed."""
 
+import contextlib
 import csv
 import json
 import os
@@ -169,6 +170,15 @@ def _left_behind(room: Path, shared: set[str]) -> list[str]:
     """Files that nobody needs any more."""
     partial_files = [str(path.relative_to(room)) for path in room.rglob("*.partial")]
     temporary = [path.name for path in (room / "tmp").iterdir()]
-    memory = sorted(set(os.listdir("/dev/shm")) - shared)
+    memory = sorted(name for name in set(os.listdir("/dev/shm")) - shared if not _in_use(f"/dev/shm/{name}"))
     shutil.rmtree(room / "run")
     return [f"left behind: {', '.join(files)}" for files in (partial_files, temporary, memory) if files]
+
+
+def _in_use(file: str) -> bool:
+    """Whether some process holds a piece of shared memory: other programs have theirs there too."""
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        with contextlib.suppress(OSError):
+            if file in maps.read_text():
+                return True
+    return not Path(file).exists()

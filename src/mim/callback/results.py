@@ -38,6 +38,7 @@ class Results(L.Callback):
         self.folder, self.overrides = Path(folder), overrides
         self.started = time.monotonic()
         self._config: dict[str, Any] = {}
+        self._said: dict[str, Any] = {}
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Tell the loggers how this run is configured; the CSV logger's copy would be a second config.yaml."""
@@ -50,11 +51,20 @@ class Results(L.Callback):
         """What an earlier attempt wrote about steps that are taken again is void."""
         for logger in trainer.loggers:
             if isinstance(logger, CSV):
-                logger.begin_at(trainer.global_step)
+                logger.begin_at(trainer.global_step, self._said)
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """A checkpoint says how its model was built."""
+        """A checkpoint says how its model was built, and what loggers are told about its step once it is written."""
         checkpoint["config"] = self._config
+        connector: Any = trainer._logger_connector
+        within_epoch = connector._first_loop_iter is not None
+        said = connector.metrics["log"] if within_epoch and connector.should_update_logs else {}
+        epoch = {"epoch": trainer.current_epoch} if said else {}
+        checkpoint["said"] = {name: float(value) for name, value in said.items()} | epoch
+
+    def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Who was killed in between has not told them."""
+        self._said = checkpoint.get("said", {})
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """The run is complete."""

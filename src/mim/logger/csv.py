@@ -30,9 +30,17 @@ class CSV(CSVLogger):
         return self._experiment
 
     @rank_zero_only
-    def begin_at(self, step: int) -> None:
-        """Forget what an earlier attempt said about this step and those after it: they are taken again."""
-        self.experiment.keep_before(step)
+    def begin_at(self, step: int, said: dict[str, Any]) -> None:
+        """Forget what an earlier attempt said about this step and those after it: they are taken again.
+
+        Args:
+            step: the first that is to be taken.
+            said: what belongs to the one before it. It is written if that attempt ended before it could.
+        """
+        last = self.experiment.keep_before(step)
+        if said and last is not None and last < step - 1:
+            self.log_metrics(said, step - 1)
+            self.save()
 
 
 class _Writer(ExperimentWriter):
@@ -48,10 +56,11 @@ class _Writer(ExperimentWriter):
         Path(self.log_dir).mkdir(parents=True, exist_ok=True)
         super().save()
 
-    def keep_before(self, step: int) -> None:
+    def keep_before(self, step: int) -> int | None:
+        """Drop the rows from a step on; the last step that is left, or None for none."""
         file = Path(self.metrics_file_path)
         if not file.exists():
-            return
+            return None
         with file.open(newline="") as stream:
             read: list[dict[str, Any]] = list(csv.DictReader(stream))
         rows = [
@@ -63,3 +72,4 @@ class _Writer(ExperimentWriter):
             writer.writeheader()
             writer.writerows(rows)
         partial.replace(file)
+        return max((int(row["step"]) for row in rows), default=None)
