@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.process import python, start, torchrun_two
-from tests.faults.trial import Outcome, prepare
+from tests.faults.trial import SECONDS, Outcome, prepare
 
 SETTINGS = (
     *(
@@ -68,7 +68,7 @@ def _ranks(process: BaseProcess, room: Path, at: float, children_only: bool = Fa
     """Both processes, once the run has written a checkpoint, and a little later."""
     begun = time.monotonic()
     while not (room / "run" / "checkpoints" / "last.ckpt").exists():
-        if not process.is_alive() or time.monotonic() - begun > 120:
+        if not process.is_alive() or time.monotonic() - begun > SECONDS:
             return None
         time.sleep(0.02)
     time.sleep(at * 0.5)
@@ -77,11 +77,11 @@ def _ranks(process: BaseProcess, room: Path, at: float, children_only: bool = Fa
 
 
 def _went_on(process: BaseProcess, room: Path) -> list[str]:
-    process.join(180)
+    process.join(SECONDS)
     code = process.exitcode
     if code is None:
         os.killpg(process.pid, signal.SIGKILL)
-        return ["it did not go on within 180 s"]
+        return [f"it did not go on within {SECONDS} s"]
     with (room / "run" / "metrics.csv").open(newline="") as file:
         steps = [int(row["step"]) for row in csv.DictReader(file) if row["train/loss"]]
     wrong = [] if code == 0 else [f"it went on to exit code {code}: {_last(room)}"]

@@ -27,6 +27,7 @@ SETTINGS = (
     *("callback.online_probe.bank_limit=100", "callback.online_probe.held_out_limit=100"),
     "~callback.online_probe.judges.linear",
 )
+SECONDS = 300  # after which a training hangs, on a computer that does other things as well
 
 
 class Undisturbed(NamedTuple):
@@ -133,10 +134,10 @@ def _train(
     process = start(arguments, said, partial(prepare, surroundings, inside))
     if outside:
         outside(process.pid)
-    process.join(120)
+    process.join(SECONDS)
     if process.is_alive():
         process.kill()
-        return None, "it did not end in 120 s"
+        return None, f"it did not end in {SECONDS} s"
     lines = said.read_text().splitlines() if said.exists() else []  # a signal may come before anything
     return process.exitcode, lines[-1] if lines else ""
 
