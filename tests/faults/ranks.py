@@ -92,7 +92,7 @@ def _lives(pid: int) -> bool:
     """Whether a process runs; one that has ended and was not asked for does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
