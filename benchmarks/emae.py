@@ -18,13 +18,12 @@ steps in a fresh process, that of the allocator on a GPU and the resident memory
 import argparse
 import multiprocessing
 import random
-import resource
 import statistics
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from omegaconf import OmegaConf
@@ -121,12 +120,16 @@ class Contestant:
             self.forward(self.ready).backward()
         self.optimizer.zero_grad()
 
-    def steps(self) -> None:
+    def step(self) -> None:
         """All of training."""
+        self.forward(self.batch()).backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    def steps(self) -> None:
+        """A round of it."""
         for _ in range(self.repeats):
-            self.forward(self.batch()).backward()
-            self.optimizer.step()
-            self.optimizer.zero_grad()
+            self.step()
 
     def kept_bytes(self) -> int:
         """What one forward pass keeps for the backward pass, besides the weights."""
@@ -147,20 +150,24 @@ class Contestant:
 def peak_bytes(arm: Arm, args: argparse.Namespace) -> int:
     """The most memory that two steps need: called in a process that has done nothing else."""
     torch.set_num_threads(args.threads)
-    before = resident_peak()
+    before = resident("VmRSS")
     contestant = Contestant(arm, args)
-    for _ in range(2):  # the optimiser's state is there from the second on
-        contestant.steps()
-    return torch.cuda.max_memory_allocated() if contestant.pictures.is_cuda else resident_peak() - before
+    for _ in range(2):  # in the second, the optimiser's state is there
+        contestant.step()
+    return torch.cuda.max_memory_allocated() if contestant.pictures.is_cuda else resident("VmHWM") - before
 
 
-def resident_peak() -> int:
-    """The most bytes of memory that this process has had so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+def resident(which: Literal["VmRSS", "VmHWM"]) -> int:
+    """Bytes of memory that this process has now, or has had at most.
+
+    From Linux's /proc, because the maximum that `resource` knows may be that of the process which started this one.
+    """
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(lines[which].split()[0]) * 1024
 
 
 def in_fresh_processes(entries: dict[str, Arm], args: argparse.Namespace) -> dict[str, int]:
-    """The peak of each. To be asked first: Linux lets a process begin with the peak of the one that started it."""
+    """The peak of each."""
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         return {name: pool.apply(peak_bytes, (arm, args)) for name, arm in entries.items()}
 
