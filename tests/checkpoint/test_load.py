@@ -231,6 +231,22 @@ def test_another_architecture_is_refused_and_nothing_is_loaded(build_mae, save_r
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
+@pytest.mark.parametrize(
+    ("name", "settings", "has"),
+    [
+        ("vit_tiny_patch16_224", {"reg_tokens": 4}, "has register tokens beside its patches"),
+        ("deit_tiny_distilled_patch16_224", {}, "has a distillation token beside its patches"),
+        ("vit_tiny_patch16_224", {"no_embed_class": True}, "has a cls token without a position"),
+        ("vit_tiny_patch16_224", {"class_token": False, "global_pool": "avg"}, "has no cls token"),
+    ],
+)
+def test_other_tokens_than_a_cls_token_and_patches_are_refused(monkeypatch, name, settings, has):
+    model = timm.create_model(name, num_classes=0, depth=1, **settings)
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: model)
+    with pytest.raises(ValueError, match=rf"^timm:{name} {has}; an encoder here has one cls token"):
+        open_encoder(f"timm:{name}")
+
+
 def test_another_family_is_refused(build_mae, build_simmim, save_run):
     with pytest.raises(
         ValueError, match=r"does not fit Beit: it lacks rel_pos_bias.* and has pos_embed, .* besides; try the encoder"

@@ -14,6 +14,13 @@ REFUSED = {
     "data.batch_size=2000": ["2000", "1347 images"],
     "trainer.accelerator=gpu": ["trainer.devices=1 asks for 1 GPU(s)", "this computer has 0", "trainer=cpu"],
     "images_per_step=100 trainer.accumulate_grad_batches=3": ["images_per_step=100", "3 accumulated", "99 and 102"],
+    "task=finetune masker=block": [
+        "masker=block would do nothing",
+        "task=finetune with model=classifier takes no masker",
+    ],
+    "task=finetune loss=pixel": ["loss=pixel would do nothing", "takes no loss"],
+    "task=finetune task.layr_decay=0.5": ["'task.layr_decay'", "did you mean 'layer_decay'?"],
+    "task=knn": ["task=knn is for eval.py: python eval.py task=knn checkpoint=..."],
     "warmup_epochs=2": ["warmup_epochs=2", "epochs=2"],
     "masker.cell=3": ["3 x 3", "1, 2, 4"],
     "resume=README.md": ["README.md is not a checkpoint"],
@@ -38,6 +45,18 @@ def test_a_missing_checkpoint_is_asked_for(command):
     judged = command("eval")
     assert judged.code == 1
     assert judged.err == "error: checkpoint is missing; give it on the command line: checkpoint=...\n"
+
+
+@pytest.mark.parametrize("task", ["finetune", "pretrain"])
+def test_judging_says_who_trains(command, task):
+    judged = command("eval", f"task={task}", "checkpoint=somewhere")
+    assert judged.code == 1
+    assert judged.err == f"error: task={task} is for train.py: python train.py task={task} checkpoint=...\n"
+
+
+def test_the_nearest_setting_is_that_of_the_task_that_was_chosen(command):
+    judged = command("eval", "task=low_shot", "task.shotz=[1]", "checkpoint=somewhere")
+    assert "'task.shotz' is not a setting; in task: did you mean 'shots'?" in judged.err
 
 
 def test_a_checkpoint_of_another_architecture_is_refused_by_name(train):

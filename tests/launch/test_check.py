@@ -5,7 +5,7 @@ from typing import Literal
 import pytest
 from omegaconf import OmegaConf
 
-from mim.launch.check import check, nearest
+from mim.launch.check import check, check_wiring, nearest
 
 
 class Part:
@@ -55,3 +55,13 @@ def test_the_place_that_is_named_is_the_group_and_not_where_it_is_wired_in():
 def test_the_nearest_word_comes_first_and_hydras_own_keys_are_not_offered():
     assert nearest("ratoi", ["_target_", "ratio", "rounding"]) == "did you mean 'ratio'? allowed: ratio, rounding"
     assert nearest("zzz", ["ratio"]) == "allowed: ratio"
+
+
+def test_a_part_that_nothing_takes_is_refused_and_one_that_is_wired_in_passes():
+    part = {"_target_": f"{__name__}.Part", "size": 1}
+    choices = {"task": "finetune", "model": "classifier", "masker": "block"}
+    check_wiring(OmegaConf.create({"task": {"_target_": "x", "masker": "${masker}"}, "masker": part}), choices)
+    check_wiring(OmegaConf.create({"task": {"_target_": "x", "size": "${masker.size}"}, "masker": part}), choices)
+    check_wiring(OmegaConf.create({"task": {"_target_": "x"}, "masker": None}), choices)
+    with pytest.raises(ValueError, match="masker=block would do nothing: task=finetune with model=classifier takes no"):
+        check_wiring(OmegaConf.create({"task": {"_target_": "x"}, "masker": part, "other": "${maskers}"}), choices)

@@ -1,5 +1,6 @@
 """Tell who wrote a checkpoint by the names of its tensors, and translate them into ours."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -10,6 +11,9 @@ from mim.checkpoint.hugging_face import from_hugging_face
 from mim.checkpoint.official_simmim import from_bare, from_official_simmim
 
 Tensors = Mapping[str, Tensor]
+
+
+OTHER_TOKENS = {"register tokens": "reg_token", "a distillation token": "dist_token"}
 
 
 class Format(NamedTuple):
@@ -50,9 +54,35 @@ def translate(tensors: Tensors, file: str) -> tuple[dict[str, Tensor], str]:
     tensors = {name.removeprefix("module.").replace("_orig_mod.", ""): value for name, value in tensors.items()}
     for form in FORMATS:
         if form.sign in tensors:
-            return form.translate(tensors), form.name
+            ours = form.translate(tensors)
+            if form.translate is from_bare:  # anyone's
+                _check_tokens(ours, file)
+            return ours, form.name
     first = ", ".join(list(tensors)[:3])
     raise ValueError(
         f"{file} holds no encoder that is known here: none of its {len(tensors)} tensors ({first}, ...) embeds patches; "
         "give a run, or weights of a ViT, BEiT or Swin from the official MAE or SimMIM, timm or Hugging Face (ViTMAE)"
     )
+
+
+def _check_tokens(tensors: Tensors, file: str) -> None:
+    """Refuse what is not one cls token before the patches, each of them with a position."""
+    positions = tensors.get("encoder.pos_embed")
+    if positions is None:  # relative ones
+        return
+    others = [kind for kind, name in OTHER_TOKENS.items() if f"encoder.{name}" in tensors]
+    without_cls = math.isqrt(positions.shape[1]) ** 2 == positions.shape[1]
+    has = (
+        f"{' and '.join(others)} beside its patches"
+        if others
+        else "no cls token"
+        if "encoder.cls_token" not in tensors
+        else "a cls token without a position"
+        if without_cls
+        else None
+    )
+    if has:
+        raise ValueError(
+            f"{file} has {has}; an encoder here has one cls token, its patches and a position for each of them: choose such a "
+            "ViT, e.g. timm:vit_small_patch16_224.dino"
+        )

@@ -4,7 +4,8 @@ The typed signatures of the components are the schema: nothing is written down t
 """
 
 import inspect
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, get_type_hints
 
@@ -13,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
 
+_BUILT_BY_ENTRY_POINTS = {"data", "task", "trainer", "augment"}
 _HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
 
 
@@ -32,6 +34,26 @@ def check(cfg: DictConfig) -> None:
     calls = _targets(OmegaConf.to_container(cfg, resolve=True), "")
     for path, node in sorted(calls, key=lambda call: call[0].count(".")):  # a component is wired in again further down
         _check_call(path, node)
+
+
+def check_wiring(cfg: DictConfig, choices: Mapping[str, str | None]) -> None:
+    """Refuse a part that nothing takes: fine-tuning hides no patches, and a masker chosen for it would silently do nothing.
+
+    Args:
+        cfg: as composed.
+        choices: by group, what was chosen.
+
+    Raises:
+        ValueError: naming the part and what does without it.
+    """
+    raw: Any = OmegaConf.to_container(cfg, resolve=False)
+    for name, node in raw.items():
+        is_part = isinstance(node, dict) and "_target_" in node and name not in _BUILT_BY_ENTRY_POINTS
+        if is_part and not re.search(rf"\$\{{{name}[.}}]", str(raw)):
+            without = " with ".join(f"{group}={choices[group]}" for group in ("task", "model") if choices.get(group))
+            raise ValueError(
+                f"{name}={choices.get(name)} would do nothing: {without} takes no {name}; leave it out, or choose what takes one"
+            )
 
 
 def _targets(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -5,11 +5,14 @@ import re
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from mim.launch.check import nearest
+from mim.launch.choices import belongs_elsewhere, chosen, composed
 
 _WHY = "why: "
 _EXPECTED = (ValueError, OSError, HydraException, OmegaConfBaseException)
@@ -50,6 +53,10 @@ def one_line(error: BaseException, configs: Path, config_name: str) -> str:
     """The message of an error, without a traceback."""
     if isinstance(error, MissingConfigException):
         return _unknown_choice(str(error))
+    if isinstance(error, ConfigCompositionException | OmegaConfBaseException):
+        elsewhere = belongs_elsewhere(chosen(configs, sys.argv[1:]), configs, config_name)
+        if elsewhere:
+            return elsewhere
     if isinstance(error, ConfigCompositionException | OverrideParseException):
         return _bad_override(error, configs, config_name)
     error = root_cause(error)
@@ -117,14 +124,8 @@ def _bad_override(error: BaseException, configs: Path, config_name: str) -> str:
 
 
 def _nearest_key(given: str, configs: Path, config_name: str) -> str:
-    """Look for the nearest key at the deepest level that exists, in the config as it is without overrides."""
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-    from omegaconf import DictConfig, OmegaConf
-
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(configs), version_base="1.3"):
-        node: DictConfig = compose(config_name)
+    """Look for the nearest key at the deepest level that exists, in the config as the choices of the command line make it."""
+    node: Any = composed(configs, config_name, chosen(configs, sys.argv[1:])) or composed(configs, config_name)
     parents: list[str] = []
     for part in given.split("."):
         child = OmegaConf.to_container(node, resolve=False)

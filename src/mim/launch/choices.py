@@ -1,0 +1,54 @@
+"""What a command line chooses, and whose choices they are: train.py and eval.py share the groups of the config tree."""
+
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+ENTRIES = ("train", "eval")
+
+
+def chosen(configs: Path, arguments: list[str]) -> list[str]:
+    """Those arguments that choose a file of a group, `task=probe` and not `task.lr=1e-3`, and one each, no sweep."""
+    given = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
+    try:
+        overrides = OverridesParser.create().parse_overrides(given)
+    except HydraException:
+        return []
+    return [
+        argument
+        for argument, override in zip(given, overrides, strict=True)
+        if (configs / override.key_or_group).is_dir() and not override.is_sweep_override()
+    ]
+
+
+def composed(configs: Path, config_name: str, overrides: list[str] | None = None) -> DictConfig | None:
+    """The config that these choices make, if they make one."""
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(configs), version_base="1.3"):
+            return compose(config_name, overrides)
+    except HydraException:
+        return None
+
+
+def belongs_elsewhere(overrides: list[str], configs: Path, config_name: str) -> str | None:
+    """A line about a task that this command cannot make and the other can: training is train.py's, judging eval.py's."""
+    for task in (override for override in overrides if override.startswith("task=")):
+        for entry in ENTRIES:
+            if entry != config_name and not _has(configs, config_name, task) and _has(configs, entry, task):
+                return f"{task} is for {entry}.py: python {entry}.py {task} checkpoint=..."
+    return None
+
+
+def _has(configs: Path, config_name: str, task: str) -> bool:
+    """Whether a command has all that a task is made of."""
+    try:
+        cfg = composed(configs, config_name, [task])
+        return cfg is not None and bool(OmegaConf.to_container(cfg.task, resolve=True))
+    except OmegaConfBaseException:
+        return False
