@@ -61,8 +61,9 @@ def test_what_is_stored_is_what_is_extracted_and_images_are_seen_once(tmp_path):
     encoder = Encoder()
     known = extract(subject(encoder), Look(encoder, {"cls": Cls()}), batches())["cls"]
     encoder.shown = 0
-    for _ in range(2):
-        kept = stored(tmp_path, subject(encoder), Look(encoder, {"cls": Cls()}), "bank", None, torch.float16)
+    for mode in (True, False):  # of the pool, which may have looked at another encoder before
+        pool = Cls().train(mode)
+        kept = stored(tmp_path, subject(encoder), Look(encoder, {"cls": pool}), "bank", None, torch.float16)
         assert kept["cls"].equal(known.feature)
         assert kept["label"].equal(known.label)
         assert kept["tokens"].shape == (6, 2, 4)

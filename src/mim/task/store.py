@@ -82,7 +82,8 @@ def _needs_room(folder: Path, count: int, encoder: Any, dtype: torch.dtype | Non
 
 def pool_key(pool: nn.Module) -> str:
     """The same for pools that make the same of the same tokens."""
-    settings = {name: str(value) for name, value in vars(pool).items() if not name.startswith("_")}
+    hidden = ("_", "training")  # whatever mode it is in, it is looked through in eval mode
+    settings = {name: str(value) for name, value in vars(pool).items() if not name.startswith(hidden)}
     return digest([type(pool).__qualname__, settings, tensors_key(pool.state_dict())])
 
 
