@@ -18,8 +18,8 @@ from mim.callback.finite import Finite
 from mim.callback.online_probe import OnlineProbe
 from mim.callback.refresh_attention import RefreshAttention
 from mim.checkpoint.atomic import AtomicCheckpointIO
-from mim.data.module import Data
 from mim.masker.attention_store import AttentionStore
+from mim.task.pretrain import Pretrain
 
 STEPS_OF_AN_EPOCH, EPOCHS = 6, 3
 
@@ -173,17 +173,13 @@ def _dead_worker(at: float) -> None:
 
 
 def _nan(at: float) -> None:
-    """One pixel of one image, at some step."""
-    seen, finish = [], Data.on_after_batch_transfer
+    """In one image, at some step."""
 
-    def poisoned(self: Any, batch: Any, index: int = 0) -> Any:
-        batch = finish(self, batch, index)
-        if self.trainer.fit_loop.epoch_loop.total_batch_idx + 1 == _step(at) and not seen:
-            seen.append(1)
+    def poison(self: Any, batch: Any, *_: Any) -> None:
+        if self.trainer.global_step == _step(at):
             batch.image[0] = float("nan")
-        return batch
 
-    Data.on_after_batch_transfer = poisoned  # type: ignore[method-assign]
+    _before(Pretrain, "training_step", poison)
 
 
 def _slow_steps(at: float) -> None:

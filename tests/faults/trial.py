@@ -178,8 +178,12 @@ def _left_behind(room: Path, shared: set[str]) -> list[str]:
 
 def _in_use(file: str) -> bool:
     """Whether some process holds a piece of shared memory: other programs have theirs there too."""
-    for maps in Path("/proc").glob("[0-9]*/maps"):
-        with contextlib.suppress(OSError):
-            if file in maps.read_text():
-                return True
-    return not Path(file).exists()
+    with contextlib.suppress(FileNotFoundError):
+        number = str(os.stat(file).st_ino)
+        for maps in Path("/proc").glob("[0-9]*/maps"):
+            with contextlib.suppress(OSError):
+                lines = (line.split(maxsplit=5) for line in maps.read_text().splitlines() if "/dev/shm" in line)
+                if any(line[4] == number for line in lines):  # a semaphore is mapped under another name
+                    return True
+        return False
+    return True  # it went away meanwhile

@@ -1,8 +1,10 @@
 """Processes that torchrun restarts find each other anew."""
 
 import os
+import socket
 import time
 import uuid
+from contextlib import suppress
 from datetime import timedelta
 
 from torch.distributed import TCPStore
@@ -46,12 +48,13 @@ def find(host: str, shared: TCPStore, seconds: float = 600.0) -> int:
     begun = time.monotonic()
     while True:
         port, name = shared.get(_PLACE).decode().split()  # waits until there is one
-        try:
+        with suppress(OSError, RuntimeError):
+            socket.create_connection(
+                (host, int(port)), timeout=5
+            ).close()  # where nobody listens, a table takes long to say so
             table = TCPStore(host, int(port), is_master=False, timeout=timedelta(seconds=5))
             if table.check([_NAME]) and table.get(_NAME).decode() == name:
                 return int(port)
-        except RuntimeError:
-            pass
         if time.monotonic() - begun > seconds:
             raise ConnectionError(
                 f"rank 0 does not answer at {host}:{port}; open all ports between the computers, or start torchrun with "
