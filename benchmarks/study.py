@@ -14,10 +14,12 @@ import platform
 import statistics
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.utils import instantiate
 
 from mim.callback.results import commit
 from mim.checkpoint.build import build_encoder
@@ -30,6 +32,8 @@ CENTRE = [f"{kind}{side}" for kind in ("cp", "ca") for side in (1, 2, 3, 4)]
 FREE = ["cls", "mean", "cls_mean", "max", "mean_attention", "lowest_entropy", *CENTRE]
 LEARNED = ["abmilp", "attentive"]
 SLOW = ["simpool"]  # a power of every number of every token for every head takes its time
+RATES = "task.lr=[1e-2,3e-2,1e-1,3e-1]"
+RATES_OF_LEARNED = "task.lr=[3e-3,1e-2,3e-2,1e-1]"  # wide enough for the best to lie inside
 SHOTS = [1, 2, 5, 10]
 Key = tuple[str, str]
 """Encoder and pool."""
@@ -40,21 +44,27 @@ class Study:
 
     Args:
         folder: where each command leaves its results, under a name.
-        common: overrides of all commands.
+        at_once: so many commands.
     """
 
-    def __init__(self, folder: Path, common: list[str]):
-        self.folder, self.common = folder, common
-        self.commands: list[str] = []
+    def __init__(self, folder: Path, at_once: int = 1):
+        self.folder, self.at_once = folder, at_once
+        self.commands: dict[str, list[str]] = {}
 
-    def run(self, name: str, script: str, *overrides: str) -> dict[str, Any]:
-        """The results.json of a command, which is run unless it has been."""
+    def add(self, name: str, script: str, *overrides: str) -> None:
+        """A command, under a name of its own."""
+        self.commands[name] = [script, *overrides]
+
+    def run(self) -> dict[str, dict[str, Any]]:
+        """By name, what each command left in results.json; those that left one before are not run again."""
+        with ThreadPoolExecutor(self.at_once) as pool:
+            return dict(zip(self.commands, pool.map(self._results, self.commands), strict=True))
+
+    def _results(self, name: str) -> dict[str, Any]:
         run = self.folder / name
-        given = [script, *overrides, *self.common]
-        self.commands.append("python " + " ".join(given))
         if not (run / "results.json").exists():
-            print(f"{name}: {self.commands[-1]}", flush=True)
-            subprocess.run([sys.executable, *given, f"hydra.run.dir={run}"], cwd=ROOT, check=True)
+            print(f"{name}: python {' '.join(self.commands[name])}", flush=True)
+            subprocess.run([sys.executable, *self.commands[name], f"hydra.run.dir={run}"], cwd=ROOT, check=True)
         return json.loads((run / "results.json").read_text())
 
 
@@ -96,72 +106,93 @@ def main() -> None:
     parser.add_argument("--bank", type=int, help="training images, all by default")
     parser.add_argument("--held-out", type=int, help="held-out images, all by default")
     parser.add_argument("--finetune-batches", type=int, default=0, help="steps of a short fine-tuning; 0 for none")
+    parser.add_argument("--at-once", type=int, default=1, help="commands")
     args = parser.parse_args()
 
     folder = args.folder.resolve()
     random = untrained(args.checkpoint, folder)
-    study = Study(folder, [f"bank_limit={args.bank or 'null'}", f"held_out_limit={args.held_out or 'null'}"])
-    both = f"checkpoint=[{args.checkpoint},{random}]"
-    free, pools = f"pool=[{','.join(FREE)}]", f"pool=[{','.join([*FREE, *args.learned])}]"
-    recipe = ("task.lr=[1e-3,3e-3,1e-2]", f"task.epochs={args.epochs}")
-    probes = [study.run(f"probe_{s}", "eval.py", both, "task=probe", pools, *recipe, f"seed={s}") for s in args.seeds]
-    slow = study.run(
-        "probe_slow", "eval.py", both, "task=probe", f"pool=[{','.join(SLOW)}]", "task.lr=1e-2", recipe[1], "seed=0"
-    )
-    knn = study.run("knn", "eval.py", both, "task=knn", free, "task.judge.k=[10,20,50]")
-    logistic = study.run("logistic", "eval.py", both, "task=logistic", "pool=[cls,mean]", "task.judge.C=0.1")
-    few = study.run("low_shot", "eval.py", both, "task=low_shot", "pool=[cls,mean,mean_attention,max]")
-    tuned = finetuned(study, args.checkpoint, random, args.finetune_batches)
+    study = Study(folder, args.at_once)
+    limits = (f"bank_limit={args.bank or 'null'}", f"held_out_limit={args.held_out or 'null'}")
+    both = (f"checkpoint=[{args.checkpoint},{random}]", *limits)
+    free, learned, slow = (f"pool=[{','.join(pools)}]" for pools in (FREE, args.learned, SLOW))
+    epochs = f"task.epochs={args.epochs}"
+    for seed in args.seeds:
+        study.add(f"probe_{seed}", "eval.py", *both, "task=probe", free, RATES, epochs, f"seed={seed}")
+        if args.learned:
+            study.add(
+                f"learned_{seed}", "eval.py", *both, "task=probe", learned, RATES_OF_LEARNED, epochs, f"seed={seed}"
+            )
+    study.add("slow", "eval.py", *both, "task=probe", slow, "task.lr=1e-2", epochs, "seed=0")
+    study.add("knn", "eval.py", *both, "task=knn", free, "task.judge.k=[10,20,50]")
+    study.add("logistic", "eval.py", *both, "task=logistic", "pool=[cls,mean]", "task.judge.C=0.1")
+    study.add("low_shot", "eval.py", *both, "task=low_shot", "pool=[cls,mean,mean_attention,max]")
+    if args.finetune_batches:
+        study.add("finetune_trained", *finetuning(args.checkpoint, args.finetune_batches))
+        study.add("finetune_untrained", *finetuning(str(random), args.finetune_batches))
+    found = study.run()
+    probes = [found[name] for name in found if name.startswith(("probe_", "learned_", "slow"))]
 
-    images = sum(held["images"] for held in probes[0]["table"][0]["classes"].values())
-    columns: list[dict[Key, str]] = [{}, {}, {}, *({} for _ in SHOTS)]
-    probed = best_of([probe["table"] for probe in [*probes, slow]])
+    images = sum(held["images"] for held in found["knn"]["table"][0]["classes"].values())
+    columns: list[dict[Key, str]] = [{} for _ in range(4 + len(SHOTS))]
+    probed = best_of([probe["table"] for probe in probes])
     for key, (values, setting) in probed.items():
         mean = statistics.mean(values)
         deviation = statistics.stdev(values) if len(values) > 1 else None
         columns[0][key] = f"{cell(mean, wilson(mean, images), deviation)}, {setting.split()[0]}"
-    for column, judged in ((columns[1], knn), (columns[2], logistic)):
+    for column, judged in ((columns[1], found["knn"]), (columns[2], found["logistic"])):
         for key, ((value,), setting) in best_of([judged["table"]]).items():
             column[key] = f"{cell(value, wilson(value, images))}, {setting.split()[0]}"
-    for row in few["table"]:
+    for row in found["low_shot"]["table"]:
         columns[3 + SHOTS.index(row["shots"])][row["checkpoint"], row["pool"]] = cell(row["top1"], row["top1_interval"])
+
+    if args.finetune_batches:
+        judged_on = held_out(args.checkpoint)
+        for name, source in (("finetune_trained", args.checkpoint), ("finetune_untrained", str(random))):
+            value = found[name]["metrics"]["val/top1"]
+            columns[-1][source, "mean"] = cell(value, wilson(value, judged_on))
 
     header = ["encoder", "pool", "probe", "k-NN", "logistic", *(f"{n} a class" for n in SHOTS), "fine-tuned"]
     rows = [
-        [name, pool, *(column.get((source, pool), "") for column in columns), tuned.get((source, pool), "")]
+        [name, pool, *(column.get((source, pool), "") for column in columns)]
         for name, source in (("trained", args.checkpoint), ("untrained", str(random)))
         for pool in [*FREE, *args.learned, *SLOW]
     ]
-    text = page(args, study.commands, markdown(header, rows), probed, images)
+    text = page(args, list(study.commands.values()), markdown(header, rows), probed, images)
     text = text.replace(str(random), "untrained.ckpt").replace(args.checkpoint, "<checkpoint>")
+    text = text.replace(str((read(args.checkpoint).config or {})["data"].get("root")), "<data>")
     print(text)
     if args.out:
         args.out.write_text(text)
 
 
-def finetuned(study: Study, trained: str, random: Path, steps: int) -> dict[Key, str]:
-    """A short fine-tuning of both, by the mean of patches."""
-    if not steps:
-        return {}
-    found, config = {}, read(trained).config or {}
-    asked = [f"data.{name}={config['data'][name]}" for name in ("root", "image_size", "in_memory", "batch_size")]
-    encoder = [
-        f"encoder.{name}={value}"
-        for name, value in config["encoder"].items()
-        if name in ("patch_size", "width", "depth", "heads")
-    ]
+def finetuning(source: str, steps: int) -> list[str]:
+    """The command of a short fine-tuning, by the mean of patches, in the precision of the run."""
+    config = read(source).config or {}
+    data = [f"data.{name}={config['data'][name]}" for name in ("root", "image_size", "in_memory", "batch_size")]
+    encoder = [f"encoder.{name}={config['encoder'][name]}" for name in ("patch_size", "width", "depth", "heads")]
     short = ["epochs=1", "warmup_epochs=0.2", "base_lr=2e-3", "task.mix=null", f"trainer.limit_train_batches={steps}"]
-    plain, study.common = study.common, []
-    for source in (trained, str(random)):
-        overrides = ["task=finetune", f"checkpoint={source}", "data=image_folder", *asked, *encoder, *short]
-        results = study.run(f"finetune_{Path(source).stem}", "train.py", *overrides)
-        value = results["metrics"]["val/top1"]
-        found[source, "mean"] = cell(value, wilson(value, 10_000))
-    study.common = plain
-    return found
+    precision = f"trainer.precision={config['trainer']['precision']}"
+    return [
+        "train.py",
+        "task=finetune",
+        f"checkpoint={source}",
+        "data=image_folder",
+        *data,
+        *encoder,
+        *short,
+        precision,
+    ]
 
 
-def page(args: argparse.Namespace, commands: list[str], table: str, probes: dict[Key, Any], images: int) -> str:
+def held_out(source: str) -> int:
+    """How many images a fine-tuning is judged on: all that the data set of the run holds out."""
+    config = read(source).config or {}
+    data = instantiate(config["data"] | {"in_memory": False})
+    data.setup()
+    return len(data.val_dataloader().dataset)
+
+
+def page(args: argparse.Namespace, commands: list[list[str]], table: str, probes: dict[Key, Any], images: int) -> str:
     """The table, what it answers, and how it was made."""
     trained = {
         pool: statistics.mean(values) for (source, pool), (values, _) in probes.items() if source == args.checkpoint
@@ -185,9 +216,9 @@ def page(args: argparse.Namespace, commands: list[str], table: str, probes: dict
 {answer}From best to worst under the probe: {order}.
 
 Top-1 accuracy in per cent on {images:,} held-out images, and its 95 % interval: Wilson's for probe, k-NN, logistic regression
-and fine-tuning, Student's t over five draws for few images a class. A probe's ± is the standard deviation over seeds {args.seeds}
-of initial weights and order ({", ".join(SLOW)}: one seed, one learning rate). Of several settings the one that is best on the
-held-out images is shown, as papers do, and named.
+and fine-tuning, Student's t over five draws for few images a class. A probe's ± is the standard deviation over the seeds, of
+initial weights and order, that the commands below name; without a ± it was one seed. Of several settings the one that is best on
+the held-out images is shown, as papers do, and named.
 Pools with weights have nothing to be judged by but a probe. The untrained encoder has weights drawn at random (seed 0).
 
 {table}
@@ -196,7 +227,7 @@ Pools with weights have nothing to be judged by but a probe. The untrained encod
 Commit {commit()}, torch {torch.__version__}, {platform.machine()} CPU, {os.cpu_count()} cores.
 
 ```
-{chr(10).join(commands)}
+{chr(10).join("python " + " ".join(command) for command in commands)}
 ```
 """
 
