@@ -108,7 +108,7 @@ class Results(L.Callback):
                 beside = f"  ({what}: {numbers[other]:.3f})" if other in numbers else ""
                 console.print(f"{title:<14}[bold]{numbers[name]:.3f}[/bold]{beside}")
         console.print(f"{'run':<14}{seen_from_here(self.folder)}")
-        for picture in sorted(self.folder.glob("pictures/*.png"))[-1:]:
+        for picture in sorted(self.folder.glob("pictures/*.png"), key=lambda path: path.stat().st_mtime_ns)[-1:]:
             console.print(f"{'picture':<14}{seen_from_here(picture)}")
 
 
