@@ -38,16 +38,14 @@ def test_a_signal_in_the_moment_in_which_they_are_started_does_not_kill_them(mon
 
 
 def test_one_that_comes_to_the_trainer_meanwhile_is_heard_once_they_run(monkeypatch, signals):
-    heard, told, fork = [], [], os.fork
+    heard, fork = [], os.fork
     signal.signal(signal.SIGTERM, lambda *_: heard.append(1))
 
     def signalled_before():
         os.kill(os.getpid(), signal.SIGTERM)
-        told.append(not heard)
         return fork()
 
     monkeypatch.setattr(os, "fork", signalled_before)
     loader = Loader(Squares(), batch_size=None, num_workers=1, multiprocessing_context="fork")
     assert len(list(loader)) == 8
-    assert told == [True]
     assert heard == [1]

@@ -54,6 +54,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MIM_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("MIM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("MIM_TRACEBACK", "0")
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # launch sets it, and what another test starts would inherit that
     return tmp_path / "runs"
 
 

@@ -59,7 +59,7 @@ def restarted(at: float, room: Path) -> Outcome:
 
 def _start(room: Path, program: Callable[[], Any]) -> BaseProcess:
     (room / "tmp").mkdir(exist_ok=True)
-    surroundings = {"TMPDIR": str(room / "tmp"), "OMP_NUM_THREADS": "1"}
+    surroundings = {"TMPDIR": str(room / "tmp"), "OMP_NUM_THREADS": "1", "MIM_TRACEBACK": "0"}
     arguments = [*SETTINGS, f"hydra.run.dir='{room / 'run'}'"]
     return start(arguments, room / "output.log", partial(prepare, surroundings), program)
 

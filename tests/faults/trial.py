@@ -125,7 +125,7 @@ def _train(
     (room / "tmp").mkdir(exist_ok=True)
     said = room / log
     said.unlink(missing_ok=True)
-    surroundings = {"TMPDIR": str(room / "tmp"), "OMP_NUM_THREADS": "1"}
+    surroundings = {"TMPDIR": str(room / "tmp"), "OMP_NUM_THREADS": "1", "MIM_TRACEBACK": "0"}
     arguments = [
         *SETTINGS,
         *(setting.format(images=images()) for setting in settings),

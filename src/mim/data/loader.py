@@ -18,7 +18,7 @@ class Loader(DataLoader[Batch]):
         super().__init__(dataset, worker_init_fn=_ignore_signals, **settings)
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        """Begin processes with signals held back: one that came before they ignore it would kill them."""
+        """Begin processes with signals held back from them: one that came before they ignore it would kill them."""
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
             return super().__iter__()
