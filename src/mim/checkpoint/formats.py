@@ -71,18 +71,15 @@ def _check_tokens(tensors: Tensors, file: str) -> None:
     if positions is None:  # relative ones
         return
     others = [kind for kind, name in OTHER_TOKENS.items() if f"encoder.{name}" in tensors]
-    without_cls = math.isqrt(positions.shape[1]) ** 2 == positions.shape[1]
-    has = (
-        f"{' and '.join(others)} beside its patches"
-        if others
-        else "no cls token"
-        if "encoder.cls_token" not in tensors
-        else "a cls token without a position"
-        if without_cls
-        else None
+    if others:
+        has = f"{' and '.join(others)} beside its patches"
+    elif "encoder.cls_token" not in tensors:
+        has = "no cls token"
+    elif math.isqrt(positions.shape[1]) ** 2 == positions.shape[1]:  # those of a square of patches, and no other
+        has = "a cls token without a position"
+    else:
+        return
+    raise ValueError(
+        f"{file} has {has}; an encoder here has one cls token, its patches and a position for each of them: choose such a "
+        "ViT, e.g. timm:vit_small_patch16_224.dino"
     )
-    if has:
-        raise ValueError(
-            f"{file} has {has}; an encoder here has one cls token, its patches and a position for each of them: choose such a "
-            "ViT, e.g. timm:vit_small_patch16_224.dino"
-        )

@@ -49,9 +49,8 @@ def find(host: str, shared: TCPStore, seconds: float = 600.0) -> int:
     while True:
         port, name = shared.get(_PLACE).decode().split()  # waits until there is one
         with suppress(OSError, RuntimeError):
-            socket.create_connection(
-                (host, int(port)), timeout=5
-            ).close()  # where nobody listens, a table takes long to say so
+            # asked first, because where nobody listens a table takes long to say so
+            socket.create_connection((host, int(port)), timeout=5).close()
             table = TCPStore(host, int(port), is_master=False, timeout=timedelta(seconds=5))
             if table.check([_NAME]) and table.get(_NAME).decode() == name:
                 return int(port)

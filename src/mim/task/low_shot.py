@@ -53,7 +53,7 @@ class LowShot(Classify):
 
     def rows(self, subject: Subject) -> Iterator[dict[str, Any]]:
         """One for each pool, number of images and setting of the classifier, over all seeds."""
-        classes = needs_classes(subject, "task=low_shot")
+        classes = needs_classes(subject, f"task={self.name}")
         for about, bank, held_out in self.features(subject):
             for shots in self.shots:
                 judged = []
