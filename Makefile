@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench tables clean
 .DEFAULT_GOAL := help
 
 help:  ## say what each target does
@@ -23,6 +23,9 @@ lint: $(READY)  ## check format, style and types
 bench: $(READY)  ## compare a training step with other libraries' (installs them)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python benchmarks/step.py
+
+tables: $(READY)  ## write docs/tables.md: what papers print, what was measured, and the commands
+	$(BIN)/python -m mim tables > docs/tables.md
 
 clean:  ## remove .venv and caches; runs and data stay
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis

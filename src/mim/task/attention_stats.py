@@ -8,8 +8,8 @@ from mim.analysis.attended import check_attends
 from mim.analysis.attention_pass import measure
 from mim.analysis.attention_stats import HeadStatistics
 from mim.analysis.curves import Curves, curves
+from mim.analysis.keep import keep
 from mim.analysis.names import called
-from mim.analysis.paper import keep
 from mim.task.subject import Subject
 
 

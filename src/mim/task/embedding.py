@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from mim.analysis.embedding import Points, Projection, agreement, scatter, write
+from mim.analysis.keep import keep
 from mim.analysis.names import called, spelt
-from mim.analysis.paper import keep
 from mim.batch import Batch
 from mim.task.classify import Pools, ready
 from mim.task.features import extract

@@ -1,6 +1,6 @@
 from matplotlib.figure import Figure
 
-from mim.analysis.paper import keep
+from mim.analysis.keep import keep
 
 
 def drawn() -> Figure:

@@ -1,0 +1,24 @@
+from pathlib import Path
+
+from mim.__main__ import main
+
+
+def test_the_tables_of_one_paper(capsys):
+    assert main(["tables", "sbam"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("## Salience-Based Adaptive Masking")
+    assert "| MAE + SBAM, ViT-L | fine-tuning | 85.1 | not measured |  |" in out
+    assert "python train.py experiment=sbam/imagenet_sbam encoder=vit_large\n" in out
+
+
+def test_the_page_of_all_tables_is_what_the_data_say(capsys):
+    assert main(["tables"]) == 0
+    page = Path(__file__).parents[2] / "docs" / "tables.md"
+    assert capsys.readouterr().out == page.read_text(), "write it anew: make tables"
+
+
+def test_a_paper_that_is_not_here(capsys):
+    assert main(["tables", "mea"]) == 1
+    assert capsys.readouterr().err == (
+        "error: there are no tables of mea; did you mean 'mae'? allowed: amt, beyond_cls, emae, mae, sbam, simmim\n"
+    )

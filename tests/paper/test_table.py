@@ -1,0 +1,157 @@
+"""The papers' tables: their form, their words in Markdown, and that every command of theirs is one that runs."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from mim.launch.check import check, check_wiring
+from mim.launch.resolvers import register_resolvers
+from mim.masker.score.ranking import Ranking
+from mim.paper.markdown import markdown
+from mim.paper.table import HERE, RUN, names, read
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+OURS = {
+    "simmim/cifar10_vit_pico",
+    "simmim/digits_beit_pico",
+    "sbam/imagenet_sbm",
+}  # of no table, or without a number in it
+
+SMALL = """
+title: A paper
+source: arXiv 0000.00000
+tables:
+  - name: Table 1
+    about: Top-1 in per cent.
+    judged:
+      linear: eval.py task=probe_mae task.epochs={epochs}
+      fine-tuning: train.py experiment=mae/finetune_vit_base
+    rows:
+      - trained: short
+        by: train.py experiment=mae/imagenet_vit_base epochs=1
+        where: {epochs: 3}
+        published: {linear: 60.0, fine-tuning: 80.0}
+        measured:
+          linear: {value: 61.25, interval: [60.9, 61.6], commands: [a, b], commit: abc1234, hardware: 8 GPUs, seed: 3}
+      - trained: public
+        by: timm:vit_base_patch16_224.mae
+        where: {epochs: 90}
+        published: {linear: 67.8}
+"""
+
+
+def composed(command: str):
+    """The config of a command, held against the checks that the command itself would make."""
+    program, *overrides = shlex.split(command.removeprefix("python ").replace(RUN, "run"))
+    register_resolvers()
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        cfg = compose(
+            program.removesuffix(".py"), [*overrides, "hydra.runtime.output_dir=run"], return_hydra_config=True
+        )
+    HydraConfig.instance().set_config(cfg)
+    choices = cfg.hydra.runtime.choices
+    cfg = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+    check(cfg)
+    check_wiring(cfg, choices)
+    return cfg
+
+
+def small(tmp_path, old="", new=""):
+    assert old in SMALL
+    file = tmp_path / "small.yaml"
+    file.write_text(SMALL.replace(old, new) if old else SMALL)
+    return read(file)
+
+
+def commands() -> set[str]:
+    tables = [table for name in names() for table in read(HERE / f"{name}.yaml").tables]
+    trains = {row.command for table in tables for row in table.rows if row.command}
+    return trains | {cell.command for table in tables for cell in table.cells()}
+
+
+@pytest.mark.parametrize("command", sorted(commands()))
+def test_every_command_of_every_table_composes_and_passes_the_check(command):
+    composed(command)
+
+
+def test_every_experiment_is_in_a_table():
+    named = {word.removeprefix("experiment=") for command in commands() for word in command.split() if "=" in word}
+    files = CONFIGS.glob("experiment/**/*.yaml")
+    experiments = {str(path.relative_to(CONFIGS / "experiment").with_suffix("")) for path in files}
+    assert experiments - named == OURS
+
+
+@pytest.mark.parametrize(
+    ("command", "masked", "thrown"),
+    [
+        ("train.py experiment=amt/imagenet_mae_random", 147, 0),
+        ("train.py experiment=amt/imagenet_mae_am", 147, 0),
+        ("train.py experiment=amt/imagenet_mae_amt", 88, 78),
+        ("train.py experiment=amt/ablation_random_thrown", 88, 78),
+        ("train.py experiment=amt/ablation_few_thrown", 147, 19),
+        ("train.py experiment=amt/ablation_low_thrown", 88, 78),
+        ("train.py experiment=amt/imagenet_simmim_random", 30, 0),  # of 49 cells
+        ("train.py experiment=amt/imagenet_simmim_am", 30, 0),
+        ("train.py experiment=amt/imagenet_simmim_amt", 22, 13),
+        ("train.py experiment=amt/imagenet_simmim_amt_half", 17, 25),
+    ],
+)
+def test_rows_of_amt_hide_and_throw_what_the_paper_says(command, masked, thrown):
+    masker = composed(command).masker
+    masker = masker.get("then", masker)
+    patches = 196 // masker.cell**2
+    split = instantiate(masker.partition)(Ranking(torch.rand(1, patches), torch.rand(1, patches)))
+    visible = split.visible.shape[-1]
+    assert (split.masked.shape[-1], patches - split.masked.shape[-1] - visible) == (masked, thrown)
+
+
+def test_markdown_has_published_measured_difference_and_what_made_it(tmp_path):
+    text = markdown(small(tmp_path))
+    assert "## A paper (arXiv 0000.00000)" in text
+    assert "| short | linear | 60.0 | 61.2 (60.9 to 61.6) | +1.2 |" in text
+    assert "| short | fine-tuning | 80.0 | not measured |  |" in text
+    assert "| public | linear | 67.8 | not measured |  |" in text
+    assert "- short, linear, 61.2 (60.9 to 61.6): `a`, then `b`; commit abc1234, seed 3, 8 GPUs" in text
+
+
+def test_markdown_has_the_command_of_each_row_and_judge(tmp_path):
+    lines = [line.strip() for line in markdown(small(tmp_path)).splitlines() if line.startswith("    ")]
+    found = dict(re.split(r"  +", line) for line in lines)
+    assert found == {
+        "short": "python train.py experiment=mae/imagenet_vit_base epochs=1",
+        "short, linear": "python eval.py task=probe_mae task.epochs=3 checkpoint=<its run>",
+        "public, linear": "python eval.py task=probe_mae task.epochs=90 checkpoint=timm:vit_base_patch16_224.mae",
+        "fine-tuning": "python train.py experiment=mae/finetune_vit_base checkpoint=<its run>",
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "{linear: 67.8}",
+            "{lin: 67.8}",
+            "small.yaml, tables.0: Table 1: public is judged by 'lin'; allowed: linear, fine-",
+        ),
+        ("source: arXiv 0000.00000", "", "small.yaml, source: Field required"),
+        ("about: Top", "abuot: Top", "small.yaml, tables.0.about: Field required"),
+        (", seed: 3", "", "small.yaml, tables.0.rows.0.measured.linear.seed: Field required"),
+        (
+            "linear: 60.0",
+            "linear: sixty",
+            "small.yaml, tables.0.rows.0.published.linear: Input should be a valid number",
+        ),
+        ("where: {epochs: 90}", "", "small.yaml, tables.0: Table 1: public has nothing in `where` for 'epochs'"),
+    ],
+)
+def test_what_a_table_cannot_say_is_refused_with_its_place(tmp_path, old, new, message):
+    with pytest.raises(ValueError, match=r"small\.yaml") as refusal:
+        small(tmp_path, old, new)
+    assert str(refusal.value).startswith(message)
