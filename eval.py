@@ -31,7 +31,7 @@ def evaluate(cfg: DictConfig) -> None:
     torch.set_float32_matmul_precision("high")  # as in training
     task = instantiate(cfg.task)
     sources = [cfg.checkpoint] if isinstance(cfg.checkpoint, str) else list(cfg.checkpoint)
-    loggers = list(instantiate(cfg.logger).values())
+    loggers = list(filter(None, instantiate(cfg.logger).values()))
     subjects = [_open(source, cfg) for source in sources]
     row = task(subjects) | {"task": HydraConfig.get().runtime.choices.task, "checkpoint": cfg.checkpoint}
     row = OmegaConf.to_container(OmegaConf.create(row), resolve=True)

@@ -29,8 +29,8 @@ def train(cfg: DictConfig) -> None:
         task = task(num_classes=data.num_classes)
     trainer = instantiate(
         cfg.trainer,
-        callbacks=[Agreement(OmegaConf.to_container(cfg, resolve=True)), *instantiate(cfg.callback).values()],
-        logger=list(instantiate(cfg.logger).values()),
+        callbacks=[Agreement(OmegaConf.to_container(cfg, resolve=True)), *filter(None, instantiate(cfg.callback).values())],
+        logger=list(filter(None, instantiate(cfg.logger).values())),
     )
     resume = continued(cfg.resume, cfg.paths.run)
     if cfg.checkpoint and cfg.resume not in (None, "auto"):

@@ -41,6 +41,16 @@ def test_what_took_effect_is_said_before_training(train):
     assert "up to 0.2, active in" in out
 
 
+def test_null_leaves_one_callback_or_logger_out(train):
+    off = ("callback.online_probe=null", "callback.reconstructions=null", "logger.csv=null")
+    run = train("watch_every_n_epochs=1", *off)
+    assert run.code == 0, run.err
+    assert "knn/top1" not in run.metrics
+    assert not list(run.folder.glob("pictures/*"))
+    assert not (run.folder / "metrics.csv").exists()
+    assert run.results["status"] == "finished"
+
+
 def test_watching_leaves_the_trained_weights_bit_identical(train):
     watched, alone = train("watch_every_n_epochs=1"), train("callback=[checkpoint,results]")
     ours, theirs = (run.checkpoint["state_dict"] for run in (watched, alone))
