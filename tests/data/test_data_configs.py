@@ -15,7 +15,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 def data(tmp_path):
     """Build the data set that a command line asks for; nothing is read yet."""
     top = f"hydra: {{searchpath: ['file://{CONFIGS}']}}\ndefaults: [{{data: digits}}, _self_]\n"
-    (tmp_path / "top.yaml").write_text(top + "seed: 7\npaths: {data: somewhere}\n")
+    (tmp_path / "top.yaml").write_text(top + "seed: 7\npaths: {data: somewhere, cache: elsewhere}\n")
 
     def build(*overrides: str):
         with initialize_config_dir(str(tmp_path), version_base="1.3"):

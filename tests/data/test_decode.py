@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.io import read_file
 
-from mim.data.decode import read_picture
+from mim.data.decode import decode
+
+
+def read_picture(path):
+    return decode(read_file(str(path)))
+
 
 COLOUR = (200, 100, 50)
 

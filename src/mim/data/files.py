@@ -7,8 +7,9 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 from torch import Tensor
+from torchvision.io import read_file
 
-from mim.data.decode import read_picture
+from mim.data.decode import decode
 
 
 class Files:
@@ -32,10 +33,14 @@ class Files:
         """Where a picture is."""
         return os.fsdecode(self._paths[number])
 
+    def content(self, number: int) -> Tensor:
+        """The bytes of a picture, (size,) uint8."""
+        return read_file(self.path(number))
+
     def read(self, number: int) -> Tensor | None:
         """A picture (3, H, W) uint8, or None where the file is broken, which is said the first time."""
         try:
-            return read_picture(self.path(number))
+            return decode(self.content(number))
         except Exception as error:  # decoders raise what they like; the run goes on, up to a share of such files
             if not self._unreadable[number]:
                 self._unreadable[number] = True

@@ -1,0 +1,77 @@
+"""Tar files in the layout of WebDataset: `0001.jpg` beside `0001.cls`, a thousand or so a shard."""
+
+from pathlib import Path
+
+import torch
+
+from mim.data.from_files import from_files_splits
+from mim.data.listing import Listing, hold_out
+from mim.data.module import Splits, View
+from mim.data.on_disk import OnDisk
+from mim.data.shards import NO_LABEL, Members, index_of
+
+
+class WebDataset(OnDisk):
+    """Pictures in shards on a disk. Each is read in place by its number, not as a stream: order, crops and masks belong to
+    (seed, epoch, position) as everywhere, a stopped run goes on exactly, and what looks at an image again finds it.
+
+    Args:
+        train: which files below the root are for training, e.g. `imagenet1k-train-*.tar`.
+        val: which are held out; where there are none, a share of the training pictures is.
+        held_out: that share, always the same pictures.
+        cache: where the index of the shards is kept for the next time; null for nowhere.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        augment: View,
+        image_size: int,
+        batch_size: int,
+        train: str = "*train*.tar",
+        val: str = "*val*.tar",
+        held_out: float = 0.1,
+        cache: str | None = None,
+        seed: int = 0,
+        num_workers: int | None = None,
+        shuffle: bool = True,
+    ):
+        super().__init__(root, augment, image_size, batch_size, seed, num_workers, shuffle)
+        if not 0 < held_out < 1:
+            raise ValueError(f"data.held_out={held_out}; needs a share between 0 and 1, e.g. data.held_out=0.1")
+        self.patterns, self.held_out = (train, val), held_out
+        self.cache = Path(cache).expanduser() / "shards" if cache else None
+
+    def load(self) -> Splits:
+        """Index the shards.
+
+        Raises:
+            FileNotFoundError: where there are none.
+            ValueError: where only some of the pictures have a class.
+        """
+        train, val = (sorted(self.root.glob(pattern)) for pattern in self.patterns)
+        val = [shard for shard in val if shard not in train]
+        if not train:
+            raise FileNotFoundError(
+                f"data.root={self.root} holds no shards {self.patterns[0]}; point it at them, e.g. data.root=/path/to/shards "
+                "'data.train=imagenet1k-train-*.tar' 'data.val=imagenet1k-validation-*.tar'"
+            )
+        index = index_of([*train, *val], self.cache)
+        files = Members([*train, *val], index)
+        if val:
+            is_val = torch.from_numpy(index.shard >= len(train))
+            numbers = (~is_val).nonzero()[:, 0], is_val.nonzero()[:, 0]
+        else:
+            numbers = hold_out(len(files), self.held_out)
+        return from_files_splits(Listing(files, *numbers, _classes(files)), self.augment, self.image_size)
+
+
+def _classes(files: Members) -> list[str]:
+    """Numbers from 0 to the highest label; none without labels."""
+    without = (files.label == NO_LABEL).nonzero()[:, 0]
+    if 0 < len(without) < len(files):
+        raise ValueError(
+            f"{len(without)} of {len(files)} pictures have no class, such as {files.path(int(without[0]))}; put a .cls file with "
+            "its number beside each picture, or beside none"
+        )
+    return [] if len(without) else [str(number) for number in range(int(files.label.max()) + 1)]

@@ -1,0 +1,130 @@
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from mim.augment.boxes import TorchvisionBoxes
+from mim.augment.crop_flip import CropFlip
+from mim.data import shards
+from mim.data.image_folder import ImageFolder
+from mim.data.webdataset import WebDataset
+
+
+def add(tar, name, content):
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    tar.addfile(member, io.BytesIO(content))
+
+
+@pytest.fixture
+def folder(pictures) -> Path:
+    """Class folders of different sizes, and held-out ones."""
+    for name, count in (("train/cat", 7), ("train/dog", 5), ("val/cat", 2), ("val/dog", 3)):
+        root = pictures(name, count)
+    return root
+
+
+def pack(folder, root, labels=True, per_shard=5, mode="w"):
+    """The pictures of class folders in shards of a few, as WebDataset lays them out, with a field more that is no picture."""
+    root.mkdir(exist_ok=True)
+    for split in ("train", "val"):
+        files = sorted((folder / split).rglob("*.jpg"))
+        for first in range(0, len(files), per_shard):
+            with tarfile.open(root / f"set-{split}-{first:04}.tar", mode) as tar:
+                for number, file in enumerate(files[first : first + per_shard], first):
+                    add(tar, f"./{number:06}.json", b"{}")
+                    add(tar, f"./{number:06}.jpg", file.read_bytes())
+                    if labels:
+                        add(tar, f"./{number:06}.cls", str(int(file.parent.name == "dog")).encode())
+    return root
+
+
+def arguments(**others):
+    return {"augment": CropFlip(TorchvisionBoxes()), "image_size": 16, "batch_size": 4, "num_workers": 0} | others
+
+
+def batches(data):
+    """Two epochs of training, then what is held out, as the device sees them."""
+    loader = data.train_dataloader()
+    seen = [batch for _ in range(2) for batch in loader] + list(data.val_dataloader())
+    return [data.on_after_batch_transfer(batch) for batch in seen]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_shards_give_the_batches_that_a_folder_of_the_same_pictures_gives(folder, tmp_path, workers):
+    data = WebDataset(str(pack(folder, tmp_path / "shards")), **arguments(num_workers=workers))
+    other = ImageFolder(str(folder), **arguments())
+    assert (data.classes, data.train_size) == (["0", "1"], 12)
+    for ours, theirs in zip(batches(data), batches(other), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_without_labels_and_without_other_shards_a_share_is_held_out(folder, tmp_path):
+    root = pack(folder, tmp_path / "shards", labels=False)
+    data = WebDataset(str(root), **arguments(val="nothing*.tar", held_out=0.25))
+    assert (data.classes, data.train_size, len(data.splits.val)) == ([], 9, 3)
+    assert {int(label) for batch in data.bank_dataloader() for label in batch.label} == {-1}
+
+
+def test_headers_are_read_once_for_the_same_files(folder, tmp_path, monkeypatch):
+    root, cache = pack(folder, tmp_path / "shards"), str(tmp_path / "cache")
+    first = WebDataset(str(root), **arguments(cache=cache)).splits.train
+    with monkeypatch.context() as patch:
+        patch.setattr(shards, "_pictures", lambda shard: pytest.fail("read again"))
+        again = WebDataset(str(root), **arguments(cache=cache)).splits.train
+    assert [first.files.path(n) for n in range(17)] == [again.files.path(n) for n in range(17)]
+    assert first.label.equal(again.label)
+    with tarfile.open(root / "set-train-0000.tar", "a") as tar:
+        add(tar, "./999.jpg", (folder / "val/cat/000.jpg").read_bytes())
+        add(tar, "./999.cls", b"4")
+    data = WebDataset(str(root), **arguments(cache=cache))
+    assert (data.train_size, data.num_classes) == (13, 5)
+
+
+def test_a_broken_picture_is_skipped_with_its_shard_and_name(folder, tmp_path):
+    (folder / "train/cat/003.jpg").write_bytes(b"no picture")
+    data = WebDataset(str(pack(folder, tmp_path / "shards")), **arguments())
+    with pytest.warns(UserWarning, match=r"skipped .*set-train-0000\.tar/\./000003\.jpg \(1 so far\)"):
+        batches(data)
+
+
+def test_no_shards(tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r"holds no shards \*train\*\.tar; point it at them, e\.g\. data\.root="
+    ):
+        WebDataset(str(tmp_path), **arguments()).setup()
+
+
+def test_compressed_shards_cannot_be_read_in_place(folder, tmp_path):
+    root = pack(folder, tmp_path / "shards", mode="w:gz")
+    with pytest.raises(
+        ValueError, match=r"set-train-0000\.tar is no shard that can be read in place .* not compressed"
+    ):
+        WebDataset(str(root), **arguments()).setup()
+
+
+def test_a_shard_of_which_a_part_is_missing(folder, tmp_path, truncate):
+    root = pack(folder, tmp_path / "shards")
+    truncate(root / "set-train-0005.tar")
+    with pytest.raises(ValueError, match=r"set-train-0005\.tar is no shard that can be read in place"):
+        WebDataset(str(root), **arguments()).setup()
+
+
+def test_a_class_that_is_no_number(folder, tmp_path):
+    root = pack(folder, tmp_path / "shards")
+    with tarfile.open(root / "set-train-0000.tar", "a") as tar:
+        add(tar, "./999.cls", b"cat")
+    with pytest.raises(ValueError, match=r"invalid literal .*'cat'.*its class as a number"):
+        WebDataset(str(root), **arguments()).setup()
+
+
+def test_classes_of_only_some_pictures(folder, tmp_path):
+    root = pack(folder, tmp_path / "shards")
+    with tarfile.open(root / "set-train-0000.tar", "a") as tar:
+        add(tar, "./999.jpg", (folder / "val/cat/000.jpg").read_bytes())
+    with pytest.raises(
+        ValueError, match=r"1 of 18 pictures have no class, such as .*0000\.tar/\./999\.jpg; put a \.cls"
+    ):
+        WebDataset(str(root), **arguments()).setup()
