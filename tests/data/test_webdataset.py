@@ -90,9 +90,13 @@ def test_a_broken_picture_is_skipped_with_its_shard_and_name(folder, tmp_path):
         batches(data)
 
 
-def test_no_shards(tmp_path):
+@pytest.mark.parametrize("count", [0, 1])
+def test_no_shards_or_nothing_in_them(tmp_path, count):
+    for number in range(count):
+        with tarfile.open(tmp_path / f"train-{number}.tar", "w") as tar:
+            add(tar, "notes.txt", b"no picture")
     with pytest.raises(
-        FileNotFoundError, match=r"holds no shards \*train\*\.tar; point it at them, e\.g\. data\.root="
+        FileNotFoundError, match=rf"has {count} shards \*train\*\.tar \(\* is anything\) and no picture in them"
     ):
         WebDataset(str(tmp_path), **arguments()).setup()
 

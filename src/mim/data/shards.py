@@ -53,7 +53,7 @@ class Members(Files):
 
     def content(self, number: int) -> Tensor:
         """The bytes of a picture, (size,) uint8."""
-        with open(self._shards[self._index.shard[number]], "rb", buffering=0) as file:
+        with open(self._shards[self._index.shard[number]], "rb") as file:
             file.seek(int(self._index.offset[number]))
             return torch.frombuffer(bytearray(file.read(int(self._index.size[number]))), dtype=torch.uint8)
 

@@ -46,23 +46,21 @@ class WebDataset(OnDisk):
         """Index the shards.
 
         Raises:
-            FileNotFoundError: where there are none.
+            FileNotFoundError: where there are none, or nothing is in them.
             ValueError: where only some of the pictures have a class.
         """
         train, val = (sorted(self.root.glob(pattern)) for pattern in self.patterns)
         val = [shard for shard in val if shard not in train]
-        if not train:
-            raise FileNotFoundError(
-                f"data.root={self.root} holds no shards {self.patterns[0]}; point it at them, e.g. data.root=/path/to/shards "
-                "'data.train=imagenet1k-train-*.tar' 'data.val=imagenet1k-validation-*.tar'"
-            )
         index = index_of([*train, *val], self.cache)
+        is_val = torch.from_numpy(index.shard >= len(train))
+        if is_val.all():  # also where there is nothing
+            raise FileNotFoundError(
+                f"data.root={self.root} has {len(train)} shards {self.patterns[0]} (* is anything) and no picture in them; point "
+                "data.root at shards on a disk, and data.train and data.val at their names, e.g. 'data.train=imagenet1k-train-*.tar'"
+            )
         files = Members([*train, *val], index)
-        if val:
-            is_val = torch.from_numpy(index.shard >= len(train))
-            numbers = (~is_val).nonzero()[:, 0], is_val.nonzero()[:, 0]
-        else:
-            numbers = hold_out(len(files), self.held_out)
+        apart = (~is_val).nonzero()[:, 0], is_val.nonzero()[:, 0]
+        numbers = apart if is_val.any() else hold_out(len(files), self.held_out)
         return from_files_splits(Listing(files, *numbers, _classes(files)), self.augment, self.image_size)
 
 
