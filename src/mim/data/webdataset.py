@@ -56,7 +56,7 @@ class WebDataset(OnDisk):
         if is_val.all():  # also where there is nothing
             raise FileNotFoundError(
                 f"data.root={self.root} has {len(train)} shards {self.patterns[0]} (* is anything) and no picture in them; point "
-                "data.root at shards on a disk, and data.train and data.val at their names, e.g. 'data.train=imagenet1k-train-*.tar'"
+                "data.root at shards on a disk, and data.train and data.val at their names, e.g. 'data.train=in1k-train-*.tar'"
             )
         files = Members([*train, *val], index)
         apart = (~is_val).nonzero()[:, 0], is_val.nonzero()[:, 0]
