@@ -1,5 +1,6 @@
 """`python -m mim <command> ...`: one file a command, in `mim/command/`."""
 
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -24,6 +25,8 @@ def main(arguments: list[str]) -> int:
         return 1
     try:
         import_module(f"mim.command.{arguments[0]}").run(arguments[1:], CONFIGS)
+    except BrokenPipeError:
+        raise
     except Exception as error:
         report(error, CONFIGS, arguments[0])
         return 1
@@ -31,4 +34,10 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        code = main(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads, such as `head`, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)

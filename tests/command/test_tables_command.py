@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 from mim.__main__ import main
@@ -22,3 +24,9 @@ def test_a_paper_that_is_not_here(capsys):
     assert capsys.readouterr().err == (
         "error: there are no tables of mea; did you mean 'mae'? allowed: amt, beyond_cls, emae, mae, sbam, simmim\n"
     )
+
+
+def test_a_reader_that_has_read_enough_is_no_error():
+    command = f"{sys.executable} -m mim tables | head -1"
+    ended = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "# Papers' tables\n", "")

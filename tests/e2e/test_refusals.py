@@ -9,6 +9,11 @@ REFUSED = {
     "+encoder.deph=3": ["encoder.deph", "did you mean 'depth'?"],
     "maskr=random": ["'maskr'", "did you mean 'masker'?"],
     "masker=randm": ["masker=randm", "did you mean 'random'?", "block"],
+    "masker=null": ["masker=null is not a choice; allowed: am, amt, ", "'~masker' leaves it out"],
+    "experiment=amt/imagenet_mae_rand": ["did you mean 'amt/imagenet_mae_random'?", "amt/imagenet_simmim_amt"],
+    "experiment=amt": ["experiment=amt is not a choice", "allowed: amt/ablation_few_thrown, ", "amt/imagenet_mae_amt"],
+    "debug=limt": ["debug=limt is not a choice; did you mean 'limit'? allowed: limit, overfit, profile"],
+    "recipe=pretrain/imagnet": ["recipe=pretrain/imagnet is not a choice; did you mean 'pretrain/imagenet'?"],
     "encoder.patch_size=7": ["32 x 32", "patch_size=7", "2, 4, 8, 16, 32"],
     "encoder.heads=5": ["width=64, heads=5"],
     "data.batch_size=2000": ["2000", "1347 images"],
@@ -45,6 +50,13 @@ def test_a_missing_checkpoint_is_asked_for(command):
     judged = command("eval")
     assert judged.code == 1
     assert judged.err == "error: checkpoint is missing; give it on the command line: checkpoint=...\n"
+
+
+def test_a_misspelt_data_set_is_not_replaced_by_that_of_the_run(train, command):
+    run = train("debug=limit", "callback=[checkpoint,results]")
+    judged = command("eval", f"checkpoint={run.folder}", "data=cifer10")
+    assert judged.code == 1
+    assert judged.err.startswith("error: data=cifer10 is not a choice; did you mean 'cifar10'? allowed: cifar10, ")
 
 
 @pytest.mark.parametrize("task", ["finetune", "pretrain"])

@@ -1,5 +1,6 @@
 """What a command line chooses, and whose choices they are: train.py and eval.py share the groups of the config tree."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -8,6 +9,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+
+from mim.launch.check import nearest
 
 ENTRIES = ("train", "eval")
 
@@ -24,6 +27,28 @@ def chosen(configs: Path, arguments: list[str]) -> list[str]:
         for argument, override in zip(given, overrides, strict=True)
         if (configs / override.key_or_group).is_dir() and not override.is_sweep_override()
     ]
+
+
+def files_of(configs: Path, group: str) -> list[str]:
+    """What a group can be set to: its files, or those of its folders where it has none itself, as `experiment`."""
+    folder = configs / group
+    files = list(folder.glob("*.yaml")) or folder.rglob("*.yaml")
+    return sorted(str(path.relative_to(folder).with_suffix("")) for path in files)
+
+
+def check_recipe(choices: Mapping[str, str | None], configs: Path) -> None:
+    """Refuse a recipe that is not there. Hydra would go on without a word, because a data set need not have one.
+
+    Args:
+        choices: by group, what was chosen.
+        configs: folder of the config tree.
+
+    Raises:
+        ValueError: naming those that are.
+    """
+    recipe, of_the_data = choices.get("recipe"), f"{choices.get('task')}/{choices.get('data')}"
+    if recipe not in (None, of_the_data, *files_of(configs, "recipe")):
+        raise ValueError(f"recipe={recipe} is not a choice; {nearest(str(recipe), files_of(configs, 'recipe'))}")
 
 
 def composed(configs: Path, config_name: str, overrides: list[str] | None = None) -> DictConfig | None:

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from mim.launch.check import nearest
-from mim.launch.choices import belongs_elsewhere, chosen, composed
+from mim.launch.choices import belongs_elsewhere, chosen, composed, files_of
 
 _WHY = "why: "
 _EXPECTED = (ValueError, OSError, HydraException, OmegaConfBaseException)
@@ -52,7 +52,7 @@ def root_cause(error: BaseException) -> BaseException:
 def one_line(error: BaseException, configs: Path, config_name: str) -> str:
     """The message of an error, without a traceback."""
     if isinstance(error, MissingConfigException):
-        return _unknown_choice(str(error))
+        return _unknown_choice(str(error), configs)
     if isinstance(error, ConfigCompositionException | OmegaConfBaseException):
         elsewhere = belongs_elsewhere(chosen(configs, sys.argv[1:]), configs, config_name)
         if elsewhere:
@@ -60,7 +60,7 @@ def one_line(error: BaseException, configs: Path, config_name: str) -> str:
     if isinstance(error, ConfigCompositionException | OverrideParseException):
         return _bad_override(error, configs, config_name)
     error = root_cause(error)
-    return _explained(error) or short(error)
+    return _null_choice(error, configs) or _explained(error) or short(error)
 
 
 def explain(error: BaseException, why: str) -> None:
@@ -104,13 +104,15 @@ def report(error: BaseException, configs: Path, config_name: str) -> None:
         print(f"error: {one_line(error, configs, config_name)}", file=sys.stderr, flush=True)
 
 
-def _unknown_choice(message: str) -> str:
-    """Hydra lists the choices over several lines: "Could not find 'masker/foo' ... Available options in 'masker': ..."."""
+def _unknown_choice(message: str, configs: Path) -> str:
+    """Hydra says "Could not find 'masker/foo' ... Available options in 'masker': ..." over several lines, or does not list them."""
     wanted = re.search(r"Could not find '([^']+)'|'([^']+)' not found|Could not load '?([^'\n]+)'?", message)
     name = next((g for g in wanted.groups() if g), "?") if wanted else "?"
-    options = re.findall(r"^\t(\S+)$", message, flags=re.MULTILINE)
-    group, _, choice = name.rpartition("/")
-    return f"{group}={choice} is not a choice; {nearest(choice, options)}"
+    given = (re.split("[@=]", argument) for argument in sys.argv[1:] if "=" in argument)
+    group, choice = next(((key, value) for key, *_, value in given if f"{key}/{value}" == name), name.rsplit("/", 1))
+    options = re.findall(r"^\t(\S+)$", message, flags=re.MULTILINE) or files_of(configs, group)
+    of_one_folder = [option for option in options if option.startswith(choice.partition("/")[0] + "/")]
+    return f"{group}={choice} is not a choice; {nearest(choice, of_one_folder or options)}"
 
 
 def _bad_override(error: BaseException, configs: Path, config_name: str) -> str:
@@ -121,6 +123,17 @@ def _bad_override(error: BaseException, configs: Path, config_name: str) -> str:
         return message
     given = wanted.group(1)
     return f"'{given}' is not a setting; {_nearest_key(given, configs, config_name)}"
+
+
+def _null_choice(error: BaseException, configs: Path) -> str | None:
+    """A line about `masker=null` on the command line: Hydra takes null for a group in its files, but not there."""
+    if not str(error).startswith("Config group override must be"):
+        return None
+    for group in (argument.removesuffix("=null") for argument in sys.argv[1:] if argument.endswith("=null")):
+        options = files_of(configs, group.partition("@")[0])
+        if options:
+            return f"{group}=null is not a choice; allowed: {', '.join(options)}; '~{group}' leaves it out, where that can be"
+    return None
 
 
 def _nearest_key(given: str, configs: Path, config_name: str) -> str:
