@@ -18,6 +18,7 @@ from mim.checkpoint.classifier import open_classifier
 from mim.checkpoint.fit import fit
 from mim.checkpoint.read import read
 from mim.checkpoint.weights import Weights
+from mim.launch.check import check
 from mim.launch.entry import launch
 from mim.logger import wandb
 from mim.logger.record import record
@@ -70,9 +71,13 @@ def _open(source: str, cfg: DictConfig) -> Subject:
 
 
 def _images(cfg: DictConfig, weights: Weights) -> dict[str, Any]:
-    """The data set that is asked for, or the run's own; augmented as is asked for, or as it says itself."""
+    """The data set that is asked for, or the run's own with what is changed of it; augmented as asked for, or as it says itself."""
     asked: Any = OmegaConf.to_container(cfg, resolve=True)
-    images = asked.get("data") or _own_data(weights)
+    images = asked.get("data") or {}
+    if "_target_" not in images:
+        own: Any = OmegaConf.to_container(OmegaConf.merge(_own_data(weights), images))
+        check(OmegaConf.create({"data": own}))
+        images = own
     return images | {"augment": asked["augment"]} if asked.get("augment") else images
 
 

@@ -19,6 +19,13 @@ def test_eval_gives_the_online_number_of_the_run(train, command, precision):
     assert linear.results["linear/top1"] == run.metrics["linear/top1"]
 
 
+def test_one_setting_of_the_data_set_of_the_run_can_be_changed(train, command):
+    run = train("callback=[checkpoint,results]")
+    judged = command("eval", f"checkpoint={run.folder}", "+data.image_size=16", "held_out_limit=20")
+    assert judged.code == 0, judged.err
+    assert "positions resized from 4 x 4 to 2 x 2" in judged.out
+
+
 def test_several_checkpoints_pools_and_settings_make_one_table(train, command):
     a, b = (train(*QUICK, f"seed={seed}").folder for seed in (0, 1))
     judged = command("eval", f"checkpoint=[{a},{b}]", "task=knn", "pool=[cls,mean]", "task.judge.k=[1,20]", *LIMITS)

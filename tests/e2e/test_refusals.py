@@ -14,6 +14,8 @@ REFUSED = {
     "experiment=amt": ["experiment=amt is not a choice", "allowed: amt/ablation_few_thrown, ", "amt/imagenet_mae_amt"],
     "debug=limt": ["debug=limt is not a choice; did you mean 'limit'? allowed: limit, overfit, profile"],
     "recipe=pretrain/imagnet": ["recipe=pretrain/imagnet is not a choice; did you mean 'pretrain/imagenet'?"],
+    "+epoch=3": ["epoch=3 would do nothing; did you mean 'epochs'?"],
+    "debug.epochs=3": ["'debug.epochs' is not a setting; choose debug= with it (limit, overfit, profile)\n"],
     "encoder.patch_size=7": ["32 x 32", "patch_size=7", "2, 4, 8, 16, 32"],
     "encoder.heads=5": ["width=64, heads=5"],
     "data.batch_size=2000": ["2000", "1347 images"],
@@ -57,6 +59,22 @@ def test_a_misspelt_data_set_is_not_replaced_by_that_of_the_run(train, command):
     judged = command("eval", f"checkpoint={run.folder}", "data=cifer10")
     assert judged.code == 1
     assert judged.err.startswith("error: data=cifer10 is not a choice; did you mean 'cifar10'? allowed: cifar10, ")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.image_size=16", "'data.image_size' is not a setting; choose data= with it (cifar10, "),
+        ("data.image_size=16", "), or change that of the run: +data.image_size=...\n"),
+        ("+data.image_szie=16", "data.image_szie is not an argument of Digits; did you mean 'image_size'?"),
+        ("+k=20", "k=20 would do nothing; allowed: "),
+    ],
+)
+def test_settings_of_a_judgement_that_are_not_there(train, command, override, message):
+    run = train("debug=limit", "callback=[checkpoint,results]")
+    judged = command("eval", f"checkpoint={run.folder}", override)
+    assert judged.code == 1
+    assert message in judged.err
 
 
 @pytest.mark.parametrize("task", ["finetune", "pretrain"])

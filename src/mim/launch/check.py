@@ -49,11 +49,16 @@ def check_wiring(cfg: DictConfig, choices: Mapping[str, str | None]) -> None:
     raw: Any = OmegaConf.to_container(cfg, resolve=False)
     for name, node in raw.items():
         is_part = isinstance(node, dict) and "_target_" in node and name not in _BUILT_BY_ENTRY_POINTS
-        if is_part and not re.search(rf"\$\{{{name}[.}}]", str(raw)):
+        if is_part and not refers_to(raw, name):
             without = " with ".join(f"{group}={choices[group]}" for group in ("task", "model") if choices.get(group))
             raise ValueError(
                 f"{name}={choices.get(name)} would do nothing: {without} takes no {name}; leave it out, or choose what takes one"
             )
+
+
+def refers_to(raw: Any, name: str) -> bool:
+    """Whether an unresolved config has `${name}` or `${name.something}` anywhere."""
+    return re.search(rf"\$\{{{name}[.}}]", str(raw)) is not None
 
 
 def _targets(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:

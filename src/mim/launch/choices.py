@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -10,7 +11,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mim.launch.check import nearest
+from mim.launch.check import nearest, refers_to
 
 ENTRIES = ("train", "eval")
 
@@ -49,6 +50,20 @@ def check_recipe(choices: Mapping[str, str | None], configs: Path) -> None:
     recipe, of_the_data = choices.get("recipe"), f"{choices.get('task')}/{choices.get('data')}"
     if recipe not in (None, of_the_data, *files_of(configs, "recipe")):
         raise ValueError(f"recipe={recipe} is not a choice; {nearest(str(recipe), files_of(configs, 'recipe'))}")
+
+
+def check_keys(cfg: DictConfig, configs: Path, config_name: str) -> None:
+    """Refuse a setting that was added, as by `+epoch=3`, and that nothing refers to.
+
+    Raises:
+        ValueError: naming it and the nearest that there is.
+    """
+    known = {str(key) for key in OmegaConf.load(configs / f"{config_name}.yaml")} - {"defaults"}
+    known |= {folder.name for folder in configs.iterdir() if folder.is_dir()}
+    raw: Any = OmegaConf.to_container(cfg, resolve=False)
+    for name, value in raw.items():
+        if name not in known and not refers_to(raw, name):
+            raise ValueError(f"{name}={value} would do nothing; {nearest(name, sorted(known))}")
 
 
 def composed(configs: Path, config_name: str, overrides: list[str] | None = None) -> DictConfig | None:

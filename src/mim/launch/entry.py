@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from mim.launch.check import check, check_wiring
-from mim.launch.choices import check_recipe
+from mim.launch.choices import check_keys, check_recipe
 from mim.launch.errors import Interrupted, Pruned, report
 from mim.launch.quiet import quiet
 from mim.launch.resolvers import register_resolvers
@@ -46,6 +46,7 @@ def launch(run: Callable[[DictConfig], Any], configs: Path, config_name: str) ->
             choices = HydraConfig.get().runtime.choices
             check_wiring(cfg, choices)
             check_recipe(choices, configs)
+            check_keys(cfg, configs, config_name)
             forget_earlier_attempts()
             return run(cfg)
         except Interrupted as stop:

@@ -144,9 +144,11 @@ def _nearest_key(given: str, configs: Path, config_name: str) -> str:
         child = OmegaConf.to_container(node, resolve=False)
         if not isinstance(child, dict) or part not in child or not isinstance(child[part], dict):
             keys = [str(key) for key in child] if isinstance(child, dict) else []
-            clause = nearest(part, keys)
+            if not parents and "." in given and files_of(configs, part):
+                own = f", or change that of the run: +{given}=..." if part == "data" else ""
+                return f"choose {part}= with it ({', '.join(files_of(configs, part))}){own}"
             where = f"in {'.'.join(parents)}: " if parents else ""
-            return where + clause
+            return where + nearest(part, keys)
         parents.append(part)
         node = node[part]
     return "it is a whole group: set one of its keys"
