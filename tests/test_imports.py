@@ -8,14 +8,15 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "src" / "mim"
 
-TYPES = {"batch", "tokens", "draw", "masker.split"}  # small enough for everyone to know
+TYPES = {"batch", "tokens", "draw", "ranges", "masker.split"}  # small enough for everyone to know
 ALLOWED = {
     "batch": set(),
     "tokens": set(),
     "draw": set(),
+    "ranges": set(),
     "masker": TYPES,
     "encoder": TYPES,
-    "judge": set(),
+    "judge": {"ranges"},
     "loss": TYPES,
     "pool": TYPES | {"encoder.positions"},
     "optim": TYPES,
@@ -28,7 +29,7 @@ ALLOWED = {
     "launch": set(),
     "sweep": {"launch"},
     "strategy": {"checkpoint"},
-    "logger": set(),
+    "logger": {"ranges"},
     "paper": set(),
 }
 ANYTHING = {"callback", "command", "__main__"}  # and nothing imports these

@@ -1,15 +1,27 @@
 """The signatures are the schema."""
 
+from datetime import timedelta
 from typing import Literal
 
 import pytest
 from omegaconf import OmegaConf
 
 from mim.launch.check import check, check_wiring, nearest
+from mim.ranges import Count, Rate
 
 
 class Part:
-    def __init__(self, size: int, ratio: float = 0.5, kind: Literal["a", "b"] = "a", inner: object = None):
+    def __init__(
+        self,
+        size: Count,
+        ratio: Rate = 0.5,
+        kind: Literal["a", "b"] = "a",
+        inner: object = None,
+        flag: bool = True,
+        sizes: list[int] | None = None,
+        pair: tuple[float, float] = (0.0, 1.0),
+        until: timedelta | None = None,
+    ):
         self.size = size
 
 
@@ -18,7 +30,17 @@ def config(**values):
 
 
 def test_what_the_signature_allows_passes():
-    check(config(size=3, ratio=1, kind="b", inner={"_target_": f"{__name__}.Part", "size": 1}))
+    check(
+        config(
+            size=3,
+            ratio=0,
+            kind="b",
+            flag=False,
+            sizes=[1],
+            pair=[0, 1.5],
+            inner={"_target_": f"{__name__}.Part", "size": 1},
+        )
+    )
 
 
 @pytest.mark.parametrize(
@@ -27,6 +49,16 @@ def test_what_the_signature_allows_passes():
         ({"sise": 3}, ["group.sise is not an argument of Part", "did you mean 'size'?"]),
         ({"size": "many"}, ["group.size='many'", "valid integer"]),
         ({"size": 1.5}, ["group.size=1.5", "valid integer"]),
+        ({"size": 0}, ["group.size=0", "greater than or equal to 1"]),
+        ({"size": 1, "ratio": 1.0}, ["group.ratio=1.0", "less than 1"]),
+        ({"size": 1.0}, ["group.size=1.0 does not fit; write 1"]),
+        ({"size": "3"}, ["group.size='3' does not fit; write 3"]),
+        ({"size": 3, "flag": "no"}, ["group.flag='no' does not fit; write False"]),
+        ({"size": 3, "flag": 1}, ["group.flag=1 does not fit; write True"]),
+        ({"size": True}, ["group.size=True does not fit; write 1"]),
+        ({"size": 3, "sizes": [2.0]}, ["group.sizes=[2.0] does not fit; write [2]"]),
+        ({"size": 3, "pair": [0.5]}, ["group.pair=[0.5]", "it should be longer"]),
+        ({"size": 3, "until": 5}, ["group.until=5 does not fit; it cannot be a number"]),
         ({"size": 3, "kind": "c"}, ["group.kind='c'", "'a' or 'b'"]),
         ({"size": 3, "ratio": None}, ["group.ratio=None", "valid number"]),
         ({"size": 3, "inner": {"_target_": f"{__name__}.Part", "siez": 1}}, ["group.inner.siez"]),

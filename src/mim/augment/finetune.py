@@ -16,6 +16,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from mim.augment.crop_flip import Boxes, CropFlip
+from mim.ranges import Share
 
 
 @lru_cache
@@ -71,7 +72,7 @@ class Finetune(CropFlip):
     def __init__(
         self,
         boxes: Boxes,
-        flip: float = 0.5,
+        flip: Share = 0.5,
         policy: str | None = "rand-m9-mstd0.5-inc1",
         color_jitter: float | None = None,
     ):

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytorch_lightning as L
 
+from mim.ranges import Count
+
 
 class Checkpoint(L.Callback):
     """Write checkpoints.
@@ -15,7 +17,7 @@ class Checkpoint(L.Callback):
         keep_every_n_epochs: how often one is kept under its epoch's number, or null for never.
     """
 
-    def __init__(self, folder: str, last_every_n_steps: int = 500, keep_every_n_epochs: int | None = None):
+    def __init__(self, folder: str, last_every_n_steps: Count = 500, keep_every_n_epochs: Count | None = None):
         self.folder = Path(folder)
         self.last_every_n_steps, self.keep_every_n_epochs = last_every_n_steps, keep_every_n_epochs
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mim.launch.errors import NotFinite
+from mim.ranges import Count
 
 
 class Finite(L.Callback):
@@ -16,7 +17,7 @@ class Finite(L.Callback):
         every_n_steps: how often to look. Looking waits for the device, so not at every step.
     """
 
-    def __init__(self, every_n_steps: int = 10):
+    def __init__(self, every_n_steps: Count = 10):
         self.every_n_steps = every_n_steps
         self._broken_at: Tensor | None = None  # first broken step, or -1
 

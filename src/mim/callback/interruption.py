@@ -12,6 +12,7 @@ from pytorch_lightning.callbacks import Timer
 from mim.callback.epoch_end import as_after_last_batch
 from mim.launch.errors import Interrupted
 from mim.launch.signals import listener, wait_for_the_step
+from mim.ranges import Count
 
 TIME_LIMIT = 1000  # beyond all signals
 
@@ -26,7 +27,7 @@ class Interruption(L.Callback):
         agree_every_n_steps: how often several processes ask each other whether one of them was told to stop.
     """
 
-    def __init__(self, checkpoint: str, agree_every_n_steps: int = 10):
+    def __init__(self, checkpoint: str, agree_every_n_steps: Count = 10):
         self.checkpoint, self.agree_every_n_steps = Path(checkpoint), agree_every_n_steps
         self._stopped: Interrupted | None = None
         self._deadline = float("inf")

@@ -14,6 +14,7 @@ import pytorch_lightning as L
 import torch.distributed as dist
 
 from mim.launch.errors import Interrupted, Pruned, explain, short
+from mim.ranges import NotNegative, Positive
 
 _LOST = "mim/lost"
 _PLANNED = (0, 85, 130)  # exit codes of processes that were not lost
@@ -27,7 +28,7 @@ class LostRank(L.Callback):
         grace: seconds that the survivors have to end by themselves.
     """
 
-    def __init__(self, patience: float = 30.0, grace: float = 10.0):
+    def __init__(self, patience: Positive = 30.0, grace: NotNegative = 10.0):
         self.patience, self.grace = patience, grace
         self._watch: _Watch | None = None
 

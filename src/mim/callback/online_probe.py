@@ -12,6 +12,7 @@ from mim.batch import Batch
 from mim.callback.interruption import stop_if_asked
 from mim.judge.features import Judge
 from mim.pool.shape import Shape
+from mim.ranges import Count
 from mim.strategy.whole import whole
 from mim.task.classify import bank_and_held_out, ready, top1
 from mim.task.look import Look
@@ -36,9 +37,9 @@ class OnlineProbe(L.Callback):
         self,
         pool: nn.Module | Callable[[Shape], nn.Module],
         judges: Mapping[str, Judge],
-        every_n_epochs: int,
-        bank_limit: int | None = None,
-        held_out_limit: int | None = None,
+        every_n_epochs: Count,
+        bank_limit: Count | None = None,
+        held_out_limit: Count | None = None,
     ):
         self.pool, self.judges, self.every_n_epochs = pool, judges, every_n_epochs
         self.bank_limit, self.held_out_limit = bank_limit, held_out_limit

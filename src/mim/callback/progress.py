@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from mim.ranges import Count, NotNegative
+
 
 class Progress(L.Callback):
     """A bar on a terminal; elsewhere a line now and then.
@@ -17,7 +19,7 @@ class Progress(L.Callback):
         lines: how many lines a whole training prints where there is no terminal.
     """
 
-    def __init__(self, refresh_seconds: float = 0.5, lines: int = 10):
+    def __init__(self, refresh_seconds: NotNegative = 0.5, lines: Count = 10):
         self.refresh_seconds, self.lines = refresh_seconds, lines
         self._console = Console()
         self._bar: Bar | None = None

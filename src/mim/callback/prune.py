@@ -7,6 +7,7 @@ import pytorch_lightning as L
 import torch
 
 from mim.launch.errors import Pruned
+from mim.ranges import Count
 
 
 class Prune(L.Callback):
@@ -20,7 +21,9 @@ class Prune(L.Callback):
         pruner: decides, an Optuna pruner.
     """
 
-    def __init__(self, study: str, trial: int | None, metric: str | list[str], every_n_epochs: int, pruner: Any = None):
+    def __init__(
+        self, study: str, trial: int | None, metric: str | list[str], every_n_epochs: Count, pruner: Any = None
+    ):
         self.study, self.number, self.metric = Path(study), trial, metric
         self.every_n_epochs, self.pruner = every_n_epochs, pruner
 

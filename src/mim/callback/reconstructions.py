@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from mim.batch import Batch
+from mim.ranges import Count
 from mim.strategy.whole import whole
 
 
@@ -32,8 +33,8 @@ class Reconstructions(L.Callback):
         self,
         folder: str,
         sheet: Callable[..., Figure],
-        every_n_epochs: int,
-        count: int = 8,
+        every_n_epochs: Count,
+        count: Count = 8,
         name: str = "reconstruction",
         comparison: Callable[..., Figure] | None = None,
     ):

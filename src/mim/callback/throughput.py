@@ -7,6 +7,7 @@ import pytorch_lightning as L
 import torch
 
 from mim.analysis.cost import forward_flops, peak_flops, peak_memory
+from mim.ranges import Whole
 from mim.strategy.whole import whole
 
 
@@ -19,7 +20,7 @@ class Throughput(L.Callback):
         skip_first_steps: steps that do not count: they compile, choose kernels and fill buffers.
     """
 
-    def __init__(self, skip_first_steps: int = 5):
+    def __init__(self, skip_first_steps: Whole = 5):
         self.skip_first_steps = skip_first_steps
         self._steps = self._images = 0
         self._seconds = self._waited = self._mark = 0.0

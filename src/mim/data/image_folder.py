@@ -7,6 +7,7 @@ from mim.data.in_memory import in_memory_splits, read_into_memory
 from mim.data.listing import list_pictures
 from mim.data.module import Splits, View
 from mim.data.on_disk import OnDisk
+from mim.ranges import Count, Seed, Whole
 
 
 class ImageFolder(OnDisk):
@@ -21,12 +22,12 @@ class ImageFolder(OnDisk):
         self,
         root: str,
         augment: View,
-        image_size: int,
-        batch_size: int,
+        image_size: Count,
+        batch_size: Count,
         held_out: float = 0.1,
         in_memory: bool = False,
-        seed: int = 0,
-        num_workers: int | None = None,
+        seed: Seed = 0,
+        num_workers: Whole | None = None,
         shuffle: bool = True,
     ):
         super().__init__(root, augment, image_size, batch_size, seed, num_workers, shuffle)

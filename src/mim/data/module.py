@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Sampler
 from mim.batch import Batch
 from mim.data.loader import Loader
 from mim.data.sampler import OrderedRows, Rows, ShuffledRows
+from mim.ranges import Count, Seed, Whole
 
 View = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Keys (B,) and sizes (B, 2) as (height, width) -> crops as pixel boxes (B, 4) and flips (B,)."""
@@ -72,10 +73,10 @@ class Data(L.LightningDataModule, ABC):
     def __init__(
         self,
         augment: View,
-        image_size: int,
-        batch_size: int,
-        seed: int = 0,
-        num_workers: int | None = None,
+        image_size: Count,
+        batch_size: Count,
+        seed: Seed = 0,
+        num_workers: Whole | None = None,
         shuffle: bool = True,
     ):
         super().__init__()

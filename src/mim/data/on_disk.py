@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mim.data.module import Data, View
+from mim.ranges import Count, Seed, Whole
 
 T = TypeVar("T")
 
@@ -26,10 +27,10 @@ class OnDisk(Data):
         self,
         root: str,
         augment: View,
-        image_size: int,
-        batch_size: int,
-        seed: int = 0,
-        num_workers: int | None = None,
+        image_size: Count,
+        batch_size: Count,
+        seed: Seed = 0,
+        num_workers: Whole | None = None,
         shuffle: bool = True,
     ):
         super().__init__(augment, image_size, batch_size, seed, num_workers, shuffle)

@@ -9,6 +9,7 @@ from mim.data.listing import Listing, hold_out
 from mim.data.module import Splits, View
 from mim.data.on_disk import OnDisk
 from mim.data.shards import NO_LABEL, Members, index_of
+from mim.ranges import Count, Seed, Whole
 
 
 class WebDataset(OnDisk):
@@ -26,14 +27,14 @@ class WebDataset(OnDisk):
         self,
         root: str,
         augment: View,
-        image_size: int,
-        batch_size: int,
+        image_size: Count,
+        batch_size: Count,
         train: str = "*train*.tar",
         val: str = "*val*.tar",
         held_out: float = 0.1,
         cache: str | None = None,
-        seed: int = 0,
-        num_workers: int | None = None,
+        seed: Seed = 0,
+        num_workers: Whole | None = None,
         shuffle: bool = True,
     ):
         super().__init__(root, augment, image_size, batch_size, seed, num_workers, shuffle)

@@ -13,6 +13,7 @@ from mim.encoder.attention import attend, cls_row
 from mim.encoder.initialise import initialise_simmim
 from mim.encoder.padding import padding_bias, with_cls
 from mim.encoder.patches import add_positions, project
+from mim.ranges import Count, Positive, Rate
 from mim.tokens import grid_of, take
 
 
@@ -40,8 +41,8 @@ class Block(beit.Block):
 
     def __init__(
         self,
-        width: int,
-        heads: int,
+        width: Count,
+        heads: Count,
         mlp_ratio: float,
         drop_path: float,
         layer_scale: float,
@@ -79,14 +80,14 @@ class Beit(beit.Beit):
     def __init__(
         self,
         image_size: int | tuple[int, int],
-        patch_size: int,
-        width: int,
-        depth: int,
-        heads: int,
+        patch_size: Count,
+        width: Count,
+        depth: Count,
+        heads: Count,
         positions: Literal["shared_bias", "block_bias", "absolute"] = "shared_bias",
-        mlp_ratio: float = 4.0,
+        mlp_ratio: Positive = 4.0,
         layer_scale: float = 0.1,
-        drop_path: float = 0.0,
+        drop_path: Rate = 0.0,
     ):
         size = to_2tuple(image_size)
         grid = grid_of(size, patch_size)

@@ -6,6 +6,7 @@ from timm.models.swin_transformer import SwinTransformer
 from torch import Tensor, nn
 
 from mim.encoder.patches import project
+from mim.ranges import Count, Positive, Rate
 from mim.tokens import grid_of, patchify, take, take_patches, unpatchify
 
 
@@ -35,13 +36,13 @@ class Swin(SwinTransformer):
     def __init__(
         self,
         image_size: int | tuple[int, int],
-        patch_size: int,
-        width: int,
-        depths: list[int],
-        heads: list[int],
-        window: int,
-        mlp_ratio: float = 4.0,
-        drop_path: float = 0.0,
+        patch_size: Count,
+        width: Count,
+        depths: list[Count],
+        heads: list[Count],
+        window: Count,
+        mlp_ratio: Positive = 4.0,
+        drop_path: Rate = 0.0,
     ):
         size = to_2tuple(image_size)
         if len(depths) != len(heads):

@@ -13,6 +13,7 @@ from mim.encoder.initialise import initialise_mae
 from mim.encoder.padding import padding, with_cls
 from mim.encoder.patches import add_positions, project
 from mim.encoder.positions import sincos_positions
+from mim.ranges import Count, Positive, Rate
 from mim.tokens import grid_of
 
 
@@ -41,12 +42,12 @@ class ViT(VisionTransformer):
     def __init__(
         self,
         image_size: int | tuple[int, int],
-        patch_size: int,
-        width: int,
-        depth: int,
-        heads: int,
-        mlp_ratio: float = 4.0,
-        drop_path: float = 0.0,
+        patch_size: Count,
+        width: Count,
+        depth: Count,
+        heads: Count,
+        mlp_ratio: Positive = 4.0,
+        drop_path: Rate = 0.0,
     ):
         size = to_2tuple(image_size)
         grid = grid_of(size, patch_size)

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from mim.judge.features import Features
+from mim.ranges import Count, Positive, Seed
 
 
 class Linear:
@@ -19,7 +20,7 @@ class Linear:
         seed: order of the features.
     """
 
-    def __init__(self, epochs: int = 50, lr: float = 1e-2, batch_size: int = 256, seed: int = 0):
+    def __init__(self, epochs: Count = 50, lr: Positive = 1e-2, batch_size: Count = 256, seed: Seed = 0):
         self.epochs, self.lr, self.batch_size, self.seed = epochs, lr, batch_size, seed
 
     def __call__(self, bank: Features, query: Tensor, classes: int) -> dict[str, Tensor]:

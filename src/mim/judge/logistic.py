@@ -9,6 +9,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from mim.judge.features import Features
+from mim.ranges import Count
 
 
 class Logistic:
@@ -19,7 +20,7 @@ class Logistic:
         max_iter: steps of the solver.
     """
 
-    def __init__(self, C: float | Sequence[float] = 1.0, max_iter: int = 1000):
+    def __init__(self, C: float | Sequence[float] = 1.0, max_iter: Count = 1000):
         self.strengths = [C] if isinstance(C, int | float) else list(C)
         if min(self.strengths, default=0) <= 0:
             raise ValueError(f"Logistic got C={C}; needs positive numbers, e.g. task.judge.C=[0.01,0.1,1]")

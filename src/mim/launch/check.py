@@ -94,7 +94,7 @@ def _check_call(path: str, node: dict[str, Any]) -> None:
 
 def _hints(target: Any) -> dict[str, Any]:
     try:
-        return get_type_hints(target.__init__ if inspect.isclass(target) else target)
+        return get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
     except Exception:  # a library's annotations may not resolve; its own checks still apply
         return {}
 
@@ -105,9 +105,36 @@ def _is_built_later(value: Any) -> bool:
 
 def _check_value(path: str, value: Any, hint: Any) -> None:
     try:
-        TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
+        meant = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
     except ValidationError as error:
-        reasons = {e["msg"].removeprefix("Input should be ") for e in error.errors()}
+        reasons = {_reason(e) for e in error.errors()}
         raise ValueError(f"{path}={value!r} does not fit; it should be {' or '.join(sorted(reasons))}") from error
     except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError):
         return  # a type that only its own library understands
+    if not _is_said_plainly(value, meant):  # what is built gets the value as it was written
+        fix = (
+            f"write {meant!r}"
+            if isinstance(meant, bool | int | float | list | tuple | dict)
+            else "it cannot be a number"
+        )
+        raise ValueError(f"{path}={value!r} does not fit; {fix}")
+
+
+def _reason(error: Any) -> str:
+    """One of pydantic's reasons, after "it should be"."""
+    return "longer" if error["type"] == "missing" else error["msg"].removeprefix("Input should be ")
+
+
+def _is_said_plainly(value: Any, meant: Any) -> bool:
+    """Whether nothing had to be read into a value: `no` for false would be taken as true, and 1.0 for 1 is no count."""
+    if isinstance(value, list | tuple) and isinstance(meant, list | tuple):
+        return all(_is_said_plainly(*pair) for pair in zip(value, meant, strict=True))
+    if isinstance(value, dict) and isinstance(meant, dict):
+        return all(_is_said_plainly(value[key], meant[key]) for key in value if key in meant)
+    if isinstance(value, bool) or isinstance(meant, bool):
+        return type(value) is type(meant)
+    if isinstance(meant, int):
+        return isinstance(value, int)
+    if isinstance(meant, float):
+        return isinstance(value, int | float)
+    return not isinstance(value, int | float)

@@ -68,7 +68,7 @@ def count_devices(accelerator: str, devices: Any) -> int:
         devices: a number, a list of GPUs, or `auto` or -1: all GPUs, or one process on the CPU.
 
     Raises:
-        ValueError: where there are not so many GPUs.
+        ValueError: where there are not so many GPUs, or none is asked for.
     """
     there = torch.cuda.device_count()
     named = (
@@ -77,6 +77,8 @@ def count_devices(accelerator: str, devices: Any) -> int:
     wanted = (
         max(1, there) if str(devices) in ("auto", "-1") else len(named) if isinstance(named, Sequence) else int(named)
     )
+    if wanted < 1:
+        raise ValueError(f"trainer.devices={devices} leaves nobody to train; needs 1 at least, or trainer.devices=auto")
     on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and there > 0)
     if on_gpu and wanted > there and not torch.backends.mps.is_available():
         fix = f"trainer.devices may be 1 to {there}" if there else "use trainer=cpu, or add trainer.accelerator=cpu"

@@ -7,6 +7,8 @@ from typing import Any
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 
+from mim.ranges import Positive
+
 
 class Wandb(WandbLogger):
     """Lightning's logger; where the server cannot be reached, one line says how to go on without it.
@@ -26,7 +28,7 @@ class Wandb(WandbLogger):
         project: str = "mim",
         name: str | None = None,
         offline: bool | None = None,
-        init_timeout: float = 30.0,
+        init_timeout: Positive = 30.0,
         **settings: Any,
     ):
         import wandb  # it takes half a second, which other loggers need not wait for

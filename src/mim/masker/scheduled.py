@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from mim.batch import Batch
 from mim.masker.masker import Masker
 from mim.masker.split import Split
+from mim.ranges import Whole
 
 
 class Scheduled(nn.Module):
@@ -17,7 +18,7 @@ class Scheduled(nn.Module):
         at_epoch: when to change.
     """
 
-    def __init__(self, first: Masker, then: Masker, at_epoch: int):
+    def __init__(self, first: Masker, then: Masker, at_epoch: Whole):
         super().__init__()
         if at_epoch < 0:
             raise ValueError(f"Scheduled got at_epoch={at_epoch}; needs 0 or more, e.g. masker.at_epoch=40")

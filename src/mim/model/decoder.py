@@ -13,6 +13,7 @@ from mim.encoder.padding import Lengths, padding
 from mim.encoder.positions import sincos_positions
 from mim.masker.split import Split
 from mim.model.packing import pack
+from mim.ranges import Count, Positive
 from mim.tokens import take
 
 
@@ -43,10 +44,10 @@ class Decoder(nn.Module):
         encoder_width: int,
         grid: tuple[int, int],
         target_dim: int,
-        width: int = 512,
+        width: Count = 512,
         depth: int = 8,
-        heads: int = 16,
-        mlp_ratio: float = 4.0,
+        heads: Count = 16,
+        mlp_ratio: Positive = 4.0,
     ):
         super().__init__()
         if width % heads:

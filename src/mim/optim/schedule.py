@@ -2,6 +2,8 @@
 
 import math
 
+from mim.ranges import NotNegative
+
 
 class WarmupCosine:
     """Learning rate as a share of its peak.
@@ -11,7 +13,7 @@ class WarmupCosine:
         min_lr: where the cosine ends, as an absolute learning rate.
     """
 
-    def __init__(self, warmup_epochs: float, min_lr: float = 0.0):
+    def __init__(self, warmup_epochs: NotNegative, min_lr: NotNegative = 0.0):
         if warmup_epochs < 0 or min_lr < 0:
             raise ValueError(
                 f"WarmupCosine got warmup_epochs={warmup_epochs}, min_lr={min_lr}; neither may be negative"
@@ -25,10 +27,12 @@ class WarmupCosine:
             ValueError: where the warm-up is longer than the training.
         """
         if self.warmup_epochs >= epochs:
-            raise ValueError(
-                f"warmup_epochs={self.warmup_epochs:g} leaves nothing of epochs={epochs:g}; "
+            fix = (
                 f"shorten the warm-up, e.g. warmup_epochs={epochs / 10:g}"
+                if epochs > 0
+                else "train for longer, e.g. epochs=1"
             )
+            raise ValueError(f"warmup_epochs={self.warmup_epochs:g} leaves nothing of epochs={epochs:g}; {fix}")
         if epoch < self.warmup_epochs:
             return epoch / self.warmup_epochs
         progress = (epoch - self.warmup_epochs) / (epochs - self.warmup_epochs)

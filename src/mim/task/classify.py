@@ -9,6 +9,7 @@ from torchmetrics.functional.classification import multiclass_accuracy
 
 from mim.judge.features import Features, Judge
 from mim.pool.shape import Shape, fitted
+from mim.ranges import Count
 from mim.task.features import extract
 from mim.task.look import Look
 from mim.task.metrics import accuracies
@@ -36,7 +37,7 @@ def ready(pools: Pools, encoder: nn.Module) -> dict[str, nn.Module]:
 
 
 def bank_and_held_out(
-    subject: Subject, look: Look, bank_limit: int | None, held_out_limit: int | None
+    subject: Subject, look: Look, bank_limit: Count | None, held_out_limit: Count | None
 ) -> dict[str, tuple[Features, Features]]:
     """By pool, features of the training images, clean, and of those held out; of each at most so many, evenly spread."""
     data = subject.data
@@ -81,8 +82,8 @@ class Classify:
         name: str,
         block: int | None = None,
         norm: bool = True,
-        bank_limit: int | None = None,
-        held_out_limit: int | None = None,
+        bank_limit: Count | None = None,
+        held_out_limit: Count | None = None,
     ):
         self.judge, self.pools, self.name = judge, pools, name
         self.block, self.norm = block, norm

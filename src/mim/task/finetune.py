@@ -11,6 +11,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from mim.batch import Batch
 from mim.optim.layer_decay import layer_decay_groups
+from mim.ranges import NotNegative, Positive, Rate, Seed
 from mim.task.training import Schedule, Training, follow
 
 Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -45,15 +46,15 @@ class Finetune(Training):
         num_classes: int,
         optimizer: Callable[..., Optimizer],
         schedule: Schedule,
-        base_lr: float,
-        weight_decay: float,
-        layer_decay: float = 1.0,
-        label_smoothing: float = 0.0,
+        base_lr: Positive,
+        weight_decay: NotNegative,
+        layer_decay: Positive = 1.0,
+        label_smoothing: Rate = 0.0,
         mix: Callable[..., Mix] | None = None,
         erase: Callable[..., Callable[[Tensor], Tensor]] | None = None,
         train_blocks: int | None = None,
         compile: bool = False,
-        seed: int = 0,
+        seed: Seed = 0,
     ):
         super().__init__(optimizer, schedule, base_lr, weight_decay, compile, seed)
         if num_classes < 2:

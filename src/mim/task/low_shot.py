@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mim.draw import keys
 from mim.judge.features import Features, Judge
+from mim.ranges import Count
 from mim.task.classify import Classify, Pools, top1
 from mim.task.subject import Subject, needs_classes
 
@@ -36,8 +37,8 @@ class LowShot(Classify):
         seeds: Sequence[int] = (0, 1, 2, 3, 4),
         block: int | None = None,
         norm: bool = True,
-        bank_limit: int | None = None,
-        held_out_limit: int | None = None,
+        bank_limit: Count | None = None,
+        held_out_limit: Count | None = None,
     ):
         super().__init__(judge, pools, "low_shot", block, norm, bank_limit, held_out_limit)
         self.shots, self.seeds = [shots] if isinstance(shots, int) else list(shots), list(seeds)

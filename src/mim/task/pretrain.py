@@ -11,6 +11,7 @@ from mim.batch import Batch
 from mim.loss.weighted_sum import WeightedSum
 from mim.masker.scheduled import Scheduled
 from mim.model.reconstruction import Reconstruction
+from mim.ranges import NotNegative, Positive, Seed
 from mim.task.training import Schedule, Training, follow
 
 
@@ -34,10 +35,10 @@ class Pretrain(Training):
         loss: nn.Module,
         optimizer: Callable[..., Optimizer],
         schedule: Schedule,
-        base_lr: float,
-        weight_decay: float,
+        base_lr: Positive,
+        weight_decay: NotNegative,
         compile: bool = False,
-        seed: int = 0,
+        seed: Seed = 0,
     ):
         super().__init__(optimizer, schedule, base_lr, weight_decay, compile, seed)
         if loss.target_dim is None:

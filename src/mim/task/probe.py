@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from mim.optim.schedule import WarmupCosine
 from mim.pool.shape import fitted, width_of
+from mim.ranges import Count, Seed
 from mim.task.classify import Pools
 from mim.task.heads import Heads, Setting
 from mim.task.look import Look
@@ -45,14 +46,14 @@ class Probe:
         pools: Pools,
         lr: float | Sequence[float] = (3e-4, 1e-3, 3e-3, 1e-2),
         weight_decay: float | Sequence[float] = 0.0,
-        epochs: int = 20,
-        batch_size: int = 256,
-        seed: int = 0,
+        epochs: Count = 20,
+        batch_size: Count = 256,
+        seed: Seed = 0,
         block: int | None = None,
         norm: bool = True,
         precision: Literal["float16", "float32"] = "float16",
-        bank_limit: int | None = None,
-        held_out_limit: int | None = None,
+        bank_limit: Count | None = None,
+        held_out_limit: Count | None = None,
     ):
         self.pools, self.settings = pools, grid(lr, weight_decay)
         self.epochs, self.batch_size, self.seed = epochs, batch_size, seed

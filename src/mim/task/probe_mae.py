@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mim.optim.lars import Lars
 from mim.optim.schedule import WarmupCosine
 from mim.pool.shape import width_of
+from mim.ranges import Count, Seed, Whole
 from mim.task.classify import Pools
 from mim.task.features import see
 from mim.task.heads import Heads
@@ -43,13 +44,13 @@ class ProbeMAE:
         pools: Pools,
         base_lr: float | Sequence[float] = 0.1,
         weight_decay: float | Sequence[float] = 0.0,
-        epochs: int = 90,
-        warmup_epochs: int = 10,
-        batch_size: int = 16384,
-        seed: int = 0,
+        epochs: Count = 90,
+        warmup_epochs: Whole = 10,
+        batch_size: Count = 16384,
+        seed: Seed = 0,
         block: int | None = None,
         norm: bool = True,
-        held_out_limit: int | None = None,
+        held_out_limit: Count | None = None,
     ):
         self.pools, self.settings = pools, grid(base_lr, weight_decay)
         self.epochs, self.schedule, self.batch_size = epochs, WarmupCosine(warmup_epochs), batch_size

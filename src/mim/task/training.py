@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from mim.batch import Batch
 from mim.draw import keys
+from mim.ranges import NotNegative, Positive, Seed
 
 Schedule = Callable[[float, float, float], float]
 """Epoch, epochs and a peak learning rate -> the share of the peak that is in force."""
@@ -36,10 +37,10 @@ class Training(L.LightningModule):
         self,
         optimizer: Callable[..., Optimizer],
         schedule: Schedule,
-        base_lr: float,
-        weight_decay: float,
+        base_lr: Positive,
+        weight_decay: NotNegative,
         compile: bool,
-        seed: int,
+        seed: Seed,
     ):
         super().__init__()
         self.optimizer, self.schedule = optimizer, schedule
