@@ -32,6 +32,10 @@ def evaluate(cfg: DictConfig) -> None:
     torch.set_float32_matmul_precision("high")  # as in training
     task = instantiate(cfg.task)
     sources = [cfg.checkpoint] if isinstance(cfg.checkpoint, str) else list(cfg.checkpoint)
+    if not sources:
+        raise ValueError(
+            "checkpoint=[] names nothing to judge; give a run folder, a file, timm:<name> or hf:<repository>"
+        )
     loggers = list(filter(None, instantiate(cfg.logger).values()))
     subjects = [_open(source, cfg) for source in sources]
     row = task(subjects) | {"task": HydraConfig.get().runtime.choices.task, "checkpoint": cfg.checkpoint}

@@ -105,7 +105,7 @@ def test_the_official_probe_at_the_command_line(run, command):
     ],
 )
 def test_what_cannot_be_judged_is_refused_in_a_line(run, command, asked, said):
-    judged = command("eval", f"checkpoint={run}", *asked, *LIMITS)
+    judged = command("eval", f"checkpoint={run}", *asked, "held_out_limit=100")
     assert judged.code == 1
     assert judged.err.startswith("error: ")
     assert said in judged.err

@@ -14,7 +14,9 @@ REFUSED = {
     "experiment=amt": ["experiment=amt is not a choice", "allowed: amt/ablation_few_thrown, ", "amt/imagenet_mae_amt"],
     "debug=limt": ["debug=limt is not a choice; did you mean 'limit'? allowed: limit, overfit, profile"],
     "recipe=pretrain/imagnet": ["recipe=pretrain/imagnet is not a choice; did you mean 'pretrain/imagenet'?"],
-    "+epoch=3": ["epoch=3 would do nothing; did you mean 'epochs'?"],
+    "+epoch=3": ["epoch=3 would do nothing", "did you mean 'epochs'?"],
+    "attention_from=x": ["attention_from=x would do nothing: what is chosen does not read it; allowed: base_lr, "],
+    "~masker": ["model.masker needs a masker, and none is chosen; allowed: am, amt, "],
     "debug.epochs=3": ["'debug.epochs' is not a setting; choose debug= with it (limit, overfit, profile)\n"],
     "encoder.patch_size=7": ["32 x 32", "patch_size=7", "2, 4, 8, 16, 32"],
     "loss.normalise=no": ["loss.normalise='no' does not fit; write False"],
@@ -76,12 +78,15 @@ def test_a_misspelt_data_set_is_not_replaced_by_that_of_the_run(train, command):
         ("data.image_size=16", "'data.image_size' is not a setting; choose data= with it (cifar10, "),
         ("data.image_size=16", "), or change that of the run: +data.image_size=...\n"),
         ("+data.image_szie=16", "data.image_szie is not an argument of Digits; did you mean 'image_size'?"),
-        ("+k=20", "k=20 would do nothing; allowed: "),
+        ("+k=20", "k=20 would do nothing: "),
+        ("task=embedding held_out_limit=9", "held_out_limit=9 would do nothing: what is chosen does not read it"),
+        ("pool=[]", "task.pools needs a pool, and none is chosen; allowed: abmilp, "),
+        ("checkpoint=[]", "checkpoint=[] names nothing to judge; give a run folder"),
     ],
 )
 def test_settings_of_a_judgement_that_are_not_there(train, command, override, message):
     run = train("debug=limit", "callback=[checkpoint,results]")
-    judged = command("eval", f"checkpoint={run.folder}", override)
+    judged = command("eval", f"checkpoint={run.folder}", *override.split())
     assert judged.code == 1
     assert message in judged.err
 

@@ -57,8 +57,8 @@ def check_wiring(cfg: DictConfig, choices: Mapping[str, str | None]) -> None:
 
 
 def refers_to(raw: Any, name: str) -> bool:
-    """Whether an unresolved config has `${name}` or `${name.something}` anywhere."""
-    return re.search(rf"\$\{{{name}[.}}]", str(raw)) is not None
+    """Whether an unresolved config has `${name}`, `${name.something}` or `${oc.select:name}` anywhere."""
+    return re.search(rf"\$\{{(oc\.select:)?{name}[.,}}]", str(raw)) is not None
 
 
 def _targets(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -14,6 +14,10 @@ from omegaconf.errors import OmegaConfBaseException
 from mim.launch.check import nearest, refers_to
 
 ENTRIES = ("train", "eval")
+READ_BY_ENTRY = {
+    *("name", "seed", "checkpoint", "resume", "images_per_step", "accelerator", "precision", "cache"),
+    "watch_every_n_epochs",  # of watchers, who may have been left out
+}
 
 
 def chosen(configs: Path, arguments: list[str]) -> list[str]:
@@ -53,17 +57,19 @@ def check_recipe(choices: Mapping[str, str | None], configs: Path) -> None:
 
 
 def check_keys(cfg: DictConfig, configs: Path, config_name: str) -> None:
-    """Refuse a setting that was added, as by `+epoch=3`, and that nothing refers to.
+    """Refuse a setting that nothing reads: one that was added, as by `+epoch=3`, or one that the chosen parts do without.
 
     Raises:
         ValueError: naming it and the nearest that there is.
     """
-    known = {str(key) for key in OmegaConf.load(configs / f"{config_name}.yaml")} - {"defaults"}
-    known |= {folder.name for folder in configs.iterdir() if folder.is_dir()}
+    defaults: Any = OmegaConf.to_container(OmegaConf.load(configs / f"{config_name}.yaml"), resolve=False)
+    groups = {folder.name for folder in configs.iterdir() if folder.is_dir()}
     raw: Any = OmegaConf.to_container(cfg, resolve=False)
     for name, value in raw.items():
-        if name not in known and not refers_to(raw, name):
-            raise ValueError(f"{name}={value} would do nothing; {nearest(name, sorted(known))}")
+        is_read = name in groups or name in READ_BY_ENTRY or refers_to(raw, name)
+        if not is_read and (name not in defaults or value != defaults[name]):
+            read = [key for key in defaults if key in groups or key in READ_BY_ENTRY or refers_to(raw, key)]
+            raise ValueError(f"{name}={value} would do nothing: what is chosen does not read it; {nearest(name, read)}")
 
 
 def composed(configs: Path, config_name: str, overrides: list[str] | None = None) -> DictConfig | None:

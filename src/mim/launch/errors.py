@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from mim.launch.check import nearest
 from mim.launch.choices import belongs_elsewhere, chosen, composed, files_of
@@ -59,6 +59,8 @@ def one_line(error: BaseException, configs: Path, config_name: str) -> str:
             return elsewhere
     if isinstance(error, ConfigCompositionException | OverrideParseException):
         return _bad_override(error, configs, config_name)
+    if isinstance(error, InterpolationKeyError):
+        return _nothing_chosen(error, configs) or short(error)
     error = root_cause(error)
     return _null_choice(error, configs) or _explained(error) or short(error)
 
@@ -123,6 +125,13 @@ def _bad_override(error: BaseException, configs: Path, config_name: str) -> str:
         return message
     given = wanted.group(1)
     return f"'{given}' is not a setting; {_nearest_key(given, configs, config_name)}"
+
+
+def _nothing_chosen(error: InterpolationKeyError, configs: Path) -> str | None:
+    """A line about a group that was left out, as by `pool=[]` or `~masker`, though something is made of it."""
+    group = str(error).partition("'")[2].partition("'")[0].partition(".")[0]
+    options = files_of(configs, group)
+    return f"{error.full_key} needs a {group}, and none is chosen; allowed: {', '.join(options)}" if options else None
 
 
 def _null_choice(error: BaseException, configs: Path) -> str | None:
