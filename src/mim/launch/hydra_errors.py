@@ -1,0 +1,92 @@
+"""What Hydra and OmegaConf say of a command line, in one line that names what there is to choose from."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+from omegaconf import OmegaConf
+from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
+
+from mim.launch.check import nearest
+from mim.launch.choices import belongs_elsewhere, chosen, composed, files_of
+
+
+def said_by_hydra(error: BaseException, configs: Path, config_name: str) -> str | None:
+    """A line about an error of theirs, or none where it is no such error or its own words will do.
+
+    Args:
+        error: as it was raised, in Hydra's wrapping.
+        configs: folder of the config tree.
+        config_name: `train` or `eval`.
+    """
+    if isinstance(error, MissingConfigException):
+        return _unknown_choice(str(error), configs)
+    if isinstance(error, ConfigCompositionException | OmegaConfBaseException):
+        elsewhere = belongs_elsewhere(chosen(configs, sys.argv[1:]), configs, config_name)
+        if elsewhere:
+            return elsewhere
+    if isinstance(error, InterpolationKeyError):
+        return _nothing_chosen(error, configs)
+    if isinstance(error, ConfigCompositionException | OverrideParseException):
+        return _bad_override(error, configs, config_name)
+    return _null_choice(error, configs)
+
+
+def _unknown_choice(message: str, configs: Path) -> str:
+    """Hydra says "Could not find 'masker/foo' ... Available options in 'masker': ..." over several lines, or does not list them."""
+    wanted = re.search(r"Could not find '([^']+)'|'([^']+)' not found|Could not load '?([^'\n]+)'?", message)
+    name = next((g for g in wanted.groups() if g), "?") if wanted else "?"
+    given = (re.split("[@=]", argument) for argument in sys.argv[1:] if "=" in argument)
+    split = next(((key, value) for key, *_, value in given if f"{key}/{value}" == name), name.rpartition("/")[::2])
+    group, choice = split
+    options = re.findall(r"^\t(\S+)$", message, flags=re.MULTILINE) or files_of(configs, group)
+    of_one_folder = [option for option in options if option.startswith(choice.partition("/")[0] + "/")]
+    return f"{group}={choice} is not a choice; {nearest(choice, of_one_folder or options)}"
+
+
+def _bad_override(error: BaseException, configs: Path, config_name: str) -> str:
+    """An override that names no key: suggest the nearest key or group."""
+    message = " ".join(str(error).split())
+    wanted = re.search(r"Could not override '([^']+)'", message)
+    if not wanted:
+        return message
+    given = wanted.group(1)
+    return f"'{given}' is not a setting; {_nearest_key(given, configs, config_name)}"
+
+
+def _nothing_chosen(error: InterpolationKeyError, configs: Path) -> str | None:
+    """A line about a group that was left out, as by `pool=[]` or `~masker`, though something is made of it."""
+    group = str(error).partition("'")[2].partition("'")[0].partition(".")[0]
+    options = files_of(configs, group)
+    return f"{error.full_key} needs a {group}, and none is chosen; allowed: {', '.join(options)}" if options else None
+
+
+def _null_choice(error: BaseException, configs: Path) -> str | None:
+    """A line about `masker=null` on the command line: Hydra takes null for a group in its files, but not there."""
+    if not str(error).startswith("Config group override must be"):
+        return None
+    for group in (argument.removesuffix("=null") for argument in sys.argv[1:] if argument.endswith("=null")):
+        options = files_of(configs, group.partition("@")[0])
+        if options:
+            return f"{group}=null is not a choice; allowed: {', '.join(options)}; '~{group}' leaves it out, where that can be"
+    return None
+
+
+def _nearest_key(given: str, configs: Path, config_name: str) -> str:
+    """Look for the nearest key at the deepest level that exists, in the config as the choices of the command line make it."""
+    node: Any = composed(configs, config_name, chosen(configs, sys.argv[1:])) or composed(configs, config_name)
+    parents: list[str] = []
+    for part in given.split("."):
+        child = OmegaConf.to_container(node, resolve=False)
+        if not isinstance(child, dict) or part not in child or not isinstance(child[part], dict):
+            keys = [str(key) for key in child] if isinstance(child, dict) else []
+            if not parents and "." in given and files_of(configs, part):
+                own = f", or change that of the run: +{given}=..." if part == "data" else ""
+                return f"choose {part}= with it ({', '.join(files_of(configs, part))}){own}"
+            where = f"in {'.'.join(parents)}: " if parents else ""
+            return where + nearest(part, keys)
+        parents.append(part)
+        node = node[part]
+    return "it is a whole group: set one of its keys"
