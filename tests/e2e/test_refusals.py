@@ -14,6 +14,8 @@ REFUSED = {
     "experiment=amt": ["experiment=amt is not a choice", "allowed: amt/ablation_few_thrown, ", "amt/imagenet_mae_amt"],
     "debug=limt": ["debug=limt is not a choice; did you mean 'limit'? allowed: limit, overfit, profile"],
     "recipe=pretrain/imagnet": ["recipe=pretrain/imagnet is not a choice; did you mean 'pretrain/imagenet'?"],
+    "trainer.limit_val_batches=1": ["pytorch_lightning.Trainer takes it", "add it: +trainer.limit_val_batches=..."],
+    "data.num_workers=2": ["takes it, but it is not set here; add it: +data.num_workers=..."],
     "+epoch=3": ["epoch=3 would do nothing", "did you mean 'epochs'?"],
     "attention_from=x": ["attention_from=x would do nothing: what is chosen does not read it; allowed: base_lr, "],
     "~masker": ["model.masker needs a masker, and none is chosen; allowed: am, amt, "],

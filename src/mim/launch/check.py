@@ -92,6 +92,11 @@ def _check_call(path: str, node: dict[str, Any]) -> None:
             _check_value(f"{path}.{key}", value, hints[key])
 
 
+def takes(node: Mapping[Any, Any], key: str) -> bool:
+    """Whether what a mapping with a `_target_` builds has an argument of that name."""
+    return "_target_" in node and key in inspect.signature(get_object(node["_target_"])).parameters
+
+
 def _hints(target: Any) -> dict[str, Any]:
     try:
         return get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)

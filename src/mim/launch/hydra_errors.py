@@ -9,7 +9,7 @@ from hydra.errors import ConfigCompositionException, MissingConfigException, Ove
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
-from mim.launch.check import nearest
+from mim.launch.check import nearest, takes
 from mim.launch.choices import belongs_elsewhere, chosen, composed, files_of
 
 
@@ -85,6 +85,8 @@ def _nearest_key(given: str, configs: Path, config_name: str) -> str:
             if not parents and "." in given and files_of(configs, part):
                 own = f", or change that of the run: +{given}=..." if part == "data" else ""
                 return f"choose {part}= with it ({', '.join(files_of(configs, part))}){own}"
+            if isinstance(child, dict) and takes(child, part):
+                return f"{child['_target_']} takes it, but it is not set here; add it: +{given}=..."
             where = f"in {'.'.join(parents)}: " if parents else ""
             return where + nearest(part, keys)
         parents.append(part)
