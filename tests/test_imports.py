@@ -26,7 +26,7 @@ ALLOWED = {
     "data": TYPES | {"augment"},
     "analysis": TYPES | {"encoder"},
     "checkpoint": TYPES | {"encoder", "model", "pool"},
-    "launch": set(),
+    "launch": {"ranges"},
     "sweep": {"launch"},
     "strategy": {"checkpoint"},
     "logger": {"ranges"},

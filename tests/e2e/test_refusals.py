@@ -29,6 +29,8 @@ REFUSED = {
     "data.batch_size=0": ["data.batch_size=0", "greater than or equal to 1"],
     "encoder.drop_path=1.5": ["encoder.drop_path=1.5", "less than 1"],
     "epochs=0 warmup_epochs=0": ["leaves nothing of epochs=0; train for longer, e.g. epochs=1"],
+    "trainer.accumulate_grad_batches=0": ["trainer.accumulate_grad_batches=0", "greater than or equal to 1"],
+    "trainer.gradient_clip_val=-1": ["trainer.gradient_clip_val=-1", "greater than 0"],
     "trainer.devices=0": ["trainer.devices=0 leaves nobody to train"],
     "encoder.heads=5": ["width=64, heads=5"],
     "data.batch_size=2000": ["2000", "1347 images"],

@@ -14,7 +14,17 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
 
+from mim.ranges import Count, Positive
+
 _BUILT_BY_ENTRY_POINTS = {"data", "task", "trainer", "augment"}
+_TIGHTER: dict[str, dict[str, Any]] = {  # than the library's own hints, which let through what fails late or does harm
+    "pytorch_lightning.Trainer": {
+        "accumulate_grad_batches": Count,
+        "gradient_clip_val": Positive | None,
+        "log_every_n_steps": Count,
+        "num_nodes": Count,
+    }
+}
 _HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
 
 
@@ -79,7 +89,7 @@ def _check_call(path: str, node: dict[str, Any]) -> None:
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"{path}._target_={node['_target_']} cannot be imported: {error}") from error
     signature = inspect.signature(target)
-    hints = _hints(target)
+    hints = _hints(target) | _TIGHTER.get(node["_target_"], {})
     takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
     for key, value in node.items():
         if key in _HYDRA_KEYS:
