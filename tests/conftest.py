@@ -1,6 +1,7 @@
 """What many tests need: stored reference numbers and batches of images."""
 
 import json
+import shlex
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,11 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from mim.batch import Batch
 from mim.draw import keys
+from mim.launch.check import check, check_wiring
+from mim.launch.choices import check_keys, check_recipe
+from mim.launch.resolvers import register_resolvers
 from mim.launch.signals import SIGNALS
+
+CONFIGS = Path(__file__).parents[1] / "configs"
 
 
 @pytest.fixture
@@ -22,6 +31,28 @@ def signals() -> Iterator[None]:
     yield
     for signum, handler in before.items():
         signal.signal(signum, handler)
+
+
+@pytest.fixture
+def composed_command() -> Callable[[str], DictConfig]:
+    """The config of a command, `python train.py ...`, held against the checks that the command itself would make."""
+
+    def compose_it(command: str) -> DictConfig:
+        program, *overrides = shlex.split(command.removeprefix("python "))
+        name = program.removesuffix(".py")
+        register_resolvers()
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            cfg = compose(name, [*overrides, "hydra.runtime.output_dir=run"], return_hydra_config=True)
+        HydraConfig.instance().set_config(cfg)
+        choices = cfg.hydra.runtime.choices
+        cfg = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+        check(cfg)
+        check_wiring(cfg, choices)
+        check_recipe(choices, CONFIGS)
+        check_keys(cfg, CONFIGS, name)
+        return cfg
+
+    return compose_it
 
 
 class Golden:

@@ -1,18 +1,12 @@
 """The papers' tables: their form, their words in Markdown, and that every command of theirs is one that runs."""
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
-from mim.launch.check import check, check_wiring
-from mim.launch.resolvers import register_resolvers
 from mim.masker.score.ranking import Ranking
 from mim.paper.markdown import markdown
 from mim.paper.table import HERE, RUN, names, read
@@ -47,22 +41,6 @@ tables:
 """
 
 
-def composed(command: str):
-    """The config of a command, held against the checks that the command itself would make."""
-    program, *overrides = shlex.split(command.removeprefix("python ").replace(RUN, "run"))
-    register_resolvers()
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        cfg = compose(
-            program.removesuffix(".py"), [*overrides, "hydra.runtime.output_dir=run"], return_hydra_config=True
-        )
-    HydraConfig.instance().set_config(cfg)
-    choices = cfg.hydra.runtime.choices
-    cfg = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
-    check(cfg)
-    check_wiring(cfg, choices)
-    return cfg
-
-
 def small(tmp_path, old="", new=""):
     assert old in SMALL
     file = tmp_path / "small.yaml"
@@ -77,8 +55,8 @@ def commands() -> set[str]:
 
 
 @pytest.mark.parametrize("command", sorted(commands()))
-def test_every_command_of_every_table_composes_and_passes_the_check(command):
-    composed(command)
+def test_every_command_of_every_table_composes_and_passes_the_check(composed_command, command):
+    composed_command(command.replace(RUN, "run"))
 
 
 def test_every_experiment_is_in_a_table():
@@ -103,8 +81,8 @@ def test_every_experiment_is_in_a_table():
         ("train.py experiment=amt/imagenet_simmim_amt_half", 17, 25),
     ],
 )
-def test_rows_of_amt_hide_and_throw_what_the_paper_says(command, masked, thrown):
-    masker = composed(command).masker
+def test_rows_of_amt_hide_and_throw_what_the_paper_says(composed_command, command, masked, thrown):
+    masker = composed_command(command).masker
     masker = masker.get("then", masker)
     patches = 196 // masker.cell**2
     split = instantiate(masker.partition)(Ranking(torch.rand(1, patches), torch.rand(1, patches)))
