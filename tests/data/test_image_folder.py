@@ -79,6 +79,6 @@ def test_a_single_picture_is_too_few(pictures):
 
 
 @pytest.mark.parametrize("share", [0, 1, 1.5])
-def test_a_share_that_leaves_nothing_is_refused(tmp_path, share):
+def test_a_share_that_leaves_nothing_is_refused(pictures, share):
     with pytest.raises(ValueError, match="between 0 and 1"):
-        folder(tmp_path, held_out=share)
+        folder(pictures("", 3), held_out=share).setup()

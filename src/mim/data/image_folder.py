@@ -31,8 +31,6 @@ class ImageFolder(OnDisk):
         shuffle: bool = True,
     ):
         super().__init__(root, augment, image_size, batch_size, seed, num_workers, shuffle)
-        if not 0 < held_out < 1:
-            raise ValueError(f"data.held_out={held_out}; needs a share between 0 and 1, e.g. data.held_out=0.1")
         self.held_out, self.in_memory = held_out, in_memory
 
     def load(self) -> Splits:

@@ -51,7 +51,13 @@ def class_names(paths: Sequence[str]) -> list[str]:
 
 
 def hold_out(count: int, share: float) -> tuple[Tensor, Tensor]:
-    """Numbers of the pictures to train on and of a share that is held out: always the same."""
+    """Numbers of the pictures to train on and of a share that is held out: always the same.
+
+    Raises:
+        ValueError: where it is no share, or nothing would be left to train on.
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"data.held_out={share}; needs a share between 0 and 1, e.g. data.held_out=0.1")
     held_out = max(1, int(count * share))
     if held_out >= count:
         raise ValueError(f"data.root holds {count} picture; needs at least 2, so that one can be held out.")

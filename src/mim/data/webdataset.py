@@ -38,8 +38,6 @@ class WebDataset(OnDisk):
         shuffle: bool = True,
     ):
         super().__init__(root, augment, image_size, batch_size, seed, num_workers, shuffle)
-        if not 0 < held_out < 1:
-            raise ValueError(f"data.held_out={held_out}; needs a share between 0 and 1, e.g. data.held_out=0.1")
         self.patterns, self.held_out = (train, val), held_out
         self.cache = Path(cache).expanduser() / "shards" if cache else None
 
