@@ -29,7 +29,10 @@ def train(cfg: DictConfig) -> None:
         task = task(num_classes=data.num_classes)
     trainer = instantiate(
         cfg.trainer,
-        callbacks=[Agreement(OmegaConf.to_container(cfg, resolve=True)), *filter(None, instantiate(cfg.callback).values())],
+        callbacks=[
+            Agreement(OmegaConf.to_container(cfg, resolve=True)),
+            *filter(None, instantiate(cfg.callback).values()),
+        ],
         logger=list(filter(None, instantiate(cfg.logger).values())),
     )
     resume = continued(cfg.resume, cfg.paths.run)
