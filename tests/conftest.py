@@ -16,8 +16,7 @@ from torch import Tensor
 
 from mim.batch import Batch
 from mim.draw import keys
-from mim.launch.check import check, check_wiring
-from mim.launch.choices import check_keys, check_recipe
+from mim.launch.entry import check_command
 from mim.launch.resolvers import register_resolvers
 from mim.launch.signals import SIGNALS
 
@@ -44,12 +43,9 @@ def composed_command() -> Callable[[str], DictConfig]:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             cfg = compose(name, [*overrides, "hydra.runtime.output_dir=run"], return_hydra_config=True)
         HydraConfig.instance().set_config(cfg)
-        choices = cfg.hydra.runtime.choices
+        hydra_config = cfg.hydra
         cfg = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
-        check(cfg)
-        check_wiring(cfg, choices)
-        check_recipe(choices, CONFIGS)
-        check_keys(cfg, CONFIGS, name)
+        check_command(cfg, hydra_config, CONFIGS, name)
         return cfg
 
     return compose_it

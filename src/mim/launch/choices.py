@@ -1,6 +1,6 @@
 """What a command line chooses, and whose choices they are: train.py and eval.py share the groups of the config tree."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,24 +52,35 @@ def check_recipe(choices: Mapping[str, str | None], configs: Path) -> None:
         ValueError: naming those that are.
     """
     recipe, of_the_data = choices.get("recipe"), f"{choices.get('task')}/{choices.get('data')}"
-    if recipe not in (None, of_the_data, *files_of(configs, "recipe")):
-        raise ValueError(f"recipe={recipe} is not a choice; {nearest(str(recipe), files_of(configs, 'recipe'))}")
+    there = files_of(configs, "recipe")
+    if recipe not in (None, of_the_data, *there):
+        raise ValueError(f"recipe={recipe} is not a choice; {nearest(str(recipe), there)}")
 
 
-def check_keys(cfg: DictConfig, configs: Path, config_name: str) -> None:
+def check_keys(cfg: DictConfig, overrides: Sequence[str], configs: Path, config_name: str) -> None:
     """Refuse a setting that nothing reads: one that was added, as by `+epoch=3`, or one that the chosen parts do without.
+
+    Args:
+        cfg: as composed.
+        overrides: of the command line; what a recipe sets may well be more than is read.
+        configs: folder of the config tree.
+        config_name: its table of contents.
 
     Raises:
         ValueError: naming it and the nearest that there is.
     """
     defaults: Any = OmegaConf.to_container(OmegaConf.load(configs / f"{config_name}.yaml"), resolve=False)
     groups = {folder.name for folder in configs.iterdir() if folder.is_dir()}
+    given = {override.lstrip("+").partition("=")[0] for override in overrides}
     raw: Any = OmegaConf.to_container(cfg, resolve=False)
+
+    def is_read(name: str) -> bool:
+        return name in groups or name in READ_BY_ENTRY or refers_to(raw, name)
+
     for name, value in raw.items():
-        is_read = name in groups or name in READ_BY_ENTRY or refers_to(raw, name)
-        if not is_read and (name not in defaults or value != defaults[name]):
-            read = [key for key in defaults if key in groups or key in READ_BY_ENTRY or refers_to(raw, key)]
-            raise ValueError(f"{name}={value} would do nothing: what is chosen does not read it; {nearest(name, read)}")
+        if not is_read(name) and (name not in defaults or (name in given and value != defaults[name])):
+            why = "would do nothing: what is chosen does not read it"
+            raise ValueError(f"{name}={value} {why}; {nearest(name, list(filter(is_read, defaults)))}")
 
 
 def composed(configs: Path, config_name: str, overrides: list[str] | None = None) -> DictConfig | None:

@@ -42,11 +42,7 @@ def launch(run: Callable[[DictConfig], Any], configs: Path, config_name: str) ->
 
     def job(cfg: DictConfig) -> Any:
         try:
-            check(cfg)
-            choices = HydraConfig.get().runtime.choices
-            check_wiring(cfg, choices)
-            check_recipe(choices, configs)
-            check_keys(cfg, configs, config_name)
+            check_command(cfg, HydraConfig.get(), configs, config_name)
             forget_earlier_attempts()
             return run(cfg)
         except Interrupted as stop:
@@ -77,6 +73,18 @@ def launch(run: Callable[[DictConfig], Any], configs: Path, config_name: str) ->
     end()
     _end_workers()
     sys.exit(max(exit_codes))
+
+
+def check_command(cfg: DictConfig, hydra_config: Any, configs: Path, config_name: str) -> None:
+    """All that a command asks of its config before anything is built; `hydra_config` knows what was chosen and given.
+
+    Raises:
+        ValueError: one line about the first thing that cannot be.
+    """
+    check(cfg)
+    check_wiring(cfg, hydra_config.runtime.choices)
+    check_recipe(hydra_config.runtime.choices, configs)
+    check_keys(cfg, hydra_config.overrides.task, configs, config_name)
 
 
 def _end_workers() -> None:
