@@ -77,11 +77,10 @@ def _open(source: str, cfg: DictConfig) -> Subject:
 def _images(cfg: DictConfig, weights: Weights) -> dict[str, Any]:
     """The data set that is asked for, or the run's own with what is changed of it; augmented as asked for, or as it says itself."""
     asked: Any = OmegaConf.to_container(cfg, resolve=True)
-    images = asked.get("data") or {}
+    images: Any = asked.get("data") or {}
     if "_target_" not in images:
-        own: Any = OmegaConf.to_container(OmegaConf.merge(_own_data(weights), images))
-        check(OmegaConf.create({"data": own}))
-        images = own
+        images = OmegaConf.to_container(OmegaConf.merge(_own_data(weights), images))
+        check(OmegaConf.create({"data": images}))
     return images | {"augment": asked["augment"]} if asked.get("augment") else images
 
 

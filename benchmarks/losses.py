@@ -11,6 +11,7 @@ import csv
 import json
 import statistics
 from pathlib import Path
+from typing import Any
 
 PLACES = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
 
@@ -22,25 +23,24 @@ def main() -> None:
     shares = " | ".join(f"{share:.0%}" for share in PLACES)
     print(f"| run | steps | first | {shares} | k-NN | linear |\n| --- |{' ---: |' * (len(PLACES) + 4)}")
     for run in runs:
-        print(f"| {command(run)} | {row(run)} |")
+        results = json.loads((run / "results.json").read_text())
+        print(f"| {command(results)} | {row(run, results)} |")
 
 
-def command(run: Path) -> str:
+def command(results: dict[str, Any]) -> str:
     """What made the run, without where its data were."""
-    results = json.loads((run / "results.json").read_text())
     overrides = [
         "data.root=<folder>" if override.startswith("data.root=") else override for override in results["overrides"]
     ]
     return f"`{' '.join(['train.py', *overrides])}` at {results['commit'][:7]}"
 
 
-def row(run: Path) -> str:
+def row(run: Path, results: dict[str, Any]) -> str:
     """Steps, the first loss, means along the way, and the accuracies at the end."""
     with (run / "metrics.csv").open(newline="") as file:
         losses = {
             int(line["step"]) + 1: float(line["train/loss"]) for line in csv.DictReader(file) if line["train/loss"]
         }
-    results = json.loads((run / "results.json").read_text())
     steps, metrics = results["steps"], results["metrics"]
     means = [
         statistics.mean(loss for step, loss in losses.items() if (share - 0.05) * steps < step <= share * steps)

@@ -64,7 +64,7 @@ def index_of(shards: Sequence[Path], cache: Path | None = None) -> Index:
     Raises:
         ValueError: where a file is no plain tar file, or pictures and labels do not go together.
     """
-    known = [(str(shard.resolve()), shard.stat().st_size, shard.stat().st_mtime_ns) for shard in shards]
+    known = [(str(shard.resolve()), stat.st_size, stat.st_mtime_ns) for shard in shards for stat in [shard.stat()]]
     kept = cache / f"{hashlib.sha256(repr(known).encode()).hexdigest()[:16]}.npz" if cache else None
     if kept and kept.is_file():
         with np.load(kept) as arrays:

@@ -111,9 +111,9 @@ class Paper(_Said):
     """What of it has no command here, and why."""
 
 
-def names(folder: Path = HERE) -> list[str]:
+def names() -> list[str]:
     """The papers that there are tables of."""
-    return sorted(path.stem for path in folder.glob("*.yaml"))
+    return sorted(path.stem for path in HERE.glob("*.yaml"))
 
 
 def read(file: Path) -> Paper:
