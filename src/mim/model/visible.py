@@ -1,5 +1,6 @@
 """Where a forward pass begins: some patches are hidden, and the others are embedded."""
 
+import torch
 from torch import Tensor
 
 from mim.batch import Batch
@@ -8,17 +9,24 @@ from mim.encoder.swin import Swin
 from mim.encoder.vit import ViT
 from mim.masker.masker import Masker
 from mim.masker.split import Split
-from mim.tokens import take
 
 
 def embed_visible(encoder: ViT | Beit | Swin, masker: Masker, batch: Batch) -> tuple[Tensor, Split]:
     """Images (B, 3, H, W) -> tokens of the visible patches (B, K, Lv, D), and what is visible and what is masked.
 
-    A masker that looks at tokens needs all of them embedded; otherwise hidden patches never are.
+    Masked patches are embedded only for a masker that looks at tokens, and never for the network.
     """
-    if not masker.needs_tokens:
-        split = masker(batch, encoder.grid)
-        return encoder.embed(batch.image, split.visible), split
-    tokens = encoder.embed(batch.image)  # (B, L, D)
-    split = masker(batch, encoder.grid, tokens.detach())
-    return take(tokens, split.visible), split
+    tokens = embed_for_score(encoder, batch.image) if masker.needs_tokens else None
+    split = masker(batch, encoder.grid, tokens)
+    return encoder.embed(batch.image, split.visible), split
+
+
+@torch.no_grad()
+def embed_for_score(encoder: ViT | Beit | Swin, image: Tensor) -> Tensor:
+    """Tokens of all patches in the precision of the weights, whatever the autocast: (B, 3, H, W) -> (B, L, D).
+
+    Tokens of bf16 move salience by 1e-2. To embed the visible patches again costs less than the gradient of an embedding of
+    all. Where FSDP gathers weights in bf16, these are tokens of bf16 nevertheless.
+    """
+    with torch.autocast(image.device.type, enabled=False):
+        return encoder.embed(image.to(encoder.patch_embed.proj.weight.dtype))
