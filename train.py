@@ -13,7 +13,7 @@ from mim.callback.agreement import Agreement
 from mim.checkpoint.load import load
 from mim.checkpoint.resume import continued, resumable
 from mim.launch.entry import launch
-from mim.launch.place import count_devices, share_of_step
+from mim.launch.place import count_devices, portion_of_step
 from mim.logger import wandb
 
 
@@ -22,8 +22,10 @@ def train(cfg: DictConfig) -> None:
     torch.set_float32_matmul_precision("high")
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     processes = count_devices(cfg.trainer.accelerator, cfg.trainer.devices) * cfg.trainer.num_nodes
-    if cfg.images_per_step:
-        cfg.data.batch_size = share_of_step(cfg.images_per_step, processes, cfg.trainer.accumulate_grad_batches)
+    pairs = 2 if cfg.task.get("mix") else 1
+    cfg.data.batch_size, cfg.trainer.accumulate_grad_batches = portion_of_step(
+        cfg.images_per_step, processes, cfg.data.batch_size, cfg.trainer.accumulate_grad_batches, pairs
+    )
     data, task = instantiate(cfg.data), instantiate(cfg.task)
     if isinstance(task, partial):  # fine-tuning asks how many classes there are
         task = task(num_classes=data.num_classes)

@@ -22,7 +22,11 @@ def on_rank(data, rank, world_size):
     """The data set as one of several processes sees it."""
     progress = SimpleNamespace(batch_progress=SimpleNamespace(total=SimpleNamespace(processed=0)))
     data.trainer = SimpleNamespace(
-        global_rank=rank, world_size=world_size, limit_train_batches=1.0, fit_loop=SimpleNamespace(epoch_loop=progress)
+        global_rank=rank,
+        world_size=world_size,
+        limit_train_batches=1.0,
+        fit_loop=SimpleNamespace(epoch_loop=progress),
+        accumulate_grad_batches=1,
     )
     return data
 
@@ -132,7 +136,7 @@ class SaveEachStep(L.Callback):
         trainer.save_checkpoint(self.folder / f"{trainer.fit_loop.epoch_loop.batch_progress.total.processed}.ckpt")
 
 
-@pytest.mark.parametrize(("accumulate", "limit"), [(1, 1.0), (2, 1.0), (1, 3), (1, 0.8)])
+@pytest.mark.parametrize(("accumulate", "limit"), [(1, 1.0), (2, 1.0), (3, 1.0), (1, 3), (2, 3), (1, 0.8)])
 def test_a_run_resumed_after_any_step_sees_the_batches_of_the_uninterrupted_run(tmp_path, accumulate, limit):
     def fit(checkpoint=None, callbacks=()):
         module = Watch()
@@ -147,9 +151,17 @@ def test_a_run_resumed_after_any_step_sees_the_batches_of_the_uninterrupted_run(
         return module.seen
 
     whole = fit(callbacks=[SaveEachStep(tmp_path)])
-    assert len(whole) == (8 if limit == 1.0 else 6)
+    of_an_epoch = 4 if limit == 1.0 else 3
+    assert len(whole) == 2 * (of_an_epoch // accumulate * accumulate)
     for step in range(1, len(whole) + 1):
         assert fit(tmp_path / f"{step}.ckpt") == whole[step:]
+
+
+def test_a_limit_that_leaves_no_whole_step_is_refused():
+    data = Digits(AUGMENT, 8, 100)
+    data.trainer = SimpleNamespace(accumulate_grad_batches=4, limit_train_batches=3, world_size=1, global_rank=0)
+    with pytest.raises(ValueError, match=r"limit_train_batches=3 takes 3 of the 4 batches of a step; take 4 at least"):
+        _ = data.batches_per_epoch
 
 
 def test_a_batch_larger_than_the_set_is_refused_before_training():

@@ -63,10 +63,31 @@ def test_unshuffled_epochs_are_all_alike():
     assert epoch_of(rows)[1][0] == [4, 5, 6, 7]
 
 
-@pytest.mark.parametrize(("batch_size", "world_size"), [(101, 1), (51, 2), (0, 1)])
-def test_a_batch_larger_than_the_set_is_refused(batch_size, world_size):
-    with pytest.raises(ValueError, match=r"training set has 100 images; allowed: 1 to (100|50)\. Lower it"):
-        ShuffledRows(100, batch_size, seed=0, world_size=world_size)
+@pytest.mark.parametrize(
+    ("batch_size", "world_size", "accumulated"), [(101, 1, 1), (51, 2, 1), (0, 1, 1), (30, 1, 4), (13, 2, 4)]
+)
+def test_a_step_larger_than_the_set_is_refused(batch_size, world_size, accumulated):
+    most = 100 // world_size // accumulated
+    with pytest.raises(ValueError, match=rf"training set has 100 images; allowed: 1 to {most}\. Lower it"):
+        ShuffledRows(100, batch_size, seed=0, world_size=world_size, accumulated=accumulated)
+
+
+def test_an_epoch_is_the_same_images_however_a_step_of_16_is_split():
+    """Of 40 images, 16 a step: two steps, and the last 8 images are left out."""
+
+    def shown(batch_size, world_size, accumulated):
+        ranks = [
+            epoch_of(ShuffledRows(40, batch_size, 0, rank, world_size, accumulated=accumulated))
+            for rank in range(world_size)
+        ]
+        return [
+            [sorted(i for rank in ranks for index, _ in rank[at : at + accumulated] for i in index)]
+            for at in range(0, len(ranks[0]), accumulated)
+        ]
+
+    whole = shown(16, 1, 1)
+    assert len(whole) == 2
+    assert shown(4, 1, 4) == shown(4, 2, 2) == shown(2, 4, 2) == shown(1, 1, 16) == whole
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3])

@@ -58,11 +58,13 @@ def test_watching_leaves_the_trained_weights_bit_identical(train):
     assert all(weight.equal(theirs[name]) for name, weight in ours.items())
 
 
-def test_accumulated_batches_train_like_one_batch(train):
-    whole = train("callback=[checkpoint,results]", "trainer.limit_train_batches=4")
-    halves = ("data.batch_size=64", "trainer.accumulate_grad_batches=2", "trainer.limit_train_batches=8")
-    parts = train("callback=[checkpoint,results]", *halves)
-    assert whole.results["steps"] == parts.results["steps"] == 8
+def test_accumulated_batches_train_like_one_batch_also_where_they_do_not_fill_the_last_step(train):
+    """Of 1,347 images, 200 a step: six steps an epoch, whether 26 batches of 50 make 6.5 of them or 6 of 200 just six."""
+    settings = ("callback=[checkpoint,results]", "images_per_step=200")
+    whole, parts = train(*settings, "data.batch_size=200"), train(*settings, "data.batch_size=60")
+    assert parts.checkpoint["config"]["data"]["batch_size"] == 50
+    assert parts.checkpoint["config"]["trainer"]["accumulate_grad_batches"] == 4
+    assert whole.results["steps"] == parts.results["steps"] == 12
     ours, theirs = (run.checkpoint["state_dict"] for run in (whole, parts))
     same = [weight.allclose(theirs[name], atol=2e-4) for name, weight in ours.items() if not name.endswith("qkv.bias")]
     assert all(same)

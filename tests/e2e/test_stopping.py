@@ -33,6 +33,19 @@ def test_a_run_resumed_at_any_step_repeats_the_undisturbed_one(train, stopped_af
     assert all(weight.equal(theirs[name]) for name, weight in ours.items())
 
 
+@pytest.mark.parametrize("step", [5, 6, 9])
+def test_a_run_resumed_with_another_number_of_accumulated_batches_goes_on_in_the_same_place(train, stopped_after, step):
+    """Six steps of 200 images an epoch; first as four batches of 50, then as one."""
+    settings = ("callback=[interruption,checkpoint,results]", "images_per_step=200")
+    undisturbed = train(*settings, "data.batch_size=200")
+    stopped = stopped_after(step, *settings, "data.batch_size=50")
+    resumed = train(*settings, "data.batch_size=200", f"resume={stopped.folder}")
+    assert resumed.results["steps"] == 12
+    after, whole = (run.column("train/loss") for run in (resumed, undisturbed))
+    assert list(after) == list(range(step, 12))
+    assert [float(after[at]) for at in after] == pytest.approx([float(whole[at]) for at in after], abs=1e-5)
+
+
 def test_a_killed_run_goes_on_from_its_last_checkpoint(train, runs):
     """SIGKILL leaves no chance to save: what counts is the checkpoint that was written while training."""
     overrides = [

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.distributed import TCPStore
 
-from mim.launch.place import count_devices, devices, moment, nodes, share_of_step, started
+from mim.launch.place import count_devices, devices, moment, nodes, portion_of_step, share_of_step, started
 
 SRUN = {
     **{"SLURM_STEP_ID": "2", "SLURM_STEP_NUM_NODES": "4", "SLURM_STEP_NUM_TASKS": "32"},
@@ -80,3 +80,31 @@ def test_a_step_is_shared_out_equally_or_refused():
         share_of_step(100, processes=3, accumulated=2)
     with pytest.raises(ValueError, match="the nearest that can: 8 and 16"):
         share_of_step(4, processes=8, accumulated=1)
+
+
+@pytest.mark.parametrize(
+    ("images", "processes", "at_most", "accumulated", "portion"),
+    [
+        (4096, 1, 64, None, (64, 64)),
+        (4096, 8, 64, None, (64, 8)),
+        (4096, 8, 100, None, (64, 8)),
+        (4096, 64, 64, None, (64, 1)),
+        (4096, 128, 64, None, (32, 1)),
+        (4096, 8, 64, 2, (256, 2)),  # a number that is given wins
+        (None, 8, 64, None, (64, 1)),
+        (None, 8, 64, 3, (64, 3)),
+    ],
+)
+def test_as_few_batches_are_accumulated_as_memory_allows(images, processes, at_most, accumulated, portion):
+    assert portion_of_step(images, processes, at_most, accumulated) == portion
+
+
+def test_batches_of_pairs_are_even_where_they_can_be():
+    assert portion_of_step(36, 1, 9, None) == (9, 4)
+    assert portion_of_step(36, 1, 9, None, multiple=2) == (6, 6)
+    assert portion_of_step(9, 1, 9, None, multiple=2) == (9, 1)
+
+
+def test_a_step_that_the_processes_cannot_share_is_refused():
+    with pytest.raises(ValueError, match=r"images_per_step=100 cannot .* 3 process\(es\).*: 99 and 102"):
+        portion_of_step(100, 3, 64, None)

@@ -58,7 +58,7 @@ def rates(schedule, steps):
     """Of two groups, whose peaks are 1 and 0.1, at steps of a training of 10 epochs of 1 step."""
     groups = [{"params": [nn.Parameter(torch.zeros(1))], "lr": peak} for peak in (1.0, 0.1)]
     optimizer = torch.optim.SGD(groups, lr=1.0)
-    data = SimpleNamespace(batches_per_epoch=1)
+    data = SimpleNamespace(steps_per_epoch=1)
     trainer = SimpleNamespace(max_epochs=10, datamodule=data, accumulate_grad_batches=1)
     scheduler = follow(schedule, optimizer, trainer, lr=1.0)["lr_scheduler"]["scheduler"]
     seen = []

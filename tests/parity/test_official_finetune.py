@@ -114,7 +114,7 @@ def test_every_update_of_simmim_has_the_official_rate(golden, name):
     reference = golden("simmim_optim")
     m = next(scheduler for scheduler in reference.meta["schedulers"] if scheduler["name"] == name)
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=m["base_lr"])
-    data = SimpleNamespace(batches_per_epoch=m["steps_per_epoch"])
+    data = SimpleNamespace(steps_per_epoch=m["steps_per_epoch"])
     trainer = SimpleNamespace(max_epochs=m["epochs"], datamodule=data, accumulate_grad_batches=1)
     scheduler = follow(SCHEDULES[name](m), optimizer, trainer, m["base_lr"])["lr_scheduler"]["scheduler"]
     for step, rate in enumerate(reference[f"sched_{name}"].tolist()):

@@ -42,7 +42,7 @@ def test_decay_groups_are_the_official_ones(golden):
         weight_decay=reference.meta["weight_decay"],
     )
     task._trainer = SimpleNamespace(
-        datamodule=SimpleNamespace(batch_size=4, batches_per_epoch=1),
+        datamodule=SimpleNamespace(batch_size=4, steps_per_epoch=1),
         world_size=1,
         accumulate_grad_batches=1,
         max_epochs=1,

@@ -44,7 +44,7 @@ class Announce(L.Callback):
                 f"x {trainer.accumulate_grad_batches} accumulated"
             ),
             "training": (
-                f"{trainer.max_epochs:,} epochs of {trainer.num_training_batches:,} batches, "
+                f"{trainer.max_epochs:,} epochs of {data.steps_per_epoch:,} steps, "
                 f"{int(trainer.estimated_stepping_batches):,} steps in all, precision {trainer.precision}, on {pl_module.device}"
                 + (f", {type(trainer.strategy).__name__}" if trainer.world_size > 1 else "")
             ),

@@ -62,7 +62,7 @@ class Interruption(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save if this process, or any other, was told to stop."""
-        accumulated = (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
+        accumulated = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if accumulated and (
             trainer.world_size == 1 or batch_idx % self.agree_every_n_steps == 0 or trainer.is_last_batch
         ):

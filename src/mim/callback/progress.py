@@ -26,6 +26,7 @@ class Progress(L.Callback):
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Draw the bar where training (re)starts."""
+        self._per_step = trainer.accumulate_grad_batches
         self._total = trainer.max_epochs * trainer.num_training_batches
         self._start = self._now = trainer.fit_loop.epoch_loop.batch_progress.total.processed
         self._started = self._drawn = time.monotonic()
@@ -41,7 +42,7 @@ class Progress(L.Callback):
                 TimeRemainingColumn(),
                 console=self._console,
             )
-            self._task = self._bar.add_task("", total=self._total, completed=self._start, epoch="", numbers="")
+            self._task = self._bar.add_task("", total=self._steps(self._total), epoch="", numbers="")
             self._bar.start()
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -53,11 +54,18 @@ class Progress(L.Callback):
         if self._bar is not None:
             if time.monotonic() - self._drawn > self.refresh_seconds or self._now == self._total:
                 epoch = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
-                self._bar.update(self._task, completed=self._now, epoch=epoch, numbers=self._numbers(outputs))
+                self._bar.update(
+                    self._task, completed=self._steps(self._now), epoch=epoch, numbers=self._numbers(outputs)
+                )
         elif self._now * self.lines // self._total > (self._now - 1) * self.lines // self._total:
             left = (time.monotonic() - self._started) * (self._total - self._now) / (self._now - self._start)
-            place = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  step {self._now}/{self._total}"
+            step = f"step {self._steps(self._now)}/{self._steps(self._total)}"
+            place = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {step}"
             print(f"{place}  {self._numbers(outputs)}  {left:.0f} s left", flush=True)
+
+    def _steps(self, batches: int) -> int:
+        """Optimiser steps that so many batches make."""
+        return batches // self._per_step
 
     def _numbers(self, outputs: Any) -> str:
         """Loss now, images per second since this was last asked."""

@@ -117,16 +117,41 @@ class Data(L.LightningDataModule, ABC):
 
     @property
     def batches_per_epoch(self) -> int:
-        """Training batches that each process takes per epoch; known without building the loader."""
-        batches, limit = self.train_size // (self.batch_size * self._place()[1]), 1.0
-        if self.trainer:
-            limit = self.trainer.limit_train_batches
-        return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+        """Training batches that each process takes per epoch, those of whole optimiser steps; known without building the loader.
+
+        Raises:
+            ValueError: where `trainer.limit_train_batches` leaves no whole step.
+        """
+        accumulated, limit = self._accumulated(), self.trainer.limit_train_batches if self.trainer else 1.0
+        batches = self.train_size // (self.batch_size * self._place()[1] * accumulated) * accumulated
+        taken = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+        if 0 < taken < accumulated:
+            raise ValueError(
+                f"trainer.limit_train_batches={limit} takes {taken} of the {accumulated} batches of a step; take "
+                f"{accumulated} at least, or make steps smaller, e.g. images_per_step=null"
+            )
+        return taken // accumulated * accumulated
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps of an epoch."""
+        return self.batches_per_epoch // self._accumulated()
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Augmented batches, going on where a resumed run stopped."""
         rank, world_size = self._place()
-        rows = ShuffledRows(self.train_size, self.batch_size, self.seed, rank, world_size, self._start(), self.shuffle)
+        rows = ShuffledRows(
+            self.train_size,
+            self.batch_size,
+            self.seed,
+            rank,
+            world_size,
+            self._start(),
+            self.shuffle,
+            self._accumulated(),
+        )
+        if self.trainer:
+            self.trainer.limit_train_batches = self.batches_per_epoch  # Lightning's own cut may go through a step
         return self._loader(self.splits.train, rows)
 
     def val_dataloader(self, limit: int | None = None, first_classes: int | None = None) -> DataLoader[Batch]:
@@ -175,6 +200,10 @@ class Data(L.LightningDataModule, ABC):
     def _place(self) -> tuple[int, int]:
         """This process among all: (rank, world size)."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+    def _accumulated(self) -> int:
+        """Batches of one optimiser step."""
+        return self.trainer.accumulate_grad_batches if self.trainer else 1
 
     def _start(self) -> tuple[int, int]:
         """(epoch, batches of it done): Lightning restores its progress before it first asks for the loader."""

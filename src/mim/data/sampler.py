@@ -25,7 +25,10 @@ class Rows(NamedTuple):
 
 
 class ShuffledRows(Sampler[Rows]):
-    """Whole batches in a new order every epoch, without the incomplete last one.
+    """Whole optimiser steps in a new order every epoch, without the incomplete last one.
+
+    Batches that do not fill a step are left out, as the official releases do (MAE, main_pretrain.py:152
+    and engine_pretrain.py:31): so an epoch is the same images however a step is split.
 
     Args:
         size: images in the data set.
@@ -35,6 +38,10 @@ class ShuffledRows(Sampler[Rows]):
         world_size: number of processes.
         start: (epoch, batches of it already trained on), where a resumed run goes on.
         shuffle: if false, every epoch is the same: the images in their stored order, with the same keys.
+        accumulated: batches of one optimiser step.
+
+    Raises:
+        ValueError: where the data set does not fill one step.
     """
 
     def __init__(
@@ -46,20 +53,24 @@ class ShuffledRows(Sampler[Rows]):
         world_size: int = 1,
         start: tuple[int, int] = (0, 0),
         shuffle: bool = True,
+        accumulated: int = 1,
     ):
-        self.global_batch = batch_size * world_size
-        if not 0 < self.global_batch <= size:
+        self.global_batch, self.accumulated = batch_size * world_size, accumulated
+        step = self.global_batch * accumulated
+        if not 0 < step <= size:
+            most = size // (world_size * accumulated)
+            turns = f" x {accumulated} accumulated batches" if accumulated > 1 else ""
             raise ValueError(
-                f"data.batch_size={batch_size} on {world_size} process(es) is a batch of {self.global_batch}, but the "
-                f"training set has {size} images; allowed: 1 to {size // world_size}. Lower it, e.g. "
-                f"data.batch_size={max(1, size // world_size // 4)}."
+                f"data.batch_size={batch_size} on {world_size} process(es){turns} is a step of {step} images, but "
+                f"the training set has {size} images; allowed: 1 to {most}. Lower it, e.g. "
+                f"data.batch_size={max(1, most // 4)}, or images_per_step={max(1, size // 4)}"
             )
         self.size, self.batch_size, self.seed, self.shuffle = size, batch_size, seed, shuffle
         self.rank, self.start, self.epoch = rank, start, start[0]
 
     def __len__(self) -> int:
         """Batches in a whole epoch, also while a resumed one is shorter."""
-        return self.size // self.global_batch
+        return self.size // (self.global_batch * self.accumulated) * self.accumulated
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration walks through."""

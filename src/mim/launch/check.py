@@ -19,7 +19,7 @@ from mim.ranges import Count, Positive
 _BUILT_BY_ENTRY_POINTS = {"data", "task", "trainer", "augment"}
 _TIGHTER: dict[str, dict[str, Any]] = {  # than the library's own hints, which let through what fails late or does harm
     "pytorch_lightning.Trainer": {
-        "accumulate_grad_batches": Count,
+        "accumulate_grad_batches": Count | None,
         "gradient_clip_val": Positive | None,
         "log_every_n_steps": Count,
         "num_nodes": Count,

@@ -86,8 +86,43 @@ def count_devices(accelerator: str, devices: Any) -> int:
     return wanted if on_gpu or str(devices) not in ("auto", "-1") else 1
 
 
+class Portion(NamedTuple):
+    """How a process takes its share of an optimiser step."""
+
+    batch_size: int
+    """Images at a time."""
+    accumulated: int
+    """Batches whose gradients make one step."""
+
+
+def portion_of_step(
+    images: int | None, processes: int, at_most: int, accumulated: int | None, multiple: int = 1
+) -> Portion:
+    """Batch size and accumulated batches of each process, so that together they take the images of a step.
+
+    Args:
+        images: of a step, over all processes; None for whatever `at_most` images a process make.
+        processes: that share them.
+        at_most: images that a process takes at a time.
+        accumulated: batches of a step; None for as few as `at_most` allows.
+        multiple: of what number a batch is to be, where it can: 2 where images are mixed in pairs.
+
+    Raises:
+        ValueError: where they cannot be shared out equally.
+    """
+    if images is None:
+        return Portion(at_most, accumulated or 1)
+    if accumulated is not None:
+        return Portion(share_of_step(images, processes, accumulated), accumulated)
+    share = share_of_step(images, processes, 1)
+    fit = [turns for turns in range(1, share + 1) if share % turns == 0 and share // turns <= at_most]
+    even = [turns for turns in fit if share // turns % multiple == 0]
+    turns = (even or fit)[0]
+    return Portion(share // turns, turns)
+
+
 def share_of_step(images: int, processes: int, accumulated: int) -> int:
-    """How many images of a step each process takes at a time.
+    """Images of a step that each process takes at a time.
 
     Raises:
         ValueError: where they cannot be shared out equally.

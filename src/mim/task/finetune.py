@@ -131,10 +131,12 @@ class Finetune(Training):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """A resumed run goes on with the best so far."""
+        super().on_save_checkpoint(checkpoint)
         checkpoint["best"] = self.best
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The best so far."""
+        super().on_load_checkpoint(checkpoint)
         self.best = checkpoint["best"]
 
     @property

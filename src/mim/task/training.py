@@ -1,6 +1,5 @@
 """What every training shares, whatever it learns: the scale of its learning rate, its schedule, its random streams."""
 
-import math
 import random
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from mim.batch import Batch
 from mim.draw import keys
 from mim.ranges import NotNegative, Positive, Seed
+from mim.task.position import count_in_batches_of
 
 Schedule = Callable[[float, float, float], float]
 """Epoch, epochs and a peak learning rate -> the share of the peak that is in force."""
@@ -63,6 +63,15 @@ class Training(L.LightningModule):
         random.seed(number)
         np.random.seed(number % 2**32)  # noqa: NPY002  # timm draws from it
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say what a batch is worth: Lightning counts batches, of which another run may accumulate another number."""
+        checkpoint["accumulated"] = self.trainer.accumulate_grad_batches
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on after as many steps, however many batches they are made of now."""
+        now = self.trainer.accumulate_grad_batches
+        count_in_batches_of(checkpoint["loops"], checkpoint.get("accumulated", now), now)
+
     @property
     def effective_batch(self) -> int:
         """Images per optimiser step, over all devices and accumulated batches."""
@@ -86,7 +95,7 @@ def follow(schedule: Schedule, optimizer: Optimizer, trainer: Any, lr: float) ->
     """
     epochs = trainer.max_epochs
     # not trainer.estimated_stepping_batches: it builds the loader before a resumed run knows where it stopped
-    steps = max(1, math.ceil(trainer.datamodule.batches_per_epoch / trainer.accumulate_grad_batches))
+    steps = max(1, trainer.datamodule.steps_per_epoch)
     per_group = getattr(schedule, "per_group", False)
 
     def share(peak: float) -> Callable[[int], float]:
