@@ -25,6 +25,7 @@ ALLOWED = {
     "augment": TYPES,
     "data": TYPES | {"augment"},
     "analysis": TYPES | {"encoder"},
+    "figure": TYPES | {"analysis"},
     "checkpoint": TYPES | {"encoder", "model", "pool"},
     "launch": {"ranges"},
     "sweep": {"launch"},
