@@ -24,6 +24,7 @@ tables:
     judged:
       linear: eval.py task=probe_mae task.epochs={epochs}
       fine-tuning: train.py experiment=mae/finetune_vit_base
+      AP: {reason: no detector}
     rows:
       - trained: short
         by: train.py experiment=mae/imagenet_vit_base epochs=1
@@ -34,7 +35,16 @@ tables:
       - trained: public
         by: timm:vit_base_patch16_224.mae
         where: {epochs: 90}
-        published: {linear: 67.8}
+        published: {linear: 67.8, AP: 50.25}
+      - trained: elsewhere
+        reason: not here yet
+        note: Another prints 70.0.
+        published: {linear: 70.1, fine-tuning: 81}
+      - trained: half
+        by: train.py experiment=mae/imagenet_vit_base epochs=2
+        where: {epochs: 1}
+        reasons: {linear: nobody knows how}
+        published: {linear: 1, fine-tuning: 2}
 """
 
 
@@ -48,7 +58,7 @@ def small(tmp_path, old="", new=""):
 def commands() -> set[str]:
     tables = [table for name in names() for table in read(HERE / f"{name}.yaml").tables]
     trains = {row.command for table in tables for row in table.rows if row.command}
-    return trains | {cell.command for table in tables for cell in table.cells()}
+    return trains | {cell.command for table in tables for cell in table.cells() if cell.command}
 
 
 @pytest.mark.parametrize("command", sorted(commands()))
@@ -90,10 +100,26 @@ def test_rows_of_amt_hide_and_throw_what_the_paper_says(composed_command, comman
 def test_markdown_has_published_measured_difference_and_what_made_it(tmp_path):
     text = markdown(small(tmp_path))
     assert "## A paper (arXiv 0000.00000)" in text
-    assert "| short | linear | 60.0 | 61.2 (60.9 to 61.6) | +1.2 |" in text
-    assert "| short | fine-tuning | 80.0 | not measured |  |" in text
-    assert "| public | linear | 67.8 | not measured |  |" in text
+    assert "| short | linear | 60.0 | 61.2 (60.9 to 61.6) | +1.2 |  |" in text
+    assert "| short | fine-tuning | 80.0 | not measured |  |  |" in text
+    assert "| public | linear | 67.8 | not measured |  |  |" in text
     assert "- short, linear, 61.2 (60.9 to 61.6): `a`, then `b`; commit abc1234, seed 3, 8 GPUs" in text
+
+
+def test_a_number_without_a_command_says_why_and_a_note_stands_beside_its_row(tmp_path):
+    text = markdown(small(tmp_path))
+    assert "| public | AP | 50.25 | no command |  |  |" in text
+    assert "| elsewhere | linear | 70.1 | no command |  | Another prints 70.0. |" in text
+    assert "| elsewhere | fine-tuning | 81.0 | no command |  |  |" in text
+    assert text.endswith(
+        "- No command for public (AP): no detector.\n- No command for elsewhere: not here yet.\n"
+        "- No command for half (linear): nobody knows how."
+    )
+
+
+def test_several_seeds_are_said(tmp_path):
+    text = markdown(small(tmp_path, "seed: 3}", "seed: [3, 4]}"))
+    assert "commit abc1234, mean of seeds 3, 4, 8 GPUs" in text
 
 
 def test_markdown_has_the_command_of_each_row_and_judge(tmp_path):
@@ -102,6 +128,7 @@ def test_markdown_has_the_command_of_each_row_and_judge(tmp_path):
     assert found == {
         "short": "python train.py experiment=mae/imagenet_vit_base epochs=1",
         "short, linear": "python eval.py task=probe_mae task.epochs=3 checkpoint=<its run>",
+        "half": "python train.py experiment=mae/imagenet_vit_base epochs=2",
         "public, linear": "python eval.py task=probe_mae task.epochs=90 checkpoint=timm:vit_base_patch16_224.mae",
         "fine-tuning": "python train.py experiment=mae/finetune_vit_base checkpoint=<its run>",
     }
@@ -111,10 +138,13 @@ def test_markdown_has_the_command_of_each_row_and_judge(tmp_path):
     ("old", "new", "message"),
     [
         (
-            "{linear: 67.8}",
-            "{lin: 67.8}",
+            "{linear: 67.8, ",
+            "{lin: 67.8, ",
             "small.yaml, tables.0: Table 1: public is judged by 'lin'; allowed: linear, fine-",
         ),
+        ("by: timm:vit_base_patch16_224.mae", "", "small.yaml, tables.0.rows.1: public has to say `by` (a command, or"),
+        ("reason: not here yet", "reason: a\n        by: b", "small.yaml, tables.0.rows.2: elsewhere has to say"),
+        ("reasons: {linear", "reasons: {lin", "small.yaml, tables.0: Table 1: half is judged by 'lin'; allowed: lin"),
         ("source: arXiv 0000.00000", "", "small.yaml, source: Field required"),
         ("about: Top", "abuot: Top", "small.yaml, tables.0.about: Field required"),
         (", seed: 3", "", "small.yaml, tables.0.rows.0.measured.linear.seed: Field required"),

@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 from mim.launch.check import nearest
+from mim.paper.deviations import deviations
 from mim.paper.markdown import markdown
 from mim.paper.table import HERE, names, read
 
@@ -17,6 +18,7 @@ ALL = """# Papers' tables
 
 Published numbers are the authors'; measured ones are ours, with what made them. Every command composes and passes the check that a
 run makes first; one without a measured number has not been run to its end here. `<its run>` is the folder that pre-training left.
+A number that nothing makes here yet stands with the reason instead of a command.
 Made by `make tables` from `src/mim/paper/`.
 
 """
@@ -31,5 +33,5 @@ def run(arguments: list[str], configs: Path) -> None:
     strange = [name for name in asked if name not in names()]
     if strange:
         raise ValueError(f"there are no tables of {strange[0]}; {nearest(strange[0], names())}")
-    tables = "\n\n".join(markdown(read(HERE / f"{name}.yaml")) for name in asked or names())
+    tables = "\n\n".join(markdown(read(HERE / f"{name}.yaml"), deviations()) for name in asked or names())
     print(tables if asked else ALL + tables)

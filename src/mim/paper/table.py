@@ -1,4 +1,4 @@
-"""What a paper's yaml says."""
+"""Paper, table, row and cell: what a paper's yaml says."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from mim.paper.command import merged
 
 HERE = Path(__file__).parent
 RUN = "<its run>"
@@ -19,37 +21,75 @@ class Measured(_Said):
     """A number of ours, and all that it takes to make it again."""
 
     value: float
+    """Mean over seeds, where there are several."""
     interval: tuple[float, float] | None = None
-    """95 %, where it is known."""
+    """95 %: of the held-out images, or, with several seeds, of the mean over seeds."""
     commands: list[str]
     commit: str
     hardware: str
-    seed: int
+    seed: int | list[int]
+
+
+class NoCommand(_Said):
+    """Why a number cannot be made here."""
+
+    reason: str
 
 
 class Row(_Said):
-    """One pre-training, and how it was judged."""
+    """One pre-training, and how it was judged.
+
+    Raises:
+        ValueError: where it has neither a command nor a reason for having none, or both.
+    """
 
     trained: str
     """What the table calls it."""
-    by: str
+    by: str = ""
     """`train.py ...`, or weights that are published, e.g. `timm:vit_base_patch16_224.mae`."""
+    reason: str = ""
+    """Why there is no command, instead of one."""
+    note: str = ""
+    """What has to be said beside its numbers, e.g. that another source prints another."""
     where: dict[str, str | int] = {}
     """What fills the braces of the table's commands."""
-    published: dict[str, float]
-    """By judge."""
+    published: dict[str, float | None]
+    """By judge; null where a number is wanted that nobody printed."""
+    reasons: dict[str, str] = {}
+    """By judge, why that number alone has no command."""
     measured: dict[str, Measured] = {}
     """By judge."""
+    bench: list[str] = []
+    """Settings that its training has at bench scale, beside those of the table."""
+
+    @model_validator(mode="after")
+    def _has_a_command_or_a_reason(self) -> "Row":
+        if bool(self.by) == bool(self.reason):
+            raise ValueError(
+                f"{self.trained} has to say `by` (a command, or weights) or `reason` (why none), one of them"
+            )
+        return self
 
     @property
     def command(self) -> str | None:
-        """That trains it; None where the weights are published."""
+        """Training command; None where the weights are published, or nothing trains them here."""
         return f"python {self.by}" if self.by.startswith("train.py ") else None
 
     def judged_with(self, command: str) -> str:
         """A command of the table, on this row's weights."""
         program, _, settings = command.format(**self.where).partition(" ")
         return f"python {program} {settings} checkpoint={RUN if self.command else self.by}"
+
+
+class Bench(_Said):
+    """A table at a size that a CPU or one small GPU can do."""
+
+    about: str
+    """What is smaller, in words."""
+    training: list[str]
+    """Settings that every row's training has."""
+    judged: dict[str, str]
+    """By judge, commands instead of the paper's."""
 
 
 class Table(_Said):
@@ -63,30 +103,60 @@ class Table(_Said):
     """Where it stands, e.g. `Table 1`."""
     about: str
     """What the numbers are, in which unit, and what they were measured on."""
-    judged: dict[str, str]
-    """By judge, `eval.py ...` or `train.py ...` without the checkpoint."""
+    judged: dict[str, str | NoCommand]
+    """By judge, `eval.py ...` or `train.py ...` without the checkpoint, or why there is none."""
     rows: list[Row]
+    bench: Bench | None = None
 
     @model_validator(mode="after")
     def _rows_fit(self) -> "Table":
         for row in self.rows:
-            for judge in (*row.published, *row.measured):
+            for judge in (*row.published, *row.measured, *row.reasons):
                 if judge not in self.judged:
                     raise ValueError(
                         f"{self.name}: {row.trained} is judged by {judge!r}; allowed: {', '.join(self.judged)}"
                     )
                 try:
-                    row.judged_with(self.judged[judge])
+                    self.cell(row, judge)
                 except KeyError as field:
                     raise ValueError(f"{self.name}: {row.trained} has nothing in `where` for {field}") from field
         return self
 
     def cells(self) -> Iterator["Cell"]:
-        """Every number that is published or measured, row by row."""
+        """Every number that is published, measured or wanted, row by row."""
         for row in self.rows:
-            for judge, command in self.judged.items():
+            for judge in self.judged:
                 if judge in row.published or judge in row.measured:
-                    yield Cell(row, judge, row.published.get(judge), row.measured.get(judge), row.judged_with(command))
+                    yield self.cell(row, judge)
+
+    def cell(self, row: Row, judge: str) -> "Cell":
+        """The number of a row and a judge."""
+        how = self.judged[judge]
+        own = row.reasons.get(judge) or row.reason
+        reason = own or (how.reason if isinstance(how, NoCommand) else "")
+        command = None if isinstance(how, NoCommand) or own else row.judged_with(how)
+        return Cell(row, judge, row.published.get(judge), row.measured.get(judge), command, reason)
+
+    def at_bench(self) -> "Table | None":
+        """The rows that are trained here, with the settings of bench scale; None where the table has none."""
+        bench = self.bench
+        if bench is None:
+            return None
+        rows = [
+            row.model_copy(
+                update={
+                    "by": merged(row.by, [*bench.training, *row.bench]),
+                    "published": dict.fromkeys(bench.judged),
+                    "reasons": {},
+                    "measured": {},
+                    "note": "",
+                }
+            )
+            for row in self.rows
+            if row.command
+        ]
+        about = f"{bench.about} Not comparable with published numbers."
+        return Table(name=f"{self.name}, at bench scale", about=about, judged=dict(bench.judged), rows=rows)
 
 
 class Cell(NamedTuple):
@@ -96,19 +166,35 @@ class Cell(NamedTuple):
     judge: str
     published: float | None
     measured: Measured | None
-    command: str
-    """That judges it."""
+    command: str | None
+    """That judges it; None where there is none."""
+    reason: str
+    """Why there is none."""
 
 
 class Paper(_Said):
-    """Its tables, as far as they can be made here."""
+    """A paper's tables."""
 
     title: str
     source: str
     """Where to read it, e.g. `arXiv 2111.06377`."""
     tables: list[Table]
     left_out: str = ""
-    """What of it has no command here, and why."""
+    """What of it is not here, and why."""
+
+    def at_bench(self) -> "Paper":
+        """Its tables at a size that a CPU or one small GPU can do.
+
+        Raises:
+            ValueError: where none says how.
+        """
+        tables = [small for table in self.tables if (small := table.at_bench())]
+        if not tables:
+            raise ValueError(
+                f"no table of {self.title!r} says what it is at bench scale; add `bench:` to one of its yaml, or leave "
+                "out --scale bench"
+            )
+        return Paper(title=f"{self.title}, at bench scale", source=self.source, tables=tables)
 
 
 def names() -> list[str]:
