@@ -71,7 +71,9 @@ def test_weights_in_half_precision_are_embedded_in_it(batch):
 def test_masked_patches_are_embedded_only_for_a_score(batch):
     encoder, counts = ViT(64, 8, 16, 1, 2), []
     embed = encoder.embed
-    encoder.embed = lambda image, index=None: counts.append(None if index is None else index.shape[2]) or embed(image, index)
+    encoder.embed = lambda image, index=None: (
+        counts.append(None if index is None else index.shape[2]) or embed(image, index)
+    )
     embed_visible(encoder, Masker(Random(), FixedRatio(0.75)), batch)
     embed_visible(encoder, Masker(Salience(), FixedRatio(0.75)), batch)
     assert counts == [16, None, 16]
