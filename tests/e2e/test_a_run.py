@@ -41,6 +41,31 @@ def test_what_took_effect_is_said_before_training(train):
     assert "up to 0.2, active in" in out
 
 
+def test_an_absolute_rate_a_changing_decay_and_clipping_take_effect_and_are_said(train):
+    given = (
+        "lr=2e-3",
+        "weight_decay=0.04",
+        "weight_decay_schedule=cosine",
+        "clip=each_parameter",
+        "clip.max_norm=1e-3",
+    )
+    run = train("callback=[announce,checkpoint]", *given, "optimizer.fused=false")
+    assert "peak 0.002 (lr; base_lr is not used)" in run.out
+    assert "0 on 55 parameters, 0.04 on 29 parameters; CosineWeightDecay from 0.04 to 0.4" in run.out
+    assert "ClipEachParameter to a norm of 0.001" in run.out
+    optimizer = run.checkpoint["optimizer_states"][0]
+    assert sorted(group["weight_decay"] for group in optimizer["param_groups"]) == pytest.approx([0, 0.4])
+    # Adam's average of squared gradients: of a tensor cut to a norm of 1e-3 at most (1e-3)^2 in all
+    assert all(state["exp_avg_sq"].sum() <= 1e-6 * 1.001 for state in optimizer["state"].values())
+    assert max(state["exp_avg_sq"].sum() for state in optimizer["state"].values()) > 1e-7
+
+
+def test_two_ways_of_clipping_are_refused(train):
+    run = train("callback=[]", "clip=each_parameter", "trainer.gradient_clip_val=1")
+    assert run.code == 1
+    assert "both cut gradients down; leave one out, e.g. trainer.gradient_clip_val=null" in run.err
+
+
 def test_null_leaves_one_callback_or_logger_out(train):
     off = ("callback.online_probe=null", "callback.reconstructions=null", "logger.csv=null")
     run = train("watch_every_n_epochs=1", *off)

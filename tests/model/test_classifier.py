@@ -40,6 +40,14 @@ def test_the_head_starts_near_zero(batch_of):
     assert model(batch_of(torch.randn(4, 3, 32, 32))).abs().max() < 1e-3
 
 
+def test_the_head_of_a_swin_starts_as_simmims_and_any_may_start_elsewhere():
+    swin = Classifier(ENCODERS["swin"](), {"mean": Mean()}, 100)
+    assert swin.head.weight.std().item() == pytest.approx(0.02, rel=0.2)
+    assert Classifier(vit(), {"mean": Mean()}, 100, head_std=0.1).head.weight.std().item() == pytest.approx(
+        0.1, rel=0.2
+    )
+
+
 @pytest.mark.parametrize(
     ("kind", "pool", "pooled"),
     [

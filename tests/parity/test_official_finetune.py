@@ -1,7 +1,5 @@
 """Fine-tuning against facebookresearch/mae @ efb2a80 and microsoft/SimMIM @ d3e29bc: features, losses, gradients, layer decay."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from torch import nn
@@ -15,11 +13,11 @@ from mim.encoder.beit import Beit
 from mim.encoder.swin import Swin
 from mim.encoder.vit import ViT
 from mim.model.classifier import Classifier
+from mim.optim.follow import Follow
 from mim.optim.layer_decay import layer_decay_groups
 from mim.optim.simmim import RunningCosine, WarmupLine, WarmupSteps
 from mim.pool.cls import Cls
 from mim.pool.mean import Mean
-from mim.task.training import follow
 
 POOLS = {"cls": Cls, "mean": Mean}
 
@@ -114,10 +112,10 @@ def test_every_update_of_simmim_has_the_official_rate(golden, name):
     reference = golden("simmim_optim")
     m = next(scheduler for scheduler in reference.meta["schedulers"] if scheduler["name"] == name)
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=m["base_lr"])
-    data = SimpleNamespace(steps_per_epoch=m["steps_per_epoch"])
-    trainer = SimpleNamespace(max_epochs=m["epochs"], datamodule=data, accumulate_grad_batches=1)
-    scheduler = follow(SCHEDULES[name](m), optimizer, trainer, m["base_lr"])["lr_scheduler"]["scheduler"]
-    for step, rate in enumerate(reference[f"sched_{name}"].tolist()):
+    passes = m["steps_per_epoch"]
+    scheduler = Follow(optimizer, SCHEDULES[name](m), m["base_lr"], m["epochs"] * passes, passes)
+    updates = reference[f"sched_{name}"].tolist()
+    for step, rate in enumerate([m["warmup_lr"], *updates[:-1]]):  # each is set after the step of its number
         assert optimizer.param_groups[0]["lr"] == pytest.approx(rate, rel=1e-9), step
         optimizer.step()
         scheduler.step()

@@ -46,6 +46,7 @@ def test_decay_groups_are_the_official_ones(golden):
         world_size=1,
         accumulate_grad_batches=1,
         max_epochs=1,
+        max_steps=-1,
     )
     optimizer = task.configure_optimizers()["optimizer"]
     decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}

@@ -164,7 +164,9 @@ def test_decay_groups_of_pre_training_are_the_official_ones(golden, kind):
         weight_decay=m["weight_decay"],
     )
     data = SimpleNamespace(batch_size=4, steps_per_epoch=1)
-    task._trainer = SimpleNamespace(datamodule=data, world_size=1, accumulate_grad_batches=1, max_epochs=1)
+    task._trainer = SimpleNamespace(
+        datamodule=data, world_size=1, accumulate_grad_batches=1, max_epochs=1, max_steps=-1
+    )
     groups = task.configure_optimizers()["optimizer"].param_groups
     decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
     ours = {name: decay[id(p)] for name, p in task.model.named_parameters()}

@@ -48,11 +48,9 @@ class Announce(L.Callback):
                 f"{int(trainer.estimated_stepping_batches):,} steps in all, precision {trainer.precision}, on {pl_module.device}"
                 + (f", {type(trainer.strategy).__name__}" if trainer.world_size > 1 else "")
             ),
-            "learning rate": (
-                f"peak {pl_module.lr:.3g} = {pl_module.base_lr:.3g} x {pl_module.effective_batch:,} / 256, "
-                f"{type(pl_module.schedule).__name__}{_layers(trainer)}"
-            ),
-            "weight decay": _decay(trainer),
+            "learning rate": f"peak {_peak(pl_module)}, {type(pl_module.schedule).__name__}{_layers(trainer)}",
+            "weight decay": _decay(pl_module),
+            **({"clipping": clipped} if (clipped := _clipping(pl_module)) else {}),
             "drop path": _drop_path(model),
             "run": str(seen_from_here(self.run)),
         }
@@ -82,11 +80,26 @@ def _masking(model: Any, device: torch.device) -> str:
     return f"{kind}: of {rows * columns} patches {most}{visible} visible, {most}{masked} masked, {thrown} thrown"
 
 
-def _decay(trainer: Any) -> str:
+def _peak(module: Any) -> str:
+    if module.absolute_lr:
+        return f"{module.lr:.3g} (lr; base_lr is not used)"
+    return f"{module.lr:.3g} = {module.base_lr:.3g} x {module.effective_batch:,} / 256"
+
+
+def _clipping(module: Any) -> str:
+    if module.clip:
+        return f"{type(module.clip).__name__} to a norm of {module.clip.max_norm:g}"
+    most = module.trainer.gradient_clip_val
+    return f"all gradients together to a norm of {most:g}" if most else ""
+
+
+def _decay(module: Any) -> str:
     count: dict[float, int] = {}
-    for group in trainer.optimizers[0].param_groups:
+    for group in module.trainer.optimizers[0].param_groups:
         count[group["weight_decay"]] = count.get(group["weight_decay"], 0) + len(group["params"])
-    return ", ".join(f"{decay:g} on {number} parameters" for decay, number in sorted(count.items()))
+    change = module.weight_decay_schedule
+    to = f"; {type(change).__name__} from {module.weight_decay:g} to {change.end:g}" if change else ""
+    return ", ".join(f"{decay:g} on {number} parameters" for decay, number in sorted(count.items())) + to
 
 
 def _layers(trainer: Any) -> str:

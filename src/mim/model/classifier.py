@@ -11,13 +11,14 @@ from mim.encoder.swin import Swin
 from mim.encoder.vit import ViT
 from mim.pool.mean import Mean
 from mim.pool.shape import Shape, fitted, width_of
+from mim.ranges import Positive
 
 
 class Classifier(nn.Module):
     """Tokens, one vector for the image, a score for each class.
 
-    The head starts near zero (standard deviation 2e-5), so that the first steps do not shake the encoder. Positions are learned
-    from here on, those too that pre-training held fixed.
+    The head starts near zero, so that the first steps do not shake the encoder. Positions are learned from here on, those too
+    that pre-training held fixed.
 
     Args:
         encoder: (B, 3, H, W) -> (B, 1 + L, D).
@@ -26,6 +27,8 @@ class Classifier(nn.Module):
         norm: where the last layer norm stands. "tokens": the encoder's own, on every token, before the pool. "pooled": a new one
             (`fc_norm`) on what the pool made, in place of the encoder's. null: as published, which is "pooled" for the mean
             of a ViT's or BEiT's patches and "tokens" for everything else, Swin among it.
+        head_std: deviation of the head's first weights; null as published: 2e-5 (MAE, main_finetune.py:257; SimMIM,
+            vision_transformer.py:268), and 0.02 for a Swin (SimMIM, swin_transformer.py:554).
 
     Raises:
         ValueError: where the pool is not one, or wants more than the tokens that the encoder has.
@@ -37,6 +40,7 @@ class Classifier(nn.Module):
         pools: Mapping[str, nn.Module | Callable[[Shape], nn.Module]],
         num_classes: int,
         norm: Literal["tokens", "pooled"] | None = None,
+        head_std: Positive | None = None,
     ):
         super().__init__()
         if len(pools) != 1:
@@ -55,7 +59,7 @@ class Classifier(nn.Module):
             self.encoder.norm = nn.Identity()
             self.fc_norm = nn.LayerNorm(width, eps=1e-6)
         self.head = nn.Linear(width, num_classes)
-        nn.init.trunc_normal_(self.head.weight, std=2e-5)
+        nn.init.trunc_normal_(self.head.weight, std=head_std or (0.02 if isinstance(encoder, Swin) else 2e-5))
         nn.init.zeros_(self.head.bias)
 
     def forward(self, batch: Batch) -> Tensor:

@@ -1,48 +1,106 @@
-"""Linear warm-up, then half a cosine, set anew at every step (MAE, util/lr_sched.py)."""
+"""Learning rates over a training: a warm-up, then half a cosine set anew at every step (MAE, util/lr_sched.py)."""
 
 import math
+from typing import Protocol
 
-from mim.ranges import NotNegative
+from mim.ranges import NotNegative, Whole
 
 
-class WarmupCosine:
-    """Learning rate as a share of its peak.
+class Schedule(Protocol):
+    """Share of a peak learning rate that is in force.
 
-    Args:
-        warmup_epochs: epochs of linear rise from 0.
-        min_lr: where the cosine ends, as an absolute learning rate.
+    Two more things a schedule may say of itself: `per_group`, that its absolute rates are the same for every group of
+    parameters, whatever its peak (without it a group's rates are the highest group's, in proportion to its peak); and `late`,
+    that a step runs at the rate of the step before, because the rate is set after a step.
     """
 
-    def __init__(self, warmup_epochs: NotNegative, min_lr: NotNegative = 0.0):
-        if warmup_epochs < 0 or min_lr < 0:
-            raise ValueError(
-                f"WarmupCosine got warmup_epochs={warmup_epochs}, min_lr={min_lr}; neither may be negative"
-            )
-        self.warmup_epochs, self.min_lr = warmup_epochs, min_lr
+    def __call__(self, epoch: float, epochs: float, lr: float, passes: float = 1) -> float:
+        """Share of the peak `lr` at a (fractional) epoch of a training of `epochs`, each of `passes` steps."""
 
-    def __call__(self, epoch: float, epochs: float, lr: float) -> float:
-        """The share of the peak `lr` in force at a (fractional) epoch of a training of `epochs`.
+
+class Warmup:
+    """Length of a warm-up.
+
+    Args:
+        warmup_epochs: epochs of linear rise.
+        warmup_steps: the same in optimiser steps; null for `warmup_epochs`.
+
+    Raises:
+        ValueError: where one is negative.
+    """
+
+    def __init__(self, warmup_epochs: NotNegative, warmup_steps: Whole | None = None):
+        if warmup_epochs < 0 or (warmup_steps or 0) < 0:
+            given = f"warmup_epochs={warmup_epochs}, warmup_steps={warmup_steps}"
+            raise ValueError(f"{type(self).__name__} got {given}; neither may be negative")
+        self.warmup_epochs, self.warmup_steps = warmup_epochs, warmup_steps
+
+    def warmup(self, epochs: float, passes: float) -> float:
+        """Epochs of rise.
 
         Raises:
             ValueError: where the warm-up is longer than the training.
         """
-        if self.warmup_epochs >= epochs:
+        given, length = f"warmup_epochs={self.warmup_epochs:g}", self.warmup_epochs
+        if self.warmup_steps is not None:
+            given, length = f"warmup_steps={self.warmup_steps}", self.warmup_steps / passes
+        if length >= epochs:
             fix = (
                 f"shorten the warm-up, e.g. warmup_epochs={epochs / 10:g}"
                 if epochs > 0
                 else "train for longer, e.g. epochs=1"
             )
-            raise ValueError(f"warmup_epochs={self.warmup_epochs:g} leaves nothing of epochs={epochs:g}; {fix}")
-        if epoch < self.warmup_epochs:
-            return epoch / self.warmup_epochs
-        progress = (epoch - self.warmup_epochs) / (epochs - self.warmup_epochs)
-        floor = self.min_lr / lr
-        return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
+            raise ValueError(f"{given} leaves nothing of epochs={epochs:g}; {fix}")
+        return length
+
+
+class WarmupCosine(Warmup):
+    """Learning rate of MAE: a line up from 0, then half a cosine.
+
+    Args:
+        warmup_epochs: epochs of linear rise.
+        min_lr: where the cosine ends, as an absolute learning rate.
+        warmup_steps: the rise in optimiser steps; null for `warmup_epochs`.
+    """
+
+    def __init__(self, warmup_epochs: NotNegative, min_lr: NotNegative = 0.0, warmup_steps: Whole | None = None):
+        super().__init__(warmup_epochs, warmup_steps)
+        self.min_lr = min_lr
+
+    def __call__(self, epoch: float, epochs: float, lr: float, passes: float = 1) -> float:
+        """Share of the peak `lr` at a (fractional) epoch of a training of `epochs`."""
+        warmup = self.warmup(epochs, passes)
+        if epoch < warmup:
+            return epoch / warmup
+        progress = (epoch - warmup) / (epochs - warmup)
+        return half_cosine(progress, self.min_lr / lr)
+
+
+class CosineByEpoch:
+    """Learning rate with one value an epoch and no warm-up: iBOT's and DINO's linear probes, by torch's CosineAnnealingLR.
+
+    Args:
+        min_lr: where the cosine would end after the last epoch, as an absolute learning rate.
+    """
+
+    per_group = True
+
+    def __init__(self, min_lr: NotNegative = 0.0):
+        self.min_lr = min_lr
+
+    def __call__(self, epoch: float, epochs: float, lr: float, passes: float = 1) -> float:
+        """Share of the peak `lr` at a (fractional) epoch of a training of `epochs`."""
+        return half_cosine(math.floor(epoch + 1e-9) / epochs, self.min_lr / lr)
 
 
 class Constant:
-    """The peak, always."""
+    """Learning rate that stays at its peak."""
 
-    def __call__(self, epoch: float, epochs: float, lr: float) -> float:
+    def __call__(self, epoch: float, epochs: float, lr: float, passes: float = 1) -> float:
         """1."""
         return 1.0
+
+
+def half_cosine(progress: float, end: float) -> float:
+    """1 at progress 0, `end` at 1."""
+    return end + (1 - end) * 0.5 * (1 + math.cos(math.pi * progress))

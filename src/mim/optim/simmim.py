@@ -1,26 +1,26 @@
 """Learning rates of SimMIM (lr_scheduler.py): a warm-up from above zero, then steps, a line, or a cosine that ran all along."""
 
-import math
+from mim.optim.schedule import Warmup, half_cosine
+from mim.ranges import NotNegative, Positive, Share, Whole
 
 
-class _Warmup:
+class _Warmup(Warmup):
     """A linear rise to the peak, from an absolute learning rate."""
 
-    per_group = (
-        True  # absolute rates are the same for every group of parameters, whatever its peak; MAE scales those too
-    )
+    # timm's schedulers set absolute rates, the same in every group, where MAE scales those too; and they set them after a
+    # step, so that step k runs at the rate of step k - 1 (SimMIM, main_simmim.py: step_update).
+    per_group = late = True
 
-    def __init__(self, warmup_epochs: float, warmup_lr: float):
-        if warmup_epochs < 0 or warmup_lr < 0:
-            raise ValueError(
-                f"{type(self).__name__} got warmup_epochs={warmup_epochs}, warmup_lr={warmup_lr}; neither may be negative"
-            )
-        self.warmup_epochs, self.warmup_lr = warmup_epochs, warmup_lr
+    def __init__(self, warmup_epochs: NotNegative, warmup_lr: NotNegative, warmup_steps: Whole | None):
+        super().__init__(warmup_epochs, warmup_steps)
+        if warmup_lr < 0:
+            raise ValueError(f"{type(self).__name__} got warmup_lr={warmup_lr}; it may not be negative")
+        self.warmup_lr = warmup_lr
 
-    def rise(self, epoch: float, lr: float) -> float:
+    def rise(self, epoch: float, warmup: float, lr: float) -> float:
         """The share of the peak `lr` in force at an epoch of the warm-up."""
         start = self.warmup_lr / lr
-        return start + (1 - start) * epoch / self.warmup_epochs
+        return start + (1 - start) * epoch / warmup
 
 
 class WarmupSteps(_Warmup):
@@ -31,10 +31,18 @@ class WarmupSteps(_Warmup):
         milestones: epochs at which the rate falls, in rising order.
         gamma: what it is multiplied by.
         warmup_lr: where the rise starts, as an absolute learning rate.
+        warmup_steps: the rise in optimiser steps; null for `warmup_epochs`.
     """
 
-    def __init__(self, warmup_epochs: float, milestones: list[float], gamma: float = 0.1, warmup_lr: float = 0.0):
-        super().__init__(warmup_epochs, warmup_lr)
+    def __init__(
+        self,
+        warmup_epochs: NotNegative,
+        milestones: list[float],
+        gamma: Positive = 0.1,
+        warmup_lr: NotNegative = 0.0,
+        warmup_steps: Whole | None = None,
+    ):
+        super().__init__(warmup_epochs, warmup_lr, warmup_steps)
         if list(milestones) != sorted(milestones) or any(milestone < warmup_epochs for milestone in milestones):
             raise ValueError(
                 f"WarmupSteps got milestones={list(milestones)}, warmup_epochs={warmup_epochs:g}; "
@@ -42,10 +50,11 @@ class WarmupSteps(_Warmup):
             )
         self.milestones, self.gamma = list(milestones), gamma
 
-    def __call__(self, epoch: float, epochs: float, lr: float) -> float:
+    def __call__(self, epoch: float, epochs: float, lr: float, passes: float = 1) -> float:
         """The share of the peak `lr` in force at a (fractional) epoch; of a short training some milestones are never reached."""
-        if epoch < self.warmup_epochs:
-            return self.rise(epoch, lr)
+        warmup = self.warmup(epochs, passes)
+        if epoch < warmup:
+            return self.rise(epoch, warmup, lr)
         passed = sum(epoch >= milestone for milestone in self.milestones)
         return self.gamma**passed
 
@@ -57,19 +66,27 @@ class WarmupLine(_Warmup):
         warmup_epochs: epochs of linear rise.
         min_share: of the peak, where the line ends.
         warmup_lr: where the rise starts, as an absolute learning rate.
+        warmup_steps: the rise in optimiser steps; null for `warmup_epochs`.
     """
 
-    def __init__(self, warmup_epochs: float, min_share: float = 0.01, warmup_lr: float = 0.0):
-        super().__init__(warmup_epochs, warmup_lr)
+    def __init__(
+        self,
+        warmup_epochs: NotNegative,
+        min_share: Share = 0.01,
+        warmup_lr: NotNegative = 0.0,
+        warmup_steps: Whole | None = None,
+    ):
+        super().__init__(warmup_epochs, warmup_lr, warmup_steps)
         if not 0 <= min_share <= 1:
             raise ValueError(f"WarmupLine got min_share={min_share}; needs a share of the peak, from 0 to 1")
         self.min_share = min_share
 
-    def __call__(self, epoch: float, epochs: float, lr: float) -> float:
+    def __call__(self, epoch: float, epochs: float, lr: float, passes: float = 1) -> float:
         """The share of the peak `lr` in force at a (fractional) epoch of a training of `epochs`."""
-        if epoch < self.warmup_epochs:
-            return self.rise(epoch, lr)
-        return 1 - (1 - self.min_share) * (epoch - self.warmup_epochs) / (epochs - self.warmup_epochs)
+        warmup = self.warmup(epochs, passes)
+        if epoch < warmup:
+            return self.rise(epoch, warmup, lr)
+        return 1 - (1 - self.min_share) * (epoch - warmup) / (epochs - warmup)
 
 
 class RunningCosine(_Warmup):
@@ -81,15 +98,22 @@ class RunningCosine(_Warmup):
         warmup_epochs: epochs of linear rise.
         min_lr: where the cosine ends, as an absolute learning rate.
         warmup_lr: where the rise starts, likewise.
+        warmup_steps: the rise in optimiser steps; null for `warmup_epochs`.
     """
 
-    def __init__(self, warmup_epochs: float, min_lr: float = 0.0, warmup_lr: float = 0.0):
-        super().__init__(warmup_epochs, warmup_lr)
+    def __init__(
+        self,
+        warmup_epochs: NotNegative,
+        min_lr: NotNegative = 0.0,
+        warmup_lr: NotNegative = 0.0,
+        warmup_steps: Whole | None = None,
+    ):
+        super().__init__(warmup_epochs, warmup_lr, warmup_steps)
         self.min_lr = min_lr
 
-    def __call__(self, epoch: float, epochs: float, lr: float) -> float:
+    def __call__(self, epoch: float, epochs: float, lr: float, passes: float = 1) -> float:
         """The share of the peak `lr` in force at a (fractional) epoch of a training of `epochs`."""
-        if epoch < self.warmup_epochs:
-            return self.rise(epoch, lr)
-        floor = self.min_lr / lr
-        return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
+        warmup = self.warmup(epochs, passes)
+        if epoch < warmup:
+            return self.rise(epoch, warmup, lr)
+        return half_cosine(epoch / epochs, self.min_lr / lr)

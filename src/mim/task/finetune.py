@@ -10,9 +10,11 @@ from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from mim.batch import Batch
+from mim.optim.follow import WeightDecaySchedule
 from mim.optim.layer_decay import layer_decay_groups
+from mim.optim.schedule import Schedule
 from mim.ranges import NotNegative, Positive, Rate, Seed
-from mim.task.training import Schedule, Training, follow
+from mim.task.training import Clip, Training, follow
 
 Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Images (B, 3, H, W) and labels (B,) -> mixed images and the shares of the classes in each (B, classes)."""
@@ -35,6 +37,9 @@ class Finetune(Training):
         train_blocks: train the last so many blocks only, and what follows them; null for the whole encoder.
         compile: compile the step into one graph.
         seed: of everything random in a step that has no key of its own.
+        lr: the peak itself, whatever the batch; null for `base_lr`, which is not used otherwise.
+        weight_decay_schedule: decay in force at a share of all steps; null for one that stays.
+        clip: cuts gradients down once a step; null for none but the trainer's `gradient_clip_val`.
 
     Raises:
         ValueError: where the data has no two classes.
@@ -55,8 +60,11 @@ class Finetune(Training):
         train_blocks: int | None = None,
         compile: bool = False,
         seed: Seed = 0,
+        lr: Positive | None = None,
+        weight_decay_schedule: WeightDecaySchedule | None = None,
+        clip: Clip | None = None,
     ):
-        super().__init__(optimizer, schedule, base_lr, weight_decay, compile, seed)
+        super().__init__(optimizer, schedule, base_lr, weight_decay, compile, seed, lr, weight_decay_schedule, clip)
         if num_classes < 2:
             has = "one class only" if num_classes else "no labels"
             raise ValueError(
@@ -150,4 +158,4 @@ class Finetune(Training):
     def configure_optimizers(self) -> Any:
         """Groups by layer and decay; each follows the schedule per step."""
         groups = layer_decay_groups(self.model, self.lr, self.weight_decay, self.layer_decay)
-        return follow(self.schedule, self.optimizer(groups, lr=self.lr), self.trainer, self.lr)
+        return follow(self, self.optimizer(groups, lr=self.lr))

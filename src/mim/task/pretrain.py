@@ -11,8 +11,10 @@ from mim.batch import Batch
 from mim.loss.weighted_sum import WeightedSum
 from mim.masker.scheduled import Scheduled
 from mim.model.reconstruction import Reconstruction
+from mim.optim.follow import WeightDecaySchedule
+from mim.optim.schedule import Schedule
 from mim.ranges import NotNegative, Positive, Seed
-from mim.task.training import Schedule, Training, follow
+from mim.task.training import Clip, Training, follow
 
 
 class Pretrain(Training):
@@ -27,6 +29,9 @@ class Pretrain(Training):
         weight_decay: of matrices; vectors and biases are not decayed.
         compile: compile the step into one graph.
         seed: of everything random in a step that has no key of its own (stochastic depth).
+        lr: the peak itself, whatever the batch; null for `base_lr`, which is not used otherwise.
+        weight_decay_schedule: decay in force at a share of all steps; null for one that stays.
+        clip: cuts gradients down once a step; null for none but the trainer's `gradient_clip_val`.
     """
 
     def __init__(
@@ -39,8 +44,11 @@ class Pretrain(Training):
         weight_decay: NotNegative,
         compile: bool = False,
         seed: Seed = 0,
+        lr: Positive | None = None,
+        weight_decay_schedule: WeightDecaySchedule | None = None,
+        clip: Clip | None = None,
     ):
-        super().__init__(optimizer, schedule, base_lr, weight_decay, compile, seed)
+        super().__init__(optimizer, schedule, base_lr, weight_decay, compile, seed, lr, weight_decay_schedule, clip)
         if loss.target_dim is None:
             raise ValueError(
                 f"{type(loss).__name__} alone does not say how many values a patch has; add it to a loss that does, "
@@ -82,4 +90,4 @@ class Pretrain(Training):
         """Decay matrices only (timm's groups), but for those that the model names; follow the schedule per step."""
         undecayed = [f"model.{name}" for name in self.model.no_weight_decay()]  # type: ignore[operator]
         groups = param_groups_weight_decay(self, self.weight_decay, no_weight_decay_list=undecayed)
-        return follow(self.schedule, self.optimizer(groups, lr=self.lr), self.trainer, self.lr)
+        return follow(self, self.optimizer(groups, lr=self.lr))

@@ -1,22 +1,24 @@
 """What every training shares, whatever it learns: the scale of its learning rate, its schedule, its random streams."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as L
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from mim.batch import Batch
 from mim.draw import keys
+from mim.optim.follow import Follow, WeightDecaySchedule
+from mim.optim.schedule import Schedule
 from mim.ranges import NotNegative, Positive, Seed
 from mim.task.position import count_in_batches_of
 
-Schedule = Callable[[float, float, float], float]
-"""Epoch, epochs and a peak learning rate -> the share of the peak that is in force."""
+Clip = Callable[[Iterable[Tensor]], None]
+"""Parameters -> their gradients, cut down in place."""
 
 
 class Training(L.LightningModule):
@@ -29,6 +31,9 @@ class Training(L.LightningModule):
         weight_decay: of matrices; vectors and biases are not decayed.
         compile: compile the step into one graph.
         seed: of everything random in a step that has no key of its own.
+        lr: the peak itself, whatever the batch; null for `base_lr`, which is not used otherwise.
+        weight_decay_schedule: decay in force at a share of all steps; null for one that stays.
+        clip: cuts gradients down once a step; null for none but the trainer's `gradient_clip_val`.
     """
 
     objective: Callable[..., Any]
@@ -41,14 +46,27 @@ class Training(L.LightningModule):
         weight_decay: NotNegative,
         compile: bool,
         seed: Seed,
+        lr: Positive | None = None,
+        weight_decay_schedule: WeightDecaySchedule | None = None,
+        clip: Clip | None = None,
     ):
         super().__init__()
+        self.absolute_lr, self.weight_decay_schedule, self.clip = lr, weight_decay_schedule, clip
         self.optimizer, self.schedule = optimizer, schedule
         self.base_lr, self.weight_decay, self.seed = base_lr, weight_decay, seed
         self.compiles = compile  # a strategy that cuts the model up compiles what it cuts, and takes this off
 
     def on_fit_start(self) -> None:
-        """Compile the objective into one graph: the function, not the module, so that parameters keep their names."""
+        """Compile the objective into one graph: the function, not the module, so that parameters keep their names.
+
+        Raises:
+            ValueError: where gradients are to be cut down in two ways.
+        """
+        if self.clip and self.trainer.gradient_clip_val:
+            raise ValueError(
+                f"clip={type(self.clip).__name__} and trainer.gradient_clip_val={self.trainer.gradient_clip_val:g} both "
+                "cut gradients down; leave one out, e.g. trainer.gradient_clip_val=null"
+            )
         if self.compiles:
             self.objective = torch.compile(self.objective, fullgraph=True)
 
@@ -72,6 +90,15 @@ class Training(L.LightningModule):
         now = self.trainer.accumulate_grad_batches
         count_in_batches_of(checkpoint["loops"], checkpoint.get("accumulated", now), now)
 
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None
+    ) -> None:
+        """Cut the gradients of a whole step down; Lightning asks once a step, after it has undone any scaling."""
+        if self.clip:
+            self.clip(self.parameters())
+        else:
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
     @property
     def effective_batch(self) -> int:
         """Images per optimiser step, over all devices and accumulated batches."""
@@ -81,25 +108,19 @@ class Training(L.LightningModule):
     @property
     def lr(self) -> float:
         """Peak learning rate."""
-        return self.base_lr * self.effective_batch / 256
+        return self.absolute_lr or self.base_lr * self.effective_batch / 256
 
 
-def follow(schedule: Schedule, optimizer: Optimizer, trainer: Any, lr: float) -> dict[str, Any]:
-    """What `configure_optimizers` returns: each group of the optimiser follows the schedule, step by step.
+def follow(training: Training, optimizer: Optimizer) -> dict[str, Any]:
+    """What `configure_optimizers` returns: each group of the optimiser follows the schedules, step by step.
 
     Args:
-        schedule: its absolute rates are those of the peak, or, where it says `per_group`, of every group.
+        training: has the schedules, and a trainer that says how long it is.
         optimizer: its groups start at their own peaks.
-        trainer: says how many steps an epoch has.
-        lr: the highest of the peaks.
     """
-    epochs = trainer.max_epochs
+    trainer: Any = training.trainer
     # not trainer.estimated_stepping_batches: it builds the loader before a resumed run knows where it stopped
-    steps = max(1, trainer.datamodule.steps_per_epoch)
-    per_group = getattr(schedule, "per_group", False)
-
-    def share(peak: float) -> Callable[[int], float]:
-        return lambda step: schedule(step / steps, epochs, peak)
-
-    shares = [share(group["lr"] if per_group else lr) for group in optimizer.param_groups]
-    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, shares), "interval": "step"}}
+    passes = max(1, trainer.datamodule.steps_per_epoch)
+    steps = trainer.max_epochs * passes if trainer.max_steps < 0 else trainer.max_steps
+    schedule = Follow(optimizer, training.schedule, training.lr, steps, passes, training.weight_decay_schedule)
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

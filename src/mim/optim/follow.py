@@ -1,0 +1,67 @@
+"""What makes the groups of an optimiser follow their schedules, step by step."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from mim.optim.schedule import Schedule
+
+WeightDecaySchedule = Callable[[float, float], float]
+"""Steps done / all steps, and the decay at the start -> the decay in force."""
+
+
+class Follow(LambdaLR):
+    """Learning rate and weight decay of each group, set before every optimiser step.
+
+    Args:
+        optimizer: its groups start at their own peaks.
+        schedule: of the learning rate.
+        lr: the highest of the peaks.
+        steps: of the whole training.
+        passes: steps of an epoch.
+        weight_decay: its schedule, for the groups that are decayed; None for a decay that stays.
+
+    Raises:
+        ValueError: where a decay is to change and no group has one.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        schedule: Schedule,
+        lr: float,
+        steps: float,
+        passes: int,
+        weight_decay: WeightDecaySchedule | None = None,
+    ):
+        per_group, late = getattr(schedule, "per_group", False), getattr(schedule, "late", False)
+
+        def share(peak: float) -> Callable[[int], float]:
+            return lambda step: schedule(max(0, step - late) / passes, steps / passes, peak, passes)
+
+        self._decay, self._steps = weight_decay, steps
+        self._decays: list[float] = [group["weight_decay"] for group in optimizer.param_groups]
+        if weight_decay and not any(self._decays):
+            raise ValueError(
+                "weight_decay_schedule starts at weight_decay=0, which decays nothing; e.g. weight_decay=0.04"
+            )
+        super().__init__(optimizer, [share(group["lr"] if per_group else lr) for group in optimizer.param_groups])
+
+    def get_lr(self) -> list[Any]:
+        """Learning rates of the step to come; the weight decay is set on the way."""
+        if self._decay:
+            for group, start in zip(self.optimizer.param_groups, self._decays, strict=True):
+                if start:
+                    group["weight_decay"] = self._decay(self.last_epoch / self._steps, start)
+        return super().get_lr()
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many steps were done: all else follows from the settings."""
+        return {"last_epoch": self.last_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on after so many steps."""
+        self.last_epoch = state_dict["last_epoch"]
+        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
