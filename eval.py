@@ -13,18 +13,24 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from mim.batch import Batch
-from mim.checkpoint.build import build_encoder, check_targets, encoder_config
+from mim.checkpoint.build import build_encoder, encoder_config
 from mim.checkpoint.classifier import open_classifier
 from mim.checkpoint.fit import fit
+from mim.checkpoint.own_data import own_data
 from mim.checkpoint.read import read
+from mim.checkpoint.settings import DATA, build
 from mim.checkpoint.weights import Weights
-from mim.launch.check import check
 from mim.launch.entry import launch
 from mim.logger import wandb
 from mim.logger.record import record
+from mim.plain import printable
 from mim.sweep.table import markdown
 from mim.task.store import digest, tensors_key
 from mim.task.subject import Subject
+
+CONFIGS = Path(__file__).parent.resolve() / "configs"
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true")
+WHOLE = {"_target_": "mim.augment.whole.Whole"}
 
 
 def evaluate(cfg: DictConfig) -> None:
@@ -38,8 +44,10 @@ def evaluate(cfg: DictConfig) -> None:
         )
     loggers = list(filter(None, instantiate(cfg.logger).values()))
     subjects = [_open(source, cfg) for source in sources]
-    row = task(subjects) | {"task": HydraConfig.get().runtime.choices.task, "checkpoint": cfg.checkpoint}
-    row = OmegaConf.to_container(OmegaConf.create(row), resolve=True)
+    row = task(subjects) | {
+        "task": HydraConfig.get().runtime.choices.task,
+        "checkpoint": OmegaConf.to_container(cfg).get("checkpoint"),
+    }
     (Path(cfg.paths.run) / "results.json").write_text(json.dumps(row, indent=2) + "\n")
     _say(row)
     try:
@@ -52,11 +60,10 @@ def _open(source: str, cfg: DictConfig) -> Subject:
     """Build the encoder that a checkpoint is of, and the data to judge it on."""
     weights = read(source)
     images = _images(cfg, weights)
-    data = instantiate(images)
+    data = _build_data(images, cfg, weights)
     encoder = build_encoder(weights, data.image_size)
     print(f"{'checkpoint':<14}{fit(weights, encoder)}")
-    own_precision = ((weights.config or {}).get("trainer") or {}).get("precision", "32-true")
-    precision = cfg.precision or own_precision
+    precision = cfg.precision or _own_precision(weights)
     fabric = Fabric(accelerator=cfg.accelerator, devices=1, precision=precision)
     data.setup()
 
@@ -79,21 +86,33 @@ def _images(cfg: DictConfig, weights: Weights) -> dict[str, Any]:
     asked: Any = OmegaConf.to_container(cfg, resolve=True)
     images: Any = asked.get("data") or {}
     if "_target_" not in images:
-        images = OmegaConf.to_container(OmegaConf.merge(_own_data(weights), images))
-        check(OmegaConf.create({"data": images}))
+        images = own_data(weights, images, asked["paths"], CONFIGS)
     return images | {"augment": asked["augment"]} if asked.get("augment") else images
 
 
-def _own_data(weights: Weights) -> dict[str, Any]:
-    """The data set of the run that wrote the weights."""
-    own = (weights.config or {}).get("data")
-    if own is None:
+def _build_data(images: dict[str, Any], cfg: DictConfig, weights: Weights) -> Any:
+    """The data module; what a checkpoint proposes is built of our own classes, and nothing in it is resolved."""
+    if "_target_" in (cfg.get("data") or {}):
+        return instantiate(images)
+    if not cfg.get("augment"):
+        return build(images, DATA, weights.origin, "data")
+    data = build({**images, "augment": WHOLE}, DATA, weights.origin, "data")
+    data.augment = instantiate(images["augment"])
+    return data
+
+
+def _own_precision(weights: Weights) -> str:
+    """Of the training.
+
+    Raises:
+        ValueError: where there is none of that name.
+    """
+    precision = weights.setting("trainer.precision", str, "32-true")
+    if precision not in PRECISIONS:
         raise ValueError(
-            f"{weights.origin} does not say what it was trained on; choose where to judge it, e.g. data=cifar10"
+            f"{weights.origin}: trainer.precision={printable(precision, 60)} is none of {', '.join(PRECISIONS)}; say precision="
         )
-    check_targets({**own, "augment": None}, "mim.data.", weights.origin)
-    check_targets(own.get("augment"), "mim.augment.", weights.origin)
-    return own
+    return precision
 
 
 def _say(row: Mapping[str, Any]) -> None:
@@ -117,4 +136,4 @@ def _cell(row: Mapping[str, Any], name: str) -> str:
 
 
 if __name__ == "__main__":
-    launch(evaluate, Path(__file__).parent.resolve() / "configs", "eval")
+    launch(evaluate, CONFIGS, "eval")

@@ -8,12 +8,13 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "src" / "mim"
 
-TYPES = {"batch", "tokens", "draw", "ranges", "masker.split"}  # small enough for everyone to know
+TYPES = {"batch", "tokens", "draw", "ranges", "plain", "masker.split"}  # small enough for everyone to know
 ALLOWED = {
     "batch": set(),
     "tokens": set(),
     "draw": set(),
     "ranges": set(),
+    "plain": set(),
     "masker": TYPES,
     "encoder": TYPES,
     "judge": {"ranges"},
@@ -26,11 +27,11 @@ ALLOWED = {
     "data": TYPES | {"augment"},
     "analysis": TYPES | {"encoder"},
     "figure": TYPES | {"analysis"},
-    "checkpoint": TYPES | {"encoder", "model", "pool"},
-    "launch": {"ranges"},
-    "sweep": {"launch"},
+    "checkpoint": TYPES | {"encoder", "model", "pool", "launch.check"},
+    "launch": {"ranges", "plain"},
+    "sweep": {"launch", "plain"},
     "strategy": {"checkpoint"},
-    "logger": {"ranges"},
+    "logger": {"ranges", "plain"},
     "paper": set(),
 }
 ANYTHING = {"callback", "command", "__main__"}  # and nothing imports these

@@ -1,6 +1,7 @@
 """Small models and checkpoints of theirs in every format."""
 
 from functools import partial
+from inspect import signature
 
 import pytest
 import torch
@@ -64,7 +65,7 @@ def save_run(tmp_path):
         names = {f"model.{name}": value for name, value in model.state_dict().items()}
         encoder = {
             "_target_": f"{type(model.encoder).__module__}.{type(model.encoder).__name__}",
-            **VIT,
+            **{name: value for name, value in VIT.items() if name in signature(type(model.encoder)).parameters},
             **config.pop("encoder", {}),
         }
         torch.save({"state_dict": names, "config": {"encoder": encoder, **config}, "epoch": 3}, path)

@@ -3,12 +3,14 @@
 import re
 from typing import Any
 
-from hydra.utils import get_class, get_object
 from torch import Tensor, nn
 
 from mim.checkpoint.resize import side_of
+from mim.checkpoint.settings import ENCODER, build, check_settings
 from mim.checkpoint.weights import Weights
+from mim.plain import printable
 
+MOST_PATCHES, MOST_PAIRS = 2**14, 2**28  # of an image, 2048 x 2048 in patches of 16; of an index of their distances
 HEADS = {192: 3, 384: 6, 512: 16, 768: 12, 1024: 16, 1280: 16}  # by width: ViT-Ti to ViT-H, and MAE's decoder
 
 
@@ -24,11 +26,23 @@ def encoder_config(weights: Weights, image_size: int | None = None, heads: int |
         ValueError: where something cannot be told.
     """
     known = (weights.config or {}).get("encoder")
-    config = dict(known) if known else _sizes(weights, heads)
+    try:
+        config = check_settings(known, ENCODER, weights.origin, "encoder") if known else _sizes(weights, heads)
+        measured = _measured(weights.half(encoder=True))
+    except (KeyError, IndexError, ArithmeticError, TypeError) as error:
+        raise ValueError(
+            f"{weights.origin} holds no whole encoder: {printable(error)} is missing or of no size that fits the others"
+        ) from error
     if image_size:
         config["image_size"] = image_size
     if config.get("image_size") is None:
         raise ValueError(f"{weights.origin} does not say for which image size it was trained; give one")
+    for name, size in measured.items():
+        if name in config and config[name] != size:
+            raise ValueError(
+                f"{weights.origin} is damaged: its config says encoder.{name}={config[name]}, its tensors {size}"
+            )
+    _refuse_too_many_patches(config, weights)
     return config
 
 
@@ -38,23 +52,7 @@ def build_encoder(weights: Weights, image_size: int | None = None, heads: int | 
     Raises:
         ValueError: where a checkpoint names anything but an encoder of this project.
     """
-    config = encoder_config(weights, image_size, heads)
-    check_targets(config, "mim.encoder.", weights.origin)
-    return get_class(config.pop("_target_"))(**config)
-
-
-def check_targets(node: Any, package: str, origin: str) -> None:
-    """Refuse a config out of a file that would call anything but what a package of ours defines.
-
-    Raises:
-        ValueError: naming what it wants to build.
-    """
-    for value in node.values() if isinstance(node, dict) else node if isinstance(node, list) else []:
-        check_targets(value, package, origin)
-    target = node.get("_target_") if isinstance(node, dict) else None
-    # by where it is defined, too: `mim.encoder.vit.torch.load` is reached through ours, and is not ours
-    if target and not (target.startswith(package) and get_object(target).__module__.startswith(package)):
-        raise ValueError(f"{origin} wants to build {target}; only what {package}* defines is built from a checkpoint")
+    return build(encoder_config(weights, image_size, heads), ENCODER, weights.origin, "encoder")
 
 
 def guess_heads(width: int, given: int | None, option: str) -> int:
@@ -73,16 +71,11 @@ def guess_heads(width: int, given: int | None, option: str) -> int:
 def _sizes(weights: Weights, heads: int | None) -> dict[str, Any]:
     """Read an architecture off the tensors of an encoder."""
     tensors = weights.half(encoder=True)
-    if "layers.0.blocks.0.norm1.weight" in tensors:
-        return _swin(tensors)
-    width, _, _, patch = tensors["patch_embed.proj.weight"].shape
-    hidden = tensors["blocks.0.mlp.fc1.weight"].shape[0]
-    config = {
-        "patch_size": patch,
-        "width": width,
-        "depth": _count(tensors, r"blocks\.\d+\.norm1\.weight"),
-        "mlp_ratio": hidden / width,
-    }
+    config = _measured(tensors)
+    if "depths" in config:
+        return config | _swin(tensors, len(config["depths"]))
+    width, patch = config["width"], config["patch_size"]
+    config["mlp_ratio"] = tensors["blocks.0.mlp.fc1.weight"].shape[0] / width
     if "blocks.0.attn.q_bias" not in tensors:
         side = side_of(tensors["pos_embed"].shape[1] - 1)
         heads = guess_heads(width, heads or weights.heads, "--heads")
@@ -98,19 +91,43 @@ def _sizes(weights: Weights, heads: int | None) -> dict[str, Any]:
     }
 
 
-def _swin(tensors: dict[str, Tensor]) -> dict[str, Any]:
+def _measured(tensors: dict[str, Tensor]) -> dict[str, Any]:
+    """The sizes that any encoder's tensors show: of its patches, its tokens and the number of its blocks."""
+    shape = tensors["patch_embed.proj.weight"].shape
+    if len(shape) != 4 or shape[1] != 3 or shape[2] != shape[3]:
+        raise ValueError(
+            f"an encoder here embeds square patches of 3 channels; this one has patch_embed.proj.weight {tuple(shape)}"
+        )
+    width, patch = shape[0], shape[3]
     stages = _count(tensors, r"layers\.\d+\.blocks\.0\.norm1\.weight")
+    if not stages:
+        return {"patch_size": patch, "width": width, "depth": _count(tensors, r"blocks\.\d+\.norm1\.weight")}
+    depths = [_count(tensors, rf"layers\.{stage}\.blocks\.\d+\.norm1\.weight") for stage in range(stages)]
+    return {"patch_size": patch * 2 ** (stages - 1), "width": width, "depths": depths}
+
+
+def _swin(tensors: dict[str, Tensor], stages: int) -> dict[str, Any]:
     first = [tensors[f"layers.{stage}.blocks.0.attn.relative_position_bias_table"] for stage in range(stages)]
-    width, _, _, small = tensors["patch_embed.proj.weight"].shape
     return {
         "_target_": "mim.encoder.swin.Swin",
         "image_size": None,
-        "patch_size": small * 2 ** (stages - 1),
-        "width": width,
-        "depths": [_count(tensors, rf"layers\.{stage}\.blocks\.\d+\.norm1\.weight") for stage in range(stages)],
         "heads": [table.shape[1] for table in first],
         "window": (side_of(len(first[0])) + 1) // 2,
     }
+
+
+def _refuse_too_many_patches(config: dict[str, Any], weights: Weights) -> None:
+    """Positions and the index of their distances are made before any weight is loaded."""
+    size = config["image_size"]
+    height, width = size if isinstance(size, list | tuple) else (size, size)
+    patches = max(0, height // config["patch_size"]) * max(0, width // config["patch_size"])
+    biases = str(config.get("positions", "")).endswith("bias")
+    pairs = patches**2 * (config["depth"] if config.get("positions") == "block_bias" else 1) if biases else 0
+    if not 1 <= patches <= MOST_PATCHES or pairs > MOST_PAIRS:
+        raise ValueError(
+            f"{weights.origin} would be built for {patches:,} patches of an image of {height} x {width}; 1 to "
+            f"{MOST_PATCHES:,} are allowed, and fewer where it has biases by distance: choose another data.image_size"
+        )
 
 
 def _count(tensors: dict[str, Tensor], pattern: str) -> int:

@@ -2,11 +2,11 @@
 
 from typing import Literal
 
-from hydra.utils import instantiate
 from torch import nn
 
-from mim.checkpoint.build import build_encoder, check_targets
+from mim.checkpoint.build import build_encoder
 from mim.checkpoint.fit import fit
+from mim.checkpoint.settings import POOL, build
 from mim.checkpoint.weights import Weights
 from mim.encoder.swin import Swin
 from mim.model.classifier import Classifier
@@ -28,9 +28,11 @@ def open_classifier(weights: Weights, image_size: int | None = None) -> nn.Modul
         )
     encoder = build_encoder(weights, image_size)
     own = (weights.config or {}).get("pool")
-    check_targets(own, "mim.pool.", weights.origin)
+    if not isinstance(own or {}, dict):
+        raise ValueError(f"{weights.origin}: pool is {type(own).__name__}; a config has one pool by its name")
     mean = "fc_norm.weight" in tensors or isinstance(encoder, Swin)
-    pools = instantiate(own) if own else {"mean": Mean()} if mean else {"cls": Cls()}
+    named = {name: build(pool, POOL, weights.origin, f"pool.{name}") for name, pool in (own or {}).items()}
+    pools = named or ({"mean": Mean()} if mean else {"cls": Cls()})
     norm: Literal["pooled", "tokens"] = "pooled" if "fc_norm.weight" in tensors else "tokens"
     model = Classifier(encoder, pools, len(tensors["head.weight"]), norm)  # type: ignore[arg-type]
     missing = [name for name in model.state_dict() if not name.startswith("encoder.") and name not in tensors]

@@ -57,15 +57,14 @@ def _to_hugging_face(weights: Weights, out: Path) -> str:
         raise ValueError(
             f"{weights.origin} holds no decoder of an MAE, and ViTMAEForPreTraining has one; --to timm writes the encoder"
         )
-    own = weights.config or {}
     ours = {name: value for name, value in weights.tensors.items() if _is_of_mae(name)}
-    decoder_heads = weights.decoder_heads or own.get("model", {}).get("decoder", {}).get("heads")
+    decoder_heads = weights.decoder_heads or (weights.setting("model.decoder.heads", int, 0) or None)
     config = hugging_face_config(
         ours,
         heads=encoder_config(weights, heads=weights.heads)["heads"],
         decoder_heads=guess_heads(ours["decoder.embed.weight"].shape[0], decoder_heads, "--decoder-heads"),
-        mask_ratio=own.get("masker", {}).get("partition", {}).get("ratio", 0.75),
-        normalise=own.get("loss", {}).get("normalise", True),
+        mask_ratio=weights.setting("masker.partition.ratio", float, 0.75),
+        normalise=weights.setting("loss.normalise", bool, True),
     )
     tensors = to_hugging_face(ours)
     out.mkdir()

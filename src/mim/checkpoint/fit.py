@@ -80,7 +80,8 @@ def _differ_in_length_only(a: Tensor, b: Tensor) -> bool:
 def _check(given: Mapping[str, Tensor], encoder: nn.Module, weights: Weights) -> None:
     """Refuse weights of another architecture with its difference in the user's words."""
     own = encoder.state_dict()
-    heads = weights.heads or (weights.config or {}).get("encoder", {}).get("heads")
+    encoder_settings = (weights.config or {}).get("encoder")
+    heads = weights.heads or (encoder_settings.get("heads") if isinstance(encoder_settings, dict) else None)
     has = [m.num_heads for name, m in encoder.named_modules() if name == "blocks.0.attn"]
     other_heads = (
         f"has {heads} attention heads and the encoder {has[0]}"

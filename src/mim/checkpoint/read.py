@@ -1,7 +1,6 @@
 """Open a checkpoint from anywhere: a run, a file, timm or Hugging Face. Nothing in a file is ever run."""
 
 import argparse
-import json
 import pickle
 import re
 from collections import OrderedDict
@@ -17,6 +16,7 @@ from mim.checkpoint.formats import translate
 from mim.checkpoint.resume import checkpoint_file
 from mim.checkpoint.sharded import is_sharded, read_rest, read_weights
 from mim.checkpoint.weights import Weights
+from mim.plain import parse_json, plain, printable, read_json
 
 CONTAINERS = ("state_dict", "model", "model_state_dict")  # under which key trainings keep their weights
 
@@ -55,7 +55,7 @@ def read_file(file: Path) -> Weights:
     else:
         content, config = _read_safetensors(file) if _is_safetensors(file) else _read_torch(file)
     tensors, form = translate(content, str(file))
-    return Weights(tensors, f"{file} ({form})", config)
+    return Weights(tensors, f"{file} ({form})", None if config is None else plain(config, str(file)))
 
 
 def _is_safetensors(file: Path) -> bool:
@@ -70,7 +70,8 @@ def _read_safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, Any] | N
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no mapping)
     except SafetensorError as error:
         raise _damaged(file, error) from error
-    return tensors, json.loads(metadata["config"]) if "config" in metadata else None
+    config = parse_json(metadata["config"], f"the config of {file}") if "config" in metadata else None
+    return tensors, config if isinstance(config, dict) else None
 
 
 def _read_torch(file: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
@@ -111,9 +112,18 @@ def _damaged(file: Path, error: Exception) -> ValueError:
 
 def _read_transformers(file: Path, config: Path, name: str) -> Weights:
     tensors, form = translate(_read_safetensors(file)[0], str(file))
-    sizes = json.loads(config.read_text()) if config.exists() else {}
-    heads, decoder_heads = sizes.get("num_attention_heads"), sizes.get("decoder_num_attention_heads")
+    sizes = read_json(config) if config.exists() else {}
+    heads, decoder_heads = (
+        _heads(sizes, name, config) for name in ("num_attention_heads", "decoder_num_attention_heads")
+    )
     return Weights(tensors, f"{name} ({form})", heads=heads, decoder_heads=decoder_heads)
+
+
+def _heads(sizes: Any, name: str, file: Path) -> int | None:
+    heads = sizes.get(name) if isinstance(sizes, dict) else None
+    if heads is not None and (type(heads) is not int or not 1 <= heads <= 1024):
+        raise ValueError(f"{printable(file)}: {name} is {printable(heads, 60)}; needs a number of heads, 1 to 1024")
+    return heads
 
 
 def _from_timm(name: str) -> Weights:

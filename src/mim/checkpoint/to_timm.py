@@ -21,7 +21,7 @@ def published_pool(weights: Weights, family: str) -> str | None:
     """How a classifier pools, in timm's words, if it does so as the papers do; None where there is none, or one of another kind."""
     rest = weights.half(encoder=False)
     pool = "avg" if "fc_norm.weight" in rest or family == "Swin" else "token"
-    pools = set((weights.config or {}).get("pool") or ())  # files of others do not say, and are of their papers
+    pools = set(weights.setting("pool", dict, {}))  # files of others do not say, and are of their papers
     return pool if "head.weight" in rest and pools <= {"mean" if pool == "avg" else "cls"} else None
 
 

@@ -89,7 +89,7 @@ def _check_call(path: str, node: dict[str, Any]) -> None:
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"{path}._target_={node['_target_']} cannot be imported: {error}") from error
     signature = inspect.signature(target)
-    hints = _hints(target) | _TIGHTER.get(node["_target_"], {})
+    known = type_hints(target) | _TIGHTER.get(node["_target_"], {})
     takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
     for key, value in node.items():
         if key in _HYDRA_KEYS:
@@ -98,8 +98,8 @@ def _check_call(path: str, node: dict[str, Any]) -> None:
             raise ValueError(
                 f"{path}.{key} is not an argument of {target.__name__}; {nearest(key, list(signature.parameters))}"
             )
-        if key in hints and not _is_built_later(value):
-            _check_value(f"{path}.{key}", value, hints[key])
+        if key in known and not _is_built_later(value):
+            check_value(f"{path}.{key}", value, known[key])
 
 
 def takes(node: Mapping[Any, Any], key: str) -> bool:
@@ -107,7 +107,8 @@ def takes(node: Mapping[Any, Any], key: str) -> bool:
     return "_target_" in node and key in inspect.signature(get_object(node["_target_"])).parameters
 
 
-def _hints(target: Any) -> dict[str, Any]:
+def type_hints(target: Any) -> dict[str, Any]:
+    """Of what a class or a function takes, by name."""
     try:
         return get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
     except Exception:  # a library's annotations may not resolve; its own checks still apply
@@ -118,7 +119,12 @@ def _is_built_later(value: Any) -> bool:
     return any(True for _ in _targets(value, ""))
 
 
-def _check_value(path: str, value: Any, hint: Any) -> None:
+def check_value(path: str, value: Any, hint: Any) -> None:
+    """Refuse a value that a hint does not allow.
+
+    Raises:
+        ValueError: one line, `path` first.
+    """
     try:
         meant = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
     except ValidationError as error:
