@@ -27,7 +27,8 @@ def train(cfg: DictConfig) -> None:
         cfg.images_per_step, processes, cfg.data.batch_size, cfg.trainer.accumulate_grad_batches, pairs
     )
     data, task = instantiate(cfg.data), instantiate(cfg.task)
-    if isinstance(task, partial):  # fine-tuning asks how many classes there are
+    if isinstance(task, partial):  # fine-tuning learns from labels, and asks how many classes there are
+        data.learn_from_labels()
         task = task(num_classes=data.num_classes)
     trainer = instantiate(
         cfg.trainer,

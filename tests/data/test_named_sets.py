@@ -8,8 +8,11 @@ import torch
 from torchvision import datasets
 from torchvision.datasets import utils
 
+from mim.augment.boxes import TorchvisionBoxes
+from mim.augment.finetune import Finetune
 from mim.augment.whole import Whole
 from mim.data.cifar import CIFAR10, CIFAR100
+from mim.data.image_folder import ImageFolder
 from mim.data.imagenet import ImageNet
 from mim.data.stl10 import STL10
 from mim.data.tiny_imagenet import TinyImageNet, sort_validation
@@ -41,7 +44,9 @@ def test_cifar_is_read_from_its_pickles(tmp_path, monkeypatch, kind, classes):
     assert batch.label.tolist() == [1, classes - 1]
 
 
-def test_stl10_trains_on_unlabelled_pictures_and_probes_labelled_ones(tmp_path, monkeypatch):
+@pytest.fixture
+def stl10(tmp_path, monkeypatch):
+    """The files of a small STL-10, and the pixels of its unlabelled images, with which the others begin."""
     monkeypatch.setattr(datasets.STL10, "_check_integrity", lambda self: True)
     folder = tmp_path / "stl10_binary"
     folder.mkdir()
@@ -50,12 +55,39 @@ def test_stl10_trains_on_unlabelled_pictures_and_probes_labelled_ones(tmp_path, 
         pixels[:count].transpose(0, 1, 3, 2).tofile(folder / f"{name}_X.bin")  # columns first
         np.arange(1, count + 1, dtype=np.uint8).tofile(folder / f"{name}_y.bin")
     (folder / "class_names.txt").write_text("\n".join(f"class {i}" for i in range(10)))
-    data = build(STL10, tmp_path, size=96)
+    return tmp_path, pixels
+
+
+def test_stl10_trains_on_unlabelled_pictures_and_probes_labelled_ones(stl10):
+    root, pixels = stl10
+    data = build(STL10, root, size=96)
     assert (data.num_classes, data.train_size) == (10, 4)
     assert next(iter(data.train_dataloader())).label.tolist() == [-1, -1]
     bank = list(data.bank_dataloader())
     assert torch.cat([b.label for b in bank]).tolist() == [0, 1, 2]
     assert np.array_equal(torch.cat([b.image for b in bank]).numpy(), pixels[:3])
+
+
+@pytest.mark.parametrize("view", [Whole(), Finetune(TorchvisionBoxes())])
+def test_what_needs_labels_trains_on_the_labelled_pictures_of_stl10_augmented(stl10, view):
+    root, _ = stl10
+    data = STL10(str(root), view, 96, 3, num_workers=0)
+    data.learn_from_labels()
+    (batch,) = data.train_dataloader()
+    assert (data.train_size, data.batches_per_epoch) == (3, 1)
+    assert batch.label[batch.index.argsort()].tolist() == [0, 1, 2]
+    assert batch.image.equal(data.splits.bank.image[batch.index]) == isinstance(view, Whole)
+    assert data.on_after_batch_transfer(batch).image.shape == (3, 3, 96, 96)
+
+
+def test_a_set_that_is_labelled_throughout_trains_on_all_of_it(pictures):
+    for name in ("train/a", "train/b"):
+        root = pictures(name, 3)
+    data = ImageFolder(str(root), Whole(), 16, 2)
+    size = data.train_size
+    data.learn_from_labels()
+    assert data.train_size == size
+    assert data.training is data.splits.train
 
 
 def test_tiny_imagenet_sorts_its_validation_pictures_once(pictures):

@@ -101,7 +101,10 @@ def test_the_official_probe_at_the_command_line(run, command):
         (("task=probe", "pool=cp4", "task.lr=[]"), "a probe got lr=[]"),
         (("task=knn", "pool=oracle"), "whose attention? give a checkpoint that has some"),
         (("task=low_shot", "task.shots=1000"), "shots=1000, but a class has only"),
-        (("task=probe_mae",), "task.batch_size=16384 has to be a multiple of the data's batch size, 128"),
+        (
+            ("task=probe_mae",),
+            "task.batch_size=16384 is more than the 1,347 training images of Digits; the largest that fits is task.batch_size=1024",
+        ),
     ],
 )
 def test_what_cannot_be_judged_is_refused_in_a_line(run, command, asked, said):

@@ -11,7 +11,9 @@ from torch import nn
 
 from mim.augment.whole import Whole
 from mim.data.digits import Digits
+from mim.data.in_memory import InMemory, Stored
 from mim.encoder.vit import ViT
+from mim.optim.lars import Lars
 from mim.pool.abmilp import AbMILP
 from mim.pool.attentive import Attentive
 from mim.pool.cls import Cls
@@ -118,19 +120,71 @@ def test_the_official_recipe_sees_augmented_images(subject):
     subject = subject._replace(
         prepare=lambda batch: seen.append(batch.key) or subject.data.on_after_batch_transfer(batch)
     )
-    ProbeMAE({"mean": Mean()}, epochs=2, warmup_epochs=0, batch_size=1280, held_out_limit=64)([subject])
+    ProbeMAE({"mean": Mean()}, epochs=2, warmup_epochs=0, batch_size=1280, batch_norm_images=640, held_out_limit=64)(
+        [subject]
+    )
+    assert {len(keys) for keys in seen} == {64}  # no more than the data's batch size at once
     first, second = torch.cat(seen[:20]), torch.cat(seen[20:40])
     assert not set(first.tolist()) & set(second.tolist())  # other crops in every epoch
+
+
+@pytest.mark.parametrize(("images", "sizes"), [(512, {512}), (256, {256}), (2048, {1024})])
+def test_batch_norm_sees_as_many_images_as_are_asked_for_whatever_the_batch_size_of_the_data(
+    subject, monkeypatch, images, sizes
+):
+    seen = []
+    loss = Heads.loss
+    monkeypatch.setattr(Heads, "loss", lambda heads, x, label: seen.append(len(x)) or loss(heads, x, label))
+    results = []
+    for data_batch in (64, 100):
+        subject.data.batch_size = data_batch
+        probe = ProbeMAE(
+            {"mean": Mean()}, epochs=2, warmup_epochs=0, batch_size=1024, batch_norm_images=images, held_out_limit=200
+        )
+        results.append(probe([subject])["table"])
+    assert set(seen) == sizes
+    assert results[0] == results[1]
+
+
+def test_an_accumulated_step_has_the_gradient_of_the_mean_over_its_parts(subject, monkeypatch):
+    """Batch norm apart: with it frozen, two parts of 512 are one batch of 1,024."""
+    monkeypatch.setattr(nn.BatchNorm1d, "forward", lambda self, x: x)
+    kept = []
+    monkeypatch.setattr(
+        Lars, "step", lambda self: kept.append([p.grad.clone() for g in self.param_groups for p in g["params"]])
+    )
+    for images in (512, 1024):
+        ProbeMAE(
+            {"mean": Mean()}, epochs=1, warmup_epochs=0, batch_size=1024, batch_norm_images=images, held_out_limit=64
+        )([subject])
+    parts, whole = kept
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(parts, whole, strict=True))
+
+
+def test_it_learns_from_labelled_images_where_others_have_none(subject):
+    splits = subject.data.splits
+    subject.data.__dict__["splits"] = splits._replace(
+        train=InMemory(Stored(splits.train.image, torch.full_like(splits.train.label, -1)), Whole(), 32),
+        labelled=InMemory(Stored(splits.train.image[:600], splits.train.label[:600]), Whole(), 32),
+    )
+    with pytest.raises(ValueError, match=r"more than the 600 training images of Digits; .* task\.batch_size=512"):
+        ProbeMAE({"mean": Mean()})([subject])
+    probe = ProbeMAE({"mean": Mean()}, epochs=1, warmup_epochs=0, batch_size=600, batch_norm_images=600)
+    assert probe([subject])["probe_mae/top1"] > 0
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"batch_size": 100}, "has to be a multiple of the data's batch size, 64"),
-        ({"batch_size": 16384}, "at most its 1,347 training images"),
+        (
+            {"batch_size": 1000},
+            r"task\.batch_size=1000 has to be a multiple of task\.batch_norm_images=512; e\.g\. .*=512",
+        ),
+        ({"batch_size": 16384}, r"more than the 1,347 training images of Digits; .* is task\.batch_size=1024"),
+        ({"batch_size": 4096, "batch_norm_images": 2048}, r"the largest that fits is task\.batch_size=1347"),
     ],
 )
-def test_batches_that_cannot_be_gathered_are_refused(subject, arguments, said):
+def test_batches_that_no_images_fill_are_refused(subject, arguments, said):
     with pytest.raises(ValueError, match=said):
         ProbeMAE({"mean": Mean()}, **arguments)([subject])
 

@@ -75,13 +75,24 @@ class Painted(InMemory):
 def in_memory_splits(
     train: Stored, val: Stored, augment: View, image_size: int, classes: list[str], bank: Stored | None = None
 ) -> Splits:
-    """Training pictures augmented; held-out pictures and the bank (the training pictures, if not others) whole."""
+    """Training pictures augmented; held-out pictures and the bank (the training pictures, if not others) whole.
+
+    Args:
+        train: the training pictures.
+        val: those held out.
+        augment: decides crops and flips of training pictures, and may paint on them.
+        image_size: pixels per side of what the model sees.
+        classes: names of the classes.
+        bank: training pictures with labels, where the others have none.
+    """
+    augmented = Painted if hasattr(augment, "paint") else InMemory
     return Splits(
-        train=(Painted if hasattr(augment, "paint") else InMemory)(train, augment, image_size),
+        train=augmented(train, augment, image_size),
         whole=InMemory(train, Whole(), image_size),
         val=InMemory(val, Whole(), image_size),
         bank=InMemory(bank or train, Whole(), image_size),
         classes=classes,
+        labelled=augmented(bank, augment, image_size) if bank else None,
     )
 
 

@@ -52,6 +52,8 @@ class Splits(NamedTuple):
     bank: Pictures
     """The training pictures as held-out ones are shown, or others that have labels."""
     classes: list[str]
+    labelled: Pictures | None = None
+    """Training pictures with labels, augmented, where those of `train` have none."""
 
 
 class Data(L.LightningDataModule, ABC):
@@ -82,6 +84,7 @@ class Data(L.LightningDataModule, ABC):
         super().__init__()
         self.augment, self.image_size, self.batch_size = augment, image_size, batch_size
         self.seed, self.num_workers, self.shuffle = seed, num_workers, shuffle
+        self._from_labels = False
 
     @abstractmethod
     def load(self) -> Splits:
@@ -110,10 +113,20 @@ class Data(L.LightningDataModule, ABC):
         """Number of classes; 0 without labels."""
         return len(self.classes)
 
+    def learn_from_labels(self) -> None:
+        """Train on labelled images from here on, where the data set keeps others as well (STL-10)."""
+        self._from_labels = True
+
+    @property
+    def training(self) -> Pictures:
+        """The training images, augmented: those with labels, once they were asked for."""
+        labelled = self.splits.labelled if self._from_labels else None
+        return self.splits.train if labelled is None else labelled
+
     @property
     def train_size(self) -> int:
         """Number of training images."""
-        return len(self.splits.train)
+        return len(self.training)
 
     @property
     def batches_per_epoch(self) -> int:
@@ -137,12 +150,12 @@ class Data(L.LightningDataModule, ABC):
         """Optimiser steps of an epoch."""
         return self.batches_per_epoch // self._accumulated()
 
-    def train_dataloader(self) -> DataLoader[Batch]:
-        """Augmented batches, going on where a resumed run stopped."""
+    def train_dataloader(self, batch_size: int | None = None) -> DataLoader[Batch]:
+        """Augmented batches of `batch_size` images, the data's own if null, going on where a resumed run stopped."""
         rank, world_size = self._place()
         rows = ShuffledRows(
             self.train_size,
-            self.batch_size,
+            batch_size or self.batch_size,
             self.seed,
             rank,
             world_size,
@@ -152,7 +165,7 @@ class Data(L.LightningDataModule, ABC):
         )
         if self.trainer:
             self.trainer.limit_train_batches = self.batches_per_epoch  # Lightning's own cut may go through a step
-        return self._loader(self.splits.train, rows)
+        return self._loader(self.training, rows)
 
     def val_dataloader(self, limit: int | None = None, first_classes: int | None = None) -> DataLoader[Batch]:
         """Held-out images, clean, in order, each once over all processes; at most `limit`, evenly spread, of the first classes."""

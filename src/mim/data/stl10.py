@@ -15,7 +15,7 @@ def _stored(dataset: datasets.STL10) -> Stored:
 
 
 class STL10(OnDisk):
-    """Ten classes. Training sees the 100,000 unlabelled pictures, probes learn from the 5,000 labelled ones."""
+    """Ten classes. Pre-training sees the 100,000 unlabelled pictures; what needs labels learns from the 5,000 others."""
 
     mean, std = (0.4467, 0.4398, 0.4066), (0.2603, 0.2566, 0.2713)
 

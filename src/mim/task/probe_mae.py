@@ -1,18 +1,19 @@
 """The linear probe of the official MAE (main_linprobe.py; arXiv 2111.06377, appendix A.1), and with any pool Beyond [cls]'s."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from mim.batch import Batch
 from mim.optim.lars import Lars
 from mim.optim.schedule import WarmupCosine
 from mim.pool.shape import width_of
 from mim.ranges import Count, Seed, Whole
 from mim.task.classify import Pools
-from mim.task.features import see
+from mim.task.features import Seen, see
 from mim.task.heads import Heads
 from mim.task.look import Look
 from mim.task.probe import best, grid, rows, sort_pools
@@ -23,8 +24,8 @@ class ProbeMAE:
     """Train heads by LARS on augmented images, which a frozen encoder sees in eval mode anew in every epoch.
 
     Batch norm without affine before a linear layer, drawn with a standard deviation of 0.01; heads of every pool, learning rate and
-    weight decay are trained side by side on the same pass of the encoder. A batch is gathered from several of the data's, each of
-    which is normalised by itself, as on the devices of the official training.
+    weight decay are trained side by side on the same pass of the encoder. Batch norm sees a part of a step at a time, as on the
+    devices of the official training; the data's batch size says only how many images the encoder takes at once.
 
     Args:
         pools: what stands for an image, by name.
@@ -32,7 +33,9 @@ class ProbeMAE:
         weight_decay: of matrices.
         epochs: passes over the training images.
         warmup_epochs: of linear rise, before half a cosine.
-        batch_size: images per step, a multiple of the data's batch size.
+        batch_size: images per step.
+        batch_norm_images: images that batch norm sees together: officially 512, those of one device and pass (main_linprobe.py
+            with FINETUNE.md:137-155), 2,048 in Beyond [cls] (gmum/beyond_cls README.md:27-37). All of a step that is smaller.
         seed: of weights.
         block: of which block's tokens; null for the last.
         norm: whether the encoder's final norm is applied to them.
@@ -47,6 +50,7 @@ class ProbeMAE:
         epochs: Count = 90,
         warmup_epochs: Whole = 10,
         batch_size: Count = 16384,
+        batch_norm_images: Count = 512,
         seed: Seed = 0,
         block: int | None = None,
         norm: bool = True,
@@ -54,7 +58,13 @@ class ProbeMAE:
     ):
         self.pools, self.settings = pools, grid(base_lr, weight_decay)
         self.epochs, self.schedule, self.batch_size = epochs, WarmupCosine(warmup_epochs), batch_size
+        self.batch_norm_images = min(batch_norm_images, batch_size)
         self.seed, self.block, self.norm, self.held_out_limit = seed, block, norm, held_out_limit
+        if batch_size % self.batch_norm_images:
+            raise ValueError(
+                f"task.batch_size={batch_size} has to be a multiple of task.batch_norm_images={batch_norm_images}; e.g. "
+                f"task.batch_size={batch_size // batch_norm_images * batch_norm_images}"
+            )
         self.schedule(0, epochs, 1.0)  # refuses a warm-up that is too long before anything is done
 
     def __call__(self, subjects: Sequence[Subject]) -> dict[str, Any]:
@@ -63,7 +73,8 @@ class ProbeMAE:
 
     def _rows(self, subject: Subject) -> Iterator[dict[str, Any]]:
         classes = needs_classes(subject, "task=probe_mae")
-        gathered = self._gathered(subject.data)
+        subject.data.learn_from_labels()
+        self._check_size(subject.data)
         free, learned = sort_pools(self.pools, subject.encoder, self.seed)
         look = Look(subject.encoder, free, self.block, self.norm)
         device = next(subject.encoder.parameters()).device
@@ -72,32 +83,37 @@ class ProbeMAE:
             width = width_of((free | learned)[name], subject.encoder)
             first = learned.get(name, nn.Identity())  # the others have pooled already
             every[name] = Heads(first, width, classes, self.settings, self.seed).to(device)
-        self._fit(subject, look, every, gathered)
+        self._fit(subject, look, every)
         scores, label = self._judge(subject, look, every)
         for name, heads in every.items():
             about = {"checkpoint": subject.name, "pool": name, "block": look.block_number}
             yield from rows(about, heads, scores[name], label, subject.data.classes)
 
-    def _gathered(self, data: Any) -> int:
-        """How many batches of the data make one of the probe's."""
-        if self.batch_size % data.batch_size or self.batch_size > data.train_size:
+    def _check_size(self, data: Any) -> None:
+        """Refuse a batch that the training images do not fill.
+
+        Raises:
+            ValueError: naming the largest that they do.
+        """
+        if self.batch_size > data.train_size:
+            alike = min(self.batch_norm_images, data.train_size)
+            most = data.train_size // alike * alike
             raise ValueError(
-                f"task.batch_size={self.batch_size} has to be a multiple of the data's batch size, {data.batch_size}, and at most "
-                f"its {data.train_size:,} training images; e.g. task.batch_size={data.batch_size}"
+                f"task.batch_size={self.batch_size} is more than the {data.train_size:,} training images of "
+                f"{type(data).__name__}; the largest that fits is task.batch_size={most}"
             )
-        return self.batch_size // data.batch_size
 
     @torch.enable_grad()
-    def _fit(self, subject: Subject, look: Look, every: dict[str, Heads], gathered: int) -> None:
-        factor = self.batch_size / 256
+    def _fit(self, subject: Subject, look: Look, every: dict[str, Heads]) -> None:
+        factor, gathered = self.batch_size / 256, self.batch_size // self.batch_norm_images
         optimizer = Lars([group for heads in every.values() for group in heads.groups(factor)], lr=0.0)
         peaks = [group["lr"] for group in optimizer.param_groups]
-        loader = subject.data.train_dataloader()
+        loader: Any = subject.data.train_dataloader(self.batch_norm_images)
         steps = len(loader.sampler) // gathered
         for epoch in range(self.epochs):
             loader.sampler.set_epoch(epoch)
             total = torch.zeros((), device=next(look.encoder.parameters()).device)
-            for number, seen in enumerate(see(subject, look, itertools.islice(loader, steps * gathered))):
+            for number, seen in enumerate(_see_whole(subject, look, itertools.islice(loader, steps * gathered))):
                 if number % gathered == 0:
                     share = self.schedule(epoch + number / (steps * gathered), self.epochs, 1.0)
                     for group, peak in zip(optimizer.param_groups, peaks, strict=True):
@@ -126,3 +142,13 @@ class ProbeMAE:
             for name, heads in every.items():
                 scores[name].append(heads.eval()(seen.pooled.get(name, seen.tokens).float()))
         return {name: torch.cat(parts, dim=1) for name, parts in scores.items()}, torch.cat(labels)
+
+
+def _see_whole(subject: Subject, look: Look, batches: Iterable[Batch]) -> Iterator[Seen]:
+    """What is seen of each batch, of which the encoder takes no more images at once than the data's batch size."""
+    for batch in batches:
+        parts = zip(*(column.split(subject.data.batch_size) for column in batch), strict=True)
+        seen = list(see(subject, look, (Batch(*part) for part in parts)))
+        pooled = {name: torch.cat([part.pooled[name] for part in seen]) for name in look.pools}
+        tokens, label, index = (torch.cat([getattr(p, name) for p in seen]) for name in ("tokens", "label", "index"))
+        yield Seen(tokens, pooled, label, index)
