@@ -1,6 +1,7 @@
 """Crops, flips and timm's changes of pixels, all from the image's key."""
 
 import random
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from PIL import Image
 
 from mim.augment.boxes import TorchvisionBoxes
+from mim.augment.crop_flip import CropFlip
 from mim.augment.finetune import Finetune, _changes
 from mim.augment.pictures import Cropped
 from mim.augment.whole import Whole
@@ -78,6 +80,8 @@ def test_pictures_of_files_are_painted_after_they_are_cropped(view):
     painted, box, flip = Cropped(view, 16)(pictures, KEY)
 
     class Unpainted:
+        interpolation = "bicubic"
+
         def __call__(self, key, size):
             return view(key, size)
 
@@ -99,6 +103,25 @@ def test_pictures_in_memory_are_painted_by_workers_and_arrive_cut(view, stored):
     assert splits.train.finish(batch).equal(mirrored.float())  # nothing but the flip is left to do
     held_out = splits.val[rows]
     assert splits.train.finish(held_out).equal(InMemory(stored, Whole(), 16).finish(held_out))
+
+
+def test_crops_are_resized_as_the_view_says(stored):
+    """In memory and from files, painted or not."""
+    boxes = TorchvisionBoxes((0.35, 0.6))
+    rows = Rows(torch.arange(8), KEY)
+    stored = stored._replace(
+        image=64 + stored.image // 2
+    )  # files are cut to 0..255 after each direction, memory at the end
+    for view in (CropFlip, partial(Finetune, policy="rand-m0-n0")):
+        shown = {}
+        for interpolation in ("bicubic", "bilinear"):
+            augment = view(boxes, interpolation=interpolation)
+            train = in_memory_splits(stored, stored, augment, 24, []).train
+            shown[interpolation] = train.finish(train[rows])
+            image, _, flip = Cropped(augment, 24)(list(stored.image), KEY)
+            files = torch.where(flip[:, None, None, None], image.flip(-1), image)
+            assert (files - shown[interpolation]).abs().max() <= 1.5  # of 255
+        assert (shown["bicubic"] - shown["bilinear"]).abs().max() > 5
 
 
 def test_without_paint_memory_needs_no_workers(stored):

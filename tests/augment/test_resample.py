@@ -9,13 +9,14 @@ from mim.augment.resample import resampling_matrix, resized_crop
 
 
 @pytest.mark.parametrize("size", [8, 24, 40, 96])  # shrinks all, some and none of the crops
-def test_equals_torchvision(size):
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+def test_equals_torchvision(size, interpolation):
     image = torch.rand(12, 3, 40, 57) * 255
     box, flip = CropFlip(TorchvisionBoxes((0.05, 1.0)))(torch.arange(12), torch.tensor([[40, 57]]).expand(12, 2))
-    ours = resized_crop(image, box / torch.tensor([57, 40, 57, 40]), flip, size)
+    ours = resized_crop(image, box / torch.tensor([57, 40, 57, 40]), flip, size, interpolation)
     for picture, (x1, y1, x2, y2), mirrored, got in zip(image, box.tolist(), flip, ours, strict=True):
         theirs = F.resized_crop(
-            picture, y1, x1, y2 - y1, x2 - x1, [size, size], InterpolationMode.BICUBIC, antialias=True
+            picture, y1, x1, y2 - y1, x2 - x1, [size, size], InterpolationMode(interpolation), antialias=True
         )
         theirs = theirs.flip(-1) if mirrored else theirs
         assert (got - theirs).abs().max() < 1e-3  # of 255

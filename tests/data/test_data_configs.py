@@ -43,4 +43,11 @@ def test_crops_are_set_where_they_are_used(data):
     assert isinstance(boxes, TorchvisionBoxes)
     assert boxes.scale == (0.5, 1)
     assert isinstance(data("augment@data.augment=crop_flip_mae").augment.boxes, ClampedBoxes)
+    simmim = data("data=imagenet", "augment@data.augment=crop_flip_simmim").augment
+    assert (simmim.boxes.scale, simmim.interpolation, simmim.flip) == ((0.67, 1.0), "bilinear", 0.5)
+    linear = data("augment@data.augment=crop_flip_linear").augment
+    assert (type(linear.boxes), linear.boxes.scale, linear.interpolation) == (TorchvisionBoxes, (0.08, 1.0), "bicubic")
+    assert (
+        data("augment@data.augment=finetune", "data.augment.interpolation=bilinear").augment.interpolation == "bilinear"
+    )
     assert get_class("mim.data.digits.Digits") is type(data())

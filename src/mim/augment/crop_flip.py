@@ -4,6 +4,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from mim.augment.resample import Interpolation
 from mim.draw import CROP, FLIP, uniform
 
 
@@ -22,12 +23,14 @@ class CropFlip:
     Args:
         boxes: the recipe for crops.
         flip: probability of mirroring left to right.
+        interpolation: how a crop is resized, antialiased: bicubic in MAE's recipes and timm's, bilinear where a recipe leaves
+            torchvision's default, as SimMIM's pre-training does.
     """
 
-    def __init__(self, boxes: Boxes, flip: float = 0.5):
+    def __init__(self, boxes: Boxes, flip: float = 0.5, interpolation: Interpolation = "bicubic"):
         if not 0 <= flip <= 1:
             raise ValueError(f"CropFlip got flip={flip}; needs a probability from 0 to 1, e.g. flip=0.5")
-        self.boxes, self.flip = boxes, flip
+        self.boxes, self.flip, self.interpolation = boxes, flip, interpolation
 
     def __call__(self, key: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
         """Keys (B,), sizes (B, 2) as (height, width) -> pixel boxes (B, 4) and flips (B,)."""

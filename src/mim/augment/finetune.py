@@ -16,6 +16,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from mim.augment.crop_flip import Boxes, CropFlip
+from mim.augment.resample import Interpolation
 from mim.ranges import Share
 
 
@@ -63,7 +64,9 @@ class Finetune(CropFlip):
         boxes: the recipe for crops.
         flip: probability of mirroring left to right.
         policy: timm's name of a rand-augment, as `rand-m9-mstd0.5-inc1`; null for none.
-        color_jitter: strength of jitter in brightness, contrast and saturation; only without a policy, as in timm.
+        color_jitter: strength of jitter in brightness, contrast and saturation; only without a policy. Where an official config
+            sets both (SimMIM's 0.4), timm takes the policy alone.
+        interpolation: how a crop is resized.
 
     Raises:
         ValueError: where timm does not know the policy, or nothing is to be changed.
@@ -75,8 +78,9 @@ class Finetune(CropFlip):
         flip: Share = 0.5,
         policy: str | None = "rand-m9-mstd0.5-inc1",
         color_jitter: float | None = None,
+        interpolation: Interpolation = "bicubic",
     ):
-        super().__init__(boxes, flip)
+        super().__init__(boxes, flip, interpolation)
         if (policy is None) == (color_jitter is None):
             raise ValueError(
                 f"Finetune got policy={policy}, color_jitter={color_jitter}; needs one of them, e.g. "

@@ -1,33 +1,36 @@
 """Turn decoded pictures of many sizes into one uint8 batch, on a CPU.
 
-Resizing stays in uint8, where torchvision's antialiased bicubic kernel is vectorised: half the speed of the pipeline.
+Resizing stays in uint8, where torchvision's antialiased kernel is vectorised: half the speed of the pipeline.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from mim.augment.resample import Interpolation
+from mim.augment.view import View
+
 Cut = tuple[Tensor, Tensor, Tensor]
 """Images (B, 3, size, size) uint8 not yet mirrored, boxes (B, 4) in fractions, flips (B,)."""
 
 
-def _resize(image: Tensor, size: Sequence[int]) -> Tensor:
-    return F.resize(image, list(size), InterpolationMode.BICUBIC, antialias=True)
+def _resize(image: Tensor, size: Sequence[int], interpolation: Interpolation) -> Tensor:
+    return F.resize(image, list(size), InterpolationMode(interpolation), antialias=True)
 
 
 class Cropped:
     """Each picture cropped to its box, then resized, then painted on where the augmentation does that.
 
     Args:
-        augment: decides crops and flips: keys (B,) and sizes (B, 2) -> pixel boxes (B, 4) and flips (B,). Its method `paint`, if it
-            has one, changes the pixels of a crop: (3, size, size) uint8 and its key -> the same.
+        augment: decides crops and flips, and how crops are resized. Its method `paint`, if it has one, changes the pixels of a
+            crop: (3, size, size) uint8 and its key -> the same.
         size: pixels per side of the result.
     """
 
-    def __init__(self, augment: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], size: int):
+    def __init__(self, augment: View, size: int):
         self.augment, self.size = augment, size
 
     def __call__(self, pictures: Sequence[Tensor], key: Tensor) -> Cut:
@@ -35,11 +38,12 @@ class Cropped:
         size = torch.tensor([picture.shape[1:] for picture in pictures])  # (B, 2)
         box, flip = self.augment(key, size)
         images = [
-            _resize(picture[:, y1:y2, x1:x2], (self.size, self.size))
+            _resize(picture[:, y1:y2, x1:x2], (self.size, self.size), self.augment.interpolation)
             for picture, (x1, y1, x2, y2) in zip(pictures, box.tolist(), strict=True)
         ]
         if hasattr(self.augment, "paint"):
-            images = [self.augment.paint(image, one) for image, one in zip(images, key.tolist(), strict=True)]
+            paint = self.augment.paint
+            images = [paint(image, one) for image, one in zip(images, key.tolist(), strict=True)]
         return torch.stack(images), box / size.flip(1).repeat(1, 2), flip
 
 
@@ -48,15 +52,17 @@ class Centred:
 
     Args:
         size: pixels per side of the result.
-        share: of the short side that the centre keeps; 224 / 256 on ImageNet.
+        short: pixels of the short side before the centre is cut out; null for 256 where it has 224, as MAE (util/datasets.py:46-50)
+            and SimMIM (data/data_finetune.py:94-99) have it, rounded down.
+        interpolation: how it is resized.
     """
 
-    def __init__(self, size: int, share: float = 224 / 256):
-        self.size, self.short = size, round(size / share)
+    def __init__(self, size: int, short: int | None = None, interpolation: Interpolation = "bicubic"):
+        self.size, self.short, self.interpolation = size, short or size * 256 // 224, interpolation
 
     def __call__(self, pictures: Sequence[Tensor], key: Tensor) -> Cut:
         """Pictures (3, H, W) uint8 and their keys (B,) -> the batch."""
-        resized = [_resize(picture, [self.short]) for picture in pictures]
+        resized = [_resize(picture, [self.short], self.interpolation) for picture in pictures]
         image = torch.stack([F.center_crop(picture, [self.size, self.size]) for picture in resized])
         width, height = torch.tensor([[picture.shape[2], picture.shape[1]] for picture in resized]).unbind(1)
         left, top = (

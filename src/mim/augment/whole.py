@@ -3,9 +3,18 @@
 import torch
 from torch import Tensor
 
+from mim.augment.resample import Interpolation
+
 
 class Whole:
-    """The view of pictures that augmentation would hurt, such as digits."""
+    """The view of pictures that augmentation would hurt, such as digits.
+
+    Args:
+        interpolation: how it is resized.
+    """
+
+    def __init__(self, interpolation: Interpolation = "bicubic"):
+        self.interpolation = interpolation
 
     def __call__(self, key: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
         """Keys (B,), sizes (B, 2) as (height, width) -> the whole as pixel boxes (B, 4) and no flips (B,)."""

@@ -7,11 +7,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mim.augment.pictures import Centred, Cropped, Cut
+from mim.augment.view import View
 from mim.augment.whole import Whole
 from mim.batch import Batch
 from mim.data.files import Files, first_readable
 from mim.data.listing import Listing
-from mim.data.module import Splits, View
+from mim.data.module import Splits
 from mim.data.sampler import Rows
 
 # Pictures held decoded at once: boxes can be drawn only when sizes are known, so decoding comes before cropping.
@@ -58,7 +59,7 @@ def from_files_splits(listing: Listing, augment: View, image_size: int) -> Split
     centred = Centred(image_size)
     return Splits(
         train=FromFiles(listing.files, listing.train, Cropped(augment, image_size)),
-        whole=FromFiles(listing.files, listing.train, Cropped(Whole(), image_size)),
+        whole=FromFiles(listing.files, listing.train, Cropped(Whole(augment.interpolation), image_size)),
         val=FromFiles(listing.files, listing.val, centred),
         bank=FromFiles(listing.files, listing.train, centred),
         classes=listing.classes,

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from mim.augment.view import View
 from mim.data.from_files import from_files_splits
 from mim.data.in_memory import in_memory_splits, read_into_memory
 from mim.data.listing import list_pictures
-from mim.data.module import Splits, View
+from mim.data.module import Splits
 from mim.data.on_disk import OnDisk
 from mim.ranges import Count, Seed, Whole
 

@@ -11,10 +11,11 @@ from torch.utils.data import Dataset
 
 from mim.augment.pictures import Centred
 from mim.augment.resample import resized_crop
+from mim.augment.view import View
 from mim.augment.whole import Whole
 from mim.batch import Batch
 from mim.data.listing import Listing
-from mim.data.module import Splits, View
+from mim.data.module import Splits
 from mim.data.sampler import Rows
 
 
@@ -54,7 +55,7 @@ class InMemory(Dataset[Batch]):
 
     def finish(self, batch: Batch) -> Tensor:
         """On the training device: crop, flip and resize -> (B, 3, image_size, image_size) float in 0..255."""
-        return resized_crop(batch.image, batch.box, batch.flip, self.image_size).clamp(0, 255)
+        return resized_crop(batch.image, batch.box, batch.flip, self.image_size, self.view.interpolation).clamp(0, 255)
 
 
 class Painted(InMemory):
@@ -65,7 +66,9 @@ class Painted(InMemory):
     def __getitem__(self, rows: Rows) -> Batch:
         """Rows (B,) -> painted crops (B, 3, image_size, image_size) uint8, of which nothing is left to cut."""
         batch = super().__getitem__(rows)
-        crop = resized_crop(batch.image, batch.box, torch.zeros_like(batch.flip), self.image_size)
+        crop = resized_crop(
+            batch.image, batch.box, torch.zeros_like(batch.flip), self.image_size, self.view.interpolation
+        )
         crop = crop.clamp(0, 255).round().byte()
         paint: Callable[[Tensor, int], Tensor] = self.view.paint  # type: ignore[attr-defined]
         image = torch.stack([paint(one, key) for one, key in zip(crop, rows.key.tolist(), strict=True)])
@@ -88,7 +91,7 @@ def in_memory_splits(
     augmented = Painted if hasattr(augment, "paint") else InMemory
     return Splits(
         train=augmented(train, augment, image_size),
-        whole=InMemory(train, Whole(), image_size),
+        whole=InMemory(train, Whole(augment.interpolation), image_size),
         val=InMemory(val, Whole(), image_size),
         bank=InMemory(bank or train, Whole(), image_size),
         classes=classes,
@@ -98,7 +101,7 @@ def in_memory_splits(
 
 def read_into_memory(listing: Listing, image_size: int) -> tuple[Stored, Stored]:
     """Decode all files, shrunk to one size -> the training pictures and those held out, without the unreadable ones."""
-    files, centred = listing.files, Centred(image_size, share=1.0)
+    files, centred = listing.files, Centred(image_size, image_size)
 
     def read(number: int) -> Tensor | None:
         picture = files.read(number)

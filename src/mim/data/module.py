@@ -2,7 +2,6 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, Protocol
 
@@ -11,13 +10,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
+from mim.augment.view import View
 from mim.batch import Batch
 from mim.data.loader import Loader
 from mim.data.sampler import OrderedRows, Rows, ShuffledRows
 from mim.ranges import Count, Seed, Whole
-
-View = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Keys (B,) and sizes (B, 2) as (height, width) -> crops as pixel boxes (B, 4) and flips (B,)."""
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from mim.data.module import Data, View
+from mim.augment.view import View
+from mim.data.module import Data
 from mim.ranges import Count, Seed, Whole
 
 T = TypeVar("T")

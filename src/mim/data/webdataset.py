@@ -4,9 +4,10 @@ from pathlib import Path
 
 import torch
 
+from mim.augment.view import View
 from mim.data.from_files import from_files_splits
 from mim.data.listing import Listing, hold_out
-from mim.data.module import Splits, View
+from mim.data.module import Splits
 from mim.data.on_disk import OnDisk
 from mim.data.shards import NO_LABEL, Members, index_of
 from mim.ranges import Count, Seed, Whole
