@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 
 from mim.callback.agreement import Agreement
+from mim.callback.start_epoch import StartEpoch
 from mim.checkpoint.load import load
 from mim.checkpoint.resume import continued, resumable
 from mim.launch.entry import launch
@@ -30,15 +31,16 @@ def train(cfg: DictConfig) -> None:
     if isinstance(task, partial):  # fine-tuning learns from labels, and asks how many classes there are
         data.learn_from_labels()
         task = task(num_classes=data.num_classes)
+    resume = continued(cfg.resume, cfg.paths.run)
     trainer = instantiate(
         cfg.trainer,
         callbacks=[
             Agreement(OmegaConf.to_container(cfg, resolve=True)),
+            *_starts(cfg, resume),
             *filter(None, instantiate(cfg.callback).values()),
         ],
         logger=list(filter(None, instantiate(cfg.logger).values())),
     )
-    resume = continued(cfg.resume, cfg.paths.run)
     if cfg.checkpoint and cfg.resume not in (None, "auto"):
         raise ValueError("checkpoint= starts anew from weights, resume= continues a run; give one of them")
     if cfg.checkpoint and not resume:
@@ -50,6 +52,17 @@ def train(cfg: DictConfig) -> None:
         trainer.fit(task, datamodule=data, ckpt_path=checkpoint)
     finally:
         wandb.finish()
+
+
+def _starts(cfg: DictConfig, resume: str | Path | None) -> list[StartEpoch]:
+    """Where a run begins in the middle of its schedule, what brings it there."""
+    if cfg.start_epoch is None or resume:
+        return []
+    if not isinstance(cfg.start_epoch, int) or cfg.start_epoch < 1:
+        raise ValueError(f"start_epoch={cfg.start_epoch} is no number of finished epochs; 1 at least, or leave it out")
+    if not cfg.checkpoint:
+        raise ValueError(f"start_epoch={cfg.start_epoch} needs the weights of that epoch: give checkpoint=<file>")
+    return [StartEpoch(cfg.start_epoch, cfg.checkpoint)]
 
 
 if __name__ == "__main__":

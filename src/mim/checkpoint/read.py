@@ -75,9 +75,18 @@ def _read_safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, Any] | N
 
 
 def _read_torch(file: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+    return _unwrap(open_torch(file), file)
+
+
+def open_torch(file: Path) -> Any:
+    """All that a file of `torch.save` holds.
+
+    Raises:
+        ValueError: where it is damaged or wants to run code.
+    """
     try:
         with torch.serialization.safe_globals(SETTINGS):
-            content = torch.load(file, map_location="cpu", weights_only=True)
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         code = re.search(r"GLOBAL (\S+)|(?:global|class|function) ['`\"]?([\w.]+\.[\w.]+)", str(error))
         if code is None:
@@ -88,7 +97,6 @@ def _read_torch(file: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
         ) from error
     except (RuntimeError, EOFError, ValueError, OSError) as error:
         raise _damaged(file, error) from error
-    return _unwrap(content, file)
 
 
 def _unwrap(content: Any, file: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:

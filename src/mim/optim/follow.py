@@ -51,11 +51,22 @@ class Follow(LambdaLR):
 
     def get_lr(self) -> list[Any]:
         """Learning rates of the step to come; the weight decay is set on the way."""
+        self._set_decay()
+        return super().get_lr()
+
+    def _set_decay(self) -> None:
         if self._decay:
             for group, start in zip(self.optimizer.param_groups, self._decays, strict=True):
                 if start:
                     group["weight_decay"] = self._decay(self.last_epoch / self._steps, start)
-        return super().get_lr()
+
+    def begin_at(self, step: int) -> None:
+        """Take steps as done, and set the groups as they are then."""
+        self.last_epoch = step
+        self._set_decay()
+        self._last_lr = [peak * share(step) for peak, share in zip(self.base_lrs, self.lr_lambdas, strict=True)]
+        for group, lr in zip(self.optimizer.param_groups, self._last_lr, strict=True):
+            group["lr"] = lr
 
     def state_dict(self) -> dict[str, Any]:
         """How many steps were done: all else follows from the settings."""
