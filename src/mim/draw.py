@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 # One stream for each purpose, so that an image's crop says nothing about its mask.
-CROP, FLIP, MASK = range(3)
+CROP, FLIP, MASK, RATIO, HINT = range(5)
 
 _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15, as a signed 64-bit number
 

@@ -65,6 +65,40 @@ def test_it_looks_every_n_epochs_but_not_before_the_first(module, tmp_path):
     assert looked == [0, 0, 1, 1, 1, 2, 2, 2, 2]  # before epochs 3 and 6; after the last there is nothing to hide
 
 
+def test_the_first_epoch_that_uses_attention_can_be_said_as_amts_release_has_it(module, tmp_path):
+    trainer, callback = Runs(), RefreshAttention(str(tmp_path / "attention.npy"), every_n_epochs=3, first_epoch=4)
+    callback.on_train_start(trainer, module)
+    looked = []
+    for epoch in range(9):
+        trainer.current_epoch = epoch
+        callback.on_train_epoch_end(trainer, module)
+        looked.append(trainer.looked)
+    assert looked == [0, 0, 0, 1, 1, 1, 2, 2, 2]  # at the ends of epochs 3 and 6, for 4 and 7
+
+    resumed = RefreshAttention(str(tmp_path / "attention.npy"), every_n_epochs=3, first_epoch=4)
+    resumed.load_state_dict(callback.state_dict())
+    resumed.on_train_start(trainer, module)
+    assert trainer.looked == 2  # epoch 8 uses what was made for 7
+
+
+@pytest.mark.parametrize("heads", ["mean_first", "stretch_first"])
+def test_a_store_says_how_heads_become_one_map(module, tmp_path, heads):
+    trainer, callback = Runs(), RefreshAttention(str(tmp_path / "attention.npy"), every_n_epochs=1)
+    module.model.store = AttentionStore(heads)
+    callback.on_train_start(trainer, module)
+    callback.on_train_epoch_end(trainer, module)
+    row = module.model.encoder.eval().cls_attention(trainer.image)
+    assert torch.equal(module.model.store.maps[0], attention_weights(row, heads)[0].view(4, 4).half())
+
+
+def test_maskers_that_want_different_maps_are_refused(module, tmp_path):
+    module.model.other = AttentionStore("stretch_first")
+    with pytest.raises(
+        ValueError, match="share one file of maps and ask for heads=mean_first and stretch_first; give all"
+    ):
+        RefreshAttention(str(tmp_path / "attention.npy")).on_train_start(Runs(), module)
+
+
 def test_a_checkpoint_carries_the_maps_and_when_they_were_made(module, tmp_path):
     trainer, callback = Runs(), RefreshAttention(str(tmp_path / "attention.npy"), every_n_epochs=3)
     callback.on_train_start(trainer, module)

@@ -26,10 +26,12 @@ def batch_of_index(*index, flip=False):
     )
 
 
-def test_each_head_is_stretched_before_the_mean_and_constant_heads_count_nothing():
-    row = torch.tensor([[[0.0, 0.1, 0.2], [0.8, 0.4, 0.6], [0.3, 0.3, 0.3]]])  # three heads
-    assert attention_weights(row)[0].tolist() == pytest.approx([1 / 3, 0.5 / 3, 1.5 / 3])
-    assert attention_weights(torch.full((1, 2, 3), 0.3)).eq(0).all()
+def test_heads_are_averaged_before_or_after_each_is_stretched():
+    row = torch.tensor([[[0.0, 0.1, 0.2], [0.8, 0.4, 0.6], [0.3, 0.3, 0.3]]])  # three heads: mean 1.1, 0.8, 1.1 over 3
+    assert attention_weights(row)[0].tolist() == pytest.approx([1, 0, 1], abs=1e-5)
+    assert attention_weights(row, "stretch_first")[0].tolist() == pytest.approx([1 / 3, 0.5 / 3, 1.5 / 3])
+    for heads in ("mean_first", "stretch_first"):
+        assert attention_weights(torch.full((1, 2, 3), 0.3), heads).eq(0).all()
 
 
 def test_an_images_map_is_looked_up_by_its_index_and_flipped_with_it(store):

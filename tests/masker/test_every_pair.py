@@ -12,6 +12,7 @@ from mim.masker.masker import Masker
 from mim.masker.partition.adaptive_ratio import AdaptiveRatio
 from mim.masker.partition.fixed_ratio import FixedRatio
 from mim.masker.partition.parallel_parts import ParallelParts
+from mim.masker.partition.random_ratio import RandomRatio
 from mim.masker.partition.throw_middle import ThrowMiddle
 from mim.masker.partition.thrown_parts import ThrownParts
 from mim.masker.score.attention import Attention
@@ -49,6 +50,8 @@ PARTITIONS = {
     "fixed_ratio": lambda: FixedRatio(0.75),
     "adaptive_ratio": lambda: AdaptiveRatio(0.6, 0.2),
     "adaptive_ratio_per_batch": lambda: AdaptiveRatio(0.6, 0.2, per="batch"),
+    "random_ratio": lambda: RandomRatio(unmasked=0.0),
+    "random_ratio_hint": lambda: RandomRatio(unmasked=0.0, hints_from=0.2, per="batch"),
     "throw_middle": lambda: ThrowMiddle(0.45, 0.4),
     "throw_low": lambda: ThrowMiddle(0.44, 0.26, throw="low", rounding="up"),
     "parallel_parts": lambda: ParallelParts(4),
@@ -151,6 +154,8 @@ def test_two_steps_of_training_are_finite_and_no_gradient_reaches_the_masker(bat
         ("attention", "throw_middle", "mae"),
         ("attention", "fixed_ratio", "simmim"),
         ("attmask_hint", "throw_low", "mae"),
+        ("attmask", "random_ratio", "mae"),
+        ("attmask", "random_ratio_hint", "simmim"),
         ("mst", "thrown_parts", "simmim"),
         ("attmask", "parallel_parts", "mae"),
     ],

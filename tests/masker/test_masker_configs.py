@@ -97,3 +97,29 @@ def test_a_schedule_wraps_any_two(masker):
     assert (type(amt.first.score), type(amt.then.score), amt.at_epoch) == (Random, Attention, 40)
     other = masker("masker=scheduled", "masker@masker.first=block", "masker@masker.then=sbam", "masker.at_epoch=100")
     assert (type(other.first.score), type(other.then.partition), other.at_epoch) == (Block, AdaptiveRatio, 100)
+
+
+def test_what_amts_paper_and_its_release_do_differently_is_a_setting(masker):
+    paper = masker("masker=scheduled")
+    assert (paper.at_epoch, paper.then.score.store.heads) == (40, "mean_first")
+    released = masker("masker=scheduled", "masker.at_epoch=41", "masker.then.score.store.heads=stretch_first")
+    assert (released.at_epoch, released.then.score.store.heads) == (41, "stretch_first")
+
+
+@pytest.mark.parametrize(("ratio", "cells"), [(0.6, 30), (0.44, 22), (0.33, 17)])
+def test_amts_start_with_simmim_masks_as_many_cells_as_it_goes_on_with(masker, ratio, cells):
+    start = masker(
+        "masker=scheduled",
+        "masker@masker.first=random_cell",
+        "masker@masker.then=amt_cell",
+        f"masker.first.partition.ratio={ratio}",
+    ).first
+    assert start.partition.masked_count(49) == cells
+
+
+def test_attmask_as_released_draws_its_ratio_and_takes_hints_out(masker):
+    for name, hints in (("attmask_release", 0.0), ("attmask_hint_release", 0.1)):
+        partition = masker(f"masker={name}").partition
+        assert (partition.ratio, partition.spread, partition.unmasked, partition.per) == (0.3, 0.2, 0.5, "batch")
+        assert partition.hints_from == hints
+        assert partition.masked_range(196) == (19, 98)

@@ -11,7 +11,8 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 from mim.callback.interruption import stop_if_asked
 from mim.checkpoint.load import open_encoder
-from mim.masker.attention_store import AttentionStore, attention_weights
+from mim.masker.attention_store import AttentionStore, Heads, attention_weights
+from mim.ranges import Count
 from mim.strategy.whole import whole
 
 
@@ -23,17 +24,23 @@ class RefreshAttention(L.Callback):
 
     Args:
         file: where the maps are kept.
-        every_n_epochs: how often, at the start of an epoch; not at that of the first.
+        every_n_epochs: how often, before the first step of an epoch.
+        first_epoch: the first epoch, counted from 0, that uses them; null: `every_n_epochs`. With 40 and null, maps are made
+            from the weights after 40, 80, ... epochs and used in epochs 40 to 79, 80 to 119, ... (AMT's paper: every 40
+            epochs). AMT's release looks one epoch later: first_epoch=41, with masker.at_epoch=41.
         attention_from: fill them once, before training, from the encoder of this checkpoint instead.
     """
 
-    def __init__(self, file: str, every_n_epochs: int = 40, attention_from: str | None = None):
+    def __init__(
+        self, file: str, every_n_epochs: int = 40, attention_from: str | None = None, first_epoch: Count | None = None
+    ):
         if every_n_epochs < 1:
             raise ValueError(
                 f"RefreshAttention got every_n_epochs={every_n_epochs}; needs at least 1, "
                 "e.g. callback.refresh_attention.every_n_epochs=40"
             )
         self.file, self.every_n_epochs, self.attention_from = Path(file), every_n_epochs, attention_from
+        self.first_epoch = every_n_epochs if first_epoch is None else first_epoch
         self.maps: Tensor | None = None  # (N, rows, columns) float16, once there are stores
         self.looked_at_epoch = 0
 
@@ -49,11 +56,13 @@ class RefreshAttention(L.Callback):
         """Open the stores: with the maps of the checkpoint, of another model, or all alike. Look, if it is time.
 
         Raises:
-            ValueError: where images cannot be told apart over epochs, are others than before, or the encoder has no cls attention.
+            ValueError: where images cannot be told apart over epochs, are others than before, the encoder has no cls attention,
+                or maskers want different maps.
         """
         if not _stores(pl_module):
             self.maps = None
             return
+        self._heads(pl_module)
         data = trainer.datamodule
         if not data.stable_index:
             raise ValueError(
@@ -82,7 +91,7 @@ class RefreshAttention(L.Callback):
             self._look_if_due(trainer, pl_module, trainer.current_epoch + 1)
 
     def _look_if_due(self, trainer: Any, pl_module: Any, epoch: int) -> None:
-        due = epoch // self.every_n_epochs * self.every_n_epochs
+        due = epoch - (epoch - self.first_epoch) % self.every_n_epochs if epoch >= self.first_epoch else 0
         if self.maps is not None and not self.attention_from and due > self.looked_at_epoch:
             self._refresh(trainer, pl_module, pl_module.model.encoder)
             self.looked_at_epoch = due
@@ -103,7 +112,7 @@ class RefreshAttention(L.Callback):
     def _look(self, trainer: Any, pl_module: Any, encoder: Any) -> Tensor:
         """Attention of all training images: (N, rows, columns) float16, on every process."""
         data = trainer.datamodule
-        index, maps = [], []
+        index, maps, heads = [], [], self._heads(pl_module)
         batches_of_all = data.train_size // (data.batch_size * trainer.world_size)
         for i, batch in enumerate(data.whole_dataloader()):
             if i % 10 == 0 and i < batches_of_all:
@@ -111,7 +120,7 @@ class RefreshAttention(L.Callback):
             batch = trainer.strategy.batch_to_device(batch, pl_module.device)
             with trainer.precision_plugin.forward_context():
                 row = encoder.cls_attention(batch.image)
-            maps.append(attention_weights(row).half())
+            maps.append(attention_weights(row, heads).half())
             index.append(batch.index)
         found, place = torch.cat(maps), torch.cat(index)
         if trainer.world_size > 1:
@@ -119,6 +128,15 @@ class RefreshAttention(L.Callback):
         everything = torch.ones(data.train_size, found.shape[1], dtype=torch.float16)
         everything[place.cpu()] = found.cpu()  # an unreadable picture keeps its ones
         return everything.unflatten(1, encoder.grid)
+
+    def _heads(self, pl_module: Any) -> Heads:
+        found = {store.heads for store in _stores(pl_module)}
+        if len(found) > 1:
+            raise ValueError(
+                f"the maskers of a run share one file of maps and ask for heads={' and '.join(sorted(found))}; "
+                "give all of them one, e.g. masker.first.score.store.heads=mean_first masker.then.score.store.heads=mean_first"
+            )
+        return found.pop()
 
     def _keep(self, trainer: Any, pl_module: Any, maps: Tensor) -> None:
         """Write the maps, once on each computer, and open them on each process."""

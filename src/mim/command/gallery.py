@@ -106,13 +106,14 @@ def _look(cfg: DictConfig, data: Any, encoder: Any, maskers: dict[str, Any]) -> 
         tokens = encoder.embed(batch.image)
         found = {"salience": salience(tokens)}
         if hasattr(encoder, "cls_attention"):
-            found["attention"] = attention_weights(encoder.cls_attention(batch.image))
+            row = encoder.cls_attention(batch.image)
+            found["attention"] = attention_weights(row)
         heat.append(found)
         image += [batch.image[i] * std + mean for i in range(len(batch.image)) if int(batch.index[i]) in rows.tolist()]
         here = batch._replace(index=torch.arange(len(batch.image)))
         for name, masker in maskers.items():
             for store in (part for part in masker.modules() if isinstance(part, AttentionStore)):
-                store.maps = found["attention"].unflatten(1, encoder.grid).half()
+                store.maps = attention_weights(row, store.heads).unflatten(1, encoder.grid).half()
             splits[name].append(masker(here, encoder.grid, tokens))
     return Seen(
         image=torch.stack(image),

@@ -2,6 +2,7 @@
 
 import platform
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,27 +12,35 @@ from mim.batch import Batch
 from mim.masker.crop_map import crop_map
 from mim.masker.min_max import min_max
 
+Heads = Literal["mean_first", "stretch_first"]
 
-def attention_weights(row: Tensor) -> Tensor:
-    """What the cls token attends to, head by head (B, A, L) -> one weight a patch (B, L) in [0, 1].
 
-    Each head is stretched to [0, 1], then their mean is taken; in the other order it would be another map (AMT,
-    mae-AMT/util/misc.py: update_mask). A head that looks everywhere alike counts 0.
+def attention_weights(row: Tensor, heads: Heads = "mean_first") -> Tensor:
+    """Weights of patches (B, L) in [0, 1]: what the cls token attends to head by head (B, A, L), made one map.
+
+    `mean_first` takes the mean over heads and stretches it to [0, 1] (AMT, arXiv 2211.15362, equation 4). `stretch_first`
+    stretches each head and takes the mean (guijiejie/AMT, mae-AMT/util/misc.py: update_mask), which is another map: a head
+    counts by the shape of its attention, not by how much of it goes to patches. There, a constant head counts 0.
     """
-    return min_max(row.float()).mean(dim=1)
+    row = row.float()
+    return min_max(row).mean(dim=1) if heads == "stretch_first" else min_max(row.mean(dim=1))
 
 
 class AttentionStore(nn.Module):
     """One map per training image. Before it is filled, and for images that are not trained on, all patches weigh the same.
 
     The maps are no buffer: they are not weights, and DDP would send them round in every step.
+
+    Args:
+        heads: how the heads' attention becomes one map: `mean_first` (AMT's paper) or `stretch_first` (AMT's release).
     """
 
     maps: Tensor | None
     """(N, rows, columns) float16, each over the whole image; a file mapped into memory, or its copy on a GPU."""
 
-    def __init__(self) -> None:
+    def __init__(self, heads: Heads = "mean_first") -> None:
         super().__init__()
+        self.heads: Heads = heads
         self.maps = None
 
     def open(self, file: str | Path, device: torch.device) -> None:

@@ -36,10 +36,10 @@ class Masker(nn.Module):
             ValueError: where cells do not tile the grid.
         """
         if self.cell == 1:
-            return self.partition(self.score(batch, grid, tokens))
+            return self.partition(self.score(batch, grid, tokens)._replace(key=batch.key))
         cells = cells_of(grid, self.cell)
         if self.needs_tokens:
             ranking = pool_to_cells(self.score(batch, grid, tokens), cells, self.cell)
         else:  # a score that looks at no tokens ranks any grid: AMT draws cells by their attention, not patches
             ranking = self.score(batch, cells)
-        return split_to_patches(self.partition(ranking), cells, self.cell)
+        return split_to_patches(self.partition(ranking._replace(key=batch.key)), cells, self.cell)

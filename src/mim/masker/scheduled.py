@@ -15,7 +15,8 @@ class Scheduled(nn.Module):
     Args:
         first: the masker of epochs 0 to `at_epoch` - 1.
         then: the masker of all later epochs.
-        at_epoch: when to change.
+        at_epoch: the first epoch, counted from 0, of the second masker: 40 is random for 40 epochs, as AMT's paper says; its
+            release changes at 41 (mae-AMT/models_mae.py: `epoch > 40`).
     """
 
     def __init__(self, first: Masker, then: Masker, at_epoch: Whole):

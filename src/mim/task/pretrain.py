@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from mim.batch import Batch
 from mim.loss.weighted_sum import WeightedSum
+from mim.masker.partition.random_ratio import RandomRatio
 from mim.masker.scheduled import Scheduled
 from mim.model.reconstruction import Reconstruction
 from mim.optim.follow import WeightDecaySchedule
@@ -78,6 +79,13 @@ class Pretrain(Training):
         for part in self.modules():
             if isinstance(part, Scheduled):
                 part.set_epoch(self.current_epoch)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Say which step comes to what is drawn once for all images of it."""
+        super().on_train_batch_start(batch, batch_idx)
+        for part in self.modules():
+            if isinstance(part, RandomRatio):
+                part.set_step(self.global_step)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step on images (B, 3, H, W) -> scalar loss."""

@@ -61,7 +61,7 @@ class AdaptiveRatio(nn.Module):
 
     def forward(self, ranking: Ranking) -> Split:
         """rank and salience (B, L) -> Split of one part (K = 1), padded. A score that knows no salience gets `ratio` itself."""
-        rank, salience = ranking
+        rank, salience = ranking.rank, ranking.salience
         L = rank.shape[1]
         fewest, most = self.visible_range(L)
         ratio = (

@@ -18,6 +18,9 @@ TIE = 1e-6
 class AttMask(nn.Module):
     """Rank by attention alone, but let the most attended patches give a hint.
 
+    Hints here are ours: they are shown first, so that as many patches are masked as without them, and always equally many. The
+    release takes a drawn number of them out of a mask of a drawn size (`masker/partition=random_ratio_hint`).
+
     Args:
         store: where the network looks in each image.
         hide: the `most` attended patches first (AttMask-High) or the `least` attended (AttMask-Low).

@@ -12,3 +12,5 @@ class Ranking(NamedTuple):
     """(B, L) float, with noise."""
     salience: Tensor | None = None
     """(B, L) in [0, 1] without noise, where the score knows one."""
+    key: Tensor | None = None
+    """(B,) int64, from which a partition takes what it draws; the masker puts it here."""
