@@ -1,6 +1,6 @@
 import pytest
 
-from mim.analysis.names import called, short_names, spelt
+from mim.analysis.names import called, short_names, spelt, told_apart
 
 
 def test_words_are_spelt_as_in_the_field():
@@ -31,6 +31,19 @@ def test_runs_of_one_name_are_told_apart_by_their_dates_and_others_keep_their_na
 
 def test_files_of_one_name_are_told_apart_by_their_folders():
     assert short_names(["first/model.pth", "second/model.pth"]) == ["first / model", "second / model"]
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["MAE ViT pico AMT digits", "MAE ViT pico EMAE digits"], ["AMT", "EMAE"]),
+        (["MAE ViT", "MAE ViT AMT"], ["MAE ViT", "MAE ViT AMT"]),
+        (["epoch 0015", "epoch 0030"], ["epoch 0015", "epoch 0030"]),
+        (["MAE ViT"], ["MAE ViT"]),
+    ],
+)
+def test_words_that_all_names_share_are_left_out_where_others_tell_them_apart(names, told):
+    assert told_apart(names) == told
 
 
 def test_names_that_are_given_are_kept():

@@ -2,7 +2,9 @@
 
 import csv
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from mim.__main__ import main
 
@@ -29,6 +31,14 @@ def sweep(run_folder, tmp_path):
         )
     run_folder("sweep/4", "sbm", 0.9, status="interrupted")
     return tmp_path / "sweep"
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A file that is a picture, and one that is not."""
+    Image.fromarray(np.arange(60 * 40 * 3, dtype=np.uint8).reshape(60, 40, 3)).save(tmp_path / "cow.png")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    return tmp_path
 
 
 def table(picture):
@@ -81,9 +91,96 @@ def test_what_cannot_be_drawn_is_refused_in_one_line(figure, sweep, arguments, m
     assert err.count("\n") == 1
 
 
+def test_attention_of_checkpoints_is_drawn_side_by_side_on_held_out_images(figure, checkpoint_folder, tmp_path):
+    first, second = checkpoint_folder("first"), checkpoint_folder("second", seed=1, image_size=16)
+    code, out, err = figure("attention", first, second, "--rows", 3, 440, "--out", tmp_path / "a.png")
+    assert code == 0, err
+    assert out.endswith(
+        "attention of the cls token, mean over heads, to 2 image(s): first (block 2), second (block 2)\n"
+    )
+    rows = table(tmp_path / "a.png")
+    assert {(row["image"], row["checkpoint"], row["head"]) for row in rows} == {
+        (image, name, "mean") for image in ("3", "440") for name in ("first", "second")
+    }
+    assert len(rows) == 2 * 2 * 16  # the second's positions were carried to the first's size
+
+
+def test_attention_of_a_picture_file_is_drawn_head_by_head(figure, checkpoint_folder, pictures):
+    arguments = ("--heads", "--block", 1, "--files", pictures / "cow.png", "--out", pictures / "a.png")
+    code, _, err = figure("attention", checkpoint_folder("first"), *arguments)
+    assert code == 0, err
+    assert {(row["image"], row["block"], row["head"]) for row in table(pictures / "a.png")} == {
+        ("cow", "1", head) for head in ("mean", "1", "2")
+    }
+
+
+def test_reconstructions_are_drawn_under_every_seed(figure, checkpoint_folder, tmp_path):
+    first, second = checkpoint_folder("first"), checkpoint_folder("second", seed=1)
+    code, out, err = figure(
+        "reconstructions", first, second, "--seeds", 4, 5, "--ratio", 0.5, "--out", tmp_path / "r.png"
+    )
+    assert code == 0, err
+    assert out.endswith("of 1 image(s), 8 of 16 patches masked at random, under seeds 4, 5: first, second\n")
+    assert [(row["image"], row["checkpoint"], row["quantity"], row["seeds"]) for row in table(tmp_path / "r.png")] == [
+        ("224", name, *what)
+        for name in ("first", "second")
+        for what in (("error", "4"), ("error", "5"), ("disagreement", "4 5"))
+    ]
+
+
+def test_another_data_set_can_be_asked_for(figure, checkpoint_folder, tmp_path):
+    code, _, err = figure(
+        "attention", checkpoint_folder("a"), "--data", "digits", "image_size=16", "--out", tmp_path / "a.png"
+    )
+    assert code == 0, err
+    assert len(table(tmp_path / "a.png")) == 4 * 4  # four images of four patches
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("reconstructions", "{bare}"),
+            "{bare}/checkpoints/last.ckpt (a run of ours) has no decoder, so it reconstructs nothing",
+        ),
+        (("reconstructions", "{vit}", "--seeds", "1"), "--seeds=1: needs two different ones at least"),
+        (("reconstructions", "{vit}", "--ratio", "1.5"), "FixedRatio got ratio=1.5"),
+        (
+            ("reconstructions", "{vit}", "{fine}"),
+            "these checkpoints cannot be given the same masks: their patches are ViT 8, fine 4",
+        ),
+        (("attention", "{swin}"), "Swin has no cls token that attends to all patches"),
+        (("attention", "{vit}", "--block", "3"), "--block=3: MAE ViT digits has blocks 1 to 2"),
+        (("attention", "{vit}", "--rows", "450"), "--rows=450: Digits holds out 450 images, 0 to 449"),
+        (("attention", "{vit}", "--images", "0"), "--images=0; needs one at least"),
+        (("attention", "{vit}", "{vit}"), "{vit} is given twice"),
+        (("attention", "{vit}", "--names", "A", "B"), "--names=A B for 1 checkpoint(s)"),
+        (("attention", "{vit}", "--files", "{tmp}/broken.png"), "{tmp}/broken.png is no picture that can be read"),
+        (("attention", "{vit}", "--files", "{tmp}/none.png"), "there is no {tmp}/none.png"),
+        (("attention", "{vit}", "--data", "digit"), "data=digit is not a choice; did you mean 'digits'"),
+        (("attention", "{vit}", "--data", "digits", "image_size=no"), "data.image_size='no' does not fit"),
+        (("attention", "nowhere"), "there is no nowhere"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_drawn_is_refused_in_one_line(
+    figure, checkpoint_folder, pictures, arguments, message
+):
+    places = {
+        "vit": checkpoint_folder("vit"),
+        "fine": checkpoint_folder("fine", patch_size=4),
+        "bare": checkpoint_folder("bare", without_decoder=True),
+        "swin": checkpoint_folder("swin", swin=True),
+        "tmp": pictures,
+    }
+    code, out, err = figure(*(argument.format(**places) for argument in arguments))
+    assert (code, out) == (1, "")
+    assert err.startswith(f"error: {message.format(**places)}")
+    assert err.count("\n") == 1
+
+
 def test_help_names_every_figure_with_an_example(figure, capsys):
     with pytest.raises(SystemExit):
         figure("--help")
     said = capsys.readouterr().out
-    for name in ("ratio", "epochs"):
+    for name in ("ratio", "epochs", "attention", "reconstructions"):
         assert f"python -m mim figure {name} " in said

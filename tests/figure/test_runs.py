@@ -119,5 +119,5 @@ def test_the_accuracy_is_knns_where_all_have_it_and_one_that_all_have_otherwise(
 def test_damaged_results_are_named(run_folder):
     folder = run_folder("a")
     (folder / "results.json").write_text(json.dumps({})[:-1])
-    with pytest.raises(ValueError, match=r"results\.json is damaged"):
+    with pytest.raises(ValueError, match=r"results\.json is no JSON"):
         read_run(folder)

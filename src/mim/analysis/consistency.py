@@ -1,6 +1,6 @@
 """One image as each of its parts reconstructs it, and where they disagree (EMAE, arXiv 2302.14431, figures 1 and 3)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -38,7 +38,13 @@ def sheet(image: Tensor, predicted: Tensor, split: Split, patch_size: int, title
 
 
 def stages(
-    image: Tensor, predicted: Mapping[str, Tensor], split: Split, patch_size: int, strong: float | None = None
+    image: Tensor,
+    predicted: Mapping[str, Tensor],
+    split: Split,
+    patch_size: int,
+    strong: float | None = None,
+    kind: str = "part",
+    numbers: Sequence[int] | None = None,
 ) -> Figure:
     """For each image what its parts saw and, in a row for each stage of training, what they made of it and where they disagree.
 
@@ -48,6 +54,8 @@ def stages(
         split: where they stand, the same in all stages.
         patch_size: pixels per side of a patch.
         strong: the disagreement that is drawn brightest; null for the strongest in the figure.
+        kind: what a part is called.
+        numbers: of the K parts; null to count them from 1.
 
     Raises:
         ValueError: where there is one part only.
@@ -62,7 +70,8 @@ def stages(
     apart = torch.stack([disagreement(pixels, split, grid[0] * grid[1]) for pixels in predicted.values()])
     scale = Normalize(0, strong or max(apart.nan_to_num().max().item(), 1e-6))
 
-    figure, axes = _cells(len(predicted), B, K, width / height)  # axes (B, 1 + stages, 1 + K + 1)
+    names = [f"{kind} {number}" for number in numbers or range(1, K + 1)]
+    figure, axes = _cells(len(predicted), B, names, width / height)  # axes (B, 1 + stages, 1 + K + 1)
     for b in range(B):
         _show(axes[b, 0, 0], image[b])
         for row, name in enumerate(predicted, start=1):
@@ -86,20 +95,20 @@ def stages(
         pad=0.02,
         extend="max" if strong else "neither",
     )
-    bar.set_label("mean |difference| of two parts, of a range of 1; beside each map its mean", fontsize=7)
+    bar.set_label(f"mean |difference| of two {kind}s, of a range of 1; beside each map its mean", fontsize=7)
     bar.ax.tick_params(labelsize=7)
     return figure
 
 
-def _cells(stages: int, images: int, parts: int, aspect: float) -> tuple[Figure, Any]:
+def _cells(stages: int, images: int, parts: Sequence[str], aspect: float) -> tuple[Figure, Any]:
     """An empty figure, its columns named, and its axes (images, 1 + stages, 1 + parts + 1)."""
-    rows, columns = images * (1 + stages), parts + 2
+    rows, columns = images * (1 + stages), len(parts) + 2
     figure = Figure(figsize=(1.1 * columns * aspect + 0.4, 1.1 * rows + 0.8), dpi=200, layout="compressed")
     axes: Any = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
-    for axis, name in zip(axes[0], ["image", *(f"part {i + 1}" for i in range(parts))], strict=False):
+    for axis, name in zip(axes[0], ["image", *parts], strict=False):
         axis.set_title(name, fontsize=8)
     axes[0, -1].text(0.5, 0, "disagreement", ha="center", va="bottom", fontsize=8)
     return figure, axes.reshape(images, 1 + stages, columns)

@@ -59,12 +59,12 @@ def gallery(image: Tensor, heat: Mapping[str, Tensor], splits: Mapping[str, Spli
     masks = {name: covered(image, split, patch_size) for name, split in splits.items()}
     for row in range(B):
         line = iter(axes[row])
-        _show(next(line), image[row])
+        show_image(next(line), image[row])
         for values in heat.values():
-            _show_heat(next(line), image[row], values[row].view(grid))
+            show_heat(next(line), image[row], values[row].view(grid))
         for name, split in splits.items():
             axis = next(line)
-            _show(axis, masks[name][row])
+            show_image(axis, masks[name][row])
             axis.set_xlabel(caption(split, row, grid[0] * grid[1]), fontsize=6, labelpad=1.5)
     thrown = any("+" in caption(split, 0, grid[0] * grid[1]) for split in splits.values())
     _legend(sheet, thrown)
@@ -78,25 +78,27 @@ def _sets(split: Split, patches: int) -> tuple[Tensor, Tensor]:
     return masked, visible
 
 
-def _bare(axis: Any) -> None:
+def bare(axis: Any) -> None:
+    """No ticks and no frame."""
     axis.set(xticks=[], yticks=[])
     axis.spines[:].set_visible(False)
 
 
-def _show(axis: Any, picture: Tensor) -> None:
+def show_image(axis: Any, picture: Tensor) -> None:
+    """(3, H, W) in [0, 1]."""
     axis.imshow(picture.permute(1, 2, 0).clamp(0, 1).float().cpu().numpy(), interpolation="nearest")
-    _bare(axis)
+    bare(axis)
 
 
-def _show_heat(axis: Any, picture: Tensor, values: Tensor) -> None:
-    """The values over a pale grey copy of the picture."""
+def show_heat(axis: Any, picture: Tensor, values: Tensor) -> None:
+    """Values (rows, columns) in [0, 1] over a pale grey copy of the picture (3, H, W)."""
     height, width = picture.shape[1:]
     axis.imshow(picture.mean(0).float().cpu().numpy(), cmap="gray", vmin=-0.3, vmax=1, interpolation="nearest")
     edges = (-0.5, width - 0.5, height - 0.5, -0.5)
     axis.imshow(
         values.float().cpu().numpy(), cmap="magma", vmin=0, vmax=1, alpha=0.7, extent=edges, interpolation="nearest"
     )
-    _bare(axis)
+    bare(axis)
 
 
 def _legend(sheet: Figure, thrown: bool) -> None:

@@ -41,6 +41,14 @@ def short_names(sources: Sequence[str]) -> list[str]:
     return [" / ".join(spelt(part) for part in name) for name in names]
 
 
+def told_apart(names: Sequence[str]) -> list[str]:
+    """Names without the words that all of them share; as they are where no word would be left of one."""
+    common = set.intersection(*(set(name.split()) for name in names)) if len(names) > 1 else set()
+    short = [" ".join(word for word in name.split() if word not in common) for name in names]
+    told = len(set(short)) == len(short) and all(any(map(str.isalpha, name)) for name in short)
+    return short if told else list(names)
+
+
 def spelt(name: str) -> str:
     """`mae_vit_base_cifar10` -> `MAE ViT base CIFAR-10`."""
     return " ".join(SPELLING.get(word.lower(), word) for word in name.split("_"))

@@ -1,12 +1,13 @@
 """Finished runs as figures read them: what was measured, how each was set up, and which of them differ in nothing but a seed."""
 
 import csv
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
+
+from mim.plain import plain, read_json
 
 SIGNS = ("results.json", "metrics.csv")  # a folder with either is a run's
 TRAINED = (
@@ -117,7 +118,8 @@ def _in_order(folder: Path) -> list[tuple[bool, int, str]]:
 
 def read_run(folder: Path) -> Run:
     """What a run left. One that judged or fine-tuned a checkpoint is set up as the run that wrote that, and as it says itself."""
-    results = _json(folder / "results.json")
+    file = folder / "results.json"
+    results: dict[str, Any] = read_json(file) if file.exists() else {}
     measured: Any = results.get("metrics", results)
     config = _config(folder)
     settings, name = _settings(config), config.get("name")
@@ -143,8 +145,7 @@ def _run_of(checkpoint: Path) -> Path:
 
 def _config(folder: Path) -> dict[str, Any]:
     file = folder / "config.yaml"
-    config: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=False) if file.exists() else {}
-    return config
+    return plain(OmegaConf.to_container(OmegaConf.load(file), resolve=False), str(file)) if file.exists() else {}
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,20 +169,6 @@ def _flat(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _json(file: Path) -> dict[str, Any]:
-    """What a file holds; nothing where there is none.
-
-    Raises:
-        ValueError: where it is no JSON.
-    """
-    try:
-        return json.loads(file.read_text())
-    except FileNotFoundError:
-        return {}
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{file} is damaged: {error}") from error
 
 
 def common_accuracy(runs: Sequence[Run]) -> str:

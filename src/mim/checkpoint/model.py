@@ -1,0 +1,90 @@
+"""Open the whole model that pre-trained weights are of, decoder and all, and what shows its predictions as pixels."""
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
+
+from mim.checkpoint.build import build_encoder, guess_heads
+from mim.checkpoint.fit import fit
+from mim.checkpoint.weights import Weights
+from mim.loss.frequency import Frequency
+from mim.loss.pixel import Pixel
+from mim.masker.masker import Masker
+from mim.model.decoder import Decoder
+from mim.model.mae import MAE
+from mim.model.simmim import SimMIM
+
+Target = Literal["normalised", "raw"]
+
+
+def open_model(weights: Weights, masker: Masker, image_size: int | None = None) -> MAE | SimMIM:
+    """Model of pre-trained weights, in eval mode; sizes are read off the tensors, and nothing that a file names is called.
+
+    Args:
+        weights: with a decoder: of a run, the official MAE (both halves) or SimMIM, or Hugging Face's ViTMAE.
+        masker: decides what the model sees; it need not be the one that it was trained with.
+        image_size: pixels per side, where not those of the training.
+
+    Raises:
+        ValueError: where the weights have no decoder, or not the whole of it.
+    """
+    tensors = weights.tensors
+    if "decoder.predict.weight" not in tensors and not {"decoder.weight", "mask_token"} <= tensors.keys():
+        raise ValueError(
+            f"{weights.origin} has no decoder, so it reconstructs nothing; give a run of pre-training, or weights with both "
+            "halves, e.g. mae_visualize_vit_base.pth"
+        )
+    encoder: Any = build_encoder(weights, image_size)
+    model: MAE | SimMIM
+    if "decoder.predict.weight" in tensors:
+        model = MAE(encoder, masker, _decoder(weights), target_dim=len(tensors["decoder.predict.weight"]))
+    else:
+        model = SimMIM(encoder, masker, target_dim=len(tensors["decoder.weight"]))
+    lacks = [name for name in model.state_dict() if not name.startswith("encoder.") and name not in tensors]
+    if lacks:
+        raise ValueError(f"{weights.origin} does not hold the whole decoder: it lacks {', '.join(lacks[:3])}")
+    fit(weights, model)
+    return model.eval()
+
+
+def _decoder(weights: Weights) -> Callable[..., Decoder]:
+    """Builds the decoder that weights are of."""
+    tensors = weights.tensors
+    width = len(tensors["decoder.embed.weight"])
+    heads = weights.decoder_heads or weights.setting("model.decoder.heads", int, 0) or None
+    return partial(
+        Decoder,
+        width=width,
+        depth=sum(re.fullmatch(r"decoder\.blocks\.\d+\.norm1\.weight", name) is not None for name in tensors),
+        heads=guess_heads(width, heads, "a run of ours, which says it"),
+        mlp_ratio=len(tensors["decoder.blocks.0.mlp.fc1.weight"]) / width,
+    )
+
+
+def open_painter(weights: Weights, patch_size: int, otherwise: Target | None = None) -> Pixel | Frequency:
+    """Loss of the training, whose `pixels` shows predictions as pixels.
+
+    Args:
+        weights: of a run, which says what it predicts, or of anyone.
+        patch_size: pixels per side of a patch.
+        otherwise: what is predicted, where the weights do not say: standardised patches or pixels as they are. None: as
+            published, standardised for MAE, raw for SimMIM.
+
+    Raises:
+        ValueError: where what was predicted is no pixels.
+    """
+    if "loss" not in (weights.config or {}):
+        raw = "decoder.weight" in weights.tensors if otherwise is None else otherwise == "raw"
+        return Pixel(patch_size, normalise=not raw)
+    terms = weights.setting("loss.term", dict, {})
+    for node in ("loss", *(f"loss.term.{name}" for name in terms)):
+        target = weights.setting(f"{node}._target_", str, "")
+        normalise, keep = weights.setting(f"{node}.normalise", bool, True), weights.setting(f"{node}.keep", int, 0)
+        if target == "mim.loss.pixel.Pixel":
+            return Pixel(patch_size, normalise)
+        if target == "mim.loss.frequency.Frequency":
+            return Frequency(patch_size, keep or None, normalise)
+    raise ValueError(
+        f"{weights.origin} was trained to predict no pixels, so its predictions are no picture; loss=pixel or frequency"
+    )

@@ -1,0 +1,169 @@
+"""What the cls token attends to, of several checkpoints side by side or head by head (AMT, arXiv 2211.15362, figures 1, 2, 4)."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from matplotlib import colormaps
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from torch import Tensor, nn
+
+from mim.analysis.attended import Attended, attention_matrix, looking
+from mim.analysis.gallery import bare, show_heat, show_image
+from mim.figure.style import DPI, TEXT, WIDTH
+from mim.figure.table import Drawn
+
+HEADER = ("image", "checkpoint", "block", "head", "row", "column", "attention")
+CLIPPED = 0.995  # of all values that are drawn: the few above it would leave the rest dark
+
+
+class Maps(NamedTuple):
+    """What the cls token of one checkpoint's block gives to the patches of some images."""
+
+    name: str
+    block: int
+    """Counted from 1."""
+    grid: tuple[int, int]
+    share: Tensor
+    """(B, A, L): shares of the token's attention, which with its own share sum to one."""
+
+
+@torch.no_grad()
+def attention_maps(encoder: nn.Module, image: Tensor, name: str, block: int | None = None) -> Maps:
+    """Run an encoder on whole, normalised images (B, 3, H, W) and look at one of its blocks.
+
+    Args:
+        encoder: a ViT or a Beit, in eval mode.
+        image: what it is shown.
+        name: of the checkpoint.
+        block: counted from 1; None for the last.
+
+    Raises:
+        ValueError: where the encoder has no such block, or no cls token that attends to all patches.
+    """
+    seen: list[Tensor] = []
+
+    def see(attended: Attended) -> None:
+        matrix = attention_matrix(attended.attention, attended.given, attended.bias, rows=[0])
+        seen.append(matrix[:, :, 0, 1:])
+
+    with looking(encoder, see):
+        encoder(image)
+    number = len(seen) if block is None else block
+    if not 1 <= number <= len(seen):
+        raise ValueError(f"--block={block}: {name} has blocks 1 to {len(seen)}")
+    grid: Any = encoder.grid
+    return Maps(name, number, tuple(grid), seen[number - 1])
+
+
+def attention_figure(image: Tensor, names: Sequence[str], maps: Sequence[Maps], each_head: bool) -> Drawn:
+    """Rows are images; columns are checkpoints, or the heads of each, a row a checkpoint.
+
+    Values are drawn in multiples of what a patch would get if all tokens got the same, on one scale for the whole figure.
+
+    Args:
+        image: (B, 3, H, W) in [0, 1].
+        names: of the images.
+        maps: of each checkpoint.
+        each_head: draw every head beside their mean; otherwise the mean alone.
+    """
+    rows = [
+        (names[b], each.name, each.block, head, i // each.grid[1], i % each.grid[1], value)
+        for b in range(len(image))
+        for each in maps
+        for head, share in _heads(each, b, each_head).items()
+        for i, value in enumerate(share.tolist())
+    ]
+    heads = " and each head" if each_head else ""
+    blocks = ", ".join(f"{each.name} (block {each.block})" for each in maps)
+    what = f"attention of the cls token, mean over heads{heads}, to {len(image)} image(s): {blocks}"
+    return Drawn(_draw_heads(image, maps) if each_head else _draw_means(image, maps), HEADER, rows, what)
+
+
+def _heads(maps: Maps, image: int, each_head: bool) -> dict[str, Tensor]:
+    """What is drawn of one image, (L,) each: the mean over heads, and each head by its number from 1."""
+    share = maps.share[image]
+    return {"mean": share.mean(0)} | ({str(a + 1): head for a, head in enumerate(share)} if each_head else {})
+
+
+def _times_uniform(share: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Shares (L,) -> (rows, columns), 1 where a patch gets what every token would get if all got the same."""
+    return (share * (1 + len(share))).view(grid).float().cpu()
+
+
+def _strongest(maps: Sequence[Maps], each_head: bool) -> float:
+    """What is drawn brightest."""
+    drawn = [
+        _times_uniform(share, each.grid).flatten()
+        for each in maps
+        for b in range(len(each.share))
+        for share in _heads(each, b, each_head).values()
+    ]
+    return max(torch.cat(drawn).quantile(CLIPPED).item(), 1.0)
+
+
+def _draw_means(image: Tensor, maps: Sequence[Maps]) -> Figure:
+    figure, axes = _cells(len(image), 1 + len(maps), image)
+    strong = _strongest(maps, each_head=False)
+    for title, axis in zip(["image", *(each.name for each in maps)], axes[0], strict=True):
+        axis.set_title(_wrapped(title), fontsize=TEXT, pad=3)
+    for b, line in enumerate(axes):
+        show_image(line[0], image[b])
+        for axis, each in zip(line[1:], maps, strict=True):
+            _show(axis, image[b], each.share[b].mean(0), each.grid, strong)
+    _bar(figure, axes, strong, maps)
+    return figure
+
+
+def _draw_heads(image: Tensor, maps: Sequence[Maps]) -> Figure:
+    most = max(each.share.shape[1] for each in maps)
+    figure, axes = _cells(len(image) * len(maps), 2 + most, image)
+    strong = _strongest(maps, each_head=True)
+    for title, axis in zip(["image", "mean", *(f"head {a + 1}" for a in range(most))], axes[0], strict=True):
+        axis.set_title(title if most < 9 else title.removeprefix("head "), fontsize=TEXT, pad=3)
+    for row, line in enumerate(axes):
+        b, each = row // len(maps), maps[row % len(maps)]
+        if len(maps) > 1:
+            line[0].set_ylabel(_wrapped(each.name), fontsize=TEXT, rotation=0, ha="right", va="center")
+        if row % len(maps) == 0:
+            show_image(line[0], image[b])
+        for axis, share in zip(line[1:], _heads(each, b, True).values(), strict=False):
+            _show(axis, image[b], share, each.grid, strong)
+    _bar(figure, axes, strong, maps)
+    return figure
+
+
+def _cells(rows: int, columns: int, image: Tensor) -> tuple[Figure, Any]:
+    height, width = image.shape[2:]
+    side = min(1.2, (WIDTH - 0.04 * columns) / columns)
+    size = (side * columns + 0.7, (side * height / width + 0.04) * rows + 0.75)
+    close = ConstrainedLayoutEngine(compress=True, w_pad=0.015, h_pad=0.015, wspace=0.0, hspace=0.0)
+    figure = Figure(figsize=size, dpi=DPI, layout=close)
+    axes: Any = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        bare(axis)
+    return figure, axes
+
+
+def _show(axis: Any, picture: Tensor, share: Tensor, grid: tuple[int, int], strong: float) -> None:
+    show_heat(axis, picture, (_times_uniform(share, grid) / strong).clamp(0, 1))
+
+
+def _bar(figure: Figure, axes: Any, strong: float, maps: Sequence[Maps]) -> None:
+    blocks = ", ".join(str(block) for block in sorted({each.block for each in maps}))
+    scale = ScalarMappable(Normalize(0, strong), colormaps["magma"])
+    bar = figure.colorbar(
+        scale, ax=axes.flatten().tolist(), location="bottom", shrink=0.5, aspect=35, pad=0.015, extend="max", alpha=0.85
+    )
+    bar.set_label(f"attention of the cls token in block {blocks}, in multiples of uniform attention", fontsize=TEXT)
+    bar.ax.tick_params(labelsize=TEXT, length=2)
+
+
+def _wrapped(name: str) -> str:
+    """At most two lines of a checkpoint's name."""
+    words = name.split()
+    half = -(-len(words) // 2)
+    return name if len(name) <= 14 else "\n".join((" ".join(words[:half]), " ".join(words[half:])))

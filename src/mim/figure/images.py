@@ -1,0 +1,83 @@
+"""The few images of a figure: held-out ones of a data set, or picture files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from mim.augment.pictures import Centred
+from mim.batch import Batch
+from mim.data.decode import decode
+from mim.data.sampler import Rows
+from mim.draw import keys
+
+
+class Images(NamedTuple):
+    """What is looked at."""
+
+    image: Tensor
+    """(B, 3, H, W) in [0, 1]."""
+    names: list[str]
+    """Of each: its number among the held-out images, or its file."""
+
+
+def held_out(data: Any, count: int, rows: Sequence[int] | None = None) -> Images:
+    """Held-out images of a data module, clean: those of the given numbers, or `count` evenly spread.
+
+    Raises:
+        ValueError: where there are not so many.
+    """
+    data.setup()
+    there = len(data.splits.val)
+    if rows is None:
+        rows = torch.linspace(0, there - 1, min(count, there) + 2)[1:-1].round().long().tolist()
+    if not rows or min(rows) < 0 or max(rows) >= there:
+        raise ValueError(
+            f"--rows={' '.join(map(str, rows))}: {type(data).__name__} holds out {there} images, 0 to {there - 1}"
+        )
+    index = torch.tensor(rows)
+    batch = data.on_after_batch_transfer(data.splits.val[Rows(index, torch.zeros_like(index))])
+    mean, std = (per_channel(values) for values in (data.mean, data.std))
+    return Images((batch.image * std + mean).clamp(0, 1), [str(row) for row in rows])
+
+
+def read_files(files: Sequence[Path], size: int) -> Images:
+    """Pictures, resized by the short side and cut to the centre, as data sets show held-out ones.
+
+    Raises:
+        ValueError: where a file is no picture.
+    """
+    return Images(torch.cat([_read(file, size) for file in files]), [file.stem for file in files])
+
+
+def _read(file: Path, size: int) -> Tensor:
+    try:
+        content = torch.frombuffer(bytearray(file.read_bytes()), dtype=torch.uint8)
+        picture = decode(content)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"there is no {file}; --files takes pictures") from error
+    except Exception as error:  # decoders raise what they like
+        raise ValueError(f"{file} is no picture that can be read: {' '.join(str(error).split())}") from error
+    image, _, _ = Centred(size)([picture], torch.zeros(1, dtype=torch.int64))
+    return image.float() / 255
+
+
+def batch_of(image: Tensor, mean: Sequence[float], std: Sequence[float], seed: int = 0) -> Batch:
+    """Images (B, 3, H, W) in [0, 1] as a model is given them: normalised, whole, and masked by a seed."""
+    B = len(image)
+    number = torch.arange(B)
+    return Batch(
+        image=(image - per_channel(mean)) / per_channel(std),
+        label=torch.full((B,), -1),
+        index=number,
+        box=torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(B, 4),
+        flip=torch.zeros(B, dtype=torch.bool),
+        key=keys(seed, 0, number),
+    )
+
+
+def per_channel(values: Sequence[float]) -> Tensor:
+    """Three numbers -> (3, 1, 1)."""
+    return torch.tensor(list(values)).view(3, 1, 1)

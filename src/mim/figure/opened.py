@@ -1,0 +1,108 @@
+"""Checkpoints and the images that a figure shows them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from mim.analysis.names import short_names, spelt, told_apart
+from mim.checkpoint.build import encoder_config
+from mim.checkpoint.own_data import own_data
+from mim.checkpoint.read import read
+from mim.checkpoint.settings import DATA, build
+from mim.checkpoint.weights import Weights
+from mim.data.module import IMAGENET_MEAN, IMAGENET_STD
+from mim.figure.images import Images, held_out, read_files
+from mim.launch.check import check
+from mim.launch.resolvers import register_resolvers
+
+
+class Opened(NamedTuple):
+    """A checkpoint that has been read, and how images are normalised for it."""
+
+    name: str
+    weights: Weights
+    mean: Sequence[float]
+    std: Sequence[float]
+
+
+class Choice(NamedTuple):
+    """Which images are wanted."""
+
+    images: int
+    """How many held-out ones, evenly spread, where neither rows nor files are given."""
+    rows: list[int] | None = None
+    """Numbers of held-out ones."""
+    files: list[Path] | None = None
+    """Pictures instead."""
+    data: list[str] | None = None
+    """A data set and settings of it, `["cifar10", "root=/elsewhere"]`, or settings alone, of the first checkpoint's own one."""
+
+
+def open_checkpoints(sources: Sequence[str], names: Sequence[str] | None) -> list[Opened]:
+    """Read checkpoints, each given once.
+
+    Args:
+        sources: as `checkpoint=` takes them.
+        names: what the figure calls them; None for what tells their runs apart, or their files where that does not.
+
+    Raises:
+        ValueError: where it is not one name a checkpoint, or one cannot be read.
+    """
+    if len(set(sources)) != len(sources):
+        raise ValueError(f"{max(sources, key=list(sources).count)} is given twice; give each checkpoint once")
+    weights = [read(source) for source in sources]
+    called = list(names) if names else _names(sources, weights)
+    if len(set(called)) != len(sources):
+        raise ValueError(
+            f"--names={' '.join(called)} for {len(sources)} checkpoint(s); give each one a name of its own"
+        )
+    return [_with_statistics(name, each) for name, each in zip(called, weights, strict=True)]
+
+
+def _names(sources: Sequence[str], weights: Sequence[Weights]) -> list[str]:
+    """Those of the runs, or of the files, without the words that all share."""
+    runs = [str((each.config or {}).get("name", "")) for each in weights]
+    long = [spelt(run) for run in runs] if all(runs) and len(set(runs)) == len(runs) else short_names(sources)
+    return told_apart(long)
+
+
+def _with_statistics(name: str, weights: Weights) -> Opened:
+    """Mean and deviation of the data that weights were trained on; ImageNet's where they do not say."""
+    own = (weights.config or {}).get("data")
+    if own is None:
+        return Opened(name, weights, IMAGENET_MEAN, IMAGENET_STD)
+    data = build(own, DATA, weights.origin, "data")  # nothing is read from any folder until images are asked for
+    return Opened(name, weights, data.mean, data.std)
+
+
+def open_images(first: Weights, choice: Choice, configs: Path) -> Images:
+    """The images that are wanted, of the size that the first checkpoint was trained on, or that the data set says.
+
+    Raises:
+        ValueError: where nothing says which data set.
+    """
+    if choice.files:
+        return read_files(choice.files, encoder_config(first)["image_size"])
+    return held_out(_data(first, choice.data or [], configs), choice.images, choice.rows)
+
+
+def _data(first: Weights, asked: Sequence[str], configs: Path) -> Any:
+    """The data set that is asked for, or that of the checkpoint's run with what is changed of it."""
+    named = bool(asked) and "=" not in asked[0]
+    register_resolvers()
+    with initialize_config_dir(str(configs), version_base="1.3"):
+        cfg = compose("gallery", [f"data={asked[0]}", *(f"data.{one}" for one in asked[1:])] if named else [])
+    if named:
+        check(OmegaConf.create({"data": OmegaConf.to_container(cfg.data, resolve=True)}))
+        return instantiate(cfg.data)
+    if "data" not in (first.config or {}):
+        raise ValueError(
+            f"{first.origin} does not say what it was trained on; choose images: --files a.jpg b.jpg, or --data cifar10"
+        )
+    changed: Any = OmegaConf.to_container(OmegaConf.from_dotlist(list(asked)))
+    paths = {"data": cfg.paths.data, "runs": cfg.paths.runs, "cache": cfg.paths.cache}
+    return build(own_data(first, changed, paths, configs), DATA, first.origin, "data")

@@ -1,0 +1,116 @@
+"""Whole models out of files: they predict what they predicted, and nothing else is opened."""
+
+import pytest
+import torch
+
+from mim.checkpoint.model import open_model, open_painter
+from mim.checkpoint.official_mae import to_official
+from mim.checkpoint.read import read
+from mim.encoder.beit import Beit
+from mim.loss.frequency import Frequency
+from mim.loss.pixel import Pixel
+from mim.masker.masker import Masker
+from mim.masker.partition.fixed_ratio import FixedRatio
+from mim.masker.score.random import Random
+
+DECODER = {"decoder": {"heads": 2}}
+PIXEL = {"_target_": "mim.loss.pixel.Pixel", "patch_size": 4, "normalise": False}
+FREQUENCY = {"_target_": "mim.loss.frequency.Frequency", "patch_size": 4, "keep": 2, "normalise": True}
+
+
+@pytest.fixture
+def predictions(images, batch_of):
+    """What a model predicts with half of the patches masked at random."""
+
+    def predict(model):
+        with torch.no_grad():
+            return model(batch_of(images))
+
+    return predict
+
+
+def masker():
+    return Masker(Random(), FixedRatio(0.5))
+
+
+def test_a_run_opens_as_the_model_that_it_trained(build_mae, save_run, predictions):
+    model = build_mae()
+    opened = open_model(read(save_run(model, model=DECODER)), masker())
+    assert not opened.training
+    model.masker = masker()
+    assert torch.equal(predictions(opened).prediction, predictions(model).prediction)
+
+
+def test_a_simmim_opens_too(build_simmim, save_run, predictions):
+    model = build_simmim(Beit)
+    opened = open_model(read(save_run(model)), masker())
+    model.masker = masker()
+    assert torch.equal(predictions(opened).prediction, predictions(model).prediction)
+
+
+def test_an_official_file_with_both_halves_opens(build_mae, tmp_path, predictions):
+    model = build_mae(width=192, heads=3)
+    file = tmp_path / "mae_visualize.pth"
+    torch.save({"model": {to_official(name): value for name, value in model.state_dict().items()}}, file)
+    weights = read(file)
+    with pytest.raises(ValueError, match="attention heads of a transformer 8 wide is not in its tensors"):
+        open_model(weights, masker())
+    model.masker = masker()
+    opened = open_model(weights._replace(decoder_heads=2), masker())
+    assert torch.equal(predictions(opened).prediction, predictions(model).prediction)
+
+
+def test_positions_of_both_halves_are_carried_to_another_image_size(build_mae, save_run):
+    opened = open_model(read(save_run(build_mae(), model=DECODER)), masker(), image_size=32)
+    assert opened.encoder.grid == (8, 8)
+    assert opened.decoder.pos_embed.shape == (1, 65, 8)
+
+
+@pytest.mark.parametrize(
+    ("lost", "message"),
+    [
+        ("model.decoder.", "has no decoder, so it reconstructs nothing"),
+        ("model.decoder.norm", r"lacks decoder\.norm\.weight"),
+    ],
+)
+def test_weights_without_the_whole_decoder_are_refused(build_mae, save_run, lost, message):
+    folder = save_run(build_mae(), model=DECODER)
+    file = folder / "checkpoints" / "last.ckpt"
+    content = torch.load(file, weights_only=True)
+    content["state_dict"] = {name: value for name, value in content["state_dict"].items() if not name.startswith(lost)}
+    torch.save(content, file)
+    with pytest.raises(ValueError, match=message):
+        open_model(read(folder), masker())
+
+
+def test_heads_that_are_no_number_are_refused(build_mae, save_run):
+    with pytest.raises(ValueError, match=r"model\.decoder\.heads=2 in its config is no int"):
+        open_model(read(save_run(build_mae(), model={"decoder": {"heads": "2"}})), masker())
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        (PIXEL, (Pixel, False)),
+        (PIXEL | {"normalise": True}, (Pixel, True)),
+        ({"term": {"consistency": {"_target_": "mim.loss.consistency.Consistency"}, "pixel": PIXEL}}, (Pixel, False)),
+        (FREQUENCY, (Frequency, True)),
+    ],
+)
+def test_a_run_says_what_its_predictions_are(build_mae, save_run, loss, expected):
+    painter = open_painter(read(save_run(build_mae(), loss=loss)), 4)
+    pixel = painter.pixel if isinstance(painter, Frequency) else painter
+    assert (type(painter), pixel.normalise) == expected
+    assert painter.target_dim == (12 if isinstance(painter, Frequency) else 48)
+
+
+def test_where_nothing_says_it_is_as_published(build_mae, build_simmim, save_run):
+    mae, simmim = read(save_run(build_mae(), "mae")), read(save_run(build_simmim(), "simmim"))
+    assert [open_painter(weights, 4).normalise for weights in (mae, simmim)] == [True, False]
+    assert [open_painter(mae, 4, target).normalise for target in ("raw", "normalised")] == [False, True]
+
+
+def test_what_is_no_picture_is_refused(build_mae, save_run):
+    weights = read(save_run(build_mae(), loss={"_target_": "mim.loss.hog.HOG"}))
+    with pytest.raises(ValueError, match="was trained to predict no pixels"):
+        open_painter(weights, 4)
