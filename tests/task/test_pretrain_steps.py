@@ -1,0 +1,33 @@
+from types import SimpleNamespace
+
+import torch
+from torch import nn
+
+from mim.batch import blank
+from mim.loss.pixel import Pixel
+from mim.masker.partition.random_ratio import RandomRatio
+from mim.task.pretrain import Pretrain
+
+
+class Runs(SimpleNamespace):
+    """As much of a trainer as the start of a batch asks for: two batches accumulated to a step."""
+
+    global_rank, global_step = 0, 0
+
+    def at(self, batch):
+        self.global_step = batch // 2
+        self.fit_loop = SimpleNamespace(epoch_loop=SimpleNamespace(total_batch_idx=batch))
+        return self
+
+
+def test_what_is_drawn_once_a_step_hears_of_steps_and_not_of_accumulated_batches():
+    partition = RandomRatio(per="batch")
+    task = Pretrain(lambda target_dim: nn.Sequential(partition), Pixel(2), torch.optim.SGD, lambda *_: 1.0, 1e-3, 0.0)
+    trainer, steps = Runs(), []
+    task.trainer = trainer
+    with torch.random.fork_rng():
+        for batch in range(6):
+            trainer.at(batch)
+            task.on_train_batch_start(blank(1, (2, 2)), batch)
+            steps.append(int(partition.step))
+    assert steps == [0, 0, 1, 1, 2, 2]
