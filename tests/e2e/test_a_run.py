@@ -60,6 +60,28 @@ def test_an_absolute_rate_a_changing_decay_and_clipping_take_effect_and_are_said
     assert max(state["exp_avg_sq"].sum() for state in optimizer["state"].values()) > 1e-7
 
 
+def test_a_length_in_steps_ends_there_and_its_schedule_with_it(train):
+    """10 steps an epoch: 13 steps are one epoch and three steps of the next."""
+    run = train("steps=13", "warmup_steps=2", "watch_every_n_epochs=1", "callback.progress.lines=13")
+    assert (run.results["steps"], run.results["status"]) == (13, "finished")
+    assert "step 13/13" in run.out
+    assert "2 epochs of 10 steps, 13 steps in all" in run.out
+    assert "knn/top1" in run.metrics
+    (group, _) = run.checkpoint["optimizer_states"][0]["param_groups"]
+    assert run.checkpoint["global_step"] == 13
+    assert group["lr"] == pytest.approx(0, abs=1e-9)  # of the step after the last
+
+
+def test_fine_tuning_that_ends_between_two_epochs_is_judged_at_its_end(train):
+    run = train("task=finetune", "steps=3", "warmup_steps=1", "callback=[results]")
+    assert run.results["steps"] == 3
+    assert "val/top1" in run.metrics
+
+
+def test_a_length_that_is_none_is_refused(train):
+    assert "steps=0 is no length of a training" in train("steps=0").err
+
+
 def test_two_ways_of_clipping_are_refused(train):
     run = train("callback=[]", "clip=each_parameter", "trainer.gradient_clip_val=1")
     assert run.code == 1

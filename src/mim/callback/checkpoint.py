@@ -27,6 +27,7 @@ class Checkpoint(L.Callback):
         """Replace `last.ckpt` when it is due, at the end of an optimiser step, and at the very last."""
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         very_last = trainer.is_last_batch and trainer.current_epoch + 1 == trainer.max_epochs
+        very_last |= trainer.global_step == trainer.max_steps
         if very_last or (stepped and trainer.global_step % self.last_every_n_steps == 0):
             trainer.save_checkpoint(self.folder / "last.ckpt")
 

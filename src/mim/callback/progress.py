@@ -28,6 +28,8 @@ class Progress(L.Callback):
         """Draw the bar where training (re)starts."""
         self._per_step = trainer.accumulate_grad_batches
         self._total = trainer.max_epochs * trainer.num_training_batches
+        if trainer.max_steps > 0:
+            self._total = min(self._total, trainer.max_steps * self._per_step)
         self._start = self._now = trainer.fit_loop.epoch_loop.batch_progress.total.processed
         self._started = self._drawn = time.monotonic()
         self._images = 0

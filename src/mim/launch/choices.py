@@ -15,7 +15,18 @@ from mim.launch.check import nearest, refers_to
 
 ENTRIES = ("train", "eval")
 READ_BY_ENTRY = {
-    *("name", "seed", "checkpoint", "resume", "start_epoch", "images_per_step", "accelerator", "precision", "cache"),
+    *(
+        "name",
+        "seed",
+        "checkpoint",
+        "resume",
+        "start_epoch",
+        "steps",
+        "images_per_step",
+        "accelerator",
+        "precision",
+        "cache",
+    ),
     "watch_every_n_epochs",  # of watchers, who may have been left out
 }
 

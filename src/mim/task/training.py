@@ -1,5 +1,6 @@
 """What every training shares, whatever it learns: the scale of its learning rate, its schedule, its random streams."""
 
+import math
 import random
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -55,6 +56,17 @@ class Training(L.LightningModule):
         self.optimizer, self.schedule = optimizer, schedule
         self.base_lr, self.weight_decay, self.seed = base_lr, weight_decay, seed
         self.compiles = compile  # a strategy that cuts the model up compiles what it cuts, and takes this off
+
+    def setup(self, stage: str) -> None:
+        """Where the length is given in steps, say how many epochs they are, the last of them perhaps not whole."""
+        trainer: Any = self.trainer
+        if trainer.max_steps > 0:
+            trainer.fit_loop.max_epochs = math.ceil(trainer.max_steps / max(1, trainer.datamodule.steps_per_epoch))
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """The last step ends its epoch, so that what comes at the end of an epoch comes."""
+        if self.trainer.global_step == self.trainer.max_steps:
+            self.trainer.should_stop = True
 
     def on_fit_start(self) -> None:
         """Compile the objective into one graph: the function, not the module, so that parameters keep their names.
