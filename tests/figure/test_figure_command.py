@@ -1,12 +1,18 @@
 """`python -m mim figure`: what it prints, writes and refuses."""
 
 import csv
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from mim.__main__ import main
+from mim.command.figure import parser
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -176,6 +182,42 @@ def test_a_checkpoint_that_cannot_be_drawn_is_refused_in_one_line(
     assert (code, out) == (1, "")
     assert err.startswith(f"error: {message.format(**places)}")
     assert err.count("\n") == 1
+
+
+COMMANDS = sorted(
+    {
+        re.split(r"\s+#", line)[0]
+        for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
+        for line in re.findall(r"^[ $]*python -m mim figure ([^\n]+)", page.read_text(), flags=re.MULTILINE)
+    }
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_a_page_is_one_that_is_understood(command):
+    given = parser().parse_args(re.sub(r"<[^<>]*>", "some", command).split())
+    assert callable(given.draw)
+
+
+def test_pages_show_every_figure():
+    assert {command.split()[0] for command in COMMANDS} == {"ratio", "epochs", "attention", "reconstructions"}
+
+
+def test_a_data_set_that_has_moved_is_opened_where_the_user_says(figure, checkpoint_folder, pictures):
+    folder = checkpoint_folder("moved")
+    file = folder / "checkpoints" / "last.ckpt"
+    content = torch.load(file, weights_only=True)
+    kept = {key: content["config"]["data"][key] for key in ("augment", "image_size", "batch_size", "seed")}
+    node = {"_target_": "mim.data.image_folder.ImageFolder", "root": "/elsewhere", "held_out": 0.5, "in_memory": True}
+    content["config"]["data"] = kept | node
+    torch.save(content, file)
+    code, _, err = figure("attention", folder)
+    assert (code, "trained on data=image_folder in /elsewhere" in err) == (1, True)
+    (pictures / "broken.png").unlink()
+    Image.new("RGB", (40, 40)).save(pictures / "grey.png")
+    code, _, err = figure("attention", folder, "--data", f"root={pictures}", "--out", pictures / "figures" / "a.png")
+    assert code == 0, err
+    assert len(table(pictures / "figures" / "a.png")) == 16  # one of the two pictures is held out
 
 
 def test_help_names_every_figure_with_an_example(figure, capsys):

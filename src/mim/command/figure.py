@@ -42,17 +42,22 @@ RAW = argparse.RawDescriptionHelpFormatter
 
 def run(arguments: list[str], configs: Path) -> None:
     """Draw one figure, and say where it is."""
-    parser = argparse.ArgumentParser("python -m mim figure", description=__doc__, formatter_class=RAW)
-    names = parser.add_subparsers(dest="name", metavar="name", required=True)
-    for add in (_ratio, _epochs, _attention, _reconstructions):
-        add(names)
-    given = parser.parse_args(arguments, argparse.Namespace(configs=configs))
+    given = parser().parse_args(arguments, argparse.Namespace(configs=configs))
     picture = given.out or _default_picture(given.name)
     if picture.suffix != ".png":
         raise ValueError(
             f"--out={picture} is no .png file; the numbers go beside it as .csv, e.g. --out figures/{given.name}.png"
         )
     print(write(given.draw(given), picture))
+
+
+def parser() -> argparse.ArgumentParser:
+    """What the command line may say, figure by figure."""
+    whole = argparse.ArgumentParser("python -m mim figure", description=__doc__, formatter_class=RAW)
+    names = whole.add_subparsers(dest="name", metavar="name", required=True)
+    for add in (_ratio, _epochs, _attention, _reconstructions):
+        add(names)
+    return whole
 
 
 def _default_picture(name: str) -> Path:
@@ -145,7 +150,11 @@ def _add_checkpoints(parser: argparse.ArgumentParser, count: int) -> None:
     )
     parser.add_argument("--rows", nargs="+", type=int, help="held-out images, by their numbers")
     parser.add_argument("--files", nargs="+", type=Path, help="pictures instead")
-    parser.add_argument("--data", nargs="+", help="another data set: cifar10, or image_folder root=/my/pictures")
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        help="another data set, or other settings of it: cifar10, or image_folder root=/my/pictures, or root=/elsewhere",
+    )
 
 
 def _choice(given: argparse.Namespace) -> Choice:

@@ -103,6 +103,7 @@ def _data(first: Weights, asked: Sequence[str], configs: Path) -> Any:
         raise ValueError(
             f"{first.origin} does not say what it was trained on; choose images: --files a.jpg b.jpg, or --data cifar10"
         )
-    changed: Any = OmegaConf.to_container(OmegaConf.from_dotlist(list(asked)))
+    settings = [one.removeprefix("+").removeprefix("data.") for one in asked]  # as for eval.py, too
+    changed: Any = OmegaConf.to_container(OmegaConf.from_dotlist(settings))
     paths = {"data": cfg.paths.data, "runs": cfg.paths.runs, "cache": cfg.paths.cache}
     return build(own_data(first, changed, paths, configs), DATA, first.origin, "data")
