@@ -66,6 +66,8 @@ def _open(source: str, cfg: DictConfig) -> Subject:
     precision = cfg.precision or _own_precision(weights)
     fabric = Fabric(accelerator=cfg.accelerator, devices=1, precision=precision)
     data.setup()
+    for name in ("normalisation", "held out"):
+        print(f"{name:<14}{data.words[name]}")
 
     def prepare(batch: Batch) -> Batch:
         return data.on_after_batch_transfer(Batch(*(column.to(fabric.device) for column in batch)))

@@ -78,6 +78,7 @@ def test_what_needs_labels_trains_on_the_labelled_pictures_of_stl10_augmented(st
     assert batch.label[batch.index.argsort()].tolist() == [0, 1, 2]
     assert batch.image.equal(data.splits.bank.image[batch.index]) == isinstance(view, Whole)
     assert data.on_after_batch_transfer(batch).image.shape == (3, 3, 96, 96)
+    assert data.words["data"] == "3 labelled images of 96 x 96, 10 classes"
 
 
 def test_a_set_that_is_labelled_throughout_trains_on_all_of_it(pictures):

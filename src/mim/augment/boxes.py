@@ -32,6 +32,10 @@ def _check(name: str, scale: Sequence[float], ratio: Sequence[float]) -> None:
         )
 
 
+def _words(scale: Sequence[float], ratio: Sequence[float]) -> str:
+    return f"{scale[0]:.0%} to {scale[1]:.0%} of the area, width over height {ratio[0]:.2f} to {ratio[1]:.2f}"
+
+
 class TorchvisionBoxes:
     """torchvision's RandomResizedCrop (v2, `make_params`): ten tries, then the largest central crop.
 
@@ -45,6 +49,9 @@ class TorchvisionBoxes:
     def __init__(self, scale: Sequence[float] = (0.2, 1.0), ratio: Sequence[float] = (3 / 4, 4 / 3)):
         _check(type(self).__name__, scale, ratio)
         self.scale, self.ratio = tuple(scale), tuple(ratio)
+
+    def __str__(self) -> str:
+        return f"torchvision's crops of {_words(self.scale, self.ratio)}"
 
     def __call__(self, u: Tensor, size: Tensor) -> Tensor:
         """Uniforms (B, 22): ten (area, aspect), (top, left); sizes (B, 2) as (height, width) -> pixel boxes (B, 4)."""
@@ -82,6 +89,9 @@ class ClampedBoxes:
     def __init__(self, scale: Sequence[float] = (0.2, 1.0), ratio: Sequence[float] = (3 / 4, 4 / 3)):
         _check(type(self).__name__, scale, ratio)
         self.scale, self.ratio = tuple(scale), tuple(ratio)
+
+    def __str__(self) -> str:
+        return f"crops of {_words(self.scale, self.ratio)}, cut to the image"
 
     def __call__(self, u: Tensor, size: Tensor) -> Tensor:
         """Uniforms (B, 4): area, aspect, top, left; sizes (B, 2) as (height, width) -> pixel boxes (B, 4)."""

@@ -32,6 +32,9 @@ class CropFlip:
             raise ValueError(f"CropFlip got flip={flip}; needs a probability from 0 to 1, e.g. flip=0.5")
         self.boxes, self.flip, self.interpolation = boxes, flip, interpolation
 
+    def __str__(self) -> str:
+        return f"{self.boxes}, {self.interpolation}, {self.flip:.0%} mirrored"
+
     def __call__(self, key: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
         """Keys (B,), sizes (B, 2) as (height, width) -> pixel boxes (B, 4) and flips (B,)."""
         return self.boxes(uniform(key, self.boxes.draws, CROP), size), uniform(key, 1, FLIP)[:, 0] < self.flip

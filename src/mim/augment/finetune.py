@@ -92,6 +92,9 @@ class Finetune(CropFlip):
             raise ValueError(f"timm knows no policy={policy}; e.g. rand-m9-mstd0.5-inc1, augmix-m3 or v0") from error
         self.policy, self.color_jitter = policy, color_jitter
 
+    def __str__(self) -> str:
+        return f"{super().__str__()}, then {self.policy or f'colour jitter {self.color_jitter:g}'}"
+
     def paint(self, image: Tensor, key: int) -> Tensor:
         """A cropped image (3, size, size) uint8, changed as its key says -> the same."""
         with _streams_of(key):

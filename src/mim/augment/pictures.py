@@ -33,6 +33,9 @@ class Cropped:
     def __init__(self, augment: View, size: int):
         self.augment, self.size = augment, size
 
+    def __str__(self) -> str:
+        return str(self.augment)
+
     def __call__(self, pictures: Sequence[Tensor], key: Tensor) -> Cut:
         """Pictures (3, H, W) uint8 and their keys (B,) -> the batch."""
         size = torch.tensor([picture.shape[1:] for picture in pictures])  # (B, 2)
@@ -59,6 +62,9 @@ class Centred:
 
     def __init__(self, size: int, short: int | None = None, interpolation: Interpolation = "bicubic"):
         self.size, self.short, self.interpolation = size, short or size * 256 // 224, interpolation
+
+    def __str__(self) -> str:
+        return f"the centre of {self.size} after the short side is resized to {self.short}, {self.interpolation}"
 
     def __call__(self, pictures: Sequence[Tensor], key: Tensor) -> Cut:
         """Pictures (3, H, W) uint8 and their keys (B,) -> the batch."""

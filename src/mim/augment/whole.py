@@ -16,6 +16,9 @@ class Whole:
     def __init__(self, interpolation: Interpolation = "bicubic"):
         self.interpolation = interpolation
 
+    def __str__(self) -> str:
+        return f"whole, {self.interpolation}"
+
     def __call__(self, key: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
         """Keys (B,), sizes (B, 2) as (height, width) -> the whole as pixel boxes (B, 4) and no flips (B,)."""
         height, width = size.unbind(1)

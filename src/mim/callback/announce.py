@@ -36,7 +36,7 @@ class Announce(L.Callback):
         model, data = pl_module.model, trainer.datamodule
         return {
             "model": _model(pl_module),
-            "data": f"{data.train_size:,} images of {data.image_size} x {data.image_size}, {data.num_classes} classes",
+            **data.words,
             **({"masking": _masking(model, pl_module.device)} if hasattr(model, "masker") else {}),
             **({"targets": pl_module.targets} if hasattr(pl_module, "targets") else {}),
             "batch": (

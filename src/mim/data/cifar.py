@@ -17,7 +17,7 @@ def _stored(dataset: datasets.CIFAR10) -> Stored:
 class CIFAR10(OnDisk):
     """Ten classes; the test set is held out."""
 
-    mean, std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+    own_mean, own_std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
     source = datasets.CIFAR10
 
     def load(self) -> Splits:
@@ -26,11 +26,12 @@ class CIFAR10(OnDisk):
             self.fetch(self.source.url, partial(self.source, self.root, train=train, download=True))
             for train in (True, False)
         )
-        return in_memory_splits(_stored(train), _stored(val), self.augment, self.image_size, list(train.classes))
+        classes = list(train.classes)
+        return in_memory_splits(_stored(train), _stored(val), self.augment, self.image_size, classes, self.in_centre)
 
 
 class CIFAR100(CIFAR10):
     """A hundred classes; the test set is held out."""
 
-    mean, std = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
+    own_mean, own_std = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
     source = datasets.CIFAR100

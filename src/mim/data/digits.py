@@ -14,7 +14,7 @@ from mim.data.module import Data, Splits
 class Digits(Data):
     """Ten classes; a quarter of each, always the same, is held out."""
 
-    mean, std = (0.305, 0.305, 0.305), (0.376, 0.376, 0.376)
+    own_mean, own_std = (0.305, 0.305, 0.305), (0.376, 0.376, 0.376)
 
     def load(self) -> Splits:
         """Grey values 0..16 as uint8 in three equal channels."""
@@ -28,4 +28,5 @@ class Digits(Data):
             augment=self.augment,
             image_size=self.image_size,
             classes=[str(name) for name in digits.target_names],
+            centred=self.in_centre,
         )

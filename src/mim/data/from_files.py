@@ -37,6 +37,9 @@ class FromFiles(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.numbers)
 
+    def __str__(self) -> str:
+        return str(self.view)
+
     def __getitem__(self, rows: Rows) -> Batch:
         """Rows (B,) -> cropped images (B, 3, size, size) uint8. In place of a broken picture comes the next one."""
         places, parts = [], []
@@ -54,9 +57,9 @@ class FromFiles(Dataset[Batch]):
         return torch.where(batch.flip[:, None, None, None], batch.image.flip(-1), batch.image).float()
 
 
-def from_files_splits(listing: Listing, augment: View, image_size: int) -> Splits:
-    """Training pictures augmented; held-out pictures and the bank (the training pictures) centred."""
-    centred = Centred(image_size)
+def from_files_splits(listing: Listing, augment: View, centred: Centred) -> Splits:
+    """Training pictures augmented to the size of a centre; held-out pictures and the bank (the training pictures) centred."""
+    image_size = centred.size
     return Splits(
         train=FromFiles(listing.files, listing.train, Cropped(augment, image_size)),
         whole=FromFiles(listing.files, listing.train, Cropped(Whole(augment.interpolation), image_size)),

@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+from mim.augment.resample import Interpolation
 from mim.augment.view import View
 from mim.data.from_files import from_files_splits
 from mim.data.in_memory import in_memory_splits, read_into_memory
 from mim.data.listing import list_pictures
 from mim.data.module import Splits
 from mim.data.on_disk import OnDisk
+from mim.data.statistics import Deviation, Mean
 from mim.ranges import Count, Seed, Whole
 
 
@@ -16,7 +18,8 @@ class ImageFolder(OnDisk):
 
     Args:
         held_out: share of the pictures to hold out, always the same ones, where there is no `val/` or `test/`.
-        in_memory: keep all pictures as uint8 at `image_size`, for small ones; otherwise workers decode them.
+        in_memory: keep all pictures as uint8 at `image_size`, or at `resize` where that is given, for small ones; otherwise
+            workers decode them.
     """
 
     def __init__(
@@ -30,17 +33,23 @@ class ImageFolder(OnDisk):
         seed: Seed = 0,
         num_workers: Whole | None = None,
         shuffle: bool = True,
+        mean: Mean = "imagenet",
+        std: Deviation = "imagenet",
+        resize: Count | None = None,
+        resize_interpolation: Interpolation = "bicubic",
     ):
-        super().__init__(root, augment, image_size, batch_size, seed, num_workers, shuffle)
+        super().__init__(
+            root, augment, image_size, batch_size, seed, num_workers, shuffle, mean, std, resize, resize_interpolation
+        )
         self.held_out, self.in_memory = held_out, in_memory
 
     def load(self) -> Splits:
         """List the pictures; decode them if they stay in memory."""
         listing = list_pictures(*self._folders(), self.held_out)
         if not self.in_memory:
-            return from_files_splits(listing, self.augment, self.image_size)
-        train, val = read_into_memory(listing, self.image_size)
-        return in_memory_splits(train, val, self.augment, self.image_size, listing.classes)
+            return from_files_splits(listing, self.augment, self.centred)
+        train, val = read_into_memory(listing, self.resize or self.image_size, self.centred.interpolation)
+        return in_memory_splits(train, val, self.augment, self.image_size, listing.classes, self.in_centre)
 
     def _folders(self) -> tuple[Path, Path | None]:
         """Where the training pictures are, and where those held out, if they have a folder."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mim.augment.pictures import Centred
-from mim.augment.resample import resized_crop
+from mim.augment.resample import Interpolation, resized_crop
 from mim.augment.view import View
 from mim.augment.whole import Whole
 from mim.batch import Batch
@@ -46,6 +46,9 @@ class InMemory(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.image)
 
+    def __str__(self) -> str:
+        return str(self.view)
+
     def __getitem__(self, rows: Rows) -> Batch:
         """Rows (B,) -> the stored images (B, 3, H, W) uint8 and where to crop and flip them."""
         height, width = self.image.shape[-2:]
@@ -75,10 +78,40 @@ class Painted(InMemory):
         return batch._replace(image=image, box=torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(len(image), 4))
 
 
+class Central(InMemory):
+    """Pictures of which the centre is seen, resized and cut as those of files are, by worker processes.
+
+    Args:
+        stored: the pictures.
+        centred: resizes them and cuts out the centre.
+    """
+
+    wants_workers = True
+
+    def __init__(self, stored: Stored, centred: Centred):
+        super().__init__(stored, Whole(), centred.size)
+        self.centred = centred
+
+    def __str__(self) -> str:
+        return str(self.centred)
+
+    def __getitem__(self, rows: Rows) -> Batch:
+        """Rows (B,) -> centres (B, 3, image_size, image_size) uint8, of which nothing is left to cut."""
+        image, _, flip = self.centred(list(self.image[rows.index]), rows.key)
+        box = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(len(image), 4)
+        return Batch(image, self.label[rows.index], rows.index, box, flip, rows.key)
+
+
 def in_memory_splits(
-    train: Stored, val: Stored, augment: View, image_size: int, classes: list[str], bank: Stored | None = None
+    train: Stored,
+    val: Stored,
+    augment: View,
+    image_size: int,
+    classes: list[str],
+    centred: Centred | None = None,
+    bank: Stored | None = None,
 ) -> Splits:
-    """Training pictures augmented; held-out pictures and the bank (the training pictures, if not others) whole.
+    """Training pictures augmented; held-out pictures and the bank (the training pictures, if not others) clean.
 
     Args:
         train: the training pictures.
@@ -86,22 +119,29 @@ def in_memory_splits(
         augment: decides crops and flips of training pictures, and may paint on them.
         image_size: pixels per side of what the model sees.
         classes: names of the classes.
+        centred: what is shown of clean pictures; null for all of them.
         bank: training pictures with labels, where the others have none.
     """
     augmented = Painted if hasattr(augment, "paint") else InMemory
+
+    def clean(stored: Stored) -> InMemory:
+        return Central(stored, centred) if centred else InMemory(stored, Whole(augment.interpolation), image_size)
+
     return Splits(
         train=augmented(train, augment, image_size),
         whole=InMemory(train, Whole(augment.interpolation), image_size),
-        val=InMemory(val, Whole(), image_size),
-        bank=InMemory(bank or train, Whole(), image_size),
+        val=clean(val),
+        bank=clean(bank or train),
         classes=classes,
         labelled=augmented(bank, augment, image_size) if bank else None,
     )
 
 
-def read_into_memory(listing: Listing, image_size: int) -> tuple[Stored, Stored]:
+def read_into_memory(
+    listing: Listing, image_size: int, interpolation: Interpolation = "bicubic"
+) -> tuple[Stored, Stored]:
     """Decode all files, shrunk to one size -> the training pictures and those held out, without the unreadable ones."""
-    files, centred = listing.files, Centred(image_size, image_size)
+    files, centred = listing.files, Centred(image_size, image_size, interpolation)
 
     def read(number: int) -> Tensor | None:
         picture = files.read(number)

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
+from mim.augment.pictures import Centred
+from mim.augment.resample import Interpolation
 from mim.augment.view import View
 from mim.batch import Batch
 from mim.data.loader import Loader
 from mim.data.sampler import OrderedRows, Rows, ShuffledRows
+from mim.data.statistics import Channels, Deviation, Mean, chosen
 from mim.ranges import Count, Seed, Whole
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @lru_cache
@@ -32,6 +33,9 @@ class Pictures(Protocol):
     label: Tensor
 
     def __len__(self) -> int: ...
+
+    def __str__(self) -> str:
+        """What is shown of an image."""
 
     def __getitem__(self, rows: Rows) -> Batch: ...
 
@@ -63,11 +67,16 @@ class Data(L.LightningDataModule, ABC):
         seed: decides order, crops, flips and masks.
         num_workers: that decode pictures; null for this process's share of the cores. Memory needs none.
         shuffle: a new order every epoch; false to see the same batches in each.
+        mean: of pixels in [0, 1], subtracted: three numbers, `imagenet`, or `own` for the data set's.
+        std: that they are divided by, alike.
+        resize: pixels of the short side of held-out images (and of the bank) before the centre of `image_size` is cut out, as
+            officially 256 for 224; null for the whole image where images are in memory, and for 256 / 224 of `image_size` in files.
+        resize_interpolation: how. Without `resize`, images in memory are resized as crops are.
     """
 
     stable_index = True  # an image has the same index in every epoch; a stream of shards cannot say so
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
+    own_mean: Channels | None = None
+    own_std: Channels | None = None
 
     def __init__(
         self,
@@ -77,11 +86,28 @@ class Data(L.LightningDataModule, ABC):
         seed: Seed = 0,
         num_workers: Whole | None = None,
         shuffle: bool = True,
+        mean: Mean = "own",
+        std: Deviation = "own",
+        resize: Count | None = None,
+        resize_interpolation: Interpolation = "bicubic",
     ):
         super().__init__()
         self.augment, self.image_size, self.batch_size = augment, image_size, batch_size
         self.seed, self.num_workers, self.shuffle = seed, num_workers, shuffle
+        self.mean = chosen("mean", mean, self.own_mean)
+        self.std = chosen("std", std, self.own_std)
+        if resize is not None and resize < image_size:
+            raise ValueError(
+                f"data.resize={resize} is smaller than the centre that is cut out of it, data.image_size={image_size}; e.g. "
+                f"data.resize={image_size * 256 // 224}, or null"
+            )
+        self.resize, self.centred = resize, Centred(image_size, resize, resize_interpolation)
         self._from_labels = False
+
+    @property
+    def in_centre(self) -> Centred | None:
+        """What is shown of clean images that are in memory; null for all of them."""
+        return self.centred if self.resize else None
 
     @abstractmethod
     def load(self) -> Splits:
@@ -119,6 +145,18 @@ class Data(L.LightningDataModule, ABC):
         """The training images, augmented: those with labels, once they were asked for."""
         labelled = self.splits.labelled if self._from_labels else None
         return self.splits.train if labelled is None else labelled
+
+    @property
+    def words(self) -> dict[str, str]:
+        """What is looked at, by subject: how many images, how they are cropped and normalised, what is held out."""
+        labelled = "labelled " if self.training is self.splits.labelled else ""
+        mean, std = (" ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
+        return {
+            "data": f"{self.train_size:,} {labelled}images of {self.image_size} x {self.image_size}, {self.num_classes} classes",
+            "augmentation": str(self.augment),
+            "normalisation": f"mean {mean}, deviation {std}",
+            "held out": f"{len(self.splits.val):,} images, {self.splits.val}",
+        }
 
     @property
     def train_size(self) -> int:

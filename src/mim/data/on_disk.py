@@ -4,8 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from mim.augment.resample import Interpolation
 from mim.augment.view import View
 from mim.data.module import Data
+from mim.data.statistics import Deviation, Mean
 from mim.ranges import Count, Seed, Whole
 
 T = TypeVar("T")
@@ -22,6 +24,11 @@ class OnDisk(Data):
         seed: decides order, crops, flips and masks.
         num_workers: that decode pictures; null for this process's share of the cores. Memory needs none.
         shuffle: a new order every epoch; false to see the same batches in each.
+        mean: of pixels in [0, 1], subtracted: three numbers, `imagenet`, or `own` for the data set's.
+        std: that they are divided by, alike.
+        resize: pixels of the short side of held-out images (and of the bank) before the centre of `image_size` is cut out, as
+            officially 256 for 224; null for the whole image where images are in memory, and for 256 / 224 of `image_size` in files.
+        resize_interpolation: how. Without `resize`, images in memory are resized as crops are.
     """
 
     def __init__(
@@ -33,8 +40,14 @@ class OnDisk(Data):
         seed: Seed = 0,
         num_workers: Whole | None = None,
         shuffle: bool = True,
+        mean: Mean = "own",
+        std: Deviation = "own",
+        resize: Count | None = None,
+        resize_interpolation: Interpolation = "bicubic",
     ):
-        super().__init__(augment, image_size, batch_size, seed, num_workers, shuffle)
+        super().__init__(
+            augment, image_size, batch_size, seed, num_workers, shuffle, mean, std, resize, resize_interpolation
+        )
         self.root = Path(root).expanduser()
 
     def fetch(self, source: str, get: Callable[[], T]) -> T:

@@ -17,7 +17,7 @@ def _stored(dataset: datasets.STL10) -> Stored:
 class STL10(OnDisk):
     """Ten classes. Pre-training sees the 100,000 unlabelled pictures; what needs labels learns from the 5,000 others."""
 
-    mean, std = (0.4467, 0.4398, 0.4066), (0.2603, 0.2566, 0.2713)
+    own_mean, own_std = (0.4467, 0.4398, 0.4066), (0.2603, 0.2566, 0.2713)
 
     def load(self) -> Splits:
         """Download what is missing and keep all in memory (3.1 GB)."""
@@ -31,5 +31,6 @@ class STL10(OnDisk):
             augment=self.augment,
             image_size=self.image_size,
             classes=list(labelled.classes),
+            centred=self.in_centre,
             bank=_stored(labelled),
         )

@@ -10,6 +10,7 @@ from mim.data.listing import list_pictures
 from mim.data.module import Splits
 from mim.data.on_disk import OnDisk
 
+SIDE = 64
 URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 
 
@@ -30,15 +31,15 @@ def sort_validation(folder: Path) -> Path:
 class TinyImageNet(OnDisk):
     """Two hundred classes; the validation set is held out."""
 
-    mean, std = (0.4802, 0.4481, 0.3975), (0.2770, 0.2691, 0.2821)
+    own_mean, own_std = (0.4802, 0.4481, 0.3975), (0.2770, 0.2691, 0.2821)
 
     def load(self) -> Splits:
         """Download and sort what is missing, and keep all in memory."""
         folder = self.root / "tiny-imagenet-200"
         val = self.fetch(URL, lambda: sort_validation(self._download(folder)))
         listing = list_pictures(folder / "train", val)
-        train, held_out = read_into_memory(listing, self.image_size)
-        return in_memory_splits(train, held_out, self.augment, self.image_size, listing.classes)
+        train, held_out = read_into_memory(listing, SIDE)
+        return in_memory_splits(train, held_out, self.augment, self.image_size, listing.classes, self.in_centre)
 
     def _download(self, folder: Path) -> Path:
         if not folder.is_dir():

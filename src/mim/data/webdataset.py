@@ -4,12 +4,14 @@ from pathlib import Path
 
 import torch
 
+from mim.augment.resample import Interpolation
 from mim.augment.view import View
 from mim.data.from_files import from_files_splits
 from mim.data.listing import Listing, hold_out
 from mim.data.module import Splits
 from mim.data.on_disk import OnDisk
 from mim.data.shards import NO_LABEL, Members, index_of
+from mim.data.statistics import Deviation, Mean
 from mim.ranges import Count, Seed, Whole
 
 
@@ -37,8 +39,14 @@ class WebDataset(OnDisk):
         seed: Seed = 0,
         num_workers: Whole | None = None,
         shuffle: bool = True,
+        mean: Mean = "imagenet",
+        std: Deviation = "imagenet",
+        resize: Count | None = None,
+        resize_interpolation: Interpolation = "bicubic",
     ):
-        super().__init__(root, augment, image_size, batch_size, seed, num_workers, shuffle)
+        super().__init__(
+            root, augment, image_size, batch_size, seed, num_workers, shuffle, mean, std, resize, resize_interpolation
+        )
         self.patterns, self.held_out = (train, val), held_out
         self.cache = Path(cache).expanduser() / "shards" if cache else None
 
@@ -61,7 +69,7 @@ class WebDataset(OnDisk):
         files = Members([*train, *val], index)
         apart = (~is_val).nonzero()[:, 0], is_val.nonzero()[:, 0]
         numbers = apart if is_val.any() else hold_out(len(files), self.held_out)
-        return from_files_splits(Listing(files, *numbers, _classes(files)), self.augment, self.image_size)
+        return from_files_splits(Listing(files, *numbers, _classes(files)), self.augment, self.centred)
 
 
 def _classes(files: Members) -> list[str]:
