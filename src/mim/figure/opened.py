@@ -14,7 +14,7 @@ from mim.checkpoint.own_data import own_data
 from mim.checkpoint.read import read
 from mim.checkpoint.settings import DATA, build
 from mim.checkpoint.weights import Weights
-from mim.data.module import IMAGENET_MEAN, IMAGENET_STD
+from mim.data.statistics import IMAGENET_MEAN, IMAGENET_STD
 from mim.figure.images import Images, held_out, read_files
 from mim.launch.check import check
 from mim.launch.resolvers import register_resolvers
