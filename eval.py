@@ -21,6 +21,8 @@ from mim.checkpoint.read import read
 from mim.checkpoint.settings import DATA, build
 from mim.checkpoint.weights import Weights
 from mim.launch.entry import launch
+from mim.launch.provenance import provenance
+from mim.launch.resolvers import overrides
 from mim.logger import wandb
 from mim.logger.record import record
 from mim.plain import printable
@@ -48,7 +50,9 @@ def evaluate(cfg: DictConfig) -> None:
         "task": HydraConfig.get().runtime.choices.task,
         "checkpoint": OmegaConf.to_container(cfg).get("checkpoint"),
     }
-    (Path(cfg.paths.run) / "results.json").write_text(json.dumps(row, indent=2) + "\n")
+    device = next(subjects[0].encoder.parameters()).device
+    made = provenance("eval.py", overrides(), cfg.seed, device, 1)
+    (Path(cfg.paths.run) / "results.json").write_text(json.dumps(row | made, indent=2) + "\n")
     _say(row)
     try:
         record(loggers, row, Path(cfg.paths.run))

@@ -21,9 +21,9 @@ from typing import Any
 import torch
 from hydra.utils import instantiate
 
-from mim.callback.results import commit
 from mim.checkpoint.build import build_encoder
 from mim.checkpoint.read import read
+from mim.launch.provenance import commit
 from mim.sweep.table import markdown
 from mim.task.metrics import wilson
 

@@ -32,7 +32,7 @@ ALLOWED = {
     "sweep": {"launch", "plain"},
     "strategy": {"checkpoint"},
     "logger": {"ranges", "plain"},
-    "paper": set(),
+    "paper": {"sweep"},
 }
 ANYTHING = {"callback", "command", "__main__"}  # and nothing imports these
 

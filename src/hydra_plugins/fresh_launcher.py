@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mim.launch.errors import Interrupted
 from mim.launch.identity import identity
-from mim.sweep.fresh import Task, run_all
+from mim.sweep.fresh import Task, run_all, visible_gpus
 from mim.sweep.job import Job, read_job, read_jobs
 from mim.sweep.table import distinct, write_table
 
@@ -98,15 +98,3 @@ def gpus_of(cfg: DictConfig) -> int:
     if OmegaConf.select(cfg, "trainer.accelerator", default="auto") == "cpu":
         return 0
     return int(devices) if str(devices).isdigit() else -1
-
-
-def visible_gpus() -> list[str]:
-    """Names of the GPUs that this process may use."""
-    import torch
-
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return (
-        [name for name in given.split(",") if name]
-        if given is not None
-        else list(map(str, range(torch.cuda.device_count())))
-    )

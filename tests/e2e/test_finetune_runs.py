@@ -40,6 +40,9 @@ def test_a_run_is_fine_tuned_judged_by_eval_and_started_from(train, command, pre
     assert run.metrics["val/top5"] > run.metrics["val/top1"]
     assert f"top-1         {run.metrics['val/top1']:.3f}" in run.out
     assert len(run.column("val/top1")) == 6
+    low, high = run.results["intervals"]["val/top1"]
+    assert low < run.metrics["val/top1"] < high
+    assert high - low < 0.1  # of 450 images
 
     judged = command("eval", f"checkpoint={run.folder}", "task=knn", "bank_limit=100", "held_out_limit=100")
     assert judged.code == 0, judged.err

@@ -1,5 +1,7 @@
 """`eval.py` at the command line: what it prints, writes and refuses."""
 
+import re
+
 import pytest
 import torch
 from PIL import Image
@@ -15,6 +17,13 @@ def test_eval_gives_the_online_number_of_the_run(train, command, precision):
     judged = command("eval", f"checkpoint={run.folder}", "task=knn", *LIMITS)
     assert judged.code == 0, judged.err
     assert judged.results["knn/top1"] == run.metrics["knn/top1"]
+    low, high = judged.results["knn/top1_interval"]
+    assert low < judged.results["knn/top1"] < high
+    for of, program in ((run, "train.py"), (judged, "eval.py")):
+        assert of.results["program"] == program
+        assert (of.results["seed"], of.results["experiment"]) == (0, None)
+        assert re.search(r"cores of \w|x NVIDIA", of.results["hardware"])
+    assert judged.results["overrides"][:2] == [f"checkpoint={run.folder}", "task=knn"]
     linear = command("eval", f"checkpoint={run.folder}", "task=linear", *LIMITS)
     assert linear.results["linear/top1"] == run.metrics["linear/top1"]
 

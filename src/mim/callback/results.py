@@ -3,7 +3,6 @@
 import importlib.metadata
 import json
 import platform
-import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +14,9 @@ from rich.console import Console
 
 from mim.analysis.cost import peak_memory
 from mim.launch.errors import Interrupted, Pruned
+from mim.launch.provenance import provenance
 from mim.logger.csv import CSV
+from mim.task.metrics import wilson
 
 PACKAGES = ("torch", "torchvision", "timm", "pytorch-lightning", "hydra-core", "numpy")
 
@@ -27,7 +28,7 @@ _SAID = (  # metric and what it is called, beside which other
 
 
 class Results(L.Callback):
-    """Write status, metrics, speed, memory, steps, wall time, parameters, commit, versions and overrides to `results.json`.
+    """Write status, metrics, speed, memory, steps, wall time, parameters, versions, and what made them to `results.json`.
 
     Args:
         folder: the run's folder, which holds the resolved `config.yaml`.
@@ -85,20 +86,28 @@ class Results(L.Callback):
         results = {
             "status": status,
             "metrics": metrics,
+            "intervals": self._intervals(trainer, metrics),
             "images_per_second": metrics.get("throughput/images_per_second"),
             "peak_memory_bytes": peak_memory(pl_module.device),
             "steps": trainer.global_step,
             "epochs": trainer.current_epoch,
             "wall_seconds": time.monotonic() - self.started,
             "parameters": sum(p.numel() for p in pl_module.parameters()),
-            "commit": commit(),
+            "images_per_step": self._config.get("images_per_step"),
             "versions": {"python": platform.python_version()} | {p: importlib.metadata.version(p) for p in PACKAGES},
-            "overrides": list(self.overrides),
         }
+        seed = self._config.get("seed", 0)
+        results |= provenance("train.py", self.overrides, seed, pl_module.device, trainer.world_size)
         self.folder.mkdir(parents=True, exist_ok=True)  # somebody may have deleted it
         if self._config:  # a run may fail before it began
             OmegaConf.save(OmegaConf.create(self._config), self.folder / "config.yaml")
         (self.folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+
+    def _intervals(self, trainer: L.Trainer, metrics: dict[str, float]) -> dict[str, list[float]]:
+        """95 % intervals of the accuracies of fine-tuning on all held-out images."""
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        shares = {name: share for name, share in metrics.items() if name in ("val/top1", "val/top5")}
+        return {name: wilson(share, len(data.splits.val)) for name, share in shares.items()}
 
     def _say(self, trainer: L.Trainer) -> None:
         numbers = {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -116,13 +125,3 @@ def seen_from_here(path: str | Path) -> Path:
     """A path as seen from where the command was given."""
     path = Path(path)
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-def commit() -> str | None:
-    """The commit of the code, marked where there are uncommitted changes; None outside a repository."""
-    here = Path(__file__).parent
-    try:
-        command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-        return subprocess.run(command, cwd=here, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None

@@ -1,18 +1,28 @@
 """Print papers' tables: published, measured, difference, and the command for each row.
 
     python -m mim tables amt
-    python -m mim tables                 # all of them: docs/tables.md
+    python -m mim tables amt --runs runs            # with what runs have measured, and the commands that are missing
+    python -m mim tables amt --scale bench --run    # make it, at a size that a CPU can do; again: what is missing
+    python -m mim tables                            # all of them: docs/tables.md
 
-A table is lines of src/mim/paper/<paper>.yaml; a row of parts that there are takes those and a file in configs/experiment/<paper>/.
+A table is lines of src/mim/paper/<paper>.yaml, or of a yaml of your own, which is given by its path. A row of parts that there are
+takes those and a file in configs/experiment/<paper>/.
 """
 
 import argparse
+import os
 from pathlib import Path
 
 from mim.launch.check import nearest
+from mim.launch.errors import Interrupted
+from mim.launch.signals import end, listen
 from mim.paper.deviations import deviations
+from mim.paper.make import Outcome, make
 from mim.paper.markdown import markdown
-from mim.paper.table import HERE, names, read
+from mim.paper.progress import Progress
+from mim.paper.records import find_records
+from mim.paper.table import HERE, Paper, names, read
+from mim.sweep.fresh import visible_gpus
 
 ALL = """# Papers' tables
 
@@ -25,13 +35,86 @@ Made by `make tables` from `src/mim/paper/`.
 
 
 def run(arguments: list[str], configs: Path) -> None:
-    """Print the tables as Markdown."""
+    """Print the tables as Markdown, and make them where that is asked for.
+
+    Raises:
+        SystemExit: 1 if a job failed, 85 or 130 if some were only stopped.
+    """
+    asked = _arguments(arguments)
+    papers = {name: _at_scale(name, asked.scale) for name in asked.papers or names()}
+    runs = asked.runs or (Path(os.environ.get("MIM_RUNS", "runs")) if asked.run else None)
+    ended = Outcome([], [])
+    for name, paper in papers.items() if asked.run else ():
+        assert runs is not None
+        ended = Outcome(*(a + b for a, b in zip(ended, _make(name, paper, runs, asked, configs), strict=True)))
+    tables = "\n\n".join(_text(paper, runs, asked.seeds) for paper in papers.values())
+    print(tables if asked.papers or runs or asked.scale == "bench" else ALL + tables)
+    if ended.failed or ended.unfinished:
+        raise SystemExit(1 if ended.failed else 85)
+
+
+def _arguments(arguments: list[str]) -> argparse.Namespace:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("python -m mim tables", description=__doc__, formatter_class=raw)
-    parser.add_argument("papers", nargs="*", help=f"{', '.join(names())}; all of them where none is given")
-    asked = parser.parse_args(arguments).papers
-    strange = [name for name in asked if name not in names()]
-    if strange:
-        raise ValueError(f"there are no tables of {strange[0]}; {nearest(strange[0], names())}")
-    tables = "\n\n".join(markdown(read(HERE / f"{name}.yaml"), deviations()) for name in asked or names())
-    print(tables if asked else ALL + tables)
+    parser.add_argument("papers", nargs="*", help=f"{', '.join(names())}, or a yaml; all of them where none is given")
+    parser.add_argument("--runs", type=Path, help="folder of runs; with --run $MIM_RUNS or runs by default")
+    parser.add_argument(
+        "--scale", choices=["paper", "bench"], default="paper", help="bench: as its yaml makes it small"
+    )
+    parser.add_argument("--run", action="store_true", help="run what is missing, each job in a process of its own")
+    parser.add_argument("--parallel", type=int, default=1, help="jobs at a time")
+    parser.add_argument("--seeds", type=_seeds, default=[0], help="that every number is wanted of, e.g. 0,1,2")
+    asked = parser.parse_args(arguments)
+    if asked.run and not asked.papers:
+        raise ValueError("--run makes the tables of the papers that are named; e.g. python -m mim tables amt --run")
+    if asked.parallel < 1:
+        raise ValueError(f"--parallel {asked.parallel} leaves nothing to run; needs 1 at least")
+    return asked
+
+
+def _seeds(text: str) -> list[int]:
+    return [int(seed) for seed in text.split(",")]
+
+
+def _at_scale(name: str, scale: str) -> Paper:
+    if name not in names() and not name.endswith(".yaml"):
+        raise ValueError(f"there are no tables of {name}; {nearest(name, names())}")
+    paper = read(Path(name) if name.endswith(".yaml") else HERE / f"{name}.yaml")
+    return paper.at_bench() if scale == "bench" else paper
+
+
+def _make(name: str, paper: Paper, runs: Path, asked: argparse.Namespace, configs: Path) -> Outcome:
+    runs.mkdir(parents=True, exist_ok=True)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // asked.parallel)))
+    folder = runs / "tables" / (Path(name).stem + ("_bench" if asked.scale == "bench" else ""))
+    devices = 1 if asked.scale == "bench" else -1
+    listen()
+    try:
+        return make(
+            lambda: Progress(paper, find_records(runs), asked.seeds),
+            folder,
+            configs.parent,
+            asked.parallel,
+            visible_gpus(),
+            devices,
+        )
+    except Interrupted as stop:
+        print(f"stopped by {stop.cause}; give the same command again to go on with what is missing", flush=True)
+        raise SystemExit(stop.exit_code) from None
+    finally:
+        end()
+
+
+def _text(paper: Paper, runs: Path | None, seeds: list[int]) -> str:
+    """The tables; with runs also what is still to be run, and which runs are of no row."""
+    if runs is None:
+        return markdown(paper, deviations())
+    progress = Progress(paper, find_records(runs), seeds)
+    parts = [markdown(progress.filled(), deviations())]
+    if missing := progress.missing():
+        commands = "\n".join(f"    {job.command}" for job in missing)
+        parts.append(f"### Still to be run, in this order\n\n{commands}")
+    if passed := list(progress.passed_over()):
+        parts.append("### Runs of no row\n\n" + "\n".join(f"- {said}" for said in passed))
+    return "\n\n".join(parts)

@@ -128,3 +128,15 @@ def _ended(running: _Running, metrics: Sequence[str]) -> bool:
 
 def _say(task: Task, what: str) -> None:
     print(f"{task.folder.name:>4}  {task.label}  {what}", flush=True)
+
+
+def visible_gpus() -> list[str]:
+    """Names of the GPUs that this process may use."""
+    import torch
+
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return (
+        [name for name in given.split(",") if name]
+        if given is not None
+        else list(map(str, range(torch.cuda.device_count())))
+    )

@@ -20,9 +20,10 @@ class OwnClassifier:
         self.held_out_limit = held_out_limit
 
     def __call__(self, subjects: Sequence[Subject]) -> dict[str, Any]:
-        """`classifier/top1` of the best, and a table of all."""
+        """`classifier/top1` of the best, its interval, and a table of all."""
         table = [self._row(subject) for subject in subjects]
-        return {"classifier/top1": max(row["top1"] for row in table), "table": table}
+        top = max(table, key=lambda row: row["top1"])
+        return {"classifier/top1": top["top1"], "classifier/top1_interval": top["top1_interval"], "table": table}
 
     @torch.no_grad()
     def _row(self, subject: Subject) -> dict[str, Any]:

@@ -90,9 +90,14 @@ class Classify:
         self.bank_limit, self.held_out_limit = bank_limit, held_out_limit
 
     def __call__(self, subjects: Sequence[Subject]) -> dict[str, Any]:
-        """`<name>/top1` of the best, and a table of all."""
+        """`<name>/top1` of the best, its interval, and a table of all."""
         table = [row for subject in subjects for row in self.rows(subject)]
-        return {f"{self.name}/top1": max(row["top1"] for row in table if self.counts(row)), "table": table}
+        top = max((row for row in table if self.counts(row)), key=lambda row: row["top1"])
+        return {
+            f"{self.name}/top1": top["top1"],
+            f"{self.name}/top1_interval": top["top1_interval"],
+            "table": table,
+        }
 
     def counts(self, row: dict[str, Any]) -> bool:
         """Whether a row of the table may stand for all."""

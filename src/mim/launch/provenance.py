@@ -1,0 +1,63 @@
+"""What made a number: commit, hardware and command, as `results.json` keeps them."""
+
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def provenance(
+    program: str, overrides: Iterable[str], seed: int, device: torch.device, processes: int
+) -> dict[str, Any]:
+    """Program, experiment, overrides, seed, commit and hardware of a run.
+
+    Args:
+        program: `train.py` or `eval.py`.
+        overrides: what the command line changed.
+        seed: of the run.
+        device: kind of device that it ran on.
+        processes: that shared the work.
+    """
+    given = list(overrides)
+    chosen = [override.partition("=")[2] for override in given if override.startswith("experiment=")]
+    return {
+        "program": program,
+        "experiment": chosen[-1] if chosen else None,
+        "overrides": given,
+        "seed": seed,
+        "commit": commit(),
+        "hardware": hardware(device, processes),
+    }
+
+
+def commit() -> str | None:
+    """The commit of the code, marked where there are uncommitted changes; None outside a repository."""
+    here = Path(__file__).parent
+    try:
+        command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+        return subprocess.run(command, cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def hardware(device: torch.device, processes: int) -> str:
+    """Devices that a run used, e.g. `8 x NVIDIA H100 80GB HBM3` or `2 cores of AMD EPYC 7B13`."""
+    if device.type == "cuda":
+        return f"{processes} x {torch.cuda.get_device_name(device)}"
+    if device.type != "cpu":
+        return f"{processes} x {device.type}"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{cores} cores of {_processor()}"
+
+
+def _processor() -> str:
+    try:
+        name = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), flags=re.MULTILINE)
+    except OSError:
+        name = None
+    return name[1].strip() if name else platform.processor() or platform.machine()

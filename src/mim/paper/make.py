@@ -1,0 +1,99 @@
+"""Runner of a paper's tables: what is missing, each command in a process of its own, training before what judges it."""
+
+import hashlib
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from mim.paper.progress import Job, Progress
+from mim.sweep.fresh import Task, run_all
+from mim.sweep.job import OUTPUT, read_job
+
+NUMBERS = ("val/top1", "probe_mae/top1", "probe/top1", "linear/top1", "logistic/top1", "knn/top1")
+"""What is shown of a job when it ends."""
+
+
+class Outcome(NamedTuple):
+    """How it went."""
+
+    failed: list[str]
+    """Labels of jobs that ended in an error, and of those that wait for one that did."""
+    unfinished: list[str]
+    """Labels of jobs that stopped early, that others are running, or that wait for one of those."""
+
+
+def make(
+    look: Callable[[], Progress], folder: Path, programs: Path, parallel: int, gpus: Sequence[str], devices: int
+) -> Outcome:
+    """Run what is missing, in waves: what can be run now, and then what has become possible.
+
+    A job that was stopped goes on from its last checkpoint, because its folder is named after its command.
+
+    Args:
+        look: tells the progress as it is now.
+        folder: where the jobs' folders are.
+        programs: folder of train.py and eval.py.
+        parallel: jobs at a time.
+        gpus: names of GPUs to hand out.
+        devices: of them that a job takes; -1 for all.
+
+    Raises:
+        Interrupted: a signal came, and all jobs have stopped.
+    """
+    tried: dict[tuple, Path] = {}
+    while True:
+        missing = look().missing()
+        wave = [job for job in missing if job.can_run and _key(job) not in tried]
+        if not wave:
+            break
+        tasks = [_task(job, folder, programs, devices) for job in wave]
+        tried |= {_key(job): task.folder for job, task in zip(wave, tasks, strict=True)}
+        print(f"{len(wave)} of {len(missing)} missing jobs can be run; what they say goes to {folder}", flush=True)
+        run_all(tasks, parallel, gpus, NUMBERS)
+    return _outcome(missing, tried)
+
+
+def _key(job: Job) -> tuple:
+    return job.step.key, job.seed
+
+
+def _task(job: Job, folder: Path, programs: Path, devices: int) -> Task:
+    program = job.step.program
+    of = hashlib.sha256("\n".join([program, *job.overrides]).encode()).hexdigest()[:8]
+    name = re.sub(r"[^a-z0-9]+", "_", _label(job).lower()).strip("_")[:60]
+    own = (folder / f"{name}_{of}").absolute()
+    more = [f"hydra.run.dir='{own}'", *(["resume=auto"] if program == "train.py" else [])]
+    given = [_quoted(override) for override in job.overrides]
+    return Task(own, [sys.executable, str(programs / program), *given, *more], job.overrides, _label(job), devices)
+
+
+def _quoted(override: str) -> str:
+    """A checkpoint's path as Hydra reads it whatever is in it."""
+    key, _, value = override.partition("=")
+    return f"{key}='{value}'" if key == "checkpoint" else override
+
+
+def _label(job: Job) -> str:
+    return f"{job.step.label}, seed {job.seed}" if job.seed else job.step.label
+
+
+def _outcome(missing: Sequence[Job], tried: dict[tuple, Path]) -> Outcome:
+    """What is still missing, and why; said for each."""
+    outcome = Outcome([], [])
+    states: dict[tuple, bool] = {}
+    for job in missing:  # what judges comes after what it judges
+        own = tried.get(_key(job))
+        if own is None:
+            waits_for = (job.step.after.key, job.seed) if job.step.after else ()
+            failed = states.get(waits_for, False)
+            print(f"not run: {_label(job)}, because the training that it judges {'failed' if failed else 'is missing'}")
+        else:
+            ended = read_job(own, [])
+            failed = ended.status == "failed"
+            why = f": {ended.error}" if ended.error else ""
+            print(f"{ended.status}: {_label(job)}{why}; see {own / OUTPUT}")
+        states[_key(job)] = failed
+        (outcome.failed if failed else outcome.unfinished).append(_label(job))
+    return outcome

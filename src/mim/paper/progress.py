@@ -1,0 +1,219 @@
+"""Progress of a paper's tables: the steps that make them, which have finished runs, and which are missing."""
+
+import shlex
+import statistics
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from mim.paper.command import differences, recipe, settings, written
+from mim.paper.records import Record
+from mim.paper.table import RUN, Cell, Measured, Paper, Row
+
+SAID = 4
+"""Differences that are told of one run."""
+
+
+class Step(NamedTuple):
+    """One command of a table, and what it starts from."""
+
+    label: str
+    """What it makes, e.g. `MAE + AMT, linear`."""
+    program: str
+    overrides: tuple[str, ...]
+    """Without the checkpoint."""
+    weights: str = ""
+    """Published weights that it judges."""
+    after: "Step | None" = None
+    """The training whose run it judges."""
+
+    @property
+    def key(self) -> tuple:
+        """What two steps have in common that one run makes both of."""
+        settings = tuple(sorted(recipe(self.overrides, shared_out=True).items()))
+        return self.program, settings, self.weights, self.after and self.after.key
+
+
+class Job(NamedTuple):
+    """A step that is missing for a seed."""
+
+    step: Step
+    seed: int
+    checkpoint: str | None
+    """What it starts from; None where that is missing too, or where there is nothing to start from."""
+    interrupted: Path | None = None
+    """An earlier run of it that can be gone on with."""
+
+    @property
+    def can_run(self) -> bool:
+        """Whether what it starts from is there."""
+        return self.checkpoint is not None or self.step.after is None
+
+    @property
+    def overrides(self) -> list[str]:
+        """Its command line."""
+        seed = [f"seed={self.seed}"] if self.seed else []
+        start = self.checkpoint or (RUN if self.step.after else "")
+        return [*self.step.overrides, *seed, *([f"checkpoint={start}"] if start else [])]
+
+    @property
+    def command(self) -> str:
+        """What there is to type."""
+        given = self.overrides
+        if self.interrupted:  # it knows its checkpoint
+            given = [*(o for o in given if not o.startswith("checkpoint=")), f"resume={self.interrupted}"]
+        return written(self.step.program, given).replace(f"'checkpoint={RUN}'", f"checkpoint={RUN}")
+
+
+class Progress:
+    """Steps of a paper, and the runs that have made them.
+
+    Args:
+        paper: its tables.
+        records: of runs, the newest last.
+        seeds: that every number is wanted of.
+    """
+
+    def __init__(self, paper: Paper, records: Sequence[Record], seeds: Sequence[int] = (0,)):
+        self.paper, self.seeds, self.steps = paper, list(seeds), _steps(paper)
+        self._finished = [record for record in records if record.status == "finished"]
+        self._stopped = [record for record in records if record.status == "interrupted"]
+        self._made: dict[tuple, list[Record]] = {}
+        for step in self.steps:  # training comes first: what it left tells what was judged
+            self._made[step.key] = [record for record in self._finished if not self._other(record, step)]
+
+    def made(self, step: Step) -> list[Record]:
+        """Finished runs of a step, the newest last."""
+        return self._made[step.key]
+
+    def missing(self) -> list[Job]:
+        """Steps without a finished run, in an order in which they can be run: all training before what judges it."""
+        jobs = []
+        for step in self.steps:
+            for seed in self.seeds:
+                if not any(self._root(step, record).seed == seed for record in self.made(step)):
+                    stopped = [r.folder for r in self._stopped if r.seed == seed and not self._other(r, step)]
+                    jobs.append(Job(step, seed, self._start(step, seed), stopped[-1] if stopped else None))
+        return jobs
+
+    def filled(self) -> Paper:
+        """The paper with what has been measured."""
+        tables = [
+            table.model_copy(
+                update={"rows": [self._filled(row, [c for c in table.cells() if c.row is row]) for row in table.rows]}
+            )
+            for table in self.paper.tables
+        ]
+        return self.paper.model_copy(update={"tables": tables})
+
+    def passed_over(self) -> Iterator[str]:
+        """Finished runs that are of no row, though of its experiment, or of its checkpoint: each with what is other."""
+        counted = [record.folder for records in self._made.values() for record in records]
+        for record in self._finished:
+            near = [
+                (self._other(record, step), step)
+                for step in self.steps
+                if record.folder not in counted
+                and step.program == record.program
+                and _aim(step.overrides) == _aim(record.overrides)
+                and (_aim(step.overrides)[0] or any(_is_at(record.checkpoint, folder) for folder in counted))
+            ]
+            if near:
+                other, step = min(near, key=lambda pair: len(pair[0]))
+                more = f" and {len(other) - SAID} more" if len(other) > SAID else ""
+                yield f"{record.folder} is no run of {step.label}: {', '.join(other[:SAID])}{more}"
+
+    def _other(self, record: Record, step: Step) -> list[str]:
+        """What keeps a run from being one of a step; empty where nothing does."""
+        if step.program != record.program:
+            return [f"{record.program}, not {step.program}"]
+        said = differences(recipe(step.overrides, record.shared_out), record.recipe())
+        if step.after:
+            if not any(_is_at(record.checkpoint, run.folder) for run in self.made(step.after)):
+                said.append(f"checkpoint={record.checkpoint or 'null'}, no finished run of {step.after.label}")
+        elif record.checkpoint != step.weights:
+            said.append(f"checkpoint={record.checkpoint or 'null'}" + (f", not {step.weights}" if step.weights else ""))
+        return said
+
+    def _root(self, step: Step, record: Record) -> Record:
+        """The training that a run judged, or itself."""
+        if step.after is None:
+            return record
+        return next(run for run in reversed(self.made(step.after)) if _is_at(record.checkpoint, run.folder))
+
+    def _start(self, step: Step, seed: int) -> str | None:
+        if step.after is None:
+            return step.weights or None
+        runs = [run for run in self.made(step.after) if run.seed == seed]
+        return str(runs[-1].folder) if runs else None
+
+    def _filled(self, row: Row, cells: Sequence[Cell]) -> Row:
+        found = {cell.judge: self._measured(step) for cell in cells if (step := _judging(cell))}
+        measured = {judge: number for judge, number in found.items() if number}
+        return row.model_copy(update={"measured": row.measured | measured})
+
+    def _measured(self, step: Step) -> Measured | None:
+        """One number: of one run, or the mean over seeds with its 95 % interval by Student's t."""
+        by_seeds = {(self._root(step, run).seed, run.seed): run for run in self.made(step) if run.accuracy()}
+        if not by_seeds:
+            return None
+        pairs = sorted(by_seeds)
+        runs = [by_seeds[pair] for pair in pairs]  # the newest, where there are several of the same seeds
+        every = list(dict.fromkeys(run for pair in runs for run in (self._root(step, pair), pair)))
+        numbers = [number for run in runs if (number := run.accuracy())]
+        values = [value for value, _ in numbers]
+        trained = [pair[0] for pair in pairs]
+        seeds = trained if len(set(trained)) == len(runs) else [pair[1] for pair in pairs]
+        return Measured(
+            value=statistics.mean(values),
+            interval=numbers[0][1] if len(runs) == 1 else _over_seeds(values),
+            commands=[run.command for run in dict.fromkeys([self._root(step, runs[0]), runs[0]])],
+            commit=", ".join(dict.fromkeys(run.commit for run in every)),
+            hardware="; ".join(dict.fromkeys(run.hardware for run in every)),
+            seed=seeds[0] if len(seeds) == 1 else seeds,
+        )
+
+
+def _steps(paper: Paper) -> list[Step]:
+    """Each once: the training of rows that are judged, then what judges them."""
+    judged = [step for table in paper.tables for cell in table.cells() if (step := _judging(cell))]
+    trained = [step.after for step in judged if step.after]
+    steps: dict[tuple, Step] = {}
+    for step in (*trained, *judged):
+        steps.setdefault(step.key, step)
+    return list(steps.values())
+
+
+def _judging(cell: Cell) -> Step | None:
+    """The step that makes a number; None where there is no command."""
+    if cell.command is None:
+        return None
+    command, _, _ = cell.command.removeprefix("python ").rpartition(" checkpoint=")
+    program, *own = shlex.split(command)
+    label = f"{cell.row.trained}, {cell.judge}"
+    if cell.row.command is None:
+        return Step(label, program, tuple(own), weights=cell.row.by)
+    trains, *given = shlex.split(cell.row.by)
+    return Step(label, program, tuple(own), after=Step(cell.row.trained, trains, tuple(given)))
+
+
+def _aim(overrides: Sequence[str]) -> tuple[str, ...]:
+    """What a command is about: its experiment, or, where it has none, nothing, its task and its data."""
+    given = settings(overrides)
+    chosen = given.get("experiment", "")
+    return (chosen,) if chosen else ("", given.get("task", ""), given.get("data", ""))
+
+
+def _is_at(checkpoint: str, folder: Path) -> bool:
+    """Whether a checkpoint is of a run's folder, also where both were moved to another place together."""
+    if not checkpoint or ":" in checkpoint:
+        return False
+    return Path(checkpoint).resolve() == folder.resolve() or Path(checkpoint).parts[-2:] == folder.parts[-2:]
+
+
+def _over_seeds(values: Sequence[float]) -> tuple[float, float]:
+    from scipy.stats import t as student
+
+    mean, count = statistics.mean(values), len(values)
+    half = float(student.ppf(0.975, count - 1)) * statistics.stdev(values) / count**0.5
+    return mean - half, mean + half

@@ -1,0 +1,92 @@
+"""Records of finished runs, as `results.json` keeps them: which command made which number."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mim.paper.command import recipe, settings, written
+
+OF_THE_LAUNCHER = ("hydra.", "hydra/", "sweep.", "resume=")
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one run left."""
+
+    folder: Path
+    program: str
+    """`train.py` or `eval.py`."""
+    overrides: tuple[str, ...]
+    status: str
+    seed: int
+    commit: str
+    hardware: str
+    results: Mapping[str, Any] = field(hash=False)
+    """All that its results.json says."""
+
+    @property
+    def checkpoint(self) -> str:
+        """Weights that it started from or judged; empty where there are none."""
+        said = settings(self.overrides).get("checkpoint", "").strip("'\"")
+        return said.removesuffix("/").removesuffix("/checkpoints/last.ckpt")
+
+    @property
+    def shared_out(self) -> bool:
+        """Whether the images of a step are shared out to processes, however many there are."""
+        return self.program == "eval.py" or self.results.get("images_per_step") is not None
+
+    @property
+    def command(self) -> str:
+        """What makes it again."""
+        return written(self.program, [given for given in self.overrides if not given.startswith(OF_THE_LAUNCHER)])
+
+    def recipe(self) -> dict[str, str]:
+        """The settings that decide what came out, without the checkpoint."""
+        given = recipe(self.overrides, self.shared_out)
+        return {key: value for key, value in given.items() if key != "checkpoint"}
+
+    def accuracy(self) -> tuple[float, tuple[float, float] | None] | None:
+        """Top-1 in per cent and its 95 % interval: of the task, or of the last epoch of fine-tuning; None where there is none."""
+        if self.program == "eval.py":
+            name, numbers = f"{self.results.get('task')}/top1", self.results
+            interval = numbers.get(f"{name}_interval")
+        else:
+            name, numbers = "val/top1", self.results.get("metrics", {})
+            interval = self.results.get("intervals", {}).get(name)
+        if name not in numbers:
+            return None
+        return 100 * numbers[name], (100 * interval[0], 100 * interval[1]) if interval else None
+
+
+def find_records(folder: Path) -> list[Record]:
+    """Records of all runs below a folder that ended, the newest last. Those that do not say their command are left out.
+
+    Raises:
+        FileNotFoundError: where there is no such folder.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}; give the one that holds the runs, e.g. --runs runs")
+    files = sorted(folder.rglob("results.json"), key=lambda file: file.stat().st_mtime_ns)
+    found = (_read(file) for file in files)
+    return [record for record in found if record]
+
+
+def _read(file: Path) -> Record | None:
+    try:
+        results = json.loads(file.read_text())
+    except json.JSONDecodeError:  # it is being written
+        return None
+    if not isinstance(results, dict) or not {"program", "overrides"} <= results.keys():
+        return None
+    return Record(
+        folder=file.parent,
+        program=results["program"],
+        overrides=tuple(results["overrides"]),
+        status=results.get("status", "finished"),
+        seed=int(results.get("seed") or 0),
+        commit=results.get("commit") or "unknown",
+        hardware=results.get("hardware") or "unknown hardware",
+        results=results,
+    )
