@@ -88,8 +88,8 @@ def test_training_comes_before_what_judges_it_and_a_failed_job_leaves_the_others
     assert sorted(begun[:2]) == ["train.py experiment=bad resume=auto", "train.py experiment=good resume=auto"]
     (trained,) = maker.folder.glob("good_????????")
     assert sorted(begun[2:]) == [
-        f"eval.py task=probe checkpoint='{trained}'",
-        f"train.py task=finetune checkpoint='{trained}' resume=auto",
+        f"eval.py task=probe checkpoint={trained}",
+        f"train.py task=finetune checkpoint={trained} resume=auto",
     ]
     assert outcome == (["bad", "bad, linear"], [])
     said = capsys.readouterr().out
@@ -107,7 +107,7 @@ def test_the_same_command_again_does_what_is_missing(maker):
     (maker.folder / "mended").touch()
     assert maker() == ([], [])
     (trained,) = maker.folder.glob("bad_????????")
-    assert maker.begun() == ["train.py experiment=bad resume=auto", f"eval.py task=probe checkpoint='{trained}'"]
+    assert maker.begun() == ["train.py experiment=bad resume=auto", f"eval.py task=probe checkpoint={trained}"]
     assert maker() == ([], [])
     assert maker.begun() == []
 
@@ -119,6 +119,17 @@ def test_what_only_stopped_is_no_failure_and_what_judges_it_waits(maker, capsys)
     said = capsys.readouterr().out
     assert "interrupted: good" in said
     assert "not run: good, linear, because the training that it judges is missing" in said
+
+
+def test_a_path_with_a_blank_reaches_the_judge_whole(tmp_path):
+    (tmp_path / "my runs").mkdir()
+    maker = Maker(tmp_path / "my runs")
+    (maker.folder / "mended").touch()
+    assert maker() == ([], [])
+    made = maker.progress().filled().tables[0].rows[0].measured["linear"]
+    assert made.value == 50.0
+    (trained,) = maker.folder.glob("good_????????")
+    assert f"checkpoint='{trained}'" in (maker.folder / "begun").read_text()
 
 
 def test_each_seed_has_runs_of_its_own(maker):

@@ -72,7 +72,8 @@ def _task(job: Job, folder: Path, programs: Path, devices: int) -> Task:
 def _quoted(override: str) -> str:
     """A checkpoint's path as Hydra reads it whatever is in it."""
     key, _, value = override.partition("=")
-    return f"{key}='{value}'" if key == "checkpoint" else override
+    plain = key != "checkpoint" or re.fullmatch(r"[\w./~:+-]+", value)
+    return override if plain else f"{key}='{value}'"
 
 
 def _label(job: Job) -> str:
