@@ -58,7 +58,7 @@ class FreshLauncher(Launcher):
                 number = index if index not in numbers else max(numbers) + 1
                 numbers.add(number)
                 job = Job(sweep / str(number), overrides, "new", [])
-            jobs.append(job)
+            jobs.append(job._replace(overrides=overrides))  # what is asked for now, whatever a file says
         tasks = [self._task(job, distinct(job, jobs)) for job in jobs if job.status not in ("finished", "pruned")]
         done = f", {len(jobs) - len(tasks)} done before" if len(tasks) < len(jobs) else ""
         print(f"{len(jobs)} jobs in {sweep}{done}; what a job says goes to its output.log", flush=True)

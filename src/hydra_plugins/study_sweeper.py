@@ -16,6 +16,7 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from mim.plain import printable, refuse_special
 from mim.sweep.job import read_job
 
 
@@ -69,7 +70,7 @@ class StudySweeper(Sweeper):
         fixed = [str(o.input_line) for o in given if not o.is_sweep_override()]
         study = self._study(folder / "study.log")
         while batch := self._next(study, space):
-            jobs = [[*fixed, *_overrides(trial.params), f"sweep.trial={trial.number}"] for trial in batch]
+            jobs = [[*fixed, *_overrides(trial, space, folder), f"sweep.trial={trial.number}"] for trial in batch]
             self.validate_batch_is_legal(jobs)
             for trial, ended in zip(batch, self.launcher.launch(jobs, batch[0].number), strict=True):
                 where = ended.hydra_cfg.hydra.runtime.output_dir if ended.hydra_cfg else ended.working_dir
@@ -79,13 +80,17 @@ class StudySweeper(Sweeper):
         optuna = _optuna()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(file)))
-        study = optuna.create_study(
-            storage=storage,
-            study_name="sweep",
-            directions=self.directions,
-            pruner=instantiate(self.pruner),
-            load_if_exists=True,
-        )
+        pruner = instantiate(self.pruner)
+        refuse_special(file)
+        try:
+            study = optuna.create_study(
+                storage=storage, study_name="sweep", directions=self.directions, pruner=pruner, load_if_exists=True
+            )
+            study.get_trials(deepcopy=False)
+        except (LookupError, TypeError, AttributeError, AssertionError, ValueError, RecursionError) as error:
+            raise ValueError(
+                f"{file} cannot be read as a study ({type(error).__name__}: {printable(error, 100)}); remove it to begin anew"
+            ) from error
         if self.sampler.get("seed") is not None:  # one that goes on would draw its first values again
             self.sampler.seed += len(study.get_trials(deepcopy=False))
         study.sampler = instantiate(self.sampler)
@@ -132,5 +137,27 @@ def _distribution(override: Override) -> Any:
     raise ValueError(f"{override.input_line} cannot be swept by a study; give a,b,c or range(1,9) or interval(0.1,0.5)")
 
 
-def _overrides(values: dict[str, Any]) -> list[str]:
-    return [f"{key}={value}" for key, value in values.items()]
+def _overrides(trial: Any, space: dict[str, Any], folder: Path) -> list[str]:
+    """Values of what is swept now, from a study that anyone may have written: each as it is asked for, or none.
+
+    Raises:
+        ValueError: where a trial has other settings, or values that the command line does not offer.
+    """
+    for key in space.keys() | trial.params.keys():
+        if key not in space or key not in trial.params or not _offered(space[key], trial.params[key]):
+            raise ValueError(
+                f"{folder / 'study.log'}: trial {trial.number} has {printable(key, 60)}="
+                f"{printable(trial.params.get(key), 60)}, which this command does not offer; remove the folder, or start the "
+                "sweep elsewhere (hydra.sweep.dir=...)"
+            )
+    return [f"{key}={trial.params[key]}" for key in space]
+
+
+def _offered(distribution: Any, value: Any) -> bool:
+    """Whether a swept override may have a value: one of its words, or a number between its ends."""
+    if hasattr(distribution, "choices"):
+        return any(
+            value is choice or (type(value) is type(choice) and value == choice) for choice in distribution.choices
+        )
+    kinds = (int,) if isinstance(distribution.low, int) else (int, float)
+    return type(value) in kinds and distribution.low <= value <= distribution.high

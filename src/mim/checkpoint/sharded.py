@@ -5,7 +5,6 @@ process. Numbers of processes that read and write may differ; one process may re
 """
 
 import os
-import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,10 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed import checkpoint as dcp
 from torch.distributed.checkpoint import CheckpointException, FileSystemReader, FileSystemWriter
-from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
+from torch.distributed.checkpoint.metadata import Metadata, StorageMeta
 
 from mim.checkpoint.optimizer_state import by_number
+from mim.checkpoint.shard_metadata import read_metadata
 from mim.checkpoint.swap import not_written, partial_of, put_in_place, remove
 
 REST = "rest.pt"
@@ -139,49 +139,7 @@ class _Reader(FileSystemReader):
     """Reads tensors only, and no metadata that would run code."""
 
     def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
-        """Read `.metadata`.
-
-        Raises:
-            ValueError: where it is damaged or names anything but what describes tensors.
-        """
-        file = Path(self.path) / ".metadata"
-        try:
-            with file.open("rb") as stream:
-                metadata = _Unpickler(stream).load()
-        except (pickle.UnpicklingError, EOFError, AttributeError, KeyError, IndexError, TypeError) as error:
-            raise ValueError(
-                f"{file} is cut off, damaged or no metadata of a checkpoint ({type(error).__name__}); copy the folder again"
-            ) from error
-        entries = metadata.state_dict_metadata.values()
-        if not all(isinstance(entry, TensorStorageMetadata) for entry in entries):
-            raise ValueError(
-                f"{file.parent} holds more than tensors, which would be run to be read; it is none of ours"
-            )
-        return super().read_metadata(*args, **kwargs)
-
-
-_DESCRIPTIONS = {
-    "torch": {"Size", *(name for name, value in vars(torch).items() if isinstance(value, torch.dtype))},
-    "torch.serialization": {"_get_layout"},
-    "torch.distributed.checkpoint.filesystem": {"_StorageInfo"},
-    "torch.distributed.checkpoint.metadata": {
-        *("Metadata", "MetadataIndex", "StorageMeta", "ChunkStorageMetadata"),
-        *("TensorStorageMetadata", "BytesStorageMetadata", "TensorProperties", "_MEM_FORMAT_ENCODING"),
-    },
-    "pathlib": {"PosixPath", "WindowsPath"},
-    "pathlib._local": {"PosixPath", "WindowsPath"},
-}
-
-
-class _Unpickler(pickle.Unpickler):
-    """Builds what describes tensors, and nothing else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Look a class up.
-
-        Raises:
-            UnpicklingError: where it describes no tensor.
-        """
-        if name not in _DESCRIPTIONS.get(module, ()):
-            raise pickle.UnpicklingError(f"{module}.{name}")
-        return super().find_class(module, name)
+        """Read `.metadata`, once, without running what it names (shard_metadata.py)."""
+        metadata = read_metadata(Path(self.path))
+        metadata.storage_meta = StorageMeta(load_id=self.load_id)
+        return metadata

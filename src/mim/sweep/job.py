@@ -1,13 +1,15 @@
 """One job of a sweep: a folder, what its command line says, and how it ended."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from mim.plain import printable, read_json, refuse_special
 
 RECORD = "job.json"
 OUTPUT = "output.log"
 STOPPED = (85, 130)
+STATES = ("finished", "pruned", "interrupted", "failed", "running")
 
 
 class Job(NamedTuple):
@@ -35,17 +37,21 @@ class Job(NamedTuple):
 
 
 def read_job(folder: Path, metrics: list[str]) -> Job:
-    """What a job left in its folder."""
-    record, results = _json(folder / RECORD), _json(folder / "results.json")
-    measured = results.get("metrics", results)
+    """What a job left in its folder.
+
+    Raises:
+        ValueError: naming the file that is not as a job writes it.
+    """
+    record, results = Written(folder / RECORD), Written(folder / "results.json")
+    measured = results.get("metrics", dict, results.content)
     return Job(
         folder=folder,
-        overrides=record.get("overrides") or results.get("overrides") or [],
-        status=_status(record.get("exit_code"), results),
+        overrides=record.texts("overrides") or results.texts("overrides"),
+        status=_status(record, results),
         metrics=[_number(measured.get(name)) for name in metrics],
-        images_per_second=_number(results.get("images_per_second")),
-        seconds=record.get("seconds") or results.get("wall_seconds"),
-        commit=results.get("commit"),
+        images_per_second=_number(results.content.get("images_per_second")),
+        seconds=_number(record.content.get("seconds") or results.content.get("wall_seconds")),
+        commit=results.get("commit", str, None),
         error=_error(folder / OUTPUT),
     )
 
@@ -58,31 +64,61 @@ def read_jobs(sweep: Path, metrics: list[str]) -> list[Job]:
 
 def write_record(folder: Path, **record: Any) -> None:
     """Add to what is written down about a job."""
-    text = json.dumps(_json(folder / RECORD) | record, indent=2)
+    text = json.dumps(Written(folder / RECORD).content | record, indent=2)
     partial = folder / f".{RECORD}.partial"
     partial.write_text(text + "\n")
     partial.replace(folder / RECORD)
 
 
-def _status(exit_code: int | None, results: dict[str, Any]) -> str:
+def _status(record: "Written", results: "Written") -> str:
+    exit_code = record.get("exit_code", int, None)
+    said = results.get("status", str, "finished")
+    if said not in STATES:
+        raise results.malformed(f"status={printable(said, 40)}")
     if exit_code is None:  # nobody saw it end: another launcher's job, or a sweep that was killed
-        return results.get("status", "finished") if results else "running"
+        return said if results.content else "running"
     if exit_code == 0:
-        return results.get("status", "finished")
+        return said
     return "interrupted" if exit_code in STOPPED else "failed"
 
 
+class Written:
+    """What a JSON file of a job says, which anyone may have written; nothing where there is none or it was never finished."""
+
+    def __init__(self, file: Path):
+        self.file = file
+        try:
+            refuse_special(file)
+            content = read_json(file) if file.exists() and file.stat().st_size else {}
+        except ValueError as error:
+            raise ValueError(f"{error}; remove the file to run the job again") from error
+        if not isinstance(content, dict):
+            raise self.malformed(f"a {type(content).__name__}")
+        self.content: dict[str, Any] = content
+
+    def get(self, name: str, kind: type, default: Any) -> Any:
+        """A value of a kind, or the default where there is none."""
+        value = self.content.get(name)
+        if value is not None and type(value) is not kind:
+            raise self.malformed(f"{name}={printable(value, 40)}")
+        return default if value is None else value
+
+    def texts(self, name: str) -> list[str]:
+        """A list of texts."""
+        value = self.get(name, list, [])
+        if not all(type(each) is str for each in value):
+            raise self.malformed(f"{name}={printable(value, 40)}")
+        return value
+
+    def malformed(self, what: str) -> ValueError:
+        """The error about something that no job writes."""
+        return ValueError(f"{self.file} is not as a job writes it ({what}); remove the file to run the job again")
+
+
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    return float(value) if type(value) in (int, float) and abs(value) < 1e300 else None
 
 
 def _error(log: Path) -> str | None:
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     return next((line.removeprefix("error: ") for line in reversed(lines) if line.startswith("error: ")), None)
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        return json.loads(file.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return {}
