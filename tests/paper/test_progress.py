@@ -108,6 +108,12 @@ def test_a_found_run_is_filled_into_the_commands_that_judge_it(paper, runs):
     ]
 
 
+def test_the_newest_of_two_runs_is_judged(paper, runs):
+    runs.train("mae/old", "experiment=mae/a epochs=3")
+    new = runs.train("mae/new", "experiment=mae/a epochs=3")
+    assert f"{FINETUNE} checkpoint={new}" in commands(progress(paper, runs))
+
+
 def test_numbers_are_filled_in_with_interval_commit_and_commands(paper, runs):
     mae = runs.train("mae/1", "experiment=mae/a epochs=3 resume=auto sweep.name=s trainer=ddp", commit="abc")
     runs.probe("eval/1", f"{mae}/checkpoints/last.ckpt", 0.625, commit="def", hardware="8 GPUs")
