@@ -8,6 +8,7 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from mim.checkpoint.sharded import is_sharded, read_sharded
+from mim.checkpoint.sound import check_archive
 from mim.checkpoint.swap import not_written, partial_of, put_in_place
 
 
@@ -39,4 +40,5 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Load a checkpoint, one of many processes too; files that would run code are refused."""
         if is_sharded(path):
             return read_sharded(path)
+        check_archive(Path(path))
         return torch.load(path, map_location=map_location or (lambda storage, _: storage), weights_only=True)

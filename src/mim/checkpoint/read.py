@@ -15,8 +15,9 @@ from torch import Tensor
 from mim.checkpoint.formats import translate
 from mim.checkpoint.resume import checkpoint_file
 from mim.checkpoint.sharded import is_sharded, read_rest, read_weights
+from mim.checkpoint.sound import check_archive, check_numbers, check_storage
 from mim.checkpoint.weights import Weights
-from mim.plain import parse_json, plain, printable, read_json
+from mim.plain import parse_json, plain, printable, read_json, refuse_special
 
 CONTAINERS = ("state_dict", "model", "model_state_dict")  # under which key trainings keep their weights
 
@@ -48,14 +49,23 @@ def read(source: str | Path) -> Weights:
 
 def read_file(file: Path) -> Weights:
     """Weights of one file, or of the folder of many processes, under our names; the format is recognised by what is in it."""
+    refuse_special(file)
     if is_sharded(file):
         content, config = read_weights(file), read_rest(file).get("config")
     elif file.stat().st_size == 0:
         raise ValueError(f"{file} is empty (0 bytes); copy or download it again")
     else:
         content, config = _read_safetensors(file) if _is_safetensors(file) else _read_torch(file)
-    tensors, form = translate(content, str(file))
+    tensors, form = _ours(content, file)
     return Weights(tensors, f"{file} ({form})", None if config is None else plain(config, str(file)))
+
+
+def _ours(content: dict[str, Tensor], file: Path) -> tuple[dict[str, Tensor], str]:
+    """Tensors under our names, once they are known to be sound, and the format."""
+    check_storage(content, str(file))
+    tensors, form = translate(content, str(file))
+    check_numbers(tensors, str(file))
+    return tensors, form
 
 
 def _is_safetensors(file: Path) -> bool:
@@ -84,6 +94,7 @@ def open_torch(file: Path) -> Any:
     Raises:
         ValueError: where it is damaged or wants to run code.
     """
+    check_archive(file)
     try:
         with torch.serialization.safe_globals(SETTINGS):
             return torch.load(file, map_location="cpu", weights_only=True)
@@ -119,7 +130,7 @@ def _damaged(file: Path, error: Exception) -> ValueError:
 
 
 def _read_transformers(file: Path, config: Path, name: str) -> Weights:
-    tensors, form = translate(_read_safetensors(file)[0], str(file))
+    tensors, form = _ours(_read_safetensors(file)[0], file)
     sizes = read_json(config) if config.exists() else {}
     heads, decoder_heads = (
         _heads(sizes, name, config) for name in ("num_attention_heads", "decoder_num_attention_heads")

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from mim.checkpoint.sharded import is_sharded, shapes
+from mim.checkpoint.sound import check_archive
 from mim.checkpoint.swap import previous_of
 
 
@@ -60,6 +61,7 @@ def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the weights of a training."""
     if is_sharded(file):
         return shapes(file)
+    check_archive(file)
     try:
         checkpoint = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
