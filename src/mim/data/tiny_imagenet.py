@@ -23,6 +23,10 @@ def sort_validation(folder: Path) -> Path:
     shutil.rmtree(partial, ignore_errors=True)
     for line in (folder / "val" / "val_annotations.txt").read_text().splitlines():
         name, wnid = line.split("\t")[:2]
+        if any(Path(part).name != part or part in ("", "..") for part in (name, wnid)):
+            raise ValueError(
+                f"{folder / 'val' / 'val_annotations.txt'}: {name!r}, {wnid!r} are no names of a file and a folder"
+            )
         (partial / wnid).mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / "val" / "images" / name, partial / wnid / name)
     return partial.rename(done)  # in one step, so that what has this name is complete

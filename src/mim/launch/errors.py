@@ -9,6 +9,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from mim.launch.hydra_errors import said_by_hydra
+from mim.plain import printable
 
 _WHY = "why: "
 _EXPECTED = (ValueError, OSError, HydraException, OmegaConfBaseException)
@@ -90,4 +91,4 @@ def report(error: BaseException, configs: Path, config_name: str) -> None:
     if os.environ.get("MIM_TRACEBACK", "0") == "1":
         traceback.print_exception(error)
     else:
-        print(f"error: {one_line(error, configs, config_name)}", file=sys.stderr, flush=True)
+        print(f"error: {printable(one_line(error, configs, config_name), 10_000)}", file=sys.stderr, flush=True)

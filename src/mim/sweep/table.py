@@ -9,6 +9,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from mim.plain import printable
 from mim.sweep.job import Job, read_jobs
 
 ORDER = ("finished", "pruned", "running", "interrupted", "failed")
@@ -44,14 +45,14 @@ def write_table(sweep: Path, metrics: Sequence[str], maximise: bool) -> list[Job
     text = markdown(header, rows) + _notes(jobs)
     (sweep / "sweep.md").write_text(text)
     with (sweep / "sweep.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([header, *([cell or "" for cell in row] for row in rows)])
+        csv.writer(file).writerows([header, *([_no_formula(cell) for cell in row] for row in rows)])
     print(text, end="", flush=True)
     return jobs
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table whose columns are as wide as their longest cell; numbers stand on the right."""
-    rows = [[cell.replace("|", "\\|") or "-" for cell in row] for row in rows]
+    rows = [[printable(cell, 10_000).replace("|", "\\|") or "-" for cell in row] for row in rows]
     width = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
     right = [bool(rows) and all(_is_number(cell) for cell in column) for column in zip(*rows, strict=True)]
     right = right or [False] * len(header)
@@ -99,6 +100,11 @@ def _notes(jobs: Sequence[Job]) -> str:
     if len(commits) > 1:
         notes.append(f"The jobs ran different code: commits {', '.join(commits)}")
     return "".join(f"\n{note}\n" for note in notes)
+
+
+def _no_formula(cell: str) -> str:
+    """A cell that no spreadsheet runs: what begins like a formula and is no number gets a quote before it."""
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) and not _is_number(cell) else cell
 
 
 def _is_number(cell: str) -> bool:
