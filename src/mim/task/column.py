@@ -1,11 +1,14 @@
 """An array on disk that is written a few rows at a time, and read as a memory map."""
 
 import json
+import math
 import os
 from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from mim.plain import read_json
 
 
 class Column:
@@ -22,10 +25,21 @@ class Column:
         self.partial = file.with_suffix(f".{os.getpid()}.partial")
         self.count, self.shape = 0, torch.Size()
 
-    @property
-    def complete(self) -> bool:
-        """Whether it can be opened."""
-        return self.about.exists() and self.file.exists()
+    def holds(self, count: int) -> bool:
+        """Whether it can be opened and has so many rows: its two files are there and agree."""
+        shape = self._shape()
+        return shape is not None and shape[0] == count
+
+    def _shape(self) -> list[int] | None:
+        if not (self.about.is_file() and self.file.is_file()):
+            return None
+        try:
+            shape = read_json(self.about)
+        except ValueError:
+            return None
+        numbers = isinstance(shape, list) and shape and all(type(side) is int and side >= 0 for side in shape)
+        fits = numbers and math.prod(shape) * self.dtype.itemsize == self.file.stat().st_size
+        return shape if fits else None
 
     def append(self, rows: Tensor) -> None:
         """Add rows (B, ...) at the end.
@@ -55,6 +69,8 @@ class Column:
 
     def open(self) -> Tensor:
         """All rows (N, ...), read from disk where they are used; writing to them changes nothing there."""
-        shape = json.loads(self.about.read_text())
+        shape = self._shape()
+        if shape is None:
+            raise ValueError(f"{self.file} and {self.about.name} do not agree; remove both")
         size = torch.Size(shape).numel()
         return torch.from_file(str(self.file), shared=False, size=size, dtype=self.dtype).view(shape)

@@ -47,7 +47,7 @@ def stored(
     columns |= {name: Column(folder / digest([*base, pool_key(p)]), torch.float32) for name, p in look.pools.items()}
     if tokens:
         columns["tokens"] = Column(folder / digest([*base, "tokens", str(tokens)]), tokens)
-    missing = {name: column for name, column in columns.items() if not column.complete}
+    missing = {name: column for name, column in columns.items() if not column.holds(count)}
     if missing:
         folder.mkdir(parents=True, exist_ok=True)
         if "tokens" in missing:
