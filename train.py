@@ -16,6 +16,7 @@ from mim.checkpoint.resume import continued, resumable
 from mim.launch.entry import launch
 from mim.launch.place import count_devices, portion_of_step
 from mim.logger import wandb
+from mim.plain import no_link
 
 
 def train(cfg: DictConfig) -> None:
@@ -51,7 +52,7 @@ def train(cfg: DictConfig) -> None:
         matched = load(cfg.checkpoint, task.model)
         rank_zero_only(print)(f"{'checkpoint':<14}{matched}")
     checkpoint = resumable(resume, task) if resume else None
-    OmegaConf.save(cfg, Path(cfg.paths.run) / "config.yaml", resolve=True)
+    OmegaConf.save(cfg, no_link(Path(cfg.paths.run) / "config.yaml"), resolve=True)
     try:
         trainer.fit(task, datamodule=data, ckpt_path=checkpoint)
     finally:

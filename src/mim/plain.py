@@ -98,6 +98,13 @@ def refuse_special(path: Path) -> None:
         raise ValueError(f"{printable(path)} is a pipe, a socket or a device; give an ordinary file")
 
 
+def no_link(path: Path) -> Path:
+    """The same path, where a link that somebody may have put there is removed: what is written stays in its folder."""
+    if path.is_symlink():
+        path.unlink(missing_ok=True)
+    return path
+
+
 def printable(text: object, limit: int = 300) -> str:
     """Text for one line of a screen: control characters escaped, the middle of what is too long left out."""
     whole = "".join(

@@ -16,6 +16,7 @@ from mim.analysis.cost import peak_memory
 from mim.launch.errors import Interrupted, Pruned
 from mim.launch.provenance import provenance
 from mim.logger.csv import CSV
+from mim.plain import no_link
 from mim.task.metrics import wilson
 
 PACKAGES = ("torch", "torchvision", "timm", "pytorch-lightning", "hydra-core", "numpy")
@@ -100,8 +101,8 @@ class Results(L.Callback):
         results |= provenance("train.py", self.overrides, seed, pl_module.device, trainer.world_size)
         self.folder.mkdir(parents=True, exist_ok=True)  # somebody may have deleted it
         if self._config:  # a run may fail before it began
-            OmegaConf.save(OmegaConf.create(self._config), self.folder / "config.yaml")
-        (self.folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+            OmegaConf.save(OmegaConf.create(self._config), no_link(self.folder / "config.yaml"))
+        no_link(self.folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
 
     def _intervals(self, trainer: L.Trainer, metrics: dict[str, float]) -> dict[str, list[float]]:
         """95 % intervals of the accuracies of fine-tuning on all held-out images."""

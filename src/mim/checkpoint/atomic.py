@@ -10,6 +10,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from mim.checkpoint.sharded import is_sharded, read_sharded
 from mim.checkpoint.sound import check_archive
 from mim.checkpoint.swap import not_written, partial_of, put_in_place
+from mim.plain import no_link
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -23,7 +24,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = partial_of(target)
+        partial = no_link(partial_of(target))
         try:
             with partial.open("wb") as file:
                 torch.save(checkpoint, file)

@@ -9,6 +9,8 @@ from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
+from mim.plain import no_link
+
 
 class CSV(CSVLogger):
     """Lightning's logger, which would delete what an earlier attempt wrote into the same folder.
@@ -66,7 +68,7 @@ class _Writer(ExperimentWriter):
         rows = [
             row for row in read if (row["step"] or "").isdigit() and int(row["step"]) < step
         ]  # the last may be torn
-        partial = file.with_name(f".{file.name}.partial")
+        partial = no_link(file.with_name(f".{file.name}.partial"))
         with partial.open("w", newline="") as stream:
             writer = csv.DictWriter(stream, self.metrics_keys)
             writer.writeheader()

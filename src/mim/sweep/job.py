@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mim.plain import printable, read_json, refuse_special
+from mim.plain import no_link, printable, read_json, refuse_special
 
 RECORD = "job.json"
 OUTPUT = "output.log"
@@ -65,7 +65,7 @@ def read_jobs(sweep: Path, metrics: list[str]) -> list[Job]:
 def write_record(folder: Path, **record: Any) -> None:
     """Add to what is written down about a job."""
     text = json.dumps(Written(folder / RECORD).content | record, indent=2)
-    partial = folder / f".{RECORD}.partial"
+    partial = no_link(folder / f".{RECORD}.partial")
     partial.write_text(text + "\n")
     partial.replace(folder / RECORD)
 

@@ -9,7 +9,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from mim.plain import printable
+from mim.plain import no_link, printable
 from mim.sweep.job import Job, read_jobs
 
 ORDER = ("finished", "pruned", "running", "interrupted", "failed")
@@ -43,8 +43,8 @@ def write_table(sweep: Path, metrics: Sequence[str], maximise: bool) -> list[Job
     rows = [_row(job, jobs) for job in jobs]
     header = ["job", "overrides", "status", *metrics, "images/s", "seconds"]
     text = markdown(header, rows) + _notes(jobs)
-    (sweep / "sweep.md").write_text(text)
-    with (sweep / "sweep.csv").open("w", newline="") as file:
+    no_link(sweep / "sweep.md").write_text(text)
+    with no_link(sweep / "sweep.csv").open("w", newline="") as file:
         csv.writer(file).writerows([header, *([_no_formula(cell) for cell in row] for row in rows)])
     print(text, end="", flush=True)
     return jobs
