@@ -16,7 +16,7 @@ from pathlib import Path
 from mim.launch.check import nearest
 from mim.launch.errors import Interrupted
 from mim.launch.signals import end, listen
-from mim.paper.deviations import deviations
+from mim.paper.ledger import deviations, unmade
 from mim.paper.make import Outcome, make
 from mim.paper.markdown import markdown
 from mim.paper.progress import Progress
@@ -48,9 +48,16 @@ def run(arguments: list[str], configs: Path) -> None:
         assert runs is not None
         ended = Outcome(*(a + b for a, b in zip(ended, _make(name, paper, runs, asked, configs), strict=True)))
     tables = "\n\n".join(_text(paper, runs, asked.seeds) for paper in papers.values())
-    print(tables if asked.papers or runs or asked.scale == "bench" else ALL + tables)
+    print(tables if asked.papers or runs or asked.scale == "bench" else f"{ALL}{tables}\n\n{_unmade()}")
     if ended.failed or ended.unfinished:
         raise SystemExit(1 if ended.failed else 85)
+
+
+def _unmade() -> str:
+    """Recipes that no experiment makes."""
+    names = ", ".join(f"`{name}`" for each in unmade().values() for name in each)
+    said = f"The sources have recipes, or numbers without one, of {names}; nothing here makes them yet."
+    return f"## Recipes without a command\n\n{said}"
 
 
 def _arguments(arguments: list[str]) -> argparse.Namespace:

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 
-from mim.paper.deviations import Deviation
+from mim.paper.ledger import Deviation
 from mim.paper.table import Cell, Measured, Paper, Table
 
 NOT_MEASURED = "not measured"
@@ -124,13 +125,32 @@ def _alike(rows: Mapping[str, list[str]], every: Mapping[str, list[str]]) -> lis
 
 
 def _deviations(paper: Paper, differs: Mapping[str, Sequence[Deviation]]) -> Iterator[str]:
+    """Experiments that differ alike, then what they differ in."""
+    alike: dict[str, list[str]] = {}
     for experiment in experiments(paper):
-        if differs.get(experiment):
-            yield f"- `{experiment}`"
-            yield from (
-                f"  - {one.field}: {one.source} in the source, {one.ours} here: {one.reason}"
-                for one in differs[experiment]
-            )
+        if experiment in differs:
+            alike.setdefault("\n".join(_choices(differs[experiment])), []).append(f"`{experiment}`")
+    for choices, names in alike.items():
+        yield f"- {', '.join(names)}\n{choices}"
+
+
+def _choices(differs: Sequence[Deviation]) -> Iterator[str]:
+    """A line for each reason."""
+    for (reason, like), same in groupby(differs, key=lambda one: (one.reason, one.like)):
+        if like:
+            yield f"  - {', '.join(one.field for one in same)} as `{like}`: {reason}"
+        else:
+            yield f"  - {', '.join(f'{one.field} {_plain(one.ours)} ({_said(one.source)})' for one in same)}: {reason}"
+
+
+def _said(source: object) -> str:
+    return "not stated" if source is None else f"in the source {_plain(source)}"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(one)}" for key, one in value.items())
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def experiments(paper: Paper) -> list[str]:
