@@ -106,7 +106,7 @@ class Beit(beit.Beit):
             use_shared_rel_pos_bias=positions == "shared_bias",
         )
         window = grid if positions == "block_bias" else None
-        rates = torch.linspace(0, drop_path, depth).tolist()
+        rates = torch.linspace(0, drop_path, depth, device="cpu").tolist()
         self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio, rate, layer_scale, window) for rate in rates)
         self.grid, self.patch_size, self.width = grid, patch_size, width
         distance = beit.gen_relative_position_index(grid)  # (1 + L, 1 + L), a row of the table

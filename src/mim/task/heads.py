@@ -32,13 +32,29 @@ class Heads(nn.Module):
         classes: scores per image.
         settings: one for each head.
         seed: of the linear layers.
+        std: deviation of their first weights, with biases of 0; null for torch's own uniform start, as Beyond [cls] has it
+            (main_linprobe.py:283-305).
     """
 
-    def __init__(self, pool: nn.Module, width: int, classes: int, settings: list[Setting], seed: int = 0):
+    def __init__(
+        self,
+        pool: nn.Module,
+        width: int,
+        classes: int,
+        settings: list[Setting],
+        seed: int = 0,
+        std: float | None = 0.01,
+    ):
         super().__init__()
         linear = nn.Linear(width, classes)
-        nn.init.trunc_normal_(linear.weight, std=0.01, generator=torch.Generator().manual_seed(seed))
-        nn.init.zeros_(linear.bias)
+        draws = torch.Generator().manual_seed(seed)
+        if std is None:
+            bound = width**-0.5
+            for parameter in (linear.weight, linear.bias):
+                nn.init.uniform_(parameter, -bound, bound, generator=draws)
+        else:
+            nn.init.trunc_normal_(linear.weight, std=std, generator=draws)
+            nn.init.zeros_(linear.bias)
         head = nn.Sequential(pool, nn.BatchNorm1d(width, affine=False, eps=1e-6), linear)
         self.settings = settings
         self.heads = nn.ModuleList(copy.deepcopy(head) for _ in settings)

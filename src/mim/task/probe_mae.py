@@ -11,7 +11,7 @@ from mim.batch import Batch
 from mim.optim.lars import Lars
 from mim.optim.schedule import WarmupCosine
 from mim.pool.shape import width_of
-from mim.ranges import Count, Seed, Whole
+from mim.ranges import Count, Positive, Seed, Whole
 from mim.task.classify import Pools
 from mim.task.features import Seen, see
 from mim.task.heads import Heads
@@ -23,7 +23,7 @@ from mim.task.subject import Subject, needs_classes
 class ProbeMAE:
     """Train heads by LARS on augmented images, which a frozen encoder sees in eval mode anew in every epoch.
 
-    Batch norm without affine before a linear layer, drawn with a standard deviation of 0.01; heads of every pool, learning rate and
+    Batch norm without affine before a linear layer; heads of every pool, learning rate and
     weight decay are trained side by side on the same pass of the encoder. Batch norm sees a part of a step at a time, as on the
     devices of the official training; the data's batch size says only how many images the encoder takes at once.
 
@@ -36,6 +36,7 @@ class ProbeMAE:
         batch_size: images per step.
         batch_norm_images: images that batch norm sees together: officially 512, those of one device and pass (main_linprobe.py
             with FINETUNE.md:137-155), 2,048 in Beyond [cls] (gmum/beyond_cls README.md:27-37). All of a step that is smaller.
+        head_std: deviation of the first weights of a head; null for torch's own start (Beyond [cls]).
         seed: of weights.
         block: of which block's tokens; null for the last.
         norm: whether the encoder's final norm is applied to them.
@@ -51,6 +52,7 @@ class ProbeMAE:
         warmup_epochs: Whole = 10,
         batch_size: Count = 16384,
         batch_norm_images: Count = 512,
+        head_std: Positive | None = 0.01,
         seed: Seed = 0,
         block: int | None = None,
         norm: bool = True,
@@ -58,7 +60,7 @@ class ProbeMAE:
     ):
         self.pools, self.settings = pools, grid(base_lr, weight_decay)
         self.epochs, self.schedule, self.batch_size = epochs, WarmupCosine(warmup_epochs), batch_size
-        self.batch_norm_images = min(batch_norm_images, batch_size)
+        self.batch_norm_images, self.head_std = min(batch_norm_images, batch_size), head_std
         self.seed, self.block, self.norm, self.held_out_limit = seed, block, norm, held_out_limit
         if batch_size % self.batch_norm_images:
             raise ValueError(
@@ -82,7 +84,7 @@ class ProbeMAE:
         for name in self.pools:
             width = width_of((free | learned)[name], subject.encoder)
             first = learned.get(name, nn.Identity())  # the others have pooled already
-            every[name] = Heads(first, width, classes, self.settings, self.seed).to(device)
+            every[name] = Heads(first, width, classes, self.settings, self.seed, self.head_std).to(device)
         self._fit(subject, look, every)
         scores, label = self._judge(subject, look, every)
         for name, heads in every.items():
