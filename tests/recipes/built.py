@@ -1,0 +1,285 @@
+"""What a command builds, read off the built objects and not off its yaml, in the words of the ledger."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from timm.layers import DropPath
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+
+from mim.batch import blank
+from mim.draw import keys
+from mim.encoder.beit import Beit
+from mim.encoder.swin import Swin
+from mim.launch.place import portion_of_step
+from mim.loss.weighted_sum import WeightedSum
+from mim.masker.attention_store import AttentionStore
+from mim.masker.independent import Independent
+from mim.masker.partition.fixed_ratio import FixedRatio
+from mim.masker.scheduled import Scheduled
+from mim.masker.score.ranking import Ranking
+from mim.masker.split import Split
+from tests.recipes.views import views
+
+IMAGES = 1_281_167  # of ImageNet
+CLASSES = 1000
+MOMENTS = ("first step", "in the warm-up", "after the warm-up", "half-way", "last step")
+Facts = dict[str, Any]
+
+
+class Group(NamedTuple):
+    """One parameter as the optimiser has it."""
+
+    name: str
+    dimensions: int
+    weight_decay: float
+    rates: list[float]
+    """At `MOMENTS`."""
+
+
+class Training(NamedTuple):
+    """All that is compared of one training."""
+
+    facts: Facts
+    groups: list[Group]
+    epochs: list[float]
+    """Where `MOMENTS` are, in epochs."""
+
+
+def training(cfg: DictConfig, pictures: Path) -> Training:
+    """Build what a command would train, on the meta device, and read it.
+
+    Args:
+        cfg: as composed.
+        pictures: a folder in place of the data set's.
+    """
+    cfg = _on_stand_ins(cfg)
+    with torch.device("meta"):
+        task: Any = instantiate(cfg.task)
+        if cfg.task.get("_partial_"):
+            task = task(num_classes=CLASSES)
+    moments, groups = _optimised(cfg, task)
+    encoder = task.model.encoder
+    facts = {"kind": "finetune" if cfg.task.get("_partial_") else "pretrain", "epochs": cfg.epochs}
+    facts |= _encoder(cfg, encoder) | _step(cfg, task) | views(cfg.data, pictures)
+    facts |= _classifier(cfg, task) if facts["kind"] == "finetune" else _pretraining(cfg, task)
+    if facts["kind"] == "pretrain":  # nothing is judged by the recipe of a pre-training
+        facts = {field: value for field, value in facts.items() if not field.startswith("evaluation.")}
+    return Training(facts, groups, moments)
+
+
+def _on_stand_ins(cfg: DictConfig) -> DictConfig:
+    """The same on one CPU process: what is trained has to be equal there."""
+    cfg = cfg.copy()
+    cfg.trainer = OmegaConf.merge(cfg.trainer, {"accelerator": "cpu", "devices": 1, "num_nodes": 1})
+    cfg.optimizer = OmegaConf.merge(cfg.optimizer, {"fused": False})  # torch has no fused kernel on meta
+    return cfg
+
+
+def _optimised(cfg: DictConfig, task: Any) -> tuple[list[float], list[Group]]:
+    """The moments, in epochs, and each parameter's rate at them."""
+    portion = portion_of_step(cfg.images_per_step, 1, cfg.data.batch_size, cfg.trainer.accumulate_grad_batches)
+    steps = IMAGES // (portion.batch_size * portion.accumulated)
+    task._trainer = SimpleNamespace(
+        datamodule=SimpleNamespace(batch_size=portion.batch_size, steps_per_epoch=steps),
+        world_size=1,
+        accumulate_grad_batches=portion.accumulated,
+        max_epochs=cfg.epochs,
+        max_steps=-1,
+    )
+    configured = task.configure_optimizers()
+    optimizer, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
+    warmup = cfg.warmup_epochs
+    places = [0, round(warmup * steps / 2), round((warmup + 0.5) * steps), round((warmup + cfg.epochs) * steps / 2)]
+    places.append(cfg.epochs * steps - 1)
+    names = {id(p): (name, p.ndim) for name, p in task.named_parameters()}
+    groups = []
+    for group, peak, share in zip(optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True):
+        rates = [peak * share(place) for place in places]
+        groups += [Group(*names[id(p)], group["weight_decay"], rates) for p in group["params"]]
+    task.optimizer_facts = {
+        "optimizer.kind": type(optimizer).__name__,
+        "optimizer.betas": list(optimizer.defaults["betas"]),
+        "optimizer.eps": optimizer.defaults["eps"],
+        "lr.peak": task.lr,
+        "images_per_step": task.effective_batch,
+        "warmup_epochs": warmup,
+        "_steps_of_an_epoch": steps,
+    }
+    return [place / steps for place in places], groups
+
+
+def _encoder(cfg: DictConfig, encoder: Any) -> Facts:
+    swin = isinstance(encoder, Swin)
+    stages = [stage.blocks for stage in encoder.layers] if swin else [encoder.blocks]
+    blocks = [block for stage in stages for block in stage]
+    facts = {
+        "encoder.width": encoder.embed_dim,
+        "encoder.heads": [stage[0].attn.num_heads for stage in stages] if swin else blocks[0].attn.num_heads,
+        "encoder.image_size": cfg.data.image_size,
+        "encoder.patch": encoder.patch_size // encoder.small if swin else encoder.patch_size,
+        "_pixels_of_a_patch": encoder.patch_size,
+        "encoder.drop_path": [_drop_path(block) for block in blocks],
+        "encoder.layer_scale": _layer_scale(cfg.encoder),
+        "encoder.positions": _positions(encoder),
+        "encoder.qkv_bias": "query_value" if hasattr(blocks[0].attn, "q_bias") else blocks[0].attn.qkv.bias is not None,
+        "encoder.norm_eps": blocks[0].norm1.eps,
+        "encoder.cls_token": hasattr(encoder, "cls_token"),
+        "encoder.mlp_ratio": blocks[0].mlp.fc1.out_features / blocks[0].mlp.fc1.in_features,
+    }
+    if swin:
+        facts |= {"encoder.depths": [len(stage) for stage in stages]}
+        facts |= {"encoder.window": blocks[0].window_size[0]}
+    return facts | {} if swin else facts | {"encoder.depth": len(blocks)}
+
+
+def _drop_path(block: nn.Module) -> float:
+    rates = {part.drop_prob for part in block.modules() if isinstance(part, DropPath)}
+    return rates.pop() if rates else 0.0
+
+
+def _layer_scale(node: DictConfig) -> float | None:
+    if "layer_scale" not in node:
+        return None
+    small = instantiate(OmegaConf.merge(node, {"depth": 1, "width": 64, "heads": 1}))
+    return small.blocks[0].gamma_1.mean().item()
+
+
+def _positions(encoder: Any) -> str:
+    if isinstance(encoder, Swin):
+        return "block_bias"
+    if not isinstance(encoder, Beit):
+        return "learned_sincos" if encoder.pos_embed.requires_grad else "fixed_sincos"
+    if encoder.pos_embed is not None:
+        return "absolute"
+    return "shared_bias" if encoder.rel_pos_bias is not None else "block_bias"
+
+
+def _step(cfg: DictConfig, task: Any) -> Facts:
+    clip = cfg.trainer.gradient_clip_val
+    average = cfg.callback.get("weight_average")
+    facts = {"weight_average.decay": average.decay} if average else {}
+    return (
+        facts | task.optimizer_facts | _named("clip_grad", None if clip is None else {"norm": clip, "kind": "global"})
+    )
+
+
+def _classifier(cfg: DictConfig, task: Any) -> Facts:
+    node = OmegaConf.merge(cfg.encoder, {"depths": [1] * 4} if "depths" in cfg.encoder else {"depth": 1})
+    small = instantiate(cfg.model, encoder=node)(num_classes=CLASSES)
+    mix, erase = task.mix, task.erase(device="cpu") if task.erase else None
+    return {
+        "head.sd": small.head.weight.std().item(),
+        "head.bias": small.head.bias.abs().max().item(),
+        "pool": {"Mean": "mean", "Cls": "cls"}[type(task.model.pool).__name__],
+        "head_norm": "new_after_pool" if hasattr(task.model, "fc_norm") else "own_before_pool",
+        "label_smoothing": task.label_smoothing,
+        "trained": "all" if all(p.requires_grad for p in task.model.parameters()) else "some",
+        "mixing.label_smoothing": mix and mix.label_smoothing,
+        **_named("mixup", mix and {"alpha": mix.mixup_alpha}),
+        **_named("cutmix", mix and {"alpha": mix.cutmix_alpha}),
+        **_named(
+            "mixing", mix and {"probability": mix.mix_prob, "switch_probability": mix.switch_prob, "mode": mix.mode}
+        ),
+        **_named("random_erasing", erase and _erasing(erase)),
+    }
+
+
+def _named(name: str, values: Facts | None) -> Facts:
+    """Facts under a name, or that there are none."""
+    return {name: None} if values is None else {f"{name}.{key}": value for key, value in values.items()}
+
+
+def _erasing(erase: Any) -> Facts:
+    return {
+        "probability": erase.probability,
+        "mode": "pixel" if erase.per_pixel else "const",
+        "count": erase.max_count,
+        "area": [erase.min_area, erase.max_area],
+    }
+
+
+def _pretraining(cfg: DictConfig, task: Any) -> Facts:
+    facts = _decoder(task.model.decoder) | _loss(task.loss) | {"label_smoothing": None, "mixup": None, "cutmix": None}
+    masker, encoder = instantiate(cfg.masker), task.model.encoder
+    if not isinstance(masker, Scheduled):
+        return facts | _masked("mask", masker, encoder)
+    schedule = {"mask_schedule.first_epoch": masker.at_epoch}
+    watchers = cfg.callback.get("refresh_attention")
+    if watchers and any(isinstance(part, AttentionStore) for part in masker.modules()):
+        schedule["mask_schedule.interval_epochs"] = watchers.every_n_epochs
+        schedule["mask_schedule.first_refresh"] = watchers.first_epoch or watchers.every_n_epochs
+    return (
+        facts | schedule | _masked("mask_schedule.first", masker.first, encoder) | _masked("mask", masker.then, encoder)
+    )
+
+
+def _decoder(decoder: Any) -> Facts:
+    if isinstance(decoder, nn.Linear):
+        return {"decoder.outputs": decoder.out_features}
+    blocks = [block for block in decoder.blocks if isinstance(block, Block)]
+    return {
+        "decoder.width": decoder.embed.out_features,
+        "decoder.depth": len(blocks),
+        "decoder.heads": blocks[0].attn.num_heads,
+        "decoder.mlp_ratio": blocks[0].mlp.fc1.out_features / blocks[0].mlp.fc1.in_features,
+    }
+
+
+def _loss(loss: Any) -> Facts:
+    """How a prediction that is 3 off is judged, and whether the target is standardised."""
+    terms = loss.term if isinstance(loss, WeightedSum) else {"pixel": loss}
+    pixel = terms["pixel"]
+    image = torch.rand(1, 3, 2 * pixel.patch_size, 2 * pixel.patch_size)
+    masked = torch.tensor([[[0, 3]]])
+    target = pixel.target(image, masked)
+    spread = target.std(-1)
+    off_by_3 = pixel(target + 3, image, Split(torch.tensor([[[1, 2]]]), masked))
+    facts = {
+        "target.normalised": bool((spread - 1).abs().max() < 1e-3),
+        "target.values_of_a_patch": target.shape[-1],
+        "target.error": {9.0: "l2", 3.0: "l1"}[round(off_by_3.item(), 3)],
+        "loss.weights": dict(loss.weight) if isinstance(loss, WeightedSum) else {"pixel": 1.0},
+    }
+    if "consistency" in terms:
+        facts |= {"loss.consistency.norm": terms["consistency"].norm}
+        facts |= {"loss.consistency.stop_gradient": terms["consistency"].stop_gradient}
+    return facts
+
+
+def _masked(name: str, masker: Any, encoder: Any) -> Facts:
+    """How many patches a masker hides, in what squares, by whose score; of Swin those of its first stage."""
+    grid, small = encoder.grid, getattr(encoder, "small", 1)
+    batch = blank(8, (grid[0] * 16, grid[1] * 16))._replace(key=keys(0, 0, torch.arange(8)))
+    each = masker.masker if isinstance(masker, Independent) else masker
+    tokens = torch.randn(8, grid[0] * grid[1], 64) if masker.needs_tokens else None
+    split = masker.train()(batch, grid, tokens)
+    visible, masked = (_counts(index, valid) for index, valid in zip(split[:2], split[2:], strict=True))
+    partition, score = each.partition, each.score
+    facts = {
+        f"{name}.score": type(score).__name__,
+        f"{name}.partition": type(partition).__name__,
+        f"{name}.cell": each.cell * small,
+        f"{name}.parts": split.visible.shape[1],
+    }
+    facts |= {f"{name}.noise": score.noise} if hasattr(score, "noise") else {}
+    facts |= {"attention_map.heads": score.store.heads} if hasattr(score, "store") else {}
+    if type(partition).__name__ == "AdaptiveRatio":
+        return facts | {f"{name}.{key}": getattr(partition, key) for key in ("ratio", "spread", "threshold", "per")}
+    facts |= {f"{name}.throw": partition.throw} if hasattr(partition, "throw") else {}
+    if isinstance(partition, FixedRatio):  # on as many patches that no ratio here is a whole number of them
+        facts[f"{name}.masked_of_37"] = partition(Ranking(torch.rand(1, 37), torch.rand(1, 37))).masked.shape[-1]
+    return facts | {
+        f"{name}.masked": masked * small**2,
+        f"{name}.visible": visible * small**2,
+        f"{name}.thrown": (grid[0] * grid[1] - visible - masked) * small**2,
+    }
+
+
+def _counts(index: Tensor, valid: Tensor | None) -> int:
+    counts = {index.shape[-1]} if valid is None else set(valid.sum(-1).flatten().tolist())
+    return counts.pop() if len(counts) == 1 else -1

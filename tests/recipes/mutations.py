@@ -1,0 +1,81 @@
+"""Every setting of a composed experiment, changed one at a time: what the comparison with the ledger has to notice."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+NO_RECIPE = {
+    *("name", "seed", "compile", "checkpoint", "attention_from", "resume", "watch_every_n_epochs", "start_epoch"),
+    *("paths", "logger", "sweep", "callback", "trainer"),
+}
+"""Settings that leave what is trained as it is: where, from what, and what watches."""
+BUT = (
+    "trainer.gradient_clip_val",
+    "callback.refresh_attention.every_n_epochs",
+    "callback.refresh_attention.first_epoch",
+    "callback.weight_average.decay",
+)
+"""Of those, what a recipe does say."""
+SPLIT = {"held_out", "root", "num_workers", "batch_size", "seed", "shuffle", "cache", "fused", "compile"}
+"""Names of settings below a group that leave it as it is, too."""
+WORDS = {
+    "fixed_sincos": "absolute",
+    "bicubic": "bilinear",
+    "bilinear": "bicubic",
+    "l1": "l2",
+    "l2": "l1",
+    "absolute": "shared_bias",
+    "shared_bias": "absolute",
+    "block_bias": "absolute",
+    "down": "up",
+    "up": "down",
+    "mask_up": "mask_down",
+    "keep_down": "mask_down",  # of mask_up it is the same
+    "middle": "low",
+    "low": "middle",
+    "image": "batch",
+    "pixel": "const",
+    "batch": "elem",
+    "rand-m9-mstd0.5-inc1": "rand-m5-mstd0.5-inc1",
+}
+"""A word of a choice -> another."""
+
+
+def mutations(cfg: DictConfig) -> Iterator[tuple[str, Any, Any]]:
+    """Dotted name of a setting, what it is, and what it could be by mistake."""
+    raw: Any = OmegaConf.to_container(cfg, resolve=False)
+    for path, value in _leaves(raw, ""):
+        first, last = path.partition(".")[0], path.rpartition(".")[2]
+        if (first in NO_RECIPE and path not in BUT) or last in SPLIT or last.startswith("_"):
+            continue
+        if last.startswith("resize") and "mix" not in raw["task"]:  # of what is judged, and pre-training judges nothing
+            continue
+        if "refresh_attention" in path and "AttentionStore" not in str(raw["masker"]):  # nothing to refresh
+            continue
+        if isinstance(value, str) and "${" in value:  # changed where it stands
+            continue
+        for other in _others(value):
+            yield path, value, other
+
+
+def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _leaves(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, list) and node:
+        for number, value in enumerate(node):
+            yield from _leaves(value, f"{path}.{number}")
+    else:
+        yield path, node
+
+
+def _others(value: Any) -> Iterator[Any]:
+    if isinstance(value, bool):
+        yield not value
+    elif isinstance(value, int):
+        yield value * 2 if value else 1
+    elif isinstance(value, float):
+        yield value * 0.7 if value else 0.1
+    elif isinstance(value, str) and value in WORDS:
+        yield WORDS[value]

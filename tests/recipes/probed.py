@@ -1,0 +1,61 @@
+"""What a linear probe builds, in the words of the ledger."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from mim.optim.lars import Lars
+from mim.task.heads import Heads
+from mim.task.probe_mae import ProbeMAE
+from tests.recipes.views import views
+
+WIDTH, CLASSES = 768, 1000
+
+
+def probe(cfg: DictConfig, pictures: Path) -> dict[str, Any]:
+    """Facts of `eval.py task=probe_mae`.
+
+    Args:
+        cfg: as composed.
+        pictures: a folder in place of the data set's.
+    """
+    task: ProbeMAE = instantiate(cfg.task)
+    ((pool, built),) = task.pools.items()
+    settings = built.keywords if isinstance(built, partial) else {}  # of a pool with weights
+    facts = {
+        "pool": pool,
+        "head_norm": "own_before_pool" if task.norm else "none",
+        "images_per_step": task.batch_size,
+        "batch_norm_images": task.batch_norm_images,
+        "epochs": task.epochs,
+        "warmup_epochs": task.schedule.warmup_epochs,
+        "lr.peak": task.settings[0].lr * task.batch_size / 256,
+        "lr.min": task.schedule.min_lr,
+        "lr.settings": len(task.settings),
+        "weight_decay.start": task.settings[0].weight_decay,
+        **_head(task),
+        **{f"pool.{name}": value for name, value in settings.items()},
+    }
+    return facts | views(OmegaConf.merge(cfg.data, {"augment": cfg.augment}), pictures)
+
+
+def _head(task: ProbeMAE) -> dict[str, Any]:
+    heads = Heads(nn.Identity(), WIDTH, CLASSES, task.settings, task.seed, task.head_std)
+    layers: Any = heads.heads[0]
+    norm, linear = layers[1], layers[2]
+    matrix, vector = Lars(heads.groups(), lr=0.0).param_groups
+    assert matrix["always_adapt"]
+    assert not vector["always_adapt"]
+    return {
+        "head.sd": linear.weight.std().item(),
+        "head.bias": linear.bias.abs().max().item(),
+        "head.batch_norm.affine": norm.affine,
+        "head.batch_norm.eps": norm.eps,
+        "head.batch_norm.momentum": norm.momentum,
+        "optimizer.momentum": matrix["momentum"],
+        "optimizer.trust_coefficient": matrix["trust_coeff"],
+    }

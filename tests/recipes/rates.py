@@ -1,0 +1,29 @@
+"""Learning rates as the sources compute them, written anew from their formulas (recipes/README.md, `lr.shape`)."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+def rate(lr: Mapping[str, Any], epoch: float, epochs: float, warmup: float, factor: float = 1.0) -> float:
+    """The rate of a group whose peak is `factor` times that of the head, at a fractional epoch.
+
+    `mae_half_cosine` scales all of it, the others keep absolute rates where the warm-up starts and the training ends.
+    """
+    peak, low, start = lr["peak"], lr.get("min") or 0.0, lr.get("warmup_start") or 0.0
+    if lr["shape"] == "mae_half_cosine":
+        if epoch < warmup:
+            return factor * peak * epoch / warmup
+        return factor * (low + (peak - low) * _half(epoch - warmup, epochs - warmup))
+    peak *= factor
+    if epoch < warmup:
+        return start + (peak - start) * epoch / warmup
+    if lr["shape"] == "timm_cosine":
+        return low + (peak - low) * _half(epoch, epochs)
+    if lr["shape"] == "multistep":
+        return peak * lr["gamma"] ** sum(epoch >= milestone for milestone in lr["milestones_epochs"])
+    raise ValueError(f"no formula for {lr['shape']}")
+
+
+def _half(done: float, total: float) -> float:
+    return 0.5 * (1 + math.cos(math.pi * done / total))
