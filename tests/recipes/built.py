@@ -198,7 +198,7 @@ def _erasing(erase: Any) -> Facts:
     return {
         "probability": erase.probability,
         "mode": "pixel" if erase.per_pixel else "const",
-        "count": erase.max_count,
+        "count": erase.max_count if erase.min_count == erase.max_count else [erase.min_count, erase.max_count],
         "area": [erase.min_area, erase.max_area],
     }
 
