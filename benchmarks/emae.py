@@ -36,7 +36,7 @@ from mim.batch import Batch
 from mim.draw import keys
 from mim.encoder.vit import ViT
 from mim.loss.consistency import Consistency
-from mim.loss.pixel import Pixel
+from mim.loss.term import Pixel
 from mim.loss.weighted_sum import WeightedSum
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio

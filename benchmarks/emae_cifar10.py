@@ -31,7 +31,7 @@ from mim.judge.features import Features, Judge
 from mim.judge.knn import KNN
 from mim.judge.linear import Linear
 from mim.loss.consistency import Consistency
-from mim.loss.pixel import Pixel
+from mim.loss.term import Pixel
 from mim.loss.weighted_sum import WeightedSum
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio

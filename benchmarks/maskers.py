@@ -26,7 +26,7 @@ from torch.nn.functional import interpolate
 from mim.batch import Batch, blank
 from mim.draw import keys
 from mim.launch.resolvers import register_resolvers
-from mim.loss.pixel import Pixel
+from mim.loss.term import Pixel
 from mim.masker.attention_store import AttentionStore, attention_weights
 
 CONFIGS = Path(__file__).parents[1] / "configs"

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mim.batch import blank
 from mim.encoder.vit import ViT
-from mim.loss.pixel import Pixel
+from mim.loss.term import Pixel
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio
 from mim.masker.partition.throw_middle import ThrowMiddle

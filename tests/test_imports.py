@@ -8,17 +8,19 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "src" / "mim"
 
-TYPES = {"batch", "tokens", "draw", "ranges", "plain", "masker.split"}  # small enough for everyone to know
+TYPES = {"batch", "tokens", "draw", "precision", "ranges", "plain", "masker.split"}  # small enough for everyone to know
 ALLOWED = {
     "batch": set(),
     "tokens": set(),
     "draw": set(),
+    "precision": set(),
     "ranges": set(),
     "plain": set(),
     "masker": TYPES,
     "encoder": TYPES,
     "judge": {"ranges"},
-    "loss": TYPES,
+    "target": TYPES,
+    "loss": TYPES | {"target"},
     "pool": TYPES | {"encoder.positions"},
     "optim": TYPES,
     "model": TYPES | {"encoder", "masker", "pool"},
@@ -26,8 +28,8 @@ ALLOWED = {
     "augment": TYPES,
     "data": TYPES | {"augment"},
     "analysis": TYPES | {"encoder"},
-    "figure": TYPES | {"analysis", "augment", "checkpoint", "data", "launch"},
-    "checkpoint": TYPES | {"encoder", "loss", "masker", "model", "pool", "launch.check"},
+    "figure": TYPES | {"analysis", "augment", "checkpoint", "data", "launch", "target"},
+    "checkpoint": TYPES | {"encoder", "target", "masker", "model", "pool", "launch.check"},
     "launch": {"ranges", "plain"},
     "sweep": {"launch", "plain"},
     "strategy": {"checkpoint"},
@@ -101,8 +103,8 @@ def test_the_order_has_no_circle():
     [
         ("model.mae", "from mim.masker.masker import Masker", True),
         ("masker.masker", "from mim.model.mae import MAE", False),
-        ("loss.pixel", "from mim.masker.split import Split", True),
-        ("loss.pixel", "from mim.masker.masker import Masker", False),
+        ("loss.term", "from mim.masker.split import Split", True),
+        ("loss.term", "from mim.masker.masker import Masker", False),
         ("data.digits", "def late():\n    import mim.task.pretrain", False),
         ("task.pretrain", "from mim import callback", False),
         ("callback.results", "from mim.judge.knn import KNN", True),

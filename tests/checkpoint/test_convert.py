@@ -14,7 +14,7 @@ from mim.checkpoint.read import read
 from mim.encoder.beit import Beit
 from mim.encoder.swin import Swin
 from mim.encoder.vit import ViT
-from mim.loss.pixel import Pixel
+from mim.loss.term import Pixel
 from mim.masker.score.ranking import Ranking
 from mim.model.classifier import Classifier
 from mim.model.simmim import SimMIM

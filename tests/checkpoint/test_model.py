@@ -7,15 +7,15 @@ from mim.checkpoint.model import open_model, open_painter
 from mim.checkpoint.official_mae import to_official
 from mim.checkpoint.read import read
 from mim.encoder.beit import Beit
-from mim.loss.frequency import Frequency
-from mim.loss.pixel import Pixel
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio
 from mim.masker.score.random import Random
+from mim.target.frequency import Frequency
+from mim.target.pixel import Pixel
 
 DECODER = {"decoder": {"heads": 2}}
-PIXEL = {"_target_": "mim.loss.pixel.Pixel", "patch_size": 4, "normalise": False}
-FREQUENCY = {"_target_": "mim.loss.frequency.Frequency", "patch_size": 4, "keep": 2, "normalise": True}
+PIXEL = {"_target_": "mim.loss.term.Pixel", "patch_size": 4, "normalise": False}
+FREQUENCY = {"_target_": "mim.loss.term.Frequency", "patch_size": 4, "keep": 2, "normalise": True}
 
 
 @pytest.fixture
@@ -95,13 +95,16 @@ def test_heads_that_are_no_number_are_refused(build_mae, save_run):
         (PIXEL | {"normalise": True}, (Pixel, True)),
         ({"term": {"consistency": {"_target_": "mim.loss.consistency.Consistency"}, "pixel": PIXEL}}, (Pixel, False)),
         (FREQUENCY, (Frequency, True)),
+        ({"_target_": "mim.loss.term.Term", "target": PIXEL | {"_target_": "mim.target.pixel.Pixel"}}, (Pixel, False)),
+        (PIXEL | {"_target_": "mim.loss.pixel.Pixel"}, (Pixel, False)),  # a run from before there were targets
+        (FREQUENCY | {"_target_": "mim.loss.frequency.Frequency"}, (Frequency, True)),
     ],
 )
 def test_a_run_says_what_its_predictions_are(build_mae, save_run, loss, expected):
     painter = open_painter(read(save_run(build_mae(), loss=loss)), 4)
     pixel = painter.pixel if isinstance(painter, Frequency) else painter
     assert (type(painter), pixel.normalise) == expected
-    assert painter.target_dim == (12 if isinstance(painter, Frequency) else 48)
+    assert painter.dim == (12 if isinstance(painter, Frequency) else 48)
 
 
 def test_where_nothing_says_it_is_as_published(build_mae, build_simmim, save_run):
@@ -111,6 +114,6 @@ def test_where_nothing_says_it_is_as_published(build_mae, build_simmim, save_run
 
 
 def test_what_is_no_picture_is_refused(build_mae, save_run):
-    weights = read(save_run(build_mae(), loss={"_target_": "mim.loss.hog.HOG"}))
+    weights = read(save_run(build_mae(), loss={"_target_": "mim.loss.term.HOG"}))
     with pytest.raises(ValueError, match="was trained to predict no pixels"):
         open_painter(weights, 4)

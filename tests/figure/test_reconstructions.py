@@ -2,12 +2,12 @@ import pytest
 import torch
 
 from mim.figure.reconstructions import HEADER, Made, reconstruct, reconstructions_figure
-from mim.loss.pixel import Pixel
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio
 from mim.masker.score.random import Random
 from mim.masker.split import Split
 from mim.model.reconstruction import Reconstruction
+from mim.target.pixel import Pixel
 from mim.tokens import patchify, take
 
 MEAN, STD = (0.3, 0.4, 0.5), (0.2, 0.3, 0.1)
@@ -21,7 +21,7 @@ class Knowing:
 
     def __call__(self, batch):
         split = self.masker(batch, (4, 4))
-        return Reconstruction(self.painter.target(batch.image, split.masked), split)
+        return Reconstruction(self.painter(batch.image, split), split)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mim.loss.pixel import Pixel
+from mim.loss.term import Pixel
 from mim.masker.split import Split
 from mim.tokens import patchify, take
 
@@ -18,20 +18,22 @@ def test_error_is_averaged_over_pixels_and_masked_patches(norm, expected):
 
 
 def test_normalised_targets_have_zero_mean_and_unit_unbiased_variance():
-    target = Pixel(patch_size=4).target(IMAGE, SPLIT.masked)
+    target = Pixel(patch_size=4).target(IMAGE, SPLIT)
     assert target.shape == (2, 1, 2, 48)
     assert target.mean(-1).abs().max() < 1e-6
     assert (target.var(-1) - 1).abs().max() < 1e-4
 
 
 def test_a_flat_patch_has_a_target_of_zero():
+    first = torch.zeros(1, 1, 1, dtype=torch.int64)
+    only = Split(visible=first[..., :0], masked=first)
     flat = torch.full((1, 3, 4, 4), 0.7)
-    assert Pixel(patch_size=4).target(flat, torch.zeros(1, 1, 1, dtype=torch.int64)).abs().max() < 1e-3
+    assert Pixel(patch_size=4).target(flat, only).abs().max() < 1e-3
 
 
 def test_predicting_the_target_costs_nothing_and_visible_patches_do_not_count():
     loss = Pixel(patch_size=4)
-    prediction = loss.target(IMAGE, SPLIT.masked)
+    prediction = loss.target(IMAGE, SPLIT)
     assert loss(prediction, IMAGE, SPLIT).item() == 0
     altered = IMAGE.clone()
     altered[0, :, :4, :4] = 9  # patch 0 of the first image, which is visible
@@ -43,7 +45,7 @@ def test_padding_counts_for_nothing():
     prediction = torch.ones(2, 1, 2, 48)
     padded = SPLIT._replace(masked_valid=torch.tensor([[[True, True]], [[True, False]]]))
     alone = torch.stack(
-        [(prediction[b, 0, m] - loss.target(IMAGE, SPLIT.masked)[b, 0, m]) for b, m in [(0, 0), (0, 1), (1, 0)]]
+        [(prediction[b, 0, m] - loss.target(IMAGE, SPLIT)[b, 0, m]) for b, m in [(0, 0), (0, 1), (1, 0)]]
     )
     assert loss(prediction, IMAGE, padded).item() == pytest.approx(alone.square().mean().item(), rel=1e-6)
     prediction[1, 0, 1] = 1e6

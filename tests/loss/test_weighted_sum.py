@@ -3,8 +3,7 @@ import torch
 from torch import nn
 
 from mim.loss.consistency import Consistency
-from mim.loss.hog import HOG
-from mim.loss.pixel import Pixel
+from mim.loss.term import HOG, Pixel
 from mim.loss.weighted_sum import WeightedSum
 from mim.masker.partition.parallel_parts import ParallelParts
 from mim.masker.score.ranking import Ranking

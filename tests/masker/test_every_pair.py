@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mim.encoder.vit import ViT
-from mim.loss.pixel import Pixel
+from mim.loss.term import Pixel
 from mim.masker.attention_store import AttentionStore
 from mim.masker.masker import Masker
 from mim.masker.partition.adaptive_ratio import AdaptiveRatio

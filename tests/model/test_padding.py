@@ -8,7 +8,7 @@ from torch import nn
 
 from mim.encoder.beit import Beit
 from mim.encoder.vit import ViT
-from mim.loss.pixel import Pixel
+from mim.loss.term import Pixel
 from mim.masker.masker import Masker
 from mim.masker.partition.adaptive_ratio import AdaptiveRatio
 from mim.masker.score.salience import Salience

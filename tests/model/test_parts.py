@@ -8,7 +8,7 @@ from torch import nn
 
 from mim.encoder.vit import ViT
 from mim.loss.consistency import Consistency
-from mim.loss.pixel import Pixel
+from mim.loss.term import Pixel
 from mim.loss.weighted_sum import WeightedSum
 from mim.masker.independent import Independent
 from mim.masker.masker import Masker

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mim.loss.consistency import Consistency
-from mim.loss.pixel import Pixel
+from mim.loss.term import Pixel
 from mim.loss.weighted_sum import WeightedSum
 from mim.masker.partition.parallel_parts import ParallelParts
 from mim.masker.score.ranking import Ranking

@@ -8,7 +8,7 @@ from mim.checkpoint.official_mae import from_official
 from mim.checkpoint.official_simmim import from_official_simmim
 from mim.encoder.beit import Beit
 from mim.encoder.vit import ViT
-from mim.loss.pixel import Pixel
+from mim.loss.term import Pixel
 from mim.masker.attention_store import attention_weights
 from mim.masker.crop_map import crop_map
 from mim.masker.masker import Masker

@@ -8,7 +8,7 @@ import torch
 
 from mim.checkpoint.official_mae import from_official
 from mim.encoder.vit import ViT
-from mim.loss.pixel import Pixel
+from mim.loss.term import Pixel
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio
 from mim.masker.score.random import Random

@@ -10,7 +10,7 @@ from torch import nn
 from mim.checkpoint.official_simmim import from_official_simmim
 from mim.encoder.beit import Beit
 from mim.encoder.swin import Swin
-from mim.loss.pixel import Pixel
+from mim.loss.term import Pixel
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio
 from mim.masker.score.random import Random

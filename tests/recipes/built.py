@@ -234,11 +234,12 @@ def _loss(loss: Any) -> Facts:
     """How a prediction that is 3 off is judged, and whether the target is standardised."""
     terms = loss.term if isinstance(loss, WeightedSum) else {"pixel": loss}
     pixel = terms["pixel"]
-    image = torch.rand(1, 3, 2 * pixel.patch_size, 2 * pixel.patch_size)
-    masked = torch.tensor([[[0, 3]]])
-    target = pixel.target(image, masked)
+    side = 2 * pixel.target.patch_size
+    image = torch.rand(1, 3, side, side)
+    split = Split(torch.tensor([[[1, 2]]]), torch.tensor([[[0, 3]]]))
+    target = pixel.target(image, split)
     spread = target.std(-1)
-    off_by_3 = pixel(target + 3, image, Split(torch.tensor([[[1, 2]]]), masked))
+    off_by_3 = pixel(target + 3, image, split)
     facts = {
         "target.normalised": bool((spread - 1).abs().max() < 1e-3),
         "target.values_of_a_patch": target.shape[-1],

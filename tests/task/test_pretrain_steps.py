@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from mim.batch import blank
-from mim.loss.pixel import Pixel
+from mim.loss.term import Pixel
 from mim.masker.partition.random_ratio import RandomRatio
 from mim.task.pretrain import Pretrain
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mim.batch import Batch
 from mim.ranges import Count
 from mim.strategy.whole import whole
+from mim.target.target import Paintable
 
 
 class Reconstructions(L.Callback):
@@ -68,14 +69,14 @@ class Reconstructions(L.Callback):
 
     def draw(self, trainer: Any, pl_module: Any, epoch: int) -> None:
         """Write the picture, on one process, and hand it to the loggers that take pictures."""
-        loss = painter(pl_module.loss) if hasattr(pl_module, "loss") else None  # fine-tuning reconstructs nothing
-        if loss is None:
+        target = painter(pl_module.loss) if hasattr(pl_module, "loss") else None  # fine-tuning reconstructs nothing
+        if target is None:
             return
         with whole(pl_module.model):
             if trainer.is_global_zero:
-                self._draw(trainer, pl_module, loss, epoch)
+                self._draw(trainer, pl_module, target, epoch)
 
-    def _draw(self, trainer: Any, pl_module: Any, loss: Any, epoch: int) -> None:
+    def _draw(self, trainer: Any, pl_module: Any, target: Paintable, epoch: int) -> None:
         data = trainer.datamodule
         batch = self._held_out(trainer, pl_module)
         mean, std = (torch.tensor(v, device=batch.image.device).view(3, 1, 1) for v in (data.mean, data.std))
@@ -83,19 +84,19 @@ class Reconstructions(L.Callback):
             pl_module.model.eval()
             prediction, split = pl_module.model(batch)
             pl_module.model.train()
-        pixels = _shown(loss.pixels(prediction.float(), batch.image, split.masked), data)
+        pixels = _shown(target.to_pixels(prediction.float(), batch.image, split.masked), data)
         value = trainer.callback_metrics.get("train/loss")
         title = f"epoch {epoch}" + ("" if value is None else f", training loss {float(value):.4f}")
 
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{self.name}_{epoch:04d}.png"
         image = batch.image * std + mean
-        self.sheet(image, pixels, split, loss.patch_size, title).savefig(path)
+        self.sheet(image, pixels, split, target.patch_size, title).savefig(path)
         if self.comparison and epoch == 0:
             self.untrained = pixels.half().cpu()
         elif self.comparison and self.untrained is not None:
             latest = {"before\ntraining": self.untrained.to(pixels), f"after\n{epoch} epochs": pixels}
-            self.comparison(image, latest, split, loss.patch_size).savefig(self.folder / f"{self.name}.png")
+            self.comparison(image, latest, split, target.patch_size).savefig(self.folder / f"{self.name}.png")
         for logger in trainer.loggers:
             if hasattr(logger, "log_image"):
                 logger.log_image(self.name, [str(path)], step=trainer.global_step)
@@ -106,9 +107,9 @@ class Reconstructions(L.Callback):
         return trainer.strategy.batch_to_device(few, pl_module.device)
 
 
-def painter(loss: nn.Module) -> Any:
-    """The loss, or the term of a sum, that can show predictions as pixels; None where none can."""
-    return next((part for part in loss.modules() if hasattr(part, "pixels")), None)
+def painter(loss: nn.Module) -> Paintable | None:
+    """Target of the loss, or of the first term of a sum, that can show predictions as pixels; None where none can."""
+    return next((part for part in loss.modules() if isinstance(part, Paintable)), None)
 
 
 def _shown(pixels: Tensor, data: Any) -> Tensor:

@@ -8,14 +8,18 @@ from typing import Any, Literal
 from mim.checkpoint.build import build_encoder, guess_heads
 from mim.checkpoint.fit import fit
 from mim.checkpoint.weights import Weights
-from mim.loss.frequency import Frequency
-from mim.loss.pixel import Pixel
 from mim.masker.masker import Masker
 from mim.model.decoder import Decoder
 from mim.model.mae import MAE
 from mim.model.simmim import SimMIM
+from mim.target.frequency import Frequency
+from mim.target.pixel import Pixel
 
 Target = Literal["normalised", "raw"]
+
+# As runs name them: terms, their targets alone, and the losses of runs before there were targets.
+PIXEL = {"mim.loss.term.Pixel", "mim.target.pixel.Pixel", "mim.loss.pixel.Pixel"}
+FREQUENCY = {"mim.loss.term.Frequency", "mim.target.frequency.Frequency", "mim.loss.frequency.Frequency"}
 
 
 def open_model(weights: Weights, masker: Masker, image_size: int | None = None) -> MAE | SimMIM:
@@ -63,7 +67,7 @@ def _decoder(weights: Weights) -> Callable[..., Decoder]:
 
 
 def open_painter(weights: Weights, patch_size: int, otherwise: Target | None = None) -> Pixel | Frequency:
-    """Loss of the training, whose `pixels` shows predictions as pixels.
+    """Target of the training, whose `to_pixels` shows predictions as pixels.
 
     Args:
         weights: of a run, which says what it predicts, or of anyone.
@@ -78,12 +82,13 @@ def open_painter(weights: Weights, patch_size: int, otherwise: Target | None = N
         raw = "decoder.weight" in weights.tensors if otherwise is None else otherwise == "raw"
         return Pixel(patch_size, normalise=not raw)
     terms = weights.setting("loss.term", dict, {})
-    for node in ("loss", *(f"loss.term.{name}" for name in terms)):
+    losses = ("loss", *(f"loss.term.{name}" for name in terms))
+    for node in (*losses, *(f"{loss}.target" for loss in losses)):
         target = weights.setting(f"{node}._target_", str, "")
         normalise, keep = weights.setting(f"{node}.normalise", bool, True), weights.setting(f"{node}.keep", int, 0)
-        if target == "mim.loss.pixel.Pixel":
+        if target in PIXEL:
             return Pixel(patch_size, normalise)
-        if target == "mim.loss.frequency.Frequency":
+        if target in FREQUENCY:
             return Frequency(patch_size, keep or None, normalise)
     raise ValueError(
         f"{weights.origin} was trained to predict no pixels, so its predictions are no picture; loss=pixel or frequency"

@@ -11,6 +11,7 @@ from mim.analysis.consistency import disagreement, stages
 from mim.figure.images import batch_of, per_channel
 from mim.figure.table import Drawn
 from mim.masker.split import Split
+from mim.target.target import Paintable
 from mim.tokens import patchify, take
 
 HEADER = ("image", "checkpoint", "quantity", "seeds", "value")
@@ -27,13 +28,13 @@ class Made(NamedTuple):
 
 @torch.no_grad()
 def reconstruct(
-    model: Any, painter: Any, image: Tensor, mean: Sequence[float], std: Sequence[float], seeds: Sequence[int]
+    model: Any, painter: Paintable, image: Tensor, mean: Sequence[float], std: Sequence[float], seeds: Sequence[int]
 ) -> Made:
     """Mask images (B, 3, H, W) in [0, 1] by each seed, and predict.
 
     Args:
         model: an MAE or a SimMIM in eval mode, whose masker makes one part.
-        painter: the loss that shows its predictions as pixels.
+        painter: the target that shows its predictions as pixels.
         image: what it is shown.
         mean, std: that it was trained with.
         seeds: of the masks.
@@ -42,7 +43,7 @@ def reconstruct(
     for seed in seeds:
         batch = batch_of(image, mean, std, seed)
         prediction, split = model(batch)
-        shown = painter.pixels(prediction.float(), batch.image, split.masked)  # (B, 1, Lm, P), normalised
+        shown = painter.to_pixels(prediction.float(), batch.image, split.masked)  # (B, 1, Lm, P), normalised
         channels = shown.unflatten(-1, (-1, 3))
         pixels.append((channels * per_channel(std).flatten() + per_channel(mean).flatten()).flatten(-2))
         splits.append(split)

@@ -23,8 +23,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from mim.loss.precision import at_least_single
 from mim.masker.split import Split
+from mim.precision import at_least_single
 from mim.tokens import grid_of, take
 
 

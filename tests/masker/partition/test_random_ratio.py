@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mim.draw import keys
-from mim.loss.pixel import Pixel
+from mim.loss.term import Pixel
 from mim.masker.partition.random_ratio import RandomRatio
 from mim.masker.score.ranking import Ranking
 

@@ -1,35 +1,30 @@
-"""Predict the cosine transform of masked patches (DCT-II; Ahmed, Natarajan & Rao, IEEE Trans. Computers, 1974)."""
+"""Cosine transform of masked patches (DCT-II; Ahmed, Natarajan & Rao, IEEE Trans. Computers, 1974)."""
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from mim.loss.masked_mean import masked_mean
-from mim.loss.pixel import Pixel
-from mim.loss.precision import at_least_single
 from mim.masker.split import Split
+from mim.precision import at_least_single
+from mim.target.pixel import Pixel
 
 
 class Frequency(nn.Module):
-    """Mean error over the low frequencies of masked patches.
+    """Low frequencies of each masked patch.
 
-    The transform is orthonormal: with all frequencies and squared errors this is the pixel loss in another basis.
+    The transform is orthonormal: with all frequencies and squared errors this is the pixel target in another basis.
     Fewer frequencies ask for less detail; absolute errors treat the basis differently.
 
     Args:
         patch_size: pixels per side of a patch.
         keep: frequencies kept per axis, from the lowest; null for all.
         normalise: standardise the pixels of each patch first, as MAE does.
-        norm: "l1" takes the absolute error, "l2" squares it.
     """
 
     basis: Tensor
 
-    def __init__(
-        self, patch_size: int, keep: int | None = None, normalise: bool = True, norm: Literal["l1", "l2"] = "l1"
-    ):
+    def __init__(self, patch_size: int, keep: int | None = None, normalise: bool = True):
         super().__init__()
         keep = patch_size if keep is None else keep
         if not 1 <= keep <= patch_size:
@@ -37,30 +32,28 @@ class Frequency(nn.Module):
                 f"Frequency got keep={keep}; a patch of {patch_size} x {patch_size} pixels has 1 to {patch_size} "
                 f"frequencies per axis, e.g. loss.keep={(patch_size + 1) // 2}"
             )
-        self.patch_size, self.keep, self.norm = patch_size, keep, norm
+        self.patch_size, self.keep = patch_size, keep
         self.pixel = Pixel(patch_size, normalise)
-        self.target_dim = 3 * keep**2
+        self.dim = 3 * keep**2
         self.register_buffer("basis", cosines(patch_size)[:keep], persistent=False)
 
-    def target(self, image: Tensor, masked: Tensor) -> Tensor:
-        """(B, 3, H, W), indices (B, K, Lm) -> (B, K, Lm, P), a patch being (row frequency, column frequency, channel)."""
-        tiles = self._tiles(self.pixel.target(image, masked))
+    def forward(self, image: Tensor, split: Split) -> Tensor:
+        """(B, 3, H, W), masked indices (B, K, Lm) -> (B, K, Lm, P).
+
+        The values of a patch are (row frequency, column frequency, channel).
+        """
+        tiles = self._tiles(self.pixel(image, split))
         basis = self.basis.to(tiles.dtype)
         return (basis @ tiles @ basis.mT).movedim(-3, -1).flatten(-3)
 
-    def pixels(self, prediction: Tensor, image: Tensor, masked: Tensor) -> Tensor:
-        """What was predicted, as pixels, without the frequencies that were left out.
+    def to_pixels(self, prediction: Tensor, image: Tensor, masked: Tensor) -> Tensor:
+        """Predictions as pixels, without the frequencies that were left out.
 
         (B, K, Lm, P), (B, 3, H, W), indices (B, K, Lm) -> (B, K, Lm, 3 * patch_size**2).
         """
         tiles = self._tiles(at_least_single(prediction))
         basis = self.basis.to(tiles.dtype)
-        return self.pixel.pixels((basis.mT @ tiles @ basis).movedim(-3, -1).flatten(-3), image, masked)
-
-    def forward(self, prediction: Tensor, image: Tensor, split: Split) -> Tensor:
-        """(B, K, Lm, P), (B, 3, H, W) and the masked indices (B, K, Lm) -> scalar; padding counts for nothing."""
-        error = at_least_single(prediction) - self.target(image, split.masked)
-        return masked_mean((error.abs() if self.norm == "l1" else error.square()).mean(-1), split)
+        return self.pixel.to_pixels((basis.mT @ tiles @ basis).movedim(-3, -1).flatten(-3), image, masked)
 
     @staticmethod
     def _tiles(values: Tensor) -> Tensor:

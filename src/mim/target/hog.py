@@ -1,4 +1,4 @@
-"""Predict histograms of oriented gradients (MaskFeat, arXiv 2112.09133; Dalal & Triggs, CVPR 2005)."""
+"""Histograms of oriented gradients of masked patches (MaskFeat, arXiv 2112.09133; Dalal & Triggs, CVPR 2005)."""
 
 import math
 
@@ -6,14 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-from mim.loss.masked_mean import masked_mean
-from mim.loss.precision import at_least_single
 from mim.masker.split import Split
+from mim.precision import at_least_single
 from mim.tokens import grid_of, take_patches
 
 
 class HOG(nn.Module):
-    """Mean squared error of the histograms of masked patches.
+    """Histograms of gradient directions of each masked patch.
 
     Each channel of a cell of pixels has one histogram of gradient directions, without their sign, weighted by magnitude
     and of unit length. As in the paper and in scikit-image the gradient is [-1, 0, 1], 0 across the image's border;
@@ -34,7 +33,7 @@ class HOG(nn.Module):
                 f"loss.cells may be {', '.join(map(str, divisors))}"
             )
         self.patch_size, self.cells, self.bins = patch_size, cells, bins
-        self.target_dim = 3 * bins * cells**2
+        self.dim = 3 * bins * cells**2
 
     @torch.no_grad()
     def histograms(self, image: Tensor) -> Tensor:
@@ -52,11 +51,6 @@ class HOG(nn.Module):
         length = (histogram.square().sum(2, keepdim=True) + 1e-10).sqrt()  # scikit-image: 1e-5, squared
         return (histogram / length).flatten(1, 2)
 
-    def target(self, image: Tensor, masked: Tensor) -> Tensor:
-        """(B, 3, H, W), indices (B, K, Lm) -> (B, K, Lm, P), a patch being (cell row, cell column, channel, bin)."""
-        return take_patches(self.histograms(image), masked, self.cells)
-
-    def forward(self, prediction: Tensor, image: Tensor, split: Split) -> Tensor:
-        """(B, K, Lm, P), (B, 3, H, W) and the masked indices (B, K, Lm) -> scalar; padding counts for nothing."""
-        error = at_least_single(prediction) - self.target(image, split.masked)
-        return masked_mean(error.square().mean(-1), split)
+    def forward(self, image: Tensor, split: Split) -> Tensor:
+        """(B, 3, H, W), masked indices (B, K, Lm) -> (B, K, Lm, P), a patch being (cell row, cell column, channel, bin)."""
+        return take_patches(self.histograms(image), split.masked, self.cells)

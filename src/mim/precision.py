@@ -1,4 +1,4 @@
-"""The precision in which losses are summed."""
+"""Precision in which targets are made and errors are summed."""
 
 import torch
 from torch import Tensor

@@ -1,0 +1,40 @@
+"""Errors of a prediction against a target, one for each masked patch."""
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from torch import Tensor
+from torch.nn.functional import cosine_similarity, smooth_l1_loss
+
+Error = Literal["l1", "l2", "smooth_l1", "cosine"]
+
+
+def l1(prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference (SimMIM): two of (B, K, Lm, P) -> (B, K, Lm)."""
+    return (prediction - target).abs().mean(-1)
+
+
+def l2(prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean squared difference (MAE): two of (B, K, Lm, P) -> (B, K, Lm)."""
+    return (prediction - target).square().mean(-1)
+
+
+def smooth_l1(prediction: Tensor, target: Tensor) -> Tensor:
+    """Half the square of differences below 1, their size less 1/2 above: two of (B, K, Lm, P) -> (B, K, Lm)."""
+    return smooth_l1_loss(prediction, target, reduction="none").mean(-1)
+
+
+def cosine(prediction: Tensor, target: Tensor) -> Tensor:
+    """1 less the cosine of the angle between the values of a patch; 1 where either has no length.
+
+    Two of (B, K, Lm, P) -> (B, K, Lm).
+    """
+    return 1 - cosine_similarity(prediction, target, dim=-1)
+
+
+ERRORS: Mapping[Error, Callable[[Tensor, Tensor], Tensor]] = {
+    "l1": l1,
+    "l2": l2,
+    "smooth_l1": smooth_l1,
+    "cosine": cosine,
+}

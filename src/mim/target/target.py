@@ -1,0 +1,29 @@
+"""Contract of a target: what the predictions of masked patches are compared with."""
+
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+from mim.masker.split import Split
+
+
+@runtime_checkable
+class Target(Protocol):
+    """Target values of masked patches: made from the image, without a gradient, at least in float32."""
+
+    dim: int
+    """P, values per patch."""
+
+    def __call__(self, image: Tensor, split: Split) -> Tensor:
+        """Images (B, 3, H, W), split with `masked` (B, K, Lm) -> target values (B, K, Lm, P)."""
+
+
+@runtime_checkable
+class Paintable(Protocol):
+    """Target whose predictions can be shown as pixels."""
+
+    dim: int
+    patch_size: int
+
+    def to_pixels(self, prediction: Tensor, image: Tensor, masked: Tensor) -> Tensor:
+        """(B, K, Lm, P), images (B, 3, H, W), indices (B, K, Lm) -> pixels (B, K, Lm, 3 * patch_size**2)."""
