@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 
 from mim.callback.agreement import Agreement
+from mim.callback.resumed import Resumed
 from mim.callback.start_epoch import StartEpoch
 from mim.checkpoint.load import load
 from mim.checkpoint.resume import continued, resumable
@@ -36,32 +37,32 @@ def train(cfg: DictConfig) -> None:
     if isinstance(task, partial):  # fine-tuning learns from labels, and asks how many classes there are
         data.learn_from_labels()
         task = task(num_classes=data.num_classes)
-    resume = continued(cfg.resume, cfg.paths.run)
+    if cfg.checkpoint and cfg.resume not in (None, "auto"):
+        raise ValueError("checkpoint= starts anew from weights, resume= continues a run; give one of them")
+    resume, config = continued(cfg.resume, cfg.paths.run), OmegaConf.to_container(cfg, resolve=True)
+    source = resumable(resume, task, config) if resume else None
     trainer = instantiate(
         cfg.trainer,
         callbacks=[
-            Agreement(OmegaConf.to_container(cfg, resolve=True)),
-            *_starts(cfg, resume),
+            Agreement(config),
+            *([Resumed(source.changes)] if source else _starts(cfg)),
             *filter(None, instantiate(cfg.callback).values()),
         ],
         logger=list(filter(None, instantiate(cfg.logger).values())),
     )
-    if cfg.checkpoint and cfg.resume not in (None, "auto"):
-        raise ValueError("checkpoint= starts anew from weights, resume= continues a run; give one of them")
     if cfg.checkpoint and not resume:
         matched = load(cfg.checkpoint, task.model)
         rank_zero_only(print)(f"{'checkpoint':<14}{matched}")
-    checkpoint = resumable(resume, task) if resume else None
     OmegaConf.save(cfg, no_link(Path(cfg.paths.run) / "config.yaml"), resolve=True)
     try:
-        trainer.fit(task, datamodule=data, ckpt_path=checkpoint)
+        trainer.fit(task, datamodule=data, ckpt_path=source.file if source else None)
     finally:
         wandb.finish()
 
 
-def _starts(cfg: DictConfig, resume: str | Path | None) -> list[StartEpoch]:
+def _starts(cfg: DictConfig) -> list[StartEpoch]:
     """Where a run begins in the middle of its schedule, what brings it there."""
-    if cfg.start_epoch is None or resume:
+    if cfg.start_epoch is None:
         return []
     if not isinstance(cfg.start_epoch, int) or cfg.start_epoch < 1:
         raise ValueError(f"start_epoch={cfg.start_epoch} is no number of finished epochs; 1 at least, or leave it out")

@@ -111,7 +111,9 @@ def test_a_checkpoint_of_another_architecture_is_refused_by_name(train):
     run = train("debug=limit", "callback=[checkpoint,results]")
     other = train("callback=[]", "encoder.width=128", f"resume={run.folder}")
     assert other.code == 1
-    assert "is of another architecture: model." in other.err
+    assert (
+        "was trained with encoder.width=64, and resume= cannot go on with 128: the weights are of another" in other.err
+    )
     assert "64" in other.err
     assert "128" in other.err
 

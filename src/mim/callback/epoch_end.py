@@ -40,9 +40,7 @@ class EpochEnd(L.Callback):
             trainer.validating = True
             loop.epoch_loop.val_loop.run()
             trainer.training = True
-        loop.epoch_loop._batches_that_stepped += 1  # which it does itself a little later
         loop.on_advance_end()
-        loop.epoch_loop._batches_that_stepped -= 1
 
 
 @contextmanager

@@ -1,14 +1,18 @@
 """Find the checkpoint that a run continues from, and refuse one that it cannot continue from."""
 
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
-from mim.checkpoint.sharded import is_sharded, shapes
+from mim.checkpoint.changes import Change, changes, refuse_changes
+from mim.checkpoint.sharded import is_sharded, read_rest, shapes
 from mim.checkpoint.sound import check_archive
 from mim.checkpoint.swap import previous_of
+from mim.plain import plain
 
 
 def continued(resume: str | None, run: str | Path) -> str | Path | None:
@@ -38,15 +42,32 @@ def checkpoint_file(path: str | Path) -> Path:
     raise FileNotFoundError(f"there is no {path}; give a run folder (runs/<name>/<date_time>) or a .ckpt file")
 
 
-def resumable(path: str | Path, module: nn.Module) -> Path:
-    """Check that a module can continue from a checkpoint, and return its file or folder.
+class Resumable(NamedTuple):
+    """A checkpoint that a training goes on from."""
+
+    file: Path
+    """Or a folder."""
+    changes: list[Change]
+    """Settings that are not what they were."""
+
+
+def resumable(path: str | Path, module: nn.Module, config: Mapping[str, Any]) -> Resumable:
+    """Check that a module can continue from a checkpoint.
+
+    Args:
+        path: a run folder or a checkpoint.
+        module: what is trained.
+        config: of the run that goes on, resolved.
 
     Raises:
         FileNotFoundError: where there is no such file.
-        ValueError: where it is no checkpoint of a training, or one of another architecture.
+        ValueError: where it is no checkpoint of a training, one of another architecture, or one that learns something else.
     """
     file = checkpoint_file(path)
-    ours, theirs = {name: tuple(value.shape) for name, value in module.state_dict().items()}, _shapes(file)
+    theirs, their_config = _read(file)
+    found = [] if their_config is None else changes(plain(their_config, str(file)), config)
+    refuse_changes(found, file)
+    ours = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     for name in sorted(ours.keys() | theirs.keys()):
         mine, other = ours.get(name, "absent"), theirs.get(name, "absent")
         if mine != other:
@@ -54,13 +75,13 @@ def resumable(path: str | Path, module: nn.Module) -> Path:
                 f"{file} is of another architecture: {name} is {other} there and {mine} here; "
                 "resume with the groups that the run was started with (its config.yaml)"
             )
-    return file
+    return Resumable(file, found)
 
 
-def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the weights of a training."""
+def _read(file: Path) -> tuple[dict[str, tuple[int, ...]], Any]:
+    """Names and shapes of the weights of a training, and its config."""
     if is_sharded(file):
-        return shapes(file)
+        return shapes(file), read_rest(file).get("config")
     check_archive(file)
     try:
         checkpoint = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
@@ -70,4 +91,4 @@ def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
         ) from error
     if not isinstance(checkpoint, dict) or not {"state_dict", "loops", "optimizer_states"} <= checkpoint.keys():
         raise ValueError(f"{file} holds weights but no training to continue; give checkpoints/last.ckpt of a run")
-    return {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
+    return {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}, checkpoint.get("config")

@@ -42,6 +42,7 @@ class Follow(LambdaLR):
             return lambda step: schedule(max(0, step - late) / passes, steps / passes, peak, passes)
 
         self._decay, self._steps = weight_decay, steps
+        self._settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
         self._decays: list[float] = [group["weight_decay"] for group in optimizer.param_groups]
         if weight_decay and not any(self._decays):
             raise ValueError(
@@ -73,6 +74,8 @@ class Follow(LambdaLR):
         return {"last_epoch": self.last_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on after so many steps."""
-        self.last_epoch = state_dict["last_epoch"]
-        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+        """Go on after so many steps, with the settings of now: an optimiser's own state brings back those it was saved with."""
+        for group, settings in zip(self.optimizer.param_groups, self._settings, strict=True):
+            group.update(settings)
+            group["initial_lr"] = settings["lr"]
+        self.begin_at(state_dict["last_epoch"])

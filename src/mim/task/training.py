@@ -16,7 +16,7 @@ from mim.draw import keys
 from mim.optim.follow import Follow, WeightDecaySchedule
 from mim.optim.schedule import Schedule
 from mim.ranges import NotNegative, Positive, Seed
-from mim.task.position import count_in_batches_of
+from mim.task.position import Pace, Place, go_on_from, place
 
 Clip = Callable[[Iterable[Tensor]], None]
 """Parameters -> their gradients, cut down in place."""
@@ -55,6 +55,7 @@ class Training(L.LightningModule):
         self.absolute_lr, self.weight_decay_schedule, self.clip = lr, weight_decay_schedule, clip
         self.optimizer, self.schedule = optimizer, schedule
         self.base_lr, self.weight_decay, self.seed = base_lr, weight_decay, seed
+        self.resumed_at: Place | None = None
         self.compiles = compile  # a strategy that cuts the model up compiles what it cuts, and takes this off
 
     def setup(self, stage: str) -> None:
@@ -94,13 +95,31 @@ class Training(L.LightningModule):
         np.random.seed(number % 2**32)  # noqa: NPY002  # timm draws from it
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say what a batch is worth: Lightning counts batches, of which another run may accumulate another number."""
-        checkpoint["accumulated"] = self.trainer.accumulate_grad_batches
+        """Say what a step is worth: another run may take steps of other images."""
+        checkpoint["pace"] = self.pace._asdict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on after as many steps, however many batches they are made of now."""
-        now = self.trainer.accumulate_grad_batches
-        count_in_batches_of(checkpoint["loops"], checkpoint.get("accumulated", now), now)
+        """Go on after the same images of the same epoch, whatever a step is now.
+
+        Raises:
+            ValueError: where the images are not the same, or nothing is left to do.
+        """
+        now, trainer = self.pace, self.trainer
+        before = Pace(**checkpoint.get("pace", now._asdict()))
+        if before.training_set != now.training_set:
+            raise ValueError(
+                f"resume= goes on with the images that the run was started with, {before.training_set:,} of them, and there are "
+                f"{now.training_set:,} here; give those, or start anew from its weights with checkpoint="
+            )
+        at = self.resumed_at = place(checkpoint["global_step"], before, now)
+        taken = go_on_from(checkpoint, at, now.steps, trainer.accumulate_grad_batches)
+        if at.step == 0 and checkpoint["global_step"] % before.steps:
+            checkpoint["owes_epoch_end"] = True  # what is left of the epoch fills no step of now
+        if at.epoch > (trainer.max_epochs or 0) or 0 < trainer.max_steps < taken:
+            raise ValueError(
+                f"{at.epoch} epochs ({taken:,} steps) are done, which is more than is asked for; epochs= and steps= count "
+                "those that are done too"
+            )
 
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None
@@ -116,6 +135,12 @@ class Training(L.LightningModule):
         """Images per optimiser step, over all devices and accumulated batches."""
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         return data.batch_size * self.trainer.world_size * self.trainer.accumulate_grad_batches
+
+    @property
+    def pace(self) -> Pace:
+        """Images of a step, steps of an epoch, and all images."""
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        return Pace(self.effective_batch, data.steps_per_epoch, data.train_size)
 
     @property
     def lr(self) -> float:
