@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 NO_RECIPE = {
     *("name", "seed", "compile", "checkpoint", "attention_from", "resume", "watch_every_n_epochs", "start_epoch"),
     *("paths", "logger", "sweep", "callback", "trainer"),
+    *("accelerator", "precision", "cache", "bank_limit", "held_out_limit"),  # of a probe
 }
 """Settings that leave what is trained as it is: where, from what, and what watches."""
 BUT = (
@@ -49,9 +50,9 @@ def mutations(cfg: DictConfig) -> Iterator[tuple[str, Any, Any]]:
         first, last = path.partition(".")[0], path.rpartition(".")[2]
         if (first in NO_RECIPE and path not in BUT) or last in SPLIT or last.startswith("_"):
             continue
-        if last.startswith("resize") and "mix" not in raw["task"]:  # of what is judged, and pre-training judges nothing
+        if last.startswith("resize") and "model" in raw and "mix" not in raw["task"]:  # of what is judged, and pre-training judges nothing
             continue
-        if "refresh_attention" in path and "AttentionStore" not in str(raw["masker"]):  # nothing to refresh
+        if "refresh_attention" in path and "AttentionStore" not in str(raw.get("masker")):  # nothing to refresh
             continue
         if isinstance(value, str) and "${" in value:  # changed where it stands
             continue
