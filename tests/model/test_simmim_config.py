@@ -29,6 +29,7 @@ def composed():
                 "loss",
                 "model",
                 "schedule",
+                "warmup_steps",
                 "epochs",
                 "warmup_epochs",
                 "base_lr",

@@ -50,7 +50,11 @@ def mutations(cfg: DictConfig) -> Iterator[tuple[str, Any, Any]]:
         first, last = path.partition(".")[0], path.rpartition(".")[2]
         if (first in NO_RECIPE and path not in BUT) or last in SPLIT or last.startswith("_"):
             continue
-        if last.startswith("resize") and "model" in raw and "mix" not in raw["task"]:  # of what is judged, and pre-training judges nothing
+        if path.startswith("data.augment.") and "augment" in raw:  # a probe's own takes its place
+            continue
+        if (
+            last.startswith("resize") and "model" in raw and "mix" not in raw["task"]
+        ):  # of what is judged, and pre-training judges nothing
             continue
         if "refresh_attention" in path and "AttentionStore" not in str(raw.get("masker")):  # nothing to refresh
             continue

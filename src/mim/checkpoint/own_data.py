@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 
 from mim.checkpoint.settings import DATA, check_settings
 from mim.checkpoint.weights import Weights
+from mim.launch.check import check
 from mim.plain import printable
 
 LOCAL = ("root", "cache", "num_workers")  # of a data set's settings, what belongs to a computer and not to a run
@@ -45,6 +46,7 @@ def own_data(weights: Weights, changed: Mapping[str, Any], paths: Mapping[str, A
             )
     kept = {key: value for key, value in own.items() if key not in LOCAL} | here
     merged: Any = OmegaConf.to_container(OmegaConf.merge(kept, changed), resolve=False)
+    check(OmegaConf.create({"data": merged}))  # first in the words for a command line, of which the change is
     return check_settings(merged, DATA, weights.origin, "data")
 
 
