@@ -66,12 +66,12 @@ def _open(source: str, cfg: DictConfig) -> Subject:
     images = _images(cfg, weights)
     data = _build_data(images, cfg, weights)
     encoder = build_encoder(weights, data.image_size)
-    print(f"{'checkpoint':<14}{fit(weights, encoder)}")
+    print(f"{'checkpoint':<14}{printable(fit(weights, encoder), 10_000)}")
     precision = cfg.precision or _own_precision(weights)
     fabric = Fabric(accelerator=cfg.accelerator, devices=1, precision=precision)
     data.setup()
     for name in ("normalisation", "held out"):
-        print(f"{name:<14}{data.words[name]}")
+        print(f"{name:<14}{printable(data.words[name], 10_000)}")
 
     def prepare(batch: Batch) -> Batch:
         return data.on_after_batch_transfer(Batch(*(column.to(fabric.device) for column in batch)))
@@ -131,12 +131,16 @@ def _say(row: Mapping[str, Any]) -> None:
     told = [name for name in names if len(table) == 1 or name not in alike]
     if told:
         print(markdown(told, [[_cell(line, name) for name in told] for line in table]))
-    print("  ".join(f"{name} {_cell(row, name)}" for name, value in row.items() if not isinstance(value, dict | list)))
+    print(
+        "  ".join(
+            f"{printable(name)} {_cell(row, name)}" for name, value in row.items() if not isinstance(value, dict | list)
+        )
+    )
 
 
 def _cell(row: Mapping[str, Any], name: str) -> str:
     """A value, and its interval if it has one."""
-    value = f"{row[name]:.4f}" if isinstance(row[name], float) else str(row[name])
+    value = f"{row[name]:.4f}" if isinstance(row[name], float) else printable(row[name], 10_000)
     interval = row.get(f"{name}_interval")
     return f"{value} ({interval[0]:.3f} to {interval[1]:.3f})" if interval else value
 

@@ -17,7 +17,7 @@ from mim.checkpoint.resume import continued, resumable
 from mim.launch.entry import launch
 from mim.launch.place import count_devices, portion_of_step
 from mim.logger import wandb
-from mim.plain import no_link
+from mim.plain import no_link, printable
 
 
 def train(cfg: DictConfig) -> None:
@@ -52,7 +52,7 @@ def train(cfg: DictConfig) -> None:
     )
     if cfg.checkpoint and not resume:
         matched = load(cfg.checkpoint, task.model)
-        rank_zero_only(print)(f"{'checkpoint':<14}{matched}")
+        rank_zero_only(print)(f"{'checkpoint':<14}{printable(matched, 10_000)}")
     OmegaConf.save(cfg, no_link(Path(cfg.paths.run) / "config.yaml"), resolve=True)
     try:
         trainer.fit(task, datamodule=data, ckpt_path=source.file if source else None)

@@ -3,12 +3,13 @@
 import csv
 
 import pytest
+from omegaconf import OmegaConf
 
 from mim.data.tiny_imagenet import sort_validation
 from mim.launch.errors import report
 from mim.plain import printable
 from mim.sweep.job import write_record
-from mim.sweep.table import write_table
+from mim.sweep.table import Table, markdown, write_table
 
 
 def test_control_characters_are_escaped_on_the_screen(tmp_path, capsys, monkeypatch):
@@ -46,3 +47,17 @@ def test_annotations_name_files_and_folders_beside_them(tmp_path, line):
     with pytest.raises(ValueError, match="are no names of a file and a folder"):
         sort_validation(tmp_path)
     assert not (tmp_path / "val_by_class").exists()
+
+
+def test_no_cell_of_a_table_holds_html_or_ends_its_line():
+    cell = markdown(["name"], [["<img src=x>|\n\x1b[2J"]]).splitlines()[2]
+    assert cell == r"| \<img src=x>\|\n\x1b[2J |"
+
+
+def test_a_sweep_without_its_table_does_not_end_well(tmp_path, capsys):
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "job.json").write_text("no record")
+    with pytest.raises(SystemExit) as end:
+        Table("knn/top1", True).on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}))
+    assert end.value.code == 1
+    assert "error: no table of the sweep: " in capsys.readouterr().err

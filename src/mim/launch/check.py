@@ -4,24 +4,36 @@ The typed signatures of the components are the schema: nothing is written down t
 """
 
 import inspect
+import math
 import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
+from pydantic_core import SchemaError
 
 from mim.ranges import Count, Positive
 
+
+def _days_hours_minutes_seconds(text: str) -> str:
+    """What Lightning's timer reads."""
+    if re.fullmatch(r"\d+:\d{2}:\d{2}:\d{2}", text) is None:
+        raise ValueError("DD:HH:MM:SS (days, hours, minutes and seconds), e.g. 00:12:00:00")
+    return text
+
+
+_Duration = Annotated[str, AfterValidator(_days_hours_minutes_seconds)] | None
 _BUILT_BY_ENTRY_POINTS = {"data", "task", "trainer", "augment"}
 _TIGHTER: dict[str, dict[str, Any]] = {  # than the library's own hints, which let through what fails late or does harm
     "pytorch_lightning.Trainer": {
         "accumulate_grad_batches": Count | None,
         "gradient_clip_val": Positive | None,
         "log_every_n_steps": Count,
+        "max_time": _Duration,
         "num_nodes": Count,
     }
 }
@@ -41,9 +53,23 @@ def check(cfg: DictConfig) -> None:
     Raises:
         ValueError: one line, saying what was given, what is allowed and where.
     """
-    calls = _targets(OmegaConf.to_container(cfg, resolve=True), "")
+    values: Any = OmegaConf.to_container(cfg, resolve=True)
+    _check_finite(values, "")
+    calls = _targets(values, "")
     for path, node in sorted(calls, key=lambda call: call[0].count(".")):  # a component is wired in again further down
         _check_call(path, node)
+
+
+def _check_finite(value: Any, path: str) -> None:
+    """Refuse NaN and infinity anywhere, also where what is built would compare it with a bound and find nothing wrong."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            _check_finite(each, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list):
+        for i, each in enumerate(value):
+            _check_finite(each, f"{path}[{i}]")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{path}={value} is never a setting; give a finite number, or leave it out")
 
 
 def check_wiring(cfg: DictConfig, choices: Mapping[str, str | None]) -> None:
@@ -130,7 +156,7 @@ def check_value(path: str, value: Any, hint: Any) -> None:
     except ValidationError as error:
         reasons = {_reason(e) for e in error.errors()}
         raise ValueError(f"{path}={value!r} does not fit; it should be {' or '.join(sorted(reasons))}") from error
-    except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError):
+    except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError, SchemaError):
         return  # a type that only its own library understands
     if not _is_said_plainly(value, meant):  # what is built gets the value as it was written
         fix = (
@@ -143,7 +169,11 @@ def check_value(path: str, value: Any, hint: Any) -> None:
 
 def _reason(error: Any) -> str:
     """One of pydantic's reasons, after "it should be"."""
-    return "longer" if error["type"] == "missing" else error["msg"].removeprefix("Input should be ")
+    return (
+        "longer"
+        if error["type"] == "missing"
+        else error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    )
 
 
 def _is_said_plainly(value: Any, meant: Any) -> bool:

@@ -21,6 +21,7 @@ from mim.launch.resolvers import register_resolvers
 from mim.launch.restart import forget_earlier_attempts
 from mim.launch.signals import end, listen
 from mim.launch.slurm import requeue
+from mim.launch.top import check_top
 
 
 def launch(run: Callable[[DictConfig], Any], configs: Path, config_name: str) -> None:
@@ -81,6 +82,7 @@ def check_command(cfg: DictConfig, hydra_config: Any, configs: Path, config_name
     Raises:
         ValueError: one line about the first thing that cannot be.
     """
+    check_top(cfg, config_name)
     check(cfg)
     check_wiring(cfg, hydra_config.runtime.choices)
     check_recipe(hydra_config.runtime.choices, configs)

@@ -2,6 +2,8 @@
 
 import re
 import sys
+import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +29,18 @@ def said_by_hydra(error: BaseException, configs: Path, config_name: str) -> str 
         elsewhere = belongs_elsewhere(chosen(configs, sys.argv[1:]), configs, config_name)
         if elsewhere:
             return elsewhere
+    if isinstance(error, TypeError) and _while_composing(error):
+        return f"a choice is a name, as in masker=block, and what is chosen here is none ({error})"
     if isinstance(error, InterpolationKeyError):
         return _nothing_chosen(error, configs)
     if isinstance(error, ConfigCompositionException | OverrideParseException):
         return _bad_override(error, configs, config_name)
     return _null_choice(error, configs)
+
+
+def _while_composing(error: BaseException) -> bool:
+    """Whether Hydra stumbled over a list of choices, before any of our code was reached."""
+    return any(Path(frame.filename).name == "defaults_list.py" for frame in traceback.extract_tb(error.__traceback__))
 
 
 def _unknown_choice(message: str, configs: Path) -> str:
@@ -49,11 +58,37 @@ def _unknown_choice(message: str, configs: Path) -> str:
 def _bad_override(error: BaseException, configs: Path, config_name: str) -> str:
     """An override that names no key: suggest the nearest key or group."""
     message = " ".join(str(error).split())
+    merged = re.fullmatch(r"Error merging override (\S+?)=(.*)", message)
+    if merged:
+        given, value = merged.groups()
+        return f"{given}={value} cannot take the place of what is there; set its keys, as {given}.<key>=..., or choose another"
     wanted = re.search(r"Could not override '([^']+)'", message)
     if not wanted:
         return message
     given = wanted.group(1)
+    if "/" in given and files_of(configs, given):
+        return _no_place(given, configs, config_name)
     return f"'{given}' is not a setting; {_nearest_key(given, configs, config_name)}"
+
+
+def _no_place(group: str, configs: Path, config_name: str) -> str:
+    """A line about a group of a folder, as `masker/score`, that what is chosen has elsewhere, or several times, or not at all."""
+    node = composed(configs, config_name, [c for c in chosen(configs, sys.argv[1:]) if not c.startswith(f"{group}=")])
+    top, _, name = group.rpartition("/")
+    raw: Any = OmegaConf.to_container(node, resolve=False) if node is not None else {}
+    places = list(_places(raw.get(top), name, top))
+    if places:
+        return f"{group}= has several places here; say which: " + " or ".join(f"{group}@{p}=..." for p in places)
+    return f"{group}= has no place here: what is chosen as {top} holds no {name}; choose another {top}"
+
+
+def _places(node: Any, name: str, path: str) -> Iterator[str]:
+    """Dotted paths of all parts of that name."""
+    if isinstance(node, dict):
+        if isinstance(node.get(name), dict):
+            yield f"{path}.{name}"
+        for key, value in node.items():
+            yield from _places(value, name, f"{path}.{key}")
 
 
 def _nothing_chosen(error: InterpolationKeyError, configs: Path) -> str | None:

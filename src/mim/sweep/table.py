@@ -2,6 +2,7 @@
 
 import csv
 import io
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,14 @@ class Table(Callback):
         """Write and print the table.
 
         Raises:
-            SystemExit: 1 if a job failed, 85 if one was only interrupted.
+            SystemExit: 1 if a job failed or there is no table, 85 if a job was only interrupted.
         """
-        states = {job.status for job in write_table(Path(config.hydra.sweep.dir), self.metrics, self.maximise)}
+        try:
+            jobs = write_table(Path(config.hydra.sweep.dir), self.metrics, self.maximise)
+        except (ValueError, OSError) as error:  # Hydra would warn, and end well
+            print(f"error: no table of the sweep: {printable(error, 10_000)}", file=sys.stderr, flush=True)
+            raise SystemExit(1) from error
+        states = {job.status for job in jobs}
         if states - {"finished", "pruned"}:
             raise SystemExit(1 if "failed" in states else 85)
 
@@ -51,8 +57,8 @@ def write_table(sweep: Path, metrics: Sequence[str], maximise: bool) -> list[Job
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table whose columns are as wide as their longest cell; numbers stand on the right."""
-    rows = [[printable(cell, 10_000).replace("|", "\\|") or "-" for cell in row] for row in rows]
+    """A table whose columns are as wide as their longest cell; numbers stand on the right, and no cell holds HTML."""
+    rows = [[printable(cell, 10_000).replace("|", "\\|").replace("<", "\\<") or "-" for cell in row] for row in rows]
     width = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
     right = [bool(rows) and all(_is_number(cell) for cell in column) for column in zip(*rows, strict=True)]
     right = right or [False] * len(header)

@@ -30,10 +30,16 @@ def ready(pools: Pools, encoder: nn.Module) -> dict[str, nn.Module]:
     learn = [name for name, pool in fit.items() if any(weight.requires_grad for weight in pool.parameters())]
     if learn:
         raise ValueError(
-            f"pool={learn[0]} has weights of its own, which only a probe trains: task=probe pool={learn[0]}; "
+            f"pool={_called(learn[0], fit[learn[0]])} has weights of its own, which only a probe trains: eval.py task=probe; "
             "here take one without, e.g. pool=mean, cls, cls_mean or max"
         )
     return fit
+
+
+def _called(name: str, pool: nn.Module) -> str:
+    """The name that a pool was given, and its kind where that is another."""
+    kind = type(pool).__name__
+    return name if name.replace("_", "") == kind.lower() else f"{name} ({kind})"
 
 
 def bank_and_held_out(

@@ -1,5 +1,6 @@
 """Fine-tuning: train a pre-trained encoder, and a head on it, to tell classes apart."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -70,6 +71,10 @@ class Finetune(Training):
             raise ValueError(
                 f"fine-tuning needs classes to tell apart, and the data set has {has}; choose a labelled one, e.g. "
                 "data=cifar10, or pictures in one folder for each class, two at least"
+            )
+        if not takes_classes(model):
+            raise ValueError(
+                "task=finetune trains a classifier, and the model that is chosen is none; use model=classifier"
             )
         self.model = model(num_classes=num_classes)
         if train_blocks is not None:
@@ -159,3 +164,8 @@ class Finetune(Training):
         """Groups by layer and decay; each follows the schedule per step."""
         groups = layer_decay_groups(self.model, self.lr, self.weight_decay, self.layer_decay)
         return follow(self, self.optimizer(groups, lr=self.lr))
+
+
+def takes_classes(model: Callable[..., nn.Module]) -> bool:
+    """Whether a model can be told how many classes there are."""
+    return "num_classes" in inspect.signature(model).parameters
