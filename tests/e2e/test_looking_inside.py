@@ -69,7 +69,7 @@ def test_windows_and_impossible_settings_are_refused_in_a_line(train, command):
             [],
             "error: Swin has no cls token that attends to all patches, so its attention has no such statistics; give a ",
         ),
-        (["held_out_limit=0"], "error: AttentionStats got limit=0; needs at least one image"),
+        (["held_out_limit=0"], "error: held_out_limit=0 does not fit; it should be greater than or equal to 1"),
         (["task.names=[a,b]"], "error: task.names=['a', 'b'] for 1 checkpoint(s); give each one a name of its own"),
     ):
         judged = command("eval", f"checkpoint={swin}", "task=attention_stats", *overrides)

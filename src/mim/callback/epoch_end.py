@@ -38,7 +38,9 @@ class EpochEnd(L.Callback):
             progress.completed -= 1
         if trainer.enable_validation:
             trainer.validating = True
+            loop.epoch_loop._batches_that_stepped -= 1  # held-out images are logged with the epoch's last step
             loop.epoch_loop.val_loop.run()
+            loop.epoch_loop._batches_that_stepped += 1
             trainer.training = True
         loop.on_advance_end()
 
