@@ -62,10 +62,10 @@ def training(cfg: DictConfig, pictures: Path) -> Training:
         task: Any = instantiate(cfg.task)
         if cfg.task.get("_partial_"):
             task = task(num_classes=CLASSES)
-    moments, groups = _optimised(cfg, task)
+    moments, groups, optimised = _optimised(cfg, task)
     encoder = task.model.encoder
     facts = {"kind": "finetune" if cfg.task.get("_partial_") else "pretrain", "epochs": cfg.epochs}
-    facts |= _encoder(cfg, encoder) | _step(cfg, task) | views(cfg.data, pictures)
+    facts |= _encoder(cfg, encoder) | optimised | _step(cfg) | views(cfg.data, pictures)
     facts |= _classifier(cfg, task) if facts["kind"] == "finetune" else _pretraining(cfg, task)
     if facts["kind"] == "pretrain":  # nothing is judged by the recipe of a pre-training
         facts = {field: value for field, value in facts.items() if not field.startswith("evaluation.")}
@@ -80,8 +80,8 @@ def _on_stand_ins(cfg: DictConfig) -> DictConfig:
     return cfg
 
 
-def _optimised(cfg: DictConfig, task: Any) -> tuple[list[float], list[Group]]:
-    """The moments, in epochs, and each parameter's rate at them."""
+def _optimised(cfg: DictConfig, task: Any) -> tuple[list[float], list[Group], Facts]:
+    """The moments, in epochs, each parameter's rate at them, and the optimiser's settings."""
     portion = portion_of_step(cfg.images_per_step, 1, cfg.data.batch_size, cfg.trainer.accumulate_grad_batches)
     steps = IMAGES // (portion.batch_size * portion.accumulated)
     task._trainer = SimpleNamespace(
@@ -101,7 +101,7 @@ def _optimised(cfg: DictConfig, task: Any) -> tuple[list[float], list[Group]]:
     for group, peak, share in zip(optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True):
         rates = [peak * share(place) for place in places]
         groups += [Group(*names[id(p)], group["weight_decay"], rates) for p in group["params"]]
-    task.optimizer_facts = {
+    facts = {
         "optimizer.kind": type(optimizer).__name__,
         "optimizer.betas": list(optimizer.defaults["betas"]),
         "optimizer.eps": optimizer.defaults["eps"],
@@ -110,7 +110,7 @@ def _optimised(cfg: DictConfig, task: Any) -> tuple[list[float], list[Group]]:
         "warmup_epochs": warmup,
         "_steps_of_an_epoch": steps,
     }
-    return [place / steps for place in places], groups
+    return [place / steps for place in places], groups, facts
 
 
 def _encoder(cfg: DictConfig, encoder: Any) -> Facts:
@@ -134,7 +134,9 @@ def _encoder(cfg: DictConfig, encoder: Any) -> Facts:
     if swin:
         facts |= {"encoder.depths": [len(stage) for stage in stages]}
         facts |= {"encoder.window": blocks[0].window_size[0]}
-    return facts | {} if swin else facts | {"encoder.depth": len(blocks)}
+    else:
+        facts |= {"encoder.depth": len(blocks)}
+    return facts
 
 
 def _drop_path(block: nn.Module) -> float:
@@ -159,13 +161,11 @@ def _positions(encoder: Any) -> str:
     return "shared_bias" if encoder.rel_pos_bias is not None else "block_bias"
 
 
-def _step(cfg: DictConfig, task: Any) -> Facts:
+def _step(cfg: DictConfig) -> Facts:
     clip = cfg.trainer.gradient_clip_val
     average = cfg.callback.get("weight_average")
     facts = {"weight_average.decay": average.decay} if average else {}
-    return (
-        facts | task.optimizer_facts | _named("clip_grad", None if clip is None else {"norm": clip, "kind": "global"})
-    )
+    return facts | _named("clip_grad", None if clip is None else {"norm": clip, "kind": "global"})
 
 
 def _classifier(cfg: DictConfig, task: Any) -> Facts:
