@@ -70,6 +70,14 @@ def follow(line: list[str], env: dict[str, str], log: Path, seconds: float) -> s
     return "its time was over" if code is None else "done" if code == 0 else f"ended with {code}"
 
 
+def warm(given: argparse.Namespace, env: dict[str, str]) -> list[subprocess.Popen[bytes]]:
+    """Compile the steps of `fast` beside the tests, which measure no speed."""
+    line, kept = command("fast", given, 0), (given.out / "warm.log").open("w")
+    groups = (["0"], ["2"], ["1", "4"], ["3", "5"])
+    whole = [[*line, "--warm", "--cases", *cases] for cases in groups]
+    return [subprocess.Popen(each, cwd=ROOT, env=env, stdout=kept, stderr=kept) for each in whole]
+
+
 def machine() -> str:
     """What the numbers were measured on."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
@@ -92,12 +100,15 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     env = environment(given.wheels)
     page = [f"# One GPU\n\n{machine()}; commit {given.commit}. Made by `python {' '.join(sys.argv)}`."]
+    warming = warm(given, env) if {"right", "fast"} <= set(given.parts) and given.size == "full" else []
     total = sum(SHARES[part] for part in given.parts)
     for part in given.parts:
         minutes = SHARES[part] * given.minutes / total
         start = time.monotonic()
         how = follow(command(part, given, minutes), env, given.out / f"{part}.log", 60 * minutes)
         if part == "right":
+            for process in warming:
+                process.kill()
             tests_of(given.out / "right.xml", Report(given.out / "right.json"))
         words = f"{part}: {how}, after {time.monotonic() - start:.0f} s of at most {60 * minutes:.0f}"
         print(f"== {words}", flush=True)
