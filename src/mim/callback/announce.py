@@ -9,7 +9,9 @@ from timm.layers import DropPath
 
 from mim.batch import blank
 from mim.callback.results import seen_from_here
+from mim.masker.scheduled import Scheduled
 from mim.masker.split import Split
+from mim.model.visible import embed_for_score
 from mim.strategy.whole import whole
 
 
@@ -64,14 +66,23 @@ def _model(module: Any) -> str:
     return f"{kind}: {count:,} parameters, {trained:,} trained, {encoder:,} in the encoder"
 
 
-@torch.no_grad()
 def _masking(model: Any, device: torch.device) -> str:
-    rows, columns = model.encoder.grid
-    patch = model.encoder.patch_size
-    split: Split = model(blank(2, (rows * patch, columns * patch), device)).split
+    masker = model.masker
+    if not isinstance(masker, Scheduled):
+        return _masked(model.encoder, masker, device)
+    first, then = (_masked(model.encoder, each, device) for each in (masker.first, masker.then))
+    return f"{first}; from epoch {masker.at_epoch + 1} on {then}" if masker.at_epoch else then
+
+
+@torch.no_grad()
+def _masked(encoder: Any, masker: Any, device: torch.device) -> str:
+    rows, columns = encoder.grid
+    patch = encoder.patch_size
+    batch = blank(2, (rows * patch, columns * patch), device)
+    tokens = embed_for_score(encoder, batch.image) if masker.needs_tokens else None
+    split: Split = masker(batch, encoder.grid, tokens)
     parts, visible = split.visible.shape[1:]
     masked = split.masked.shape[2]
-    masker = model.masker
     kind = f"{type(masker.score).__name__} x {type(masker.partition).__name__}" + (
         f", {parts} parts" if parts > 1 else ""
     )
