@@ -8,7 +8,16 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "src" / "mim"
 
-TYPES = {"batch", "tokens", "draw", "precision", "ranges", "plain", "masker.split"}  # small enough for everyone to know
+TYPES = {
+    "batch",
+    "tokens",
+    "draw",
+    "precision",
+    "ranges",
+    "plain",
+    "cores",
+    "masker.split",
+}  # small enough for everyone to know
 ALLOWED = {
     "batch": set(),
     "tokens": set(),
@@ -16,6 +25,7 @@ ALLOWED = {
     "precision": set(),
     "ranges": set(),
     "plain": set(),
+    "cores": set(),
     "masker": TYPES,
     "encoder": TYPES,
     "judge": {"ranges"},
@@ -30,7 +40,7 @@ ALLOWED = {
     "analysis": TYPES | {"encoder"},
     "figure": TYPES | {"analysis", "augment", "checkpoint", "data", "launch", "target"},
     "checkpoint": TYPES | {"encoder", "target", "masker", "model", "pool", "launch.check"},
-    "launch": {"ranges", "plain"},
+    "launch": {"ranges", "plain", "cores"},
     "sweep": {"launch", "plain"},
     "strategy": {"checkpoint"},
     "logger": {"ranges", "plain"},

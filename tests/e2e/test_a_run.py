@@ -1,5 +1,7 @@
 """What a run says and leaves behind."""
 
+import re
+
 import pytest
 from omegaconf import OmegaConf
 from PIL import Image
@@ -150,3 +152,14 @@ def test_an_override_that_refers_to_another_setting_is_written_down_as_it_was_gi
     run = train("callback=[results]", "debug=limit", "encoder.drop_path=${weight_decay}")
     assert run.code == 0
     assert run.results["overrides"][-1] == "encoder.drop_path=${weight_decay}"
+
+
+@pytest.mark.parametrize("batches", [1, 4])
+def test_the_loss_on_the_screen_is_the_one_that_is_written_down(train, batches):
+    """Lightning hands out a loss that is divided by the accumulated batches of a step."""
+    split = (f"trainer.accumulate_grad_batches={batches}", f"data.batch_size={128 // batches}")
+    run = train("callback=[progress]", "callback.progress.lines=20", *split)
+    shown = [float(loss) for loss in re.findall(r"step \d+/20  loss ([\d.]+)", run.out)]
+    written = run.column("train/loss")
+    assert len(shown) == 20
+    assert shown == pytest.approx([float(written[step]) for step in range(20)], abs=1e-4)

@@ -1,6 +1,7 @@
 """What a step costs: floating-point operations and memory."""
 
 import resource
+import sys
 from typing import Any
 
 import torch
@@ -41,4 +42,5 @@ def peak_memory(device: torch.device) -> int:
     """Most bytes held so far: on the GPU, or by this process where there is none."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024  # macOS says bytes, Linux KiB

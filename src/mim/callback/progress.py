@@ -71,7 +71,7 @@ class Progress(L.Callback):
 
     def _numbers(self, outputs: Any) -> str:
         """Loss now, images per second since this was last asked."""
-        loss = float(outputs["loss"])
+        loss = float(outputs["loss"]) * self._per_step  # Lightning divides it by the batches of a step
         seconds, self._drawn = time.monotonic() - self._drawn, time.monotonic()
         images, self._images = self._images, 0
         return f"loss {loss:.4f}  {images / seconds:,.0f} images/s"

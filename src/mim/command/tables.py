@@ -13,6 +13,7 @@ import argparse
 import os
 from pathlib import Path
 
+from mim.cores import available_cores
 from mim.launch.check import nearest
 from mim.launch.errors import Interrupted
 from mim.launch.signals import end, listen
@@ -92,8 +93,7 @@ def _at_scale(name: str, scale: str) -> Paper:
 
 def _make(name: str, paper: Paper, runs: Path, asked: argparse.Namespace, configs: Path) -> Outcome:
     runs.mkdir(parents=True, exist_ok=True)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // asked.parallel)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cores() // asked.parallel)))
     folder = runs / "tables" / (Path(name).stem + ("_bench" if asked.scale == "bench" else ""))
     devices = 1 if asked.scale == "bench" else -1
     listen()

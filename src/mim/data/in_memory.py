@@ -1,6 +1,5 @@
 """Small pictures that live in memory: batches are indexed whole, and augmented whole on the training device."""
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from mim.augment.resample import Interpolation, resized_crop
 from mim.augment.view import View
 from mim.augment.whole import Whole
 from mim.batch import Batch
+from mim.cores import available_cores
 from mim.data.listing import Listing
 from mim.data.module import Splits
 from mim.data.sampler import Rows
@@ -147,7 +147,7 @@ def read_into_memory(
         picture = files.read(number)
         return None if picture is None else centred([picture], torch.zeros(1))[0][0]
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         pictures = list(pool.map(read, range(len(files))))
     files.check()
 

@@ -1,6 +1,5 @@
 """What all data sets share: batches that follow from (seed, epoch, position), and normalisation on the device."""
 
-import os
 from abc import ABC, abstractmethod
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, Protocol
@@ -14,6 +13,7 @@ from mim.augment.pictures import Centred
 from mim.augment.resample import Interpolation
 from mim.augment.view import View
 from mim.batch import Batch
+from mim.cores import available_cores
 from mim.data.loader import Loader
 from mim.data.sampler import OrderedRows, Rows, ShuffledRows
 from mim.data.statistics import Channels, Deviation, Mean, chosen
@@ -243,7 +243,7 @@ class Data(L.LightningDataModule, ABC):
         """As many as were asked for, or this process's share of the cores, up to 16."""
         if self.num_workers is not None:
             return self.num_workers
-        return max(1, min(16, len(os.sched_getaffinity(0)) // (self.trainer.num_devices if self.trainer else 1)))
+        return max(1, min(16, available_cores() // (self.trainer.num_devices if self.trainer else 1)))
 
     def _place(self) -> tuple[int, int]:
         """This process among all: (rank, world size)."""

@@ -1,6 +1,5 @@
 """What made a number: commit, hardware and command, as `results.json` keeps them."""
 
-import os
 import platform
 import re
 import subprocess
@@ -9,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from mim.cores import available_cores
 
 
 def provenance(
@@ -51,8 +52,7 @@ def hardware(device: torch.device, processes: int) -> str:
         return f"{processes} x {torch.cuda.get_device_name(device)}"
     if device.type != "cpu":
         return f"{processes} x {device.type}"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cores} cores of {_processor()}"
+    return f"{available_cores()} cores of {_processor()}"
 
 
 def _processor() -> str:
