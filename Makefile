@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test lint bench recipes tables clean
+.PHONY: help demo test lint bench gpu recipes tables clean
 .DEFAULT_GOAL := help
 
 help:  ## say what each target does
@@ -23,6 +23,9 @@ lint: $(READY)  ## check format, style and types
 bench: $(READY)  ## compare a training step with other libraries' (installs them)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python benchmarks/step.py
+
+gpu: $(READY)  ## run what needs a GPU, on a GPU: published numbers, kernels, compiling, whole runs (about two minutes)
+	$(BIN)/python -m pytest -m gpu tests/gpu
 
 recipes: $(READY)  ## change every setting of every experiment, one at a time: the recipes must notice (about an hour)
 	$(BIN)/python -m pytest -m recipes tests/recipes

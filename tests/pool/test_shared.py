@@ -38,3 +38,19 @@ def test_many_heads_are_one_after_the_other(name, many):
     gradients = torch.autograd.grad(together.square().sum(), given)
     wanted = torch.autograd.grad(expected.square().sum(), given)
     assert all(found.allclose(right) for found, right in zip(gradients, wanted, strict=True))
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_under_autocast_gradients_come_back_in_the_precision_of_what_was_given(name):
+    ours, plain, *one = PRODUCTS[name]
+    given = [x.detach().float().requires_grad_() for x in one]
+    with torch.autocast("cpu", torch.bfloat16):
+        found, wanted = ours(*given), plain(*given)
+    assert found.dtype == torch.bfloat16
+    for mine, theirs in zip(
+        torch.autograd.grad(found.float().square().sum(), given),
+        torch.autograd.grad(wanted.float().square().sum(), given),
+        strict=True,
+    ):
+        assert mine.dtype == torch.float32
+        assert mine.allclose(theirs, rtol=2e-2, atol=2e-2)

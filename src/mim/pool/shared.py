@@ -25,8 +25,8 @@ class Scored(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:  # type: ignore[override]
-        """Of the scores (B, L, A)."""
-        tokens, asked = ctx.saved_tensors
+        """Of the scores (B, L, A); under autocast in the precision that they came out in."""
+        tokens, asked = (saved.to(grad.dtype) for saved in ctx.saved_tensors)
         wants_tokens, wants_asked = ctx.needs_input_grad
         return grad @ asked if wants_tokens else None, (
             grad.contiguous().flatten(0, 1).T @ tokens.flatten(0, 1) if wants_asked else None
@@ -58,8 +58,8 @@ class Summed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:  # type: ignore[override]
-        """Of the sums (B, R, D)."""
-        weight, tokens = ctx.saved_tensors
+        """Of the sums (B, R, D); under autocast in the precision that they came out in."""
+        weight, tokens = (saved.to(grad.dtype) for saved in ctx.saved_tensors)
         wants_weight, wants_tokens = ctx.needs_input_grad
         grad = grad.contiguous()
         return grad @ tokens.mT if wants_weight else None, weight.mT @ grad if wants_tokens else None

@@ -1,0 +1,57 @@
+"""Where these tests compute: on the GPU if there is one, or where MIM_TEST_DEVICE says; and in which precision."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from mim.batch import Batch
+from tests.gpu.precision import PRECISIONS, Precision
+from tests.parity.conftest import build_mae  # noqa: F401  # a fixture
+
+HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All that is in this room needs `-m gpu`."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker("gpu")
+
+
+@pytest.fixture(scope="session")
+def device() -> torch.device:
+    return torch.device(os.environ.get("MIM_TEST_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+@pytest.fixture(autouse=True)
+def exact_float32() -> Iterator[None]:
+    """No product in TF32 but where a test asks for it, and afterwards as before."""
+    with PRECISIONS["float32"].products():
+        yield
+
+
+@pytest.fixture(params=PRECISIONS)
+def precision(request: pytest.FixtureRequest) -> Precision:
+    return PRECISIONS[request.param]
+
+
+@pytest.fixture
+def batch_there(batch_of: Callable[..., Batch], device: torch.device) -> Callable[..., Batch]:
+    """A batch, made on the CPU and sent to the device."""
+    return lambda image, epoch=0: Batch(*(column.to(device) for column in batch_of(image.cpu(), epoch)))
+
+
+@pytest.fixture
+def within(record_property: Callable[[str, object], None]) -> Callable[[str, float, float], None]:
+    """Write an error down beside its limit, and hold it to that."""
+
+    def check(name: str, error: float, limit: float) -> None:
+        record_property(name, f"{error:.2e}")
+        record_property(f"{name}_limit", f"{limit:.0e}")
+        assert error <= limit, f"{name} {error:.2e} is more than {limit:.0e}"
+
+    return check
