@@ -9,6 +9,7 @@ import torch
 
 from mim.batch import Batch
 from tests.gpu.precision import PRECISIONS, Precision
+from tests.gpu.runs import Processes
 from tests.parity.conftest import build_mae  # noqa: F401  # a fixture
 
 HERE = Path(__file__).parent
@@ -25,6 +26,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def device() -> torch.device:
     return torch.device(os.environ.get("MIM_TEST_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+@pytest.fixture(scope="session")
+def processes(device: torch.device, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    """Whole runs, in processes of their own."""
+    started = Processes(device.type, tmp_path_factory.mktemp("runs"))
+    yield started
+    started.end()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def early(request: pytest.FixtureRequest, device: torch.device) -> None:
+    """A GPU's computer has cores enough to run them beside the other tests."""
+    if device.type == "cuda" and any("processes" in item.fixturenames for item in request.session.items):
+        request.getfixturevalue("processes")
 
 
 @pytest.fixture(autouse=True)

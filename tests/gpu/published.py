@@ -54,7 +54,9 @@ def _in_order_of_grid(split: Split) -> Tensor:
     return torch.searchsorted(kept, split.masked[:, 0].contiguous())[:, None]
 
 
-def _pretraining(reference: Any, model: nn.Module, loss: nn.Module, batch: Any, compared: Any, rename: Any) -> Published:
+def _pretraining(
+    reference: Any, model: nn.Module, loss: nn.Module, batch: Any, compared: Any, rename: Any
+) -> Published:
     return Published(
         model.to(batch.image.device),
         lambda: (lambda whole: (whole, *compared(*whole)))(model(batch)),

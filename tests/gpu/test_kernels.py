@@ -31,9 +31,7 @@ def compare(distance, within, device, dtype, inputs, bias, valid, weight):
     """In `dtype` on the device against float64 on the CPU, from the same rounded numbers."""
     inputs = [tensor.to(dtype) for tensor in inputs]
     exact_bias = None if valid is None and bias is None else (padding_bias(valid) if bias is None else bias).double()
-    exact = forward_and_back(
-        scaled_dot_product_attention, [t.double() for t in inputs], exact_bias, weight
-    )
+    exact = forward_and_back(scaled_dot_product_attention, [t.double() for t in inputs], exact_bias, weight)
     there = Lengths(valid.sum(1).to(device)) if bias is None and valid is not None else bias
     there = there.to(device, torch.float32) if isinstance(there, torch.Tensor) else there
     ours = forward_and_back(attend, [t.to(device) for t in inputs], there, weight.to(device, dtype))

@@ -46,7 +46,9 @@ def test_amt_hides_and_throws_the_same_patches(golden, build_mae, batch_there, n
     case = CASES[name](reference, build_mae, batch_there(reference["images"]))
     (_, split), _, _ = case.output()
     hidden = reference["mask"].long().flatten(1)
-    assert torch.equal(flags(split._replace(visible=split.visible.cpu(), masked=split.masked.cpu()), hidden.shape[1]), hidden)
+    assert torch.equal(
+        flags(split._replace(visible=split.visible.cpu(), masked=split.masked.cpu()), hidden.shape[1]), hidden
+    )
 
 
 def test_five_steps_of_training(golden, build_mae, batch_there, within, device, precision):
