@@ -235,7 +235,7 @@ def trained(pictures: Pictures, size: Size, steps: int, seconds: float, scratch:
     line = [sys.executable, str(ROOT / "train.py"), "data=image_folder", f"data.root={pictures.root}", "model=mae"]
     line += [f"encoder={size.encoder}", f"data.image_size={size.image_size}", f"data.batch_size={size.batch}"]
     line += [f"data.num_workers={size.workers}", f"steps={steps}", "warmup_epochs=0", "callback=[throughput,results]"]
-    line += ["trainer.log_every_n_steps=1", f"hydra.run.dir={scratch / 'run'}"]
+    line += [f"trainer.log_every_n_steps={steps}", f"hydra.run.dir={scratch / 'run'}"]
     try:
         run = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired as error:

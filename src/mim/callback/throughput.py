@@ -14,7 +14,8 @@ from mim.strategy.whole import whole
 class Throughput(L.Callback):
     """Log images per second, the share of time spent waiting for data, peak memory, and model FLOPs utilisation.
 
-    Time between epochs, when features are judged and pictures are drawn, does not count.
+    Time between epochs, when features are judged and pictures are drawn, does not count. On a GPU it is the GPU that waits:
+    from the end of one step until the next begins there, however far the host has run ahead.
 
     Args:
         skip_first_steps: steps that do not count: they compile, choose kernels and fill buffers.
@@ -26,6 +27,8 @@ class Throughput(L.Callback):
         self._seconds = self._waited = self._mark = 0.0
         self._flops_per_image = 0.0
         self._peak: float | None = None
+        self._ended: Any = None  # when the GPU was done with the last step, an event
+        self._gaps: list[tuple[Any, Any]] = []  # from there until it began the next
 
     def _since_mark(self) -> float:
         before, self._mark = self._mark, time.perf_counter()
@@ -48,17 +51,25 @@ class Throughput(L.Callback):
         """The batch is here: what passed since the last step ended was waiting."""
         waited = self._since_mark()
         if self._steps >= self.skip_first_steps:
-            self._waited += waited
             self._seconds += waited
+            if pl_module.device.type != "cuda":
+                self._waited += waited
+            elif self._ended is not None:
+                self._gaps.append((self._ended, _event(pl_module.device)))
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Count the step."""
+        """Count the step. What is logged waits for the device: here, so that its backlog is not taken for waiting."""
+        due = trainer.global_step % trainer.log_every_n_steps == 0
+        if pl_module.device.type == "cuda":
+            self._ended = _event(pl_module.device)
+            if due:
+                self._settle(pl_module.device)
         spent = self._since_mark()
         if self._steps >= self.skip_first_steps:
             self._seconds += spent
             self._images += len(batch.image) * trainer.world_size
         self._steps += 1
-        if self._images and trainer.global_step % trainer.log_every_n_steps == 0:
+        if self._images and due:
             pl_module.log_dict(self.numbers(pl_module.device, trainer.world_size))
 
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
@@ -72,8 +83,15 @@ class Throughput(L.Callback):
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Wait for the device, so that its backlog is counted with training and not with what watches."""
         if pl_module.device.type == "cuda":
-            torch.cuda.synchronize(pl_module.device)
+            self._settle(pl_module.device)
             self._seconds += self._since_mark()
+            self._ended = None
+
+    def _settle(self, device: torch.device) -> None:
+        """Wait for the GPU, and add up how long it had waited."""
+        torch.cuda.synchronize(device)
+        self._waited += sum(ended.elapsed_time(began) for ended, began in self._gaps) / 1000
+        self._gaps = []
 
     def numbers(self, device: torch.device, world_size: int) -> dict[str, float]:
         """What has been measured since training started."""
@@ -88,3 +106,10 @@ class Throughput(L.Callback):
         if self._peak:
             numbers["throughput/flops_utilisation"] = rate * self._flops_per_image / (self._peak * world_size)
         return numbers
+
+
+def _event(device: torch.device) -> Any:
+    """A moment on the GPU's own clock, once it gets there."""
+    event = torch.cuda.Event(enable_timing=True)
+    event.record(torch.cuda.current_stream(device))
+    return event
