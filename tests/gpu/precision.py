@@ -43,7 +43,7 @@ PRECISIONS = {
     p.name: p
     for p in (
         Precision("float32", tf32=False, autocast=False, output=2e-5, loss=1e-5, gradient=1e-4),
-        Precision("tf32", tf32=True, autocast=False, output=4e-3, loss=1e-3, gradient=2e-2),
-        Precision("bf16", tf32=False, autocast=True, output=3e-2, loss=1e-2, gradient=2e-1),
+        Precision("tf32", tf32=True, autocast=False, output=5e-3, loss=1e-3, gradient=2e-2),
+        Precision("bf16", tf32=False, autocast=True, output=4e-2, loss=1e-2, gradient=2e-1),
     )
 }

@@ -48,7 +48,8 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(run, record_property, kind):
     error = max(abs(float(together[step]) / float(loss) - 1) for step, loss in whole.losses.items())
     record_property("error", f"{error:.2e}")
     assert together == whole.losses
-    assert all(weight.equal(whole.weights[name]) for name, weight in resumed.weights.items())
+    ours, theirs = resumed.weights, whole.weights
+    assert all(weight.equal(theirs[name]) for name, weight in ours.items())
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
@@ -89,4 +90,4 @@ def test_a_judge_is_of_the_same_opinion_on_the_cpu(run, record_property, within,
     record_property("top1", ours)
     record_property("top1_cpu", theirs)
     assert ours > 0.3
-    within("error", abs(ours - theirs), 0.02)
+    within("error", abs(ours - theirs), 0.03)
