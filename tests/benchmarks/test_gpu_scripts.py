@@ -132,7 +132,7 @@ def test_an_arm_that_fails_leaves_the_others(script: Callable[[str], Any], tmp_p
 def test_the_input_is_measured(script: Callable[[str], Any], tmp_path: Path) -> None:
     contents = {f"train/{name}/{n}.jpg": jpeg(n, 60, 40) for name in ("cat", "dog") for n in range(4)}
     save(tmp_path / "imagenet_sample_1000", contents)
-    script("fed").main(["--out", str(tmp_path), "--data", str(tmp_path), "--size", "toy", "--minutes", "2"])
+    script("fed").main(["--out", str(tmp_path), "--data", str(tmp_path), "--size", "toy", "--minutes", "600"])
     small, training, large, decoding = tables(tmp_path / "fed.json")
     for table, name in ((small, "short side 256"), (large, "short side 375")):
         pipelines = ["official recipe (Pillow)", "mim, data=image_folder", "mim, data=webdataset"]
