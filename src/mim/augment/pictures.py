@@ -17,6 +17,9 @@ Cut = tuple[Tensor, Tensor, Tensor]
 """Images (B, 3, size, size) uint8 not yet mirrored, boxes (B, 4) in fractions, flips (B,)."""
 
 
+LONGEST_STRIP = 32  # times as long as wide, of what is resized by its short side
+
+
 def _resize(image: Tensor, size: Sequence[int], interpolation: Interpolation) -> Tensor:
     return F.resize(image, list(size), InterpolationMode(interpolation), antialias=True)
 
@@ -68,11 +71,24 @@ class Centred:
 
     def __call__(self, pictures: Sequence[Tensor], key: Tensor) -> Cut:
         """Pictures (3, H, W) uint8 and their keys (B,) -> the batch."""
-        resized = [_resize(picture, [self.short], self.interpolation) for picture in pictures]
+        resized = [_resize(_middle(picture), [self.short], self.interpolation) for picture in pictures]
         image = torch.stack([F.center_crop(picture, [self.size, self.size]) for picture in resized])
-        width, height = torch.tensor([[picture.shape[2], picture.shape[1]] for picture in resized]).unbind(1)
+        width, height = torch.tensor([self._resized(*picture.shape[1:]) for picture in pictures]).unbind(1)
         left, top = (
             ((side - self.size) / 2).round() for side in (width, height)
         )  # as torchvision's centre crop rounds
         box = torch.stack([left / width, top / height, (left + self.size) / width, (top + self.size) / height], 1)
         return image, box, torch.zeros_like(key, dtype=torch.bool)
+
+    def _resized(self, height: int, width: int) -> tuple[int, int]:
+        """Width and height of a whole picture once it is resized, as torchvision rounds them."""
+        short = min(width, height)
+        return self.short * width // short, self.short * height // short
+
+
+def _middle(picture: Tensor) -> Tensor:
+    """What the centre of a very long strip is cut from; resized by its short side, the whole of it may fill any memory."""
+    longest = LONGEST_STRIP * min(picture.shape[1:])
+    if max(picture.shape[1:]) <= longest:
+        return picture
+    return F.center_crop(picture, [min(side, longest) for side in picture.shape[1:]])

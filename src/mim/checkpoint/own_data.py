@@ -11,7 +11,12 @@ from mim.checkpoint.weights import Weights
 from mim.launch.check import check
 from mim.plain import printable
 
-LOCAL = ("root", "cache", "num_workers")  # of a data set's settings, what belongs to a computer and not to a run
+LOCAL = (
+    "root",
+    "cache",
+    "num_workers",
+    "max_megapixels",
+)  # of a data set's settings, what belongs to a computer and not to a run
 
 
 def own_data(weights: Weights, changed: Mapping[str, Any], paths: Mapping[str, Any], configs: Path) -> dict[str, Any]:

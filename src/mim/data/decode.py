@@ -1,5 +1,6 @@
-"""Read one picture as RGB."""
+"""Read one picture as RGB, once its header has said that it is not too large."""
 
+from functools import cache
 from io import BytesIO
 
 import torch
@@ -10,14 +11,46 @@ from torchvision.transforms.v2 import functional as F
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 """What counts as a picture (torchvision's `IMG_EXTENSIONS` and GIF)."""
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")
+"""What a file may be, whatever its name says, where Pillow has it. It knows others, of which EPS starts a program."""
+MAX_MEGAPIXELS = 179.0
+"""Pixels of the largest picture, in millions. Pillow refuses from there on by itself, and others read any size."""
+Image.MAX_IMAGE_PIXELS = None  # the limit is `refuse_large`, the same for every format and every decoder
 
 
-def decode(content: Tensor) -> Tensor:
-    """Bytes (size,) uint8 -> (3, H, W) uint8, of an animation the first frame; an error of many kinds where they are no picture."""
-    try:
-        image = decode_image(content, ImageReadMode.RGB)
-    except RuntimeError:  # Pillow knows more formats; of a broken file, it says what is wrong in fewer words
-        with Image.open(BytesIO(content.numpy().tobytes())) as picture:
+def decode(content: Tensor, max_megapixels: float = MAX_MEGAPIXELS) -> Tensor:
+    """Bytes (size,) uint8 -> (3, H, W) uint8, of an animation the first frame.
+
+    Raises:
+        ValueError: where its header asks for more pixels than the limit, before any is decoded.
+        Exception: of many kinds, where the bytes are no picture.
+    """
+    with Image.open(BytesIO(content.numpy().tobytes()), formats=_formats()) as picture:
+        refuse_large(*picture.size, max_megapixels)
+        if picture.format == "GIF":  # torchvision would decode all frames
+            return F.pil_to_tensor(picture.convert("RGB"))
+        try:
+            image = decode_image(content, ImageReadMode.RGB)
+        except RuntimeError:  # Pillow knows more formats; of a broken file, it says what is wrong in fewer words
             return F.pil_to_tensor(picture.convert("RGB"))
     image = image if image.dim() == 3 else image[0]
     return image if image.dtype == torch.uint8 else F.to_dtype(image, torch.uint8, scale=True)  # 16 bits a channel
+
+
+@cache
+def _formats() -> list[str]:
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+def refuse_large(width: int, height: int, max_megapixels: float) -> None:
+    """Refuse a picture by the size that its header says.
+
+    Raises:
+        ValueError: where it has more pixels than the limit.
+    """
+    if width * height > max_megapixels * 1e6:
+        raise ValueError(
+            f"it has {width:,} x {height:,} pixels, {width * height / 1e6:,.0f} million, and at most data.max_megapixels="
+            f"{max_megapixels:g} are decoded; shrink it, or raise the limit where it can be trusted"
+        )

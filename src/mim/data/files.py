@@ -3,13 +3,17 @@
 import os
 import warnings
 from collections.abc import Iterable
+from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from torchvision.io import read_file
 
-from mim.data.decode import decode
+from mim.data.decode import MAX_MEGAPIXELS, decode
+from mim.data.names import Names
+from mim.plain import printable, refuse_special
+
+SLACK = 2**24  # bytes of a file beside its pixels: profiles, previews, comments
 
 
 class Files:
@@ -18,12 +22,14 @@ class Files:
     Args:
         paths: one for each picture.
         label: one for each picture, -1 where there is none.
+        max_megapixels: of a picture that is decoded, in millions of pixels.
     """
 
-    def __init__(self, paths: Iterable[str], label: Iterable[int]):
-        # One array of bytes: worker processes would copy a list of a million strings as they count its references.
-        self._paths = np.array([os.fsencode(path) for path in paths])
+    def __init__(self, paths: Iterable[str], label: Iterable[int], max_megapixels: float = MAX_MEGAPIXELS):
+        # Arrays of bytes: worker processes would copy a list of a million strings as they count its references.
+        self._paths = Names.of(os.fsencode(path) for path in paths)
         self.label = torch.tensor(list(label), dtype=torch.int64)
+        self.max_megapixels = max_megapixels
         self._unreadable = torch.zeros(len(self._paths), dtype=torch.bool).share_memory_()  # one for all workers
 
     def __len__(self) -> int:
@@ -34,18 +40,37 @@ class Files:
         return os.fsdecode(self._paths[number])
 
     def content(self, number: int) -> Tensor:
-        """The bytes of a picture, (size,) uint8."""
-        return read_file(self.path(number))
+        """The bytes of a picture, (size,) uint8.
+
+        Raises:
+            ValueError: where it is no file, or larger than any picture.
+        """
+        file = self.path(number)
+        refuse_special(Path(file))
+        self.refuse_long(os.path.getsize(file))
+        return read_file(file)
+
+    def refuse_long(self, size: int) -> None:
+        """Refuse a file of more bytes than the largest picture has with 16 bits a channel.
+
+        Raises:
+            ValueError: saying both.
+        """
+        if size > self.max_megapixels * 6e6 + SLACK:
+            raise ValueError(
+                f"it has {size:,} bytes, more than a picture of data.max_megapixels={self.max_megapixels:g}"
+            )
 
     def read(self, number: int) -> Tensor | None:
         """A picture (3, H, W) uint8, or None where the file is broken, which is said the first time."""
         try:
-            return decode(self.content(number))
+            return decode(self.content(number), self.max_megapixels)
         except Exception as error:  # decoders raise what they like; the run goes on, up to a share of such files
             if not self._unreadable[number]:
                 self._unreadable[number] = True
                 count = int(self._unreadable.sum())
-                warnings.warn(f"skipped {self.path(number)} ({count} so far): {error}", stacklevel=2)
+                where = printable(self.path(number))
+                warnings.warn(f"skipped {where} ({count} so far): {printable(error)}", stacklevel=2)
             return None
 
     @property
@@ -61,11 +86,19 @@ class Files:
         """
         if self.too_many_unreadable:
             broken = self._unreadable.nonzero()[:, 0].tolist()
-            named = ", ".join(self.path(number) for number in broken[:3])
+            named = ", ".join(printable(self.path(number)) for number in broken[:3])
             raise ValueError(
                 f"{len(broken)} of {len(self)} pictures cannot be read, and at most 1 % may be skipped: "
-                f"{named}{', ...' if len(broken) > 3 else ''}. Repair or delete them."
+                f"{named}{', ...' if len(broken) > 3 else ''}. Repair or delete them. Of the first: {self._reason(broken[0])}"
             )
+
+    def _reason(self, number: int) -> str:
+        """Why a picture cannot be read; it was found out by another process."""
+        try:
+            decode(self.content(number), self.max_megapixels)
+        except Exception as error:
+            return printable(error)
+        return "it can be read now"
 
 
 def first_readable(files: Files, numbers: Tensor, start: int) -> tuple[int, Tensor]:

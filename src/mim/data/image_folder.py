@@ -4,16 +4,17 @@ from pathlib import Path
 
 from mim.augment.resample import Interpolation
 from mim.augment.view import View
+from mim.data.decode import MAX_MEGAPIXELS
 from mim.data.from_files import from_files_splits
 from mim.data.in_memory import in_memory_splits, read_into_memory
 from mim.data.listing import list_pictures
 from mim.data.module import Splits
-from mim.data.on_disk import OnDisk
+from mim.data.on_disk import OfPictures
 from mim.data.statistics import Deviation, Mean
-from mim.ranges import Count, Seed, Whole
+from mim.ranges import Count, Positive, Seed, Whole
 
 
-class ImageFolder(OnDisk):
+class ImageFolder(OfPictures):
     """Pictures below a folder, which may hold `train/` and `val/` or `test/`; the folders below that are the classes.
 
     Args:
@@ -37,15 +38,27 @@ class ImageFolder(OnDisk):
         std: Deviation = "imagenet",
         resize: Count | None = None,
         resize_interpolation: Interpolation = "bicubic",
+        max_megapixels: Positive = MAX_MEGAPIXELS,
     ):
         super().__init__(
-            root, augment, image_size, batch_size, seed, num_workers, shuffle, mean, std, resize, resize_interpolation
+            root,
+            augment,
+            image_size,
+            batch_size,
+            seed,
+            num_workers,
+            shuffle,
+            mean,
+            std,
+            resize,
+            resize_interpolation,
+            max_megapixels,
         )
         self.held_out, self.in_memory = held_out, in_memory
 
     def load(self) -> Splits:
         """List the pictures; decode them if they stay in memory."""
-        listing = list_pictures(*self._folders(), self.held_out)
+        listing = list_pictures(*self._folders(), self.held_out, self.max_megapixels)
         if not self.in_memory:
             return from_files_splits(listing, self.augment, self.centred)
         train, val = read_into_memory(listing, self.resize or self.image_size, self.centred.interpolation)

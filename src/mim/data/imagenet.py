@@ -7,11 +7,11 @@ from torchvision import datasets
 from mim.data.from_files import from_files_splits
 from mim.data.listing import list_pictures
 from mim.data.module import Splits
-from mim.data.on_disk import OnDisk
+from mim.data.on_disk import OfPictures
 from mim.data.statistics import IMAGENET_MEAN, IMAGENET_STD
 
 
-class ImageNet(OnDisk):
+class ImageNet(OfPictures):
     """Class folders `train/<wnid>/` and `val/<wnid>/`; the validation set is held out."""
 
     own_mean, own_std = IMAGENET_MEAN, IMAGENET_STD
@@ -25,4 +25,5 @@ class ImageNet(OnDisk):
                     "ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz,",
                     partial(datasets.ImageNet, self.root, split),
                 )
-        return from_files_splits(list_pictures(self.root / "train", self.root / "val"), self.augment, self.centred)
+        listing = list_pictures(self.root / "train", self.root / "val", max_megapixels=self.max_megapixels)
+        return from_files_splits(listing, self.augment, self.centred)

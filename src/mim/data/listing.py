@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mim.data.decode import SUFFIXES
+from mim.data.decode import MAX_MEGAPIXELS, SUFFIXES
 from mim.data.files import Files
 
 
@@ -65,7 +65,9 @@ def hold_out(count: int, share: float) -> tuple[Tensor, Tensor]:
     return order[held_out:].sort().values, order[:held_out].sort().values
 
 
-def list_pictures(train: Path, val: Path | None, held_out: float = 0.1) -> Listing:
+def list_pictures(
+    train: Path, val: Path | None, held_out: float = 0.1, max_megapixels: float = MAX_MEGAPIXELS
+) -> Listing:
     """The pictures below two folders, or below one of which a share is held out.
 
     Raises:
@@ -83,6 +85,7 @@ def list_pictures(train: Path, val: Path | None, held_out: float = 0.1) -> Listi
     files = Files(
         [str(train / path) for path in train_paths] + [str(val / path) for path in val_paths if val],
         [number[Path(path).parts[0]] if classes else -1 for path in train_paths + val_paths],
+        max_megapixels,
     )
     if val:
         chosen = torch.arange(len(files))

@@ -6,9 +6,10 @@ from typing import TypeVar
 
 from mim.augment.resample import Interpolation
 from mim.augment.view import View
+from mim.data.decode import MAX_MEGAPIXELS
 from mim.data.module import Data
 from mim.data.statistics import Deviation, Mean
-from mim.ranges import Count, Seed, Whole
+from mim.ranges import Count, Positive, Seed, Whole
 
 T = TypeVar("T")
 
@@ -67,3 +68,33 @@ class OnDisk(Data):
                 f"{type(self).__name__} is not complete in data.root={self.root} and cannot be downloaded ({reason}); "
                 f"put {source} there, or set data.root (for all sets: the environment variable MIM_DATA)."
             ) from error
+
+
+class OfPictures(OnDisk):
+    """A data set of picture files of many sizes.
+
+    Args:
+        max_megapixels: of a picture, in millions of pixels; a larger one is skipped like a broken one, by what its header
+            says, whatever its format.
+        others: those of `OnDisk`.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        augment: View,
+        image_size: Count,
+        batch_size: Count,
+        seed: Seed = 0,
+        num_workers: Whole | None = None,
+        shuffle: bool = True,
+        mean: Mean = "own",
+        std: Deviation = "own",
+        resize: Count | None = None,
+        resize_interpolation: Interpolation = "bicubic",
+        max_megapixels: Positive = MAX_MEGAPIXELS,
+    ):
+        super().__init__(
+            root, augment, image_size, batch_size, seed, num_workers, shuffle, mean, std, resize, resize_interpolation
+        )
+        self.max_megapixels = max_megapixels

@@ -6,16 +6,17 @@ import torch
 
 from mim.augment.resample import Interpolation
 from mim.augment.view import View
+from mim.data.decode import MAX_MEGAPIXELS
 from mim.data.from_files import from_files_splits
 from mim.data.listing import Listing, hold_out
 from mim.data.module import Splits
-from mim.data.on_disk import OnDisk
+from mim.data.on_disk import OfPictures
 from mim.data.shards import NO_LABEL, Members, index_of
 from mim.data.statistics import Deviation, Mean
-from mim.ranges import Count, Seed, Whole
+from mim.ranges import Count, Positive, Seed, Whole
 
 
-class WebDataset(OnDisk):
+class WebDataset(OfPictures):
     """Pictures in shards on a disk. Each is read in place by its number, not as a stream: order, crops and masks belong to
     (seed, epoch, position) as everywhere, a stopped run goes on exactly, and what looks at an image again finds it.
 
@@ -43,9 +44,21 @@ class WebDataset(OnDisk):
         std: Deviation = "imagenet",
         resize: Count | None = None,
         resize_interpolation: Interpolation = "bicubic",
+        max_megapixels: Positive = MAX_MEGAPIXELS,
     ):
         super().__init__(
-            root, augment, image_size, batch_size, seed, num_workers, shuffle, mean, std, resize, resize_interpolation
+            root,
+            augment,
+            image_size,
+            batch_size,
+            seed,
+            num_workers,
+            shuffle,
+            mean,
+            std,
+            resize,
+            resize_interpolation,
+            max_megapixels,
         )
         self.patterns, self.held_out = (train, val), held_out
         self.cache = Path(cache).expanduser() / "shards" if cache else None
@@ -66,7 +79,7 @@ class WebDataset(OnDisk):
                 f"data.root={self.root} has {len(train)} shards {self.patterns[0]} (* is anything) and no picture in them; point "
                 "data.root at shards on a disk, and data.train and data.val at their names, e.g. 'data.train=in1k-train-*.tar'"
             )
-        files = Members([*train, *val], index)
+        files = Members([*train, *val], index, self.max_megapixels)
         apart = (~is_val).nonzero()[:, 0], is_val.nonzero()[:, 0]
         numbers = apart if is_val.any() else hold_out(len(files), self.held_out)
         return from_files_splits(Listing(files, *numbers, _classes(files)), self.augment, self.centred)

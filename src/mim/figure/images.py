@@ -10,6 +10,7 @@ from torch import Tensor
 from mim.augment.pictures import Centred
 from mim.batch import Batch
 from mim.data.decode import decode
+from mim.data.files import Files
 from mim.data.sampler import Rows
 from mim.draw import keys
 
@@ -54,8 +55,7 @@ def read_files(files: Sequence[Path], size: int) -> Images:
 
 def _read(file: Path, size: int) -> Tensor:
     try:
-        content = torch.frombuffer(bytearray(file.read_bytes()), dtype=torch.uint8)
-        picture = decode(content)
+        picture = decode(Files([str(file)], [-1]).content(0))
     except FileNotFoundError as error:
         raise FileNotFoundError(f"there is no {file}; --files takes pictures") from error
     except Exception as error:  # decoders raise what they like
