@@ -1,13 +1,16 @@
 """The papers' tables: their form, their words in Markdown, and that every command of theirs is one that runs."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 from mim.masker.score.ranking import Ranking
+from mim.paper.command import settings
 from mim.paper.markdown import markdown
 from mim.paper.table import HERE, RUN, names, read
 
@@ -162,3 +165,15 @@ def test_what_a_table_cannot_say_is_refused_with_its_place(tmp_path, old, new, m
     with pytest.raises(ValueError, match=r"small\.yaml") as refusal:
         small(tmp_path, old, new)
     assert str(refusal.value).startswith(message)
+
+
+def test_no_command_repeats_the_epochs_of_its_experiment():
+    """A run that leaves them to the experiment would not be found to be that of the row."""
+    pretrained = [
+        row.by for name in names() for table in read(HERE / f"{name}.yaml").tables for row in table.rows if row.by
+    ]
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        for command in sorted({command for command in pretrained if "epochs=" in command and "experiment=" in command}):
+            given = settings(shlex.split(command)[1:])
+            own = compose("train", [f"experiment={given['experiment']}"]).epochs
+            assert str(own) != given.get("epochs"), command
