@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 Built = Callable[[], nn.Module]
@@ -18,7 +19,8 @@ class Way(NamedTuple):
     name: str
     build: Built
     dtype: torch.dtype = torch.bfloat16
-    compiled: bool = False
+    compiled: str = ""
+    """Nothing, `whole` (the step is one graph), `graphs` (and replayed as a CUDA graph) or `blocks` (each block is one)."""
     fused: bool = True
     """AdamW in one kernel; False is torch's default."""
 
@@ -43,8 +45,12 @@ class Contestant:
         fused = way.fused or None
         self.optimizer = torch.optim.AdamW(trained, lr=1e-4, betas=(0.9, 0.95), weight_decay=0.05, fused=fused)
         self.scaler = torch.amp.GradScaler(image.device.type, enabled=way.dtype == torch.float16)
-        if way.compiled:
-            self.model.compile(backend=backend)
+        if way.compiled == "blocks":
+            for block in (part for part in self.model.modules() if isinstance(part, Block)):
+                block.compile(backend=backend)
+        elif way.compiled:
+            how = {"mode": "reduce-overhead"} if way.compiled == "graphs" and image.is_cuda else {"backend": backend}
+            self.model.compile(**how)
         start = time.perf_counter()
         self.first_loss = self.step().item()
         self.first_step = time.perf_counter() - start

@@ -55,39 +55,44 @@ def cases(toy: bool) -> list[Case]:
     """Most telling first."""
     base, large, huge = (TOY, TOY, TOY) if toy else (BASE, LARGE, HUGE)
 
-    def ours(sizes: Sizes, compiled: bool) -> Way:
-        build = partial(Masked, sizes, "random")
-        return Way("mim" + ", compiled" * compiled, build, compiled=compiled)
+    def ours(sizes: Sizes, batch: int, compiled: str) -> Way:
+        return Way(named("mim", compiled), partial(Masked, sizes, "random", batch), compiled=compiled)
 
     def official(sizes: Sizes) -> Way:
         half = torch.float32 if toy else torch.float16  # a CPU has no layer norm under float16
         return Way("official way", partial(Official, sizes), half, fused=False)
 
-    def peer(name: str, compiled: bool) -> Way:
-        return Way(name + ", compiled" * compiled, partial(_peer, base, name), compiled=compiled)
+    def peer(name: str, compiled: str) -> Way:
+        return Way(named(name, compiled), partial(_peer, base, name), compiled=compiled)
 
-    def masked(name: str, compiled: bool) -> Way:
-        return Way(name + ", compiled" * compiled, partial(Masked, base, name), compiled=compiled)
+    def masked(name: str, batch: int, times: int = 1) -> Way:
+        label = f"{times} times the images, {name}" if times > 1 else name
+        return Way(named(label, "whole"), partial(Masked, base, name, batch, times), compiled="whole")
 
-    def simmim(name: str, kind: type, compiled: bool) -> Way:
-        build = partial(kind, base, FixedRatio(0.6, "mask_up"))
-        return Way(name + ", compiled" * compiled, build, compiled=compiled)
+    def simmim(name: str, kind: type, compiled: str) -> Way:
+        return Way(named(name, compiled), partial(kind, base, FixedRatio(0.6, "mask_up")), compiled=compiled)
 
-    both = (False, True)
-    peers = [peer(name, compiled) for name in ("transformers", "lightly") for compiled in both]
+    def mae(name: str, sizes: Sizes, batch: int, others: list[Way], **turns: int) -> Case:
+        ways = [ours(sizes, batch, how) for how in ("", "blocks", "whole", "graphs")]
+        return Case(f"MAE, {name}", sizes, batch, [official(sizes), *ways, *others], **turns)
+
+    both = ("", "whole")
+    peers = [peer(name, how) for name in ("transformers", "lightly") for how in both]
+    contestants = (("dense", Dense), ("mim", OnSets))
     return [
-        Case("MAE, ViT-B/16", base, 256 // (64 if toy else 1), [official(base), *(ours(base, c) for c in both), *peers]),
-        Case("MAE, ViT-L/16", large, 8 if toy else 128, [official(large), *(ours(large, c) for c in both)], 5, 2),
-        Case("Maskers of MAE, ViT-B/16", base, 8 if toy else 128, [masked(name, True) for name in MASKERS]),
-        Case("SimMIM, ViT-B/16", base, 8 if toy else 128, [
-            simmim(name, kind, c) for name, kind in (("dense", Dense), ("mim", OnSets)) for c in both
-        ]),
-        Case("MAE, ViT-H/14", huge, 4 if toy else 64, [official(huge), *(ours(huge, c) for c in both)], 4, 2),
-        Case("EMAE, ViT-B/16", base, 4 if toy else 32, [
-            Way("MAE of four times the images, compiled", partial(Masked, base, "random", 4), compiled=True),
-            Way("EMAE of four parts, compiled", partial(Masked, base, "emae"), compiled=True),
-        ]),
-    ]  # fmt: skip
+        mae("ViT-B/16", base, 4 if toy else 256, peers),
+        mae("ViT-L/16", large, 4 if toy else 128, [], rounds=5, steps=2),
+        Case("Maskers of MAE, ViT-B/16", base, small := 4 if toy else 128, [masked(name, small) for name in MASKERS]),
+        Case("SimMIM, ViT-B/16", base, small, [simmim(*pair, how) for pair in contestants for how in both]),
+        mae("ViT-H/14", huge, 4 if toy else 64, [], rounds=4, steps=2),
+        Case("EMAE, ViT-B/16", base, few := 4 if toy else 32, [masked("random", few, 4), masked("emae", few)]),
+    ]
+
+
+def named(name: str, compiled: str) -> str:
+    """A contestant's name, with how it is compiled."""
+    how = {"": "", "blocks": ", blocks compiled", "whole": ", compiled", "graphs": ", compiled, CUDA graphs"}
+    return name + how[compiled]
 
 
 def _peer(sizes: Sizes, name: str) -> nn.Module:
@@ -99,7 +104,7 @@ def _peer(sizes: Sizes, name: str) -> nn.Module:
 
 def flops(case: Case, image: torch.Tensor) -> float:
     """Of one step of ours: matrix products, convolutions and attention, forward and backward."""
-    model = Masked(case.sizes, "random").to(image.device)
+    model = Masked(case.sizes, "random", case.batch).to(image.device)
     with FlopCounterMode(display=False) as counter, torch.autocast(image.device.type, torch.bfloat16):
         model(image).backward()
     return counter.get_total_flops()
@@ -162,10 +167,12 @@ def profile(contestant: Contestant, report: Report) -> None:
     from torch.profiler import profile as profiler
 
     with profiler(activities=[ProfilerActivity.CUDA, ProfilerActivity.CPU]) as found:
-        contestant.seconds(3)
+        wall = contestant.seconds(3)
     kernels = [e for e in found.key_averages() if e.self_device_time_total > 0 and "cuda" in str(e.device_type).lower()]
     total = sum(e.self_device_time_total for e in kernels)
     report.table(f"Kernels of a step: {contestant.way.name}", ["kernel", "calls a step", "ms a step", "share, %"])
+    name = contestant.way.name
+    report.note(f"{name}: kernels run for {total / 3e3:.1f} ms of a step of {1e3 * wall:.1f} ms under the profiler.")
     for e in sorted(kernels, key=lambda e: -e.self_device_time_total)[:22]:
         spent = e.self_device_time_total
         report.row(e.key[:110].replace("|", "/"), e.count / 3, spent / 3e3, round(100 * spent / total, 1))
@@ -193,6 +200,7 @@ def main() -> None:
     parser.add_argument("--size", choices=["full", "toy"], default="full")
     parser.add_argument("--data", help="not used")
     parser.add_argument("--cases", type=int, nargs="+", help="numbers of the cases; all in their order")
+    parser.add_argument("--ways", nargs="+", help="only these contestants, by name")
     parser.add_argument("--warm", action="store_true", help="only compile these cases")
     given = parser.parse_args()
     start, toy = time.monotonic(), given.size == "toy"
@@ -200,6 +208,8 @@ def main() -> None:
     torch.set_float32_matmul_precision("high")
     random.seed(0)
     chosen = cases(toy)
+    if given.ways:
+        chosen = [case._replace(ways=[way for way in case.ways if way.name in given.ways]) for case in chosen]
     numbers = given.cases or range(len(chosen))
     if given.warm:
         report = Report(given.out / f"warm_{'_'.join(map(str, numbers))}.json")
@@ -219,7 +229,7 @@ def main() -> None:
         contestants = measure(case, device, backend, report)
         if number == 0 and device == "cuda":
             for c in contestants:
-                if c.way.name == "mim, compiled":
+                if c.way.name in ("mim", "mim, compiled"):
                     profile(c, report)
         del contestants
         gc.collect()

@@ -36,10 +36,13 @@ class Masked(nn.Module):
     Args:
         sizes: of encoder and decoder.
         name: of the masker.
+        batch: images a step.
         times: how often the images are repeated, with other masks.
     """
 
-    def __init__(self, sizes: Sizes, name: str, times: int = 1):
+    key: Tensor
+
+    def __init__(self, sizes: Sizes, name: str, batch: int, times: int = 1):
         super().__init__()
         register_resolvers()
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
@@ -49,12 +52,13 @@ class Masked(nn.Module):
         self.loss = Pixel(sizes.patch, normalise=True)
         encoder = ViT(sizes.image, sizes.patch, *sizes.encoder)
         self.model, self.times = MAE(encoder, masker, decoder, self.loss.target_dim), times
+        self.register_buffer("key", keys(0, 0, torch.arange(batch * times)))  # the input makes them, not the step
 
     def forward(self, image: Tensor) -> Tensor:
         image = image.repeat(self.times, 1, 1, 1)
         place = torch.arange(len(image), device=image.device)
         box, flip = image.new_zeros(len(image), 4), place < 0
-        prediction, split = self.model(Batch(image, place, place, box, flip, keys(0, 0, place)))
+        prediction, split = self.model(Batch(image, place, place, box, flip, self.key))
         return self.loss(prediction, image, split)
 
     def to(self, device: torch.device) -> "Masked":  # type: ignore[override]
