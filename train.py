@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 
 from mim.callback.agreement import Agreement
-from mim.callback.resumed import Resumed
+from mim.callback.resumed import Resumed, restoring
 from mim.callback.start_epoch import StartEpoch
 from mim.checkpoint.load import load
 from mim.checkpoint.resume import continued, resumable
@@ -55,7 +55,8 @@ def train(cfg: DictConfig) -> None:
         rank_zero_only(print)(f"{'checkpoint':<14}{printable(matched, 10_000)}")
     OmegaConf.save(cfg, no_link(Path(cfg.paths.run) / "config.yaml"), resolve=True)
     try:
-        trainer.fit(task, datamodule=data, ckpt_path=source.file if source else None)
+        with restoring(source, trainer.callbacks):
+            trainer.fit(task, datamodule=data, ckpt_path=source.file if source else None)
     finally:
         wandb.finish()
 

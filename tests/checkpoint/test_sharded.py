@@ -31,7 +31,8 @@ def saved(alone, tmp_path):
         target = tmp_path / "checkpoints" / "last.ckpt"
         weights = {"a": torch.full((2, 3), value), "b": torch.full((4,), value)}
         moments = {name: {"step": torch.tensor(7.0), "exp_avg": weight / 2} for name, weight in weights.items()}
-        write_sharded({"state_dict": weights, "optimizer_0": moments}, {"epoch": 3, "optimizer_groups": GROUPS}, target)
+        rest = {"epoch": 3, "global_step": 9, "loops": {}, "lr_schedulers": [], "optimizer_groups": GROUPS}
+        write_sharded({"state_dict": weights, "optimizer_0": moments}, rest, target)
         return target
 
     return save

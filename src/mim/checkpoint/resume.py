@@ -12,6 +12,7 @@ from mim.checkpoint.changes import Change, changes, refuse_changes
 from mim.checkpoint.sharded import is_sharded, read_rest, shapes
 from mim.checkpoint.sound import check_archive
 from mim.checkpoint.swap import previous_of
+from mim.checkpoint.training_state import check_training
 from mim.plain import plain
 
 
@@ -81,7 +82,9 @@ def resumable(path: str | Path, module: nn.Module, config: Mapping[str, Any]) ->
 def _read(file: Path) -> tuple[dict[str, tuple[int, ...]], Any]:
     """Names and shapes of the weights of a training, and its config."""
     if is_sharded(file):
-        return shapes(file), read_rest(file).get("config")
+        rest = read_rest(file)
+        check_training(rest, str(file))
+        return shapes(file), rest.get("config")
     check_archive(file)
     try:
         checkpoint = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
@@ -89,6 +92,5 @@ def _read(file: Path) -> tuple[dict[str, tuple[int, ...]], Any]:
         raise ValueError(
             f"{file} is not a checkpoint, or is damaged ({type(error).__name__}); give one that a run wrote"
         ) from error
-    if not isinstance(checkpoint, dict) or not {"state_dict", "loops", "optimizer_states"} <= checkpoint.keys():
-        raise ValueError(f"{file} holds weights but no training to continue; give checkpoints/last.ckpt of a run")
+    check_training(checkpoint, str(file))
     return {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}, checkpoint.get("config")

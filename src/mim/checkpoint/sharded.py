@@ -5,6 +5,7 @@ process. Numbers of processes that read and write may differ; one process may re
 """
 
 import os
+import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from torch.distributed.checkpoint.metadata import Metadata, StorageMeta
 
 from mim.checkpoint.optimizer_state import by_number
 from mim.checkpoint.shard_metadata import read_metadata
+from mim.checkpoint.sound import check_archive
 from mim.checkpoint.swap import not_written, partial_of, put_in_place, remove
+from mim.checkpoint.training_state import check_training
 
 REST = "rest.pt"
 
@@ -94,8 +97,22 @@ def _load(tensors: dict[str, Any], source: str | os.PathLike, no_dist: bool) -> 
 
 
 def read_rest(source: str | os.PathLike) -> dict[str, Any]:
-    """What is no tensor of the training."""
-    return torch.load(Path(source) / REST, map_location="cpu", weights_only=True)
+    """What is no tensor of the training.
+
+    Raises:
+        ValueError: where the file is missing or damaged.
+    """
+    file = Path(source) / REST
+    check_archive(file)
+    try:
+        rest = torch.load(file, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+        raise ValueError(
+            f"{file} is missing, cut off or damaged ({type(error).__name__}); copy the folder again"
+        ) from error
+    if not isinstance(rest, dict):
+        raise ValueError(f"{file} holds a {type(rest).__name__}, which no run wrote; copy the folder again")
+    return rest
 
 
 def shapes(source: str | os.PathLike) -> dict[str, tuple[int, ...]]:
@@ -113,6 +130,7 @@ def read_weights(source: str | os.PathLike) -> dict[str, Tensor]:
 def read_sharded(source: str | os.PathLike) -> dict[str, Any]:
     """All of it, whole, as a training on one process writes it: parameters of the optimiser have numbers for names."""
     tensors, rest = _read(source), read_rest(source)
+    check_training(rest, str(source))
     groups = rest.pop("optimizer_groups")
     optimizers = [by_number(tensors.get(f"optimizer_{i}", {}), each) for i, each in enumerate(groups)]
     return {"state_dict": tensors["state_dict"], "optimizer_states": optimizers, **rest}
