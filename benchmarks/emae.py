@@ -52,7 +52,7 @@ class Arm(NamedTuple):
     """How to evaluate the loss of K masks of each image."""
 
     partition: nn.Module
-    loss: nn.Module
+    loss: WeightedSum
     images: int
     """At once."""
     repeats: int
@@ -62,8 +62,8 @@ class Arm(NamedTuple):
 def arms(parts: int, images: int, patch_size: int) -> dict[str, Arm]:
     """By name; the first is the measure of the others."""
     one, many = FixedRatio(1 - 1 / parts, "mask_up"), ParallelParts(parts)
-    pixel = Pixel(patch_size)
-    emae = WeightedSum({"pixel": pixel, "consistency": Consistency(patch_size)}, {"pixel": 1.0, "consistency": 1.0})
+    terms = {"pixel": Pixel(patch_size), "consistency": Consistency(patch_size)}
+    pixel, emae = WeightedSum.of_one(terms["pixel"]), WeightedSum(terms, {"pixel": 1.0, "consistency": 1.0})
     return {
         f"{parts} MAE steps": Arm(one, pixel, images, parts),
         f"MAE step, {parts} times the images": Arm(one, pixel, images * parts, 1),
@@ -86,7 +86,9 @@ class Contestant:
         encoder = ViT(args.image, args.patch, sizes.width, sizes.depth, sizes.heads)
         width, depth, heads = map(int, args.decoder.split("x"))
         decoder = partial(Decoder, width=width, depth=depth, heads=heads)
-        self.model = MAE(encoder, Masker(Random(), arm.partition), decoder, 3 * args.patch**2).to(args.device).train()
+        self.model = (
+            MAE(encoder, Masker(Random(), arm.partition), decoder, {"pixel": 3 * args.patch**2}).to(args.device).train()
+        )
         self.loss, self.repeats = arm.loss, arm.repeats
         self.image_size, self.bf16 = args.image, args.precision == "bf16"
         stored = round(args.image * 8 / 7)  # as ImageNet's 256 for 224
@@ -111,8 +113,8 @@ class Contestant:
     def forward(self, batch: Batch) -> Tensor:
         """Images -> scalar loss."""
         with torch.autocast(batch.image.device.type, torch.bfloat16, enabled=self.bf16):
-            prediction, split = self.model(batch)
-            return self.loss(prediction, batch.image, split)
+            made = self.model(batch)
+            return self.loss(made.predictions, batch.image, made.split)
 
     def passes(self) -> None:
         """Forward and backward, on images that are there."""

@@ -55,14 +55,16 @@ def build(partition: nn.Module, seed: int) -> MAE:
     """The encoder and decoder of configs/encoder/vit_pico.yaml, on patches of 4 x 4 pixels."""
     torch.manual_seed(seed)
     encoder = ViT(image_size=32, patch_size=PATCH, width=64, depth=4, heads=4)
-    return MAE(encoder, Masker(Random(), partition), partial(Decoder, width=64, depth=2, heads=4), 3 * PATCH**2)
+    return MAE(
+        encoder, Masker(Random(), partition), partial(Decoder, width=64, depth=2, heads=4), {"pixel": 3 * PATCH**2}
+    )
 
 
 class Arm(NamedTuple):
     """One way to train."""
 
     partition: nn.Module
-    loss: nn.Module
+    loss: WeightedSum
     batch: int
     """Images a step."""
     seconds: float
@@ -80,7 +82,7 @@ def endless(data: ImageFolder, batch: int, seed: int) -> Iterator[Batch]:
         epoch += 1
 
 
-def train(model: MAE, loss: nn.Module, batches: Iterator[Batch], seconds: float, lr: float) -> int:
+def train(model: MAE, loss: WeightedSum, batches: Iterator[Batch], seconds: float, lr: float) -> int:
     """Train for so much processor time; returns the number of steps."""
     optimizer = torch.optim.AdamW(param_groups_weight_decay(model, 0.05), lr=lr, betas=(0.9, 0.95))
     schedule, start, steps = WarmupCosine(warmup_epochs=0.1), time.process_time(), 0
@@ -88,8 +90,8 @@ def train(model: MAE, loss: nn.Module, batches: Iterator[Batch], seconds: float,
         for group in optimizer.param_groups:
             group["lr"] = lr * schedule(spent / seconds, 1.0, lr)
         batch = next(batches)
-        prediction, split = model(batch)
-        loss(prediction, batch.image, split).backward()
+        made = model(batch)
+        loss(made.predictions, batch.image, made.split).backward()
         optimizer.step()
         optimizer.zero_grad()
         steps += 1
@@ -140,8 +142,8 @@ def main() -> None:
 
     data = ImageFolder(args.folder, CropFlip(TorchvisionBoxes()), image_size=32, batch_size=args.batch, in_memory=True)
     data.setup()
-    pixel = Pixel(PATCH)
-    both = WeightedSum({"pixel": pixel, "consistency": Consistency(PATCH)}, {"pixel": 1.0, "consistency": 1.0})
+    terms = {"pixel": Pixel(PATCH), "consistency": Consistency(PATCH)}
+    pixel, both = WeightedSum.of_one(terms["pixel"]), WeightedSum(terms, {"pixel": 1.0, "consistency": 1.0})
     fewer = args.batch // PARTS
     arms = {
         "untrained": Arm(FixedRatio(0.75), pixel, args.batch, 0.0),

@@ -55,7 +55,7 @@ class Trainee:
             configs = {name: compose("train", [*settings, *chosen]) for name, chosen in MASKERS.items()}
         self.maskers: dict[str, nn.Module] = {name: instantiate(cfg.masker) for name, cfg in configs.items()}
         self.loss = Pixel(configs["random"].encoder.patch_size)
-        self.model = instantiate(configs["random"].model)(target_dim=self.loss.target_dim).to(image.device)
+        self.model = instantiate(configs["random"].model)(target_dims={"pixel": self.loss.target_dim}).to(image.device)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=True)
         place = torch.arange(len(image), device=image.device)
         self.batch: Batch = blank(len(image), image.shape[-2:], image.device)._replace(
@@ -89,8 +89,8 @@ class Trainee:
 
     def _forward(self, batch: Batch) -> Tensor:
         with self._autocast():
-            prediction, split = self.model(batch)
-            return self.loss(prediction, batch.image, split)
+            made = self.model(batch)
+            return self.loss(made.prediction, batch.image, made.split)
 
     def step(self, name: str) -> None:
         self.model.masker = self.maskers[name]

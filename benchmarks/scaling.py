@@ -29,7 +29,9 @@ def network(name: str, patch: int, width: int, depth: int, heads: int) -> Networ
     """MAE at 224 pixels, a quarter visible, with the published decoder; built without memory."""
     with torch.device("meta"):
         decoder = partial(Decoder, width=512, depth=8, heads=16)
-        model = MAE(ViT(224, patch, width, depth, heads), Masker(Random(), FixedRatio(0.75)), decoder, 3 * patch**2)
+        model = MAE(
+            ViT(224, patch, width, depth, heads), Masker(Random(), FixedRatio(0.75)), decoder, {"pixel": 3 * patch**2}
+        )
         flops = forward_flops(model, torch.device("meta"))
     patches = (224 // patch) ** 2
     stacks = Stack(width, depth, patches // 4 + 1), Stack(512, 8, patches + 1)

@@ -31,11 +31,11 @@ class OnSets(nn.Module):
         torch.manual_seed(0)
         self.loss = Pixel(sizes.patch, normalise=False, norm="l1")
         encoder = ViT(sizes.image, sizes.patch, *sizes.encoder)
-        self.model = SimMIM(encoder, Masker(Random(), partition, CELL), self.loss.target_dim)
+        self.model = SimMIM(encoder, Masker(Random(), partition, CELL), {"pixel": self.loss.target_dim})
 
     def forward(self, image: Tensor) -> Tensor:
-        prediction, split = self.model(blank(len(image), image.shape[2:], image.device)._replace(image=image))
-        return self.loss(prediction, image, split)
+        made = self.model(blank(len(image), image.shape[2:], image.device)._replace(image=image))
+        return self.loss(made.prediction, image, made.split)
 
 
 class Dense(nn.Module):

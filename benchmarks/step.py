@@ -49,13 +49,13 @@ class Ours(nn.Module):
         self.loss = Pixel(sizes.patch, normalise=True)
         encoder = ViT(sizes.image, sizes.patch, *sizes.encoder)
         decoder = partial(Decoder, width=width, depth=depth, heads=heads)
-        self.model = MAE(encoder, Masker(Random(), FixedRatio(RATIO)), decoder, self.loss.target_dim)
+        self.model = MAE(encoder, Masker(Random(), FixedRatio(RATIO)), decoder, {"pixel": self.loss.target_dim})
 
     def forward(self, image: Tensor) -> Tensor:
         place = torch.arange(len(image), device=image.device)
         box, flip = image.new_zeros(len(image), 4), place < 0
-        prediction, split = self.model(Batch(image, place, place, box, flip, keys(0, 0, place)))
-        return self.loss(prediction, image, split)
+        made = self.model(Batch(image, place, place, box, flip, keys(0, 0, place)))
+        return self.loss(made.prediction, image, made.split)
 
 
 class Contestant:

@@ -16,7 +16,7 @@ from mim.model.mae import MAE
 def test_one_image_costs_its_matrix_products():
     D, depth, L, visible, P = 32, 2, 16, 4, 192
     masker = Masker(Random(), FixedRatio(0.75))
-    model = MAE(ViT(32, 8, D, depth, 2), masker, partial(Decoder, width=D, depth=1, heads=2), target_dim=P)
+    model = MAE(ViT(32, 8, D, depth, 2), masker, partial(Decoder, width=D, depth=1, heads=2), target_dims={"pixel": P})
 
     def block(queries, keys):
         return 2 * D * D * 4 * keys + 2 * 2 * queries * keys * D + 2 * D * D * 8 * queries

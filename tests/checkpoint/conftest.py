@@ -33,9 +33,9 @@ def build_mae():
     def build(**changes) -> MAE:
         torch.manual_seed(0)
         encoder = ViT(**(VIT | changes))
-        target_dim = 3 * encoder.patch_size**2
+        target_dims = {"pixel": 3 * encoder.patch_size**2}
         masker = Masker(Random(), FixedRatio(0.75))
-        return varied(MAE(encoder, masker, partial(Decoder, width=8, depth=2, heads=2), target_dim))
+        return varied(MAE(encoder, masker, partial(Decoder, width=8, depth=2, heads=2), target_dims))
 
     return build
 
@@ -44,7 +44,9 @@ def build_mae():
 def build_simmim():
     def build(encoder=Beit, **changes) -> SimMIM:
         torch.manual_seed(0)
-        model = SimMIM(encoder(**(VIT | changes)), Masker(Random(), FixedRatio(0.5, "mask_up")), target_dim=48)
+        model = SimMIM(
+            encoder(**(VIT | changes)), Masker(Random(), FixedRatio(0.5, "mask_up")), target_dims={"pixel": 48}
+        )
         return varied(model)
 
     return build

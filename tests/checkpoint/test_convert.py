@@ -138,7 +138,8 @@ def test_transformers_loads_it_with_nothing_missing_and_the_same_loss(build_mae,
     noise = torch.rand(2, 16, generator=torch.Generator().manual_seed(3))
     expected = theirs.eval()(images, noise=noise).loss
     model.masker.score = Drawn(noise)
-    prediction, split = model(batch_of(images))
+    made = model(batch_of(images))
+    prediction, split = made.prediction, made.split
     assert Pixel(4)(prediction, images, split).item() == pytest.approx(expected.item(), rel=1e-5)
 
 

@@ -72,18 +72,22 @@ def test_what_comes_out_for_padding_is_finite_and_teaches_nothing(on_lengths):
 
 @pytest.mark.parametrize(
     "model",
-    [lambda *parts: MAE(*parts, partial(Decoder, width=16, depth=2, heads=2), 48), lambda *parts: SimMIM(*parts, 48)],
+    [
+        lambda *parts: MAE(*parts, partial(Decoder, width=16, depth=2, heads=2), {"pixel": 48}),
+        lambda *parts: SimMIM(*parts, {"pixel": 48}),
+    ],
     ids=["mae", "simmim"],
 )
 def test_models_predict_the_same_by_length_and_by_bias(on_lengths, monkeypatch, batch_of, model):
     torch.manual_seed(0)
     model = model(ViT(32, 4, 32, 2, 4), Masker(Salience(), AdaptiveRatio(0.6, 0.3, threshold=0.3))).double()
     batch = batch_of(draw(4, 3, 32, 32) * torch.tensor([0.0, 0.2, 1.0, 3.0]).view(4, 1, 1, 1))
-    by_bias, split = model(batch)
+    made = model(batch)
+    by_bias, split = made.prediction, made.split
     assert split.masked_valid.sum(-1).unique().numel() > 1
     used = []
     for module in (vit, decoder):
         monkeypatch.setattr(module, "padding", lambda valid, tokens: used.append(1) or Lengths(valid.sum(1)))
-    by_length, _ = model(batch)
+    by_length = model(batch).prediction
     assert used
     torch.testing.assert_close(by_length[split.masked_valid], by_bias[split.masked_valid])

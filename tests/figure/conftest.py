@@ -82,8 +82,8 @@ def checkpoint_folder(tmp_path):
         built = Swin(**sizes) if swin else ViT(**sizes)
         masker = Masker(Random(), FixedRatio(0.75))
         decoder = partial(Decoder, width=8, depth=1, heads=2)
-        target_dim = 3 * sizes["patch_size"] ** 2
-        model = SimMIM(built, masker, target_dim) if swin else MAE(built, masker, decoder, target_dim)
+        target_dims = {"pixel": 3 * sizes["patch_size"] ** 2}
+        model = SimMIM(built, masker, target_dims) if swin else MAE(built, masker, decoder, target_dims)
         path = tmp_path / name / "checkpoints" / "last.ckpt"
         path.parent.mkdir(parents=True)
         config = {

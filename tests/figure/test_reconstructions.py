@@ -21,7 +21,7 @@ class Knowing:
 
     def __call__(self, batch):
         split = self.masker(batch, (4, 4))
-        return Reconstruction(self.painter(batch.image, split), split)
+        return Reconstruction({"pixel": self.painter(batch.image, split)}, split)
 
 
 @pytest.fixture

@@ -51,11 +51,12 @@ PAIRS = [(model, masker) for model in MODELS for masker in MASKERS if (model, ma
 def test_a_term_is_learned(batch_of, target, error, model, masker):
     torch.manual_seed(0)
     term, batch = Term(TARGETS[target](), error), batch_of(torch.randn(2, 3, 32, 32))
-    network = MODELS[model](MASKERS[masker]())(target_dim=term.target_dim)
+    network = MODELS[model](MASKERS[masker]())(target_dims={"term": term.target_dim})
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
     losses = []
     for _ in range(2):
-        prediction, split = network(batch)
+        made = network(batch)
+        prediction, split = made.prediction, made.split
         loss = term(prediction, batch.image, split)
         optimizer.zero_grad()
         loss.backward()

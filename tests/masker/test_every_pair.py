@@ -58,8 +58,10 @@ PARTITIONS = {
     "thrown_parts": lambda: ThrownParts(2, 0.4),
 }
 MODELS = {
-    "mae": lambda masker: MAE(ViT(32, 4, 16, 1, 2), masker, partial(Decoder, width=16, depth=2, heads=2), 48),
-    "simmim": lambda masker: SimMIM(ViT(32, 4, 16, 1, 2), masker, 48),
+    "mae": lambda masker: MAE(
+        ViT(32, 4, 16, 1, 2), masker, partial(Decoder, width=16, depth=2, heads=2), {"pixel": 48}
+    ),
+    "simmim": lambda masker: SimMIM(ViT(32, 4, 16, 1, 2), masker, {"pixel": 48}),
 }
 every_score = pytest.mark.parametrize("score", SCORES)
 every_partition = pytest.mark.parametrize("partition", PARTITIONS)
@@ -137,7 +139,8 @@ def test_two_steps_of_training_are_finite_and_no_gradient_reaches_the_masker(bat
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
     for _ in range(2):
         optimizer.zero_grad()
-        prediction, split = network(batch)
+        made = network(batch)
+        prediction, split = made.prediction, made.split
         value = loss(prediction, batch.image, split)
         value.backward()
         optimizer.step()
@@ -169,7 +172,8 @@ def test_a_step_is_one_graph_that_asks_the_host_nothing_and_is_compiled_once(bat
         return graph.forward
 
     def step(batch):
-        prediction, split = network(batch)
+        made = network(batch)
+        prediction, split = made.prediction, made.split
         return loss(prediction, batch.image, split)
 
     compiled = torch.compile(step, backend=backend, fullgraph=True)

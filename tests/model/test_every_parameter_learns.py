@@ -23,12 +23,14 @@ ENCODERS = {
 
 @pytest.mark.parametrize(("model", "encoder"), [("mae", "vit"), *(("simmim", name) for name in ENCODERS)])
 def test_every_parameter_that_is_trained_has_a_gradient(model, encoder, batch_of):
-    masker = Masker(Random(), FixedRatio(0.5))
+    masker, target_dims = Masker(Random(), FixedRatio(0.5)), {"pixel": 192, "hog": 27}
     if model == "mae":
-        model = MAE(ENCODERS[encoder](), masker, lambda **sizes: Decoder(**sizes, width=16, depth=2, heads=2), 192)
+        model = MAE(
+            ENCODERS[encoder](), masker, lambda **sizes: Decoder(**sizes, width=16, depth=2, heads=2), target_dims
+        )
     else:
-        model = SimMIM(ENCODERS[encoder](), masker, 192)
-    prediction, _ = model(batch_of(torch.randn(2, 3, 32, 32)))
-    prediction.square().sum().backward()
+        model = SimMIM(ENCODERS[encoder](), masker, target_dims)
+    predictions = model(batch_of(torch.randn(2, 3, 32, 32))).predictions
+    torch.stack([prediction.square().sum() for prediction in predictions.values()]).sum().backward()
     without = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
     assert not without

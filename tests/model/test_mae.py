@@ -36,7 +36,7 @@ def build():
     def build(masker: Masker) -> MAE:
         torch.manual_seed(0)
         encoder = ViT(image_size=(16, 24), patch_size=4, width=16, depth=2, heads=2)
-        return MAE(encoder, masker, partial(Decoder, width=8, depth=1, heads=2), target_dim=48)
+        return MAE(encoder, masker, partial(Decoder, width=8, depth=1, heads=2), target_dims={"pixel": 48})
 
     return build
 
@@ -48,7 +48,8 @@ def batch(batch_of):
 
 def test_it_predicts_what_the_masker_hid(build, batch):
     model = build(Masker(Random(), FixedRatio(0.75)))
-    prediction, split = model(batch)
+    made = model(batch)
+    prediction, split = made.prediction, made.split
     assert prediction.shape == (3, 1, 18, 48)
     assert split.visible.shape == (3, 1, 6)
     assert torch.equal(split.masked, model.masker(batch, (4, 6)).masked)
@@ -56,8 +57,8 @@ def test_it_predicts_what_the_masker_hid(build, batch):
 
 def test_a_score_that_looks_at_tokens_changes_nothing_else(build, batch):
     blind, sighted = build(Masker(Random(), FixedRatio(0.75))), build(Masker(TokenLover(), FixedRatio(0.75)))
-    expected, _ = blind(batch)
-    prediction, _ = sighted(batch)
+    expected = blind(batch).prediction
+    prediction = sighted(batch).prediction
     assert torch.allclose(prediction, expected, atol=1e-5)
     for model, value in ((blind, expected), (sighted, prediction)):
         value.square().mean().backward()
@@ -69,20 +70,20 @@ def test_a_score_that_looks_at_tokens_changes_nothing_else(build, batch):
 
 def test_parallel_parts_equal_separate_passes(build, batch):
     visible, masked = [[0, 5, 9], [1, 2, 3]], [[1, 2, 20, 21], [0, 5, 9, 10]]
-    together, _ = build(Masker(Random(), Parts([visible], [masked])))(batch)
+    together = build(Masker(Random(), Parts([visible], [masked])))(batch).prediction
     assert together.shape == (3, 2, 4, 48)
     for part in range(2):
-        alone, _ = build(Masker(Random(), Parts([[visible[part]]], [[masked[part]]])))(batch)
+        alone = build(Masker(Random(), Parts([[visible[part]]], [[masked[part]]])))(batch).prediction
         assert torch.allclose(together[:, part], alone[:, 0], atol=1e-5)
 
 
 def test_only_visible_patches_influence_predictions(build, batch):
     model = build(Masker(Random(), Parts([[[0, 1, 2]]], [[[3, 4]]])))  # patches from 5 on are thrown
-    expected, _ = model(batch)
+    expected = model(batch).prediction
     hidden = batch.image.clone()
     hidden[..., 4:, :] += 1
     hidden[..., :, 12:] += 1
-    assert torch.equal(model(batch._replace(image=hidden))[0], expected)
+    assert torch.equal(model(batch._replace(image=hidden)).prediction, expected)
     visible = batch.image.clone()
     visible[..., :4, :4] += 1
-    assert not torch.allclose(model(batch._replace(image=visible))[0], expected, atol=1e-4)
+    assert not torch.allclose(model(batch._replace(image=visible)).prediction, expected, atol=1e-4)

@@ -54,7 +54,7 @@ class One(nn.Module):
 def build(model: str, masker: nn.Module) -> nn.Module:
     torch.manual_seed(0)
     encoder = ViT(image_size=(16, 24), patch_size=PATCH, width=16, depth=2, heads=2)
-    return MODELS[model](encoder=encoder, masker=masker, target_dim=48)
+    return MODELS[model](encoder=encoder, masker=masker, target_dims={"pixel": 48})
 
 
 @pytest.fixture
@@ -70,7 +70,8 @@ def test_parts_equal_separate_passes_in_loss_and_gradient(batch, model, name):
 
     def passed(masker: nn.Module) -> tuple[torch.Tensor, dict[str, torch.Tensor], int]:
         network = build(model, masker).double()
-        prediction, split = network(batch)
+        made = network(batch)
+        prediction, split = made.prediction, made.split
         value = loss(prediction, batch.image, split)
         value.backward()
         return value, {n: p.grad for n, p in network.named_parameters() if p.grad is not None}, split.masked.shape[1]
@@ -89,9 +90,9 @@ def test_parts_equal_separate_passes_in_loss_and_gradient(batch, model, name):
 def test_every_masker_with_parts_trains_every_model_with_consistency(batch, model, name):
     network = build(model, MASKERS[name])
     loss = WeightedSum({"pixel": Pixel(PATCH), "consistency": Consistency(PATCH)}, {"pixel": 1.0, "consistency": 1.0})
-    prediction, split = network(batch)
-    assert prediction.shape == (*split.masked.shape, 48)
-    terms = loss.terms(prediction, batch.image, split)
+    made = network(batch)
+    assert made.prediction.shape == (*made.split.masked.shape, 48)
+    terms = loss.terms(made.predictions, batch.image, made.split)
     assert terms["pixel"] > 0
     assert (terms["consistency"] > 0) == (name != "cells")  # two halves share no masked patch
     loss.weigh(terms).backward()
@@ -121,8 +122,8 @@ def test_a_step_compiles_into_one_graph_and_gives_the_same_loss(batch, name, nor
     )
 
     def objective(batch):
-        prediction, split = network(batch)
-        terms = loss.terms(prediction, batch.image, split)
+        made = network(batch)
+        terms = loss.terms(made.predictions, batch.image, made.split)
         return loss.weigh(terms), terms
 
     expected, _ = objective(batch)

@@ -45,7 +45,7 @@ def parts(visible, masked):
 
 def build(encoder: str, masker: Masker) -> SimMIM:
     torch.manual_seed(0)
-    model = SimMIM(ENCODERS[encoder](), masker, target_dim=48)
+    model = SimMIM(ENCODERS[encoder](), masker, target_dims={"pixel": 48})
     with torch.no_grad():  # tables start at zero, layer scales at 0.1: make all of it show
         for name, parameter in model.named_parameters():
             parameter.normal_(std=0.5) if name.endswith(("bias_table", "mask_token")) else parameter.mul_(2)
@@ -60,7 +60,8 @@ def batch(batch_of):
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_it_predicts_what_the_masker_hid(encoder, batch):
     model = build(encoder, Masker(Random(), FixedRatio(0.75)))
-    prediction, split = model(batch)
+    made = model(batch)
+    prediction, split = made.prediction, made.split
     assert prediction.shape == (3, 1, 18, 48)
     assert torch.equal(split.masked, model.masker(batch, (4, 6)).masked)
 
@@ -68,25 +69,25 @@ def test_it_predicts_what_the_masker_hid(encoder, batch):
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_masked_pixels_influence_nothing(encoder, batch):
     model = build(encoder, parts([[*range(6)]], [[*range(6, 24)]]))
-    expected, _ = model(batch)
+    expected = model(batch).prediction
     hidden, visible = batch.image.clone(), batch.image.clone()
     hidden[..., 4:, :] += 1
     visible[..., :4, :4] += 1
-    assert torch.equal(model(batch._replace(image=hidden))[0], expected)
-    assert not torch.allclose(model(batch._replace(image=visible))[0], expected, atol=1e-4)
+    assert torch.equal(model(batch._replace(image=hidden)).prediction, expected)
+    assert not torch.allclose(model(batch._replace(image=visible)).prediction, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_predictions_know_where_they_stand(encoder, batch):
     model = build(encoder, parts([[*range(6)]], [[*range(6, 24)]]))
-    prediction, _ = model(batch)
+    prediction = model(batch).prediction
     assert not torch.allclose(prediction[:, :, 0], prediction[:, :, 9], atol=1e-4)
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_a_score_that_looks_at_tokens_changes_nothing_else(encoder, batch):
     blind, sighted = (build(encoder, Masker(score, FixedRatio(0.75))) for score in (Random(), TokenLover()))
-    assert torch.allclose(sighted(batch)[0], blind(batch)[0], atol=1e-5)
+    assert torch.allclose(sighted(batch).prediction, blind(batch).prediction, atol=1e-5)
 
 
 @pytest.mark.parametrize("encoder", ON_SETS)
@@ -94,34 +95,34 @@ def test_thrown_patches_are_nowhere(encoder, batch):
     model = build(encoder, parts([[0, 1, 2]], [[3, 4]]))
     tokens = []
     model.encoder.norm.register_forward_hook(lambda module, given, result: tokens.append(result.shape))
-    expected, _ = model(batch)
+    expected = model(batch).prediction
     thrown = batch.image.clone()
     thrown[..., 4:, :] += 1
-    assert torch.equal(model(batch._replace(image=thrown))[0], expected)
+    assert torch.equal(model(batch._replace(image=thrown)).prediction, expected)
     assert tokens[0] == (3, 1 + 5, 16)
 
 
 @pytest.mark.parametrize("encoder", ON_SETS)
 def test_parallel_parts_equal_separate_passes(encoder, batch):
     visible, masked = [[0, 5, 9], [1, 2, 3]], [[1, 2, 20, 21], [0, 5, 9, 10]]
-    together, _ = build(encoder, parts(visible, masked))(batch)
+    together = build(encoder, parts(visible, masked))(batch).prediction
     assert together.shape == (3, 2, 4, 48)
     for part in range(2):
-        alone, _ = build(encoder, parts([visible[part]], [masked[part]]))(batch)
+        alone = build(encoder, parts([visible[part]], [masked[part]]))(batch).prediction
         assert torch.allclose(together[:, part], alone[:, 0], atol=1e-5)
 
 
 @pytest.mark.parametrize("encoder", ON_SETS)
 def test_padding_changes_nothing(encoder, batch):
     """Counts that differ between images are padded: the padding stands for any patch, and is not seen."""
-    expected, _ = build(encoder, parts([[0, 5, 9]], [[1, 2, 20, 21]]))(batch)
+    expected = build(encoder, parts([[0, 5, 9]], [[1, 2, 20, 21]]))(batch).prediction
     split = Split(
         torch.tensor([[[7, 0, 5, 9, 3]]]),
         torch.tensor([[[1, 2, 20, 21, *range(20)]]]),
         torch.tensor([[[False, True, True, True, False]]]),
         torch.tensor([[[True] * 4 + [False] * 20]]),
     )
-    padded, _ = build(encoder, Masker(Random(), Given(split)))(batch)
+    padded = build(encoder, Masker(Random(), Given(split)))(batch).prediction
     assert torch.allclose(padded[:, :, :4], expected, atol=1e-5)
 
 

@@ -44,7 +44,7 @@ def build_mae() -> Callable[..., SimpleNamespace]:
         )
         loss = Pixel(m["patch_size"], m.get("norm_pix_loss", True))
         score = Drawn()
-        model = MAE(encoder, Masker(score, FixedRatio(m.get("mask_ratio", 0.75))), decoder, loss.target_dim)
+        model = MAE(encoder, Masker(score, FixedRatio(m.get("mask_ratio", 0.75))), decoder, {"pixel": loss.target_dim})
         if load:
             model.load_state_dict({from_official(name): value for name, value in reference.under("sd.").items()})
         return SimpleNamespace(model=model, loss=loss, score=score)

@@ -97,4 +97,4 @@ def test_emae_is_whole_plus_consistency(reference, case):
     terms = {"pixel": Pixel(patch_size, normalise=False), "consistency": Consistency(patch_size)}
     loss = WeightedSum(terms, {"pixel": 1.0, "consistency": 1.0})
     expected = reference["loss_whole"] + reference["cons_abs"]
-    assert loss(prediction, image, split).item() == pytest.approx(expected.item(), rel=LIMIT)
+    assert loss({"pixel": prediction}, image, split).item() == pytest.approx(expected.item(), rel=LIMIT)

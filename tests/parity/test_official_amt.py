@@ -58,7 +58,8 @@ def test_with_mae_everything_is_the_official_one(golden, build_mae, batch_of, di
     ours = build_mae(reference)
     ours.model.masker = Masker(Drawn(reference["ids_shuffle"]), ThrowMiddle(m["mask_ratio"], m["throw_ratio"]))
     images = reference["images"]
-    prediction, split = ours.model(batch_of(images))
+    made = ours.model(batch_of(images))
+    prediction, split = made.prediction, made.split
     assert torch.equal(flags(split, 16), reference["mask"].long())
     assert torch.equal(split.visible[:, 0], reference["ids_shuffle"][:, m["num_masked_or_thrown"] :])
 
@@ -87,7 +88,8 @@ def test_before_it_starts_it_masks_at_random(golden, build_mae, batch_of, distan
     ours = build_mae(reference)
     ours.score.noise = reference["random.noise"]
     ours.model.masker.partition = FixedRatio(0.75)
-    prediction, split = ours.model(batch_of(reference["images"]))
+    made = ours.model(batch_of(reference["images"]))
+    prediction, split = made.prediction, made.split
     assert torch.equal(flags(split, 16), reference["random.mask"].long())
     assert distance(prediction, take(reference["random.pred"], split.masked)) < 2e-5
     loss = ours.loss(prediction, reference["images"], split)
@@ -148,7 +150,7 @@ def simmim(reference, layer_scale):
     )
     partition = ThrowMiddle(m["mask_ratio"], m["throw_ratio"], rounding="up")
     masker = Masker(Drawn(reference["ids_multinomial"]), partition, cell=m["mask_patch_size"] // m["patch_size"])
-    model = SimMIM(encoder, masker, 3 * m["patch_size"] ** 2)
+    model = SimMIM(encoder, masker, {"pixel": 3 * m["patch_size"] ** 2})
     model.load_state_dict(from_official_simmim(reference.under("sd.")))
     if not layer_scale:  # the release forgets it where attention is added
         for block in encoder.blocks:
@@ -162,7 +164,8 @@ def test_with_simmim_everything_is_the_official_one(golden, batch_of, distance, 
     m = reference.meta
     model = simmim(reference, layer_scale=bool(prefix))
     images, grid = reference["images"], model.encoder.grid
-    prediction, split = model(batch_of(images))
+    made = model(batch_of(images))
+    prediction, split = made.prediction, made.split
     hidden = flags(split, grid[0] * grid[1])
     assert torch.equal(hidden.view(-1, *grid), reference["mask"].long())
     assert ((hidden == 1).sum(1) == 4 * m["mask_count"]).all()
@@ -190,7 +193,8 @@ def test_simmims_random_start_is_the_official_one(golden, batch_of):
     cell = m["mask_patch_size"] // m["patch_size"]
     model.masker = Masker(Drawn(reference["random.perm"]), FixedRatio(m["mask_ratio"], "mask_up"), cell)
     images, (rows, columns) = reference["images"], model.encoder.grid
-    prediction, split = model(batch_of(images))
+    made = model(batch_of(images))
+    prediction, split = made.prediction, made.split
     assert torch.equal(flags(split, rows * columns).view(-1, rows, columns), reference["random.mask"].long())
     loss = Pixel(m["patch_size"], normalise=False, norm="l1")(prediction, images, split)
     assert loss.item() == pytest.approx(reference["random.loss"].item(), rel=1e-5)

@@ -61,7 +61,8 @@ def test_predictions_loss_and_gradients_are_the_official_ones(reference, release
     ours = build_mae(reference)
     ours.model.masker = released
     images = reference["images"]
-    prediction, split = ours.model(batch_of(images))
+    made = ours.model(batch_of(images))
+    prediction, split = made.prediction, made.split
     valid = split.masked_valid
     assert distance(prediction[valid], take(reference["pred"], split.masked)[valid]) < 2e-5
 

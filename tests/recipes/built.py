@@ -230,10 +230,9 @@ def _decoder(decoder: Any) -> Facts:
     }
 
 
-def _loss(loss: Any) -> Facts:
+def _loss(loss: WeightedSum) -> Facts:
     """How a prediction that is 3 off is judged, and whether the target is standardised."""
-    terms = loss.term if isinstance(loss, WeightedSum) else {"pixel": loss}
-    pixel = terms["pixel"]
+    terms, pixel = loss.term, loss.term["pixel"]
     side = 2 * pixel.target.patch_size
     image = torch.rand(1, 3, side, side)
     split = Split(torch.tensor([[[1, 2]]]), torch.tensor([[[0, 3]]]))
@@ -244,7 +243,7 @@ def _loss(loss: Any) -> Facts:
         "target.normalised": bool((spread - 1).abs().max() < 1e-3),
         "target.values_of_a_patch": target.shape[-1],
         "target.error": {9.0: "l2", 3.0: "l1"}[round(off_by_3.item(), 3)],
-        "loss.weights": dict(loss.weight) if isinstance(loss, WeightedSum) else {"pixel": 1.0},
+        "loss.weights": dict(loss.weight),
     }
     if "consistency" in terms:
         facts |= {"loss.consistency.norm": terms["consistency"].norm}

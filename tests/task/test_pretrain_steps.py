@@ -22,7 +22,7 @@ class Runs(SimpleNamespace):
 
 def test_what_is_drawn_once_a_step_hears_of_steps_and_not_of_accumulated_batches():
     partition = RandomRatio(per="batch")
-    task = Pretrain(lambda target_dim: nn.Sequential(partition), Pixel(2), torch.optim.SGD, lambda *_: 1.0, 1e-3, 0.0)
+    task = Pretrain(lambda target_dims: nn.Sequential(partition), Pixel(2), torch.optim.SGD, lambda *_: 1.0, 1e-3, 0.0)
     trainer, steps = Runs(), []
     task.trainer = trainer
     with torch.random.fork_rng():

@@ -7,9 +7,11 @@ from typing import Any
 import pytorch_lightning as L
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor, nn
+from torch import Tensor
 
 from mim.batch import Batch
+from mim.loss.term import Term
+from mim.loss.weighted_sum import WeightedSum
 from mim.ranges import Count
 from mim.strategy.whole import whole
 from mim.target.target import Paintable
@@ -69,22 +71,23 @@ class Reconstructions(L.Callback):
 
     def draw(self, trainer: Any, pl_module: Any, epoch: int) -> None:
         """Write the picture, on one process, and hand it to the loggers that take pictures."""
-        target = painter(pl_module.loss) if hasattr(pl_module, "loss") else None  # fine-tuning reconstructs nothing
-        if target is None:
+        shown = painter(pl_module.loss) if hasattr(pl_module, "loss") else None  # fine-tuning reconstructs nothing
+        if shown is None:
             return
         with whole(pl_module.model):
             if trainer.is_global_zero:
-                self._draw(trainer, pl_module, target, epoch)
+                self._draw(trainer, pl_module, *shown, epoch)
 
-    def _draw(self, trainer: Any, pl_module: Any, target: Paintable, epoch: int) -> None:
+    def _draw(self, trainer: Any, pl_module: Any, term: str, target: Paintable, epoch: int) -> None:
         data = trainer.datamodule
         batch = self._held_out(trainer, pl_module)
         mean, std = (torch.tensor(v, device=batch.image.device).view(3, 1, 1) for v in (data.mean, data.std))
         with torch.random.fork_rng(), torch.no_grad(), trainer.precision_plugin.forward_context():
             pl_module.model.eval()
-            prediction, split = pl_module.model(batch)
+            made = pl_module.model(batch)
             pl_module.model.train()
-        pixels = _shown(target.to_pixels(prediction.float(), batch.image, split.masked), data)
+        split, prediction = made.split, made.predictions[term].float()
+        pixels = _shown(target.to_pixels(prediction, batch.image, split.masked), data)
         value = trainer.callback_metrics.get("train/loss")
         title = f"epoch {epoch}" + ("" if value is None else f", training loss {float(value):.4f}")
 
@@ -107,9 +110,10 @@ class Reconstructions(L.Callback):
         return trainer.strategy.batch_to_device(few, pl_module.device)
 
 
-def painter(loss: nn.Module) -> Paintable | None:
-    """Target of the loss, or of the first term of a sum, that can show predictions as pixels; None where none can."""
-    return next((part for part in loss.modules() if isinstance(part, Paintable)), None)
+def painter(loss: WeightedSum) -> tuple[str, Paintable] | None:
+    """First term whose target can show predictions as pixels: its name and the target; None where there is none."""
+    targets = ((name, term.target) for name, term in loss.term.items() if isinstance(term, Term))
+    return next(((name, target) for name, target in targets if isinstance(target, Paintable)), None)
 
 
 def _shown(pixels: Tensor, data: Any) -> Tensor:

@@ -42,9 +42,9 @@ def open_model(weights: Weights, masker: Masker, image_size: int | None = None) 
     encoder: Any = build_encoder(weights, image_size)
     model: MAE | SimMIM
     if "decoder.predict.weight" in tensors:
-        model = MAE(encoder, masker, _decoder(weights), target_dim=len(tensors["decoder.predict.weight"]))
+        model = MAE(encoder, masker, _decoder(weights), {"prediction": len(tensors["decoder.predict.weight"])})
     else:
-        model = SimMIM(encoder, masker, target_dim=len(tensors["decoder.weight"]))
+        model = SimMIM(encoder, masker, {"prediction": len(tensors["decoder.weight"])})
     lacks = [name for name in model.state_dict() if not name.startswith("encoder.") and name not in tensors]
     if lacks:
         raise ValueError(f"{weights.origin} does not hold the whole decoder: it lacks {', '.join(lacks[:3])}")

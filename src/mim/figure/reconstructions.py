@@ -42,11 +42,11 @@ def reconstruct(
     pixels, splits = [], []
     for seed in seeds:
         batch = batch_of(image, mean, std, seed)
-        prediction, split = model(batch)
-        shown = painter.to_pixels(prediction.float(), batch.image, split.masked)  # (B, 1, Lm, P), normalised
+        made = model(batch)
+        shown = painter.to_pixels(made.prediction.float(), batch.image, made.split.masked)  # (B, 1, Lm, P), normalised
         channels = shown.unflatten(-1, (-1, 3))
         pixels.append((channels * per_channel(std).flatten() + per_channel(mean).flatten()).flatten(-2))
-        splits.append(split)
+        splits.append(made.split)
     visible, masked = (torch.cat([getattr(split, name) for split in splits], 1) for name in ("visible", "masked"))
     return Made(torch.cat(pixels, 1), Split(visible=visible, masked=masked))
 

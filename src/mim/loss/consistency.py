@@ -38,13 +38,14 @@ class Consistency(nn.Module):
         patch_size: pixels per side of a patch.
         norm: "l1" takes the absolute difference (EMAE), "l2" squares it.
         stop_gradient: hold one side of each ordered pair constant. The value is the same, the gradient exactly half.
+        of: the term whose predictions are compared.
     """
 
-    target_dim = None  # any number of values can be compared; another term of a sum says how many
-
-    def __init__(self, patch_size: int, norm: Literal["l1", "l2"] = "l1", stop_gradient: bool = True):
+    def __init__(
+        self, patch_size: int, norm: Literal["l1", "l2"] = "l1", stop_gradient: bool = True, of: str = "pixel"
+    ):
         super().__init__()
-        self.patch_size, self.norm, self.stop_gradient = patch_size, norm, stop_gradient
+        self.patch_size, self.norm, self.stop_gradient, self.of = patch_size, norm, stop_gradient, of
 
     def forward(self, prediction: Tensor, image: Tensor, split: Split) -> Tensor:
         """(B, K, Lm, P), (B, 3, H, W) and the masked indices (B, K, Lm) -> scalar; padding counts for nothing.

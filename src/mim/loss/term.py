@@ -1,4 +1,6 @@
-"""Term of a loss: the error of predictions against a target."""
+"""Term of a loss: the error of predictions against a target, or a relation between predictions of another term."""
+
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -8,6 +10,17 @@ from mim.masker.split import Split
 from mim.precision import at_least_single
 from mim.target import frequency, hog, pixel
 from mim.target.target import Target
+
+
+@runtime_checkable
+class Relation(Protocol):
+    """Term that predicts nothing itself, and looks at what another one predicts."""
+
+    of: str
+    """Name of that one."""
+
+    def __call__(self, prediction: Tensor, image: Tensor, split: Split) -> Tensor:
+        """(B, K, Lm, P), (B, 3, H, W) and the masked indices (B, K, Lm) -> scalar."""
 
 
 class Term(nn.Module):

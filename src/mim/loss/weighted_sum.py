@@ -1,19 +1,27 @@
-"""Several losses at once, each with its weight and its name."""
+"""Loss of named terms, each with its weight."""
 
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
+from mim.loss.term import Relation, Term
 from mim.masker.split import Split
+
+_TAKEN = {"loss", *dir(nn.ModuleDict())}  # the sum is logged as train/loss; a module's own names
 
 
 class WeightedSum(nn.Module):
-    """The sum of losses times weights. A term of weight 0 is still computed and logged, but teaches nothing.
+    """Sum of terms times weights. A term of weight 0 is still computed and logged, but teaches nothing.
+
+    A term predicts what it is compared with (`Term`), or looks at what another one predicts (`Relation`).
 
     Args:
-        term: losses by name.
+        term: by name.
         weight: of each, by the same names.
+
+    Raises:
+        ValueError: where names do not go together, or nothing is predicted.
     """
 
     def __init__(self, term: Mapping[str, nn.Module], weight: Mapping[str, float]):
@@ -23,23 +31,55 @@ class WeightedSum(nn.Module):
                 f"WeightedSum got the terms {', '.join(term)} and weights for {', '.join(weight)}; "
                 "each term needs one weight under its own name, e.g. loss.weight.consistency=1"
             )
-        wanted = {name: loss.target_dim for name, loss in term.items() if loss.target_dim is not None}
-        if len(set(wanted.values())) > 1:
+        for name in term:
+            if name in _TAKEN or not name.isidentifier():
+                raise ValueError(f"a term of a loss cannot be called {name!r}; give it another name, in letters")
+        self.target_dims = {name: each.target_dim for name, each in term.items() if isinstance(each, Term)}
+        """Values per patch of each prediction, by the term that it is made for."""
+        if not self.target_dims:
             raise ValueError(
-                "the terms of a sum judge the same predictions, but ask for different numbers of values per patch: "
-                + ", ".join(f"{name} {count}" for name, count in wanted.items())
+                f"{', '.join(type(each).__name__ for each in term.values())} alone does not say how many values a patch "
+                "has; add it to a loss that does, as loss=emae does (there loss.weight.pixel=0 leaves it alone)"
             )
+        self.of = {name: name if isinstance(each, Term) else self._looked_at(name, each) for name, each in term.items()}
         self.term, self.weight = nn.ModuleDict(term), dict(weight)
-        self.target_dim = next(iter(wanted.values()), None)
 
-    def terms(self, prediction: Tensor, image: Tensor, split: Split) -> dict[str, Tensor]:
-        """Each loss without its weight: (B, K, Lm, P), (B, 3, H, W) and the split -> scalars by name."""
-        return {name: loss(prediction, image, split) for name, loss in self.term.items()}
+    @classmethod
+    def of_one(cls, loss: nn.Module) -> "WeightedSum":
+        """A sum as it is; a term alone as the sum of it, called as its class is, in lower case."""
+        name = type(loss).__name__.lower()
+        return loss if isinstance(loss, WeightedSum) else cls({name: loss}, {name: 1.0})
+
+    def _looked_at(self, name: str, term: nn.Module) -> str:
+        """Whose prediction a term that makes none looks at."""
+        if not isinstance(term, Relation):
+            raise ValueError(
+                f"the term {name} is a {type(term).__name__}, which predicts nothing and does not say whose prediction it "
+                "looks at; a term is a mim.loss.term.Term, or has the name of one in its `of`"
+            )
+        if term.of not in self.target_dims:
+            raise ValueError(
+                f"loss.term.{name}.of={term.of} names no term that predicts; allowed: {', '.join(self.target_dims)}"
+            )
+        return term.of
+
+    def terms(self, predictions: Mapping[str, Tensor], image: Tensor, split: Split) -> dict[str, Tensor]:
+        """Each term without its weight.
+
+        Args:
+            predictions: (B, K, Lm, P) each, by the term that they are made for.
+            image: (B, 3, H, W).
+            split: with `masked` (B, K, Lm).
+
+        Returns:
+            Scalars by name.
+        """
+        return {name: term(predictions[self.of[name]], image, split) for name, term in self.term.items()}
 
     def weigh(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Scalars by name -> their weighted sum."""
         return torch.stack([self.weight[name] * term for name, term in terms.items()]).sum()
 
-    def forward(self, prediction: Tensor, image: Tensor, split: Split) -> Tensor:
-        """(B, K, Lm, P), (B, 3, H, W) and the split -> scalar."""
-        return self.weigh(self.terms(prediction, image, split))
+    def forward(self, predictions: Mapping[str, Tensor], image: Tensor, split: Split) -> Tensor:
+        """Predictions by term, (B, K, Lm, P) each, (B, 3, H, W) and the split -> scalar."""
+        return self.weigh(self.terms(predictions, image, split))

@@ -1,6 +1,6 @@
 """Masked autoencoder: encode what is visible, decode what is masked (MAE, arXiv 2111.06377)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from torch import nn
 
@@ -18,21 +18,25 @@ class MAE(nn.Module):
     Args:
         encoder: embeds and encodes patches.
         masker: decides which patches are visible and which are masked.
-        decoder: builds the decoder once the encoder's width and grid are known.
-        target_dim: values per patch that the loss asks for.
+        decoder: builds a decoder, once the encoder's width and grid are known, for each term of the loss that predicts.
+        target_dims: values per patch of the predictions, by term; the first term's decoder is `decoder` in checkpoints.
     """
 
-    def __init__(self, encoder: ViT, masker: Masker, decoder: Callable[..., Decoder], target_dim: int):
+    def __init__(self, encoder: ViT, masker: Masker, decoder: Callable[..., Decoder], target_dims: Mapping[str, int]):
         super().__init__()
-        self.encoder, self.masker = encoder, masker
-        self.decoder = decoder(encoder_width=encoder.width, grid=encoder.grid, target_dim=target_dim)
+        self.encoder, self.masker, self.terms = encoder, masker, tuple(target_dims)
+        self.decoder, *others = (
+            decoder(encoder_width=encoder.width, grid=encoder.grid, target_dim=dim) for dim in target_dims.values()
+        )
+        self.decoders = nn.ModuleDict(dict(zip(self.terms[1:], others, strict=True)))
 
     def forward(self, batch: Batch) -> Reconstruction:
         """Images (B, 3, H, W) -> predictions (B, K, Lm, P) of the patches that the masker hid."""
         visible, split = embed_visible(self.encoder, self.masker, batch)
         valid = None if split.visible_valid is None else split.visible_valid.flatten(0, 1)
         latent = self.encoder.encode(visible.flatten(0, 1), split.visible.flatten(0, 1), valid)  # (B * K, 1 + Lv, D)
-        return Reconstruction(self.decoder(latent, split), split)
+        predictions = (decoder(latent, split) for decoder in (self.decoder, *self.decoders.values()))
+        return Reconstruction(dict(zip(self.terms, predictions, strict=True)), split)
 
     def no_weight_decay(self) -> set[str]:
         """Names of matrices that are not decayed: none, tokens are as well (timm 0.3.2, optim_factory.py: add_weight_decay)."""

@@ -10,6 +10,17 @@ from mim.masker.split import Split
 class Reconstruction(NamedTuple):
     """Predicted values of the masked patches, in the order of `split.masked`."""
 
-    prediction: Tensor
-    """(B, K, Lm, P)."""
+    predictions: dict[str, Tensor]
+    """By the term of the loss that they are made for, each (B, K, Lm, P) with a P of its own."""
     split: Split
+
+    @property
+    def prediction(self) -> Tensor:
+        """Prediction of a model that makes one, (B, K, Lm, P).
+
+        Raises:
+            ValueError: where several are made.
+        """
+        if len(self.predictions) != 1:
+            raise ValueError(f"the model predicts {', '.join(self.predictions)}; say which, in .predictions[...]")
+        return next(iter(self.predictions.values()))

@@ -1,5 +1,7 @@
 """SimMIM: the mask token enters before the encoder, and a linear layer predicts (arXiv 2111.09886)."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 
@@ -15,21 +17,23 @@ from mim.tokens import take
 
 
 class SimMIM(nn.Module):
-    """An encoder that sees visible patches and, in place of the masked ones, mask tokens; one linear layer predicts.
+    """An encoder that sees visible patches and, in place of the masked ones, mask tokens; a linear layer predicts.
 
     Patches that the masker throws are neither: they cost nothing.
 
     Args:
         encoder: embeds, places and encodes patches.
         masker: decides which patches are visible and which are masked.
-        target_dim: values per patch that the loss asks for.
+        target_dims: values per patch of the predictions, by term of the loss; each has a linear layer, the first term's is
+            `decoder` in checkpoints.
     """
 
-    def __init__(self, encoder: ViT | Beit | Swin, masker: Masker, target_dim: int):
+    def __init__(self, encoder: ViT | Beit | Swin, masker: Masker, target_dims: Mapping[str, int]):
         super().__init__()
-        self.encoder, self.masker = encoder, masker
+        self.encoder, self.masker, self.terms = encoder, masker, tuple(target_dims)
         self.mask_token = encoder.new_token()
-        self.decoder = nn.Linear(encoder.width, target_dim)
+        self.decoder, *others = (nn.Linear(encoder.width, dim) for dim in target_dims.values())
+        self.decoders = nn.ModuleDict(dict(zip(self.terms[1:], others, strict=True)))
 
     def forward(self, batch: Batch) -> Reconstruction:
         """Images (B, 3, H, W) -> predictions (B, K, Lm, P) of the patches that the masker hid."""
@@ -42,7 +46,8 @@ class SimMIM(nn.Module):
             order, valid = pack(valid.flatten(0, 1), most=self.encoder.grid[0] * self.encoder.grid[1])
             tokens, index = take(tokens, order[:, None])[:, 0], index.gather(1, order)
         latent = self.encoder.encode(tokens, index, valid)[:, 1 : 1 + Lm]
-        return Reconstruction(self.decoder(latent).unflatten(0, (B, K)), split)
+        predictions = (decoder(latent).unflatten(0, (B, K)) for decoder in (self.decoder, *self.decoders.values()))
+        return Reconstruction(dict(zip(self.terms, predictions, strict=True)), split)
 
     def no_weight_decay(self) -> set[str]:
         """Names of matrices that are not decayed: what the encoder says, of itself and of the mask token."""

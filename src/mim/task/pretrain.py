@@ -22,8 +22,8 @@ class Pretrain(Training):
     """Masked image modelling.
 
     Args:
-        model: builds the network once the loss has said how many values it wants per patch (`target_dim`).
-        loss: compares predictions with the image.
+        model: builds the network once the loss has said how many values per patch each term predicts (`target_dims`).
+        loss: a term, or a sum of them.
         optimizer: builds the optimiser from parameter groups.
         schedule: share of the peak learning rate at (epoch, epochs, peak).
         base_lr: learning rate for an effective batch of 256; the peak is `base_lr * effective_batch / 256`.
@@ -50,21 +50,15 @@ class Pretrain(Training):
         clip: Clip | None = None,
     ):
         super().__init__(optimizer, schedule, base_lr, weight_decay, compile, seed, lr, weight_decay_schedule, clip)
-        if loss.target_dim is None:
-            raise ValueError(
-                f"{type(loss).__name__} alone does not say how many values a patch has; add it to a loss that does, "
-                "as loss=emae does (there loss.weight.pixel=0 leaves it alone)"
-            )
-        self.model = model(target_dim=loss.target_dim)
-        self.loss = loss
+        self.loss = WeightedSum.of_one(loss)
+        self.model = model(target_dims=self.loss.target_dims)
 
     def objective(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Reconstruction]:
-        """Images (B, 3, H, W) -> scalar loss, its terms by name where it is a sum, and the predictions it judged."""
-        prediction, split = reconstruction = self.model(batch)
-        if not isinstance(self.loss, WeightedSum):
-            return self.loss(prediction, batch.image, split), {}, reconstruction
-        terms = self.loss.terms(prediction, batch.image, split)
-        return self.loss.weigh(terms), {name: term.detach() for name, term in terms.items()}, reconstruction
+        """Images (B, 3, H, W) -> scalar loss, its terms by name where there are several, and the predictions it judged."""
+        made: Reconstruction = self.model(batch)
+        terms = self.loss.terms(made.predictions, batch.image, made.split)
+        named = {name: term.detach() for name, term in terms.items()} if len(terms) > 1 else {}
+        return self.loss.weigh(terms), named, made
 
     def forward(self, batch: Batch) -> Reconstruction:
         """Images (B, 3, H, W) -> predictions (B, K, Lm, P)."""
