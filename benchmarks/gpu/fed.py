@@ -44,6 +44,7 @@ from mim.augment.crop_flip import CropFlip
 from mim.batch import blank
 from mim.draw import keys
 from mim.launch.resolvers import register_resolvers
+from mim.loss.weighted_sum import WeightedSum
 
 ROOT = Path(__file__).parents[2]
 SHORT, LARGE = "short side 256", "short side 375"
@@ -203,8 +204,8 @@ def by_workers(pictures: Pictures, size: Size, seconds: float, report: Report) -
 def step_alone(size: Size, device: torch.device, seconds: float) -> float:
     """Images a second of a training step of MAE on the same batch again and again, eager, bf16 on a GPU."""
     cfg = configured("data=image_folder", f"data.image_size={size.image_size}", "model=mae", f"encoder={size.encoder}")
-    loss = instantiate(cfg.loss)
-    model = instantiate(cfg.model)(target_dim=loss.target_dim).to(device).train()
+    loss = WeightedSum.of_one(instantiate(cfg.loss))
+    model = instantiate(cfg.model)(target_dims=loss.target_dims).to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=device.type == "cuda")
     place = torch.arange(size.batch, device=device)
     batch = blank(size.batch, (size.image_size, size.image_size), device)._replace(key=keys(0, 0, place))
@@ -214,8 +215,8 @@ def step_alone(size: Size, device: torch.device, seconds: float) -> float:
         while True:
             for _ in range(4):  # between two looks at the clock
                 with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                    prediction, split = model(batch)
-                    value = loss(prediction, batch.image, split)
+                    made = model(batch)
+                    value = loss(made.predictions, batch.image, made.split)
                 value.backward()
                 optimizer.step()
                 optimizer.zero_grad()

@@ -44,6 +44,7 @@ from mim.judge.features import Features
 from mim.judge.knn import KNN
 from mim.judge.linear import Linear
 from mim.launch.resolvers import register_resolvers
+from mim.loss.weighted_sum import WeightedSum
 from mim.masker.attention_store import AttentionStore, attention_weights
 from mim.masker.scheduled import Scheduled
 from mim.optim.schedule import WarmupCosine
@@ -150,8 +151,8 @@ class Arm:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             cfg = compose("train", [*settings, f"encoder.patch_size={PATCH}", *chosen])
         torch.manual_seed(seed)
-        self.loss = instantiate(cfg.loss)
-        self.model: Any = instantiate(cfg.model)(target_dim=self.loss.target_dim).to(train.image.device).train()
+        self.loss = WeightedSum.of_one(instantiate(cfg.loss))
+        self.model: Any = instantiate(cfg.model)(target_dims=self.loss.target_dims).to(train.image.device).train()
         self.optimizer = torch.optim.AdamW(
             param_groups_weight_decay(self.model, 0.05), lr=lr, betas=(0.9, 0.95), fused=train.image.is_cuda
         )
@@ -177,8 +178,8 @@ class Arm:
         while self.flops < granted:
             batch = next(self.batches)
             with autocast(batch.image.device):
-                prediction, split = self.model(batch)
-                loss = self.loss(prediction, batch.image, split)
+                made = self.model(batch)
+                loss = self.loss(made.predictions, batch.image, made.split)
             loss.backward()
             self.optimizer.step()
             self.optimizer.zero_grad()

@@ -51,15 +51,15 @@ class Masked(nn.Module):
         decoder = partial(Decoder, width=width, depth=depth, heads=heads)
         self.loss = Pixel(sizes.patch, normalise=True)
         encoder = ViT(sizes.image, sizes.patch, *sizes.encoder)
-        self.model, self.times = MAE(encoder, masker, decoder, self.loss.target_dim), times
+        self.model, self.times = MAE(encoder, masker, decoder, {"pixel": self.loss.target_dim}), times
         self.register_buffer("key", keys(0, 0, torch.arange(batch * times)))  # the input makes them, not the step
 
     def forward(self, image: Tensor) -> Tensor:
         image = image.repeat(self.times, 1, 1, 1)
         place = torch.arange(len(image), device=image.device)
         box, flip = image.new_zeros(len(image), 4), place < 0
-        prediction, split = self.model(Batch(image, place, place, box, flip, self.key))
-        return self.loss(prediction, image, split)
+        made = self.model(Batch(image, place, place, box, flip, self.key))
+        return self.loss(made.prediction, image, made.split)
 
     def to(self, device: torch.device) -> "Masked":  # type: ignore[override]
         """Moved, and the maps of attention that a run would have looked up drawn at random."""
