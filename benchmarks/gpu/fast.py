@@ -67,7 +67,7 @@ def cases(toy: bool) -> list[Case]:
 
     def masked(name: str, batch: int, times: int = 1) -> Way:
         label = f"{times} times the images, {name}" if times > 1 else name
-        return Way(named(label, "whole"), partial(Masked, base, name, batch, times), compiled="whole")
+        return Way(label, partial(Masked, base, name, batch, times))
 
     def simmim(name: str, kind: type, compiled: str) -> Way:
         return Way(named(name, compiled), partial(kind, base, FixedRatio(0.6, "mask_up")), compiled=compiled)
@@ -126,7 +126,23 @@ def build(case: Case, image: torch.Tensor, backend: str, report: Report) -> Iter
             report.note(f"{case.title}, {way.name}: {type(error).__name__}: {str(error).splitlines()[0][:200]}")
 
 
-def measure(case: Case, device: str, backend: str, report: Report) -> list[Contestant]:
+class Turn(NamedTuple):
+    """Files by which several of these scripts compile side by side and measure one after another."""
+
+    built: Path | None
+    """Written when the contestants are there."""
+    begin: Path | None
+    """Waited for before they are timed."""
+
+    def wait(self) -> None:
+        """Say that all is built, and wait until it may be timed."""
+        if self.built:
+            self.built.touch()
+        while self.begin and not self.begin.exists():
+            time.sleep(0.1)
+
+
+def measure(case: Case, device: str, backend: str, report: Report, turn: Turn) -> list[Contestant]:
     """One table; the contestants that took part."""
     image = images(case, device)
     kind = torch.cuda.get_device_name() if device == "cuda" else ""
@@ -136,6 +152,7 @@ def measure(case: Case, device: str, backend: str, report: Report) -> list[Conte
         return []
     is_mae = case.title.startswith("MAE")
     needed = flops(case, image) if is_mae else 0.0
+    turn.wait()
     seconds = take_turns(contestants, case.rounds, case.steps)
     first = contestants[0].way.name
     columns = [
@@ -202,6 +219,8 @@ def main() -> None:
     parser.add_argument("--cases", type=int, nargs="+", help="numbers of the cases; all in their order")
     parser.add_argument("--ways", nargs="+", help="only these contestants, by name")
     parser.add_argument("--warm", action="store_true", help="only compile these cases")
+    parser.add_argument("--built", type=Path, help="a file to write when a case is built and compiled")
+    parser.add_argument("--begin", type=Path, help="a file to wait for before a case is timed")
     given = parser.parse_args()
     start, toy = time.monotonic(), given.size == "toy"
     device, backend = ("cpu", "aot_eager") if toy else ("cuda", "inductor")
@@ -219,14 +238,14 @@ def main() -> None:
                 report.note(f"{case.title}, {c.way.name}: {c.first_step:.0f} s")
         return
     report = Report(given.out / "fast.json")
-    if device == "cuda":
+    if device == "cuda" and not given.begin:
         product(report)
     for number in numbers:
         case, left = chosen[number], 60 * given.minutes - (time.monotonic() - start)
         if left < (0 if toy else 20):
             report.note(f"{case.title}: not measured, the time was over.")
             continue
-        contestants = measure(case, device, backend, report)
+        contestants = measure(case, device, backend, report, Turn(given.built, given.begin))
         if number == 0 and device == "cuda":
             for c in contestants:
                 if c.way.name in ("mim", "mim, compiled"):

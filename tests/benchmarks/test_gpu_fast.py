@@ -23,7 +23,7 @@ def tables(tmp_path_factory) -> list[dict]:
 
 
 def test_the_official_way_and_ours_have_as_many_parameters_and_about_the_same_first_loss(tables):
-    official, eager, compiled = tables[0]["rows"]
+    official, eager, _, compiled, _ = tables[0]["rows"]
     columns = tables[0]["columns"]
     parameters, loss = columns.index("parameters"), columns.index("first loss")
     assert official[parameters] == eager[parameters] == compiled[parameters]
@@ -32,7 +32,7 @@ def test_the_official_way_and_ours_have_as_many_parameters_and_about_the_same_fi
 
 
 def test_every_masker_is_timed(tables):
-    assert [row[0].removesuffix(", compiled") for row in tables[1]["rows"]] == [
+    assert [row[0] for row in tables[1]["rows"]] == [
         *("random", "sbm", "sbam", "am", "amt, 40 % thrown", "amt, 50 % thrown", "emae")
     ]
     assert all(row[1] > 0 for row in tables[1]["rows"])

@@ -38,12 +38,12 @@ class Precision(NamedTuple):
 
 # float32 as on a CPU (tests/parity). TF32 keeps 10 bits of a factor and bf16 7, a rounding of 2**-11 and 2**-8: a
 # few roundings one after another. A gradient goes back through them as well, and where the loss is the absolute error it
-# changes its sign where a prediction rounds to the other side of its target.
+# changes its sign where a prediction rounds to the other side of its target: 1e-1 in TF32 on an H200, and 6e-4 without.
 PRECISIONS = {
     p.name: p
     for p in (
         Precision("float32", tf32=False, autocast=False, output=2e-5, loss=1e-5, gradient=1e-4),
-        Precision("tf32", tf32=True, autocast=False, output=5e-3, loss=1e-3, gradient=2e-2),
+        Precision("tf32", tf32=True, autocast=False, output=5e-3, loss=1e-3, gradient=1.5e-1),
         Precision("bf16", tf32=False, autocast=True, output=4e-2, loss=1e-2, gradient=2e-1),
     )
 }

@@ -90,7 +90,7 @@ MASKERS = sorted(path.stem for path in (CONFIGS / "masker").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("name", MASKERS)
-def test_masks_are_those_of_the_cpu(composed_command, batch_of, batch_there, device, name):
+def test_masks_are_those_of_the_cpu(composed_command, batch_of, batch_there, device, within, name):
     cfg = composed_command(f"python train.py masker={name}")
     masker = instantiate(cfg.masker)
     for part in masker.modules():
@@ -105,12 +105,14 @@ def test_masks_are_those_of_the_cpu(composed_command, batch_of, batch_there, dev
         if hasattr(part, "maps"):
             part.maps = part.maps.to(device)
     there = masker.to(device)(batch_there(image), (14, 14), tokens.to(device))
-    for ours, theirs in zip(sets(there), sets(here), strict=True):
-        assert ours.device.type == device.type
-        assert ours.cpu().equal(theirs)
+    assert there.visible.device.type == device.type
+    changed = (hidden(there, 196).cpu() != hidden(here, 196)).double().mean().item()
+    within("changed", changed, 5e-3 if masker.needs_tokens else 0.0)  # salience is rounded, and a ratio with it
 
 
-def sets(split):
-    """Visible and masked patches, each as a set: a rounding may change which of two comes first, but not their part."""
-    for index, valid in ((split.visible, split.visible_valid), (split.masked, split.masked_valid)):
-        yield (index if valid is None else index.where(valid, -1)).sort(dim=-1).values
+def hidden(split, patches):
+    """Which patches are masked in which part, in whatever order: (B, K, L) bool."""
+    index, valid = split.masked, split.masked_valid
+    there = torch.ones_like(index, dtype=torch.bool) if valid is None else valid
+    counts = torch.zeros(*index.shape[:2], patches, device=index.device)
+    return counts.scatter_add(2, index, there.float()) > 0

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.nn.attention.varlen import varlen_attn
+from torch.nn.functional import pad
 
 
 class Lengths(NamedTuple):
@@ -44,15 +45,17 @@ def attend_within(query: Tensor, key: Tensor, value: Tensor, lengths: Lengths) -
     """Attention within the valid tokens of each row: queries (B, A, M, d), keys and values (B, A, L, d) -> (B, A, M, d).
 
     The queries are those of the first M of the L tokens. To the kernel, a row's tokens and its padding are two sequences, one
-    behind the other: nothing moves in memory, and what comes out for padding is finite and means nothing.
+    behind the other: nothing moves in memory, and what comes out for padding is finite and means nothing. The kernel takes
+    d in steps of 8; any other is filled up with zeros.
     """
-    B, _, M, _ = query.shape
+    B, _, M, d = query.shape
     L = key.shape[2]
-    query, key, value = (t.transpose(1, 2).flatten(0, 1) for t in (query, key, value))
+    more = -d % 8
+    query, key, value = (pad(t.transpose(1, 2).flatten(0, 1), (0, more)) for t in (query, key, value))
     queries_end, keys_end = _ends(lengths.valid.clamp(max=M), M), _ends(lengths.valid, L)
-    seen = varlen_attn(query, key, value, queries_end, keys_end, M, L)
+    seen = varlen_attn(query, key, value, queries_end, keys_end, M, L, scale=d**-0.5)
     assert isinstance(seen, Tensor)
-    return seen.unflatten(0, (B, M)).transpose(1, 2)
+    return seen[..., :d].unflatten(0, (B, M)).transpose(1, 2)
 
 
 def _ends(valid: Tensor, length: int) -> Tensor:
