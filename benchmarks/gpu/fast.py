@@ -80,7 +80,7 @@ def cases(toy: bool) -> list[Case]:
     peers = [peer(name, how) for name in ("transformers", "lightly") for how in both]
     contestants = (("dense", Dense), ("mim", OnSets))
     return [
-        mae("ViT-B/16", base, 4 if toy else 256, peers),
+        mae("ViT-B/16", base, 4 if toy else 512, peers, rounds=6, steps=2),
         mae("ViT-L/16", large, 4 if toy else 128, [], rounds=5, steps=2),
         Case("Maskers of MAE, ViT-B/16", base, small := 4 if toy else 128, [masked(name, small) for name in MASKERS]),
         Case("SimMIM, ViT-B/16", base, small, [simmim(*pair, how) for pair in contestants for how in both]),
