@@ -21,6 +21,7 @@ from mim.checkpoint.read import read
 from mim.checkpoint.settings import DATA, build
 from mim.checkpoint.weights import Weights
 from mim.launch.entry import launch
+from mim.launch.own_folder import own_folder
 from mim.launch.provenance import provenance
 from mim.launch.resolvers import overrides
 from mim.logger import wandb
@@ -37,6 +38,7 @@ WHOLE = {"_target_": "mim.augment.whole.Whole"}
 
 def evaluate(cfg: DictConfig) -> None:
     """Open every checkpoint, judge them, write one row and print it."""
+    own_folder(cfg.paths.run)
     torch.set_float32_matmul_precision("high")  # as in training
     task = instantiate(cfg.task)
     sources = [cfg.checkpoint] if isinstance(cfg.checkpoint, str) else list(cfg.checkpoint)

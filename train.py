@@ -15,13 +15,15 @@ from mim.callback.start_epoch import StartEpoch
 from mim.checkpoint.load import load
 from mim.checkpoint.resume import continued, resumable
 from mim.launch.entry import launch
+from mim.launch.own_folder import own_folder
 from mim.launch.place import count_devices, portion_of_step
 from mim.logger import wandb
-from mim.plain import no_link, printable
+from mim.plain import printable
 
 
 def train(cfg: DictConfig) -> None:
     """Build data, task and trainer; fit."""
+    own_folder(cfg.paths.run)
     torch.set_float32_matmul_precision("high")
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     processes = count_devices(cfg.trainer.accelerator, cfg.trainer.devices) * cfg.trainer.num_nodes
@@ -53,7 +55,7 @@ def train(cfg: DictConfig) -> None:
     if cfg.checkpoint and not resume:
         matched = load(cfg.checkpoint, task.model)
         rank_zero_only(print)(f"{'checkpoint':<14}{printable(matched, 10_000)}")
-    OmegaConf.save(cfg, no_link(Path(cfg.paths.run) / "config.yaml"), resolve=True)
+    OmegaConf.save(cfg, Path(cfg.paths.run) / "config.yaml", resolve=True)
     try:
         with restoring(source, trainer.callbacks):
             trainer.fit(task, datamodule=data, ckpt_path=source.file if source else None)

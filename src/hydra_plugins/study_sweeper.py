@@ -79,9 +79,9 @@ class StudySweeper(Sweeper):
     def _study(self, file: Path) -> Any:
         optuna = _optuna()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        refuse_special(file)
         storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(file)))
         pruner = instantiate(self.pruner)
-        refuse_special(file)
         try:
             study = optuna.create_study(
                 storage=storage, study_name="sweep", directions=self.directions, pruner=pruner, load_if_exists=True

@@ -5,7 +5,12 @@ import math
 from pathlib import Path
 from typing import Any
 
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
 DEEPEST, MOST, LONGEST = 32, 20_000, 8_192  # nested containers, values, characters of a text
+LARGEST_YAML = 2**20  # bytes; a run's config has less than 2**15
 LARGEST_JSON = 2**26  # bytes; the results of a judge of a thousand classes have less than 2**20
 
 
@@ -96,6 +101,35 @@ def refuse_special(path: Path) -> None:
     """
     if path.exists() and not path.is_file() and not path.is_dir():
         raise ValueError(f"{printable(path)} is a pipe, a socket or a device; give an ordinary file")
+
+
+def read_yaml(file: Path) -> Any:
+    """Plain content of a yaml file that OmegaConf wrote, resolved; nothing at all for an empty one.
+
+    Raises:
+        FileNotFoundError: where there is none.
+        ValueError: where it is no ordinary file, too large or too deep, refers to something or repeats it, or is no yaml.
+    """
+    refuse_special(file)
+    if file.stat().st_size > LARGEST_YAML:
+        raise ValueError(f"{printable(file)} has {file.stat().st_size:,} bytes; at most {LARGEST_YAML:,} are read")
+    try:
+        text = file.read_text()
+        _check_yaml(text)
+        content = OmegaConf.to_container(OmegaConf.create(text), resolve=False) if text.strip() else {}
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError, TypeError, AssertionError, RecursionError) as error:
+        reason = printable(" ".join(str(error).split()), 150)
+        raise ValueError(f"{printable(file)} is no yaml of a config ({reason})") from error
+    return plain(content, str(file))
+
+
+def _check_yaml(text: str) -> None:
+    """Depth and aliases, by which little text becomes much, before anything is made of it."""
+    depth = 0
+    for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST or isinstance(event, yaml.AliasEvent):
+            raise yaml.YAMLError(f"an alias, or nested deeper than {DEEPEST}")
 
 
 def no_link(path: Path) -> Path:

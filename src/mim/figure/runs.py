@@ -1,13 +1,11 @@
 """Finished runs as figures read them: what was measured, how each was set up, and which of them differ in nothing but a seed."""
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from omegaconf import OmegaConf
-
-from mim.plain import plain, read_json
+from mim.figure.rows import finite, read_rows, whole
+from mim.plain import printable, read_json, read_yaml
 
 SIGNS = ("results.json", "metrics.csv")  # a folder with either is a run's
 TRAINED = (
@@ -54,7 +52,7 @@ class Run(NamedTuple):
         for node in ("task.model.masker.then.partition", "task.model.masker.partition"):
             for key in RATIOS:
                 value = self.settings.get(f"{node}.{key}")
-                if value is not None:
+                if isinstance(value, int | float) and value:
                     return f"{node}.{key}", 1 - 1 / value if key == "parts" else float(value)
         raise ValueError(
             f"{self.folder} does not say how much was masked; give runs of pre-training, or what judged or fine-tuned them"
@@ -69,15 +67,15 @@ class Run(NamedTuple):
         file = self.folder / "metrics.csv"
         if not file.exists():
             raise ValueError(f"{self.folder} has no metrics.csv; curves need a training with logger=csv")
-        with file.open(newline="") as stream:
-            rows = list(csv.DictReader(stream))
         found: dict[int, list[float]] = {}
-        for row in rows:
+        has: set[str] = set()
+        for row in read_rows(file):
+            has |= {key for key, value in row.items() if value}
             if row.get(name) and row.get("epoch"):
-                found.setdefault(int(row["epoch"]) + 1, []).append(float(row[name]))
+                found.setdefault(whole(row["epoch"], file) + 1, []).append(finite(row[name], file))
         if not found:
-            has = sorted({key for row in rows for key, value in row.items() if value} - {"epoch", "step"})
-            raise ValueError(f"{self.folder} has no {name} over epochs; it has {', '.join(has) or 'no numbers'}")
+            numbers = ", ".join(sorted(has - {"epoch", "step"})) or "no numbers"
+            raise ValueError(f"{self.folder} has no {name} over epochs; it has {printable(numbers, 1000)}")
         return {epoch: sum(values) / len(values) for epoch, values in sorted(found.items())}
 
 
@@ -117,10 +115,16 @@ def _in_order(folder: Path) -> list[tuple[bool, int, str]]:
 
 
 def read_run(folder: Path) -> Run:
-    """What a run left. One that judged or fine-tuned a checkpoint is set up as the run that wrote that, and as it says itself."""
+    """What a run left. One that judged or fine-tuned a checkpoint is set up as the run that wrote that, and as it says itself.
+
+    Raises:
+        ValueError: naming the file that is not as a run writes it.
+    """
     file = folder / "results.json"
-    results: dict[str, Any] = read_json(file) if file.exists() else {}
-    measured: Any = results.get("metrics", results)
+    results = read_json(file) if file.exists() else {}
+    measured = results.get("metrics", results) if isinstance(results, dict) else None
+    if not isinstance(measured, dict) or not isinstance(results.get("status", ""), str):
+        raise ValueError(f"{printable(file)} is not as a run writes it: no metrics or no status by their names")
     config = _config(folder)
     settings, name = _settings(config), config.get("name")
     source = config.get("checkpoint") or results.get("checkpoint")
@@ -145,7 +149,10 @@ def _run_of(checkpoint: Path) -> Path:
 
 def _config(folder: Path) -> dict[str, Any]:
     file = folder / "config.yaml"
-    return plain(OmegaConf.to_container(OmegaConf.load(file), resolve=False), str(file)) if file.exists() else {}
+    config = read_yaml(file) if file.exists() else {}
+    if not isinstance(config, dict):
+        raise ValueError(f"{printable(file)} is a {type(config).__name__}, not the config of a run")
+    return config
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,7 +175,7 @@ def _flat(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def common_accuracy(runs: Sequence[Run]) -> str:

@@ -1,12 +1,12 @@
 """Records of finished runs, as `results.json` keeps them: which command made which number."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mim.paper.command import recipe, settings, written
+from mim.plain import printable, read_json, refuse_special
 
 OF_THE_LAUNCHER = ("hydra.", "hydra/", "sweep.", "resume=")
 
@@ -74,12 +74,14 @@ def find_records(folder: Path) -> list[Record]:
 
 
 def _read(file: Path) -> Record | None:
+    refuse_special(file)
     try:
-        results = json.loads(file.read_text())
-    except json.JSONDecodeError:  # it is being written
+        results = read_json(file)
+    except ValueError:  # it is being written
         return None
     if not isinstance(results, dict) or not {"program", "overrides"} <= results.keys():
         return None
+    _check(results, file)
     return Record(
         folder=file.parent,
         program=results["program"],
@@ -90,3 +92,32 @@ def _read(file: Path) -> Record | None:
         hardware=results.get("hardware") or "unknown hardware",
         results=results,
     )
+
+
+def _check(results: dict[str, Any], file: Path) -> None:
+    """Refuse what no run writes.
+
+    Raises:
+        ValueError: naming the file.
+    """
+    kinds: dict[str, type] = {
+        "program": str,
+        "overrides": list,
+        "status": str,
+        "commit": str,
+        "hardware": str,
+        "metrics": dict,
+    }
+    wrong = [name for name, kind in kinds.items() if not isinstance(results.get(name, kind()), kind | None)]
+    if results["program"] not in ("train.py", "eval.py"):
+        wrong.append("program")
+    if "overrides" not in wrong and not all(isinstance(override, str) for override in results["overrides"]):
+        wrong.append("overrides")
+    if type(results.get("seed") or 0) is not int:
+        wrong.append("seed")
+    numbers = results.get("metrics") or results
+    tops = [value for name, value in numbers.items() if name.endswith("/top1") and not isinstance(value, int | float)]
+    if wrong or tops:
+        raise ValueError(
+            f"{printable(file)} is not as a run writes it: {', '.join(wrong) or 'an accuracy that is no number'}"
+        )

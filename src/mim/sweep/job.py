@@ -8,6 +8,7 @@ from mim.plain import no_link, printable, read_json, refuse_special
 
 RECORD = "job.json"
 OUTPUT = "output.log"
+LONGEST_LOG = 2**20  # bytes at its end, in which an error is looked for
 STOPPED = (85, 130)
 STATES = ("finished", "pruned", "interrupted", "failed", "running")
 
@@ -120,5 +121,10 @@ def _number(value: Any) -> float | None:
 
 
 def _error(log: Path) -> str | None:
-    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    refuse_special(log)
+    lines: list[str] = []
+    if log.exists():
+        with log.open("rb") as stream:
+            stream.seek(max(0, log.stat().st_size - LONGEST_LOG))
+            lines = stream.read(LONGEST_LOG).decode(errors="replace").splitlines()
     return next((line.removeprefix("error: ") for line in reversed(lines) if line.startswith("error: ")), None)
