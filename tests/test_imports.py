@@ -44,7 +44,7 @@ ALLOWED = {
     "sweep": {"launch", "plain"},
     "strategy": {"checkpoint"},
     "logger": {"ranges", "plain"},
-    "paper": {"sweep"},
+    "paper": {"sweep", "plain"},
 }
 ANYTHING = {"callback", "command", "__main__"}  # and nothing imports these
 
