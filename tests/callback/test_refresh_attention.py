@@ -6,6 +6,7 @@ from torch import nn
 
 from mim.batch import blank
 from mim.callback.refresh_attention import RefreshAttention
+from mim.encoder.encoder import cls_attention
 from mim.encoder.vit import ViT
 from mim.masker.attention_store import AttentionStore, attention_weights
 
@@ -48,7 +49,7 @@ def test_the_maps_are_the_attention_of_the_last_block_in_eval_mode(module, tmp_p
     trainer.current_epoch = 2
     callback.on_train_epoch_end(trainer, module)
     assert module.model.encoder.training
-    row = module.model.encoder.eval().cls_attention(trainer.image)
+    row = cls_attention(module.model.encoder.eval(), trainer.image)
     expected = attention_weights(row).view(5, 4, 4).half()
     expected[3] = 1
     assert torch.equal(module.model.store.maps, expected)
@@ -87,7 +88,7 @@ def test_a_store_says_how_heads_become_one_map(module, tmp_path, heads):
     module.model.store = AttentionStore(heads)
     callback.on_train_start(trainer, module)
     callback.on_train_epoch_end(trainer, module)
-    row = module.model.encoder.eval().cls_attention(trainer.image)
+    row = cls_attention(module.model.encoder.eval(), trainer.image)
     assert torch.equal(module.model.store.maps[0], attention_weights(row, heads)[0].view(4, 4).half())
 
 
@@ -132,7 +133,9 @@ def test_shards_are_refused_in_one_line(module, tmp_path):
 
 def test_an_encoder_without_cls_attention_is_refused(module, tmp_path):
     module.model.encoder = nn.Identity()
-    with pytest.raises(ValueError, match="Identity has no cls token whose attention"):
+    with pytest.raises(
+        ValueError, match="Identity has no cls token that attends to all patches, so its attention cannot decide"
+    ):
         RefreshAttention(str(tmp_path / "attention.npy")).on_train_start(Runs(), module)
 
 

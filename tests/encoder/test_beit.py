@@ -82,7 +82,9 @@ def test_where_patches_stand_matters(encoder, image):
         assert not torch.allclose(encoder.encode(tokens, here), encoder.encode(tokens, there), atol=1e-3)
     else:
         token = encoder.new_token()
-        assert not torch.allclose(encoder.place(token, here[:, None]), encoder.place(token, there[:, None]), atol=1e-3)
+        assert not torch.allclose(
+            encoder.position_token(token, here[:, None]), encoder.position_token(token, there[:, None]), atol=1e-3
+        )
 
 
 def test_every_parameter_is_trained(encoder, image):

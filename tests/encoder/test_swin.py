@@ -47,7 +47,7 @@ def test_embedding_some_patches_equals_taking_them_from_all(encoder, image):
 
 def test_a_token_stands_for_every_small_patch(encoder):
     token = encoder.new_token()
-    placed = encoder.place(token, torch.tensor([[[5, 0, 31]]]))
+    placed = encoder.position_token(token, torch.tensor([[[5, 0, 31]]]))
     assert placed.shape == (1, 1, 3, 16 * 8)
     assert torch.equal(placed.unflatten(-1, (16, 8)), token.expand(1, 1, 3, 16, 8))
 

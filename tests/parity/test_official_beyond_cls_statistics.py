@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from mim.analysis.attended import looking
 from mim.analysis.attention_pass import measure
 from mim.analysis.attention_stats import HeadStatistics, UpdateStatistics, entropy_among
 from mim.encoder.vit import ViT
@@ -38,19 +37,18 @@ def encoder(reference):
 
 @torch.no_grad()
 def test_attention_of_every_token_of_every_block(reference, encoder, distance):
-    found = []
-    with looking(encoder, found.append):
-        encoder(reference["images"])
-    for block, attended in enumerate(found):
-        matrix = attended.matrix(slice(None))
+    streams = encoder.encode(encoder.embed(reference["images"]), blocks=range(encoder.depth))
+    for block, tokens in enumerate(streams):
+        matrix = encoder.block_attention(tokens, block=block + 1)
         diagonal, _, from_cls, to_cls, entropy = reference["attentions"][:, :, block]  # each (B, A, 1 + L)
         assert distance(matrix.diagonal(dim1=2, dim2=3), diagonal) < 2e-5
         assert distance(matrix[:, :, 0], from_cls) < 2e-5
         assert distance(matrix[:, :, :, 0], to_cls) < 2e-5
         assert distance(entropy_among(matrix[..., 1:]), entropy) < 1e-6
         residual, update = reference["magnitudes"][:, :, block]  # each (B, 1 + L)
-        assert distance(attended.residual.norm(dim=-1), residual) < 2e-5
-        assert distance(attended.update.norm(dim=-1), update) < 2e-5
+        assert distance(tokens.norm(dim=-1), residual) < 2e-5
+        added = encoder.block_update(tokens, block + 1)
+        assert distance(added.norm(dim=-1), update) < 2e-5
     assert distance(matrix, reference["attn_last"]) < 2e-5
 
 

@@ -80,7 +80,9 @@ def test_the_same_patches_are_hidden(case):
 
 def test_what_the_encoder_makes_of_it_is_official(case, distance):
     split, encoder, image = case.reconstruction.split, case.model.encoder, case.reference["images"]
-    tokens = torch.cat([encoder.embed(image, split.visible), encoder.place(case.model.mask_token, split.masked)], dim=2)
+    tokens = torch.cat(
+        [encoder.embed(image, split.visible), encoder.position_token(case.model.mask_token, split.masked)], dim=2
+    )
     index = torch.cat([split.visible, split.masked], dim=2)
     latent = encoder.encode(tokens.flatten(0, 1), index.flatten(0, 1))[:, 1:]
     expected = case.reference["z"].flatten(2).transpose(1, 2)  # (B, L, D)

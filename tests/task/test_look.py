@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mim.encoder.beit import Beit
+from mim.encoder.encoder import cls_attention
 from mim.encoder.swin import Swin
 from mim.encoder.vit import ViT
 from mim.pool.mean_attention import MeanAttention
@@ -30,7 +31,7 @@ def test_the_row_of_cls_in_the_last_block_is_the_encoder_s_own(encoder):
             if name.endswith("bias_table"):
                 table.normal_()
     _, attention = Look(encoder, {"mean_attention": MeanAttention()}).tokens(image())
-    assert torch.allclose(attention[:, :, 0, 1:], encoder.cls_attention(image()), atol=1e-6)
+    assert torch.allclose(attention[:, :, 0, 1:], cls_attention(encoder, image()), atol=1e-6)
     assert torch.allclose(attention.sum(-1), torch.ones(2, 2, 1))
 
 
@@ -56,13 +57,13 @@ def test_an_oracle_of_another_size_sees_the_picture_at_its_own_and_is_never_trai
 def test_stages_have_no_blocks_to_look_at():
     swin = Swin(image_size=32, patch_size=8, width=8, depths=[1, 1], heads=[2, 4], window=4)
     with pytest.raises(ValueError, match="block=1 of Swin cannot be looked at: it has stages"):
-        Look(swin, {}, block=1)
-    with pytest.raises(ValueError, match="norm=false needs an encoder of equal blocks"):
-        Look(swin, {}, norm=False)(image(32))
+        Look(swin, {}, block=1)(image(32))
+    with pytest.raises(ValueError, match="block=3 cannot be looked at; there are blocks 1 to 2"):
+        Look(swin, {}, block=3)
     assert Look(swin, {})(image(32))[0].shape == (2, 17, 16)
 
 
 def test_an_oracle_without_cls_is_refused():
     swin = Swin(image_size=32, patch_size=8, width=8, depths=[1, 1], heads=[2, 4], window=4)
-    with pytest.raises(ValueError, match="the oracle is a Swin, which has no cls token"):
+    with pytest.raises(ValueError, match="Swin has no cls token that attends to all patches, so it is no oracle"):
         fitted(partial(Oracle, encoder=swin), ViT(**SIZES))

@@ -5,12 +5,12 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from mim.analysis.attended import Attended, looking
 from mim.analysis.attention_stats import HeadStatistics, UpdateStatistics, head_statistics, update_statistics
 from mim.analysis.moments import Moments
 from mim.batch import Batch
+from mim.encoder.encoder import AttentionEncoder, Encoder, attending
 
 NUMBERS_AT_ONCE = (
     2**24
@@ -32,24 +32,22 @@ class AttentionPass:
         """Of (blocks, statistics): over images, heads averaged first."""
         self.update = Moments()
         """Of (blocks, 2): over images."""
-        self._heads: list[Tensor] = []
-        self._updates: list[Tensor] = []
 
-    def see(self, attended: Attended) -> None:
-        """Note one block's attention to one batch."""
-        B, M, _ = attended.given.shape
-        step = max(1, NUMBERS_AT_ONCE // (attended.attention.num_heads * M**2))
-        few = [head_statistics(attended.matrix(slice(at, at + step)), self.grid) for at in range(0, B, step)]
-        self._heads.append(torch.cat([torch.stack(part, dim=-1) for part in few]))  # (B, A, statistics)
-        self._updates.append(torch.stack(update_statistics(attended.residual, attended.update), dim=-1))
+    def see(self, encoder: AttentionEncoder, image: Tensor) -> None:
+        """Note the attention of all blocks to a few images (B, 3, H, W).
 
-    def end_batch(self) -> None:
-        """All blocks have seen the batch."""
-        heads = torch.stack(self._heads, dim=1)  # (B, blocks, A, statistics)
-        self.head.add(heads)
-        self.block.add(heads.mean(2))
-        self.update.add(torch.stack(self._updates, dim=1))
-        self._heads, self._updates = [], []
+        What tokens attend to is computed in float32, whatever the precision in force.
+        """
+        heads, updates = [], []
+        for number, tokens in enumerate(encoder.encode(encoder.embed(image), blocks=range(encoder.depth)), start=1):
+            matrix = encoder.block_attention(tokens, block=number, dtype=torch.float32)
+            heads.append(torch.stack(head_statistics(matrix, self.grid), dim=-1))  # (B, A, statistics)
+            update = encoder.block_update(tokens, number)
+            updates.append(torch.stack(update_statistics(tokens, update), dim=-1))
+        by_head = torch.stack(heads, dim=1)  # (B, blocks, A, statistics)
+        self.head.add(by_head)
+        self.block.add(by_head.mean(2))
+        self.update.add(torch.stack(updates, dim=1))
 
     def summary(self) -> dict[str, dict[str, Any]]:
         """By statistic, a list over blocks of each: `mean`, `std_over_images`, `std_over_heads` and `heads` (each one's mean).
@@ -73,9 +71,18 @@ class AttentionPass:
         return named
 
 
+def check_attends(encoder: Encoder) -> AttentionEncoder:
+    """The encoder, once it is known to have attention to measure.
+
+    Raises:
+        ValueError: where it has no cls token that attends to all patches.
+    """
+    return attending(encoder, "so its attention has no such statistics; give a checkpoint of a ViT or a Beit")
+
+
 @torch.no_grad()
 def measure(
-    encoder: nn.Module,
+    encoder: Encoder,
     batches: Iterable[Batch],
     prepare: Callable[[Batch], Batch],
     autocast: Callable[[], AbstractContextManager] = nullcontext,
@@ -91,16 +98,20 @@ def measure(
     Raises:
         ValueError: where the encoder has no cls token that attends to all patches.
     """
-    known: Any = encoder
+    known = check_attends(encoder)
     stats = AttentionPass(known.grid)
-    was_training = encoder.training
-    encoder.eval()
+    was_training = known.training
+    known.eval()
     try:
-        with looking(encoder, stats.see):
-            for batch in map(prepare, batches):
+        for batch in map(prepare, batches):
+            for few in batch.image.split(_images_at_once(known)):
                 with autocast():
-                    encoder(batch.image)
-                stats.end_batch()
+                    stats.see(known, few)
     finally:
-        encoder.train(was_training)
+        known.train(was_training)
     return stats
+
+
+def _images_at_once(encoder: AttentionEncoder) -> int:
+    rows, columns = encoder.grid
+    return max(1, NUMBERS_AT_ONCE // (encoder.heads * (encoder.prefix + rows * columns) ** 2))

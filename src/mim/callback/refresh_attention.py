@@ -11,6 +11,7 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 from mim.callback.interruption import stop_if_asked
 from mim.checkpoint.load import open_encoder
+from mim.encoder.encoder import AttentionEncoder, Encoder, attending, cls_attention
 from mim.masker.attention_store import AttentionStore, Heads, attention_weights
 from mim.ranges import Count
 from mim.strategy.whole import whole
@@ -78,10 +79,9 @@ class RefreshAttention(L.Callback):
             self._keep(trainer, pl_module, self.maps)
         elif self.attention_from:
             encoder, _ = open_encoder(self.attention_from, data.image_size)
-            _check(encoder)
-            self._refresh(trainer, pl_module, encoder.to(pl_module.device))
+            self._refresh(trainer, pl_module, _attending(encoder).to(pl_module.device))
         else:
-            _check(pl_module.model.encoder)
+            _attending(pl_module.model.encoder)
             self._keep(trainer, pl_module, torch.ones(data.train_size, *pl_module.model.encoder.grid).half())
         self._look_if_due(trainer, pl_module, trainer.current_epoch)
 
@@ -93,10 +93,10 @@ class RefreshAttention(L.Callback):
     def _look_if_due(self, trainer: Any, pl_module: Any, epoch: int) -> None:
         due = epoch - (epoch - self.first_epoch) % self.every_n_epochs if epoch >= self.first_epoch else 0
         if self.maps is not None and not self.attention_from and due > self.looked_at_epoch:
-            self._refresh(trainer, pl_module, pl_module.model.encoder)
+            self._refresh(trainer, pl_module, _attending(pl_module.model.encoder))
             self.looked_at_epoch = due
 
-    def _refresh(self, trainer: Any, pl_module: Any, encoder: Any) -> None:
+    def _refresh(self, trainer: Any, pl_module: Any, encoder: AttentionEncoder) -> None:
         start = time.perf_counter()
         was_training = encoder.training
         encoder.eval()
@@ -109,7 +109,7 @@ class RefreshAttention(L.Callback):
                 logger.log_metrics({"attention/refresh_seconds": time.perf_counter() - start}, trainer.global_step)
 
     @torch.no_grad()
-    def _look(self, trainer: Any, pl_module: Any, encoder: Any) -> Tensor:
+    def _look(self, trainer: Any, pl_module: Any, encoder: AttentionEncoder) -> Tensor:
         """Attention of all training images: (N, rows, columns) float16, on every process."""
         data = trainer.datamodule
         index, maps, heads = [], [], self._heads(pl_module)
@@ -119,7 +119,7 @@ class RefreshAttention(L.Callback):
                 stop_if_asked(trainer, pl_module)
             batch = trainer.strategy.batch_to_device(batch, pl_module.device)
             with trainer.precision_plugin.forward_context():
-                row = encoder.cls_attention(batch.image)
+                row = cls_attention(encoder, batch.image)
             maps.append(attention_weights(row, heads).half())
             index.append(batch.index)
         found, place = torch.cat(maps), torch.cat(index)
@@ -152,9 +152,9 @@ def _stores(module: nn.Module) -> list[AttentionStore]:
     return [part for part in module.modules() if isinstance(part, AttentionStore)]
 
 
-def _check(encoder: Any) -> None:
-    if not hasattr(encoder, "cls_attention"):
-        raise ValueError(
-            f"{type(encoder).__name__} has no cls token whose attention could decide what to hide; use encoder=vit_base or "
-            "beit_base, attention_from=<a checkpoint of one>, or a masker that needs none (masker=random_cell)"
-        )
+def _attending(encoder: Encoder) -> AttentionEncoder:
+    return attending(
+        encoder,
+        "so its attention cannot decide what to hide; use encoder=vit_base or beit_base, "
+        "attention_from=<a checkpoint of one>, or a masker that needs none (masker=random_cell)",
+    )

@@ -3,11 +3,12 @@
 import re
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from mim.checkpoint.resize import side_of
 from mim.checkpoint.settings import ENCODER, build, check_settings
 from mim.checkpoint.weights import Weights
+from mim.encoder.encoder import Encoder
 from mim.plain import printable
 
 MOST_PATCHES, MOST_PAIRS = 2**14, 2**28  # of an image, 2048 x 2048 in patches of 16; of an index of their distances
@@ -46,7 +47,7 @@ def encoder_config(weights: Weights, image_size: int | None = None, heads: int |
     return config
 
 
-def build_encoder(weights: Weights, image_size: int | None = None, heads: int | None = None) -> nn.Module:
+def build_encoder(weights: Weights, image_size: int | None = None, heads: int | None = None) -> Encoder:
     """The encoder that these weights are of, with new weights; see `encoder_config`.
 
     Raises:

@@ -9,11 +9,13 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import interpolate
 
+from mim.encoder.encoder import Encoder
+
 TOLERANCE = 1e-4  # max |file - eager| / max |eager| in float32
 IMAGENET = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).view(2, 3, 1, 1)  # mean and deviation
 
 
-def export(encoder: nn.Module, out: Path, to: str) -> str:
+def export(encoder: Encoder, out: Path, to: str) -> str:
     """Write an encoder, images (B, 3, H, W) -> tokens (B, 1 + L, D) for any B, and check the file on real pictures.
 
     Args:
@@ -30,8 +32,9 @@ def export(encoder: nn.Module, out: Path, to: str) -> str:
     if out.exists():
         raise ValueError(f"{out} exists already; remove it, or write elsewhere")
     out.parent.mkdir(parents=True, exist_ok=True)
-    rows, columns = encoder.grid  # type: ignore[misc]
-    size = (rows * encoder.patch_size, columns * encoder.patch_size)  # type: ignore[operator]
+    assert isinstance(encoder, nn.Module)
+    rows, columns = encoder.grid
+    size = (rows * encoder.patch_size, columns * encoder.patch_size)
     run = EXPORTERS[to](encoder.eval(), pictures(2, size), out)
     worst = max(_difference(encoder, run, pictures(count, size)) for count in (1, 5))
     if not worst < TOLERANCE:
@@ -50,7 +53,7 @@ def pictures(count: int, size: tuple[int, int]) -> Tensor:
     return torch.cat([(interpolate(crop, size, mode="bilinear", antialias=True) - mean) / std for crop in crops])
 
 
-def _difference(encoder: nn.Module, run: Callable[[Tensor], Tensor], image: Tensor) -> float:
+def _difference(encoder: Encoder, run: Callable[[Tensor], Tensor], image: Tensor) -> float:
     with torch.no_grad():
         expected = encoder(image)
     return ((run(image) - expected).abs().max() / expected.abs().max()).item()

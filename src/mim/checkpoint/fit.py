@@ -1,14 +1,16 @@
 """Put weights into a model: the whole encoder or nothing, and whatever else fits; say in one line what happened."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
 from mim.checkpoint.resize import resize, resize_positions
 from mim.checkpoint.weights import Weights
+from mim.encoder.encoder import Encoder, Module
 
 
-def fit(weights: Weights, model: nn.Module) -> str:
+def fit(weights: Weights, model: Module) -> str:
     """Load weights into a model that has an `encoder`, or into an encoder; return one line about it.
 
     The encoder must match whole. Each other part (`decoder`, `mask_token`, `head`, ...) is loaded if all of it matches, and
@@ -17,7 +19,7 @@ def fit(weights: Weights, model: nn.Module) -> str:
     Raises:
         ValueError: where the encoder is of another architecture, saying which.
     """
-    encoder = getattr(model, "encoder", model)
+    encoder: Any = getattr(model, "encoder", model)
     given, changes = resize(weights.half(encoder=True), encoder.state_dict(), encoder)
     rest = weights.half(encoder=False)
     rest, stood_in = _stand_in(given, rest, encoder, model)
@@ -26,14 +28,14 @@ def fit(weights: Weights, model: nn.Module) -> str:
     encoder.load_state_dict(given)
     said = [f"encoder {len(given)} of {len(given)} tensors", *changes, *stood_in]
     if encoder is not model:
-        said += _fit_parts(rest, model)
+        said += _fit_parts(rest, model, encoder.grid)
     elif rest:
         said.append(f"left over: {_some(rest)}")
     return f"{weights.origin}: {', '.join(said)}"
 
 
 def _stand_in(
-    given: dict[str, Tensor], rest: dict[str, Tensor], encoder: nn.Module, model: nn.Module
+    given: dict[str, Tensor], rest: dict[str, Tensor], encoder: Encoder, model: Module
 ) -> tuple[dict[str, Tensor], list[str]]:
     """A fine-tuned model that normalised the mean of its patches has no norm of its own: its `fc_norm` takes that place."""
     lacks = "norm.weight" in encoder.state_dict() and "norm.weight" not in given
@@ -43,15 +45,15 @@ def _stand_in(
     return {name: value for name, value in rest.items() if not name.startswith("fc_norm.")}, ["fc_norm for its norm"]
 
 
-def _leave_out(given: dict[str, Tensor], encoder: nn.Module) -> list[str]:
+def _leave_out(given: dict[str, Tensor], encoder: Encoder) -> list[str]:
     """An encoder whose tokens are normalised after pooling has no norm of its own: one that was given has no place."""
-    if not isinstance(getattr(encoder, "norm", None), nn.Identity) or "norm.weight" not in given:
+    if not isinstance(encoder.norm, nn.Identity) or "norm.weight" not in given:
         return []
     del given["norm.weight"], given["norm.bias"]
     return ["its norm left out"]
 
 
-def _fit_parts(rest: Mapping[str, Tensor], model: nn.Module) -> list[str]:
+def _fit_parts(rest: Mapping[str, Tensor], model: Module, grid: tuple[int, int]) -> list[str]:
     """Load each other part of the model if all of it is there; say which."""
     own = {name: value for name, value in model.state_dict().items() if not name.startswith("encoder.")}
     said, left = [], dict(rest)
@@ -60,7 +62,7 @@ def _fit_parts(rest: Mapping[str, Tensor], model: nn.Module) -> list[str]:
         found = {name: left[name] for name in wanted if name in left}
         positions = f"{part}.pos_embed"
         if positions in found and _differ_in_length_only(found[positions], wanted[positions]):
-            found[positions] = resize_positions(found[positions], model.encoder.grid)  # type: ignore[union-attr, arg-type]
+            found[positions] = resize_positions(found[positions], grid)
         wrong = [name for name in wanted if name not in found or found[name].shape != wanted[name].shape]
         if not wrong:
             model.load_state_dict(found, strict=False)
@@ -77,7 +79,7 @@ def _differ_in_length_only(a: Tensor, b: Tensor) -> bool:
     return a.shape != b.shape and a.shape[-1] == b.shape[-1]
 
 
-def _check(given: Mapping[str, Tensor], encoder: nn.Module, weights: Weights) -> None:
+def _check(given: Mapping[str, Tensor], encoder: Encoder, weights: Weights) -> None:
     """Refuse weights of another architecture with its difference in the user's words."""
     own = encoder.state_dict()
     encoder_settings = (weights.config or {}).get("encoder")
@@ -99,11 +101,11 @@ def _check(given: Mapping[str, Tensor], encoder: nn.Module, weights: Weights) ->
             raise ValueError(f"{weights.origin} does not fit {type(encoder).__name__}: it {message}")
 
 
-def _patch_size(given: Mapping[str, Tensor], own: Mapping[str, Tensor], encoder: nn.Module) -> str | None:
+def _patch_size(given: Mapping[str, Tensor], own: Mapping[str, Tensor], encoder: Encoder) -> str | None:
     theirs, ours = (t["patch_embed.proj.weight"].shape[-1] for t in (given, own))
     if theirs == ours:
         return None
-    fitting = encoder.patch_size * theirs // ours  # type: ignore[operator]  # Swin's is that of its last stage
+    fitting = encoder.patch_size * theirs // ours  # Swin's is that of its last stage
     return f"has patches of {theirs} pixels and the encoder of {ours}; try encoder.patch_size={fitting}"
 
 

@@ -7,6 +7,7 @@ from torch import nn
 from mim.checkpoint.build import build_encoder
 from mim.checkpoint.fit import fit
 from mim.checkpoint.read import read
+from mim.encoder.encoder import Encoder
 
 
 def load(source: str | Path, model: nn.Module) -> str:
@@ -24,7 +25,7 @@ def load(source: str | Path, model: nn.Module) -> str:
     return fit(read(source), model)
 
 
-def open_encoder(source: str | Path, image_size: int | None = None, heads: int | None = None) -> tuple[nn.Module, str]:
+def open_encoder(source: str | Path, image_size: int | None = None, heads: int | None = None) -> tuple[Encoder, str]:
     """Build the encoder that a checkpoint is of, and load it; positions are carried to `image_size` where that is another.
 
     Returns:
@@ -35,7 +36,7 @@ def open_encoder(source: str | Path, image_size: int | None = None, heads: int |
     return encoder, fit(weights, encoder)
 
 
-def encoder_of(source: str | Path | None) -> nn.Module:
+def encoder_of(source: str | Path | None) -> Encoder:
     """The encoder of a checkpoint, for the image size that it was trained on.
 
     Raises:

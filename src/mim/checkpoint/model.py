@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from mim.checkpoint.build import build_encoder, guess_heads
 from mim.checkpoint.fit import fit
@@ -39,7 +39,7 @@ def open_model(weights: Weights, masker: Masker, image_size: int | None = None) 
             f"{weights.origin} has no decoder, so it reconstructs nothing; give a run of pre-training, or weights with both "
             "halves, e.g. mae_visualize_vit_base.pth"
         )
-    encoder: Any = build_encoder(weights, image_size)
+    encoder = build_encoder(weights, image_size)
     model: MAE | SimMIM
     if "decoder.predict.weight" in tensors:
         model = MAE(encoder, masker, _decoder(weights), {"prediction": len(tensors["decoder.predict.weight"])})

@@ -3,18 +3,20 @@
 import re
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 from timm.layers import resize_rel_pos_bias_table
-from torch import Tensor, nn
+from torch import Tensor
 
 from mim.checkpoint.interpolate import interpolate_positions
+from mim.encoder.encoder import Encoder
 
 _SHARED = "rel_pos_bias.relative_position_bias_table"
 _TABLE = "relative_position_bias_table"
 
 
 def resize(
-    tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], encoder: nn.Module
+    tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], encoder: Encoder
 ) -> tuple[dict[str, Tensor], list[str]]:
     """An encoder's tensors, by name -> those that fit the encoder whose tensors are `own`, and what was changed.
 
@@ -30,7 +32,7 @@ def resize(
             tensors.update(dict.fromkeys(blocks, shared))
             changes.append("the shared bias copied to every block")
     sizes: set[tuple[int, tuple[int, int]]] = set()
-    grid: tuple[int, int] = encoder.grid  # type: ignore[assignment]
+    grid = encoder.grid
     for name in tensors.keys() & own.keys():
         value, wanted = tensors[name], own[name]
         if value.shape == wanted.shape:
@@ -68,7 +70,7 @@ def side_of(count: int) -> int:
     return side
 
 
-def _window(name: str, encoder: nn.Module) -> tuple[int, int]:
+def _window(name: str, encoder: Encoder) -> tuple[int, int]:
     """The window that a table of biases is for: the whole grid, or Swin's."""
-    attention = encoder.get_submodule(name.rpartition(".")[0])
-    return attention.window_size  # type: ignore[return-value]
+    attention: Any = dict(encoder.named_modules())[name.rpartition(".")[0]]
+    return attention.window_size

@@ -10,7 +10,7 @@ import pkgutil
 import types
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, Protocol, Union, get_args, get_origin
 
 from mim.launch.check import check_value, nearest, type_hints
 from mim.plain import plain, printable
@@ -110,7 +110,8 @@ def public_classes(kind: Kind) -> dict[str, type]:
         for module in modules
         for name, value in vars(module).items()
         if inspect.isclass(value) and value.__module__ == module.__name__ and not name.startswith("_")
-        if not inspect.isabstract(value) and all(hasattr(value, attribute) for attribute in kind.has)
+        if not inspect.isabstract(value) and Protocol not in value.__bases__  # a contract is nothing to build
+        if all(hasattr(value, attribute) for attribute in kind.has)
     }
 
 

@@ -23,6 +23,7 @@ from mim.analysis.gallery import gallery
 from mim.analysis.mask_statistics import mask_statistics
 from mim.batch import Batch
 from mim.checkpoint.load import open_encoder
+from mim.encoder.encoder import Attends, Encoder, cls_attention
 from mim.launch.check import check
 from mim.launch.resolvers import register_resolvers
 from mim.logger import wandb
@@ -63,7 +64,7 @@ def run(arguments: list[str], configs: Path) -> None:
             f"pictures={cfg.pictures}, images={cfg.images}; both need a whole number above 0, e.g. pictures=6"
         )
     data = instantiate(cfg.data)
-    encoder: Any = open_encoder(cfg.checkpoint, data.image_size)[0] if cfg.checkpoint else instantiate(cfg.encoder)
+    encoder: Encoder = open_encoder(cfg.checkpoint, data.image_size)[0] if cfg.checkpoint else instantiate(cfg.encoder)
     seen = _look(cfg, data, encoder.eval(), {name: instantiate(c.masker) for name, c in composed.items()})
 
     folder = Path(cfg.paths.run)
@@ -91,7 +92,7 @@ def _maskers(settings: list[str]) -> tuple[list[str], list[str]]:
 
 
 @torch.no_grad()
-def _look(cfg: DictConfig, data: Any, encoder: Any, maskers: dict[str, Any]) -> Seen:
+def _look(cfg: DictConfig, data: Any, encoder: Encoder, maskers: dict[str, Any]) -> Seen:
     """Embed, attend and mask the images, one batch after another."""
     for masker in maskers.values():
         masker.train()  # the images are those that the stores are filled with
@@ -105,8 +106,8 @@ def _look(cfg: DictConfig, data: Any, encoder: Any, maskers: dict[str, Any]) -> 
     for batch in _batches(data, count):
         tokens = encoder.embed(batch.image)
         found = {"salience": salience(tokens)}
-        if hasattr(encoder, "cls_attention"):
-            row = encoder.cls_attention(batch.image)
+        if isinstance(encoder, Attends):
+            row = cls_attention(encoder, batch.image)
             found["attention"] = attention_weights(row)
         heat.append(found)
         image += [batch.image[i] * std + mean for i in range(len(batch.image)) if int(batch.index[i]) in rows.tolist()]

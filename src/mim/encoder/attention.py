@@ -1,7 +1,11 @@
 """Attention by the kernel that is fastest where the tokens are."""
 
+from collections.abc import Sequence
+from contextlib import nullcontext
+
 import torch
 from timm.layers import Attention as TimmAttention
+from timm.models.vision_transformer import Block as TimmBlock
 from torch import Tensor
 from torch.nn.functional import linear, scaled_dot_product_attention
 
@@ -25,23 +29,43 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | Lengths | N
     return scaled_dot_product_attention(query, key, value, None if bias is None else bias.to(query.dtype))
 
 
-def cls_row(x: Tensor, weight: Tensor, in_bias: Tensor, heads: int, bias: Tensor | None = None) -> Tensor:
-    """What the first token attends to among the others, without the rest of the matrix. The softmax counts the first as well.
+def attention_rows(
+    x: Tensor,
+    weight: Tensor,
+    in_bias: Tensor,
+    heads: int,
+    queries: Sequence[int] | None = None,
+    bias: Tensor | None = None,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    """softmax(Q K^T / sqrt(d) + bias), which fused kernels never write down -> (B, A, M, L) float32.
 
     Args:
-        x: (B, 1 + L, D).
+        x: (B, L, D), what attention is given.
         weight, in_bias: of the projection to queries, keys and values: (3 * D, D), (3 * D).
         heads: A.
-        bias: (1, A, 1, 1 + L), as in `attend`.
-
-    Returns:
-        (B, A, L) float32.
+        queries: numbers of M tokens; None for all.
+        bias: (1, A, L, L), of relative positions.
+        dtype: of queries, keys and their products; None for the precision in force.
     """
-    B, M, D = x.shape
-    query = linear(x[:, :1], weight[:D], in_bias[:D]).view(B, 1, heads, -1).transpose(1, 2)  # (B, A, 1, d)
-    key = linear(x, weight[D : 2 * D], in_bias[D : 2 * D]).view(B, M, heads, -1).transpose(1, 2)
-    score = (query * query.shape[-1] ** -0.5 @ key.transpose(-2, -1)).float()
-    return (score if bias is None else score + bias).softmax(dim=-1)[:, :, 0, 1:]
+    D = x.shape[-1]
+    with nullcontext() if dtype is None else torch.autocast(x.device.type, enabled=False):
+        if dtype is not None:
+            x, weight, in_bias = x.to(dtype), weight.to(dtype), in_bias.to(dtype)
+        asking = x if queries is None else x[:, _chosen(queries)]
+        query = linear(asking, weight[:D], in_bias[:D]).unflatten(-1, (heads, -1)).transpose(1, 2)
+        key = linear(x, weight[D : 2 * D], in_bias[D : 2 * D]).unflatten(-1, (heads, -1))
+        score = (query * query.shape[-1] ** -0.5 @ key.permute(0, 2, 3, 1)).float()
+        if bias is not None:
+            score = score + (bias if queries is None else bias[:, :, _chosen(queries)])
+        return score.softmax(dim=-1)
+
+
+def _chosen(queries: Sequence[int]) -> slice | list[int]:
+    """Index of some tokens, which copies none where they stand side by side."""
+    first, count = queries[0], len(queries)
+    side_by_side = list(queries) == list(range(first, first + count))
+    return slice(first, first + count) if side_by_side else list(queries)
 
 
 class Attention(TimmAttention):
@@ -61,6 +85,16 @@ class Attention(TimmAttention):
             query = query[:, :, :queries]
         return self.proj(attend(query, key, value, attn_mask).transpose(1, 2).flatten(2))
 
-    def cls_row(self, x: Tensor) -> Tensor:
-        """What the first token attends to among the others: (B, 1 + L, D) -> (B, A, L)."""
-        return cls_row(x, self.qkv.weight, self.qkv.bias, self.num_heads)
+    def rows(self, x: Tensor, queries: Sequence[int] | None = None, dtype: torch.dtype | None = None) -> Tensor:
+        """What tokens attend to: (B, L, D) -> (B, A, queries, L); see `attention_rows`."""
+        return attention_rows(x, self.qkv.weight, self.qkv.bias, self.num_heads, queries, dtype=dtype)
+
+
+class Block(TimmBlock):
+    """timm's block of a ViT, with its parameters and key names, over `Attention`."""
+
+    attn: Attention
+
+    def update(self, x: Tensor) -> Tensor:
+        """What attention adds to the tokens that enter the block: (B, L, D) -> (B, L, D)."""
+        return self.drop_path1(self.ls1(self.attn(self.norm1(x))))

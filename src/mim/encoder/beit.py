@@ -1,7 +1,8 @@
 """BEiT's transformer (arXiv 2106.08254) as SimMIM uses it (arXiv 2111.09886): relative position bias, layer scale, no key bias."""
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Literal
+from typing import Literal, overload
 
 import torch
 from timm.layers import to_2tuple
@@ -9,7 +10,8 @@ from timm.models import beit
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from mim.encoder.attention import attend, cls_row
+from mim.encoder.attention import attend, attention_rows
+from mim.encoder.blocks import check_number, run_blocks
 from mim.encoder.initialise import initialise_simmim
 from mim.encoder.padding import padding_bias, with_cls
 from mim.encoder.patches import add_positions, project
@@ -27,10 +29,16 @@ class BiasedAttention(beit.Attention):
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         return self.proj(attend(query, key, value, shared_rel_pos_bias).transpose(1, 2).flatten(2))
 
-    def cls_row(self, x: Tensor, shared_rel_pos_bias: Tensor | None = None) -> Tensor:
-        """What the first token attends to among the others: (B, 1 + L, D), bias (1, A, 1 + L, 1 + L) -> (B, A, L)."""
-        bias = None if shared_rel_pos_bias is None else shared_rel_pos_bias[:, :, :1]
-        return cls_row(x, self.qkv.weight, self._no_key_bias(), self.num_heads, bias)
+    def rows(
+        self,
+        x: Tensor,
+        bias: Tensor | None = None,
+        queries: Sequence[int] | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Tensor:
+        """What tokens attend to: (B, M, D), bias (1, A, M, M) -> (B, A, queries, M)."""
+        in_bias = self._no_key_bias()
+        return attention_rows(x, self.qkv.weight, in_bias, self.num_heads, queries, bias, dtype)
 
     def _no_key_bias(self) -> Tensor:
         return torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
@@ -38,6 +46,8 @@ class BiasedAttention(beit.Attention):
 
 class Block(beit.Block):
     """timm's block of BEiT over `BiasedAttention`."""
+
+    attn: BiasedAttention
 
     def __init__(
         self,
@@ -51,6 +61,11 @@ class Block(beit.Block):
         norm = partial(nn.LayerNorm, eps=1e-6)
         super().__init__(width, heads, True, mlp_ratio, drop_path=drop_path, init_values=layer_scale, norm_layer=norm)  # type: ignore[arg-type]
         self.attn = BiasedAttention(width, heads, qkv_bias=True, window_size=window)
+
+    def update(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """What attention adds to the tokens that enter the block: (B, M, D) -> (B, M, D)."""
+        added = self.attn(self.norm1(x), bias)
+        return self.drop_path1(added if self.gamma_1 is None else self.gamma_1 * added)
 
 
 class Beit(beit.Beit):
@@ -108,16 +123,22 @@ class Beit(beit.Beit):
         window = grid if positions == "block_bias" else None
         rates = torch.linspace(0, drop_path, depth, device="cpu").tolist()
         self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio, rate, layer_scale, window) for rate in rates)
-        self.grid, self.patch_size, self.width = grid, patch_size, width
+        self.grid, self.patch_size = grid, patch_size
+        self.width, self.heads, self.prefix = width, heads, 1
         distance = beit.gen_relative_position_index(grid)  # (1 + L, 1 + L), a row of the table
         self.register_buffer("distance", distance, persistent=False)
         initialise_simmim(self)
+
+    @property
+    def depth(self) -> int:
+        """Number of blocks."""
+        return len(self.blocks)
 
     def embed(self, image: Tensor, index: Tensor | None = None) -> Tensor:
         """Images (B, 3, H, W) -> all tokens (B, L, D), or only those at indices (B, K, M) -> (B, K, M, D)."""
         return self._add_positions(project(image, index, self.patch_embed.proj), index)
 
-    def place(self, token: Tensor, index: Tensor) -> Tensor:
+    def position_token(self, token: Tensor, index: Tensor) -> Tensor:
         """One token in place of many patches: (1, 1, D) at indices (B, K, M) -> (B, K, M, D), each with its position."""
         return self._add_positions(token.expand(*index.shape, -1), index)
 
@@ -125,28 +146,72 @@ class Beit(beit.Beit):
         """A learnable token (1, 1, D), initialised as this encoder's own."""
         return nn.Parameter(nn.init.trunc_normal_(torch.empty_like(self.cls_token), std=0.02, a=-0.02, b=0.02))
 
-    def encode(self, tokens: Tensor, index: Tensor | None = None, valid: Tensor | None = None) -> Tensor:
-        """Tokens of a subset of patches (B, M, D), and where they stand (B, M) -> cls token first (B, 1 + M, D), normalised.
+    @overload
+    def encode(self, tokens: Tensor, index: Tensor | None = None, valid: Tensor | None = None) -> Tensor: ...
 
-        Without `index` they are all patches, in order. Tokens that are not `valid` (B, M) influence no other.
+    @overload
+    def encode(
+        self,
+        tokens: Tensor,
+        index: Tensor | None = None,
+        valid: Tensor | None = None,
+        *,
+        blocks: Sequence[int],
+    ) -> list[Tensor]: ...
+
+    def encode(
+        self,
+        tokens: Tensor,
+        index: Tensor | None = None,
+        valid: Tensor | None = None,
+        *,
+        blocks: Sequence[int] | None = None,
+    ) -> Tensor | list[Tensor]:
+        """Tokens of a subset of patches (B, M, D) -> cls token first (B, 1 + M, D), normalised.
+
+        Without `index` they are all patches, in order. Padding may stand anywhere; `valid` and
+        `blocks` are as in `Encoder`.
         """
         if valid is None and index is not None and index.shape[1] == self.grid[0] * self.grid[1]:
-            # All patches, in some order: put into the order of the grid, every image shares one lookup of the biases.
-            encoded = self.encode(take(tokens, index.argsort(dim=1)[:, None])[:, 0])
-            return torch.cat([encoded[:, :1], take(encoded[:, 1:], index[:, None])[:, 0]], dim=1)
-        x = self._cls_first(tokens)
+            # All patches, in some order: put into that of the grid, images share their biases.
+            tokens, order = take(tokens, index.argsort(dim=1)[:, None])[:, 0], index[:, None]
+            if blocks is None:
+                return _reorder(self.encode(tokens), order)
+            return [_reorder(x, order) for x in self.encode(tokens, blocks=blocks)]
         padding = None if valid is None else padding_bias(with_cls(valid))
-        for block, bias in zip(self.blocks, self._biases(index), strict=True):
-            x = block(x, _sum(bias, padding))
-        return self.norm(x)
+        biases = [_sum(bias, padding) for bias in self._biases(index)]
+        wanted = [self.depth] if blocks is None else blocks
+        left = run_blocks(self._cls_first(tokens), self.blocks, biases, wanted)
+        return self.norm(left[0]) if blocks is None else left
 
-    def cls_attention(self, image: Tensor) -> Tensor:
-        """What the cls token of the last block attends to in whole images, that one row only: (B, 3, H, W) -> (B, A, L)."""
-        x = self._cls_first(self.embed(image))
-        *before, (last, bias) = zip(self.blocks, self._biases(None), strict=True)
-        for block, its_bias in before:
-            x = block(x, its_bias)
-        return last.attn.cls_row(last.norm1(x), bias)  # type: ignore[operator, union-attr]
+    def attention(self, image: Tensor, queries: Sequence[int] | None = None, block: int | None = None) -> Tensor:
+        """What tokens of whole images (B, 3, H, W) attend to -> (B, A, queries, 1 + L)."""
+        block = check_number(block, self.depth)
+        (entering,) = self.encode(self.embed(image), blocks=[block - 1])
+        return self.block_attention(entering, queries, block)
+
+    def block_attention(
+        self,
+        tokens: Tensor,
+        queries: Sequence[int] | None = None,
+        block: int | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Tensor:
+        """The same, of the tokens (B, 1 + L, D) that enter the block."""
+        chosen, bias = self._block(block)
+        return chosen.attn.rows(chosen.norm1(tokens), bias, queries, dtype)
+
+    def block_update(self, tokens: Tensor, block: int | None = None) -> Tensor:
+        """What the block's attention adds to the tokens (B, 1 + L, D) that enter it."""
+        chosen, bias = self._block(block)
+        return chosen.update(tokens, bias)
+
+    def _block(self, number: int | None) -> tuple[Block, Tensor | None]:
+        """A block and its bias, of all patches."""
+        at = check_number(number, self.depth) - 1
+        chosen = self.blocks[at]
+        assert isinstance(chosen, Block)
+        return chosen, self._biases(None)[at]
 
     def forward(self, image: Tensor) -> Tensor:
         """Features of the whole image: (B, 3, H, W) -> cls token first (B, 1 + L, D), normalised."""
@@ -183,6 +248,11 @@ class Beit(beit.Beit):
 def _look_up(table: Tensor, distance: Tensor) -> Tensor:
     """Table (T, A), rows (B, M, M) -> biases (B, A, M, M)."""
     return table[distance].permute(0, 3, 1, 2)
+
+
+def _reorder(tokens: Tensor, order: Tensor) -> Tensor:
+    """Patches of (B, 1 + M, D) by their numbers (B, 1, M), the cls token still first."""
+    return torch.cat([tokens[:, :1], take(tokens[:, 1:], order)[:, 0]], dim=1)
 
 
 def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:

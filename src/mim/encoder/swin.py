@@ -1,5 +1,8 @@
 """timm's Swin, shifted windows on the whole grid (arXiv 2103.14030); its patch is what the last stage sees, as in SimMIM."""
 
+from collections.abc import Sequence
+from typing import overload
+
 import torch
 from timm.layers import PatchEmbed, to_2tuple
 from timm.models.swin_transformer import SwinTransformer
@@ -69,7 +72,8 @@ class Swin(SwinTransformer):
             mlp_ratio=mlp_ratio,
             drop_path_rate=drop_path,
         )
-        self.grid, self.patch_size, self.width, self.small = grid, patch_size, self.num_features, small
+        self.grid, self.patch_size, self.small = grid, patch_size, small
+        self.width, self.depth, self.prefix = self.num_features, sum(depths), 1
 
     @property
     def blocks(self) -> list[nn.Module]:
@@ -87,7 +91,7 @@ class Swin(SwinTransformer):
         small = self.patch_embed.norm(project(pixels, None, self.patch_embed.proj))  # (B * L, S, C)
         return small.flatten(1).view(*patches.shape[:-1], -1)
 
-    def place(self, token: Tensor, index: Tensor) -> Tensor:
+    def position_token(self, token: Tensor, index: Tensor) -> Tensor:
         """One token in place of every small patch of many patches: (1, 1, C) at indices (B, K, M) -> (B, K, M, S * C)."""
         return token.repeat(1, 1, self.small**2).expand(*index.shape, -1)
 
@@ -95,13 +99,34 @@ class Swin(SwinTransformer):
         """A learnable token (1, 1, C) of the first stage, initialised as SimMIM does."""
         return nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, self.embed_dim), std=0.02))
 
-    def encode(self, tokens: Tensor, index: Tensor | None = None, valid: Tensor | None = None) -> Tensor:
+    @overload
+    def encode(self, tokens: Tensor, index: Tensor | None = None, valid: Tensor | None = None) -> Tensor: ...
+
+    @overload
+    def encode(
+        self,
+        tokens: Tensor,
+        index: Tensor | None = None,
+        valid: Tensor | None = None,
+        *,
+        blocks: Sequence[int],
+    ) -> list[Tensor]: ...
+
+    def encode(
+        self,
+        tokens: Tensor,
+        index: Tensor | None = None,
+        valid: Tensor | None = None,
+        *,
+        blocks: Sequence[int] | None = None,
+    ) -> Tensor | list[Tensor]:
         """All patches (B, L, S * C), and where they stand (B, L) -> their mean first (B, 1 + L, D), normalised.
 
-        All of them have to be `valid` (B, L).
+        All of them have to be `valid` (B, L). Of `blocks` only the last may be asked for: those of
+        earlier stages have other tokens.
 
         Raises:
-            ValueError: where a patch is missing.
+            ValueError: where a patch is missing, or another block is asked for.
         """
         rows, columns = self.grid
         if tokens.shape[1] != rows * columns:
@@ -109,13 +134,20 @@ class Swin(SwinTransformer):
                 f"Swin's windows need every patch and got {tokens.shape[1]} of {rows * columns}; use model=simmim with a masker "
                 "that throws none (masker=random_cell), or an encoder that runs on any subset (vit, beit)"
             )
+        if blocks is not None and set(blocks) != {self.depth}:
+            raise ValueError(
+                f"block={min(blocks, default=None)} of Swin cannot be looked at: it has stages, of "
+                f"which only the last one's tokens are patches; block={self.depth}, or block=null"
+            )
         if index is not None:
             tokens = take(tokens, index.argsort(dim=1)[:, None])[:, 0]
         x = unpatchify(tokens, self.small, self.grid).permute(0, 2, 3, 1)  # (B, rows * s, columns * s, C)
-        x = self.norm(self.layers(x)).flatten(1, 2)  # (B, L, D)
+        x = self.layers(x)
+        x = (self.norm(x) if blocks is None else x).flatten(1, 2)  # (B, L, D)
         if index is not None:
             x = take(x, index[:, None])[:, 0]
-        return torch.cat([x.mean(dim=1, keepdim=True), x], dim=1)
+        x = torch.cat([x.mean(dim=1, keepdim=True), x], dim=1)
+        return x if blocks is None else [x] * len(blocks)
 
     def forward(self, image: Tensor) -> Tensor:
         """Features of the whole image: (B, 3, H, W) -> mean token first (B, 1 + L, D), normalised."""

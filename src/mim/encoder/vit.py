@@ -1,14 +1,16 @@
 """timm's VisionTransformer, split into `embed` and `encode` so that hidden patches are never embedded (MAE, arXiv 2111.06377)."""
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import overload
 
 import torch
 from timm.layers import to_2tuple
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from mim.encoder.attention import Attention
+from mim.encoder.attention import Attention, Block
+from mim.encoder.blocks import check_number, run_blocks
 from mim.encoder.initialise import initialise_mae
 from mim.encoder.padding import padding, with_cls
 from mim.encoder.patches import add_positions, project
@@ -64,13 +66,20 @@ class ViT(VisionTransformer):
             num_classes=0,
             norm_layer=partial(nn.LayerNorm, eps=1e-6),
             attn_layer=Attention,
+            block_fn=Block,
             weight_init="skip",
         )
-        self.grid, self.patch_size, self.width = grid, patch_size, width
+        self.grid, self.patch_size = grid, patch_size
+        self.width, self.heads, self.prefix = width, heads, 1
         self.pos_embed.requires_grad_(False).copy_(sincos_positions(width, grid))
         self.apply(initialise_mae)
         nn.init.xavier_uniform_(self.patch_embed.proj.weight.view(width, -1))
         nn.init.normal_(self.cls_token, std=0.02)
+
+    @property
+    def depth(self) -> int:
+        """Number of blocks."""
+        return len(self.blocks)
 
     def embed(self, image: Tensor, index: Tensor | None = None) -> Tensor:
         """Project patches and add their positions, in the residual stream's precision: that of the projection.
@@ -79,7 +88,7 @@ class ViT(VisionTransformer):
         """
         return add_positions(project(image, index, self.patch_embed.proj), index, self.pos_embed[:, 1:])
 
-    def place(self, token: Tensor, index: Tensor) -> Tensor:
+    def position_token(self, token: Tensor, index: Tensor) -> Tensor:
         """One token in place of many patches: (1, 1, D) at indices (B, K, M) -> (B, K, M, D), each with its position."""
         return add_positions(token.expand(*index.shape, -1), index, self.pos_embed[:, 1:])
 
@@ -87,25 +96,63 @@ class ViT(VisionTransformer):
         """A learnable token (1, 1, D), initialised as this encoder's own."""
         return nn.Parameter(torch.empty_like(self.cls_token).normal_(std=0.02))
 
-    def encode(self, tokens: Tensor, index: Tensor | None = None, valid: Tensor | None = None) -> Tensor:
-        """Tokens of any subset of patches, in any order (B, M, D) -> cls token first (B, 1 + M, D), normalised.
+    @overload
+    def encode(self, tokens: Tensor, index: Tensor | None = None, valid: Tensor | None = None) -> Tensor: ...
 
-        Where they stand (`index`, (B, M)) is in the tokens already: it is for encoders whose attention asks for it (Beit).
-        Tokens that are not `valid` (B, M) influence no other; in every row they come last.
+    @overload
+    def encode(
+        self,
+        tokens: Tensor,
+        index: Tensor | None = None,
+        valid: Tensor | None = None,
+        *,
+        blocks: Sequence[int],
+    ) -> list[Tensor]: ...
+
+    def encode(
+        self,
+        tokens: Tensor,
+        index: Tensor | None = None,
+        valid: Tensor | None = None,
+        *,
+        blocks: Sequence[int] | None = None,
+    ) -> Tensor | list[Tensor]:
+        """Tokens of any subset of patches (B, M, D) -> cls token first (B, 1 + M, D), normalised.
+
+        Where they stand (`index`, (B, M)) is in the tokens already: it is for encoders whose
+        attention asks for it (Beit). `valid` and `blocks` are as in `Encoder`.
         """
         x = self._cls_first(tokens)
         bias = None if valid is None else padding(with_cls(valid), x)
-        for block in self.blocks:
-            x = block(x, attn_mask=bias)
-        return self.norm(x)
+        wanted = [self.depth] if blocks is None else blocks
+        left = run_blocks(x, self.blocks, [bias] * self.depth, wanted)
+        return self.norm(left[0]) if blocks is None else left
 
-    def cls_attention(self, image: Tensor) -> Tensor:
-        """What the cls token of the last block attends to in whole images, that one row only: (B, 3, H, W) -> (B, A, L)."""
-        x = self._cls_first(self.embed(image))
-        for block in self.blocks[:-1]:
-            x = block(x)
-        last: Any = self.blocks[-1]
-        return last.attn.cls_row(last.norm1(x))
+    def attention(self, image: Tensor, queries: Sequence[int] | None = None, block: int | None = None) -> Tensor:
+        """What tokens of whole images (B, 3, H, W) attend to -> (B, A, queries, 1 + L)."""
+        block = check_number(block, self.depth)
+        (entering,) = self.encode(self.embed(image), blocks=[block - 1])
+        return self.block_attention(entering, queries, block)
+
+    def block_attention(
+        self,
+        tokens: Tensor,
+        queries: Sequence[int] | None = None,
+        block: int | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Tensor:
+        """The same, of the tokens (B, 1 + L, D) that enter the block."""
+        chosen = self._block(block)
+        return chosen.attn.rows(chosen.norm1(tokens), queries, dtype)
+
+    def block_update(self, tokens: Tensor, block: int | None = None) -> Tensor:
+        """What the block's attention adds to the tokens (B, 1 + L, D) that enter it."""
+        return self._block(block).update(tokens)
+
+    def _block(self, number: int | None) -> Block:
+        chosen = self.blocks[check_number(number, self.depth) - 1]
+        assert isinstance(chosen, Block)
+        return chosen
 
     def _cls_first(self, tokens: Tensor) -> Tensor:
         cls = (self.cls_token + self.pos_embed[:, :1]).to(tokens.dtype)

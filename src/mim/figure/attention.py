@@ -9,10 +9,10 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from torch import Tensor, nn
+from torch import Tensor
 
-from mim.analysis.attended import Attended, attention_matrix, looking
 from mim.analysis.gallery import bare, show_heat, show_image
+from mim.encoder.encoder import Encoder, attending, cls_attention
 from mim.figure.style import DPI, TEXT, WIDTH
 from mim.figure.table import Drawn
 
@@ -32,7 +32,7 @@ class Maps(NamedTuple):
 
 
 @torch.no_grad()
-def attention_maps(encoder: nn.Module, image: Tensor, name: str, block: int | None = None) -> Maps:
+def attention_maps(encoder: Encoder, image: Tensor, name: str, block: int | None = None) -> Maps:
     """Run an encoder on whole, normalised images (B, 3, H, W) and look at one of its blocks.
 
     Args:
@@ -44,19 +44,11 @@ def attention_maps(encoder: nn.Module, image: Tensor, name: str, block: int | No
     Raises:
         ValueError: where the encoder has no such block, or no cls token that attends to all patches.
     """
-    seen: list[Tensor] = []
-
-    def see(attended: Attended) -> None:
-        matrix = attention_matrix(attended.attention, attended.given, attended.bias, rows=[0])
-        seen.append(matrix[:, :, 0, 1:])
-
-    with looking(encoder, see):
-        encoder(image)
-    number = len(seen) if block is None else block
-    if not 1 <= number <= len(seen):
-        raise ValueError(f"--block={block}: {name} has blocks 1 to {len(seen)}")
-    grid: Any = encoder.grid
-    return Maps(name, number, tuple(grid), seen[number - 1])
+    known = attending(encoder, "which is what is drawn; give a checkpoint of a ViT or a Beit")
+    number = known.depth if block is None else block
+    if not 1 <= number <= known.depth:
+        raise ValueError(f"--block={block}: {name} has blocks 1 to {known.depth}")
+    return Maps(name, number, known.grid, cls_attention(known, image, number))
 
 
 def attention_figure(image: Tensor, names: Sequence[str], maps: Sequence[Maps], each_head: bool) -> Drawn:

@@ -6,9 +6,8 @@ from typing import Literal
 from torch import Tensor, nn
 
 from mim.batch import Batch
-from mim.encoder.beit import Beit
+from mim.encoder.encoder import Encoder
 from mim.encoder.swin import Swin
-from mim.encoder.vit import ViT
 from mim.pool.mean import Mean
 from mim.pool.shape import Shape, fitted, width_of
 from mim.ranges import Positive
@@ -36,7 +35,7 @@ class Classifier(nn.Module):
 
     def __init__(
         self,
-        encoder: ViT | Beit | Swin,
+        encoder: Encoder,
         pools: Mapping[str, nn.Module | Callable[[Shape], nn.Module]],
         num_classes: int,
         norm: Literal["tokens", "pooled"] | None = None,
@@ -84,7 +83,7 @@ class Classifier(nn.Module):
         Raises:
             ValueError: where the encoder has fewer blocks.
         """
-        blocks = self.encoder.blocks
+        blocks = list(self.encoder.blocks)
         if not 0 <= train_blocks <= len(blocks):
             raise ValueError(
                 f"train_blocks={train_blocks}, but the encoder has {len(blocks)} blocks; 0 to {len(blocks)}"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from torch import nn
 
 from mim.batch import Batch
-from mim.encoder.vit import ViT
+from mim.encoder.encoder import Encoder
 from mim.masker.masker import Masker
 from mim.model.decoder import Decoder
 from mim.model.reconstruction import Reconstruction
@@ -22,7 +22,7 @@ class MAE(nn.Module):
         target_dims: values per patch of the predictions, by term; the first term's decoder is `decoder` in checkpoints.
     """
 
-    def __init__(self, encoder: ViT, masker: Masker, decoder: Callable[..., Decoder], target_dims: Mapping[str, int]):
+    def __init__(self, encoder: Encoder, masker: Masker, decoder: Callable[..., Decoder], target_dims: Mapping[str, int]):
         super().__init__()
         self.encoder, self.masker, self.terms = encoder, masker, tuple(target_dims)
         self.decoder, *others = (
@@ -34,7 +34,7 @@ class MAE(nn.Module):
         """Images (B, 3, H, W) -> predictions (B, K, Lm, P) of the patches that the masker hid."""
         visible, split = embed_visible(self.encoder, self.masker, batch)
         valid = None if split.visible_valid is None else split.visible_valid.flatten(0, 1)
-        latent = self.encoder.encode(visible.flatten(0, 1), split.visible.flatten(0, 1), valid)  # (B * K, 1 + Lv, D)
+        latent = self.encoder.encode(visible.flatten(0, 1), split.visible.flatten(0, 1), valid)  # (B * K, R + Lv, D)
         predictions = (decoder(latent, split) for decoder in (self.decoder, *self.decoders.values()))
         return Reconstruction(dict(zip(self.terms, predictions, strict=True)), split)
 

@@ -6,9 +6,7 @@ import torch
 from torch import nn
 
 from mim.batch import Batch
-from mim.encoder.beit import Beit
-from mim.encoder.swin import Swin
-from mim.encoder.vit import ViT
+from mim.encoder.encoder import Encoder
 from mim.masker.masker import Masker
 from mim.model.packing import pack
 from mim.model.reconstruction import Reconstruction
@@ -28,7 +26,7 @@ class SimMIM(nn.Module):
             `decoder` in checkpoints.
     """
 
-    def __init__(self, encoder: ViT | Beit | Swin, masker: Masker, target_dims: Mapping[str, int]):
+    def __init__(self, encoder: Encoder, masker: Masker, target_dims: Mapping[str, int]):
         super().__init__()
         self.encoder, self.masker, self.terms = encoder, masker, tuple(target_dims)
         self.mask_token = encoder.new_token()
@@ -39,13 +37,14 @@ class SimMIM(nn.Module):
         """Images (B, 3, H, W) -> predictions (B, K, Lm, P) of the patches that the masker hid."""
         visible, split = embed_visible(self.encoder, self.masker, batch)
         B, K, Lm = split.masked.shape
-        masked = self.encoder.place(self.mask_token, split.masked).to(visible.dtype)
+        masked = self.encoder.position_token(self.mask_token, split.masked).to(visible.dtype)
         tokens = torch.cat([masked, visible], dim=2).flatten(0, 1)  # (B * K, Lm + Lv, D)
         index, valid = torch.cat([split.masked, split.visible], dim=2).flatten(0, 1), split.valid()
         if valid is not None:  # masked tokens come first and stay where they are
             order, valid = pack(valid.flatten(0, 1), most=self.encoder.grid[0] * self.encoder.grid[1])
             tokens, index = take(tokens, order[:, None])[:, 0], index.gather(1, order)
-        latent = self.encoder.encode(tokens, index, valid)[:, 1 : 1 + Lm]
+        first = self.encoder.prefix
+        latent = self.encoder.encode(tokens, index, valid)[:, first : first + Lm]
         predictions = (decoder(latent).unflatten(0, (B, K)) for decoder in (self.decoder, *self.decoders.values()))
         return Reconstruction(dict(zip(self.terms, predictions, strict=True)), split)
 

@@ -4,14 +4,12 @@ import torch
 from torch import Tensor
 
 from mim.batch import Batch
-from mim.encoder.beit import Beit
-from mim.encoder.swin import Swin
-from mim.encoder.vit import ViT
+from mim.encoder.encoder import Encoder
 from mim.masker.masker import Masker
 from mim.masker.split import Split
 
 
-def embed_visible(encoder: ViT | Beit | Swin, masker: Masker, batch: Batch) -> tuple[Tensor, Split]:
+def embed_visible(encoder: Encoder, masker: Masker, batch: Batch) -> tuple[Tensor, Split]:
     """Images (B, 3, H, W) -> tokens of the visible patches (B, K, Lv, D), and what is visible and what is masked.
 
     Masked patches are embedded only for a masker that looks at tokens, and never for the network.
@@ -22,11 +20,11 @@ def embed_visible(encoder: ViT | Beit | Swin, masker: Masker, batch: Batch) -> t
 
 
 @torch.no_grad()
-def embed_for_score(encoder: ViT | Beit | Swin, image: Tensor) -> Tensor:
+def embed_for_score(encoder: Encoder, image: Tensor) -> Tensor:
     """Tokens of all patches in the precision of the weights, whatever the autocast: (B, 3, H, W) -> (B, L, D).
 
     Tokens of bf16 move salience by 1e-2. To embed the visible patches again costs less than the gradient of an embedding of
     all. Where FSDP gathers weights in bf16, these are tokens of bf16 nevertheless.
     """
     with torch.autocast(image.device.type, enabled=False):
-        return encoder.embed(image.to(encoder.patch_embed.proj.weight.dtype))
+        return encoder.embed(image.to(next(encoder.parameters()).dtype))

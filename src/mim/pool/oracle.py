@@ -1,11 +1,10 @@
 """Another model says where to look: the oracle of Beyond [cls] (arXiv 2412.03215), such as DINO's attention."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from mim.encoder.encoder import Encoder, attending, cls_attention
 from mim.pool.shape import Shape
 from mim.pool.weighted import weighted
 
@@ -25,14 +24,14 @@ class Oracle(nn.Module):
 
     needs_image = True
 
-    def __init__(self, shape: Shape, encoder: Any):
+    def __init__(self, shape: Shape, encoder: Encoder):
         super().__init__()
-        if not hasattr(encoder, "cls_attention"):
-            raise ValueError(
-                f"the oracle is a {type(encoder).__name__}, which has no cls token that attends to patches; give a ViT's or a "
-                "Beit's checkpoint, e.g. attention_from=timm:vit_small_patch16_224.dino"
-            )
-        self.encoder, self.grid = encoder.requires_grad_(False).eval(), shape.grid
+        known = attending(
+            encoder,
+            "so it is no oracle; give a ViT's or a Beit's checkpoint, "
+            "e.g. attention_from=timm:vit_small_patch16_224.dino",
+        )
+        self.encoder, self.grid = known.requires_grad_(False).eval(), shape.grid
 
     def train(self, mode: bool = True) -> "Oracle":
         """Stay as it is: the other model is never trained."""
@@ -45,7 +44,7 @@ class Oracle(nn.Module):
         size = (grid[0] * patch, grid[1] * patch)
         if image.shape[-2:] != size:
             image = interpolate(image, size, mode="bicubic", antialias=True)
-        seen = self.encoder.cls_attention(image).mean(dim=1).unflatten(1, grid)[:, None]  # (B, 1, rows, columns)
+        seen = cls_attention(self.encoder, image).mean(dim=1).unflatten(1, grid)[:, None]  # (B, 1, rows, columns)
         if grid != self.grid:
             seen = interpolate(seen, self.grid, mode="bilinear", antialias=True)
         return seen.flatten(1)

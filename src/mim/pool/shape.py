@@ -1,10 +1,12 @@
 """What a pool is told about the tokens that it will be given."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import nn
+
+from mim.encoder.encoder import Encoder
 
 
 class Shape(NamedTuple):
@@ -16,7 +18,7 @@ class Shape(NamedTuple):
     """Rows and columns of patches."""
 
 
-def fitted(pool: nn.Module | Callable[[Shape], nn.Module], encoder: Any) -> nn.Module:
+def fitted(pool: nn.Module | Callable[[Shape], nn.Module], encoder: Encoder) -> nn.Module:
     """A pool for the tokens of this encoder. One that has to know their shape comes as a class that is given it here.
 
     Three attributes say what a pool asks for besides the tokens (B, 1 + L, D) that every pool is called with:
@@ -27,7 +29,7 @@ def fitted(pool: nn.Module | Callable[[Shape], nn.Module], encoder: Any) -> nn.M
         ValueError: where it needs a cls token, or attention, that the encoder has not.
     """
     if not isinstance(pool, nn.Module):
-        pool = pool(Shape(encoder.width, tuple(encoder.grid)))
+        pool = pool(Shape(encoder.width, encoder.grid))
     lacks_cls = getattr(encoder, "cls_token", None) is None
     if lacks_cls and (getattr(pool, "needs_cls", False) or hasattr(pool, "rows")):
         wanted = "the attention of whole blocks" if hasattr(pool, "rows") else "a cls token"
@@ -38,7 +40,7 @@ def fitted(pool: nn.Module | Callable[[Shape], nn.Module], encoder: Any) -> nn.M
     return pool
 
 
-def width_of(pool: nn.Module, encoder: Any) -> int:
+def width_of(pool: nn.Module, encoder: Encoder) -> int:
     """D', how many numbers a fitted pool makes of an image."""
     rows, columns = encoder.grid
     tokens = 1 + rows * columns

@@ -4,8 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from mim.analysis.attended import check_attends
-from mim.analysis.attention_pass import measure
+from mim.analysis.attention_pass import check_attends, measure
 from mim.analysis.attention_stats import HeadStatistics
 from mim.analysis.curves import Curves, curves
 from mim.analysis.keep import keep
@@ -53,7 +52,7 @@ class AttentionStats:
         }
 
     def _measure(self, subject: Subject) -> dict[str, Any]:
-        encoder: Any = subject.encoder
+        encoder = subject.encoder
         stats = measure(encoder, subject.data.val_dataloader(self.limit), subject.prepare, subject.autocast)
         return {
             "checkpoint": subject.name,

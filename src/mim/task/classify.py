@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.functional.classification import multiclass_accuracy
 
+from mim.encoder.encoder import Encoder
 from mim.judge.features import Features, Judge
 from mim.pool.shape import Shape, fitted
 from mim.ranges import Count
@@ -20,7 +21,7 @@ Pools = Mapping[str, nn.Module | Callable[[Shape], nn.Module]]
 """What stands for an image, by name; those that have to know the tokens' shape wait for it."""
 
 
-def ready(pools: Pools, encoder: nn.Module) -> dict[str, nn.Module]:
+def ready(pools: Pools, encoder: Encoder) -> dict[str, nn.Module]:
     """Fit pools that have nothing to learn to an encoder.
 
     Raises:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from mim.encoder.encoder import Encoder
 from mim.optim.schedule import WarmupCosine
 from mim.pool.shape import fitted, width_of
 from mim.ranges import Count, Seed
@@ -113,7 +114,7 @@ def grid(lr: float | Sequence[float], weight_decay: float | Sequence[float]) -> 
     return [Setting(*pair) for pair in itertools.product(rates, decays)]
 
 
-def sort_pools(pools: Pools, encoder: nn.Module, seed: int) -> tuple[dict[str, nn.Module], dict[str, nn.Module]]:
+def sort_pools(pools: Pools, encoder: Encoder, seed: int) -> tuple[dict[str, nn.Module], dict[str, nn.Module]]:
     """Pools fitted to an encoder: those without weights to learn, and those with; each starts from the same seed."""
     free: dict[str, nn.Module] = {}
     learned: dict[str, nn.Module] = {}

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from mim.encoder.encoder import Encoder
 from mim.task.column import Column
 from mim.task.features import see
 from mim.task.look import Look
@@ -69,9 +70,9 @@ def _write(columns: dict[str, Column], subject: Subject, look: Look, loader: Any
             column.discard()
 
 
-def _needs_room(folder: Path, count: int, encoder: Any, dtype: torch.dtype | None) -> None:
+def _needs_room(folder: Path, count: int, encoder: Encoder, dtype: torch.dtype | None) -> None:
     rows, columns = encoder.grid
-    wanted = count * (1 + rows * columns) * encoder.width * (dtype or torch.float32).itemsize
+    wanted = count * (encoder.prefix + rows * columns) * encoder.width * (dtype or torch.float32).itemsize
     free = shutil.disk_usage(folder).free
     if wanted > free:
         raise OSError(

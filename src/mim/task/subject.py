@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from mim.batch import Batch
+from mim.encoder.encoder import Encoder
 
 
 class Subject(NamedTuple):
@@ -15,7 +16,7 @@ class Subject(NamedTuple):
 
     name: str
     """For tables and figures: a run's folder, a file, or `timm:<name>`."""
-    encoder: nn.Module
+    encoder: Encoder
     """(B, 3, H, W) -> (B, 1 + L, D), on its device."""
     data: Any
     """A data module, set up."""

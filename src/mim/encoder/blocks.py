@@ -1,0 +1,43 @@
+"""Running a transformer's blocks, up to the last one that is asked for."""
+
+from collections.abc import Iterable, Sequence
+
+from torch import Tensor, nn
+
+from mim.encoder.padding import Lengths
+
+Bias = Tensor | Lengths | None
+
+
+def run_blocks(x: Tensor, blocks: Iterable[nn.Module], biases: Sequence[Bias], wanted: Sequence[int]) -> list[Tensor]:
+    """Tokens (B, M, D) -> those that leave each of the wanted blocks, counted from 1; 0 is `x`.
+
+    Args:
+        x: enters the first block.
+        blocks: called with the tokens and a bias of attention.
+        biases: of each block.
+        wanted: numbers, in any order; what comes after the last of them does not run.
+    """
+    for number in wanted:
+        check_number(number, len(biases), least=0)
+    left = {0: x}
+    for number, (block, bias) in enumerate(zip(blocks, biases, strict=True), start=1):
+        if number > max(wanted):
+            break
+        x = block(x, bias)
+        if number in wanted:
+            left[number] = x
+    return [left[number] for number in wanted]
+
+
+def check_number(number: int | None, depth: int, least: int = 1) -> int:
+    """Number of a block, counted from 1; None is the last.
+
+    Raises:
+        ValueError: where it is none of `least` to `depth`.
+    """
+    if number is None:
+        return depth
+    if not least <= number <= depth:
+        raise ValueError(f"block={number} cannot be looked at; there are blocks 1 to {depth}")
+    return number
