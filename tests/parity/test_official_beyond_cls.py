@@ -15,7 +15,7 @@ from mim.pool.cls import Cls
 from mim.pool.lowest_entropy import LowestEntropy
 from mim.pool.mean import Mean
 from mim.pool.mean_attention import MeanAttention
-from mim.pool.shape import Shape, fitted
+from mim.pool.pool import Shape, fitted, pool_tokens
 from mim.task.look import Look
 
 POOLS = {
@@ -96,10 +96,10 @@ def test_abmilp_gives_the_release_s_vectors_weights_and_gradients(golden, distan
     pool = abmilp(stored.meta["configs"][number])
     pool.load_state_dict(renamed(stored.under(f"c{number}.sd.")))
     x = stored["x"].clone().requires_grad_()
-    out = pool(x)
+    out = pool(pool_tokens(x, 1, pool.needs))
     (out * stored["w_out"]).sum().backward()
     assert distance(out, stored[f"c{number}.out"]) < 2e-5
-    inside = x.detach()[:, pool.first :]
+    inside = pool_tokens(x.detach(), 1, pool.needs)
     weight = pool.weight(inside if pool.attention is None else pool.attention(inside))
     assert distance(weight, stored[f"c{number}.attn_map"]) < 2e-5
     assert distance(x.grad, stored[f"c{number}.grad.x"]) < 1e-4
@@ -120,11 +120,12 @@ def test_the_probe_on_abmilp_learns_as_the_release_s(golden, distance):
     weights = stored.under("probe.sd.")
     ours = {f"0.{k}": v for k, v in renamed({k[2:]: v for k, v in weights.items() if k.startswith("0.")}).items()}
     head.load_state_dict(ours | {k: v for k, v in weights.items() if not k.startswith("0.")})
-    logits = head(stored["x"])
+    patches = stored["x"][:, 1:]
+    logits = head(patches)
     loss = cross_entropy(logits, stored["probe.labels"])
     loss.backward()
     assert distance(logits, stored["probe.logits_train"]) < 1e-4
     assert distance(loss, stored["probe.loss"]) < 1e-5
     assert distance(head[2].weight.grad, stored["probe.grad.2.weight"]) < 1e-4
     assert distance(head[0].score[0].weight.grad, stored["probe.grad.0.attention_predictor.0.weight"]) < 1e-4
-    assert distance(head.eval()(stored["x"]), stored["probe.logits_eval_after_one_step"]) < 1e-4
+    assert distance(head.eval()(patches), stored["probe.logits_eval_after_one_step"]) < 1e-4

@@ -84,7 +84,7 @@ def test_what_the_encoder_makes_of_it_is_official(case, distance):
         [encoder.embed(image, split.visible), encoder.position_token(case.model.mask_token, split.masked)], dim=2
     )
     index = torch.cat([split.visible, split.masked], dim=2)
-    latent = encoder.encode(tokens.flatten(0, 1), index.flatten(0, 1))[:, 1:]
+    latent = encoder.encode(tokens.flatten(0, 1), index.flatten(0, 1))[:, encoder.prefix :]
     expected = case.reference["z"].flatten(2).transpose(1, 2)  # (B, L, D)
     assert distance(latent, take(expected, index)[:, 0]) < 2e-5
 

@@ -10,58 +10,64 @@ from mim.pool.attentive import Attentive
 from mim.pool.cls import Cls
 from mim.pool.mean import Mean
 from mim.pool.mean_attention import MeanAttention
-from mim.pool.shape import Shape, fitted, width_of
+from mim.pool.pool import Needs, Shape, fitted, pool_tokens, width_of
 from mim.pool.simpool import SimPool
 
 SHAPE = Shape(16, (3, 3))
 
 
-def tokens(seed=0):
-    return torch.randn(2, 10, 16, generator=torch.Generator().manual_seed(seed))
+def patches(seed=0):
+    return torch.randn(2, 9, 16, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize("pool", [AbMILP, Attentive, SimPool, lambda shape: AbMILP(shape, 2, self_attention="both")])
-def test_patches_in_another_order_are_pooled_alike_and_cls_has_no_say(pool):
+def test_patches_in_another_order_are_pooled_alike(pool):
     torch.manual_seed(0)
-    pool, given = pool(SHAPE), tokens()
-    shuffled = torch.cat([torch.zeros(2, 1, 16), given[:, 1:].flip(1)], dim=1)
+    pool, given = pool(SHAPE), patches()
     assert pool(given).shape == (2, 16)
-    assert torch.allclose(pool(given), pool(shuffled), atol=1e-6)
+    assert torch.allclose(pool(given), pool(given.flip(1)), atol=1e-6)
+
+
+@pytest.mark.parametrize(("prefix", "cls"), [(0, False), (1, False), (1, True), (3, False), (3, True)])
+def test_a_pool_gets_patches_and_cls_where_it_needs_it_and_never_registers(prefix, cls):
+    tokens = torch.arange(prefix + 4.0).view(1, -1, 1)
+    given = pool_tokens(tokens, prefix, Needs(cls=cls))
+    assert given.flatten().tolist() == [0.0] * cls + [prefix + i for i in range(4)]
 
 
 def test_positions_tell_patches_apart():
     torch.manual_seed(0)
-    pool, given = AbMILP(SHAPE, positions=True), tokens()
-    assert not torch.allclose(pool(given), pool(torch.cat([given[:, :1], given[:, 1:].flip(1)], dim=1)), atol=1e-3)
+    pool, given = AbMILP(SHAPE, positions=True), patches()
+    assert not torch.allclose(pool(given), pool(given.flip(1)), atol=1e-3)
 
 
 def test_abmilp_that_scores_all_alike_is_the_mean():
     pool = AbMILP(SHAPE)
     torch.nn.init.zeros_(pool.score[-1].weight)
-    assert torch.allclose(pool(tokens()), Mean()(tokens()), atol=1e-6)
+    assert torch.allclose(pool(patches()), Mean()(patches()), atol=1e-6)
 
 
 def test_attentive_is_multi_head_attention_of_one_query():
     torch.manual_seed(0)
-    pool, given = Attentive(SHAPE, heads=4), tokens()
+    pool, given = Attentive(SHAPE, heads=4), patches()
     plain = torch.nn.MultiheadAttention(16, 4, bias=False, batch_first=True)
     with torch.no_grad():
         plain.in_proj_weight.copy_(torch.cat([torch.eye(16), pool.key.weight, pool.value.weight]))
         plain.out_proj.weight.copy_(pool.out.weight)
-        expected = plain(pool.query.expand(2, 1, -1), given[:, 1:], given[:, 1:])[0][:, 0]
+        expected = plain(pool.query.expand(2, 1, -1), given, given)[0][:, 0]
     assert torch.allclose(pool(given), expected, atol=1e-6)
 
 
 def test_simpool_that_asks_nothing_is_the_mean_of_normalised_patches():
     pool = SimPool(SHAPE, gamma=1.0)
     torch.nn.init.zeros_(pool.query.weight)
-    value = pool.norm(tokens()[:, 1:])
-    assert torch.allclose(pool(tokens()), value.mean(1) - value.amin((1, 2))[:, None], atol=1e-5)
+    value = pool.norm(patches())
+    assert torch.allclose(pool(patches()), value.mean(1) - value.amin((1, 2))[:, None], atol=1e-5)
 
 
 def test_simpool_judges_an_image_by_itself():
     torch.manual_seed(0)
-    pool, given = SimPool(SHAPE), tokens()
+    pool, given = SimPool(SHAPE), patches()
     assert torch.allclose(pool(given)[:1], pool(given[:1]), atol=1e-6)
 
 

@@ -11,9 +11,10 @@ from mim.pool.lowest_entropy import LowestEntropy
 from mim.pool.max import Max
 from mim.pool.mean import Mean
 from mim.pool.mean_attention import MeanAttention
-from mim.pool.shape import Shape
+from mim.pool.pool import Shape, pool_tokens
 
 TOKENS = torch.tensor([[[9.0, 0.0], [1.0, 4.0], [3.0, 2.0]]])
+PATCHES = TOKENS[:, 1:]
 
 
 @pytest.mark.parametrize(
@@ -21,7 +22,7 @@ TOKENS = torch.tensor([[[9.0, 0.0], [1.0, 4.0], [3.0, 2.0]]])
     [(Cls(), [9, 0]), (Mean(), [2, 3]), (Max(), [3, 4]), (ClsMean(), [9, 0, 2, 3])],
 )
 def test_cls_mean_and_max_of_two_patches(pool, expected):
-    assert pool(TOKENS).tolist() == [expected]
+    assert pool(pool_tokens(TOKENS, 1, pool.needs)).tolist() == [expected]
 
 
 @pytest.mark.parametrize(
@@ -39,23 +40,23 @@ def test_the_middle_of_a_grid(grid, side, expected):
 
 
 def test_centre_patches_are_averaged():
-    tokens = torch.arange(17.0).view(1, 17, 1)  # patch n is n + 1, behind cls
-    assert CentrePatches(Shape(1, (4, 4)), 2)(tokens).item() == 1 + (5 + 6 + 9 + 10) / 4
+    patches = torch.arange(16.0).view(1, 16, 1)
+    assert CentrePatches(Shape(1, (4, 4)), 2)(patches).item() == (5 + 6 + 9 + 10) / 4
 
 
 def test_cls_attention_weights_patches_whatever_cls_keeps_to_itself():
-    attention = torch.tensor([[[[0.6, 0.3, 0.1]], [[0.8, 0.0, 0.2]]]])  # two heads
-    assert torch.allclose(MeanAttention()(TOKENS, attention), torch.tensor([[2.0, 3.0]]))  # 0.15 and 0.15, of 0.3
-    assert torch.allclose(LowestEntropy()(TOKENS, attention), TOKENS[:, 2])  # the second head sees one patch only
+    attention = torch.tensor([[[[0.3, 0.1]], [[0.0, 0.2]]]])  # two heads
+    assert torch.allclose(MeanAttention()(PATCHES, attention), torch.tensor([[2.0, 3.0]]))  # 0.15 and 0.15, of 0.3
+    assert torch.allclose(LowestEntropy()(PATCHES, attention), PATCHES[:, 1])  # the second head sees one patch only
 
 
 def test_the_middle_looks_at_patches_and_the_release_divides_by_their_number():
     shape = Shape(2, (1, 2))
-    attention = torch.tensor([[[[0.2, 0.2, 0.6]]]])
+    attention = torch.tensor([[[[0.2, 0.6]]]])
     pool = CentreAttention(shape, 1)
-    assert pool.rows == [1]
-    assert torch.allclose(pool(TOKENS, attention), torch.tensor([[2.5, 2.5]]))
-    assert torch.allclose(CentreAttention(shape, 1, as_released=True)(TOKENS, attention), torch.tensor([[1.25, 1.25]]))
+    assert pool.needs.queries == (0,)
+    assert torch.allclose(pool(PATCHES, attention), torch.tensor([[2.5, 2.5]]))
+    assert torch.allclose(CentreAttention(shape, 1, as_released=True)(PATCHES, attention), torch.tensor([[1.25, 1.25]]))
 
 
 def test_a_middle_larger_than_the_picture_is_refused():

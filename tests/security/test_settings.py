@@ -5,12 +5,13 @@ import random
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-from torch import nn
 
+from mim.encoder.vit import ViT
 from mim.launch.check import check
 from mim.launch.errors import one_line
 from mim.launch.resolvers import register_resolvers
 from mim.launch.top import check_top
+from mim.pool.abmilp import AbMILP
 from mim.task.classify import ready
 from tests.conftest import CONFIGS
 
@@ -80,8 +81,8 @@ def test_what_hydra_stumbles_over_is_said_in_our_words(monkeypatch, arguments):
 
 
 def test_a_pool_that_is_called_something_else_is_named_for_what_it_is():
-    with pytest.raises(ValueError, match=r"pool=online \(Linear\) has weights of its own"):
-        ready({"online": nn.Linear(2, 2)}, nn.Identity())
+    with pytest.raises(ValueError, match=r"pool=online \(AbMILP\) has weights of its own"):
+        ready({"online": AbMILP}, ViT(image_size=16, patch_size=8, width=8, depth=1, heads=2))
 
 
 VALUES = ("nan", "-inf", "-1", "abc", "[1,2]", "{a:1}", "true", "''", "1.5", "[]", "[nan]", "1e30")

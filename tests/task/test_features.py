@@ -24,7 +24,7 @@ class Encoder(nn.Module):
     def __init__(self, scale: float = 1.0):
         super().__init__()
         self.scale = nn.Parameter(torch.tensor(scale))
-        self.shown, self.grid, self.width, self.depth = 0, (1, 1), 4, 1
+        self.shown, self.grid, self.width, self.depth, self.prefix = 0, (1, 1), 4, 1, 1
 
     def forward(self, image):
         assert not self.training

@@ -18,7 +18,7 @@ from mim.pool.abmilp import AbMILP
 from mim.pool.attentive import Attentive
 from mim.pool.cls import Cls
 from mim.pool.mean import Mean
-from mim.pool.shape import Shape
+from mim.pool.pool import Shape
 from mim.pool.simpool import SimPool
 from mim.task.heads import Heads, Setting
 from mim.task.probe import Probe
@@ -53,7 +53,7 @@ def learnt(heads, x, label, steps=5):
 def test_a_head_among_others_learns_what_it_learns_alone(pool):
     torch.manual_seed(0)
     pool = pool() if pool is nn.Identity else pool(Shape(16, (3, 3)))
-    x, label = torch.randn(32, 10, 16), torch.randint(5, (32,))
+    x, label = torch.randn(32, 9, 16), torch.randint(5, (32,))
     if isinstance(pool, nn.Identity):
         x = x[:, 0]
     together = learnt(Heads(pool, 16, 5, SETTINGS), x, label)
@@ -64,7 +64,7 @@ def test_a_head_among_others_learns_what_it_learns_alone(pool):
 
 def test_heads_are_what_torch_s_own_modules_compute():
     torch.manual_seed(0)
-    x, label = torch.randn(32, 10, 16), torch.randint(5, (32,))
+    x, label = torch.randn(32, 9, 16), torch.randint(5, (32,))
     heads = Heads(AbMILP(Shape(16, (3, 3))), 16, 5, SETTINGS[:1])
     plain = copy.deepcopy(heads.heads[0])
     ours = learnt(heads, x, label)[0]

@@ -43,7 +43,7 @@ class AttentionPass:
             matrix = encoder.block_attention(tokens, block=number, dtype=torch.float32)
             heads.append(torch.stack(head_statistics(matrix, self.grid), dim=-1))  # (B, A, statistics)
             update = encoder.block_update(tokens, number)
-            updates.append(torch.stack(update_statistics(tokens, update), dim=-1))
+            updates.append(torch.stack(update_statistics(tokens, update, encoder.prefix), dim=-1))
         by_head = torch.stack(heads, dim=1)  # (B, blocks, A, statistics)
         self.head.add(by_head)
         self.block.add(by_head.mean(2))

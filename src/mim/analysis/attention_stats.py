@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class HeadStatistics(NamedTuple):
-    """Of attention matrices (B, A, 1 + L, 1 + L), cls first, each (B, A): what one head does with one image.
+    """Of attention matrices (B, A, R + L, R + L), cls first, each (B, A): what one head does with one image.
 
     The names of the official code (main_attention_stats.py) are given in brackets. Its 1e-6 is kept: in the denominators of the
     adjusted shares, and of an entropy's distribution and inside its logarithm. At 196 patches an entropy without it would be up
@@ -48,23 +48,24 @@ class UpdateStatistics(NamedTuple):
 
 
 def head_statistics(matrix: Tensor, grid: tuple[int, int]) -> HeadStatistics:
-    """Of attention matrices (B, A, 1 + L, 1 + L), cls first, whose rows sum to one, over a grid of L patches."""
-    to_cls, to_patches = matrix[..., 0], matrix[..., 1:]
-    share = to_patches.sum(-1)  # (B, A, 1 + L)
+    """Of attention matrices (B, A, R + L, R + L), cls first, whose rows sum to one, over a grid of L patches."""
+    prefix = matrix.shape[-1] - grid[0] * grid[1]
+    to_cls, to_patches = matrix[..., 0], matrix[..., prefix:]
+    share = to_patches.sum(-1)  # (B, A, R + L)
     to_self = matrix.diagonal(dim1=-2, dim2=-1)
     adjusted = to_self / (share + 1e-6)
     entropy = entropy_among(to_patches)
     among = to_patches / share.clamp(min=torch.finfo(share.dtype).tiny)[..., None]
     return HeadStatistics(
         cls_to_cls=to_self[..., 0],
-        patch_to_self=to_self[..., 1:].mean(-1),
+        patch_to_self=to_self[..., prefix:].mean(-1),
         cls_to_cls_adjusted=adjusted[..., 0],
-        patch_to_self_adjusted=adjusted[..., 1:].mean(-1),
+        patch_to_self_adjusted=adjusted[..., prefix:].mean(-1),
         cls_to_patch=to_patches[..., 0, :].mean(-1),
-        patch_to_cls=to_cls[..., 1:].mean(-1),
+        patch_to_cls=to_cls[..., prefix:].mean(-1),
         cls_entropy=entropy[..., 0],
-        patch_entropy=entropy[..., 1:].mean(-1),
-        distance=(among[..., 1:, :] * distances(grid, matrix.device)).sum(-1).mean(-1),
+        patch_entropy=entropy[..., prefix:].mean(-1),
+        distance=(among[..., prefix:, :] * distances(grid, matrix.device)).sum(-1).mean(-1),
     )
 
 
@@ -81,7 +82,7 @@ def distances(grid: tuple[int, int], device: torch.device | str = "cpu") -> Tens
     return torch.cdist(centre, centre, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def update_statistics(residual: Tensor, update: Tensor) -> UpdateStatistics:
-    """Of the stream that enters a block and what its attention adds, both (B, 1 + L, D), cls first."""
+def update_statistics(residual: Tensor, update: Tensor, prefix: int = 1) -> UpdateStatistics:
+    """Of the stream that enters a block and what its attention adds, both (B, R + L, D), cls first."""
     ratio = update.float().norm(dim=-1) / residual.float().norm(dim=-1)
-    return UpdateStatistics(cls_update=ratio[:, 0], patch_update=ratio[:, 1:].mean(-1))
+    return UpdateStatistics(cls_update=ratio[:, 0], patch_update=ratio[:, prefix:].mean(-1))

@@ -6,12 +6,11 @@ from typing import Any
 
 import pytorch_lightning as L
 import torch
-from torch import nn
 
 from mim.batch import Batch
 from mim.callback.interruption import stop_if_asked
 from mim.judge.features import Judge
-from mim.pool.shape import Shape
+from mim.pool.pool import Pool, Shape
 from mim.ranges import Count
 from mim.strategy.whole import whole
 from mim.task.classify import bank_and_held_out, ready, top1
@@ -26,7 +25,7 @@ class OnlineProbe(L.Callback):
     streams: the weights that training yields are bit-identical with and without them.
 
     Args:
-        pool: (B, 1 + L, D) -> (B, D), what stands for an image.
+        pool: what stands for an image.
         judges: classifiers by name.
         every_n_epochs: how often; also after the last epoch, and before the first for comparison.
         bank_limit: learn from at most so many training images, evenly spread over the set; null for all.
@@ -35,7 +34,7 @@ class OnlineProbe(L.Callback):
 
     def __init__(
         self,
-        pool: nn.Module | Callable[[Shape], nn.Module],
+        pool: Pool | Callable[[Shape], Pool],
         judges: Mapping[str, Judge],
         every_n_epochs: Count,
         bank_limit: Count | None = None,

@@ -16,7 +16,7 @@ IMAGENET = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).view(2, 
 
 
 def export(encoder: Encoder, out: Path, to: str) -> str:
-    """Write an encoder, images (B, 3, H, W) -> tokens (B, 1 + L, D) for any B, and check the file on real pictures.
+    """Write an encoder, images (B, 3, H, W) -> tokens (B, R + L, D) for any B, and check the file on real pictures.
 
     Args:
         encoder: what to freeze; left in eval mode.

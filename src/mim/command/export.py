@@ -3,7 +3,7 @@
     python -m mim export runs/<name>/<date_time> encoder.onnx --to onnx
     python -m mim export runs/<name>/<date_time> encoder.pt2 --to program
 
-It takes normalised images (B, 3, H, W), for any B, and gives tokens (B, 1 + L, D), cls first.
+It takes normalised images (B, 3, H, W), for any B, and gives tokens (B, R + L, D), prefix first: cls, or none (Swin).
 """
 
 import argparse

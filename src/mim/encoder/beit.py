@@ -186,7 +186,7 @@ class Beit(beit.Beit):
 
     def attention(self, image: Tensor, queries: Sequence[int] | None = None, block: int | None = None) -> Tensor:
         """What tokens of whole images (B, 3, H, W) attend to -> (B, A, queries, 1 + L)."""
-        block = check_number(block, self.depth)
+        block = check_number(block, self.depth, "Beit")
         (entering,) = self.encode(self.embed(image), blocks=[block - 1])
         return self.block_attention(entering, queries, block)
 
@@ -208,7 +208,7 @@ class Beit(beit.Beit):
 
     def _block(self, number: int | None) -> tuple[Block, Tensor | None]:
         """A block and its bias, of all patches."""
-        at = check_number(number, self.depth) - 1
+        at = check_number(number, self.depth, "Beit") - 1
         chosen = self.blocks[at]
         assert isinstance(chosen, Block)
         return chosen, self._biases(None)[at]

@@ -30,7 +30,7 @@ def run_blocks(x: Tensor, blocks: Iterable[nn.Module], biases: Sequence[Bias], w
     return [left[number] for number in wanted]
 
 
-def check_number(number: int | None, depth: int, least: int = 1) -> int:
+def check_number(number: int | None, depth: int, of: str = "the encoder", least: int = 1) -> int:
     """Number of a block, counted from 1; None is the last.
 
     Raises:
@@ -39,5 +39,5 @@ def check_number(number: int | None, depth: int, least: int = 1) -> int:
     if number is None:
         return depth
     if not least <= number <= depth:
-        raise ValueError(f"block={number} cannot be looked at; there are blocks 1 to {depth}")
+        raise ValueError(f"block={number} of {of} cannot be looked at: it has blocks 1 to {depth}")
     return number

@@ -18,7 +18,7 @@ class Swin(SwinTransformer):
 
     A patch of the masker, and of the loss, is one token of the last stage: it holds many small patches of the first.
     Windows need the whole grid, so no patch may be missing: masked ones are stood in for (SimMIM), none is left out (MAE) or
-    thrown. There is no cls token; the mean of all tokens stands first.
+    thrown. There is no cls token and no other prefix.
 
     Args:
         image_size: pixels per side, or (height, width).
@@ -73,7 +73,7 @@ class Swin(SwinTransformer):
             drop_path_rate=drop_path,
         )
         self.grid, self.patch_size, self.small = grid, patch_size, small
-        self.width, self.depth, self.prefix = self.num_features, sum(depths), 1
+        self.width, self.depth, self.prefix = self.num_features, sum(depths), 0
 
     @property
     def blocks(self) -> list[nn.Module]:
@@ -120,7 +120,7 @@ class Swin(SwinTransformer):
         *,
         blocks: Sequence[int] | None = None,
     ) -> Tensor | list[Tensor]:
-        """All patches (B, L, S * C), and where they stand (B, L) -> their mean first (B, 1 + L, D), normalised.
+        """All patches (B, L, S * C), and where they stand (B, L) -> their tokens (B, L, D), normalised.
 
         All of them have to be `valid` (B, L). Of `blocks` only the last may be asked for: those of
         earlier stages have other tokens.
@@ -146,11 +146,10 @@ class Swin(SwinTransformer):
         x = (self.norm(x) if blocks is None else x).flatten(1, 2)  # (B, L, D)
         if index is not None:
             x = take(x, index[:, None])[:, 0]
-        x = torch.cat([x.mean(dim=1, keepdim=True), x], dim=1)
         return x if blocks is None else [x] * len(blocks)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Features of the whole image: (B, 3, H, W) -> mean token first (B, 1 + L, D), normalised."""
+        """Features of the whole image: (B, 3, H, W) -> (B, L, D), normalised."""
         return self.encode(self.embed(image))
 
     def no_weight_decay(self) -> set[str]:

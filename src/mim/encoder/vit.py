@@ -130,7 +130,7 @@ class ViT(VisionTransformer):
 
     def attention(self, image: Tensor, queries: Sequence[int] | None = None, block: int | None = None) -> Tensor:
         """What tokens of whole images (B, 3, H, W) attend to -> (B, A, queries, 1 + L)."""
-        block = check_number(block, self.depth)
+        block = check_number(block, self.depth, "ViT")
         (entering,) = self.encode(self.embed(image), blocks=[block - 1])
         return self.block_attention(entering, queries, block)
 
@@ -150,7 +150,7 @@ class ViT(VisionTransformer):
         return self._block(block).update(tokens)
 
     def _block(self, number: int | None) -> Block:
-        chosen = self.blocks[check_number(number, self.depth) - 1]
+        chosen = self.blocks[check_number(number, self.depth, "ViT") - 1]
         assert isinstance(chosen, Block)
         return chosen
 

@@ -28,7 +28,9 @@ class Maps(NamedTuple):
     """Counted from 1."""
     grid: tuple[int, int]
     share: Tensor
-    """(B, A, L): shares of the token's attention, which with its own share sum to one."""
+    """(B, A, L): shares of the token's attention, which with that of prefix tokens sum to one."""
+    prefix: int = 1
+    """R, tokens before the patches."""
 
 
 @torch.no_grad()
@@ -48,7 +50,7 @@ def attention_maps(encoder: Encoder, image: Tensor, name: str, block: int | None
     number = known.depth if block is None else block
     if not 1 <= number <= known.depth:
         raise ValueError(f"--block={block}: {name} has blocks 1 to {known.depth}")
-    return Maps(name, number, known.grid, cls_attention(known, image, number))
+    return Maps(name, number, known.grid, cls_attention(known, image, number), known.prefix)
 
 
 def attention_figure(image: Tensor, names: Sequence[str], maps: Sequence[Maps], each_head: bool) -> Drawn:
@@ -81,15 +83,15 @@ def _heads(maps: Maps, image: int, each_head: bool) -> dict[str, Tensor]:
     return {"mean": share.mean(0)} | ({str(a + 1): head for a, head in enumerate(share)} if each_head else {})
 
 
-def _times_uniform(share: Tensor, grid: tuple[int, int]) -> Tensor:
+def _times_uniform(share: Tensor, maps: Maps) -> Tensor:
     """Shares (L,) -> (rows, columns), 1 where a patch gets what every token would get if all got the same."""
-    return (share * (1 + len(share))).view(grid).float().cpu()
+    return (share * (maps.prefix + len(share))).view(maps.grid).float().cpu()
 
 
 def _strongest(maps: Sequence[Maps], each_head: bool) -> float:
     """What is drawn brightest."""
     drawn = [
-        _times_uniform(share, each.grid).flatten()
+        _times_uniform(share, each).flatten()
         for each in maps
         for b in range(len(each.share))
         for share in _heads(each, b, each_head).values()
@@ -105,7 +107,7 @@ def _draw_means(image: Tensor, maps: Sequence[Maps]) -> Figure:
     for b, line in enumerate(axes):
         show_image(line[0], image[b])
         for axis, each in zip(line[1:], maps, strict=True):
-            _show(axis, image[b], each.share[b].mean(0), each.grid, strong)
+            _show(axis, image[b], each.share[b].mean(0), each, strong)
     _bar(figure, axes, strong, maps)
     return figure
 
@@ -123,7 +125,7 @@ def _draw_heads(image: Tensor, maps: Sequence[Maps]) -> Figure:
         if row % len(maps) == 0:
             show_image(line[0], image[b])
         for axis, share in zip(line[1:], _heads(each, b, True).values(), strict=False):
-            _show(axis, image[b], share, each.grid, strong)
+            _show(axis, image[b], share, each, strong)
     _bar(figure, axes, strong, maps)
     return figure
 
@@ -140,8 +142,8 @@ def _cells(rows: int, columns: int, image: Tensor) -> tuple[Figure, Any]:
     return figure, axes
 
 
-def _show(axis: Any, picture: Tensor, share: Tensor, grid: tuple[int, int], strong: float) -> None:
-    show_heat(axis, picture, (_times_uniform(share, grid) / strong).clamp(0, 1))
+def _show(axis: Any, picture: Tensor, share: Tensor, maps: Maps, strong: float) -> None:
+    show_heat(axis, picture, (_times_uniform(share, maps) / strong).clamp(0, 1))
 
 
 def _bar(figure: Figure, axes: Any, strong: float, maps: Sequence[Maps]) -> None:

@@ -9,7 +9,7 @@ from mim.batch import Batch
 from mim.encoder.encoder import Encoder
 from mim.encoder.swin import Swin
 from mim.pool.mean import Mean
-from mim.pool.shape import Shape, fitted, width_of
+from mim.pool.pool import Pool, Shape, fitted, pool_tokens, width_of
 from mim.ranges import Positive
 
 
@@ -20,8 +20,8 @@ class Classifier(nn.Module):
     that pre-training held fixed.
 
     Args:
-        encoder: (B, 3, H, W) -> (B, 1 + L, D).
-        pools: the one pool, (B, 1 + L, D) -> (B, D'), by its name; trained with the rest where it has weights.
+        encoder: (B, 3, H, W) -> (B, R + L, D).
+        pools: the one pool, by its name; trained with the rest where it has weights.
         num_classes: scores per image.
         norm: where the last layer norm stands. "tokens": the encoder's own, on every token, before the pool. "pooled": a new one
             (`fc_norm`) on what the pool made, in place of the encoder's. null: as published, which is "pooled" for the mean
@@ -36,7 +36,7 @@ class Classifier(nn.Module):
     def __init__(
         self,
         encoder: Encoder,
-        pools: Mapping[str, nn.Module | Callable[[Shape], nn.Module]],
+        pools: Mapping[str, Pool | Callable[[Shape], Pool]],
         num_classes: int,
         norm: Literal["tokens", "pooled"] | None = None,
         head_std: Positive | None = None,
@@ -46,7 +46,7 @@ class Classifier(nn.Module):
             raise ValueError(f"a classifier has one pool and got {len(pools)} ({', '.join(pools)}); e.g. pool=mean")
         ((name, pool),) = pools.items()
         self.encoder, self.pool = encoder.requires_grad_(), fitted(pool, encoder)
-        if hasattr(self.pool, "rows") or getattr(self.pool, "needs_image", False):
+        if self.pool.needs.queries or self.pool.needs.image:
             raise ValueError(
                 f"pool={name} looks at more than tokens, which is for frozen encoders; fine-tune with pool=mean, cls, cls_mean, "
                 "max, abmilp, attentive or simpool"
@@ -54,6 +54,7 @@ class Classifier(nn.Module):
         width = width_of(self.pool, encoder)
         if norm is None:
             norm = "pooled" if isinstance(self.pool, Mean) and not isinstance(encoder, Swin) else "tokens"
+        self.norm = norm
         if norm == "pooled":
             self.encoder.norm = nn.Identity()
             self.fc_norm = nn.LayerNorm(width, eps=1e-6)
@@ -63,8 +64,9 @@ class Classifier(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Images (B, 3, H, W) -> class scores before the softmax (B, num_classes)."""
-        feature = self.pool(self.encoder(batch.image))
-        if hasattr(self, "fc_norm"):
+        tokens = self.encoder(batch.image)
+        feature = self.pool(pool_tokens(tokens, self.encoder.prefix, self.pool.needs))
+        if self.norm == "pooled":
             feature = self.fc_norm(feature)
         return self.head(feature)
 

@@ -68,17 +68,18 @@ class Decoder(nn.Module):
         nn.init.normal_(self.mask_token, std=0.02)
 
     def forward(self, latent: Tensor, split: Split) -> Tensor:
-        """Encoded tokens, cls first (B * K, 1 + Lv, D), and where they stand -> predictions (B, K, Lm, P)."""
+        """Encoded tokens, prefix first (B * K, R + Lv, D), and where they stand -> predictions (B, K, Lm, P)."""
         B, K, Lm = split.masked.shape
         visible = self.embed(latent)
         masked = self.mask_token.to(visible.dtype).expand(B * K, Lm, -1)
-        cls = split.visible.new_zeros(B, K, 1)
-        position = self.pos_embed[0].to(visible.dtype)[torch.cat([split.masked + 1, cls, split.visible + 1], dim=-1)]
+        prefix = latent.shape[1] - split.visible.shape[-1]
+        first = split.visible.new_zeros(B, K, prefix)  # all of them where the cls token stands
+        position = self.pos_embed[0].to(visible.dtype)[torch.cat([split.masked + 1, first, split.visible + 1], dim=-1)]
         x = torch.cat([masked, visible], dim=1) + position.flatten(0, 1)
         valid, bias = split.valid(), None
         if valid is not None:
-            valid = torch.cat([valid[..., :Lm], torch.ones_like(cls, dtype=torch.bool), valid[..., Lm:]], dim=-1)
-            order, valid = pack(valid.flatten(0, 1), most=self.pos_embed.shape[1])
+            valid = torch.cat([valid[..., :Lm], torch.ones_like(first, dtype=torch.bool), valid[..., Lm:]], dim=-1)
+            order, valid = pack(valid.flatten(0, 1), most=prefix + self.pos_embed.shape[1] - 1)
             x, bias = take(x, order[:, None])[:, 0], padding(valid, x)
         for block in self.blocks[:-1]:
             x = block(x, attn_mask=bias)

@@ -7,7 +7,7 @@ from timm.layers import Attention
 from torch import Tensor, nn
 
 from mim.encoder.positions import sincos_positions
-from mim.pool.shape import Shape
+from mim.pool.pool import Needs, Shape
 from mim.pool.shared import Scores, Summed
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
@@ -40,7 +40,7 @@ class AbMILP(nn.Module):
         super().__init__()
         if depth < 1:
             raise ValueError(f"AbMILP got depth={depth}; needs at least one layer, e.g. pool.abmilp.depth=1")
-        self.first = 1 if tokens == "patches" else 0
+        self.needs = Needs(cls=tokens == "all")
         self.attention = None if self_attention == "none" else Attention(shape.width, num_heads=1)
         self.averages_attended = self_attention == "both"
         where = sincos_positions(shape.width, shape.grid, cls=tokens == "all").float() if positions else None
@@ -50,11 +50,10 @@ class AbMILP(nn.Module):
         self.score = nn.Sequential(*(layer for pair in hidden for layer in pair), Scores(shape.width, 1))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, 1 + L, D), cls first -> (B, D)."""
-        x = tokens[:, self.first :]
-        attended = x if self.attention is None else self.attention(x)
+        """Patches (B, L, D), or all tokens (B, 1 + L, D) -> (B, D)."""
+        attended = tokens if self.attention is None else self.attention(tokens)
         weight = self.weight(attended)
-        return Summed.apply(weight.mT, attended if self.averages_attended else x)[:, 0]
+        return Summed.apply(weight.mT, attended if self.averages_attended else tokens)[:, 0]
 
     def weight(self, attended: Tensor) -> Tensor:
         """Tokens, each after what it attended to (B, M, D) -> weights (B, M, 1) that sum to one."""

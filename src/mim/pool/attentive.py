@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from mim.pool.shape import Shape
+from mim.pool.pool import Needs, Shape
 from mim.pool.shared import Scored, Summed
 
 
@@ -22,6 +22,8 @@ class Attentive(nn.Module):
         ValueError: where the heads do not divide the width.
     """
 
+    needs = Needs()
+
     def __init__(self, shape: Shape, heads: int = 8):
         super().__init__()
         width = shape.width
@@ -35,9 +37,8 @@ class Attentive(nn.Module):
         for layer in (self.key, self.value, self.out):
             nn.init.xavier_uniform_(layer.weight)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(B, 1 + L, D), cls first -> (B, D)."""
-        patches = tokens[:, 1:]
+    def forward(self, patches: Tensor) -> Tensor:
+        """Patches (B, L, D) -> (B, D)."""
         per_head = (self.heads, -1)
         asked = torch.einsum("ad,adw->aw", self.query.unflatten(0, per_head), self.key.weight.unflatten(0, per_head))
         weight = Scored.apply(patches, asked * self.scale).softmax(dim=1)  # (B, L, A)

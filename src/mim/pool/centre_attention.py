@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from mim.pool.centre_patches import centre
-from mim.pool.shape import Shape
+from mim.pool.pool import Needs, Shape
 from mim.pool.weighted import weighted
 
 
@@ -20,9 +20,9 @@ class CentreAttention(nn.Module):
 
     def __init__(self, shape: Shape, side: int, as_released: bool = False):
         super().__init__()
-        self.rows = [1 + patch for patch in centre(shape.grid, side)]
+        self.needs = Needs(queries=tuple(centre(shape.grid, side)))
         self.divisor = shape.grid[0] * shape.grid[1] if as_released else 1
 
-    def forward(self, tokens: Tensor, attention: Tensor) -> Tensor:
-        """(B, 1 + L, D), cls first, and attention of the middle (B, A, rows, 1 + L) -> (B, D)."""
-        return weighted(tokens, attention[..., 1:].mean(dim=(1, 2))) / self.divisor
+    def forward(self, patches: Tensor, attention: Tensor) -> Tensor:
+        """Patches (B, L, D), and attention of the middle to them (B, A, queries, L) -> (B, D)."""
+        return weighted(patches, attention.mean(dim=(1, 2))) / self.divisor

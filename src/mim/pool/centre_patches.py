@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from mim.pool.shape import Shape
+from mim.pool.pool import Needs, Shape
 
 
 def centre(grid: tuple[int, int], side: int) -> list[int]:
@@ -28,10 +28,12 @@ class CentrePatches(nn.Module):
         side: how many of them a side.
     """
 
+    needs = Needs()
+
     def __init__(self, shape: Shape, side: int):
         super().__init__()
         self.patches = centre(shape.grid, side)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(B, 1 + L, D), cls first -> (B, D)."""
-        return tokens[:, [1 + patch for patch in self.patches]].mean(dim=1)
+    def forward(self, patches: Tensor) -> Tensor:
+        """Patches (B, L, D) -> (B, D)."""
+        return patches[:, self.patches].mean(dim=1)

@@ -2,12 +2,14 @@
 
 from torch import Tensor, nn
 
+from mim.pool.pool import Needs
+
 
 class Cls(nn.Module):
     """Represent an image by its cls token."""
 
-    needs_cls = True
+    needs = Needs(cls=True)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, 1 + L, D), cls first -> (B, D)."""
+        """Cls token and patches (B, 1 + L, D) -> (B, D)."""
         return tokens[:, 0]

@@ -2,10 +2,14 @@
 
 from torch import Tensor, nn
 
+from mim.pool.pool import Needs
+
 
 class Mean(nn.Module):
     """Represent an image by the mean of its patch tokens, without the cls token."""
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(B, 1 + L, D), cls first -> (B, D)."""
-        return tokens[:, 1:].mean(dim=1)
+    needs = Needs()
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """Patches (B, L, D) -> (B, D)."""
+        return patches.mean(dim=1)

@@ -2,14 +2,15 @@
 
 from torch import Tensor, nn
 
+from mim.pool.pool import CLS, Needs
 from mim.pool.weighted import weighted
 
 
 class MeanAttention(nn.Module):
     """The mean of the patches, weighted by the attention that the cls token pays them, over all heads."""
 
-    rows = (0,)
+    needs = Needs(queries=(CLS,))
 
-    def forward(self, tokens: Tensor, attention: Tensor) -> Tensor:
-        """(B, 1 + L, D), cls first, and attention of cls (B, A, 1, 1 + L) -> (B, D)."""
-        return weighted(tokens, attention[:, :, 0, 1:].mean(dim=1))
+    def forward(self, patches: Tensor, attention: Tensor) -> Tensor:
+        """Patches (B, L, D), and attention of cls to them (B, A, 1, L) -> (B, D)."""
+        return weighted(patches, attention[:, :, 0].mean(dim=1))

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from mim.encoder.encoder import Encoder, attending, cls_attention
-from mim.pool.shape import Shape
+from mim.pool.pool import Needs, Shape
 from mim.pool.weighted import weighted
 
 
@@ -22,7 +22,7 @@ class Oracle(nn.Module):
         ValueError: where the other model has no cls token that attends to patches.
     """
 
-    needs_image = True
+    needs = Needs(image=True)
 
     def __init__(self, shape: Shape, encoder: Encoder):
         super().__init__()
@@ -40,6 +40,7 @@ class Oracle(nn.Module):
     @torch.no_grad()
     def attention(self, image: Tensor) -> Tensor:
         """Where the other model looks: (B, 3, H, W) -> (B, L) of our grid."""
+        self.encoder.to(image.device)
         patch, grid = self.encoder.patch_size, self.encoder.grid
         size = (grid[0] * patch, grid[1] * patch)
         if image.shape[-2:] != size:
@@ -49,6 +50,6 @@ class Oracle(nn.Module):
             seen = interpolate(seen, self.grid, mode="bilinear", antialias=True)
         return seen.flatten(1)
 
-    def forward(self, tokens: Tensor, image: Tensor) -> Tensor:
-        """(B, 1 + L, D), cls first, and the images (B, 3, H, W) -> (B, D)."""
-        return weighted(tokens, self.attention(image))
+    def forward(self, patches: Tensor, image: Tensor) -> Tensor:
+        """Patches (B, L, D), and the images (B, 3, H, W) -> (B, D)."""
+        return weighted(patches, self.attention(image))

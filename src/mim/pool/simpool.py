@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from mim.pool.shape import Shape
+from mim.pool.pool import Needs, Shape
 
 
 class SimPool(nn.Module):
@@ -13,6 +13,8 @@ class SimPool(nn.Module):
         gamma: power of that mean: 1 is the arithmetic mean, the higher the closer to the maximum. The paper's for transformers.
     """
 
+    needs = Needs()
+
     def __init__(self, shape: Shape, gamma: float = 1.25):
         super().__init__()
         if gamma <= 0:
@@ -22,9 +24,8 @@ class SimPool(nn.Module):
         self.query = nn.Linear(shape.width, shape.width, bias=False)
         self.key = nn.Linear(shape.width, shape.width, bias=False)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(B, 1 + L, D), cls first -> (B, D)."""
-        patches = tokens[:, 1:]
+    def forward(self, patches: Tensor) -> Tensor:
+        """Patches (B, L, D) -> (B, D)."""
         value = self.norm(patches)
         # what the mean asks is carried through the keys' weights to the patches: cheaper than the patches to keys, and the same
         asked = self.query(patches.mean(dim=1, keepdim=True)) @ self.key.weight  # (B, 1, D)

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 
-def weighted(tokens: Tensor, attention: Tensor) -> Tensor:
-    """The mean of the patches of (B, 1 + L, D), weighted by attention to them (B, L), whatever that sums to -> (B, D)."""
+def weighted(patches: Tensor, attention: Tensor) -> Tensor:
+    """The mean of patches (B, L, D), weighted by attention to them (B, L), whatever that sums to -> (B, D)."""
     weight = attention / attention.sum(dim=1, keepdim=True)
-    return (weight[:, None].to(tokens.dtype) @ tokens[:, 1:])[:, 0]
+    return (weight[:, None].to(patches.dtype) @ patches)[:, 0]

@@ -1,15 +1,15 @@
 """How well classes are told apart by frozen features: a bank of labelled images, held-out images, a classifier."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchmetrics.functional.classification import multiclass_accuracy
 
 from mim.encoder.encoder import Encoder
 from mim.judge.features import Features, Judge
-from mim.pool.shape import Shape, fitted
+from mim.pool.pool import Pool, Pools, fitted
 from mim.ranges import Count
 from mim.task.features import extract
 from mim.task.look import Look
@@ -17,11 +17,8 @@ from mim.task.metrics import accuracies
 from mim.task.store import stored
 from mim.task.subject import Subject, check_labels, needs_classes
 
-Pools = Mapping[str, nn.Module | Callable[[Shape], nn.Module]]
-"""What stands for an image, by name; those that have to know the tokens' shape wait for it."""
 
-
-def ready(pools: Pools, encoder: Encoder) -> dict[str, nn.Module]:
+def ready(pools: Pools, encoder: Encoder) -> dict[str, Pool]:
     """Fit pools that have nothing to learn to an encoder.
 
     Raises:
@@ -37,7 +34,7 @@ def ready(pools: Pools, encoder: Encoder) -> dict[str, nn.Module]:
     return fit
 
 
-def _called(name: str, pool: nn.Module) -> str:
+def _called(name: str, pool: Pool) -> str:
     """The name that a pool was given, and its kind where that is another."""
     kind = type(pool).__name__
     return name if name.replace("_", "") == kind.lower() else f"{name} ({kind})"

@@ -10,7 +10,8 @@ from mim.analysis.embedding import Points, Projection, agreement, scatter, write
 from mim.analysis.keep import keep
 from mim.analysis.names import called, spelt
 from mim.batch import Batch
-from mim.task.classify import Pools, ready
+from mim.pool.pool import Pools
+from mim.task.classify import ready
 from mim.task.features import extract
 from mim.task.look import Look
 from mim.task.subject import Subject

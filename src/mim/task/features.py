@@ -17,7 +17,7 @@ class Seen(NamedTuple):
     """One batch."""
 
     tokens: Tensor
-    """(B, 1 + L, D)."""
+    """(B, R + L, D)."""
     pooled: dict[str, Tensor]
     """By pool, (B, D') float32."""
     label: Tensor
@@ -30,7 +30,7 @@ class Seen(NamedTuple):
 def see(subject: Subject, look: Look, batches: Iterable[Batch]) -> Iterator[Seen]:
     """Run the encoder, in eval mode, over every image once; its mode is as before when this ends."""
     was_training = look.encoder.training
-    look.eval()
+    look.encoder.eval()
     try:
         for batch in map(subject.prepare, batches):
             with subject.autocast():

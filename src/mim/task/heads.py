@@ -9,6 +9,8 @@ from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
 
+from mim.pool.pool import Pool
+
 
 class Setting(NamedTuple):
     """How one head is trained."""
@@ -27,7 +29,7 @@ class Heads(nn.Module):
     statistics; all of them see a batch in one call. A head's numbers do not depend on how many others there are.
 
     Args:
-        pool: (B, 1 + L, D) -> (B, width), if it has weights to learn; an identity for what is pooled already, (B, width).
+        pool: has weights to learn; None for what is pooled already, (B, width).
         width: numbers that stand for an image.
         classes: scores per image.
         settings: one for each head.
@@ -38,7 +40,7 @@ class Heads(nn.Module):
 
     def __init__(
         self,
-        pool: nn.Module,
+        pool: Pool | None,
         width: int,
         classes: int,
         settings: list[Setting],
@@ -55,13 +57,15 @@ class Heads(nn.Module):
         else:
             nn.init.trunc_normal_(linear.weight, std=std, generator=draws)
             nn.init.zeros_(linear.bias)
-        head = nn.Sequential(pool, nn.BatchNorm1d(width, affine=False, eps=1e-6), linear)
+        first = nn.Identity() if pool is None else pool
+        assert isinstance(first, nn.Module)
+        head = nn.Sequential(first, nn.BatchNorm1d(width, affine=False, eps=1e-6), linear)
         self.settings = settings
         self.heads = nn.ModuleList(copy.deepcopy(head) for _ in settings)
         self.statistics = {name: torch.stack([value] * len(settings)) for name, value in head.named_buffers()}
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features (B, width), or tokens (B, 1 + L, D) -> scores of each head (heads, B, classes)."""
+        """Features (B, width), or what the pool takes (B, L, D) -> scores of each head (heads, B, classes)."""
         first: Any = self.heads[0]
         every = [dict(head.named_parameters()) for head in self.heads]
         weights = {name: torch.stack([one[name] for one in every]) for name in every[0]}

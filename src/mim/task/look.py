@@ -3,18 +3,19 @@
 from collections.abc import Container, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mim.encoder.blocks import check_number
 from mim.encoder.encoder import Attends, Encoder
+from mim.pool.pool import CLS, Pool, pool_tokens
 
 
-class Look(nn.Module):
+class Look:
     """Run an encoder on whole images and pool the tokens of one of its blocks.
 
     Args:
-        encoder: (B, 3, H, W) -> (B, 1 + L, D).
-        pools: fitted to it (`mim.pool.shape.fitted`), by name.
+        encoder: (B, 3, H, W) -> (B, R + L, D).
+        pools: fitted to it (`mim.pool.pool.fitted`), by name.
         block: after which block, counted from 1; null for the last.
         norm: whether the encoder's final norm is applied to them. Beyond [cls]'s release leaves it out, always.
 
@@ -22,21 +23,24 @@ class Look(nn.Module):
         ValueError: where the encoder has no such block.
     """
 
-    def __init__(self, encoder: Encoder, pools: Mapping[str, nn.Module], block: int | None = None, norm: bool = True):
-        super().__init__()
-        self.encoder, self.pools, self.norm = encoder, nn.ModuleDict(pools), norm
-        self.block_number = check_number(block, encoder.depth)
+    def __init__(self, encoder: Encoder, pools: Mapping[str, Pool], block: int | None = None, norm: bool = True):
+        self.encoder, self.pools, self.norm = encoder, dict(pools), norm
+        self.block_number = check_number(block, encoder.depth, type(encoder).__name__)
         self.last = self.block_number == encoder.depth
-        self.rows = sorted({row for pool in pools.values() for row in getattr(pool, "rows", ())})
+        self.queries = sorted({query for pool in pools.values() for query in pool.needs.queries})
 
-    def forward(self, image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """(B, 3, H, W) -> the tokens (B, 1 + L, D), and what each pool makes of them (B, D')."""
+    def __call__(self, image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """(B, 3, H, W) -> the tokens (B, R + L, D), and what each pool makes of them (B, D')."""
         tokens, attention = self.tokens(image)
         pooled = {}
         for name, pool in self.pools.items():
-            asked = [attention[:, :, [self.rows.index(row) for row in pool.rows]]] if hasattr(pool, "rows") else []  # type: ignore[index, union-attr, arg-type]
-            asked += [image] if getattr(pool, "needs_image", False) else []
-            pooled[name] = pool(tokens, *asked)
+            needs = pool.needs
+            needed: list[Tensor] = []
+            if attention is not None and needs.queries:
+                needed.append(attention[:, :, [self.queries.index(query) for query in needs.queries]])
+            if needs.image:
+                needed.append(image)
+            pooled[name] = pool(pool_tokens(tokens, self.encoder.prefix, needs), *needed)
         return tokens, pooled
 
     def only(self, names: Container[str]) -> "Look":
@@ -45,14 +49,17 @@ class Look(nn.Module):
         return Look(self.encoder, pools, self.block_number, self.norm)
 
     def tokens(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
-        """(B, 3, H, W) -> tokens (B, 1 + L, D), and the attention of those that pools ask about (B, A, rows, 1 + L)."""
-        if self.last and self.norm and not self.rows:
+        """(B, 3, H, W) -> tokens (B, R + L, D), and attention of all queries to patches (B, A, queries, L).
+
+        Attention is in float32, whatever the precision in force.
+        """
+        if self.last and self.norm and not self.queries:
             return self.encoder(image), None
-        embedded = self.encoder.embed(image)
-        if self.rows and isinstance(self.encoder, Attends):
-            blocks = [self.block_number - 1, self.block_number]
-            entering, tokens = self.encoder.encode(embedded, blocks=blocks)
-            attention = self.encoder.block_attention(entering, self.rows, self.block_number, torch.float32)
+        embedded, prefix, attention = self.encoder.embed(image), self.encoder.prefix, None
+        if self.queries and isinstance(self.encoder, Attends):
+            queries = [0 if query == CLS else prefix + query for query in self.queries]
+            entering, tokens = self.encoder.encode(embedded, blocks=[self.block_number - 1, self.block_number])
+            attention = self.encoder.block_attention(entering, queries, self.block_number, torch.float32)[..., prefix:]
         else:
-            (tokens,), attention = self.encoder.encode(embedded, blocks=[self.block_number]), None
+            (tokens,) = self.encoder.encode(embedded, blocks=[self.block_number])
         return self.encoder.norm(tokens) if self.norm else tokens, attention

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from mim.encoder.encoder import Encoder
 from mim.optim.schedule import WarmupCosine
-from mim.pool.shape import fitted, width_of
+from mim.pool.pool import Pool, Pools, fitted, pool_tokens, width_of
 from mim.ranges import Count, Seed
-from mim.task.classify import Pools
 from mim.task.heads import Heads, Setting
 from mim.task.look import Look
 from mim.task.metrics import accuracies
@@ -77,11 +76,15 @@ class Probe:
             asked = stored(folder, subject, look, "held_out", self.held_out_limit, tokens)
             check_labels(torch.cat([bank["label"], asked["label"]]), classes)
             for name in self.pools:
-                pool, x = (nn.Identity(), name) if name in free else (learned[name], "tokens")
-                width = bank[name].shape[1] if name in free else width_of(pool, subject.encoder)
+                pool = learned.get(name)
+                if pool is None:
+                    x, y = bank[name], asked[name]
+                else:
+                    x, y = (pool_tokens(part["tokens"], subject.encoder.prefix, pool.needs) for part in (bank, asked))
+                width = x.shape[1] if pool is None else width_of(pool, subject.encoder)
                 heads = Heads(pool, width, classes, self.settings, self.seed).to(device)
-                self._fit(heads, near(bank[x], device), bank["label"].to(device))
-                scores = predict(heads, near(asked[x], device), self.batch_size)
+                self._fit(heads, near(x, device), bank["label"].to(device))
+                scores = predict(heads, near(y, device), self.batch_size)
                 about = {"checkpoint": subject.name, "pool": name, "block": look.block_number, "norm": self.norm}
                 yield from rows(about, heads, scores, asked["label"].to(device), subject.data.classes)
 
@@ -114,10 +117,10 @@ def grid(lr: float | Sequence[float], weight_decay: float | Sequence[float]) -> 
     return [Setting(*pair) for pair in itertools.product(rates, decays)]
 
 
-def sort_pools(pools: Pools, encoder: Encoder, seed: int) -> tuple[dict[str, nn.Module], dict[str, nn.Module]]:
+def sort_pools(pools: Pools, encoder: Encoder, seed: int) -> tuple[dict[str, Pool], dict[str, Pool]]:
     """Pools fitted to an encoder: those without weights to learn, and those with; each starts from the same seed."""
-    free: dict[str, nn.Module] = {}
-    learned: dict[str, nn.Module] = {}
+    free: dict[str, Pool] = {}
+    learned: dict[str, Pool] = {}
     for name, pool in pools.items():
         with torch.random.fork_rng():
             torch.manual_seed(seed)

@@ -1,18 +1,17 @@
 """The linear probe of the official MAE (main_linprobe.py; arXiv 2111.06377, appendix A.1), and with any pool Beyond [cls]'s."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mim.batch import Batch
 from mim.optim.lars import Lars
 from mim.optim.schedule import WarmupCosine
-from mim.pool.shape import width_of
+from mim.pool.pool import Pool, Pools, pool_tokens, width_of
 from mim.ranges import Count, Positive, Seed, Whole
-from mim.task.classify import Pools
 from mim.task.features import Seen, see
 from mim.task.heads import Heads
 from mim.task.look import Look
@@ -83,10 +82,9 @@ class ProbeMAE:
         every = {}
         for name in self.pools:
             width = width_of((free | learned)[name], subject.encoder)
-            first = learned.get(name, nn.Identity())  # the others have pooled already
-            every[name] = Heads(first, width, classes, self.settings, self.seed, self.head_std).to(device)
-        self._fit(subject, look, every)
-        scores, label = self._judge(subject, look, every)
+            every[name] = Heads(learned.get(name), width, classes, self.settings, self.seed, self.head_std).to(device)
+        self._fit(subject, look, every, learned)
+        scores, label = self._judge(subject, look, every, learned)
         for name, heads in every.items():
             about = {"checkpoint": subject.name, "pool": name, "block": look.block_number}
             yield from rows(about, heads, scores[name], label, subject.data.classes)
@@ -106,7 +104,7 @@ class ProbeMAE:
             )
 
     @torch.enable_grad()
-    def _fit(self, subject: Subject, look: Look, every: dict[str, Heads]) -> None:
+    def _fit(self, subject: Subject, look: Look, every: dict[str, Heads], learned: Mapping[str, Pool]) -> None:
         factor, gathered = self.batch_size / 256, self.batch_size // self.batch_norm_images
         optimizer = Lars([group for heads in every.values() for group in heads.groups(factor)], lr=0.0)
         peaks = [group["lr"] for group in optimizer.param_groups]
@@ -120,9 +118,7 @@ class ProbeMAE:
                     share = self.schedule(epoch + number / (steps * gathered), self.epochs, 1.0)
                     for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                         group["lr"] = peak * share
-                losses = [
-                    heads.loss(seen.pooled.get(name, seen.tokens).float(), seen.label) for name, heads in every.items()
-                ]
+                losses = [heads.loss(_given(seen, name, look, learned), seen.label) for name, heads in every.items()]
                 loss = torch.stack(losses).sum() / gathered
                 loss.backward()
                 total += loss.detach()
@@ -135,15 +131,24 @@ class ProbeMAE:
             )
 
     @torch.no_grad()
-    def _judge(self, subject: Subject, look: Look, every: dict[str, Heads]) -> tuple[dict[str, Tensor], Tensor]:
+    def _judge(
+        self, subject: Subject, look: Look, every: dict[str, Heads], learned: Mapping[str, Pool]
+    ) -> tuple[dict[str, Tensor], Tensor]:
         """Scores (heads, M, classes) by pool, and labels (M,), of the held-out images."""
         scores: dict[str, list[Tensor]] = {name: [] for name in every}
         labels = []
         for seen in see(subject, look, subject.data.val_dataloader(self.held_out_limit)):
             labels.append(seen.label)
             for name, heads in every.items():
-                scores[name].append(heads.eval()(seen.pooled.get(name, seen.tokens).float()))
+                scores[name].append(heads.eval()(_given(seen, name, look, learned)))
         return {name: torch.cat(parts, dim=1) for name, parts in scores.items()}, torch.cat(labels)
+
+
+def _given(seen: Seen, name: str, look: Look, learned: Mapping[str, Pool]) -> Tensor:
+    """What the heads of a pool are given: what it has made, or the tokens that it learns on."""
+    if name not in learned:
+        return seen.pooled[name].float()
+    return pool_tokens(seen.tokens, look.encoder.prefix, learned[name].needs).float()
 
 
 def _see_whole(subject: Subject, look: Look, batches: Iterable[Batch]) -> Iterator[Seen]:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mim.encoder.encoder import Encoder
+from mim.pool.pool import Pool
 from mim.task.column import Column
 from mim.task.features import see
 from mim.task.look import Look
@@ -36,7 +37,7 @@ def stored(
         tokens: keep the tokens as well, in this precision.
 
     Returns:
-        `label` (N,), by pool (N, D') float32, and `tokens` (N, 1 + L, D) if asked for.
+        `label` (N,), by pool (N, D') float32, and `tokens` (N, R + L, D) if asked for.
 
     Raises:
         OSError: where the disk has no room for them.
@@ -81,7 +82,7 @@ def _needs_room(folder: Path, count: int, encoder: Encoder, dtype: torch.dtype |
         )
 
 
-def pool_key(pool: nn.Module) -> str:
+def pool_key(pool: Pool) -> str:
     """The same for pools that make the same of the same tokens."""
     hidden = ("_", "training")  # whatever mode it is in, it is looked through in eval mode
     settings = {name: str(value) for name, value in vars(pool).items() if not name.startswith(hidden)}

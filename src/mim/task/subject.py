@@ -17,7 +17,7 @@ class Subject(NamedTuple):
     name: str
     """For tables and figures: a run's folder, a file, or `timm:<name>`."""
     encoder: Encoder
-    """(B, 3, H, W) -> (B, 1 + L, D), on its device."""
+    """(B, 3, H, W) -> (B, R + L, D), on its device."""
     data: Any
     """A data module, set up."""
     prepare: Callable[[Batch], Batch]
