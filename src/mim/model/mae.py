@@ -22,7 +22,9 @@ class MAE(nn.Module):
         target_dims: values per patch of the predictions, by term; the first term's decoder is `decoder` in checkpoints.
     """
 
-    def __init__(self, encoder: Encoder, masker: Masker, decoder: Callable[..., Decoder], target_dims: Mapping[str, int]):
+    def __init__(
+        self, encoder: Encoder, masker: Masker, decoder: Callable[..., Decoder], target_dims: Mapping[str, int]
+    ):
         super().__init__()
         self.encoder, self.masker, self.terms = encoder, masker, tuple(target_dims)
         self.decoder, *others = (
