@@ -31,14 +31,13 @@ def train(cfg: DictConfig) -> None:
     cfg.data.batch_size, cfg.trainer.accumulate_grad_batches = portion_of_step(
         cfg.images_per_step, processes, cfg.data.batch_size, cfg.trainer.accumulate_grad_batches, pairs
     )
-    if cfg.steps is not None:
-        if not isinstance(cfg.steps, int) or cfg.steps < 1:
-            raise ValueError(f"steps={cfg.steps} is no length of a training; 1 at least, or null for epochs=")
-        cfg.trainer.max_steps = cfg.steps
+    if cfg.steps is not None and (not isinstance(cfg.steps, int) or cfg.steps < 1):
+        raise ValueError(f"steps={cfg.steps} is no length of a training; 1 at least, or null for epochs=")
     data, task = instantiate(cfg.data), instantiate(cfg.task)
     if isinstance(task, partial):  # fine-tuning learns from labels, and asks how many classes there are
         data.learn_from_labels()
         task = task(num_classes=data.num_classes)
+    task.steps = cfg.steps
     if cfg.checkpoint and cfg.resume not in (None, "auto"):
         raise ValueError("checkpoint= starts anew from weights, resume= continues a run; give one of them")
     resume, config = continued(cfg.resume, cfg.paths.run), OmegaConf.to_container(cfg, resolve=True)

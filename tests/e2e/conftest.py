@@ -46,7 +46,9 @@ class Outcome(NamedTuple):
         header, *lines = (self.folder / "metrics.csv").read_text().splitlines()
         at, step = header.split(",").index(name), header.split(",").index("step")
         rows = [line.split(",") for line in lines]
-        return {int(row[step]): row[at] for row in rows if row[at]}
+        said = [(int(row[step]), row[at]) for row in rows if row[at]]
+        assert len(said) == len(dict(said)), f"{name} is said twice of a step: {said}"
+        return dict(said)
 
 
 @pytest.fixture

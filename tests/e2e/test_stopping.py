@@ -111,3 +111,18 @@ def test_files_that_would_run_code_are_not_loaded(tmp_path):
     torch.save({"run": os.system}, tmp_path / "evil.ckpt")
     with pytest.raises(Exception, match=r"weights_only|Unsupported|WeightsUnpickler"):
         AtomicCheckpointIO().load_checkpoint(tmp_path / "evil.ckpt")
+
+
+def test_what_was_measured_before_training_is_in_the_metrics_of_every_attempt_once(train, stopped_after):
+    settings = ("callback=[interruption,online_probe,checkpoint,results]", "~callback.online_probe.judges.linear")
+    few = ("callback.online_probe.bank_limit=100", "callback.online_probe.held_out_limit=100")
+    stopped = stopped_after(1, *settings, *few)
+    anew = train(*settings, *few, f"resume={stopped.folder}")
+    again = train(*settings, *few, "resume=auto", f"hydra.run.dir={stopped.folder}")
+    undisturbed = train(*settings, *few)
+    assert undisturbed.column("knn/top1_untrained").keys() == {0}
+    for folder in (stopped.folder, anew.folder):
+        run = undisturbed._replace(folder=folder)
+        assert run.column("knn/top1_untrained") == undisturbed.column("knn/top1_untrained")
+        assert run.metrics["knn/top1_untrained"] == undisturbed.metrics["knn/top1_untrained"]
+    assert again.code == 0

@@ -47,7 +47,7 @@ class Announce(L.Callback):
             ),
             "training": (
                 f"{trainer.max_epochs:,} epochs of {data.steps_per_epoch:,} steps, "
-                f"{int(trainer.estimated_stepping_batches):,} steps in all, precision {trainer.precision}, on {pl_module.device}"
+                f"{pl_module.length:,} steps in all, precision {trainer.precision}, on {pl_module.device}"
                 + (f", {type(trainer.strategy).__name__}" if trainer.world_size > 1 else "")
             ),
             "learning rate": f"peak {_peak(pl_module)}, {type(pl_module.schedule).__name__}{_layers(trainer)}",

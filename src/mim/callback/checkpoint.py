@@ -21,14 +21,11 @@ class Checkpoint(L.Callback):
         self.folder = Path(folder)
         self.last_every_n_steps, self.keep_every_n_epochs = last_every_n_steps, keep_every_n_epochs
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Replace `last.ckpt` when it is due, at the end of an optimiser step, and at the very last."""
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        very_last = trainer.is_last_batch and trainer.current_epoch + 1 == trainer.max_epochs
-        very_last |= trainer.global_step == trainer.max_steps
-        if very_last or (stepped and trainer.global_step % self.last_every_n_steps == 0):
+        very_last = trainer.global_step == pl_module.length
+        if stepped and (very_last or trainer.global_step % self.last_every_n_steps == 0):
             trainer.save_checkpoint(self.folder / "last.ckpt")
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -42,12 +42,21 @@ class OnlineProbe(L.Callback):
     ):
         self.pool, self.judges, self.every_n_epochs = pool, judges, every_n_epochs
         self.bank_limit, self.held_out_limit = bank_limit, held_out_limit
+        self.untrained: dict[str, float] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """A run that goes on still knows where it began."""
+        return {"untrained": self.untrained}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what the untrained encoder was worth."""
+        self.untrained = state_dict["untrained"]
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Judge the untrained encoder, unless training is being resumed."""
+        """Judge the untrained encoder, unless training is being resumed; `Results` hands it to the loggers."""
         if trainer.global_step == 0:
-            untrained = {f"{name}_untrained": value for name, value in self.judge(trainer, pl_module).items()}
-            pl_module.log_dict(untrained, sync_dist=True)
+            self.untrained = {f"{name}_untrained": value for name, value in self.judge(trainer, pl_module).items()}
+        pl_module.log_dict(self.untrained, sync_dist=True, logger=False)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Judge."""

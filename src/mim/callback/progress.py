@@ -27,9 +27,7 @@ class Progress(L.Callback):
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Draw the bar where training (re)starts."""
         self._per_step = trainer.accumulate_grad_batches
-        self._total = trainer.max_epochs * trainer.num_training_batches
-        if trainer.max_steps > 0:
-            self._total = min(self._total, trainer.max_steps * self._per_step)
+        self._total = pl_module.length * self._per_step
         self._start = self._now = trainer.fit_loop.epoch_loop.batch_progress.total.processed
         self._started = self._drawn = time.monotonic()
         self._images = 0

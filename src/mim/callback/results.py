@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as L
+import torch
 from omegaconf import OmegaConf
 from rich.console import Console
 
@@ -40,7 +41,8 @@ class Results(L.Callback):
         self.folder, self.overrides = Path(folder), overrides
         self.started = time.monotonic()
         self._config: dict[str, Any] = {}
-        self._said: dict[str, Any] = {}
+        self._said: dict[str, float] = {}
+        self._known: dict[str, float] = {}
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Tell the loggers how this run is configured; the CSV logger's copy would be a second config.yaml."""
@@ -50,23 +52,35 @@ class Results(L.Callback):
                 logger.log_hyperparams(self._config)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """What an earlier attempt wrote about steps that are taken again is void."""
+        """Tell the loggers what was measured before training; what an earlier attempt wrote about steps to come is void."""
+        before = {name: float(value) for name, value in trainer.callback_metrics.items()}
         for logger in trainer.loggers:
             if isinstance(logger, CSV):
-                logger.begin_at(trainer.global_step, self._said)
+                logger.begin_at(trainer.global_step, before, self._said)
+            elif before and trainer.global_step == 0:
+                logger.log_metrics(before, 0)
+        known = {name: value for name, value in self._known.items() if name not in before}
+        trainer.callback_metrics.update(
+            {name: torch.tensor(value, dtype=torch.float64) for name, value in known.items()}
+        )
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Remember what loggers are told about this step."""
+        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+            self._said = _said(trainer)
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """A checkpoint says how its model was built, and what loggers are told about its step once it is written."""
         checkpoint["config"] = self._config
-        connector: Any = trainer._logger_connector
-        within_epoch = connector._first_loop_iter is not None
-        said = connector.metrics["log"] if within_epoch and connector.should_update_logs else {}
-        epoch = {"epoch": trainer.current_epoch} if said else {}
-        checkpoint["said"] = {name: float(value) for name, value in said.items()} | epoch
+        within_step = trainer.training and trainer._logger_connector._first_loop_iter is not None
+        checkpoint["said"] = _said(trainer) if within_step else self._said
+        checkpoint["known"] = {name: float(value) for name, value in trainer.callback_metrics.items()}
 
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        """Who was killed in between has not told them."""
-        self._said = checkpoint.get("said", {})
+        """Who was killed in between has not told them; and what was last measured is still known where nothing is left to do."""
+        self._said, self._known = checkpoint.get("said", {}), checkpoint.get("known", {})
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """The run is complete."""
@@ -120,6 +134,13 @@ class Results(L.Callback):
         console.print(f"{'run':<14}{seen_from_here(self.folder)}")
         for picture in sorted(self.folder.glob("pictures/*.png"), key=lambda path: path.stat().st_mtime_ns)[-1:]:
             console.print(f"{'picture':<14}{seen_from_here(picture)}")
+
+
+def _said(trainer: L.Trainer) -> dict[str, float]:
+    """What loggers are told about the step that ends; nothing at most steps."""
+    connector: Any = trainer._logger_connector
+    said = connector.metrics["log"] if connector.should_update_logs else {}
+    return {name: float(value) for name, value in said.items()} | ({"epoch": trainer.current_epoch} if said else {})
 
 
 def seen_from_here(path: str | Path) -> Path:

@@ -41,6 +41,9 @@ class WeightAverage(WeightAveraging):
             )
         super().setup(trainer, pl_module, stage)
 
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """Leave the weights as they are: a run that ends early is saved after this, and goes on with them."""
+
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Follow the weights, which have been copied before they reached their device."""
         self._average_model.to(pl_module.device)  # type: ignore[union-attr]

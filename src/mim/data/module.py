@@ -75,6 +75,8 @@ class Data(L.LightningDataModule, ABC):
     """
 
     stable_index = True  # an image has the same index in every epoch; a stream of shards cannot say so
+    steps: int | None = None
+    """Optimiser steps of the whole training, where it may end within an epoch."""
     own_mean: Channels | None = None
     own_std: Channels | None = None
 
@@ -197,6 +199,7 @@ class Data(L.LightningDataModule, ABC):
             self._start(),
             self.shuffle,
             self._accumulated(),
+            self._last(),
         )
         if self.trainer:
             self.trainer.limit_train_batches = self.batches_per_epoch  # Lightning's own cut may go through a step
@@ -254,8 +257,18 @@ class Data(L.LightningDataModule, ABC):
         return self.trainer.accumulate_grad_batches if self.trainer else 1
 
     def _start(self) -> tuple[int, int]:
-        """(epoch, batches of it done): Lightning restores its progress before it first asks for the loader."""
+        """(epoch, batches of it done): Lightning restores its progress before it first asks for the loader.
+
+        Where all are done, the end of that epoch is still to come.
+        """
         if not self.trainer:
             return 0, 0
         progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress
-        return divmod(progress.total.processed, max(1, self.batches_per_epoch))
+        done, whole = progress.total.processed, max(1, self.batches_per_epoch)
+        epoch = max(0, done - 1) // whole
+        return epoch, done - epoch * whole
+
+    def _last(self) -> tuple[int, int] | None:
+        """(epoch, batches of it) in which the training ends, where that epoch is no whole one."""
+        epoch, batches = divmod((self.steps or 0) * self._accumulated(), max(1, self.batches_per_epoch))
+        return (epoch, batches) if batches else None

@@ -39,6 +39,7 @@ class ShuffledRows(Sampler[Rows]):
         start: (epoch, batches of it already trained on), where a resumed run goes on.
         shuffle: if false, every epoch is the same: the images in their stored order, with the same keys.
         accumulated: batches of one optimiser step.
+        last: (epoch, batches of it), the last epoch of a training, where that is no whole one.
 
     Raises:
         ValueError: where the data set does not fill one step.
@@ -54,6 +55,7 @@ class ShuffledRows(Sampler[Rows]):
         start: tuple[int, int] = (0, 0),
         shuffle: bool = True,
         accumulated: int = 1,
+        last: tuple[int, int] | None = None,
     ):
         self.global_batch, self.accumulated = batch_size * world_size, accumulated
         step = self.global_batch * accumulated
@@ -66,10 +68,12 @@ class ShuffledRows(Sampler[Rows]):
                 f"data.batch_size={max(1, most // 4)}, or images_per_step={max(1, size // 4)}"
             )
         self.size, self.batch_size, self.seed, self.shuffle = size, batch_size, seed, shuffle
-        self.rank, self.start, self.epoch = rank, start, start[0]
+        self.rank, self.start, self.last, self.epoch = rank, start, last, start[0]
 
     def __len__(self) -> int:
         """Batches in a whole epoch, also while a resumed one is shorter."""
+        if self.last and self.epoch == self.last[0]:
+            return self.last[1]
         return self.size // (self.global_batch * self.accumulated) * self.accumulated
 
     def set_epoch(self, epoch: int) -> None:

@@ -3,6 +3,7 @@
 import gc
 import multiprocessing
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -39,6 +40,8 @@ def launch(run: Callable[[DictConfig], Any], configs: Path, config_name: str) ->
     os.environ["HYDRA_FULL_ERROR"] = "1"
     register_resolvers()
     quiet()
+    # Which of Lightning's settings our files name is nobody's business: + adds what is not there and sets what is.
+    sys.argv[1:] = [re.sub(r"^\+(?=trainer\.)", "++", argument) for argument in sys.argv[1:]]
     exit_codes = [0]
 
     def job(cfg: DictConfig) -> Any:

@@ -23,12 +23,15 @@ class Interrupted(BaseException):
     Args:
         cause: which signal, or which limit.
         how: how to go on.
+        asked_for: whether it stopped where it was meant to, and all is well.
     """
 
-    def __init__(self, cause: str, how: str = "nothing was begun, give the same command again"):
+    def __init__(
+        self, cause: str, how: str = "nothing was begun, give the same command again", asked_for: bool = False
+    ):
         super().__init__(f"stopped by {cause}; {how}")
         self.cause = cause
-        self.exit_code = 130 if cause == "SIGINT" else 85
+        self.exit_code = 0 if asked_for else 130 if cause == "SIGINT" else 85
 
 
 class Pruned(Exception):

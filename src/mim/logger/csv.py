@@ -1,6 +1,7 @@
 """Numbers in `metrics.csv`, one file for a run however often it was stopped."""
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +33,20 @@ class CSV(CSVLogger):
         return self._experiment
 
     @rank_zero_only
-    def begin_at(self, step: int, said: dict[str, Any]) -> None:
-        """Forget what an earlier attempt said about this step and those after it: they are taken again.
+    def begin_at(self, step: int, before: Mapping[str, float], said: Mapping[str, float]) -> None:
+        """Let the file hold what belongs to the steps that are done, once, whatever an earlier attempt wrote.
+
+        The last of them is written anew: what an attempt said at the end of its epoch is said again when
+        that end is done again, and who was killed may not have said anything.
 
         Args:
             step: the first that is to be taken.
-            said: what belongs to the one before it. It is written if that attempt ended before it could.
+            before: what was measured before the first of all.
+            said: what the step before this one said.
         """
-        last = self.experiment.keep_before(step)
-        if said and last is not None and last < step - 1:
-            self.log_metrics(said, step - 1)
-            self.save()
+        first = [{"step": 0, "epoch": 0, **before}] if before else []
+        last = [{"step": step - 1, **said}] if said else []
+        self.experiment.begin(step - 1, first, last)
 
 
 class _Writer(ExperimentWriter):
@@ -58,20 +62,39 @@ class _Writer(ExperimentWriter):
         Path(self.log_dir).mkdir(parents=True, exist_ok=True)
         super().save()
 
-    def keep_before(self, step: int) -> int | None:
-        """Drop the rows from a step on; the last step that is left, or None for none."""
+    def begin(self, end: int, first: list[dict[str, Any]], last: list[dict[str, Any]]) -> None:
+        """Keep the rows of the steps before `end`, between others that may have been among them."""
+        read = self._read()
+        kept = [row for row in read if int(row["step"]) < end and not _is_one_of(row, first)]
+        last = last if read else []  # a new file begins with what is to come
+        self.metrics_keys = sorted({*self.metrics_keys}.union(*first, *last))
+        if self.metrics_keys:
+            self._write([*first, *kept, *last])
+
+    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
+        """As Lightning does, but a process that is killed meanwhile leaves the file as it was."""
+        self._write(self._read())
+
+    def _read(self) -> list[dict[str, Any]]:
+        """The rows; without the last, if whoever wrote it was killed before its end."""
         file = Path(self.metrics_file_path)
         if not file.exists():
-            return None
+            return []
         with file.open(newline="") as stream:
-            read: list[dict[str, Any]] = list(csv.DictReader(stream))
-        rows = [
-            row for row in read if (row["step"] or "").isdigit() and int(row["step"]) < step
-        ]  # the last may be torn
+            lines = stream.readlines()
+        whole = [line for line in lines if line.endswith("\n")]
+        return [row for row in csv.DictReader(whole) if (row["step"] or "").isdigit()]
+
+    def _write(self, rows: list[dict[str, Any]]) -> None:
+        file = Path(self.metrics_file_path)
         partial = no_link(file.with_name(f".{file.name}.partial"))
         with partial.open("w", newline="") as stream:
-            writer = csv.DictWriter(stream, self.metrics_keys)
+            writer = csv.DictWriter(stream, self.metrics_keys, extrasaction="ignore")
             writer.writeheader()
             writer.writerows(rows)
         partial.replace(file)
-        return max((int(row["step"]) for row in rows), default=None)
+
+
+def _is_one_of(row: Mapping[str, str], others: list[dict[str, Any]]) -> bool:
+    """Whether a row has values in the columns of another alone."""
+    return any({name for name, value in row.items() if value} <= other.keys() for other in others)

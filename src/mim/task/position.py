@@ -25,6 +25,19 @@ class Place(NamedTuple):
     """Images of the next one that are seen a second time, because they fill no whole step."""
 
 
+class Length(NamedTuple):
+    """How long a training is."""
+
+    training: int
+    """Its optimiser steps."""
+    epoch: int
+    """Steps of an epoch; the last may have fewer."""
+    step: int
+    """Batches of a step, in each process."""
+    judged_every: int
+    """Epochs after which held-out images are judged; 0 for never."""
+
+
 def place(steps: int, before: Pace, now: Pace) -> Place:
     """Where a training that has taken some steps goes on at another pace: after the same images of the same epoch."""
     epoch, done = divmod(steps, max(1, before.steps))
@@ -32,40 +45,42 @@ def place(steps: int, before: Pace, now: Pace) -> Place:
     return Place(epoch, step, again) if step < now.steps else Place(epoch + 1, 0)
 
 
-def go_on_from(checkpoint: dict[str, Any], at: Place, steps: int, batches: int) -> int:
-    """Let a checkpoint say that a training stands at a place, by one number from which all of Lightning's follow.
+def go_on_from(checkpoint: dict[str, Any], taken: int, length: Length) -> None:
+    """Let a checkpoint say that a training has taken so many steps: one number from which all of Lightning's follow.
 
-    Within an epoch it is as Lightning saves it after a step, between two epochs as after the end of the first. Schedules
+    After the last step of an epoch the end of that epoch is still to come, whether or not it was begun, or done, when the
+    checkpoint was written: Lightning's loop finds no batch left, judges what is held out, and ends the epoch. Schedules
     count steps as if all had been of one length, so that they end where the training does.
 
     Args:
         checkpoint: what Lightning saved; changed in place.
-        at: the place.
-        steps: of an epoch.
-        batches: of a step, in each process.
-
-    Returns:
-        Optimiser steps that count as done.
+        taken: optimiser steps.
+        length: of the training.
     """
-    taken, within = at.epoch * steps + at.step, at.step > 0
-    of_epoch = at.step or steps * (at.epoch > 0)
+    for schedule in checkpoint["lr_schedulers"]:
+        schedule["last_epoch"] = taken
+    if taken == 0:
+        del checkpoint["loops"]  # begin as if there had been none
+        return
+    epoch = (taken - 1) // length.epoch  # that the last step is of
+    done = taken - epoch * length.epoch
+    over = done == min(length.epoch, length.training - epoch * length.epoch)
+    judged = over and length.judged_every > 0 and (epoch + 1) % length.judged_every == 0
     fit = checkpoint["loops"]["fit_loop"]
     progress, epochs = fit["epoch_loop.batch_progress"], fit["epoch_progress"]
     optimizer = fit["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]
-    for part, done in (("total", taken), ("current", of_epoch)):
-        _count(progress[part], done * batches)
-        progress[part]["completed"] -= within
+    held_out = fit["epoch_loop.val_loop.batch_progress"]
+    for part, steps in (("total", taken), ("current", done)):
+        _count(progress[part], steps * length.step)
+        _count(fit["epoch_loop.scheduler_progress"][part], steps)
         for kind in ("step", "zero_grad"):
-            _count(optimizer[kind][part], done)
-        _count(fit["epoch_loop.scheduler_progress"][part], done)
-        _count(epochs[part], at.epoch)
-        epochs[part].update(dict.fromkeys(("ready", "started"), at.epoch + within))
-        _count(fit["epoch_loop.val_loop.batch_progress"][part], 0)  # what was half judged is judged again
-    progress["is_last_batch"] = not within
-    fit["epoch_loop.state_dict"]["_batches_that_stepped"] = taken - within  # Lightning adds it, within an epoch
-    for schedule in checkpoint["lr_schedulers"]:
-        schedule["last_epoch"] = taken
-    return taken
+            _count(optimizer[kind][part], steps)
+        _count(epochs[part], epoch)
+        epochs[part].update(ready=epoch + 1, started=epoch + 1)
+        _count(held_out[part], 0)  # what was half judged is judged again
+    held_out["total"].update(ready=int(judged), started=int(judged))  # where Lightning goes back to
+    progress["is_last_batch"] = over
+    fit["epoch_loop.state_dict"]["_batches_that_stepped"] = taken - judged  # counted once what is held out is judged
 
 
 def _count(counts: dict[str, int], value: int) -> None:

@@ -66,6 +66,7 @@ class Pretrain(Training):
 
     def on_train_start(self) -> None:
         """A run resumed in mid-epoch begins no epoch: say here which one it is in."""
+        super().on_train_start()
         self.on_train_epoch_start()
 
     def on_train_epoch_start(self) -> None:

@@ -16,7 +16,7 @@ from mim.draw import keys
 from mim.optim.follow import Follow, WeightDecaySchedule
 from mim.optim.schedule import Schedule
 from mim.ranges import NotNegative, Positive, Seed
-from mim.task.position import Pace, Place, go_on_from, place
+from mim.task.position import Length, Pace, Place, go_on_from, place
 
 Clip = Callable[[Iterable[Tensor]], None]
 """Parameters -> their gradients, cut down in place."""
@@ -55,19 +55,24 @@ class Training(L.LightningModule):
         self.absolute_lr, self.weight_decay_schedule, self.clip = lr, weight_decay_schedule, clip
         self.optimizer, self.schedule = optimizer, schedule
         self.base_lr, self.weight_decay, self.seed = base_lr, weight_decay, seed
+        self.steps: int | None = None  # of the whole training, where its length is given in steps
         self.resumed_at: Place | None = None
         self.compiles = compile  # a strategy that cuts the model up compiles what it cuts, and takes this off
 
     def setup(self, stage: str) -> None:
         """Where the length is given in steps, say how many epochs they are, the last of them perhaps not whole."""
         trainer: Any = self.trainer
-        if trainer.max_steps > 0:
-            trainer.fit_loop.max_epochs = math.ceil(trainer.max_steps / max(1, trainer.datamodule.steps_per_epoch))
+        if trainer.max_epochs == -1 and self.steps is None:
+            self.steps = trainer.max_steps
+        if self.steps is not None:
+            trainer.datamodule.steps = self.steps
+            trainer.fit_loop.max_epochs = math.ceil(self.steps / max(1, trainer.datamodule.steps_per_epoch))
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """The last step ends its epoch, so that what comes at the end of an epoch comes."""
-        if self.trainer.global_step == self.trainer.max_steps:
-            self.trainer.should_stop = True
+    def on_train_start(self) -> None:
+        """Let Lightning judge what is held out after the last batch of an epoch, however many it has."""
+        trainer: Any = self.trainer
+        if trainer.val_check_interval == 1.0:
+            trainer.val_check_batch = math.inf
 
     def on_fit_start(self) -> None:
         """Compile the objective into one graph: the function, not the module, so that parameters keep their names.
@@ -112,14 +117,14 @@ class Training(L.LightningModule):
                 f"{now.training_set:,} here; give those, or start anew from its weights with checkpoint="
             )
         at = self.resumed_at = place(checkpoint["global_step"], before, now)
-        taken = go_on_from(checkpoint, at, now.steps, trainer.accumulate_grad_batches)
-        if at.step == 0 and checkpoint["global_step"] % before.steps:
-            checkpoint["owes_epoch_end"] = True  # what is left of the epoch fills no step of now
-        if at.epoch > (trainer.max_epochs or 0) or 0 < trainer.max_steps < taken:
+        taken = at.epoch * now.steps + at.step
+        if taken > self.length:
             raise ValueError(
                 f"{at.epoch} epochs ({taken:,} steps) are done, which is more than is asked for; epochs= and steps= count "
                 "those that are done too"
             )
+        judged_every = (trainer.check_val_every_n_epoch or 1) if trainer.enable_validation else 0
+        go_on_from(checkpoint, taken, Length(self.length, now.steps, trainer.accumulate_grad_batches, judged_every))
 
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None
@@ -143,6 +148,13 @@ class Training(L.LightningModule):
         return Pace(self.effective_batch, data.steps_per_epoch, data.train_size)
 
     @property
+    def length(self) -> int:
+        """Optimiser steps of the whole training."""
+        trainer: Any = self.trainer
+        # not trainer.estimated_stepping_batches: it builds the loader before a resumed run knows where it stopped
+        return self.steps or trainer.max_epochs * max(1, trainer.datamodule.steps_per_epoch)
+
+    @property
     def lr(self) -> float:
         """Peak learning rate."""
         return self.absolute_lr or self.base_lr * self.effective_batch / 256
@@ -156,8 +168,8 @@ def follow(training: Training, optimizer: Optimizer) -> dict[str, Any]:
         optimizer: its groups start at their own peaks.
     """
     trainer: Any = training.trainer
-    # not trainer.estimated_stepping_batches: it builds the loader before a resumed run knows where it stopped
     passes = max(1, trainer.datamodule.steps_per_epoch)
-    steps = trainer.max_epochs * passes if trainer.max_steps < 0 else trainer.max_steps
-    schedule = Follow(optimizer, training.schedule, training.lr, steps, passes, training.weight_decay_schedule)
+    schedule = Follow(
+        optimizer, training.schedule, training.lr, training.length, passes, training.weight_decay_schedule
+    )
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
