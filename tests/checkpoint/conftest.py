@@ -30,10 +30,10 @@ def varied(model):
 
 @pytest.fixture
 def build_mae():
-    def build(**changes) -> MAE:
+    def build(target_dims=None, **changes) -> MAE:
         torch.manual_seed(0)
         encoder = ViT(**(VIT | changes))
-        target_dims = {"pixel": 3 * encoder.patch_size**2}
+        target_dims = target_dims or {"pixel": 3 * encoder.patch_size**2}
         masker = Masker(Random(), FixedRatio(0.75))
         return varied(MAE(encoder, masker, partial(Decoder, width=8, depth=2, heads=2), target_dims))
 
@@ -42,12 +42,10 @@ def build_mae():
 
 @pytest.fixture
 def build_simmim():
-    def build(encoder=Beit, **changes) -> SimMIM:
+    def build(encoder=Beit, target_dims=None, **changes) -> SimMIM:
         torch.manual_seed(0)
-        model = SimMIM(
-            encoder(**(VIT | changes)), Masker(Random(), FixedRatio(0.5, "mask_up")), target_dims={"pixel": 48}
-        )
-        return varied(model)
+        masker = Masker(Random(), FixedRatio(0.5, "mask_up"))
+        return varied(SimMIM(encoder(**(VIT | changes)), masker, target_dims or {"pixel": 48}))
 
     return build
 

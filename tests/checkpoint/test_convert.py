@@ -1,5 +1,7 @@
 """What is written is read back, by us and by others, with nothing missing and the same numbers."""
 
+import json
+
 import pytest
 import timm
 import torch
@@ -152,6 +154,28 @@ def test_a_round_trip_is_exact(build_mae, save_run, tmp_path, to, out):
         for parameter in again.parameters():
             parameter.zero_()
     assert "encoder 30 of 30 tensors, decoder 32 of 32" in load(tmp_path / out, again)
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
+
+
+@pytest.mark.parametrize(("to", "out"), [("mae", "mae.pth"), ("hf", "vit_mae")])
+def test_of_several_decoders_others_get_the_one_that_predicts_pixels(build_mae, save_run, tmp_path, to, out):
+    model, one = build_mae({"hog": 27, "pixel": 48}), build_mae()
+    terms = {"hog": {"_target_": "mim.loss.term.HOG"}, "pixel": {"_target_": "mim.loss.term.Pixel", "normalise": False}}
+    write(read(save_run(model, **(RUN | {"loss": {"term": terms}}))), tmp_path / out, to)
+    assert load(tmp_path / out, one).endswith("encoder 30 of 30 tensors, decoder 32 of 32")
+    assert torch.equal(one.decoder.predict.weight, model.decoders.pixel.predict.weight)
+    assert torch.equal(one.decoder.embed.weight, model.decoders.pixel.embed.weight)
+    if to == "hf":
+        assert json.loads((tmp_path / out / "config.json").read_text())["norm_pix_loss"] is False
+
+
+def test_our_own_names_hold_every_decoder(build_mae, save_run, tmp_path):
+    model, again = (build_mae({"hog": 27, "pixel": 48}) for _ in range(2))
+    write(read(save_run(model, **RUN)), tmp_path / "ours.safetensors", "safetensors")
+    with torch.no_grad():
+        for parameter in again.parameters():
+            parameter.zero_()
+    assert "decoder 32 of 32, decoders.pixel 32 of 32" in load(tmp_path / "ours.safetensors", again)
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
 
 

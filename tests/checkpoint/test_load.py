@@ -35,6 +35,28 @@ def test_a_run_is_loaded_whole(build_mae, save_run):
     assert load(run / "checkpoints" / "last.ckpt", model) == line
 
 
+def test_each_of_several_decoders_is_loaded_if_all_of_it_is_there(build_mae, save_run):
+    two, one = {"pixel": 48, "hog": 27}, save_run(build_mae(), "one")
+    both = save_run(build_mae(two), "both")
+    model = build_mae(two)
+    nn.init.zeros_(model.decoder.norm.weight)
+    nn.init.zeros_(model.decoders.hog.norm.weight)
+    assert load(both, model).endswith("encoder 30 of 30 tensors, decoder 32 of 32, decoders.hog 32 of 32")
+    assert same(model, build_mae(two))
+    assert load(one, model).endswith("encoder 30 of 30 tensors, decoder 32 of 32, decoders.hog not in it")
+    line = load(both, build_mae({"pixel": 48, "hog": 12, "low": 12}))
+    assert "decoder 32 of 32, decoders.hog not loaded (decoders.hog.predict.weight is (27, 8) there and (12, 8)" in line
+    assert "decoders.low not in it, left over: decoders.hog.mask_token, decoders.hog.pos_embed" in line
+
+
+def test_positions_of_each_of_several_decoders_are_carried_to_another_image_size(build_mae, save_run):
+    two = {"pixel": 48, "hog": 27}
+    model = build_mae(two, image_size=32)
+    assert "decoder 32 of 32, decoders.hog 32 of 32" in load(save_run(build_mae(two)), model)
+    assert torch.equal(model.decoders.hog.pos_embed, model.decoder.pos_embed)
+    assert model.decoders.hog.pos_embed.shape == (1, 65, 8)
+
+
 def test_another_model_keeps_the_encoder(build_mae, build_simmim, save_run):
     run, model = save_run(build_mae()), build_simmim(ViT)
     head = model.decoder.weight.clone()

@@ -48,6 +48,23 @@ def test_a_simmim_opens_too(build_simmim, save_run, predictions):
     assert torch.equal(predictions(opened).prediction, predictions(model).prediction)
 
 
+TERMS = {"hog": {"_target_": "mim.loss.term.HOG"}, "pixel": PIXEL}
+
+
+@pytest.mark.parametrize("terms", [TERMS, {"pixel": PIXEL, "hog": TERMS["hog"]}, {"a": PIXEL, "b": PIXEL}])
+@pytest.mark.parametrize("kind", ["mae", "simmim"])
+def test_of_several_decoders_the_first_that_predicts_pixels_opens(
+    build_mae, build_simmim, save_run, predictions, kind, terms
+):
+    target_dims = {name: 27 if name == "hog" else 48 for name in terms}
+    model = build_mae(target_dims) if kind == "mae" else build_simmim(target_dims=target_dims)
+    weights = read(save_run(model, model=DECODER, loss={"term": terms}))
+    opened, model.masker = open_model(weights, masker()), masker()
+    shown = "pixel" if "pixel" in terms else "a"
+    assert torch.equal(predictions(opened).prediction, predictions(model).predictions[shown])
+    assert open_painter(weights, 4).dim == 48
+
+
 def test_an_official_file_with_both_halves_opens(build_mae, tmp_path, predictions):
     model = build_mae(width=192, heads=3)
     file = tmp_path / "mae_visualize.pth"

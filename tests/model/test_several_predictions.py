@@ -9,6 +9,8 @@ from torch import nn
 from mim.encoder.beit import Beit
 from mim.encoder.swin import Swin
 from mim.encoder.vit import ViT
+from mim.loss.term import HOG, Pixel
+from mim.loss.weighted_sum import WeightedSum
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio
 from mim.masker.score.random import Random
@@ -62,6 +64,23 @@ def test_a_decoder_learns_from_its_own_term_alone(model, batch_of):
     assert all(p.grad is None for p in both.decoder.parameters())
     assert all(p.grad is not None for p in both.decoders.parameters() if p.requires_grad)
     assert both.encoder.patch_embed.proj.weight.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_step_of_two_terms_compiles_into_one_graph(model, batch_of):
+    network, batch = build(model, TWO), batch_of(torch.randn(2, 3, 32, 32))
+    loss = WeightedSum({"pixel": Pixel(8), "hog": HOG(8, cells=1)}, {"pixel": 1.0, "hog": 0.5})
+
+    def objective(batch):
+        made = network(batch)
+        return loss(made.predictions, batch.image, made.split), made
+
+    expected, _ = objective(batch)
+    value, made = torch.compile(objective, fullgraph=True, backend="aot_eager")(batch)
+    assert value.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert list(made.predictions) == ["pixel", "hog"]
+    value.backward()
+    assert all(p.grad is not None for p in network.decoders.parameters() if p.requires_grad)
 
 
 def test_of_several_predictions_one_has_to_be_named(batch_of):

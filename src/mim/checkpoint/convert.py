@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mim.checkpoint.build import encoder_config, guess_heads
 from mim.checkpoint.hugging_face import hugging_face_config, to_hugging_face
+from mim.checkpoint.model import shown_target, with_one_decoder
 from mim.checkpoint.official_mae import to_official
 from mim.checkpoint.to_timm import in_timm, published_pool
 from mim.checkpoint.weights import Weights
@@ -42,6 +43,7 @@ def _to_timm(weights: Weights, out: Path) -> str:
 
 def _to_mae(weights: Weights, out: Path) -> str:
     _refuse_all_but_vit(weights, "the official MAE")
+    weights = with_one_decoder(weights)
     tensors = {to_official(name): value for name, value in weights.tensors.items() if _is_of_mae(name)}
     if published_pool(weights, "ViT"):
         tensors |= {name: value for name, value in weights.tensors.items() if name.startswith(("head.", "fc_norm."))}
@@ -53,6 +55,7 @@ def _to_mae(weights: Weights, out: Path) -> str:
 
 def _to_hugging_face(weights: Weights, out: Path) -> str:
     _refuse_all_but_vit(weights, "Hugging Face's ViTMAE")
+    weights = with_one_decoder(weights)
     if "decoder.predict.weight" not in weights.tensors:
         raise ValueError(
             f"{weights.origin} holds no decoder of an MAE, and ViTMAEForPreTraining has one; --to timm writes the encoder"
@@ -64,7 +67,7 @@ def _to_hugging_face(weights: Weights, out: Path) -> str:
         heads=encoder_config(weights, heads=weights.heads)["heads"],
         decoder_heads=guess_heads(ours["decoder.embed.weight"].shape[0], decoder_heads, "--decoder-heads"),
         mask_ratio=weights.setting("masker.partition.ratio", float, 0.75),
-        normalise=weights.setting("loss.normalise", bool, True),
+        normalise=weights.setting(f"{shown_target(weights) or 'loss'}.normalise", bool, True),
     )
     tensors = to_hugging_face(ours)
     out.mkdir()

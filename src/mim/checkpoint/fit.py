@@ -13,8 +13,8 @@ from mim.encoder.encoder import Encoder, Module
 def fit(weights: Weights, model: Module) -> str:
     """Load weights into a model that has an `encoder`, or into an encoder; return one line about it.
 
-    The encoder must match whole. Each other part (`decoder`, `mask_token`, `head`, ...) is loaded if all of it matches, and
-    otherwise stays as it was.
+    The encoder must match whole. Each other part (`decoder`, `decoders.hog`, `mask_token`, `head`, ...) is loaded if all of it
+    matches, and otherwise stays as it was.
 
     Raises:
         ValueError: where the encoder is of another architecture, saying which.
@@ -57,8 +57,8 @@ def _fit_parts(rest: Mapping[str, Tensor], model: Module, grid: tuple[int, int])
     """Load each other part of the model if all of it is there; say which."""
     own = {name: value for name, value in model.state_dict().items() if not name.startswith("encoder.")}
     said, left = [], dict(rest)
-    for part in dict.fromkeys(name.partition(".")[0] for name in own):
-        wanted = {name: value for name, value in own.items() if name.partition(".")[0] == part}
+    for part in dict.fromkeys(map(_part, own)):
+        wanted = {name: value for name, value in own.items() if _part(name) == part}
         found = {name: left[name] for name in wanted if name in left}
         positions = f"{part}.pos_embed"
         if positions in found and _differ_in_length_only(found[positions], wanted[positions]):
@@ -73,6 +73,12 @@ def _fit_parts(rest: Mapping[str, Tensor], model: Module, grid: tuple[int, int])
             said.append(f"{part} not in it")
         left = {name: value for name, value in left.items() if wrong or name not in found}
     return [*said, f"left over: {_some(left)}"] if left else said
+
+
+def _part(name: str) -> str:
+    """`decoder.norm.bias` -> `decoder`, `decoders.hog.norm.bias` -> `decoders.hog`."""
+    first, _, rest = name.partition(".")
+    return f"{first}.{rest.partition('.')[0]}" if first == "decoders" else first
 
 
 def _differ_in_length_only(a: Tensor, b: Tensor) -> bool:

@@ -1,4 +1,4 @@
-"""Open the whole model that pre-trained weights are of, decoder and all, and what shows its predictions as pixels."""
+"""Model that pre-trained weights are of, with the decoder whose predictions are pixels, and what shows them as pixels."""
 
 import re
 from collections.abc import Callable
@@ -33,6 +33,7 @@ def open_model(weights: Weights, masker: Masker, image_size: int | None = None) 
     Raises:
         ValueError: where the weights have no decoder, or not the whole of it.
     """
+    weights = with_one_decoder(weights)
     tensors = weights.tensors
     if "decoder.predict.weight" not in tensors and not {"decoder.weight", "mask_token"} <= tensors.keys():
         raise ValueError(
@@ -50,6 +51,27 @@ def open_model(weights: Weights, masker: Masker, image_size: int | None = None) 
         raise ValueError(f"{weights.origin} does not hold the whole decoder: it lacks {', '.join(lacks[:3])}")
     fit(weights, model)
     return model.eval()
+
+
+def with_one_decoder(weights: Weights) -> Weights:
+    """Weights with one decoder, as `decoder`: of several the first whose predictions can be shown as pixels."""
+    _, is_term, name = (shown_target(weights) or "").removesuffix(".target").partition("loss.term.")
+    chosen = f"decoders.{name}."
+    if not is_term or not any(each.startswith(chosen) for each in weights.tensors):
+        chosen = "decoder."
+    kept = {each: value for each, value in weights.tensors.items() if not each.startswith(("decoder.", "decoders."))}
+    own = {each: value for each, value in weights.tensors.items() if each.startswith(chosen)}
+    return weights._replace(tensors=kept | {f"decoder.{each.removeprefix(chosen)}": own[each] for each in own})
+
+
+def shown_target(weights: Weights) -> str | None:
+    """Where the config of a run has the first target whose predictions can be shown as pixels; None where it has none.
+
+    `loss`, `loss.target`, `loss.term.pixel` or `loss.term.pixel.target`.
+    """
+    losses = ("loss", *(f"loss.term.{name}" for name in weights.setting("loss.term", dict, {})))
+    nodes = (node for loss in losses for node in (loss, f"{loss}.target"))
+    return next((node for node in nodes if weights.setting(f"{node}._target_", str, "") in PIXEL | FREQUENCY), None)
 
 
 def _decoder(weights: Weights) -> Callable[..., Decoder]:
@@ -81,15 +103,12 @@ def open_painter(weights: Weights, patch_size: int, otherwise: Target | None = N
     if "loss" not in (weights.config or {}):
         raw = "decoder.weight" in weights.tensors if otherwise is None else otherwise == "raw"
         return Pixel(patch_size, normalise=not raw)
-    terms = weights.setting("loss.term", dict, {})
-    losses = ("loss", *(f"loss.term.{name}" for name in terms))
-    for node in (*losses, *(f"{loss}.target" for loss in losses)):
-        target = weights.setting(f"{node}._target_", str, "")
-        normalise, keep = weights.setting(f"{node}.normalise", bool, True), weights.setting(f"{node}.keep", int, 0)
-        if target in PIXEL:
-            return Pixel(patch_size, normalise)
-        if target in FREQUENCY:
-            return Frequency(patch_size, keep or None, normalise)
-    raise ValueError(
-        f"{weights.origin} was trained to predict no pixels, so its predictions are no picture; loss=pixel or frequency"
-    )
+    node = shown_target(weights)
+    if node is None:
+        raise ValueError(
+            f"{weights.origin} was trained to predict no pixels, so its predictions are no picture; loss=pixel or frequency"
+        )
+    normalise, keep = weights.setting(f"{node}.normalise", bool, True), weights.setting(f"{node}.keep", int, 0)
+    if weights.setting(f"{node}._target_", str, "") in PIXEL:
+        return Pixel(patch_size, normalise)
+    return Frequency(patch_size, keep or None, normalise)
