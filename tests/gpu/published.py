@@ -59,8 +59,8 @@ def _pretraining(
 ) -> Published:
     return Published(
         model.to(batch.image.device),
-        lambda: (lambda whole: (whole, *compared(*whole)))(model(batch)),
-        lambda whole: loss(whole[0], batch.image, whole[1]),
+        lambda: (lambda made: (made, *compared(made.prediction, made.split)))(model(batch)),
+        lambda made: loss(made.prediction, batch.image, made.split),
         reference["loss"].item(),
         rename(reference.under("grad.")),
     )
@@ -119,7 +119,7 @@ def simmim_of_patches(reference: Any, build_mae: Any, batch: Any) -> Published:
     score = simmim.Drawn(reference["mask_perm"].to(device))
     masker = Masker(score, FixedRatio(m["mask_ratio"], "mask_up"), m["mask_patch_size"] // encoder.patch_size)
     loss = Pixel(encoder.patch_size, normalise=False, norm="l1")
-    model = SimMIM(encoder, masker, loss.target_dim)
+    model = SimMIM(encoder, masker, {"pixel": loss.target_dim})
     model.load_state_dict(from_official_simmim(reference.under("sd.")))
     pred = patchify(reference["x_rec"].to(device), encoder.patch_size)
 

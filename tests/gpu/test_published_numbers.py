@@ -66,7 +66,7 @@ def test_five_steps_of_training(golden, build_mae, batch_there, within, device, 
             group["lr"] = m["lr"] * schedule(step / m["steps_per_epoch"] + 0.5, m["epochs"], m["lr"])
         batch, ours.score.noise = batch_there(reference["images"][step]), reference["noise"][step].to(device)
         with precision(device):
-            loss = ours.loss(*(lambda made: (made[0], batch.image, made[1]))(ours.model(batch)))
+            loss = ours.loss(*(lambda made: (made.prediction, batch.image, made.split))(ours.model(batch)))
         errors.append(abs(loss.item() / reference["losses"][step].item() - 1))
         optimizer.zero_grad()
         loss.backward()
@@ -138,7 +138,7 @@ def test_emae(golden, within, device, dtype, prefix):
     wide = torch.float64 if dtype == torch.float64 else torch.float32
     image = unpatchify(reference["target"].to(device, wide), m["patch_size"], (m["grid"], m["grid"]))
     terms = {"pixel": Pixel(m["patch_size"], normalise=False), "consistency": Consistency(m["patch_size"])}
-    loss = WeightedSum(terms, {"pixel": 1.0, "consistency": 1.0})(prediction, image, split)
+    loss = WeightedSum(terms, {"pixel": 1.0, "consistency": 1.0})({"pixel": prediction}, image, split)
     published = (reference[f"{prefix}loss_whole"] + reference[f"{prefix}cons_abs"]).item()
     limit = {torch.float64: 1e-9, torch.float32: 1e-6, torch.bfloat16: PRECISIONS["bf16"].loss}[dtype]
     within("error", abs(loss.item() / published - 1), limit)
