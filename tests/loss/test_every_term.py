@@ -1,18 +1,23 @@
-"""Any target goes with any error, model and encoder: two steps of each."""
+"""Any target goes with any error, model and encoder, alone, beside another, and under agreement of parts: two steps of each."""
 
 from functools import partial
+from itertools import permutations
 
 import pytest
 import torch
+from torch import nn
 
 from mim.encoder.beit import Beit
 from mim.encoder.swin import Swin
 from mim.encoder.vit import ViT
+from mim.loss.consistency import Consistency
 from mim.loss.error import ERRORS
 from mim.loss.term import Term
+from mim.loss.weighted_sum import WeightedSum
 from mim.masker.masker import Masker
 from mim.masker.partition.adaptive_ratio import AdaptiveRatio
 from mim.masker.partition.fixed_ratio import FixedRatio
+from mim.masker.partition.parallel_parts import ParallelParts
 from mim.masker.score.random import Random
 from mim.masker.score.salience import Salience
 from mim.model.decoder import Decoder
@@ -73,3 +78,42 @@ def test_what_is_called_a_target_is_one_and_some_can_be_shown_as_pixels(name):
     target = TARGETS[name]()
     assert isinstance(target, Target)
     assert isinstance(target, Paintable) == (name != "hog")
+
+
+def _last(decoder: nn.Module) -> list[nn.Parameter]:
+    """Weight and bias of the layer that predicts."""
+    return list(decoder.parameters())[-2:]
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(("first", "second"), permutations(["pixel", "hog", "frequency"], 2))
+def test_any_two_terms_are_learned_with_a_decoder_each(batch_of, first, second, model):
+    torch.manual_seed(0)
+    terms = {"first": Term(TARGETS[first]()), "second": Term(TARGETS[second](), "l1")}
+    loss, batch = WeightedSum(terms, {"first": 1.0, "second": 1.0}), batch_of(torch.randn(2, 3, 32, 32))
+    network = MODELS[model](MASKERS["fixed"]())(target_dims=loss.target_dims)
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
+    values = []
+    for _ in range(2):
+        made = network(batch)
+        values.append(loss(made.predictions, batch.image, made.split))
+        optimizer.zero_grad()
+        values[-1].backward()
+        assert all(p.grad.abs().max() > 0 for p in (*_last(network.decoder), *_last(network.decoders["second"])))
+        optimizer.step()
+    assert values[1] < values[0]
+
+
+@pytest.mark.parametrize("model", ["mae", "simmim"])
+@pytest.mark.parametrize("target", TARGETS)
+def test_parts_agree_on_any_target(batch_of, target, model):
+    torch.manual_seed(0)
+    terms = {"other": Term(Pixel(PATCH)), target: Term(TARGETS[target]()), "agreement": Consistency(PATCH, of=target)}
+    loss, batch = WeightedSum(terms, dict.fromkeys(terms, 1.0)), batch_of(torch.randn(2, 3, 32, 32))
+    network = MODELS[model](Masker(Random(), ParallelParts(4)))(target_dims=loss.target_dims)
+    made = network(batch)
+    agreement = loss.terms(made.predictions, batch.image, made.split)["agreement"]
+    assert agreement > 0
+    agreement.backward()
+    assert all(p.grad is None for p in network.decoder.parameters())
+    assert any(p.grad.abs().max() > 0 for p in network.decoders[target].parameters() if p.grad is not None)
