@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
@@ -91,6 +92,26 @@ def test_two_ways_of_clipping_are_refused(train):
     run = train("callback=[]", "clip=each_parameter", "trainer.gradient_clip_val=1")
     assert run.code == 1
     assert "both cut gradients down; leave one out, e.g. trainer.gradient_clip_val=null" in run.err
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_gradients_are_cut_down_in_any_precision_also_for_a_fused_optimiser(train, monkeypatch, precision):
+    norms, step = [], torch.optim.AdamW.step
+
+    def measured(self, closure):
+        def then_measure():
+            loss = closure()
+            gradients = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+            norms.append(torch.linalg.vector_norm(torch.stack([g.norm() for g in gradients])).item())
+            return loss
+
+        return step(self, then_measure)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", measured)
+    run = train("callback=[]", f"trainer.precision={precision}", "trainer.gradient_clip_val=0.01")
+    assert run.code == 0, run.err
+    assert norms
+    assert norms == pytest.approx([0.01] * len(norms), rel=1e-3)
 
 
 def test_null_leaves_one_callback_or_logger_out(train):

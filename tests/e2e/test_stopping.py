@@ -1,6 +1,7 @@
 """Stopping and going on: resumed losses equal those of the run that was never stopped, bit for bit."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -70,22 +71,62 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(train, runs):
     assert all(float(after[step]) == pytest.approx(float(whole[step]), abs=1e-5) for step in after)
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_good_checkpoint(train, monkeypatch):
-    saved = {}
+@pytest.fixture
+def broken_at(train, monkeypatch):
+    """A training whose weights break after a step, once its checkpoint is written; and what they were."""
 
-    def poison(self, trainer, pl_module, outputs, batch, batch_idx, go_on=Checkpoint.on_train_batch_end):
-        go_on(self, trainer, pl_module, outputs, batch, batch_idx)
-        if trainer.global_step == 12:
-            saved.update({name: weight.clone() for name, weight in pl_module.state_dict().items()})
-            with torch.no_grad():
-                pl_module.model.decoder.predict.bias.fill_(float("nan"))
+    def run(step, *overrides):
+        saved = {}
 
-    monkeypatch.setattr(Checkpoint, "on_train_batch_end", poison)
-    run = train(*WATCH, "callback.checkpoint.last_every_n_steps=12")
+        def poison(self, trainer, pl_module, outputs, batch, batch_idx, go_on=Checkpoint.on_train_batch_end):
+            go_on(self, trainer, pl_module, outputs, batch, batch_idx)
+            if trainer.global_step == step:
+                saved.update({name: weight.clone() for name, weight in pl_module.state_dict().items()})
+                with torch.no_grad():
+                    pl_module.model.decoder.predict.bias.fill_(float("nan"))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Checkpoint, "on_train_batch_end", poison)
+            return train(*WATCH, *overrides), saved
+
+    return run
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_good_checkpoint(broken_at):
+    run, saved = broken_at(12, "callback.checkpoint.last_every_n_steps=12")
     assert run.code == 1
     assert run.err.startswith("error: the loss is not finite since step 13")
     assert run.results["status"] == "failed"
     assert all(weight.equal(saved[name]) for name, weight in run.checkpoint["state_dict"].items())
+
+
+@pytest.mark.parametrize(
+    ("settings", "advice"),
+    [
+        (
+            ["trainer.precision=bf16-mixed"],
+            ["base_lr=0.0015", "trainer.gradient_clip_val=1", "trainer.precision=32-true"],
+        ),
+        (["lr=1e-3", "trainer.gradient_clip_val=0.4"], ["lr=0.0005", "trainer.gradient_clip_val=0.2"]),
+        (["clip=each_parameter"], ["base_lr=0.0015"]),
+    ],
+)
+def test_what_is_advised_then_works_as_it_is_printed(broken_at, train, settings, advice):
+    settings = ["callback=[finite,checkpoint,results]", *settings]
+    run, _ = broken_at(12, "callback.checkpoint.last_every_n_steps=12", *settings)
+    resume, first, *more = run.err.partition("go on with ")[2].replace(" or ", " ").replace(" and ", " ").split()
+    assert [first, *more] == advice
+    for setting in advice:
+        resumed = train(*WATCH, *settings, resume, setting)
+        assert resumed.code == 0, resumed.err
+        assert min(resumed.column("train/loss")) == 12
+        name, _, value = setting.partition("=")
+        assert re.search(rf"changed: .*{name} \S+ -> {value}\b", resumed.out)
+
+
+def test_before_the_first_checkpoint_it_is_to_begin_again(broken_at):
+    run, _ = broken_at(3)
+    assert "there is no checkpoint yet: begin again with base_lr=0.0015 or trainer.gradient_clip_val=1" in run.err
 
 
 def test_a_full_disk_leaves_the_previous_checkpoint(train, monkeypatch):

@@ -6,6 +6,7 @@ import pytorch_lightning as L
 import torch
 from torch import Tensor
 
+from mim.callback.checkpoint import Checkpoint
 from mim.launch.errors import NotFinite
 from mim.ranges import Count
 
@@ -31,23 +32,34 @@ class Finite(L.Callback):
         newly = ~loss.isfinite() & (self._broken_at < 0)
         self._broken_at = torch.where(newly, trainer.global_step, self._broken_at)
         if (batch_idx + 1) % self.every_n_steps == 0:
-            self._look(trainer)
+            self._look(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Look."""
-        self._look(trainer)
+        self._look(trainer, pl_module)
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Look, so that broken weights are never written."""
-        self._look(trainer)
+        self._look(trainer, pl_module)
 
-    def _look(self, trainer: L.Trainer) -> None:
+    def _look(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if self._broken_at is None:
             return
         # together: the loss of one process is broken a step before those of the others
         step = int(trainer.strategy.reduce(self._broken_at, reduce_op="max"))
         if step >= 0:
-            raise NotFinite(
-                f"the loss is not finite since step {step}; the last checkpoint is from before. "
-                "Lower base_lr, clip with trainer.gradient_clip_val=1, or train with trainer.precision=32-true"
-            )
+            raise NotFinite(f"the loss is not finite since step {step}; {_way_out(trainer, module)}")
+
+
+def _way_out(trainer: Any, module: Any) -> str:
+    """Settings to add to the command, each of which can be typed as it stands."""
+    rate = f"lr={module.absolute_lr / 2:g}" if module.absolute_lr else f"base_lr={module.base_lr / 2:g}"
+    settings = [rate]
+    if not module.clip:
+        settings.append(f"trainer.gradient_clip_val={(trainer.gradient_clip_val or 2) / 2:g}")
+    if trainer.precision != "32-true":
+        settings.append("trainer.precision=32-true")
+    last = next((c.folder / "last.ckpt" for c in trainer.callbacks if isinstance(c, Checkpoint)), None)
+    if last and last.exists():
+        return f"the last checkpoint is from before: go on with resume={last} and {' or '.join(settings)}"
+    return f"there is no checkpoint yet: begin again with {' or '.join(settings)}"

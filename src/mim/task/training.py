@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as L
 import torch
+from pytorch_lightning.plugins.precision import MixedPrecision, Precision
+from pytorch_lightning.utilities import GradClipAlgorithmType
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -129,9 +131,26 @@ class Training(L.LightningModule):
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None
     ) -> None:
-        """Cut the gradients of a whole step down; Lightning asks once a step, after it has undone any scaling."""
+        """Cut the gradients of a whole step down; Lightning asks once a step, after it has undone any scaling.
+
+        Lightning refuses it for fused optimisers under mixed precision, though only those of float16 are scaled.
+
+        Raises:
+            ValueError: where the optimiser itself undoes the scaling, later than this.
+        """
+        plugin: Any = self.trainer.precision_plugin
+        fused = getattr(optimizer, "_step_supports_amp_scaling", False)
+        if fused and getattr(plugin, "scaler", None) and (self.clip or gradient_clip_val):
+            raise ValueError(
+                "trainer.precision=16-mixed scales gradients, and a fused optimiser undoes that after they are cut down; give "
+                "optimizer.fused=false, or trainer.precision=bf16-mixed"
+            )
         if self.clip:
             self.clip(self.parameters())
+        elif gradient_clip_val and isinstance(plugin, MixedPrecision):
+            Precision.clip_gradients(
+                plugin, optimizer, gradient_clip_val, gradient_clip_algorithm or GradClipAlgorithmType.NORM
+            )
         else:
             super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
