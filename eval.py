@@ -64,7 +64,7 @@ def evaluate(cfg: DictConfig) -> None:
 
 def _open(source: str, cfg: DictConfig) -> Subject:
     """Build the encoder that a checkpoint is of, and the data to judge it on."""
-    weights = read(source)
+    weights = read(source)._replace(own_encoder=_own_encoder(cfg))
     images = _images(cfg, weights)
     data = _build_data(images, cfg, weights)
     encoder = build_encoder(weights, data.image_size)
@@ -87,6 +87,14 @@ def _open(source: str, cfg: DictConfig) -> Subject:
         return open_classifier(weights, data.image_size).to(fabric.device).eval()
 
     return Subject(source, encoder, data, prepare, fabric.autocast, Path(cfg.paths.run), key, cache, classifier)
+
+
+def _own_encoder(cfg: DictConfig) -> str | None:
+    """The class of the user's own that checkpoints may be of."""
+    surplus = [name for name in cfg.encoder if name != "_target_"]
+    if surplus:
+        raise ValueError(f"encoder.{surplus[0]} would do nothing: an encoder is built as its checkpoint says")
+    return cfg.encoder._target_
 
 
 def _images(cfg: DictConfig, weights: Weights) -> dict[str, Any]:

@@ -32,7 +32,7 @@ ALLOWED = {
     "target": TYPES,
     "loss": TYPES | {"target"},
     "pool": TYPES | {"encoder.encoder", "encoder.positions"},
-    "optim": TYPES,
+    "optim": TYPES | {"encoder.encoder"},
     "model": TYPES | {"encoder", "masker", "pool"},
     "task": TYPES | {"model", "encoder", "masker", "loss", "pool", "judge", "optim", "analysis"},
     "augment": TYPES,

@@ -151,6 +151,50 @@ def test_arguments_are_left_open_by_pools_alone(path, value, tmp_path):
     refused(write_ckpt(tmp_path, changed(path, value)))
 
 
+@pytest.mark.parametrize("own", [None, "mim.encoder.vit.ViT", "of_the_user.Mine"])
+def test_a_file_imports_nothing_and_names_only_what_the_command_line_names(own, tmp_path, trap, monkeypatch):
+    """A module of somebody's is on the path; a file that names it does not make it be imported."""
+    (tmp_path / "from_a_file.py").write_text(f"open({str(trap)!r}, 'w')\nfrom mim.encoder.vit import ViT as Trap\n")
+    (tmp_path / "of_the_user.py").write_text("from mim.encoder.vit import ViT as Mine\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    file = write_ckpt(tmp_path, changed("encoder._target_", "from_a_file.Trap"))
+    weights = read(file)._replace(own_encoder=own)
+    with pytest.raises(ValueError, match=r"wants to build from_a_file\.Trap; only what mim\.encoder\.\* defines"):
+        build_encoder(weights)
+    assert not trap.exists()
+    assert "from_a_file" not in sys.modules
+
+
+def test_what_the_command_line_names_is_built_as_the_file_says_and_within_its_bounds(tmp_path, monkeypatch):
+    (tmp_path / "my_module.py").write_text(
+        "from mim.encoder.vit import ViT\n"
+        "class Mine(ViT):\n"
+        "    def __init__(self, image_size: int, patch_size: int, width: int, depth: int, heads: int):\n"
+        "        super().__init__(image_size, patch_size, width, depth, heads)\n"
+        "class Nothing: pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = {"_target_": "my_module.Mine"} | {name: value for name, value in CONFIG["encoder"].items() if name in SIZES}
+    weights = read(write_ckpt(tmp_path, CONFIG | {"encoder": mine}))._replace(own_encoder="my_module.Mine")
+    assert type(build_encoder(weights)).__name__ == "Mine"
+    for changes, words in (
+        ({"width": "wide"}, "width"),
+        ({"image_size": 10**6}, "out of bounds"),
+        ({"image_size": 4096, "patch_size": 1}, "patches of an image"),
+        ({"anything": 1}, "no setting of Mine"),
+        ({"_target_": "my_module.Nothing"}, "wants to build my_module.Nothing"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            build_encoder(weights._replace(config={"encoder": mine | changes}))
+    for named, words in (
+        ("my_module.Nothing", "has no embed and no encode"),
+        ("my_module.Absent", "cannot be imported"),
+    ):
+        config = {"encoder": mine | {"_target_": named}}
+        with pytest.raises(ValueError, match=words):
+            build_encoder(weights._replace(config=config, own_encoder=named))
+
+
 HUGE = [10**5, 10**7, 10**12, 2**70, -1, 0, True, 1.5, float("nan"), float("inf"), "lots", [], {}, None, b"1", 1j]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from mim.checkpoint.resize import side_of
-from mim.checkpoint.settings import ENCODER, build, check_settings
+from mim.checkpoint.settings import ENCODER, Kind, build, check_settings, public_classes
 from mim.checkpoint.weights import Weights
 from mim.encoder.encoder import Encoder
 from mim.plain import printable
@@ -28,15 +28,16 @@ def encoder_config(weights: Weights, image_size: int | None = None, heads: int |
     """
     known = (weights.config or {}).get("encoder")
     try:
-        config = check_settings(known, ENCODER, weights.origin, "encoder") if known else _sizes(weights, heads)
-        measured = _measured(weights.half(encoder=True))
+        config = check_settings(known, _kind(weights), weights.origin, "encoder") if known else _sizes(weights, heads)
+        own = config["_target_"] not in public_classes(ENCODER)  # its tensors have names that nobody knows
+        measured = {} if own else _measured(weights.half(encoder=True))
     except (KeyError, IndexError, ArithmeticError, TypeError) as error:
         raise ValueError(
             f"{weights.origin} holds no whole encoder: {printable(error)} is missing or of no size that fits the others"
         ) from error
-    if image_size:
+    if image_size and (not own or "image_size" in config):
         config["image_size"] = image_size
-    if config.get("image_size") is None:
+    if config.get("image_size") is None and not own:
         raise ValueError(f"{weights.origin} does not say for which image size it was trained; give one")
     for name, size in measured.items():
         if name in config and config[name] != size:
@@ -51,9 +52,14 @@ def build_encoder(weights: Weights, image_size: int | None = None, heads: int | 
     """The encoder that these weights are of, with new weights; see `encoder_config`.
 
     Raises:
-        ValueError: where a checkpoint names anything but an encoder of this project.
+        ValueError: where a checkpoint names anything but an encoder of this project, or the one that the command line names.
     """
-    return build(encoder_config(weights, image_size, heads), ENCODER, weights.origin, "encoder")
+    return build(encoder_config(weights, image_size, heads), _kind(weights), weights.origin, "encoder")
+
+
+def _kind(weights: Weights) -> Kind:
+    """What these weights may name as their encoder."""
+    return ENCODER._replace(own=weights.own_encoder)
 
 
 def guess_heads(width: int, given: int | None, option: str) -> int:
@@ -119,6 +125,8 @@ def _swin(tensors: dict[str, Tensor], stages: int) -> dict[str, Any]:
 
 def _refuse_too_many_patches(config: dict[str, Any], weights: Weights) -> None:
     """Positions and the index of their distances are made before any weight is loaded."""
+    if not {"image_size", "patch_size"} <= config.keys():
+        return
     size = config["image_size"]
     height, width = size if isinstance(size, list | tuple) else (size, size)
     patches = max(0, height // config["patch_size"]) * max(0, width // config["patch_size"])

@@ -9,6 +9,8 @@ from mim.checkpoint.resize import resize, resize_positions
 from mim.checkpoint.weights import Weights
 from mim.encoder.encoder import Encoder, Module
 
+_STEM = "patch_embed.proj.weight"
+
 
 def fit(weights: Weights, model: Module) -> str:
     """Load weights into a model that has an `encoder`, or into an encoder; return one line about it.
@@ -108,7 +110,9 @@ def _check(given: Mapping[str, Tensor], encoder: Encoder, weights: Weights) -> N
 
 
 def _patch_size(given: Mapping[str, Tensor], own: Mapping[str, Tensor], encoder: Encoder) -> str | None:
-    theirs, ours = (t["patch_embed.proj.weight"].shape[-1] for t in (given, own))
+    if not all(_STEM in tensors for tensors in (given, own)):  # an encoder of somebody's own
+        return None
+    theirs, ours = (t[_STEM].shape[-1] for t in (given, own))
     if theirs == ours:
         return None
     fitting = encoder.patch_size * theirs // ours  # Swin's is that of its last stage
@@ -116,7 +120,9 @@ def _patch_size(given: Mapping[str, Tensor], own: Mapping[str, Tensor], encoder:
 
 
 def _width(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str | None:
-    theirs, ours = (t["patch_embed.proj.weight"].shape[0] for t in (given, own))
+    if not all(_STEM in tensors for tensors in (given, own)):
+        return None
+    theirs, ours = (t[_STEM].shape[0] for t in (given, own))
     return (
         f"is {theirs} wide and the encoder {ours}; try another encoder, or encoder.width={theirs}"
         if theirs != ours
@@ -140,7 +146,7 @@ def _names(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str | None
     parts = [f"lacks {_some(missing)}"] if missing else []
     parts += [f"has {_some(surplus)} besides"] if surplus else []
     parts += [f"differs in {_difference(wrong[0], given, own)}"] if wrong else []
-    return f"{' and '.join(parts)}; try the encoder that it is of (vit, beit or swin)" if parts else None
+    return f"{' and '.join(parts)}; try the encoder that it is of" if parts else None
 
 
 def _difference(name: str, given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:

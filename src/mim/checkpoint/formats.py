@@ -21,7 +21,8 @@ class Format(NamedTuple):
 
     name: str
     sign: str
-    """A tensor that every checkpoint of this format has, and none of those below it in the list."""
+    """A tensor that every checkpoint of this format has, and none of those below it in the list; or, with
+    a point at its end, how names of tensors begin."""
     translate: Callable[[Tensors], dict[str, Tensor]]
 
 
@@ -42,6 +43,7 @@ FORMATS = [
     Format("ours", "encoder.patch_embed.proj.weight", dict),
     Format("official SimMIM, fine-tuned Swin", "layers.0.downsample.norm.weight", from_official_simmim),
     Format("a bare encoder", "patch_embed.proj.weight", from_bare),  # timm's, or fine-tuned
+    Format("a run of ours", "model.encoder.", _from_run),  # with an encoder of somebody's own
 ]
 
 
@@ -53,7 +55,7 @@ def translate(tensors: Tensors, file: str) -> tuple[dict[str, Tensor], str]:
     """
     tensors = {name.removeprefix("module.").replace("_orig_mod.", ""): value for name, value in tensors.items()}
     for form in FORMATS:
-        if form.sign in tensors:
+        if form.sign in tensors or (form.sign.endswith(".") and any(name.startswith(form.sign) for name in tensors)):
             ours = form.translate(tensors)
             if form.translate is from_bare:  # anyone's
                 _check_tokens(ours, file)

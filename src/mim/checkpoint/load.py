@@ -25,13 +25,21 @@ def load(source: str | Path, model: nn.Module) -> str:
     return fit(read(source), model)
 
 
-def open_encoder(source: str | Path, image_size: int | None = None, heads: int | None = None) -> tuple[Encoder, str]:
+def open_encoder(
+    source: str | Path, image_size: int | None = None, heads: int | None = None, own: str | None = None
+) -> tuple[Encoder, str]:
     """Build the encoder that a checkpoint is of, and load it; positions are carried to `image_size` where that is another.
+
+    Args:
+        source: as in `load`.
+        image_size: pixels per side, where not those of the weights.
+        heads: attention heads, where neither the weights nor the width tell.
+        own: a class of the user's own that it may be of, as the command line names it.
 
     Returns:
         The encoder, and one line about what matched.
     """
-    weights = read(source)
+    weights = read(source)._replace(own_encoder=own)
     encoder = build_encoder(weights, image_size, heads)
     return encoder, fit(weights, encoder)
 

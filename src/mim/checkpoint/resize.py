@@ -38,8 +38,8 @@ def resize(
         if value.shape == wanted.shape:
             continue
         if name == "pos_embed" and value.shape[-1] == wanted.shape[-1]:
-            tensors[name] = resize_positions(value, grid)
-            sizes.add((side_of(value.shape[1] - 1), grid))
+            tensors[name] = resize_positions(value, grid, encoder.prefix)
+            sizes.add((side_of(value.shape[1] - encoder.prefix), grid))
         elif name.endswith(_TABLE) and value.shape[1] == wanted.shape[1]:
             window = _window(name, encoder)
             with warnings.catch_warnings(action="ignore"):  # of torch, about how timm interpolates
@@ -50,10 +50,10 @@ def resize(
     return tensors, changes
 
 
-def resize_positions(positions: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Positions (1, 1 + L, D), cls first, of a square grid -> of another grid (rows, columns)."""
-    side = side_of(positions.shape[1] - 1)
-    return interpolate_positions(positions, (side, side), grid)
+def resize_positions(positions: Tensor, grid: tuple[int, int], prefix: int = 1) -> Tensor:
+    """Positions (1, R + L, D), prefix first, of a square grid -> of another grid (rows, columns)."""
+    side = side_of(positions.shape[1] - prefix)
+    return interpolate_positions(positions, (side, side), grid, prefix)
 
 
 def side_of(count: int) -> int:

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from typing import Annotated, Any, Literal, NamedTuple, Protocol, Union, get_args, get_origin
 
+from hydra.utils import get_class
+
 from mim.launch.check import check_value, nearest, type_hints
 from mim.plain import plain, printable
 
@@ -23,6 +25,8 @@ class Kind(NamedTuple):
     """That defines it."""
     has: tuple[str, ...]
     """Attributes that tell it from the other public classes there."""
+    own: str | None = None
+    """A class of the user's own that may be named as well: what the command line says, never a file."""
 
 
 ENCODER = Kind("mim.encoder", ("embed", "encode"))
@@ -94,10 +98,29 @@ def class_of(target: Any, kind: Kind, origin: str) -> type:
     """
     if isinstance(target, str) and target in public_classes(kind):
         return public_classes(kind)[target]
+    if kind.own is not None and target == kind.own:
+        return _own_class(kind.own, kind)
+    own = "; a class of your own only if you name it, encoder._target_=" if kind.package == ENCODER.package else ""
     raise ValueError(
         f"{printable(origin)} wants to build {printable(target, 100)}; only what {kind.package}.* defines is built from a "
-        f"checkpoint: {', '.join(name.rpartition('.')[2] for name in public_classes(kind))}"
+        f"checkpoint: {', '.join(name.rpartition('.')[2] for name in public_classes(kind))}{own}"
     )
+
+
+def _own_class(name: str, kind: Kind) -> type:
+    """A class that the command line names.
+
+    Raises:
+        ValueError: where there is none, or it is of another kind.
+    """
+    try:
+        found = get_class(name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"{name} cannot be imported: {' '.join(str(error).split())}") from error
+    lacks = [attribute for attribute in kind.has if not hasattr(found, attribute)]
+    if lacks:
+        raise ValueError(f"{name} has no {' and no '.join(lacks)}; an encoder is what mim/encoder/encoder.py says")
+    return found
 
 
 @cache

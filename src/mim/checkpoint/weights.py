@@ -22,6 +22,9 @@ class Weights(NamedTuple):
     """Attention heads of the encoder, where something beside the tensors says so."""
     decoder_heads: int | None = None
     """The same of a decoder."""
+    own_encoder: str | None = None
+    """Class of the user's own, `module.Class`, that the config may name as its encoder: what the
+    command line says, never what a file does."""
 
     def setting(self, path: str, kind: type[T], default: T) -> T:
         """A value of the config by its path, `masker.partition.ratio`; the default where it has none.

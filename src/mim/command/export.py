@@ -21,9 +21,10 @@ def run(arguments: list[str], configs: Path) -> None:
     parser.add_argument("out", type=Path, help="the file to write; must not exist yet")
     parser.add_argument("--to", choices=sorted(EXPORTERS), required=True)
     parser.add_argument("--image-size", type=int, help="pixels per side, where not those of the training")
+    parser.add_argument("--encoder", help="a class of your own that the checkpoint is of: my_module.MyEncoder")
     parser.add_argument("--heads", type=int, help="attention heads, where nothing in the checkpoint says")
     given = parser.parse_args(arguments)
-    encoder, matched = open_encoder(given.checkpoint, given.image_size, given.heads)
+    encoder, matched = open_encoder(given.checkpoint, given.image_size, given.heads, given.encoder)
     print(f"{'read':<14}{matched}")
     print(f"{'wrote':<14}{given.out}: {export(encoder, given.out, given.to)}")
     call = {

@@ -145,6 +145,7 @@ def _reconstructions(names: "argparse._SubParsersAction") -> None:
 def _add_checkpoints(parser: argparse.ArgumentParser, count: int) -> None:
     parser.add_argument("checkpoints", nargs="+", help="run folders, files, timm:<name> or hf:<repository>")
     parser.add_argument("--names", nargs="+", help="what the figure calls them")
+    parser.add_argument("--encoder", help="a class of your own that they are of: my_module.MyEncoder")
     parser.add_argument(
         "--images", type=int, default=count, help=f"held-out images, evenly spread; the default is {count}"
     )
@@ -164,7 +165,7 @@ def _choice(given: argparse.Namespace) -> Choice:
 
 
 def _draw_attention(given: argparse.Namespace) -> Drawn:
-    opened = open_checkpoints(given.checkpoints, given.names)
+    opened = open_checkpoints(given.checkpoints, given.names, given.encoder)
     image, names = open_images(opened[0].weights, _choice(given), given.configs)
     maps = []
     for each in opened:
@@ -175,7 +176,7 @@ def _draw_attention(given: argparse.Namespace) -> Drawn:
 
 
 def _draw_reconstructions(given: argparse.Namespace) -> Drawn:
-    opened = open_checkpoints(given.checkpoints, given.names)
+    opened = open_checkpoints(given.checkpoints, given.names, given.encoder)
     masker = Masker(Random(), FixedRatio(given.ratio), given.cell)
     image, names = open_images(opened[0].weights, _choice(given), given.configs)
     models = {each.name: open_model(each.weights, masker, image.shape[2]) for each in opened}

@@ -64,7 +64,11 @@ def run(arguments: list[str], configs: Path) -> None:
             f"pictures={cfg.pictures}, images={cfg.images}; both need a whole number above 0, e.g. pictures=6"
         )
     data = instantiate(cfg.data)
-    encoder: Encoder = open_encoder(cfg.checkpoint, data.image_size)[0] if cfg.checkpoint else instantiate(cfg.encoder)
+    encoder: Encoder = (
+        open_encoder(cfg.checkpoint, data.image_size, own=cfg.encoder._target_)[0]
+        if cfg.checkpoint
+        else instantiate(cfg.encoder)
+    )
     seen = _look(cfg, data, encoder.eval(), {name: instantiate(c.masker) for name, c in composed.items()})
 
     folder = Path(cfg.paths.run)

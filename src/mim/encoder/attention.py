@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 from timm.layers import Attention as TimmAttention
@@ -94,6 +95,9 @@ class Block(TimmBlock):
     """timm's block of a ViT, with its parameters and key names, over `Attention`."""
 
     attn: Attention
+
+    def __init__(self, *sizes: Any, **options: Any):
+        super().__init__(*sizes, **{"attn_layer": Attention, **options})
 
     def update(self, x: Tensor) -> Tensor:
         """What attention adds to the tokens that enter the block: (B, L, D) -> (B, L, D)."""

@@ -42,19 +42,22 @@ class Choice(NamedTuple):
     """A data set and settings of it, `["cifar10", "root=/elsewhere"]`, or settings alone, of the first checkpoint's own one."""
 
 
-def open_checkpoints(sources: Sequence[str], names: Sequence[str] | None) -> list[Opened]:
+def open_checkpoints(
+    sources: Sequence[str], names: Sequence[str] | None, own_encoder: str | None = None
+) -> list[Opened]:
     """Read checkpoints, each given once.
 
     Args:
         sources: as `checkpoint=` takes them.
         names: what the figure calls them; None for what tells their runs apart, or their files where that does not.
+        own_encoder: a class of the user's own that they may be of.
 
     Raises:
         ValueError: where it is not one name a checkpoint, or one cannot be read.
     """
     if len(set(sources)) != len(sources):
         raise ValueError(f"{max(sources, key=list(sources).count)} is given twice; give each checkpoint once")
-    weights = [read(source) for source in sources]
+    weights = [read(source)._replace(own_encoder=own_encoder) for source in sources]
     called = list(names) if names else _names(sources, weights)
     if len(set(called)) != len(sources):
         raise ValueError(

@@ -27,7 +27,7 @@ def _days_hours_minutes_seconds(text: str) -> str:
 
 
 _Duration = Annotated[str, AfterValidator(_days_hours_minutes_seconds)] | None
-_BUILT_BY_ENTRY_POINTS = {"data", "task", "trainer", "augment"}
+_BUILT_BY_ENTRY_POINTS = {"data", "task", "trainer", "augment", "encoder"}
 _TIGHTER: dict[str, dict[str, Any]] = {  # than the library's own hints, which let through what fails late or does harm
     "pytorch_lightning.Trainer": {
         "accumulate_grad_batches": Count | None,
@@ -100,7 +100,7 @@ def refers_to(raw: Any, name: str) -> bool:
 def _targets(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every mapping with a `_target_`, and the dotted path to it."""
     if isinstance(node, dict):
-        if "_target_" in node:
+        if node.get("_target_") is not None:
             yield path, node
         for key, value in node.items():
             yield from _targets(value, f"{path}.{key}" if path else str(key))

@@ -2,25 +2,26 @@
 
 from typing import Any
 
-from torch import nn
+from mim.encoder.encoder import Encoder
 
-STEM = ("cls_token", "pos_embed", "patch_embed.")
+SHARED = "rel_pos_bias."  # by all blocks, of which it stands in front
 
 
-def layer_numbers(encoder: nn.Module) -> dict[str, int]:
-    """Parameter name -> its layer: 0 of what makes tokens, then one a block; what follows all blocks is one further.
+def layer_numbers(encoder: Encoder) -> dict[str, int]:
+    """Parameter name -> its layer: 0 of what stands before the blocks, then one a block; what follows all blocks is one further.
 
     What merges patches between Swin's stages belongs to the block before it, a bias shared by all blocks to what follows them.
     timm's own numbers (`group_matcher`) differ in both, and put a ViT's final norm into its last block.
     """
-    blocks: Any = encoder.blocks
+    blocks = list(encoder.blocks)
     inside = {id(p): number for number, block in enumerate(blocks, start=1) for p in block.parameters()}
     numbers: dict[str, int] = {}
     last, top = 0, len(blocks) + 1
     for name, parameter in encoder.named_parameters():
         last = inside.get(id(parameter), last)
         between = 0 < last < len(blocks)
-        numbers[name] = 0 if name.startswith(STEM) else last if id(parameter) in inside or between else top
+        stem = last == 0 and not name.startswith(SHARED)
+        numbers[name] = 0 if stem else last if id(parameter) in inside or between else top
     return numbers
 
 
@@ -40,7 +41,7 @@ def layer_decay_groups(model: Any, lr: float, weight_decay: float, layer_decay: 
     """
     if not 0 < layer_decay <= 1:
         raise ValueError(f"layer_decay={layer_decay}; needs a factor above 0 and at most 1, e.g. task.layer_decay=0.65")
-    top = len(model.encoder.blocks) + 1
+    top = model.encoder.depth + 1
     numbers = {f"encoder.{name}": number for name, number in layer_numbers(model.encoder).items()}
     undecayed = model.no_weight_decay()
     groups: dict[tuple[int, float], dict[str, Any]] = {}

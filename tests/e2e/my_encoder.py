@@ -1,0 +1,57 @@
+"""An encoder of a user's own: learned positions behind a cls token and two registers."""
+
+import torch
+from torch import nn
+
+from mim.encoder.attention import Block
+from mim.encoder.blocks import run_blocks
+from mim.encoder.padding import padding_bias
+from mim.tokens import patchify, take_patches
+
+
+class Registers(nn.Module):
+    def __init__(self, image_size: int, patch_size: int, width: int, depth: int, heads: int, drop_path: float = 0.0):
+        super().__init__()
+        side = image_size // patch_size
+        self.grid, self.patch_size, self.width, self.heads = (side, side), patch_size, width, heads
+        self.depth, self.prefix = depth, 3
+        self.first = nn.Parameter(torch.randn(1, self.prefix, width) * 0.02)
+        self.position = nn.Parameter(torch.randn(side**2, width) * 0.02)
+        self.project = nn.Linear(3 * patch_size**2, width)
+        self.blocks = nn.ModuleList(Block(width, heads, qkv_bias=True) for _ in range(depth))
+        self.norm = nn.LayerNorm(width)
+
+    def embed(self, image, index=None):
+        if index is None:
+            return self.project(patchify(image, self.patch_size)) + self.position
+        return self.project(take_patches(image, index, self.patch_size)) + self.position[index]
+
+    def position_token(self, token, index):
+        return token + self.position[index]
+
+    def new_token(self):
+        return nn.Parameter(torch.zeros(1, 1, self.width))
+
+    def encode(self, tokens, index=None, valid=None, *, blocks=None):
+        x = torch.cat([self.first.expand(len(tokens), -1, -1).to(tokens.dtype), tokens], dim=1)
+        if valid is not None:
+            valid = padding_bias(nn.functional.pad(valid, (self.prefix, 0), value=True))
+        left = run_blocks(x, self.blocks, [valid] * self.depth, [self.depth] if blocks is None else blocks)
+        return self.norm(left[0]) if blocks is None else left
+
+    def forward(self, image):
+        return self.encode(self.embed(image))
+
+    def attention(self, image, queries=None, block=None):
+        block = block or self.depth
+        return self.block_attention(self.encode(self.embed(image), blocks=[block - 1])[0], queries, block)
+
+    def block_attention(self, tokens, queries=None, block=None, dtype=None):
+        chosen = self.blocks[(block or self.depth) - 1]
+        return chosen.attn.rows(chosen.norm1(tokens), queries, dtype)
+
+    def block_update(self, tokens, block=None):
+        return self.blocks[(block or self.depth) - 1].update(tokens)
+
+    def no_weight_decay(self):
+        return {"first", "position"}
