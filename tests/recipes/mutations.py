@@ -18,7 +18,18 @@ BUT = (
     "callback.weight_average.decay",
 )
 """Of those, what a recipe does say."""
-SPLIT = {"held_out", "root", "max_megapixels", "num_workers", "batch_size", "seed", "shuffle", "cache", "fused", "compile"}
+SPLIT = {
+    "held_out",
+    "root",
+    "max_megapixels",
+    "num_workers",
+    "batch_size",
+    "seed",
+    "shuffle",
+    "cache",
+    "fused",
+    "compile",
+}
 """Names of settings below a group that leave it as it is, too."""
 WORDS = {
     "fixed_sincos": "absolute",
