@@ -1,14 +1,25 @@
-"""Processes that read data outlive the signals that stop a run, from their first moment on."""
+"""Processes that read data outlive the signals that stop a run, and none that is dead or stuck is waited for."""
 
+import gc
+import multiprocessing
 import os
+import pickle
 import signal
 import time
+from multiprocessing.reduction import ForkingPickler
 
 import pytest
 import torch
 from torch.utils.data import Dataset
 
-from mim.data.loader import Loader
+from mim.augment.boxes import TorchvisionBoxes
+from mim.augment.crop_flip import CropFlip
+from mim.batch import Batch
+from mim.data import hand_over, loader
+from mim.data.hand_over import shared_flags
+from mim.data.image_folder import ImageFolder
+from mim.data.loader import Loader, Waiting, WorkerLost, beat
+from mim.data.sampler import Rows
 
 
 class Squares(Dataset):
@@ -49,3 +60,138 @@ def test_one_that_comes_to_the_trainer_meanwhile_is_heard_once_they_run(monkeypa
     loader = Loader(Squares(), batch_size=None, num_workers=1, multiprocessing_context="fork")
     assert len(list(loader)) == 8
     assert heard == [1]
+
+
+class Slow(Dataset):
+    """Makes a batch of what a function says."""
+
+    def __init__(self, say):
+        self.say = say
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, i):
+        return self.say(i)
+
+
+def read(say, **settings):
+    return list(Loader(Slow(say), batch_size=None, num_workers=1, multiprocessing_context="fork", **settings))
+
+
+def test_a_process_that_died_is_named_at_once(signals):
+    with pytest.raises(
+        WorkerLost, match=r"a process that reads data died \(.*\), often for want of memory: lower data"
+    ):
+        read(lambda i: os.kill(os.getpid(), signal.SIGKILL) if i == 2 else i)
+
+
+class Impatient(Waiting):
+    def __init__(self, asked=False):
+        self.stuck_after, self.asked = (1000 if asked else 2), asked
+
+    def asked_to_stop(self):
+        return self.asked
+
+    def lost(self):
+        if self.asked:
+            raise KeyError("stopped")
+
+
+def freeze_at_two(i):
+    if i == 2:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return torch.zeros(1000)
+
+
+@pytest.mark.parametrize(("asked", "kind"), [(False, WorkerLost), (True, KeyError)])
+def test_a_process_that_does_nothing_is_not_waited_for(asked, kind):
+    started = time.monotonic()
+    with pytest.raises(kind, match=r"a process that reads data has read nothing for 2 s|stopped"):
+        read(freeze_at_two, waiting=Impatient(asked))
+    assert time.monotonic() - started < 60
+
+
+def test_a_slow_process_that_reads_is_waited_for():
+    def slowly(i):
+        for _ in range(4):
+            time.sleep(0.7)
+            beat()
+        return i
+
+    assert len(read(slowly, waiting=Impatient())) == 4
+
+
+def test_time_in_which_no_batch_is_wanted_does_not_count():
+    batches = Loader(Slow(lambda i: i), Impatient(), batch_size=None, num_workers=1, multiprocessing_context="fork")
+    for _ in batches:
+        time.sleep(1.6)
+
+
+def test_an_error_of_what_is_read_is_no_death():
+    def broken(i):
+        raise OSError("no such picture")
+
+    kind = None
+    try:
+        read(broken)
+    except OSError as error:
+        kind = type(error)
+    gc.collect()  # the error holds on to the loader, and that to its process
+    assert kind is OSError
+
+
+def no_room(*_):
+    raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
+
+
+def batches(pictures, **settings):
+    data = ImageFolder(str(pictures("all", 40)), CropFlip(TorchvisionBoxes()), 16, 4, **settings)
+    return list(data.train_dataloader())
+
+
+@pytest.mark.filterwarnings("ignore:This process")
+def test_without_room_in_shared_memory_batches_come_through_a_pipe_and_one_line_says_so(pictures, monkeypatch):
+    alone = batches(pictures, num_workers=0)
+    monkeypatch.setattr(torch.Tensor, "share_memory_", no_room)
+    monkeypatch.setattr(torch.UntypedStorage, "_share_fd_cpu_", no_room)  # nor does anything else find any
+    monkeypatch.setattr(torch.UntypedStorage, "_share_filename_cpu_", no_room)
+    with pytest.warns(UserWarning, match=r"\(/dev/shm\) has no room for a batch, .* docker run --shm-size=8g") as said:
+        piped = batches(pictures, num_workers=2)
+    assert len({w.filename for w in said if "/dev/shm" in str(w.message)}) == 1  # of one place, so it is said once
+    assert all(
+        torch.equal(a, b) for ours, theirs in zip(piped, alone, strict=True) for a, b in zip(ours, theirs, strict=True)
+    )
+    assert piped[0].image.add_(1).shape == (4, 3, 16, 16)  # it can be written to
+
+
+def test_flags_are_shared_also_without_shared_memory(monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "share_memory_", no_room)
+    flags = shared_flags(5)
+    child = multiprocessing.get_context("fork").Process(target=flags.__setitem__, args=(3, True))
+    child.start()
+    child.join()
+    assert flags.tolist() == [False, False, False, True, False]
+    assert len(shared_flags(0)) == 0
+
+
+def test_a_batch_is_handed_over_as_it_is_where_nobody_receives_it():
+    batch = Batch(*(torch.arange(3) for _ in range(6)))
+    assert hand_over.hand_over(batch) is batch
+    assert not batch.image.is_shared()
+
+
+def test_what_a_process_is_told_needs_no_shared_memory():
+    rows = Rows(torch.arange(3), torch.arange(3) * 7)
+    again = pickle.loads(ForkingPickler.dumps(rows))
+    assert isinstance(again, Rows)
+    assert all(torch.equal(a, b) for a, b in zip(again, rows, strict=True))
+
+
+def test_a_process_that_is_started_anew_gets_a_copy_of_everything(pictures):
+    """As on macOS, where processes are not forked."""
+    data = ImageFolder(str(pictures("all", 12)), CropFlip(TorchvisionBoxes()), 16, 4, num_workers=0)
+    rows = next(iter(data.train_dataloader().sampler))
+    again = pickle.loads(ForkingPickler.dumps(data.training))
+    assert all(torch.equal(a, b) for a, b in zip(again[rows], data.training[rows], strict=True))
+    assert loader._begin.__module__ == "mim.data.loader"

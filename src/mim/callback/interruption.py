@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM, SIGUSR1, a limit of time or steps, a callback that has enough: finish the step, save, stop."""
+"""Ctrl-C, SIGTERM, SIGUSR1, a limit of time or steps, a callback that has enough, no more data: save, stop."""
 
 import signal
 import time
@@ -10,9 +10,10 @@ import torch
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.utilities import rank_zero_only
 
-from mim.launch.errors import Interrupted
+from mim.data.loader import STUCK_AFTER, Waiting, WorkerLost
+from mim.launch.errors import Interrupted, explain
 from mim.launch.signals import listener, wait_for_the_step
-from mim.ranges import Count
+from mim.ranges import Count, Positive
 
 TIME_LIMIT, STEP_LIMIT, ENOUGH = 1000, 1001, 1002  # beyond all signals
 
@@ -27,10 +28,12 @@ class Interruption(L.Callback):
     Args:
         checkpoint: file to write.
         agree_every_n_steps: how often several processes ask each other whether one of them was told to stop.
+        stuck_after_seconds: how long no process that reads data may read anything while a batch is waited for.
     """
 
-    def __init__(self, checkpoint: str, agree_every_n_steps: Count = 10):
+    def __init__(self, checkpoint: str, agree_every_n_steps: Count = 10, stuck_after_seconds: Positive = STUCK_AFTER):
         self.checkpoint, self.agree_every_n_steps = Path(checkpoint), agree_every_n_steps
+        self.stuck_after_seconds = stuck_after_seconds
         self._stopped: Interrupted | None = None
         self._deadline, self._most = float("inf"), float("inf")
 
@@ -49,6 +52,8 @@ class Interruption(L.Callback):
         if trainer.max_steps != -1:
             self._most = trainer.max_steps
             trainer.fit_loop.epoch_loop.max_steps = -1
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        data.waiting = _Waiting(self, trainer, pl_module)
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
@@ -121,12 +126,37 @@ class Interruption(L.Callback):
         if not listener.patient:  # from here on signals wait for the end of the step
             wait_for_the_step()
 
+    def stop_without_batch(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Stop, if asked, where the next batch never comes. Several processes cannot: the others are not here.
+
+        Raises:
+            Interrupted: everything is saved.
+        """
+        if self._stopped:
+            raise self._stopped
+        if trainer.world_size == 1:
+            self.pause(trainer, pl_module)
+
+    @property
+    def asked(self) -> int:
+        """The signal, or TIME_LIMIT, that this process knows of; 0 for none."""
+        return listener.received or TIME_LIMIT * (time.monotonic() > self._deadline)
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Save where no more batches come: no step is half done."""
+        if not isinstance(exception, WorkerLost):
+            return
+        how = "go on with resume=, from the last checkpoint"
+        if trainer.world_size == 1 and trainer.global_step > 0:
+            trainer.save_checkpoint(self.checkpoint)
+            how = f"everything is saved, continue with resume={self.checkpoint}"
+        explain(exception, f"{exception}; {how}")
+
     def _cause(self, trainer: L.Trainer, pl_module: L.LightningModule) -> int:
         """The signal, or TIME_LIMIT, that any process knows of; 0 for none."""
-        cause = listener.received or TIME_LIMIT * (time.monotonic() > self._deadline)
         if trainer.world_size == 1:
-            return cause
-        return int(trainer.strategy.reduce(torch.tensor(cause, device=pl_module.device), reduce_op="max"))
+            return self.asked
+        return int(trainer.strategy.reduce(torch.tensor(self.asked, device=pl_module.device), reduce_op="max"))
 
     def _interrupted(self, cause: int) -> Interrupted:
         names = {
@@ -136,6 +166,20 @@ class Interruption(L.Callback):
         }
         name = names.get(cause) or signal.Signals(cause).name
         return Interrupted(name, f"continue with resume={self.checkpoint}", asked_for=cause in (STEP_LIMIT, ENOUGH))
+
+
+class _Waiting(Waiting):
+    """Where a batch does not come, a run that is asked to stop saves and stops."""
+
+    def __init__(self, interruption: Interruption, trainer: L.Trainer, pl_module: L.LightningModule):
+        self.interruption, self.trainer, self.pl_module = interruption, trainer, pl_module
+        self.stuck_after = interruption.stuck_after_seconds
+
+    def asked_to_stop(self) -> bool:
+        return self.interruption.asked != 0
+
+    def lost(self) -> None:
+        self.interruption.stop_without_batch(self.trainer, self.pl_module)
 
 
 def stop_if_asked(trainer: Any, pl_module: Any) -> None:

@@ -10,6 +10,8 @@ from torch import Tensor
 from torchvision.io import read_file
 
 from mim.data.decode import MAX_MEGAPIXELS, decode
+from mim.data.hand_over import shared_flags
+from mim.data.loader import beat
 from mim.data.names import Names
 from mim.plain import printable, refuse_special
 
@@ -30,7 +32,7 @@ class Files:
         self._paths = Names.of(os.fsencode(path) for path in paths)
         self.label = torch.tensor(list(label), dtype=torch.int64)
         self.max_megapixels = max_megapixels
-        self._unreadable = torch.zeros(len(self._paths), dtype=torch.bool).share_memory_()  # one for all workers
+        self._unreadable = shared_flags(len(self._paths))  # one for all workers
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -63,6 +65,7 @@ class Files:
 
     def read(self, number: int) -> Tensor | None:
         """A picture (3, H, W) uint8, or None where the file is broken, which is said the first time."""
+        beat()
         try:
             return decode(self.content(number), self.max_megapixels)
         except Exception as error:  # decoders raise what they like; the run goes on, up to a share of such files

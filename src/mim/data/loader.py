@@ -1,32 +1,154 @@
-"""Processes that read data leave signals to the one that trains: who stops a run often signals all of its processes."""
+"""Processes that read data: they leave signals to the one that trains, and none that is dead or stuck is waited for."""
 
+import ctypes
+import multiprocessing
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing.process import BaseProcess
 from typing import Any
 
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, get_worker_info
 
 from mim.batch import Batch
+from mim.data.hand_over import hand_over
 
+STUCK_AFTER = 120.0  # seconds without a picture
+_ASKED_TO_STOP = 5.0  # the same where somebody wants to stop
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+_pulse: Any = None  # of this process, where it is one of a loader's: pictures read by each of them
+
+
+class WorkerLost(ConnectionError):
+    """A process that reads data is dead, or does nothing any more."""
+
+
+class Waiting:
+    """What whoever trains wants of a loader while it waits for a batch.
+
+    Attributes:
+        stuck_after: seconds in which no process reads a picture, after which a batch is no longer waited for.
+    """
+
+    def __init__(self) -> None:
+        self.stuck_after = STUCK_AFTER
+
+    def asked_to_stop(self) -> bool:
+        """Whether somebody wants to stop: then nothing stuck is waited for long."""
+        return False
+
+    def lost(self) -> None:
+        """The batch will never come; what this raises takes the place of `WorkerLost`."""
 
 
 class Loader(DataLoader[Batch]):
-    """A `DataLoader` whose processes live until the run has saved. Takes the same arguments, but for `worker_init_fn`."""
+    """A `DataLoader` whose processes live until the run has saved.
 
-    def __init__(self, dataset: Any, **settings: Any):
-        super().__init__(dataset, worker_init_fn=_ignore_signals, **settings)
+    Args:
+        dataset: makes batches.
+        waiting: what to do where a batch does not come.
+        settings: of a `DataLoader`, but for `worker_init_fn` and `collate_fn`.
+    """
+
+    def __init__(self, dataset: Any, waiting: Waiting | None = None, **settings: Any):
+        self.waiting = waiting or Waiting()
+        self.pulse: Any = multiprocessing.RawArray(ctypes.c_long, max(1, settings.get("num_workers", 0)))
+        own = {"worker_init_fn": partial(_begin, self.pulse), "collate_fn": hand_over}
+        self._processes: list[BaseProcess] = []
+        super().__init__(dataset, **(settings | own))
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         """Begin processes with signals held back from them: one that came before they ignore it would kill them."""
+        others = multiprocessing.active_children()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
-            return super().__iter__()
+            with self._named():
+                batches = super().__iter__()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        self._processes += [process for process in multiprocessing.active_children() if process not in others]
+        return self._patiently(batches) if self.num_workers else batches
+
+    def _patiently(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """The batches as they come.
+
+        Raises:
+            WorkerLost: a process is dead, or none has read a picture for too long.
+        """
+        watch = _Watch(self._processes, self.pulse, self.waiting)
+        try:
+            while True:
+                watch.waits = True
+                try:
+                    with self._named(watch):
+                        batch = next(batches)
+                except StopIteration:
+                    return
+                watch.waits = False
+                yield batch
+        finally:
+            watch.over.set()
+
+    @contextmanager
+    def _named(self, watch: "_Watch | None" = None) -> Iterator[None]:
+        """Say so where torch says that a process is gone, or lost it in the middle of a batch; what one raises is "Caught ..."."""
+        try:
+            yield
+        except (RuntimeError, OSError, EOFError) as error:
+            lost = isinstance(error, OSError | EOFError) and not str(error).startswith("Caught ")
+            if not lost and not str(error).startswith("DataLoader worker"):
+                raise
+            reason = " ".join(str(error).split()).partition(". ")[0] or type(error).__name__
+            why = f"died ({reason}), often for want of memory: lower data.num_workers or data.batch_size"
+            if watch is not None and watch.stuck:
+                why = f"has read nothing for {watch.stuck:.0f} s: what it reads from may hang, as a disk of a network does"
+            self.waiting.lost()
+            raise WorkerLost(f"a process that reads data {why}") from error
 
 
-def _ignore_signals(worker: int) -> None:
+class _Watch(threading.Thread):
+    """Ends the processes of a loader where they are stuck: whoever waits for their batch then hears of it.
+
+    A process that hangs while torch asks it for a batch makes the asking hang as well, which no time limit of torch covers.
+
+    Attributes:
+        waits: whether a batch is waited for.
+        stuck: seconds without a picture, after which they were ended; 0 where they were not.
+        over: set when nothing is waited for any more.
+    """
+
+    def __init__(self, processes: Sequence[BaseProcess], pulse: Any, waiting: Waiting):
+        super().__init__(daemon=True, name="watch of data workers")
+        self.processes, self.pulse, self.waiting = processes, pulse, waiting
+        self.waits, self.stuck, self.over = False, 0.0, threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        """Count seconds without a picture; counted, not read off a clock, because a computer may sleep meanwhile."""
+        idle, pulse = 0.0, list(self.pulse)
+        while not self.over.wait(1):
+            idle = idle + 1 if self.waits and list(self.pulse) == pulse else 0
+            pulse = list(self.pulse)
+            most = self.waiting.stuck_after
+            if idle >= (min(most, _ASKED_TO_STOP) if self.waiting.asked_to_stop() else most):
+                self.stuck = idle
+                for process in self.processes:
+                    process.kill()
+                return
+
+
+def beat() -> None:
+    """Where a process of a loader has read a picture: it is alive."""
+    worker = get_worker_info()
+    if _pulse is not None and worker is not None:
+        _pulse[worker.id] += 1
+
+
+def _begin(pulse: Any, worker: int) -> None:
+    global _pulse
+    _pulse = pulse
     for signum in _SIGNALS:
         signal.signal(signum, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)

@@ -14,7 +14,7 @@ from mim.augment.resample import Interpolation
 from mim.augment.view import View
 from mim.batch import Batch
 from mim.cores import available_cores
-from mim.data.loader import Loader
+from mim.data.loader import Loader, Waiting
 from mim.data.sampler import OrderedRows, Rows, ShuffledRows
 from mim.data.statistics import Channels, Deviation, Mean, chosen
 from mim.ranges import Count, Seed, Whole
@@ -74,6 +74,8 @@ class Data(L.LightningDataModule, ABC):
         resize_interpolation: how. Without `resize`, images in memory are resized as crops are.
     """
 
+    waiting: Waiting | None = None
+    """What to do where a batch does not come."""
     stable_index = True  # an image has the same index in every epoch; a stream of shards cannot say so
     steps: int | None = None
     """Optimiser steps of the whole training, where it may end within an epoch."""
@@ -239,6 +241,7 @@ class Data(L.LightningDataModule, ABC):
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
+            waiting=self.waiting,
             generator=torch.Generator(),  # its own: iterating must not advance the stream that training draws from
         )
 

@@ -6,9 +6,11 @@ in mid-epoch sees the batches that were left.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Sampler
 
@@ -22,6 +24,14 @@ class Rows(NamedTuple):
     """(B,) int64, which images."""
     key: Tensor
     """(B,) int64, from which `mim.draw` takes all that is random about them."""
+
+    def __reduce__(self) -> Any:
+        """To another process through a pipe: torch would send a tensor through shared memory, which may have no room."""
+        return _rows, (self.index.numpy(), self.key.numpy())
+
+
+def _rows(index: NDArray[np.int64], key: NDArray[np.int64]) -> Rows:
+    return Rows(torch.from_numpy(index), torch.from_numpy(key))
 
 
 class ShuffledRows(Sampler[Rows]):
