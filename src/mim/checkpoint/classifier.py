@@ -12,6 +12,7 @@ from mim.encoder.swin import Swin
 from mim.model.classifier import Classifier
 from mim.pool.cls import Cls
 from mim.pool.mean import Mean
+from mim.pool.pool import Pools
 
 
 def open_classifier(weights: Weights, image_size: int | None = None) -> nn.Module:
@@ -32,9 +33,9 @@ def open_classifier(weights: Weights, image_size: int | None = None) -> nn.Modul
         raise ValueError(f"{weights.origin}: pool is {type(own).__name__}; a config has one pool by its name")
     mean = "fc_norm.weight" in tensors or isinstance(encoder, Swin)
     named = {name: build(pool, POOL, weights.origin, f"pool.{name}") for name, pool in (own or {}).items()}
-    pools = named or ({"mean": Mean()} if mean else {"cls": Cls()})
+    pools: Pools = named or ({"mean": Mean()} if mean else {"cls": Cls()})
     norm: Literal["pooled", "tokens"] = "pooled" if "fc_norm.weight" in tensors else "tokens"
-    model = Classifier(encoder, pools, len(tensors["head.weight"]), norm)  # type: ignore[arg-type]
+    model = Classifier(encoder, pools, len(tensors["head.weight"]), norm)
     missing = [name for name in model.state_dict() if not name.startswith("encoder.") and name not in tensors]
     if missing:
         raise ValueError(f"{weights.origin} does not hold the whole classifier: it lacks {', '.join(missing)}")

@@ -208,10 +208,12 @@ class Beit(beit.Beit):
 
     def _block(self, number: int | None) -> tuple[Block, Tensor | None]:
         """A block and its bias, of all patches."""
-        at = check_number(number, self.depth, "Beit") - 1
-        chosen = self.blocks[at]
+        chosen = self.blocks[check_number(number, self.depth, "Beit") - 1]
         assert isinstance(chosen, Block)
-        return chosen, self._biases(None)[at]
+        table = chosen.attn.relative_position_bias_table
+        if table is None and self.rel_pos_bias is not None:
+            table = self.rel_pos_bias.relative_position_bias_table
+        return chosen, None if table is None else _look_up(table, self.distance[None])
 
     def forward(self, image: Tensor) -> Tensor:
         """Features of the whole image: (B, 3, H, W) -> cls token first (B, 1 + L, D), normalised."""

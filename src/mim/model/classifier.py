@@ -1,6 +1,5 @@
 """A classifier on an encoder, as MAE (models_vit.py), SimMIM and Swin build theirs to fine-tune."""
 
-from collections.abc import Callable, Mapping
 from typing import Literal
 
 from torch import Tensor, nn
@@ -9,7 +8,7 @@ from mim.batch import Batch
 from mim.encoder.encoder import Encoder
 from mim.encoder.swin import Swin
 from mim.pool.mean import Mean
-from mim.pool.pool import Pool, Shape, fitted, pool_tokens, width_of
+from mim.pool.pool import Pools, fitted, pool_tokens, width_of
 from mim.ranges import Positive
 
 
@@ -36,7 +35,7 @@ class Classifier(nn.Module):
     def __init__(
         self,
         encoder: Encoder,
-        pools: Mapping[str, Pool | Callable[[Shape], Pool]],
+        pools: Pools,
         num_classes: int,
         norm: Literal["tokens", "pooled"] | None = None,
         head_std: Positive | None = None,
