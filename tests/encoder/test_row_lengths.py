@@ -19,8 +19,9 @@ from mim.model.mae import MAE
 from mim.model.simmim import SimMIM
 
 
-def varlen_attn(query, key, value, queries_end, keys_end, longest_query, longest_key):
-    """What torch.nn.attention.varlen promises: tokens (T, A, d), each sequence on its own."""
+def varlen_attn(query, key, value, queries_end, keys_end, longest_query, longest_key, *, scale):
+    """What torch.nn.attention.varlen promises: tokens (T, A, d), d in steps of 8, each sequence on its own."""
+    assert query.shape[-1] % 8 == 0
     assert queries_end.dtype == keys_end.dtype == torch.int32
     seen = []
     for i in range(len(keys_end) - 1):
@@ -29,7 +30,9 @@ def varlen_attn(query, key, value, queries_end, keys_end, longest_query, longest
         assert len(k) <= longest_key
         assert len(k) or not len(q), "a query without keys is NaN"
         if len(q):
-            seen.append(scaled_dot_product_attention(*(t.transpose(0, 1) for t in (q, k, v))).transpose(0, 1))
+            seen.append(
+                scaled_dot_product_attention(*(t.transpose(0, 1) for t in (q, k, v)), scale=scale).transpose(0, 1)
+            )
     seen = torch.cat(seen)
     assert seen.shape == query.shape
     return seen
@@ -48,9 +51,9 @@ def test_a_row_and_its_padding_are_two_sequences():
     assert padding._ends(torch.tensor([2, 3]), 3).tolist() == [0, 2, 3, 6, 6]
 
 
-@pytest.mark.parametrize("queries", [1, 3, 6])
-def test_lengths_and_a_bias_hide_the_same_padding(on_lengths, queries):
-    query, key, value = draw(3, 4, 2, 6, 8)
+@pytest.mark.parametrize(("queries", "width"), [(1, 8), (3, 8), (6, 8), (6, 5), (3, 12)])
+def test_lengths_and_a_bias_hide_the_same_padding(on_lengths, queries, width):
+    query, key, value = draw(3, 4, 2, 6, width)
     count = torch.tensor([6, 1, 3, 5])
     valid = torch.arange(6) < count[:, None]
     by_length = attend(query[:, :, :queries], key, value, Lengths(count))
