@@ -201,6 +201,7 @@ class Data(L.LightningDataModule, ABC):
             self._start(),
             self.shuffle,
             self._accumulated(),
+            self.batches_per_epoch if self.trainer else None,
             self._last(),
         )
         if self.trainer:

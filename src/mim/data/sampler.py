@@ -49,6 +49,7 @@ class ShuffledRows(Sampler[Rows]):
         start: (epoch, batches of it already trained on), where a resumed run goes on.
         shuffle: if false, every epoch is the same: the images in their stored order, with the same keys.
         accumulated: batches of one optimiser step.
+        limit: batches of an epoch, where not all are taken.
         last: (epoch, batches of it), the last epoch of a training, where that is no whole one.
 
     Raises:
@@ -65,6 +66,7 @@ class ShuffledRows(Sampler[Rows]):
         start: tuple[int, int] = (0, 0),
         shuffle: bool = True,
         accumulated: int = 1,
+        limit: int | None = None,
         last: tuple[int, int] | None = None,
     ):
         self.global_batch, self.accumulated = batch_size * world_size, accumulated
@@ -78,13 +80,14 @@ class ShuffledRows(Sampler[Rows]):
                 f"data.batch_size={max(1, most // 4)}, or images_per_step={max(1, size // 4)}"
             )
         self.size, self.batch_size, self.seed, self.shuffle = size, batch_size, seed, shuffle
-        self.rank, self.start, self.last, self.epoch = rank, start, last, start[0]
+        self.rank, self.start, self.limit, self.last, self.epoch = rank, start, limit, last, start[0]
 
     def __len__(self) -> int:
         """Batches in a whole epoch, also while a resumed one is shorter."""
         if self.last and self.epoch == self.last[0]:
             return self.last[1]
-        return self.size // (self.global_batch * self.accumulated) * self.accumulated
+        batches = self.size // (self.global_batch * self.accumulated) * self.accumulated
+        return batches if self.limit is None else min(batches, self.limit)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration walks through."""
