@@ -1,7 +1,7 @@
 """Judge checkpoints: `python eval.py checkpoint=runs/<name>/<date_time> task=knn pool=mean data=cifar10`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,18 @@ def _open(source: str, cfg: DictConfig) -> Subject:
     def classifier() -> nn.Module:
         return open_classifier(weights, data.image_size).to(fabric.device).eval()
 
-    return Subject(source, encoder, data, prepare, fabric.autocast, Path(cfg.paths.run), key, cache, classifier)
+    folder = Path(cfg.paths.run)
+    return Subject(
+        source, encoder, data, prepare, fabric.autocast, folder, key, cache, classifier, _names(cfg, weights, data)
+    )
+
+
+def _names(cfg: DictConfig, weights: Weights, data: Any) -> Sequence[str]:
+    """Names of the classes of a fine-tuned head: what the checkpoint says, or those of its own data set."""
+    said = weights.images.classes if weights.images else ()
+    changed: Any = OmegaConf.to_container(cfg).get("data") or {}  # type: ignore[union-attr]
+    is_own = weights.config is not None and not {"_target_", "root", "train", "val"} & changed.keys()
+    return said or (data.classes if is_own else ())
 
 
 def _own_encoder(cfg: DictConfig) -> str | None:

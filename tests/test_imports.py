@@ -16,6 +16,8 @@ TYPES = {
     "ranges",
     "plain",
     "cores",
+    "geometry",
+    "image_format",
     "masker.split",
 }  # small enough for everyone to know
 ALLOWED = {
@@ -26,6 +28,8 @@ ALLOWED = {
     "ranges": set(),
     "plain": set(),
     "cores": set(),
+    "geometry": set(),
+    "image_format": {"plain"},
     "masker": TYPES,
     "encoder": TYPES,
     "judge": {"ranges"},

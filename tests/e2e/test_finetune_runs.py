@@ -156,7 +156,7 @@ def test_a_head_of_other_classes_is_refused_by_eval_and_begins_anew_in_training(
     run = train("task=finetune", "debug=limit", QUIET)
     judged = command("eval", f"checkpoint={run.folder}", "task=classifier", *pictures)
     assert judged.code == 1
-    assert "tells 10 classes apart, and ImageFolder has 3" in judged.err
+    assert "tells 10 classes apart (0, 1, 2, ...), and ImageFolder has 3 others: a, b, c" in judged.err
     again = train("task=finetune", "debug=limit", QUIET, f"checkpoint={run.folder}", *pictures, "data.batch_size=2")
     assert again.code == 0, again.err
     assert "head not loaded (head.weight is (10, 64) there and (3, 64) here)" in again.out

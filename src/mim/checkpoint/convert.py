@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -10,10 +11,12 @@ from torch import Tensor
 
 from mim.checkpoint.build import encoder_config, guess_heads
 from mim.checkpoint.hugging_face import hugging_face_config, to_hugging_face
+from mim.checkpoint.images import image_format
 from mim.checkpoint.model import shown_target, with_one_decoder
 from mim.checkpoint.official_mae import to_official
 from mim.checkpoint.to_timm import in_timm, published_pool
 from mim.checkpoint.weights import Weights
+from mim.image_format import ImageFormat
 
 
 def write(weights: Weights, out: Path, to: str, heads: int | None = None, decoder_heads: int | None = None) -> str:
@@ -37,7 +40,11 @@ def write(weights: Weights, out: Path, to: str, heads: int | None = None, decode
 
 def _to_timm(weights: Weights, out: Path) -> str:
     tensors, call = in_timm(weights, out)
-    _save(tensors, out)
+    images = image_format(weights).to_plain()
+    if out.suffix == ".safetensors":
+        save_file(_contiguous(tensors), out, metadata={"format": "pt", "images": json.dumps(images)})
+    else:
+        torch.save({"state_dict": tensors, "images": images}, out)
     return _report(out, tensors, f"import timm; {call}")
 
 
@@ -47,7 +54,7 @@ def _to_mae(weights: Weights, out: Path) -> str:
     tensors = {to_official(name): value for name, value in weights.tensors.items() if _is_of_mae(name)}
     if published_pool(weights, "ViT"):
         tensors |= {name: value for name, value in weights.tensors.items() if name.startswith(("head.", "fc_norm."))}
-    torch.save({"model": tensors}, out)
+    torch.save({"model": tensors, "images": image_format(weights).to_plain()}, out)
     halves = "both halves" if "decoder_embed.weight" in tensors else "the encoder only: there is no decoder of an MAE"
     halves = "a classifier of models_vit" if "head.weight" in tensors else halves
     return _report(out, tensors, f'model.load_state_dict(torch.load("{out}", weights_only=True)["model"])  # {halves}')
@@ -73,6 +80,8 @@ def _to_hugging_face(weights: Weights, out: Path) -> str:
     out.mkdir()
     save_file(_contiguous(tensors), out / "model.safetensors", metadata={"format": "pt"})
     (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    processor = _processor(image_format(weights), config["image_size"])
+    (out / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n")
     return _report(
         out,
         tensors,
@@ -81,7 +90,8 @@ def _to_hugging_face(weights: Weights, out: Path) -> str:
 
 
 def _to_safetensors(weights: Weights, out: Path) -> str:
-    metadata = {"format": "pt"} | ({"config": json.dumps(weights.config)} if weights.config else {})
+    metadata = {"format": "pt", "images": json.dumps(image_format(weights).to_plain())}
+    metadata |= {"config": json.dumps(weights.config)} if weights.config else {}
     save_file(_contiguous(weights.tensors), out, metadata=metadata)
     return _report(out, weights.tensors, f"python train.py checkpoint={out}")
 
@@ -106,11 +116,17 @@ def _refuse_all_but_vit(weights: Weights, whom: str) -> None:
         raise ValueError(f"{weights.origin} is no plain ViT, and {whom} is; --to timm writes BEiT and Swin as well")
 
 
-def _save(tensors: dict[str, Tensor], out: Path) -> None:
-    if out.suffix == ".safetensors":
-        save_file(_contiguous(tensors), out, metadata={"format": "pt"})
-    else:
-        torch.save(tensors, out)
+def _processor(images: ImageFormat, size: int) -> dict[str, Any]:
+    """Settings of transformers' `ViTImageProcessor`: it resizes to a square and cuts nothing out."""
+    return {
+        "image_processor_type": "ViTImageProcessor",
+        "do_resize": True,
+        "size": {"height": size, "width": size},
+        "resample": 3 if images.interpolation == "bicubic" else 2,  # Pillow's numbers
+        "do_normalize": True,
+        "image_mean": list(images.mean),
+        "image_std": list(images.std),
+    }
 
 
 def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

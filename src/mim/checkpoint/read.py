@@ -5,6 +5,7 @@ import pickle
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mim.checkpoint.resume import checkpoint_file
 from mim.checkpoint.sharded import is_sharded, read_rest, read_weights
 from mim.checkpoint.sound import check_archive, check_numbers, check_storage
 from mim.checkpoint.weights import Weights
+from mim.image_format import INTERPOLATIONS, ImageFormat
 from mim.plain import parse_json, plain, printable, read_json, refuse_special
 
 CONTAINERS = ("state_dict", "model", "model_state_dict")  # under which key trainings keep their weights
@@ -51,13 +53,19 @@ def read_file(file: Path) -> Weights:
     """Weights of one file, or of the folder of many processes, under our names; the format is recognised by what is in it."""
     refuse_special(file)
     if is_sharded(file):
-        content, config = read_weights(file), read_rest(file).get("config")
+        content, about = read_weights(file), read_rest(file)
     elif file.stat().st_size == 0:
         raise ValueError(f"{file} is empty (0 bytes); copy or download it again")
     else:
-        content, config = _read_safetensors(file) if _is_safetensors(file) else _read_torch(file)
+        content, about = _read_safetensors(file) if _is_safetensors(file) else _read_torch(file)
     tensors, form = _ours(content, file)
-    return Weights(tensors, f"{file} ({form})", None if config is None else plain(config, str(file)))
+    config, images = about.get("config"), about.get("images")
+    return Weights(
+        tensors,
+        f"{file} ({form})",
+        None if config is None else plain(config, str(file)),
+        images=None if images is None else ImageFormat.from_plain(images, str(file)),
+    )
 
 
 def _ours(content: dict[str, Tensor], file: Path) -> tuple[dict[str, Tensor], str]:
@@ -73,18 +81,21 @@ def _is_safetensors(file: Path) -> bool:
         return stream.read(9)[8:] == b"{"  # the length of the header, then the header
 
 
-def _read_safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+def _read_safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors, and what a file that we wrote says about them: `config` and `images`."""
     try:
         with safe_open(file, framework="pt") as opened:
             metadata = opened.metadata() or {}
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no mapping)
     except SafetensorError as error:
         raise _damaged(file, error) from error
-    config = parse_json(metadata["config"], f"the config of {file}") if "config" in metadata else None
-    return tensors, config if isinstance(config, dict) else None
+    about = {
+        name: parse_json(metadata[name], f"the {name} of {file}") for name in ("config", "images") if name in metadata
+    }
+    return tensors, {name: value for name, value in about.items() if isinstance(value, dict)}
 
 
-def _read_torch(file: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+def _read_torch(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return _unwrap(open_torch(file), file)
 
 
@@ -110,8 +121,8 @@ def open_torch(file: Path) -> Any:
         raise _damaged(file, error) from error
 
 
-def _unwrap(content: Any, file: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
-    config = content.get("config") if isinstance(content, Mapping) else None
+def _unwrap(content: Any, file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    about = {name: content.get(name) for name in ("config", "images")} if isinstance(content, Mapping) else {}
     for key in CONTAINERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -119,7 +130,9 @@ def _unwrap(content: Any, file: Path) -> tuple[dict[str, Tensor], dict[str, Any]
     tensors = {k: v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, Mapping) else {}
     if not tensors:
         raise ValueError(f"{file} holds no weights; they are looked for at the top and under {', '.join(CONTAINERS)}")
-    return tensors, config if isinstance(config, dict) and "encoder" in config else None
+    config, images = about.get("config"), about.get("images")
+    of_a_run = {"config": config} if isinstance(config, dict) and "encoder" in config else {}
+    return tensors, of_a_run | ({"images": images} if isinstance(images, dict) and "mean" in images else {})
 
 
 def _damaged(file: Path, error: Exception) -> ValueError:
@@ -135,7 +148,16 @@ def _read_transformers(file: Path, config: Path, name: str) -> Weights:
     heads, decoder_heads = (
         _heads(sizes, name, config) for name in ("num_attention_heads", "decoder_num_attention_heads")
     )
-    return Weights(tensors, f"{name} ({form})", heads=heads, decoder_heads=decoder_heads)
+    images = _format_of_transformers(config.parent / "preprocessor_config.json")
+    return Weights(tensors, f"{name} ({form})", heads=heads, decoder_heads=decoder_heads, images=images)
+
+
+def _format_of_transformers(file: Path) -> ImageFormat | None:
+    """Image format of a processor that transformers saved; None where there is none, or it says no normalisation."""
+    said = read_json(file) if file.exists() else {}
+    if not isinstance(said, dict) or "image_mean" not in said or "image_std" not in said:
+        return None
+    return ImageFormat.from_plain({"mean": said["image_mean"], "std": said["image_std"]}, str(file))
 
 
 def _heads(sizes: Any, name: str, file: Path) -> int | None:
@@ -154,7 +176,17 @@ def _from_timm(name: str) -> Weights:
         raise ValueError(f"timm:{name} could not be had: {' '.join(str(error).split())}") from error
     tensors, _ = translate(model.state_dict(), f"timm:{name}")
     heads = [m.num_heads for name, m in model.named_modules() if name == "blocks.0.attn"]
-    return Weights(tensors, f"timm:{name}", heads=heads[0] if heads else None)
+    return Weights(tensors, f"timm:{name}", heads=heads[0] if heads else None, images=_format_of_timm(model))
+
+
+def _format_of_timm(model: Any) -> ImageFormat | None:
+    """Image format that timm's own data config of a model has: mean, std, crop_pct, interpolation."""
+    said = getattr(model, "pretrained_cfg", {})
+    if not {"mean", "std"} <= said.keys():
+        return None
+    how = said.get("interpolation")
+    content = {"mean": said["mean"], "std": said["std"], "short": 1 / said.get("crop_pct", 0.875)}
+    return ImageFormat.from_plain(content | {"interpolation": how if how in INTERPOLATIONS else "bicubic"}, "timm")
 
 
 def _from_hugging_face(repository: str) -> Weights:
@@ -164,6 +196,8 @@ def _from_hugging_face(repository: str) -> Weights:
         file, config = (Path(hf_hub_download(repository, name)) for name in ("model.safetensors", "config.json"))
     except Exception as error:
         raise ValueError(f"hf:{repository} could not be had: {' '.join(str(error).split())}") from error
+    with suppress(Exception):  # not every repository has one; it lies beside the config then
+        hf_hub_download(repository, "preprocessor_config.json")
     return _read_transformers(file, config, f"hf:{repository}")
 
 

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from torch import Tensor
 
+from mim.image_format import ImageFormat
 from mim.plain import printable
 
 T = TypeVar("T")
@@ -22,6 +23,8 @@ class Weights(NamedTuple):
     """Attention heads of the encoder, where something beside the tensors says so."""
     decoder_heads: int | None = None
     """The same of a decoder."""
+    images: ImageFormat | None = None
+    """How pictures become images for it, where something says so; `mim.checkpoint.images` otherwise."""
     own_encoder: str | None = None
     """Class of the user's own, `module.Class`, that the config may name as its encoder: what the
     command line says, never what a file does."""

@@ -9,8 +9,11 @@ It takes normalised images (B, 3, H, W), for any B, and gives tokens (B, R + L, 
 import argparse
 from pathlib import Path
 
+from mim.checkpoint.build import build_encoder
 from mim.checkpoint.export import EXPORTERS, export
-from mim.checkpoint.load import open_encoder
+from mim.checkpoint.fit import fit
+from mim.checkpoint.images import image_format
+from mim.checkpoint.read import read
 
 
 def run(arguments: list[str], configs: Path) -> None:
@@ -24,9 +27,10 @@ def run(arguments: list[str], configs: Path) -> None:
     parser.add_argument("--encoder", help="a class of your own that the checkpoint is of: my_module.MyEncoder")
     parser.add_argument("--heads", type=int, help="attention heads, where nothing in the checkpoint says")
     given = parser.parse_args(arguments)
-    encoder, matched = open_encoder(given.checkpoint, given.image_size, given.heads, given.encoder)
-    print(f"{'read':<14}{matched}")
-    print(f"{'wrote':<14}{given.out}: {export(encoder, given.out, given.to)}")
+    weights = read(given.checkpoint)._replace(own_encoder=given.encoder)
+    encoder = build_encoder(weights, given.image_size, given.heads)
+    print(f"{'read':<14}{fit(weights, encoder)}")
+    print(f"{'wrote':<14}{given.out}: {export(encoder, given.out, given.to, image_format(weights))}")
     call = {
         "onnx": f'onnxruntime.InferenceSession("{given.out}").run(["tokens"], {{"image": images}})[0]  # numpy float32',
         "program": f'torch.export.load("{given.out}").module()(images)',

@@ -56,6 +56,12 @@ class ImageFolder(OfPictures):
         )
         self.held_out, self.in_memory = held_out, in_memory
 
+    @property
+    def clean_resize(self) -> tuple[int, Interpolation]:
+        """Short side that clean images are resized to before their centre is cut out, and how."""
+        short, interpolation = super().clean_resize
+        return (self.resize or self.image_size) if self.in_memory else short, interpolation
+
     def load(self) -> Splits:
         """List the pictures; decode them if they stay in memory."""
         listing = list_pictures(*self._folders(), self.held_out, self.max_megapixels)

@@ -113,6 +113,13 @@ class Data(L.LightningDataModule, ABC):
         """What is shown of clean images that are in memory; null for all of them."""
         return self.centred if self.resize else None
 
+    @property
+    def clean_resize(self) -> tuple[int, Interpolation]:
+        """Short side that clean images are resized to before their centre is cut out, and how."""
+        if self.resize:
+            return self.resize, self.centred.interpolation
+        return self.image_size, self.augment.interpolation
+
     @abstractmethod
     def load(self) -> Splits:
         """Download, read or list the pictures."""

@@ -98,3 +98,8 @@ class OfPictures(OnDisk):
             root, augment, image_size, batch_size, seed, num_workers, shuffle, mean, std, resize, resize_interpolation
         )
         self.max_megapixels = max_megapixels
+
+    @property
+    def clean_resize(self) -> tuple[int, Interpolation]:
+        """Short side that clean images are resized to before their centre is cut out, and how."""
+        return self.centred.short, self.centred.interpolation

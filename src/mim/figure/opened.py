@@ -10,11 +10,11 @@ from omegaconf import OmegaConf
 
 from mim.analysis.names import short_names, spelt, told_apart
 from mim.checkpoint.build import encoder_config
+from mim.checkpoint.images import image_format
 from mim.checkpoint.own_data import own_data
 from mim.checkpoint.read import read
 from mim.checkpoint.settings import DATA, build
 from mim.checkpoint.weights import Weights
-from mim.data.statistics import IMAGENET_MEAN, IMAGENET_STD
 from mim.figure.images import Images, held_out, read_files
 from mim.launch.check import check
 from mim.launch.resolvers import register_resolvers
@@ -75,11 +75,8 @@ def _names(sources: Sequence[str], weights: Sequence[Weights]) -> list[str]:
 
 def _with_statistics(name: str, weights: Weights) -> Opened:
     """Mean and deviation of the data that weights were trained on; ImageNet's where they do not say."""
-    own = (weights.config or {}).get("data")
-    if own is None:
-        return Opened(name, weights, IMAGENET_MEAN, IMAGENET_STD)
-    data = build(own, DATA, weights.origin, "data")  # nothing is read from any folder until images are asked for
-    return Opened(name, weights, data.mean, data.std)
+    images = image_format(weights)
+    return Opened(name, weights, images.mean, images.std)
 
 
 def open_images(first: Weights, choice: Choice, configs: Path) -> Images:

@@ -1,6 +1,6 @@
 """What is judged: an encoder, the images to judge it on, and how to show them to it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +32,8 @@ class Subject(NamedTuple):
     """Where features are kept for the next time."""
     classifier: Callable[[], nn.Module] | None = None
     """Opens what it was fine-tuned as, a batch -> class scores (B, classes), on its device."""
+    class_names: Sequence[str] = ()
+    """Names of those classes, in their order; empty where nothing says them."""
 
 
 def needs_classes(subject: Subject, why: str) -> int:

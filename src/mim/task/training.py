@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from mim.batch import Batch
 from mim.draw import keys
+from mim.image_format import ImageFormat
 from mim.optim.follow import Follow, WeightDecaySchedule
 from mim.optim.schedule import Schedule
 from mim.ranges import NotNegative, Positive, Seed
@@ -102,8 +103,10 @@ class Training(L.LightningModule):
         np.random.seed(number % 2**32)  # noqa: NPY002  # timm draws from it
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say what a step is worth: another run may take steps of other images."""
+        """Say what a step is worth, another run may take steps of other images; and what the images are."""
         checkpoint["pace"] = self.pace._asdict()
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        checkpoint["images"] = ImageFormat.of_data(data).to_plain()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on after the same images of the same epoch, whatever a step is now.
