@@ -36,4 +36,6 @@ def not_written(target: Path, error: BaseException) -> OSError:
     full = not isinstance(error, OSError)  # torch reports a full disk as a RuntimeError
     reason = f"{shutil.disk_usage(target.parent).free // 2**20} MiB are left on the disk" if full else error
     kept = f"the previous {target.name} is untouched" if target.exists() else "there was no earlier one"
-    return OSError(f"could not write {target}: {reason}; {kept}. Free some space and go on with resume=")
+    last = target.with_name("last.ckpt")
+    how = f"go on with resume={last}" if last.exists() else "give the same command again"
+    return OSError(f"could not write {target}: {reason}; {kept}. Free some space and {how}")

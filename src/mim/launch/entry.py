@@ -58,9 +58,10 @@ def launch(run: Callable[[DictConfig], Any], configs: Path, config_name: str) ->
         except KeyboardInterrupt:
             exit_codes.append(130)
         except Exception as error:
-            report(error, configs, config_name)
+            run_folder = Path(HydraConfig.get().runtime.output_dir)
+            report(error, configs, config_name, run_folder)
             exit_codes.append(1)
-            _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
+            _remove_if_empty(run_folder)
 
     try:
         listen()

@@ -8,6 +8,7 @@ from pathlib import Path
 from hydra.errors import HydraException
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from mim.launch.disk import said_of_disk
 from mim.launch.hydra_errors import said_by_hydra
 from mim.plain import printable
 
@@ -89,8 +90,17 @@ def _lost_a_data_worker(error: BaseException) -> bool:
     return str(error).startswith("DataLoader worker") or (isinstance(error, OSError | EOFError) and handing_over)
 
 
-def report(error: BaseException, configs: Path, config_name: str) -> None:
-    """Print the error on standard error: one line, or the whole traceback where MIM_TRACEBACK asks for it."""
+def report(error: BaseException, configs: Path, config_name: str, run: Path | None = None) -> None:
+    """Print the error on standard error: one line, or the whole traceback where MIM_TRACEBACK asks for it.
+
+    Args:
+        error: what stopped the command.
+        configs: folder of the config tree.
+        config_name: `train` or `eval`.
+        run: the command's folder; null where none could be made.
+    """
+    if why := said_of_disk(root_cause(error), run):
+        explain(root_cause(error), why)
     if os.environ.get("MIM_TRACEBACK", "0") == "1":
         traceback.print_exception(error)
     else:

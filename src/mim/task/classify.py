@@ -1,6 +1,7 @@
 """How well classes are told apart by frozen features: a bank of labelled images, held-out images, a classifier."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from mim.ranges import Count
 from mim.task.features import extract
 from mim.task.look import Look
 from mim.task.metrics import accuracies
-from mim.task.store import stored
+from mim.task.store import cached, stored
 from mim.task.subject import Subject, check_labels, needs_classes
 
 
@@ -44,17 +45,20 @@ def bank_and_held_out(
     subject: Subject, look: Look, bank_limit: Count | None, held_out_limit: Count | None
 ) -> dict[str, tuple[Features, Features]]:
     """By pool, features of the training images, clean, and of those held out; of each at most so many, evenly spread."""
-    data = subject.data
-    if subject.cache is None:
-        bank = extract(subject, look, data.bank_dataloader(bank_limit))
-        held_out = extract(subject, look, data.val_dataloader(held_out_limit))
-        return {name: (bank[name], held_out[name]) for name in look.pools}
-    device = next(look.encoder.parameters()).device
-    kept = [stored(subject.cache, subject, look, "bank", bank_limit)]
-    kept += [stored(subject.cache, subject, look, "held_out", held_out_limit)]
-    bank, held_out = (
-        {name: Features(part[name].to(device), part["label"].to(device)) for name in look.pools} for part in kept
-    )
+    data, device = subject.data, next(look.encoder.parameters()).device
+
+    def store(cache: Path) -> list[dict[str, Features]]:
+        kept = [stored(cache, subject, look, "bank", bank_limit)]
+        kept += [stored(cache, subject, look, "held_out", held_out_limit)]
+        return [
+            {name: Features(part[name].to(device), part["label"].to(device)) for name in look.pools} for part in kept
+        ]
+
+    def without() -> list[dict[str, Features]]:
+        loaders = data.bank_dataloader(bank_limit), data.val_dataloader(held_out_limit)
+        return [extract(subject, look, loader) for loader in loaders]
+
+    bank, held_out = cached(subject.cache, store, without)
     return {name: (bank[name], held_out[name]) for name in look.pools}
 
 

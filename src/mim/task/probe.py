@@ -3,6 +3,7 @@
 import itertools
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ from mim.ranges import Count, Seed
 from mim.task.heads import Heads, Setting
 from mim.task.look import Look
 from mim.task.metrics import accuracies
-from mim.task.store import stored
+from mim.task.store import cached, stored
 from mim.task.subject import Subject, check_labels, needs_classes
 
 
@@ -71,9 +72,12 @@ class Probe:
         tokens = getattr(torch, self.precision) if learned else None
         device = next(subject.encoder.parameters()).device
         with tempfile.TemporaryDirectory() as nowhere:
-            folder = subject.cache or Path(nowhere)
-            bank = stored(folder, subject, look, "bank", self.bank_limit, tokens)
-            asked = stored(folder, subject, look, "held_out", self.held_out_limit, tokens)
+
+            def store(folder: Path) -> list[dict[str, Tensor]]:
+                kept = [stored(folder, subject, look, "bank", self.bank_limit, tokens)]
+                return [*kept, stored(folder, subject, look, "held_out", self.held_out_limit, tokens)]
+
+            bank, asked = cached(subject.cache, store, partial(store, Path(nowhere)))
             check_labels(torch.cat([bank["label"], asked["label"]]), classes)
             for name in self.pools:
                 pool = learned.get(name)

@@ -3,19 +3,22 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
 
 from mim.encoder.encoder import Encoder
+from mim.plain import printable
 from mim.pool.pool import Pool
 from mim.task.column import Column
 from mim.task.features import see
 from mim.task.look import Look
 from mim.task.subject import Subject
+
+T = TypeVar("T")
 
 
 def stored(
@@ -56,6 +59,26 @@ def stored(
             _needs_room(folder, count, look.encoder, tokens)
         _write(missing, subject, look.only(missing), loader)
     return {name: column.open() for name, column in columns.items()}
+
+
+def cached(cache: Path | None, store: Callable[[Path], T], otherwise: Callable[[], T]) -> T:
+    """What is stored in a cache; where there is none, or it takes nothing, what is made for this time only.
+
+    Args:
+        cache: folder, or null.
+        store: looks there, and writes what is not there yet.
+        otherwise: does without.
+    """
+    if cache is not None:
+        try:
+            return store(cache)
+        except OSError as error:
+            print(
+                f"{'cache':<14}{printable(cache)} takes nothing ({printable(error)}): features are kept for this time only; "
+                "another folder is cache=<folder>, and none cache=null",
+                flush=True,
+            )
+    return otherwise()
 
 
 def _write(columns: dict[str, Column], subject: Subject, look: Look, loader: Any) -> None:
