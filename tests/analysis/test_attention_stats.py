@@ -35,6 +35,21 @@ def test_half_to_the_cls_token_and_half_to_one_neighbour_worked_by_hand():
     assert value["distance"] == 1
 
 
+def test_registers_that_get_nothing_change_nothing():
+    """Two registers between cls and the patches, to which nobody attends."""
+    generator = torch.Generator().manual_seed(0)
+    matrix = torch.rand(2, 3, 7, 7, generator=generator).softmax(-1)
+    wider = torch.zeros(2, 3, 9, 9)
+    wider[..., 1:3, 1:3] = 0.5
+    kept = torch.tensor([0, *range(3, 9)])
+    wider[..., kept[:, None], kept] = matrix
+    for plain, with_registers in zip(head_statistics(matrix, (2, 3)), head_statistics(wider, (2, 3)), strict=True):
+        assert torch.allclose(plain, with_registers, atol=1e-6)
+    residual, update = torch.rand(2, 2, 9, 4, generator=generator)
+    plain = update_statistics(residual[:, kept], update[:, kept])
+    assert torch.equal(update_statistics(residual, update, prefix=3).patch_update, plain.patch_update)
+
+
 def test_distances_are_between_centres():
     expected = [[0, 1, 1, 2**0.5], [1, 0, 2**0.5, 1], [1, 2**0.5, 0, 1], [2**0.5, 1, 1, 0]]
     assert torch.allclose(distances((2, 2)), torch.tensor(expected))

@@ -87,5 +87,7 @@ def test_uniform_attention_is_one_on_one_scale_for_all(images):
     heat = [np.asarray(axis.images[1].get_array()) for axis in drawn.figure.axes[1:4:2]]
     strong = drawn.figure.axes[-1].get_xlim()[1]
     assert strong == pytest.approx(2, abs=0.1)
+    registers = attention_figure(images, ["7", "9"], [Maps("A", 1, (2, 2), share, prefix=6)], each_head=False)
+    assert registers.figure.axes[-1].get_xlim()[1] == pytest.approx(4, abs=0.2)  # of 10 tokens, not of 5
     assert heat[0] == pytest.approx(np.full((2, 2), 1 / strong))
     assert heat[1].max() == pytest.approx(1, abs=0.05)

@@ -16,12 +16,27 @@ from mim.masker.split import Split
 from mim.model.decoder import Decoder
 from mim.model.mae import MAE
 from mim.model.simmim import SimMIM
+from tests.e2e.my_encoder import Registers
+
+DECODER = partial(Decoder, width=16, depth=3, heads=2)
+
+
+def prefixed(prefix):
+    """An encoder of somebody's own with so many prefix tokens."""
+    encoder = Registers(32, 4, 32, 2, 4)
+    encoder.prefix, encoder.first = prefix, nn.Parameter(torch.randn(1, prefix, 32) * 0.5, prefix > 0)
+    return encoder
+
 
 MODELS = {
     "mae": lambda masker: MAE(
         ViT(32, 4, 32, 2, 4), masker, partial(Decoder, width=16, depth=3, heads=2), {"pixel": 48}
     ),
     "simmim": lambda masker: SimMIM(ViT(32, 4, 32, 2, 4), masker, {"pixel": 48}),
+    "mae without cls": lambda masker: MAE(prefixed(0), masker, DECODER, {"pixel": 48}),
+    "mae with registers": lambda masker: MAE(prefixed(3), masker, DECODER, {"pixel": 48}),
+    "simmim without cls": lambda masker: SimMIM(prefixed(0), masker, {"pixel": 48}),
+    "simmim with registers": lambda masker: SimMIM(prefixed(3), masker, {"pixel": 48}),
     "simmim of relative positions": lambda masker: SimMIM(Beit(32, 4, 32, 2, 4), masker, {"pixel": 48}),
 }
 

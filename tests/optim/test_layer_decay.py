@@ -14,12 +14,25 @@ from mim.optim.schedule import WarmupCosine
 from mim.optim.simmim import RunningCosine
 from mim.pool.cls import Cls
 from mim.pool.mean import Mean
+from tests.e2e.my_encoder import Registers
 
 
 def test_layers_are_counted_from_the_patches_to_what_follows_the_blocks():
     numbers = layer_numbers(ViT(image_size=16, patch_size=8, width=8, depth=2, heads=2))
     assert numbers["patch_embed.proj.weight"] == numbers["cls_token"] == numbers["pos_embed"] == 0
     assert (numbers["blocks.0.norm1.weight"], numbers["blocks.1.mlp.fc2.bias"]) == (1, 2)
+    assert numbers["norm.weight"] == 3
+
+
+def test_what_stands_before_the_blocks_of_somebody_s_own_encoder_is_layer_0_whatever_its_names():
+    numbers = layer_numbers(Registers(16, 8, 8, 2, 2))
+    assert {name for name, number in numbers.items() if number == 0} == {
+        "first",
+        "position",
+        "project.weight",
+        "project.bias",
+    }
+    assert numbers["blocks.1.norm1.weight"] == 2
     assert numbers["norm.weight"] == 3
 
 

@@ -23,3 +23,11 @@ def test_positions_reach_another_grid_as_published(golden, distance, index):
     ours = interpolate_positions(old, (m["old_grid"],) * 2, (m["new_grid"],) * 2)
     assert distance(ours, new) < 1e-5
     assert torch.equal(ours[:, 0], old[:, 0])
+
+
+def test_prefix_tokens_keep_their_positions():
+    """Registers stand behind cls: the patches are carried as they are without them."""
+    positions = torch.randn(1, 3 + 16, 8, generator=torch.Generator().manual_seed(0))
+    carried = interpolate_positions(positions, (4, 4), (2, 3), prefix=3)
+    assert torch.equal(carried[:, :3], positions[:, :3])
+    assert torch.equal(carried[:, 2:], interpolate_positions(positions[:, 2:], (4, 4), (2, 3)))

@@ -9,10 +9,14 @@ from mim.encoder.beit import Beit
 from mim.encoder.encoder import cls_attention
 from mim.encoder.swin import Swin
 from mim.encoder.vit import ViT
+from mim.pool.centre_attention import CentreAttention
+from mim.pool.cls import Cls
+from mim.pool.mean import Mean
 from mim.pool.mean_attention import MeanAttention
 from mim.pool.oracle import Oracle
-from mim.pool.pool import fitted
+from mim.pool.pool import Shape, fitted
 from mim.task.look import Look
+from tests.e2e.my_encoder import Registers
 
 SIZES = {"image_size": 16, "patch_size": 4, "width": 16, "depth": 2, "heads": 2}
 
@@ -32,6 +36,29 @@ def test_the_row_of_cls_in_the_last_block_is_the_encoder_s_own(encoder):
                 table.normal_()
     _, attention = Look(encoder, {"mean_attention": MeanAttention()}).tokens(image())
     assert torch.allclose(attention[:, :, 0], cls_attention(encoder, image()), atol=1e-6)
+
+
+@torch.no_grad()
+def test_pools_ask_for_cls_and_patches_whatever_stands_between_them():
+    torch.manual_seed(0)
+    encoder = Registers(**SIZES).eval()
+    for parameter in encoder.parameters():
+        parameter.normal_(std=0.3)
+    pools = {"cls": MeanAttention(), "middle": CentreAttention(Shape(16, (4, 4)), 2), "mean": Mean(), "token": Cls()}
+    tokens, pooled = Look(encoder, pools)(image())
+    attention = encoder.attention(image())
+    middle = [3 + patch for patch in (5, 6, 9, 10)]
+    for name, rows in (("cls", [0]), ("middle", middle)):
+        share = attention[:, :, rows, 3:].mean((1, 2))
+        expected = (share / share.sum(1, keepdim=True))[:, None] @ tokens[:, 3:]
+        assert torch.allclose(pooled[name], expected[:, 0], atol=1e-5)
+    assert torch.equal(pooled["mean"], tokens[:, 3:].mean(1))
+    assert torch.equal(pooled["token"], tokens[:, 0])
+    at_first = Look(encoder, pools, block=1, norm=False)(image())[1]
+    share = encoder.attention(image(), [0], 1)[:, :, 0, 3:].mean(1)
+    (left,) = encoder.encode(encoder.embed(image()), blocks=[1])
+    expected = (share / share.sum(1, keepdim=True))[:, None] @ left[:, 3:]
+    assert torch.allclose(at_first["cls"], expected[:, 0], atol=1e-5)
 
 
 @torch.no_grad()
