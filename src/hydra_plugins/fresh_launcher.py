@@ -15,7 +15,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from mim.launch.errors import Interrupted
 from mim.launch.identity import identity
-from mim.launch.own_folder import own_folder
 from mim.sweep.fresh import Task, run_all, visible_gpus
 from mim.sweep.job import Job, read_job, read_jobs
 from mim.sweep.table import distinct, write_table
@@ -37,7 +36,6 @@ class FreshLauncher(Launcher):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Hydra's first call."""
         self.config, self.hydra_context = config, hydra_context
-        own_folder(config.hydra.sweep.dir)  # Hydra writes into it before the jobs do
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run jobs by their overrides; each returns the chosen metrics, or None where it has none.

@@ -63,7 +63,9 @@ def test_files_that_are_links_out_of_a_folder_are_taken_out_of_it(tmp_path, vict
     left = sorted(str(path.relative_to(run)) for path in run.rglob("*"))
     assert left == ["inside.png", "kept.png", "pictures"]
     assert victim.read_text() == "mine"
-    assert own_folder(tmp_path / "not there") == tmp_path / "not there"
+    assert own_folder(tmp_path / "not" / "there").is_dir()
+    with pytest.raises(OSError, match=r"cannot be made \(Not a directory\); give another, paths\.run="):
+        own_folder(victim / "run")
 
 
 @pytest.mark.parametrize("name", ["checkpoints", "pictures", "pictures/deeper"])

@@ -1,19 +1,25 @@
 """NaN is never a setting, and a bad command line ends in one line of our own words."""
 
-import random
+import re
 
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch import nn
 
+from mim.checkpoint.read import read
+from mim.checkpoint.resume import resumable
 from mim.encoder.vit import ViT
 from mim.launch.check import check
 from mim.launch.errors import one_line
+from mim.launch.place import count_devices
 from mim.launch.resolvers import register_resolvers
 from mim.launch.top import check_top
 from mim.pool.abmilp import AbMILP
 from mim.task.classify import ready
 from tests.conftest import CONFIGS
+from tests.security.bad_commands import drawn
 
 JUDGE = "python eval.py checkpoint=x"
 BAD = {
@@ -85,36 +91,106 @@ def test_a_pool_that_is_called_something_else_is_named_for_what_it_is():
         ready({"online": AbMILP}, ViT(image_size=16, patch_size=8, width=8, depth=1, heads=2))
 
 
-VALUES = ("nan", "-inf", "-1", "abc", "[1,2]", "{a:1}", "true", "''", "1.5", "[]", "[nan]", "1e30")
+def refusal_of(program, arguments, monkeypatch):
+    """The line in which a command ends before anything is built, or nothing."""
+    monkeypatch.setattr("sys.argv", [f"{program}.py", *arguments])
+    more = ["checkpoint=x"] if program == "eval" and not any(a.startswith("checkpoint=") for a in arguments) else []
+    try:
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            cfg = compose(program, [*arguments, *more, "hydra.runtime.output_dir=run"])
+        check_top(cfg, program)
+        check(cfg)
+    except Exception as error:
+        return one_line(error, CONFIGS, program)
+    return ""
 
 
-def test_bad_command_lines_drawn_at_random_end_in_words(monkeypatch):
-    """Whatever is put in the place of any setting is taken, or refused by an error that has words of its own."""
+CHOSEN = (
+    ("train", ()),
+    ("eval", ()),
+    ("train", ("task=finetune",)),
+    ("train", ("model=simmim", "masker=scheduled")),
+    ("eval", ("task=probe",)),
+    ("eval", ("task=embedding",)),
+)
+
+
+@pytest.mark.parametrize(("program", "chosen"), CHOSEN)
+def test_bad_command_lines_drawn_at_random_end_in_words(monkeypatch, program, chosen):
+    """Whatever is typed is taken, or refused by an error that has words of its own; bad_commands.py has how they are drawn."""
     register_resolvers()
-    draw = random.Random(0)
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        names = list(_names(OmegaConf.to_container(compose("train"), resolve=False), ""))
     refused = 0
-    for _ in range(60):
-        argument = f"{draw.choice(names)}={draw.choice(VALUES)}"
-        monkeypatch.setattr("sys.argv", ["train.py", argument])
-        try:
-            with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-                cfg = compose("train", [argument, "name=x", "paths.run=x"])
-            check_top(cfg, "train")
-            check(cfg)
-        except Exception as error:
-            line = one_line(error, CONFIGS, "train")
-            assert "HYDRA_FULL_ERROR" not in line, (argument, line)
-            assert "\n" not in line
-            refused += 1
-    assert refused > 30
+    for arguments in drawn(program, 16, len(chosen), chosen):
+        if any(argument.startswith("-") for argument in arguments):  # Python's argparse says those
+            continue
+        line = refusal_of(program, arguments, monkeypatch)
+        assert "HYDRA_FULL_ERROR" not in line, (arguments, line)
+        assert "\n" not in line
+        refused += bool(line)
+    assert refused > 7
 
 
-def _names(node, path):
-    for key, value in node.items():
-        name = f"{path}.{key}" if path else str(key)
-        if isinstance(value, dict):
-            yield from _names(value, name)
-        elif not key.startswith("_") and name not in ("name", "paths.run"):
-            yield name
+KEPT = {  # of 700 that were drawn and run to their ends, those that ended in an exception's name, or well
+    "train masker.partition._target_=abc": "masker.partition cannot be built: _target_ names a class or a function",
+    "train model._partial_=[]": "_partial_ is true or false",
+    "train ++callback.reconstructions=1e-400": "callback.reconstructions=0.0 is no callback",
+    "train model.encoder=-0.0": "model.encoder=-0.0 does not fit; it should be a part",
+    "train logger.csv=a/b": "logger.csv=a/b is no logger",
+    "train +trainer.overfit_batches=3": "debug=overfit trains on one batch",
+    "train epochs=99999999999999999999": "epochs=9+ does not fit; it should be less than",
+    "train trainer.limit_train_batches=0": "limit_train_batches=0 does not fit",
+    "train trainer.limit_train_batches=2.5": "limit_train_batches=2.5 does not fit",
+    "train trainer.accelerator=tpu": "trainer.accelerator='tpu' does not fit",
+    "train paths.run=": "paths.run='' does not fit",
+    "train sweep.metric=1.5": "sweep.metric=1.5 does not fit",
+    "train sweep.metric=[a,2]": "sweep.metric=.* does not fit",
+    "train sweep.parallel=0": "sweep.parallel=0 does not fit",
+    "train sweep.maximise=maybe": "sweep.maximise='maybe' does not fit",
+    "eval +sweep.parallel.nope=0": "sweep.parallel=.* does not fit",
+    "eval task=embedding +pool.nope=": "pool.nope= is no pool",
+}
+
+
+@pytest.mark.parametrize("command", KEPT)
+def test_what_ended_in_an_exceptions_name_ends_in_words(monkeypatch, command):
+    register_resolvers()
+    program, *arguments = command.split()
+    line = refusal_of(program, arguments, monkeypatch)
+    assert re.search(KEPT[command], line), line
+
+
+def test_lightnings_own_words_about_its_settings_are_enough():
+    assert one_line(MisconfigurationException("You have passed"), CONFIGS, "train") == "You have passed"
+
+
+@pytest.mark.parametrize("setting", ["sweep.metric=1.5", "sweep.parallel=0", "sweep.name=[a]"])
+def test_a_sweep_with_settings_that_are_none_starts_nothing(command, ran, runs, setting):
+    ended = command("train", "-m", "seed=0,1", setting)
+    assert (ended.code, ran, ended.err.count("\n")) == (1, [], 1)
+    assert f"error: {setting.partition('=')[0]}=" in ended.err
+    assert not list(runs.glob("sweeps/*/*"))
+
+
+@pytest.mark.parametrize(
+    ("devices", "said"),
+    [
+        ([0], r"trainer.devices=\[0\] names GPUs, and this trains on a CPU, which has processes: trainer.devices=1"),
+        ("0,1", "names GPUs, .* trainer.devices=2"),
+        ("abc", "trainer.devices=abc is no number of devices"),
+        ("1.5", "is no number of devices"),
+        ([], "leaves nobody to train"),
+        (0, "leaves nobody to train"),
+    ],
+)
+def test_devices_that_a_cpu_does_not_have_are_refused(devices, said):
+    with pytest.raises(ValueError, match=said):
+        count_devices("cpu", devices)
+    assert count_devices("cpu", "auto") == 1
+
+
+@pytest.mark.parametrize("file", ["/etc/passwd", "/bin/ls"])
+def test_what_is_no_checkpoint_at_all_is_refused(file):
+    with pytest.raises(ValueError, match="is cut off, damaged or no checkpoint"):
+        read(file)
+    with pytest.raises(ValueError, match="is not a checkpoint, or is damaged"):
+        resumable(file, nn.Identity(), {})

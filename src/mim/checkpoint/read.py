@@ -16,7 +16,7 @@ from torch import Tensor
 from mim.checkpoint.formats import translate
 from mim.checkpoint.resume import checkpoint_file
 from mim.checkpoint.sharded import is_sharded, read_rest, read_weights
-from mim.checkpoint.sound import check_archive, check_numbers, check_storage
+from mim.checkpoint.sound import UNREADABLE, check_archive, check_numbers, check_storage
 from mim.checkpoint.weights import Weights
 from mim.image_format import INTERPOLATIONS, ImageFormat
 from mim.plain import parse_json, plain, printable, read_json, refuse_special
@@ -117,7 +117,7 @@ def open_torch(file: Path) -> Any:
             f"{file} wants to run {code[1] or code[2]} while it is opened, and is refused; if you trust it, keep its weights only: "
             'torch.save({"model": torch.load(old, weights_only=False)["model"]}, new)'
         ) from error
-    except (RuntimeError, EOFError, ValueError, OSError) as error:
+    except UNREADABLE as error:
         raise _damaged(file, error) from error
 
 

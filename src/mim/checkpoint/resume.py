@@ -1,6 +1,5 @@
 """Find the checkpoint that a run continues from, and refuse one that it cannot continue from."""
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from torch import nn
 
 from mim.checkpoint.changes import Change, changes, refuse_changes
 from mim.checkpoint.sharded import is_sharded, read_rest, shapes
-from mim.checkpoint.sound import check_archive
+from mim.checkpoint.sound import UNREADABLE, check_archive
 from mim.checkpoint.swap import previous_of
 from mim.checkpoint.training_state import check_training
 from mim.plain import plain
@@ -88,7 +87,7 @@ def _read(file: Path) -> tuple[dict[str, tuple[int, ...]], Any]:
     check_archive(file)
     try:
         checkpoint = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except UNREADABLE as error:
         raise ValueError(
             f"{file} is not a checkpoint, or is damaged ({type(error).__name__}); give one that a run wrote"
         ) from error

@@ -5,7 +5,6 @@ process. Numbers of processes that read and write may differ; one process may re
 """
 
 import os
-import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from torch.distributed.checkpoint.metadata import Metadata, StorageMeta
 
 from mim.checkpoint.optimizer_state import by_number
 from mim.checkpoint.shard_metadata import read_metadata
-from mim.checkpoint.sound import check_archive
+from mim.checkpoint.sound import UNREADABLE, check_archive
 from mim.checkpoint.swap import not_written, partial_of, put_in_place, remove
 from mim.checkpoint.training_state import check_training
 
@@ -106,7 +105,7 @@ def read_rest(source: str | os.PathLike) -> dict[str, Any]:
     check_archive(file)
     try:
         rest = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+    except UNREADABLE as error:
         raise ValueError(
             f"{file} is missing, cut off or damaged ({type(error).__name__}); copy the folder again"
         ) from error

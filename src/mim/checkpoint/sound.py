@@ -1,5 +1,7 @@
 """Damage that would pass: wrong checksums, tensors that are larger than their file, and weights that are no numbers."""
 
+import pickle
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +11,21 @@ from torch import Tensor
 
 from mim.plain import printable, refuse_special
 
+UNREADABLE = (
+    *(
+        RuntimeError,
+        EOFError,
+        ValueError,
+        OSError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        AssertionError,
+    ),
+    *(MemoryError, struct.error, pickle.UnpicklingError),
+)
+"""What torch raises for files that it did not write."""
 _INDICES = ("relative_position_index", "num_batches_tracked", "position_ids")  # whole numbers that are no weights
 
 

@@ -8,15 +8,16 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
+from annotated_types import Gt
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
 from pydantic_core import SchemaError
 
-from mim.ranges import Count, Positive
+from mim.ranges import Count, Positive, Share, Whole
 
 
 def _days_hours_minutes_seconds(text: str) -> str:
@@ -26,15 +27,27 @@ def _days_hours_minutes_seconds(text: str) -> str:
     return text
 
 
+def _not_overfitted(batches: float) -> float:
+    """Lightning would take the sampler away, by which a batch is known."""
+    if batches:
+        raise ValueError("left out; debug=overfit trains on one batch, and trainer.limit_train_batches on a few")
+    return batches
+
+
+Accelerator = Literal["auto", "cpu", "cuda", "gpu", "mps"]
 _Duration = Annotated[str, AfterValidator(_days_hours_minutes_seconds)] | None
 _BUILT_BY_ENTRY_POINTS = {"data", "task", "trainer", "augment", "encoder"}
 _TIGHTER: dict[str, dict[str, Any]] = {  # than the library's own hints, which let through what fails late or does harm
     "pytorch_lightning.Trainer": {
+        "accelerator": Accelerator,
         "accumulate_grad_batches": Count | None,
         "gradient_clip_val": Positive | None,
+        "limit_train_batches": Count | Annotated[Share, Gt(0)] | None,
+        "limit_val_batches": Whole | Share | None,
         "log_every_n_steps": Count,
         "max_time": _Duration,
         "num_nodes": Count,
+        "overfit_batches": Annotated[float, AfterValidator(_not_overfitted)],
     }
 }
 _HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
@@ -114,6 +127,10 @@ def _check_call(path: str, node: dict[str, Any]) -> None:
         target = get_object(node["_target_"])
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"{path}._target_={node['_target_']} cannot be imported: {error}") from error
+    if not callable(target) or not isinstance(node.get("_partial_", False), bool):
+        raise ValueError(
+            f"{path} cannot be built: _target_ names a class or a function, and _partial_ is true or false"
+        )
     signature = inspect.signature(target)
     known = type_hints(target) | _TIGHTER.get(node["_target_"], {})
     takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
@@ -156,8 +173,11 @@ def check_value(path: str, value: Any, hint: Any) -> None:
     except ValidationError as error:
         reasons = {_reason(e) for e in error.errors()}
         raise ValueError(f"{path}={value!r} does not fit; it should be {' or '.join(sorted(reasons))}") from error
-    except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError, SchemaError):
-        return  # a type that only its own library understands
+    except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError, SchemaError, TypeError):
+        # a type that only its own library understands; a contract of ours is met by what is built, and by no plain value
+        if getattr(hint, "_is_protocol", False) and isinstance(value, bool | int | float | str | list):
+            raise ValueError(f"{path}={value!r} does not fit; it should be a part, as a group chooses it") from None
+        return
     if not _is_said_plainly(value, meant):  # what is built gets the value as it was written
         fix = (
             f"write {meant!r}"

@@ -77,7 +77,8 @@ def short(error: BaseException) -> str:
             f"a process that reads data died ({message.partition('. ')[0]}), often for want of memory: lower data.num_workers or "
             "data.batch_size, and go on with resume=, from the last checkpoint"
         )
-    if isinstance(error, (*_EXPECTED, Interrupted, NotFinite)):
+    settings_of_lightning = type(error).__name__ == "MisconfigurationException"  # it says so itself, of trainer.*
+    if settings_of_lightning or isinstance(error, (*_EXPECTED, Interrupted, NotFinite)):
         return message
     return f"{type(error).__name__}: {message} (HYDRA_FULL_ERROR=1 shows where)"
 

@@ -7,12 +7,20 @@ from mim.plain import no_link, printable, refuse_special
 
 
 def own_folder(folder: str | Path) -> Path:
-    """Take links out of a folder that lead out of it, so that nothing is written through one.
+    """Make a folder, or take links out of it that lead out of it, so that nothing is written through one.
 
     Raises:
+        OSError: where it cannot be made.
         ValueError: where a folder in it is such a link, or something in it is a pipe, a socket or a device.
     """
     folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"the folder {printable(folder)}, where a run would write, cannot be made ({error.strerror}); give another, "
+            "paths.run=..., or another place for all of them, MIM_RUNS"
+        ) from error
     inside = folder.resolve()
     for parent, folders, files in os.walk(folder):
         for name in [*folders, *files]:

@@ -71,15 +71,21 @@ def count_devices(accelerator: str, devices: Any) -> int:
         ValueError: where there are not so many GPUs, or none is asked for.
     """
     there = torch.cuda.device_count()
-    named = (
-        [int(name) for name in devices.split(",") if name] if isinstance(devices, str) and "," in devices else devices
-    )
-    wanted = (
-        max(1, there) if str(devices) in ("auto", "-1") else len(named) if isinstance(named, Sequence) else int(named)
-    )
+    on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and there > 0)
+    named = devices.split(",") if isinstance(devices, str) and "," in devices else devices
+    listed = isinstance(named, Sequence) and not isinstance(named, str)
+    numbers = [str(name) for name in (named if listed else [named]) if str(name)]
+    if not all(number.removeprefix("-").isdecimal() for number in numbers if number != "auto"):
+        raise ValueError(
+            f"trainer.devices={devices} is no number of devices; e.g. trainer.devices=1, or trainer.devices=auto"
+        )
+    wanted = max(1, there) if str(devices) in ("auto", "-1") else len(numbers) if listed else int(numbers[0])
     if wanted < 1:
         raise ValueError(f"trainer.devices={devices} leaves nobody to train; needs 1 at least, or trainer.devices=auto")
-    on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and there > 0)
+    if listed and not on_gpu and not torch.backends.mps.is_available():
+        raise ValueError(
+            f"trainer.devices={devices} names GPUs, and this trains on a CPU, which has processes: trainer.devices={wanted}"
+        )
     if on_gpu and wanted > there and not torch.backends.mps.is_available():
         fix = f"trainer.devices may be 1 to {there}" if there else "use trainer=cpu, or add trainer.accelerator=cpu"
         raise ValueError(f"trainer.devices={devices} asks for {wanted} GPU(s), and this computer has {there}; {fix}")

@@ -1,13 +1,14 @@
 """What each command reads of its config itself, outside of any part that is built."""
 
-from typing import Any, Literal, TypedDict, get_type_hints
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypedDict, get_type_hints
 
+from annotated_types import MinLen
 from omegaconf import DictConfig, OmegaConf
 
-from mim.launch.check import check_value
-from mim.ranges import Count, NotNegative, Positive, Seed
+from mim.launch.check import Accelerator, check_value
+from mim.ranges import Count, NotNegative, Positive, Seed, Whole
 
-Accelerator = Literal["auto", "cpu", "cuda", "gpu", "mps"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true"]
 
 
@@ -44,6 +45,17 @@ class Eval(TypedDict, total=False):
     cache: str | None
 
 
+class Sweep(TypedDict, total=False):
+    """Of the launcher and the sweeper; sampler and pruner are parts of Optuna."""
+
+    name: str | None
+    parallel: Count
+    metric: str | list[str]
+    maximise: bool | list[bool]
+    trials: Count
+    trial: Whole | None
+
+
 _OF: dict[str, Any] = {"train": Train, "eval": Eval}
 
 
@@ -54,8 +66,34 @@ def check_top(cfg: DictConfig, config_name: str) -> None:
         ValueError: one line, the setting first.
     """
     values: Any = OmegaConf.to_container(cfg, resolve=True)
-    for name, hint in get_type_hints(_OF.get(config_name, Train), include_extras=True).items():
-        if name in values:
-            check_value(name, values[name], hint)
+    _check(values, _OF.get(config_name, Train), "")
+    check_sweep(values)
     for name, value in (values.get("paths") or {}).items():
-        check_value(f"paths.{name}", value, str)
+        check_value(f"paths.{name}", value, Annotated[str, MinLen(1)])
+    for group in ("callback", "logger", "pool"):
+        for name, node in (values.get(group) or {}).items():
+            if (node is not None or group == "pool") and not (isinstance(node, dict) and "_target_" in node):
+                raise ValueError(
+                    f"{group}.{name}={node} is no {group}; choose {group}s by {group}=[...], set their keys, or leave this one "
+                    f"out by {group}.{name}=null"
+                )
+
+
+def check_sweep(values: Any) -> None:
+    """Hold `sweep`, what a sweep reads of a config, against its kind.
+
+    Raises:
+        ValueError: one line, the setting first.
+    """
+    sweep = values.get("sweep") or {}
+    if not isinstance(sweep, Mapping):
+        raise ValueError(
+            f"sweep={sweep} is no choice; choose grid, random or optuna, and set their keys, as sweep.parallel=2"
+        )
+    _check(sweep, Sweep, "sweep.")
+
+
+def _check(values: Mapping[str, Any], kind: Any, path: str) -> None:
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        if name in values:
+            check_value(path + name, values[name], hint)

@@ -25,7 +25,9 @@ class Table(Callback):
     """
 
     def __init__(self, metric: str | Sequence[str], maximise: bool):
-        self.metrics, self.maximise = [metric] if isinstance(metric, str) else list(metric), maximise
+        # of other kinds it is checked when a sweep begins
+        one = isinstance(metric, str) or not isinstance(metric, Sequence)
+        self.metrics, self.maximise = [str(metric)] if one else list(metric), maximise
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Write and print the table.
