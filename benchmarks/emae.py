@@ -36,7 +36,7 @@ from mim.batch import Batch
 from mim.draw import keys
 from mim.encoder.vit import ViT
 from mim.loss.consistency import Consistency
-from mim.loss.term import Pixel
+from mim.loss.term import Term
 from mim.loss.weighted_sum import WeightedSum
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio
@@ -44,6 +44,7 @@ from mim.masker.partition.parallel_parts import ParallelParts
 from mim.masker.score.random import Random
 from mim.model.decoder import Decoder
 from mim.model.mae import MAE
+from mim.target.pixel import Pixel
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "encoder"
 
@@ -62,7 +63,7 @@ class Arm(NamedTuple):
 def arms(parts: int, images: int, patch_size: int) -> dict[str, Arm]:
     """By name; the first is the measure of the others."""
     one, many = FixedRatio(1 - 1 / parts, "mask_up"), ParallelParts(parts)
-    terms = {"pixel": Pixel(patch_size), "consistency": Consistency(patch_size)}
+    terms = {"pixel": Term(Pixel(patch_size)), "consistency": Consistency(patch_size)}
     pixel, emae = WeightedSum.of_one(terms["pixel"]), WeightedSum(terms, {"pixel": 1.0, "consistency": 1.0})
     return {
         f"{parts} MAE steps": Arm(one, pixel, images, parts),

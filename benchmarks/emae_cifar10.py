@@ -31,7 +31,7 @@ from mim.judge.features import Features, Judge
 from mim.judge.knn import KNN
 from mim.judge.linear import Linear
 from mim.loss.consistency import Consistency
-from mim.loss.term import Pixel
+from mim.loss.term import Term
 from mim.loss.weighted_sum import WeightedSum
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio
@@ -41,6 +41,7 @@ from mim.model.decoder import Decoder
 from mim.model.mae import MAE
 from mim.optim.schedule import WarmupCosine
 from mim.pool.mean import Mean
+from mim.target.pixel import Pixel
 from mim.task.classify import top1
 from mim.task.features import extract
 from mim.task.look import Look
@@ -142,7 +143,7 @@ def main() -> None:
 
     data = ImageFolder(args.folder, CropFlip(TorchvisionBoxes()), image_size=32, batch_size=args.batch, in_memory=True)
     data.setup()
-    terms = {"pixel": Pixel(PATCH), "consistency": Consistency(PATCH)}
+    terms = {"pixel": Term(Pixel(PATCH)), "consistency": Consistency(PATCH)}
     pixel, both = WeightedSum.of_one(terms["pixel"]), WeightedSum(terms, {"pixel": 1.0, "consistency": 1.0})
     fewer = args.batch // PARTS
     arms = {

@@ -26,8 +26,9 @@ from torch.nn.functional import interpolate
 from mim.batch import Batch, blank
 from mim.draw import keys
 from mim.launch.resolvers import register_resolvers
-from mim.loss.term import Pixel
+from mim.loss.term import Term
 from mim.masker.attention_store import AttentionStore, attention_weights
+from mim.target.pixel import Pixel
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 MASKERS = {
@@ -54,7 +55,7 @@ class Trainee:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             configs = {name: compose("train", [*settings, *chosen]) for name, chosen in MASKERS.items()}
         self.maskers: dict[str, nn.Module] = {name: instantiate(cfg.masker) for name, cfg in configs.items()}
-        self.loss = Pixel(configs["random"].encoder.patch_size)
+        self.loss = Term(Pixel(configs["random"].encoder.patch_size))
         self.model = instantiate(configs["random"].model)(target_dims={"pixel": self.loss.target_dim}).to(image.device)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=True)
         place = torch.arange(len(image), device=image.device)

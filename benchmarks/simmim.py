@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from mim.batch import blank
 from mim.encoder.vit import ViT
-from mim.loss.term import Pixel
+from mim.loss.term import Term
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio
 from mim.masker.partition.throw_middle import ThrowMiddle
 from mim.masker.score.random import Random
 from mim.model.simmim import SimMIM
+from mim.target.pixel import Pixel
 
 CELL = 2
 
@@ -29,7 +30,7 @@ class OnSets(nn.Module):
     def __init__(self, sizes: Sizes, partition: nn.Module):
         super().__init__()
         torch.manual_seed(0)
-        self.loss = Pixel(sizes.patch, normalise=False, norm="l1")
+        self.loss = Term(Pixel(sizes.patch, normalise=False), "l1")
         encoder = ViT(sizes.image, sizes.patch, *sizes.encoder)
         self.model = SimMIM(encoder, Masker(Random(), partition, CELL), {"pixel": self.loss.target_dim})
 

@@ -30,12 +30,13 @@ from torch import Tensor, nn
 from mim.batch import Batch
 from mim.draw import keys
 from mim.encoder.vit import ViT
-from mim.loss.term import Pixel
+from mim.loss.term import Term
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio
 from mim.masker.score.random import Random
 from mim.model.decoder import Decoder
 from mim.model.mae import MAE
+from mim.target.pixel import Pixel
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "encoder"
 
@@ -46,7 +47,7 @@ class Ours(nn.Module):
     def __init__(self, sizes: Sizes):
         super().__init__()
         width, depth, heads = sizes.decoder
-        self.loss = Pixel(sizes.patch, normalise=True)
+        self.loss = Term(Pixel(sizes.patch, normalise=True))
         encoder = ViT(sizes.image, sizes.patch, *sizes.encoder)
         decoder = partial(Decoder, width=width, depth=depth, heads=heads)
         self.model = MAE(encoder, Masker(Random(), FixedRatio(RATIO)), decoder, {"pixel": self.loss.target_dim})

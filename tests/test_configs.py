@@ -16,6 +16,7 @@ PACKAGES = (
     "masker/score",
     "masker/partition",
     "loss",
+    "target",
     "pool",
     "data",
     "augment",
@@ -62,6 +63,7 @@ GROUPS = (
     "trainer",
 )
 ALL = [f"{group}={name}" for group in GROUPS for name in choices(group)] + [
+    *(f"target@loss.target={name}" for name in choices("target")),
     *(f"callback=[{name}]" for name in choices("callback")),
     *(f"logger={name}" for name in choices("logger")),
     *(f"debug={name}" for name in choices("debug")),

@@ -13,10 +13,11 @@ from mim.batch import Batch
 from mim.draw import keys
 from mim.encoder.vit import ViT
 from mim.launch.resolvers import register_resolvers
-from mim.loss.term import Pixel
+from mim.loss.term import Term
 from mim.masker.attention_store import AttentionStore
 from mim.model.decoder import Decoder
 from mim.model.mae import MAE
+from mim.target.pixel import Pixel
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 MASKERS = {
@@ -49,7 +50,7 @@ class Masked(nn.Module):
             masker = instantiate(compose("train", MASKERS[name]).masker)
         width, depth, heads = sizes.decoder
         decoder = partial(Decoder, width=width, depth=depth, heads=heads)
-        self.loss = Pixel(sizes.patch, normalise=True)
+        self.loss = Term(Pixel(sizes.patch, normalise=True))
         encoder = ViT(sizes.image, sizes.patch, *sizes.encoder)
         self.model, self.times = MAE(encoder, masker, decoder, {"pixel": self.loss.target_dim}), times
         self.register_buffer("key", keys(0, 0, torch.arange(batch * times)))  # the input makes them, not the step

@@ -16,13 +16,14 @@ from mim.checkpoint.read import read
 from mim.encoder.beit import Beit
 from mim.encoder.swin import Swin
 from mim.encoder.vit import ViT
-from mim.loss.term import Pixel
+from mim.loss.term import Term
 from mim.masker.score.ranking import Ranking
 from mim.model.classifier import Classifier
 from mim.model.simmim import SimMIM
 from mim.pool.cls import Cls
 from mim.pool.max import Max
 from mim.pool.mean import Mean
+from mim.target.pixel import Pixel
 
 RUN = {"model": {"decoder": {"heads": 2}}, "masker": {"partition": {"ratio": 0.75}}, "loss": {"normalise": True}}
 
@@ -142,7 +143,7 @@ def test_transformers_loads_it_with_nothing_missing_and_the_same_loss(build_mae,
     model.masker.score = Drawn(noise)
     made = model(batch_of(images))
     prediction, split = made.prediction, made.split
-    assert Pixel(4)(prediction, images, split).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert Term(Pixel(4))(prediction, images, split).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize(("to", "out"), [("mae", "mae.pth"), ("hf", "vit_mae"), ("safetensors", "ours.safetensors")])
@@ -160,7 +161,11 @@ def test_a_round_trip_is_exact(build_mae, save_run, tmp_path, to, out):
 @pytest.mark.parametrize(("to", "out"), [("mae", "mae.pth"), ("hf", "vit_mae")])
 def test_of_several_decoders_others_get_the_one_that_predicts_pixels(build_mae, save_run, tmp_path, to, out):
     model, one = build_mae({"hog": 27, "pixel": 48}), build_mae()
-    terms = {"hog": {"_target_": "mim.loss.term.HOG"}, "pixel": {"_target_": "mim.loss.term.Pixel", "normalise": False}}
+    targets = {
+        "hog": {"_target_": "mim.target.hog.HOG"},
+        "pixel": {"_target_": "mim.target.pixel.Pixel", "normalise": False},
+    }
+    terms = {name: {"_target_": "mim.loss.term.Term", "target": target} for name, target in targets.items()}
     write(read(save_run(model, **(RUN | {"loss": {"term": terms}}))), tmp_path / out, to)
     assert load(tmp_path / out, one).endswith("encoder 30 of 30 tensors, decoder 32 of 32")
     assert torch.equal(one.decoder.predict.weight, model.decoders.pixel.predict.weight)

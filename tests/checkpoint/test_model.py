@@ -48,10 +48,14 @@ def test_a_simmim_opens_too(build_simmim, save_run, predictions):
     assert torch.equal(predictions(opened).prediction, predictions(model).prediction)
 
 
-TERMS = {"hog": {"_target_": "mim.loss.term.HOG"}, "pixel": PIXEL}
+TERM = {"_target_": "mim.loss.term.Term", "error": "l2"}
+TERMS = {
+    "hog": TERM | {"target": {"_target_": "mim.target.hog.HOG"}},
+    "pixel": TERM | {"target": PIXEL | {"_target_": "mim.target.pixel.Pixel"}},
+}
 
 
-@pytest.mark.parametrize("terms", [TERMS, {"pixel": PIXEL, "hog": TERMS["hog"]}, {"a": PIXEL, "b": PIXEL}])
+@pytest.mark.parametrize("terms", [TERMS, {"pixel": TERMS["pixel"], "hog": TERMS["hog"]}, {"a": PIXEL, "b": PIXEL}])
 @pytest.mark.parametrize("kind", ["mae", "simmim"])
 def test_of_several_decoders_the_first_that_predicts_pixels_opens(
     build_mae, build_simmim, save_run, predictions, kind, terms
@@ -131,6 +135,6 @@ def test_where_nothing_says_it_is_as_published(build_mae, build_simmim, save_run
 
 
 def test_what_is_no_picture_is_refused(build_mae, save_run):
-    weights = read(save_run(build_mae(), loss={"_target_": "mim.loss.term.HOG"}))
+    weights = read(save_run(build_mae(), loss=TERMS["hog"]))
     with pytest.raises(ValueError, match="was trained to predict no pixels"):
         open_painter(weights, 4)

@@ -42,7 +42,7 @@ def test_before_and_after_are_one_picture_also_of_a_resumed_run(train, stopped_a
         ),
         (["loss=emae"], "Consistency compares what several parts of an image predict, and this masker makes 1"),
         (["masker=emae", "loss=consistency"], "Consistency alone does not say how many values a patch has"),
-        (["loss=hog", "loss.cells=3"], "loss.cells may be 1, 2, 4, 8"),
+        (["loss=hog", "loss.target.cells=3"], "target.cells may be 1, 2, 4, 8"),
     ],
 )
 def test_what_cannot_work_is_refused_in_one_line(train, overrides, message):

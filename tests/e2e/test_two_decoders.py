@@ -66,7 +66,7 @@ def test_two_processes_train_like_one_and_have_no_parameter_without_a_gradient(t
             ["~loss.weight.hog"],
             "WeightedSum got the terms pixel, hog and weights for pixel; each term needs one weight",
         ),
-        (["loss.term.hog.cells=3"], "HOG cannot cut a patch of 8 x 8 pixels into 3 x 3 cells"),
+        (["loss.term.hog.target.cells=3"], "HOG cannot cut a patch of 8 x 8 pixels into 3 x 3 cells"),
     ],
 )
 def test_what_cannot_work_is_refused_in_one_line(train, overrides, message):

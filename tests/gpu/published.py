@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from mim.checkpoint.official_mae import from_official
 from mim.checkpoint.official_simmim import from_bare, from_official_simmim
-from mim.loss.term import Pixel
+from mim.loss.term import Term
 from mim.masker.masker import Masker
 from mim.masker.partition.adaptive_ratio import AdaptiveRatio
 from mim.masker.partition.fixed_ratio import FixedRatio
@@ -18,6 +18,7 @@ from mim.masker.score.ranking import Ranking
 from mim.masker.score.salience import salience
 from mim.masker.split import Split
 from mim.model.simmim import SimMIM
+from mim.target.pixel import Pixel
 from mim.tokens import patchify, take
 from tests.parity import test_official_amt as amt
 from tests.parity import test_official_simmim as simmim
@@ -118,7 +119,7 @@ def simmim_of_patches(reference: Any, build_mae: Any, batch: Any) -> Published:
     encoder = simmim.encoder_of(m)
     score = simmim.Drawn(reference["mask_perm"].to(device))
     masker = Masker(score, FixedRatio(m["mask_ratio"], "mask_up"), m["mask_patch_size"] // encoder.patch_size)
-    loss = Pixel(encoder.patch_size, normalise=False, norm="l1")
+    loss = Term(Pixel(encoder.patch_size, normalise=False), "l1")
     model = SimMIM(encoder, masker, {"pixel": loss.target_dim})
     model.load_state_dict(from_official_simmim(reference.under("sd.")))
     pred = patchify(reference["x_rec"].to(device), encoder.patch_size)
@@ -138,7 +139,7 @@ def amt_simmim(reference: Any, build_mae: Any, batch: Any) -> Published:
     def compared(prediction: Tensor, split: Split) -> tuple[Tensor, Tensor]:
         return prediction, take(pred, _in_order_of_grid(split))
 
-    loss = Pixel(m["patch_size"], normalise=False, norm="l1")
+    loss = Term(Pixel(m["patch_size"], normalise=False), "l1")
     return _pretraining(reference, model, loss, batch, compared, from_official_simmim)
 
 

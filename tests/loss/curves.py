@@ -23,11 +23,11 @@ STEPS = 20
 SHORT = ("encoder=vit_pico", "data=digits", "data.batch_size=32", "epochs=1", "warmup_steps=5", "seed=0")
 LOSSES = {
     "pixel": ("loss=pixel",),
-    "pixel_raw": ("loss=pixel", "loss.normalise=false"),
+    "pixel_raw": ("loss=pixel", "loss.target.normalise=false"),
     "pixel_l1": ("loss=pixel_l1",),
     "hog": ("loss=hog",),
     "frequency": ("loss=frequency",),
-    "frequency_low": ("loss=frequency", "loss.keep=2"),
+    "frequency_low": ("loss=frequency", "loss.target.keep=2"),
     "emae": ("masker=emae", "loss=emae"),
     "consistency": ("masker=emae", "loss=emae", "loss.weight.pixel=0"),
     "adaptive": ("masker=sbam", "loss=pixel"),

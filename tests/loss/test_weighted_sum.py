@@ -3,10 +3,12 @@ import torch
 from torch import nn
 
 from mim.loss.consistency import Consistency
-from mim.loss.term import HOG, Pixel
+from mim.loss.term import Term
 from mim.loss.weighted_sum import WeightedSum
 from mim.masker.partition.parallel_parts import ParallelParts
 from mim.masker.score.ranking import Ranking
+from mim.target.hog import HOG
+from mim.target.pixel import Pixel
 
 IMAGE = torch.arange(2 * 3 * 8 * 8.0).sin().view(2, 3, 8, 8)
 SPLIT = ParallelParts(4)(Ranking(torch.arange(32.0).cos().view(2, 16)))
@@ -15,7 +17,7 @@ HISTOGRAMS = torch.arange(2 * 4 * 12 * 27.0).cos().view(2, 4, 12, 27)
 
 
 def test_terms_are_weighted_and_each_is_known_by_its_name():
-    pixel, consistency = Pixel(2), Consistency(2)
+    pixel, consistency = Term(Pixel(2)), Consistency(2)
     loss = WeightedSum({"pixel": pixel, "agreement": consistency}, {"pixel": 2.0, "agreement": 0.5})
     terms = loss.terms({"pixel": PIXELS}, IMAGE, SPLIT)
     assert terms == {"pixel": pixel(PIXELS, IMAGE, SPLIT), "agreement": consistency(PIXELS, IMAGE, SPLIT)}
@@ -25,7 +27,7 @@ def test_terms_are_weighted_and_each_is_known_by_its_name():
 
 
 def test_each_term_that_predicts_has_a_prediction_of_its_own():
-    pixel, hog = Pixel(2), HOG(2, cells=1)
+    pixel, hog = Term(Pixel(2)), Term(HOG(2, cells=1))
     loss = WeightedSum({"hog": hog, "pixel": pixel}, {"hog": 3.0, "pixel": 1.0})
     assert list(loss.target_dims.items()) == [("hog", 27), ("pixel", 12)]  # in their order
     predictions = {"pixel": PIXELS.clone().requires_grad_(), "hog": HISTOGRAMS.clone().requires_grad_()}
@@ -40,7 +42,7 @@ def test_each_term_that_predicts_has_a_prediction_of_its_own():
 
 
 def test_a_term_looks_at_the_prediction_that_it_names():
-    terms = {"pixel": Pixel(2), "hog": HOG(2, cells=1), "agreement": Consistency(2, of="hog")}
+    terms = {"pixel": Term(Pixel(2)), "hog": Term(HOG(2, cells=1)), "agreement": Consistency(2, of="hog")}
     loss = WeightedSum(terms, {"pixel": 0.0, "hog": 0.0, "agreement": 1.0})
     assert loss.target_dims == {"pixel": 12, "hog": 27}
     predictions = {"pixel": PIXELS, "hog": HISTOGRAMS}
@@ -50,7 +52,7 @@ def test_a_term_looks_at_the_prediction_that_it_names():
 
 
 def test_a_term_alone_is_the_sum_of_it():
-    hog = HOG(2, cells=1)
+    hog = Term(HOG(2, cells=1))
     loss = WeightedSum.of_one(hog)
     assert loss.target_dims == {"hog": 27}
     assert torch.equal(loss({"hog": HISTOGRAMS}, IMAGE, SPLIT), hog(HISTOGRAMS, IMAGE, SPLIT))
@@ -62,7 +64,7 @@ def test_a_term_without_weight_is_watched_but_teaches_nothing():
         loss({"pixel": prediction} if isinstance(loss, WeightedSum) else prediction, IMAGE, SPLIT).backward()
         return prediction.grad
 
-    watched = WeightedSum({"pixel": Pixel(2), "consistency": Consistency(2)}, {"pixel": 0.0, "consistency": 1.0})
+    watched = WeightedSum({"pixel": Term(Pixel(2)), "consistency": Consistency(2)}, {"pixel": 0.0, "consistency": 1.0})
     ours, theirs = (gradient(loss, PIXELS.clone().requires_grad_()) for loss in (watched, Consistency(2)))
     assert torch.equal(ours, theirs)
     assert watched.terms({"pixel": PIXELS}, IMAGE, SPLIT)["pixel"] > 0
@@ -71,24 +73,28 @@ def test_a_term_without_weight_is_watched_but_teaches_nothing():
 @pytest.mark.parametrize(
     ("terms", "weights", "message"),
     [
-        ({"pixel": Pixel(2)}, ["pixels"], "the terms pixel and weights for pixels; each term needs one weight"),
-        ({"pixel": Pixel(2)}, ["pixel", "hog"], "the terms pixel and weights for pixel, hog; each term needs"),
+        ({"pixel": Term(Pixel(2))}, ["pixels"], "the terms pixel and weights for pixels; each term needs one weight"),
+        ({"pixel": Term(Pixel(2))}, ["pixel", "hog"], "the terms pixel and weights for pixel, hog; each term needs"),
         ({"a": Consistency(2)}, None, "Consistency alone does not say how many values a patch has; add it to a loss"),
         (
-            {"raw": Pixel(2), "hog": HOG(2, cells=1), "agreement": Consistency(2)},
+            {"raw": Term(Pixel(2)), "hog": Term(HOG(2, cells=1)), "agreement": Consistency(2)},
             None,
             r"loss\.term\.agreement\.of=pixel names no term that predicts; allowed: raw, hog$",
         ),
         (
-            {"pixel": Pixel(2), "a": Consistency(2, of="a")},
+            {"pixel": Term(Pixel(2)), "a": Consistency(2, of="a")},
             None,
             r"loss\.term\.a\.of=a names no term that predicts; allowed: pixel$",
         ),
-        ({"pixel": Pixel(2), "other": nn.MSELoss()}, None, "the term other is a MSELoss, which predicts nothing and"),
-        ({"loss": Pixel(2)}, None, "a term of a loss cannot be called 'loss'; give it another name"),
-        ({"keys": Pixel(2)}, None, "a term of a loss cannot be called 'keys'"),
-        ({"training": Pixel(2)}, None, "a term of a loss cannot be called 'training'"),
-        ({"low.pixel": Pixel(2)}, None, r"a term of a loss cannot be called 'low\.pixel'"),
+        (
+            {"pixel": Term(Pixel(2)), "other": nn.MSELoss()},
+            None,
+            "the term other is a MSELoss, which predicts nothing and",
+        ),
+        ({"loss": Term(Pixel(2))}, None, "a term of a loss cannot be called 'loss'; give it another name"),
+        ({"keys": Term(Pixel(2))}, None, "a term of a loss cannot be called 'keys'"),
+        ({"training": Term(Pixel(2))}, None, "a term of a loss cannot be called 'training'"),
+        ({"low.pixel": Term(Pixel(2))}, None, r"a term of a loss cannot be called 'low\.pixel'"),
     ],
 )
 def test_terms_that_do_not_go_together_are_refused(terms, weights, message):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mim.encoder.vit import ViT
-from mim.loss.term import Pixel
+from mim.loss.term import Term
 from mim.masker.attention_store import AttentionStore
 from mim.masker.masker import Masker
 from mim.masker.partition.adaptive_ratio import AdaptiveRatio
@@ -24,6 +24,7 @@ from mim.masker.score.salience import Salience, salience
 from mim.model.decoder import Decoder
 from mim.model.mae import MAE
 from mim.model.simmim import SimMIM
+from mim.target.pixel import Pixel
 
 GRID = (8, 8)
 L = 64
@@ -135,7 +136,7 @@ def test_two_steps_of_training_are_finite_and_no_gradient_reaches_the_masker(bat
     masker = Masker(SCORES[score](), PARTITIONS[partition]())
     rankings = []
     masker.partition.register_forward_pre_hook(lambda module, given: rankings.append(given[0]))
-    network, loss = MODELS[model](masker), Pixel(4)
+    network, loss = MODELS[model](masker), Term(Pixel(4))
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
     for _ in range(2):
         optimizer.zero_grad()
@@ -165,7 +166,7 @@ def test_two_steps_of_training_are_finite_and_no_gradient_reaches_the_masker(bat
 )
 def test_a_step_is_one_graph_that_asks_the_host_nothing_and_is_compiled_once(batch, score, partition, model):
     """A value that the host would have to wait for, or a shape that depends on one, breaks the graph."""
-    network, loss, graphs = MODELS[model](Masker(SCORES[score](), PARTITIONS[partition]())), Pixel(4), []
+    network, loss, graphs = MODELS[model](Masker(SCORES[score](), PARTITIONS[partition]())), Term(Pixel(4)), []
 
     def backend(graph, inputs):
         graphs.append(graph)

@@ -8,7 +8,7 @@ from torch import nn
 
 from mim.encoder.beit import Beit
 from mim.encoder.vit import ViT
-from mim.loss.term import Pixel
+from mim.loss.term import Term
 from mim.masker.masker import Masker
 from mim.masker.partition.adaptive_ratio import AdaptiveRatio
 from mim.masker.score.salience import Salience
@@ -16,6 +16,7 @@ from mim.masker.split import Split
 from mim.model.decoder import Decoder
 from mim.model.mae import MAE
 from mim.model.simmim import SimMIM
+from mim.target.pixel import Pixel
 from tests.e2e.my_encoder import Registers
 
 DECODER = partial(Decoder, width=16, depth=3, heads=2)
@@ -85,7 +86,7 @@ def test_predictions_loss_and_gradients_are_those_of_each_image_alone(model, bat
     prediction, split = made.prediction, made.split
     counts = split.visible_valid.sum(-1).flatten().tolist()
     assert len(set(counts)) >= 3, counts
-    loss = Pixel(4)
+    loss = Term(Pixel(4))
     value = loss(prediction, batch.image, split)
     value.backward()
     together = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}

@@ -8,7 +8,7 @@ from torch import nn
 
 from mim.encoder.vit import ViT
 from mim.loss.consistency import Consistency
-from mim.loss.term import Pixel
+from mim.loss.term import Term
 from mim.loss.weighted_sum import WeightedSum
 from mim.masker.independent import Independent
 from mim.masker.masker import Masker
@@ -23,6 +23,7 @@ from mim.masker.split import Split
 from mim.model.decoder import Decoder
 from mim.model.mae import MAE
 from mim.model.simmim import SimMIM
+from mim.target.pixel import Pixel
 
 PATCH = 4
 MODELS = {"mae": partial(MAE, decoder=partial(Decoder, width=8, depth=2, heads=2)), "simmim": SimMIM}
@@ -65,7 +66,7 @@ def batch(batch_of):
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("name", ["random", "salience", "thrown", "independent"])
 def test_parts_equal_separate_passes_in_loss_and_gradient(batch, model, name):
-    masker, loss = MASKERS[name], Pixel(PATCH)
+    masker, loss = MASKERS[name], Term(Pixel(PATCH))
     batch = batch._replace(image=batch.image.double())
 
     def passed(masker: nn.Module) -> tuple[torch.Tensor, dict[str, torch.Tensor], int]:
@@ -89,7 +90,9 @@ def test_parts_equal_separate_passes_in_loss_and_gradient(batch, model, name):
 @pytest.mark.parametrize("name", MASKERS)
 def test_every_masker_with_parts_trains_every_model_with_consistency(batch, model, name):
     network = build(model, MASKERS[name])
-    loss = WeightedSum({"pixel": Pixel(PATCH), "consistency": Consistency(PATCH)}, {"pixel": 1.0, "consistency": 1.0})
+    loss = WeightedSum(
+        {"pixel": Term(Pixel(PATCH)), "consistency": Consistency(PATCH)}, {"pixel": 1.0, "consistency": 1.0}
+    )
     made = network(batch)
     assert made.prediction.shape == (*made.split.masked.shape, 48)
     terms = loss.terms(made.predictions, batch.image, made.split)
@@ -118,7 +121,7 @@ def test_parallel_parts_embed_each_patch_once(batch, model, monkeypatch):
 def test_a_step_compiles_into_one_graph_and_gives_the_same_loss(batch, name, norm):
     network = build("mae", MASKERS[name])
     loss = WeightedSum(
-        {"pixel": Pixel(PATCH), "consistency": Consistency(PATCH, norm)}, {"pixel": 1.0, "consistency": 1.0}
+        {"pixel": Term(Pixel(PATCH)), "consistency": Consistency(PATCH, norm)}, {"pixel": 1.0, "consistency": 1.0}
     )
 
     def objective(batch):

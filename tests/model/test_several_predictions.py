@@ -9,7 +9,7 @@ from torch import nn
 from mim.encoder.beit import Beit
 from mim.encoder.swin import Swin
 from mim.encoder.vit import ViT
-from mim.loss.term import HOG, Pixel
+from mim.loss.term import Term
 from mim.loss.weighted_sum import WeightedSum
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio
@@ -18,6 +18,8 @@ from mim.model.decoder import Decoder
 from mim.model.mae import MAE
 from mim.model.reconstruction import Reconstruction
 from mim.model.simmim import SimMIM
+from mim.target.hog import HOG
+from mim.target.pixel import Pixel
 
 SIZES = {"image_size": 32, "patch_size": 8, "width": 16, "depth": 2, "heads": 2}
 MODELS = {
@@ -69,7 +71,7 @@ def test_a_decoder_learns_from_its_own_term_alone(model, batch_of):
 @pytest.mark.parametrize("model", MODELS)
 def test_a_step_of_two_terms_compiles_into_one_graph(model, batch_of):
     network, batch = build(model, TWO), batch_of(torch.randn(2, 3, 32, 32))
-    loss = WeightedSum({"pixel": Pixel(8), "hog": HOG(8, cells=1)}, {"pixel": 1.0, "hog": 0.5})
+    loss = WeightedSum({"pixel": Term(Pixel(8)), "hog": Term(HOG(8, cells=1))}, {"pixel": 1.0, "hog": 0.5})
 
     def objective(batch):
         made = network(batch)

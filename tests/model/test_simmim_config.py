@@ -43,14 +43,14 @@ def composed():
 def test_it_hides_cells_and_predicts_raw_pixels(composed):
     cfg = composed("model=simmim")
     assert (cfg.masker.cell, cfg.masker.partition.ratio, cfg.masker.partition.rounding) == (2, 0.6, "mask_up")
-    assert (cfg.loss.normalise, cfg.loss.norm) == (False, "l1")
+    assert (cfg.loss.target.normalise, cfg.loss.error) == (False, "l1")
     assert composed().masker.cell == 1
-    assert composed().loss.norm == "l2"
+    assert composed().loss.error == "l2"
 
 
 def test_the_command_line_has_the_last_word(composed):
     cfg = composed("model=simmim", "masker=block", "loss=pixel", "masker.partition.ratio=0.5")
-    assert (cfg.masker.cell, cfg.masker.partition.ratio, cfg.loss.norm) == (1, 0.5, "l2")
+    assert (cfg.masker.cell, cfg.masker.partition.ratio, cfg.loss.error) == (1, 0.5, "l2")
 
 
 @pytest.mark.parametrize("encoder", ["vit_pico", "beit_pico", "swin_pico"])

@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from mim.batch import Batch
 from mim.checkpoint.official_mae import from_official
 from mim.encoder.vit import ViT
-from mim.loss.term import Pixel
+from mim.loss.term import Term
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio
 from mim.masker.score.ranking import Ranking
 from mim.model.decoder import Decoder
 from mim.model.mae import MAE
+from mim.target.pixel import Pixel
 
 
 class Drawn(nn.Module):
@@ -42,7 +43,7 @@ def build_mae() -> Callable[..., SimpleNamespace]:
             heads=m.get("decoder_num_heads", 4),
             mlp_ratio=m["mlp_ratio"],
         )
-        loss = Pixel(m["patch_size"], m.get("norm_pix_loss", True))
+        loss = Term(Pixel(m["patch_size"], m.get("norm_pix_loss", True)))
         score = Drawn()
         model = MAE(encoder, Masker(score, FixedRatio(m.get("mask_ratio", 0.75))), decoder, {"pixel": loss.target_dim})
         if load:

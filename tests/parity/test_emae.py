@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from mim.loss.consistency import Consistency
-from mim.loss.term import Pixel
+from mim.loss.term import Term
 from mim.loss.weighted_sum import WeightedSum
 from mim.masker.partition.parallel_parts import ParallelParts
 from mim.masker.score.ranking import Ranking
 from mim.masker.split import Split
+from mim.target.pixel import Pixel
 from mim.tokens import unpatchify
 
 LIMIT = 1e-9
@@ -52,7 +53,7 @@ def test_parts_are_slices_of_the_sorted_noise(reference, case, prefix):
 )
 def test_the_whole_loss_is_the_mean_over_parts(reference, case, prefix, key, normalise):
     prediction, image, split = case(prefix)
-    loss = Pixel(reference.meta["patch_size"], normalise)
+    loss = Term(Pixel(reference.meta["patch_size"], normalise))
     for part, expected in enumerate(reference[f"{key}loss_parts"]):
         alone = Split(split.visible[:, part : part + 1], split.masked[:, part : part + 1])
         assert loss(prediction[:, part : part + 1], image, alone).item() == pytest.approx(expected.item(), rel=LIMIT)
@@ -94,7 +95,7 @@ def test_the_gradient_is_the_published_one_and_double_without_the_stop(
 def test_emae_is_whole_plus_consistency(reference, case):
     prediction, image, split = case()
     patch_size = reference.meta["patch_size"]
-    terms = {"pixel": Pixel(patch_size, normalise=False), "consistency": Consistency(patch_size)}
+    terms = {"pixel": Term(Pixel(patch_size, normalise=False)), "consistency": Consistency(patch_size)}
     loss = WeightedSum(terms, {"pixel": 1.0, "consistency": 1.0})
     expected = reference["loss_whole"] + reference["cons_abs"]
     assert loss({"pixel": prediction}, image, split).item() == pytest.approx(expected.item(), rel=LIMIT)

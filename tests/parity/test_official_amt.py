@@ -9,7 +9,7 @@ from mim.checkpoint.official_simmim import from_official_simmim
 from mim.encoder.beit import Beit
 from mim.encoder.encoder import cls_attention
 from mim.encoder.vit import ViT
-from mim.loss.term import Pixel
+from mim.loss.term import Term
 from mim.masker.attention_store import attention_weights
 from mim.masker.crop_map import crop_map
 from mim.masker.masker import Masker
@@ -17,6 +17,7 @@ from mim.masker.partition.fixed_ratio import FixedRatio
 from mim.masker.partition.throw_middle import ThrowMiddle
 from mim.masker.score.ranking import Ranking
 from mim.model.simmim import SimMIM
+from mim.target.pixel import Pixel
 from mim.tokens import patchify, take
 
 
@@ -74,7 +75,7 @@ def test_with_mae_everything_is_the_official_one(golden, build_mae, batch_of, di
     place = torch.searchsorted(kept, split.masked[:, 0].contiguous())
     assert distance(prediction, take(reference["pred"], place[:, None])) < 2e-5
 
-    normalised = Pixel(m["patch_size"], normalise=True)(prediction, images, split)
+    normalised = Term(Pixel(m["patch_size"], normalise=True))(prediction, images, split)
     assert normalised.item() == pytest.approx(reference["loss_normpix"].item(), rel=1e-5)
     loss = ours.loss(prediction, images, split)
     assert loss.item() == pytest.approx(reference["loss"].item(), rel=1e-5)
@@ -172,7 +173,7 @@ def test_with_simmim_everything_is_the_official_one(golden, batch_of, distance, 
     assert ((hidden == 1).sum(1) == 4 * m["mask_count"]).all()
     assert ((hidden == -1).sum(1) == 4 * m["throw_count"]).all()
 
-    loss = Pixel(m["patch_size"], normalise=False, norm="l1")(prediction, images, split)
+    loss = Term(Pixel(m["patch_size"], normalise=False), "l1")(prediction, images, split)
     assert loss.item() == pytest.approx(reference[f"{prefix}loss"].item(), rel=1e-5)
 
     kept = torch.cat([split.visible, split.masked], dim=2)[:, 0].sort(dim=1).values  # packed row by row
@@ -197,7 +198,7 @@ def test_simmims_random_start_is_the_official_one(golden, batch_of):
     made = model(batch_of(images))
     prediction, split = made.prediction, made.split
     assert torch.equal(flags(split, rows * columns).view(-1, rows, columns), reference["random.mask"].long())
-    loss = Pixel(m["patch_size"], normalise=False, norm="l1")(prediction, images, split)
+    loss = Term(Pixel(m["patch_size"], normalise=False), "l1")(prediction, images, split)
     assert loss.item() == pytest.approx(reference["random.loss"].item(), rel=1e-5)
 
 

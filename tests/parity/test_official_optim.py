@@ -8,13 +8,14 @@ import torch
 
 from mim.checkpoint.official_mae import from_official
 from mim.encoder.vit import ViT
-from mim.loss.term import Pixel
+from mim.loss.term import Term
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio
 from mim.masker.score.random import Random
 from mim.model.decoder import Decoder
 from mim.model.mae import MAE
 from mim.optim.schedule import Constant, WarmupCosine
+from mim.target.pixel import Pixel
 from mim.task.pretrain import Pretrain
 
 
@@ -35,7 +36,7 @@ def test_decay_groups_are_the_official_ones(golden):
     decoder = partial(Decoder, width=8, depth=1, heads=2)
     task = Pretrain(
         model=partial(MAE, encoder=encoder, masker=masker, decoder=decoder),
-        loss=Pixel(patch_size=16),
+        loss=Term(Pixel(patch_size=16)),
         optimizer=torch.optim.AdamW,
         schedule=Constant(),
         base_lr=1e-3,

@@ -10,13 +10,14 @@ from torch import nn
 from mim.checkpoint.official_simmim import from_official_simmim
 from mim.encoder.beit import Beit
 from mim.encoder.swin import Swin
-from mim.loss.term import Pixel
+from mim.loss.term import Term
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio
 from mim.masker.score.random import Random
 from mim.masker.score.ranking import Ranking
 from mim.model.simmim import SimMIM
 from mim.optim.schedule import Constant
+from mim.target.pixel import Pixel
 from mim.task.pretrain import Pretrain
 from mim.tokens import patchify, take, unpatchify
 
@@ -61,7 +62,7 @@ def case(request, golden, batch_of):
     cell = m["mask_patch_size"] // encoder.patch_size
     score = Drawn(reference["mask_perm"])
     masker = Masker(score, FixedRatio(m["mask_ratio"], "mask_up"), cell)
-    loss = Pixel(encoder.patch_size, normalise=False, norm="l1")
+    loss = Term(Pixel(encoder.patch_size, normalise=False), "l1")
     model = SimMIM(encoder, masker, {"pixel": loss.target_dim})
     model.load_state_dict(from_official_simmim(reference.under("sd.")))
     return SimpleNamespace(
@@ -162,7 +163,7 @@ def test_decay_groups_of_pre_training_are_the_official_ones(golden, kind):
     }[kind]()
     task = Pretrain(
         model=partial(SimMIM, encoder=encoder, masker=Masker(Random(), FixedRatio(0.6, "mask_up"))),
-        loss=Pixel(encoder.patch_size, normalise=False, norm="l1"),
+        loss=Term(Pixel(encoder.patch_size, normalise=False), "l1"),
         optimizer=torch.optim.AdamW,
         schedule=Constant(),
         base_lr=m["base_lr"],

@@ -246,7 +246,7 @@ def _loss(loss: WeightedSum) -> Facts:
         "loss.weights": dict(loss.weight),
     }
     if "consistency" in terms:
-        facts |= {"loss.consistency.norm": terms["consistency"].norm}
+        facts |= {"loss.consistency.error": terms["consistency"].error}
         facts |= {"loss.consistency.stop_gradient": terms["consistency"].stop_gradient}
     return facts
 

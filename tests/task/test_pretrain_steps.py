@@ -5,8 +5,9 @@ import torch
 from torch import nn
 
 from mim.batch import blank
-from mim.loss.term import Pixel
+from mim.loss.term import Term
 from mim.masker.partition.random_ratio import RandomRatio
+from mim.target.pixel import Pixel
 from mim.task.pretrain import Pretrain
 
 
@@ -23,7 +24,9 @@ class Runs(SimpleNamespace):
 
 def test_what_is_drawn_once_a_step_hears_of_steps_and_not_of_accumulated_batches():
     partition = RandomRatio(per="batch")
-    task = Pretrain(lambda target_dims: nn.Sequential(partition), Pixel(2), torch.optim.SGD, lambda *_: 1.0, 1e-3, 0.0)
+    task = Pretrain(
+        lambda target_dims: nn.Sequential(partition), Term(Pixel(2)), torch.optim.SGD, lambda *_: 1.0, 1e-3, 0.0
+    )
     trainer, steps = Runs(), []
     task.trainer = trainer
     with torch.random.fork_rng():

@@ -17,7 +17,7 @@ from mim.target.pixel import Pixel
 
 Target = Literal["normalised", "raw"]
 
-# As runs name them: terms, their targets alone, and the losses of runs before there were targets.
+# As runs name them: targets, and what terms and losses of earlier runs were called.
 PIXEL = {"mim.loss.term.Pixel", "mim.target.pixel.Pixel", "mim.loss.pixel.Pixel"}
 FREQUENCY = {"mim.loss.term.Frequency", "mim.target.frequency.Frequency", "mim.loss.frequency.Frequency"}
 

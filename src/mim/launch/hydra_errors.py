@@ -66,29 +66,25 @@ def _bad_override(error: BaseException, configs: Path, config_name: str) -> str:
     if not wanted:
         return message
     given = wanted.group(1)
-    if "/" in given and files_of(configs, given):
-        return _no_place(given, configs, config_name)
+    if (configs / given).is_dir() and files_of(configs, given):
+        elsewhere = _no_place(given, configs, config_name)
+        if elsewhere:
+            return elsewhere
     return f"'{given}' is not a setting; {_nearest_key(given, configs, config_name)}"
 
 
-def _no_place(group: str, configs: Path, config_name: str) -> str:
-    """A line about a group of a folder, as `masker/score`, that what is chosen has elsewhere, or several times, or not at all."""
+def _no_place(group: str, configs: Path, config_name: str) -> str | None:
+    """A line about a group, as `masker/score` or `target`, that what is chosen has elsewhere, or several times, or not at all."""
     node = composed(configs, config_name, [c for c in chosen(configs, sys.argv[1:]) if not c.startswith(f"{group}=")])
     top, _, name = group.rpartition("/")
     raw: Any = OmegaConf.to_container(node, resolve=False) if node is not None else {}
-    places = list(_places(raw.get(top), name, top))
+    found = _found(raw.get(top) if top else raw, name, top)
+    places = [place for place, value in found if isinstance(value, dict)]
+    if len(places) == 1:
+        return f"{group}= has its place further down: {group}@{places[0]}=..."
     if places:
         return f"{group}= has several places here; say which: " + " or ".join(f"{group}@{p}=..." for p in places)
-    return f"{group}= has no place here: what is chosen as {top} holds no {name}; choose another {top}"
-
-
-def _places(node: Any, name: str, path: str) -> Iterator[str]:
-    """Dotted paths of all parts of that name."""
-    if isinstance(node, dict):
-        if isinstance(node.get(name), dict):
-            yield f"{path}.{name}"
-        for key, value in node.items():
-            yield from _places(value, name, f"{path}.{key}")
+    return f"{group}= has no place here: what is chosen as {top} holds no {name}; choose another {top}" if top else None
 
 
 def _nothing_chosen(error: InterpolationKeyError, configs: Path) -> str | None:
@@ -123,7 +119,19 @@ def _nearest_key(given: str, configs: Path, config_name: str) -> str:
             if isinstance(child, dict) and takes(child, part):
                 return f"{child['_target_']} takes it, but it is not set here; add it: +{given}=..."
             where = f"in {'.'.join(parents)}: " if parents else ""
+            deeper = [path for path, _ in _found(child, part, ".".join(parents))] if parents else []
+            if deeper:
+                return f"did you mean {' or '.join(map(repr, deeper))}?"
             return where + nearest(part, keys)
         parents.append(part)
         node = node[part]
     return "it is a whole group: set one of its keys"
+
+
+def _found(node: Any, name: str, path: str) -> Iterator[tuple[str, Any]]:
+    """All settings of a name: dotted path and value of each."""
+    if isinstance(node, dict):
+        if name in node:
+            yield f"{path}.{name}".lstrip("."), node[name]
+        for key, value in node.items():
+            yield from _found(value, name, f"{path}.{key}")

@@ -36,16 +36,16 @@ class Consistency(nn.Module):
 
     Args:
         patch_size: pixels per side of a patch.
-        norm: "l1" takes the absolute difference (EMAE), "l2" squares it.
+        error: "l1" takes the absolute difference (EMAE), "l2" squares it.
         stop_gradient: hold one side of each ordered pair constant. The value is the same, the gradient exactly half.
         of: the term whose predictions are compared.
     """
 
     def __init__(
-        self, patch_size: int, norm: Literal["l1", "l2"] = "l1", stop_gradient: bool = True, of: str = "pixel"
+        self, patch_size: int, error: Literal["l1", "l2"] = "l1", stop_gradient: bool = True, of: str = "pixel"
     ):
         super().__init__()
-        self.patch_size, self.norm, self.stop_gradient, self.of = patch_size, norm, stop_gradient, of
+        self.patch_size, self.error, self.stop_gradient, self.of = patch_size, error, stop_gradient, of
 
     def forward(self, prediction: Tensor, image: Tensor, split: Split) -> Tensor:
         """(B, K, Lm, P), (B, 3, H, W) and the masked indices (B, K, Lm) -> scalar; padding counts for nothing.
@@ -64,7 +64,7 @@ class Consistency(nn.Module):
         there = _by_patch(prediction.detach(), place, L)
         n = (~there[..., :1].isnan()).sum(1)  # (B, L + 1, 1): how many parts predict each patch
         pairs = (n * (n - 1)).sum((1, 2)) * prediction.shape[3]  # (B,)
-        if self.norm == "l1":
+        if self.error == "l1":
             slope = take(_signs(there).flatten(0, 1), place.flatten(0, 1)[:, None]).view_as(prediction)
             error = prediction * slope
         else:

@@ -8,7 +8,6 @@ from mim.loss.error import ERRORS, Error
 from mim.loss.masked_mean import masked_mean
 from mim.masker.split import Split
 from mim.precision import at_least_single
-from mim.target import frequency, hog, pixel
 from mim.target.target import Target
 
 
@@ -43,39 +42,3 @@ class Term(nn.Module):
         """
         error = ERRORS[self.error](at_least_single(prediction), self.target(image, split))
         return masked_mean(error, split)
-
-
-class Pixel(Term):
-    """Term of pixels: squared error of standardised patches (MAE), unless its settings say otherwise.
-
-    Args:
-        patch_size, normalise: of the target (`mim.target.pixel`).
-        norm: the error.
-    """
-
-    def __init__(self, patch_size: int, normalise: bool = True, norm: Error = "l2"):
-        super().__init__(pixel.Pixel(patch_size, normalise), norm)
-
-
-class HOG(Term):
-    """Term of histograms of oriented gradients: squared error (MaskFeat), unless `norm` says otherwise.
-
-    Args:
-        patch_size, cells, bins: of the target (`mim.target.hog`).
-        norm: the error.
-    """
-
-    def __init__(self, patch_size: int, cells: int = 2, bins: int = 9, norm: Error = "l2"):
-        super().__init__(hog.HOG(patch_size, cells, bins), norm)
-
-
-class Frequency(Term):
-    """Term of low frequencies: absolute error, unless `norm` says otherwise.
-
-    Args:
-        patch_size, keep, normalise: of the target (`mim.target.frequency`).
-        norm: the error.
-    """
-
-    def __init__(self, patch_size: int, keep: int | None = None, normalise: bool = True, norm: Error = "l1"):
-        super().__init__(frequency.Frequency(patch_size, keep, normalise), norm)

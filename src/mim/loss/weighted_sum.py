@@ -46,8 +46,8 @@ class WeightedSum(nn.Module):
 
     @classmethod
     def of_one(cls, loss: nn.Module) -> "WeightedSum":
-        """A sum as it is; a term alone as the sum of it, called as its class is, in lower case."""
-        name = type(loss).__name__.lower()
+        """A sum as it is; a term alone as the sum of it, called as the class of its target is, in lower case."""
+        name = type(loss.target if isinstance(loss, Term) else loss).__name__.lower()
         return loss if isinstance(loss, WeightedSum) else cls({name: loss}, {name: 1.0})
 
     def _looked_at(self, name: str, term: nn.Module) -> str:

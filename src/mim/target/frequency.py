@@ -30,7 +30,7 @@ class Frequency(nn.Module):
         if not 1 <= keep <= patch_size:
             raise ValueError(
                 f"Frequency got keep={keep}; a patch of {patch_size} x {patch_size} pixels has 1 to {patch_size} "
-                f"frequencies per axis, e.g. loss.keep={(patch_size + 1) // 2}"
+                f"frequencies per axis, e.g. target.keep={(patch_size + 1) // 2}"
             )
         self.patch_size, self.keep = patch_size, keep
         self.pixel = Pixel(patch_size, normalise)

@@ -30,7 +30,7 @@ class HOG(nn.Module):
             divisors = [d for d in range(1, patch_size + 1) if patch_size % d == 0]
             raise ValueError(
                 f"HOG cannot cut a patch of {patch_size} x {patch_size} pixels into {cells} x {cells} cells; "
-                f"loss.cells may be {', '.join(map(str, divisors))}"
+                f"target.cells may be {', '.join(map(str, divisors))}"
             )
         self.patch_size, self.cells, self.bins = patch_size, cells, bins
         self.dim = 3 * bins * cells**2

@@ -4,9 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mim.draw import keys
-from mim.loss.term import Pixel
+from mim.loss.term import Term
 from mim.masker.partition.random_ratio import RandomRatio
 from mim.masker.score.ranking import Ranking
+from mim.target.pixel import Pixel
 
 
 def ranking(images=1, patches=196, epoch=0):
@@ -74,7 +75,7 @@ def test_an_image_with_no_mask_counts_for_nothing_in_the_loss():
     split = RandomRatio(0.5, 0.0, unmasked=1 - 1e-9)(ranking(2, 4))
     assert not split.masked_valid.any()
     prediction = torch.randn(2, 1, split.masked.shape[2], 12, requires_grad=True)
-    loss = Pixel(2)(prediction, torch.randn(2, 3, 4, 4), split)
+    loss = Term(Pixel(2))(prediction, torch.randn(2, 3, 4, 4), split)
     loss.backward()
     assert loss == 0
     assert prediction.grad.eq(0).all()

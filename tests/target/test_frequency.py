@@ -2,9 +2,10 @@ import pytest
 import torch
 from scipy.fft import dctn
 
-from mim.loss.term import Frequency, Pixel
+from mim.loss.term import Term
 from mim.masker.split import Split
-from mim.target.frequency import cosines
+from mim.target.frequency import Frequency, cosines
+from mim.target.pixel import Pixel
 
 IMAGE = torch.arange(2 * 3 * 8 * 8.0, dtype=torch.float64).square().sin().view(2, 3, 8, 8)
 SPLIT = Split(visible=torch.tensor([[[0]], [[3]]]), masked=torch.tensor([[[3, 1]], [[0, 2]]]))
@@ -12,7 +13,7 @@ SPLIT = Split(visible=torch.tensor([[[0]], [[3]]]), masked=torch.tensor([[[3, 1]
 
 @pytest.mark.parametrize("keep", [4, 2])
 def test_targets_are_the_low_frequencies_of_scipys_transform(keep):
-    loss = Frequency(patch_size=4, keep=keep, normalise=False)
+    loss = Term(Frequency(patch_size=4, keep=keep, normalise=False), "l1")
     target = loss.target(IMAGE, SPLIT)
     assert target.shape == (2, 1, 2, loss.target_dim) == (2, 1, 2, 3 * keep**2)
     upper_right = IMAGE[0, :, :4, 4:]  # patch 1
@@ -26,7 +27,7 @@ def test_the_basis_is_orthonormal(n):
 
 
 def test_all_frequencies_squared_are_the_pixel_loss():
-    frequency, pixel = Frequency(patch_size=4, norm="l2"), Pixel(patch_size=4)
+    frequency, pixel = Term(Frequency(patch_size=4), "l2"), Term(Pixel(patch_size=4))
     coefficients = torch.randn(2, 1, 2, 48, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     pixels = (
         frequency.target.basis.T @ coefficients.view(2, 1, 2, 4, 4, 3).movedim(-1, -3) @ frequency.target.basis
@@ -36,17 +37,17 @@ def test_all_frequencies_squared_are_the_pixel_loss():
 
 
 def test_predictions_can_be_shown_as_pixels():
-    pixels = Pixel(patch_size=4, normalise=False).target(IMAGE, SPLIT)
-    loss = Frequency(patch_size=4)
+    pixels = Pixel(patch_size=4, normalise=False)(IMAGE, SPLIT)
+    loss = Term(Frequency(patch_size=4), "l1")
     assert torch.allclose(loss.target.to_pixels(loss.target(IMAGE, SPLIT), IMAGE, SPLIT.masked), pixels, atol=1e-10)
-    lowest = Frequency(patch_size=4, keep=1)
+    lowest = Term(Frequency(patch_size=4, keep=1), "l1")
     shown = lowest.target.to_pixels(lowest.target(IMAGE, SPLIT), IMAGE, SPLIT.masked).unflatten(-1, (16, 3))
     assert torch.allclose(shown, pixels.unflatten(-1, (16, 3)).mean(-2, keepdim=True).expand_as(shown), atol=1e-10)
 
 
 @pytest.mark.parametrize(("norm", "expected"), [("l1", (1 + 2) / 2), ("l2", (1 + 4) / 2)])
 def test_error_is_averaged_over_values_and_masked_patches(norm, expected):
-    loss = Frequency(patch_size=4, keep=3, norm=norm)
+    loss = Term(Frequency(patch_size=4, keep=3), norm)
     prediction = loss.target(IMAGE, SPLIT) + torch.tensor([1.0, -2.0]).view(1, 1, 2, 1)
     assert loss(prediction, IMAGE, SPLIT).item() == pytest.approx(expected)
 
