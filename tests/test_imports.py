@@ -21,7 +21,7 @@ TYPES = {
     "masker.split",
 }  # small enough for everyone to know
 ALLOWED = {
-    "batch": set(),
+    "batch": {"draw"},
     "tokens": set(),
     "draw": set(),
     "precision": set(),
@@ -44,6 +44,8 @@ ALLOWED = {
     "analysis": TYPES | {"encoder"},
     "figure": TYPES | {"analysis", "augment", "checkpoint", "data", "encoder", "launch", "target"},
     "checkpoint": TYPES | {"encoder", "target", "masker", "model", "pool", "launch.check"},
+    "door": TYPES
+    | {"augment", "checkpoint", "data", "encoder", "figure", "launch", "masker", "model", "pool", "target", "task"},
     "launch": {"ranges", "plain", "cores"},
     "sweep": {"launch", "plain"},
     "strategy": {"checkpoint", "encoder.encoder"},

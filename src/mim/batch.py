@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mim.draw import keys
+
 
 class Batch(NamedTuple):
     """Images and where they came from. A named tuple, so that it moves between devices and through `torch.compile` as it is."""
@@ -21,6 +23,19 @@ class Batch(NamedTuple):
     """(B,) bool, whether the crop was mirrored left to right."""
     key: Tensor
     """(B,) int64, from which `mim.draw` takes all that is random about this image in this step."""
+
+    @classmethod
+    def of(cls, image: Tensor, seed: int = 0) -> "Batch":
+        """Batch of whole images (B, 3, H, W), normalised, without labels; the seed decides their masks."""
+        number = torch.arange(len(image), device=image.device)
+        return cls(
+            image=image,
+            label=torch.full_like(number, -1),
+            index=number,
+            box=torch.tensor([0.0, 0.0, 1.0, 1.0], device=image.device).expand(len(image), 4),
+            flip=torch.zeros(len(image), dtype=torch.bool, device=image.device),
+            key=keys(seed, 0, number),
+        )
 
 
 def blank(count: int, image_size: tuple[int, int], device: torch.device | str = "cpu") -> Batch:

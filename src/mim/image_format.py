@@ -13,10 +13,12 @@ INTERPOLATIONS = ("bicubic", "bilinear")
 class FormattedData(Protocol):
     """Parts of a data module that say how it shows clean images."""
 
-    mean: Sequence[float]
-    std: Sequence[float]
     image_size: int
 
+    @property
+    def mean(self) -> Sequence[float]: ...
+    @property
+    def std(self) -> Sequence[float]: ...
     @property
     def clean_resize(self) -> tuple[int, Any]: ...
     @property

@@ -12,7 +12,6 @@ from mim.batch import Batch
 from mim.data.decode import decode
 from mim.data.files import Files
 from mim.data.sampler import Rows
-from mim.draw import keys
 
 
 class Images(NamedTuple):
@@ -66,16 +65,7 @@ def _read(file: Path, size: int) -> Tensor:
 
 def batch_of(image: Tensor, mean: Sequence[float], std: Sequence[float], seed: int = 0) -> Batch:
     """Images (B, 3, H, W) in [0, 1] as a model is given them: normalised, whole, and masked by a seed."""
-    B = len(image)
-    number = torch.arange(B)
-    return Batch(
-        image=(image - per_channel(mean)) / per_channel(std),
-        label=torch.full((B,), -1),
-        index=number,
-        box=torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(B, 4),
-        flip=torch.zeros(B, dtype=torch.bool),
-        key=keys(seed, 0, number),
-    )
+    return Batch.of((image - per_channel(mean)) / per_channel(std), seed)
 
 
 def per_channel(values: Sequence[float]) -> Tensor:

@@ -87,11 +87,20 @@ def open_images(first: Weights, choice: Choice, configs: Path) -> Images:
     """
     if choice.files:
         return read_files(choice.files, encoder_config(first)["image_size"])
-    return held_out(_data(first, choice.data or [], configs), choice.images, choice.rows)
+    return held_out(open_data(first, choice.data or [], configs), choice.images, choice.rows)
 
 
-def _data(first: Weights, asked: Sequence[str], configs: Path) -> Any:
-    """The data set that is asked for, or that of the checkpoint's run with what is changed of it."""
+def open_data(first: Weights, asked: Sequence[str], configs: Path) -> Any:
+    """The data set that is asked for, or that of the checkpoint's run with what is changed of it.
+
+    Args:
+        first: weights, of a run where the data set is its own.
+        asked: `["cifar10", "root=/elsewhere"]`, or `["root=/elsewhere"]` alone.
+        configs: folder of the config tree.
+
+    Raises:
+        ValueError: where nothing says which data set, or a setting is none of it.
+    """
     named = bool(asked) and "=" not in asked[0]
     register_resolvers()
     with initialize_config_dir(str(configs), version_base="1.3"):

@@ -61,9 +61,9 @@ class Classifier(nn.Module):
         nn.init.trunc_normal_(self.head.weight, std=head_std or (0.02 if isinstance(encoder, Swin) else 2e-5))
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Images (B, 3, H, W) -> class scores before the softmax (B, num_classes)."""
-        tokens = self.encoder(batch.image)
+    def forward(self, batch: Batch | Tensor) -> Tensor:
+        """A batch, or normalised images (B, 3, H, W) -> class scores before the softmax (B, num_classes)."""
+        tokens = self.encoder(batch.image if isinstance(batch, Batch) else batch)
         feature = self.pool(pool_tokens(tokens, self.encoder.prefix, self.pool.needs))
         if self.norm == "pooled":
             feature = self.fc_norm(feature)

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping
 
-from torch import nn
+from torch import Tensor, nn
 
 from mim.batch import Batch
 from mim.encoder.encoder import Encoder
 from mim.masker.masker import Masker
 from mim.model.decoder import Decoder
 from mim.model.reconstruction import Reconstruction
-from mim.model.visible import embed_visible
+from mim.model.visible import as_batch, embed_visible
 
 
 class MAE(nn.Module):
@@ -32,8 +32,9 @@ class MAE(nn.Module):
         )
         self.decoders = nn.ModuleDict(dict(zip(self.terms[1:], others, strict=True)))
 
-    def forward(self, batch: Batch) -> Reconstruction:
-        """Images (B, 3, H, W) -> predictions (B, K, Lm, P) of the patches that the masker hid."""
+    def forward(self, batch: Batch | Tensor) -> Reconstruction:
+        """A batch, or normalised images (B, 3, H, W) -> predictions (B, K, Lm, P) of the patches that the masker hid."""
+        batch = as_batch(batch)
         visible, split = embed_visible(self.encoder, self.masker, batch)
         valid = None if split.visible_valid is None else split.visible_valid.flatten(0, 1)
         latent = self.encoder.encode(visible.flatten(0, 1), split.visible.flatten(0, 1), valid)  # (B * K, R + Lv, D)

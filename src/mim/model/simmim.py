@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mim.batch import Batch
 from mim.encoder.encoder import Encoder
 from mim.masker.masker import Masker
 from mim.model.packing import pack
 from mim.model.reconstruction import Reconstruction
-from mim.model.visible import embed_visible
+from mim.model.visible import as_batch, embed_visible
 from mim.tokens import take
 
 
@@ -33,8 +33,9 @@ class SimMIM(nn.Module):
         self.decoder, *others = (nn.Linear(encoder.width, dim) for dim in target_dims.values())
         self.decoders = nn.ModuleDict(dict(zip(self.terms[1:], others, strict=True)))
 
-    def forward(self, batch: Batch) -> Reconstruction:
-        """Images (B, 3, H, W) -> predictions (B, K, Lm, P) of the patches that the masker hid."""
+    def forward(self, batch: Batch | Tensor) -> Reconstruction:
+        """A batch, or normalised images (B, 3, H, W) -> predictions (B, K, Lm, P) of the patches that the masker hid."""
+        batch = as_batch(batch)
         visible, split = embed_visible(self.encoder, self.masker, batch)
         B, K, Lm = split.masked.shape
         masked = self.encoder.position_token(self.mask_token, split.masked).to(visible.dtype)

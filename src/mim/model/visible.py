@@ -9,6 +9,11 @@ from mim.masker.masker import Masker
 from mim.masker.split import Split
 
 
+def as_batch(images: Batch | Tensor) -> Batch:
+    """A batch as it is, or one of whole, normalised images (B, 3, H, W)."""
+    return images if isinstance(images, Batch) else Batch.of(images)
+
+
 def embed_visible(encoder: Encoder, masker: Masker, batch: Batch) -> tuple[Tensor, Split]:
     """Images (B, 3, H, W) -> tokens of the visible patches (B, K, Lv, D), and what is visible and what is masked.
 

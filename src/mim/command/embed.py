@@ -1,0 +1,134 @@
+"""Write features of pictures to a file: one row a picture, with its path, and its label where it has one.
+
+    python -m mim embed runs/<name>/<date_time> photos/ --out features.parquet
+    python -m mim embed timm:vit_small_patch16_224.dino data=cifar10 --part training --out cifar10.npz --pool cls
+    python -m mim embed mae_pretrain_vit_base.pth a.jpg b.jpg --out patches.npz --patches --block 9
+
+Folders in the folder are the labels. The same command goes on where it was stopped. A picture that cannot be read is
+left out, and said. `data=own` is the data set of the run that wrote the checkpoint.
+
+.npz      path, label, feature (N, D) or (N, L, D), about: numpy.load
+.csv      path, label, f0, f1, ...
+.parquet  path, label, feature (a list of D, or L x D numbers); needs pyarrow
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from mim.checkpoint.read import read
+from mim.door.embed import embed
+from mim.door.features import FeatureExtractor
+from mim.door.load import LoadedEncoder, load_weights
+from mim.door.sources import Source, source_of
+from mim.door.table import writer_of
+from mim.figure.opened import open_data
+from mim.plain import printable
+from mim.task.store import digest, tensors_key
+
+
+def run(arguments: list[str], configs: Path) -> None:
+    """Embed, and say what was written."""
+    given = _parser().parse_args(arguments)
+    writer_of(given.out, given.patches)  # refused before anything is opened
+    weights = read(given.checkpoint)._replace(own_encoder=given.encoder)
+    encoder = load_weights(weights, given.image_size, given.heads)
+    print(encoder.describe())
+    source = source_of(_pictures(given, weights, encoder, configs), encoder.preprocess, given.part, given.workers)
+    device = torch.device(given.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    extract = FeatureExtractor(encoder.to(device), given.pool, given.block, given.patches, not given.no_norm)
+    wanted = {
+        "checkpoint": given.checkpoint,
+        "pool": None if given.patches else given.pool,
+        "block": extract.look.block_number,
+        "norm": not given.no_norm,
+        "precision": given.precision,
+    }
+    images = encoder.preprocess.images.to_plain()
+    key = digest([wanted, images, tensors_key(encoder.state_dict()), encoder.geometry, _names(source)])
+
+    def precisely(image: Tensor) -> Tensor:
+        precision: AbstractContextManager[Any] = nullcontext()
+        if given.precision == "bf16":
+            precision = torch.autocast(device.type, torch.bfloat16)
+        with precision:
+            return extract(image)
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    quiet = not sys.stderr.isatty()
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bar:
+        task = bar.add_task("embed", total=len(source))
+        about = json.dumps(wanted | {"images": images})
+        made = embed(
+            source,
+            precisely,
+            given.out,
+            key,
+            about,
+            patches=given.patches,
+            batch_size=given.batch_size,
+            progress=lambda done: bar.update(task, completed=done),
+        )
+    said = f"{'wrote':<14}{printable(given.out)}: {made.rows:,} rows"
+    said += f", {made.resumed:,} pictures were done before" if made.resumed else ""
+    print(said + (f", {made.unread:,} could not be read and are left out" if made.unread else ""))
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m mim embed", description=__doc__, formatter_class=raw)
+    parser.add_argument("checkpoint", help="a run folder, a file, timm:<name> or hf:<repository>")
+    parser.add_argument("pictures", nargs="+", help="a folder, files, or data=<name> and settings of it, data.root=...")
+    parser.add_argument("--out", type=Path, required=True, help="a .npz, .csv or .parquet file; must not exist yet")
+    parser.add_argument("--pool", default="mean", help="a name of configs/pool; the default is mean")
+    parser.add_argument("--block", type=int, help="whose tokens, counted from 1; the default is the last")
+    parser.add_argument("--patches", action="store_true", help="all patch tokens, nothing is pooled")
+    parser.add_argument("--no-norm", action="store_true", help="without the encoder's final norm")
+    parser.add_argument("--part", choices=("held_out", "training"), default="held_out", help="of a data set")
+    parser.add_argument("--batch-size", type=int, default=64, help="images at a time; the default is 64")
+    parser.add_argument("--workers", type=int, help="processes that decode; the default is one a core")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1; the default is cuda where there is one")
+    parser.add_argument("--precision", choices=("float32", "bf16"), default="float32", help="the default is float32")
+    parser.add_argument("--image-size", type=int, help="pixels per side, where not those of the training")
+    parser.add_argument("--encoder", help="a class of your own that the checkpoint is of: my_module.MyEncoder")
+    parser.add_argument("--heads", type=int, help="attention heads, where nothing in the checkpoint says")
+    return parser
+
+
+def _pictures(given: argparse.Namespace, weights: Any, encoder: LoadedEncoder, configs: Path) -> Any:
+    """A folder, files, or a data set of ours, of the encoder's image size.
+
+    Raises:
+        ValueError: where both are given, or a setting is no setting of a data set.
+    """
+    if given.batch_size < 1:
+        raise ValueError(f"--batch-size={given.batch_size}; needs 1 at least")
+    settings = [each for each in given.pictures if each.startswith(("data=", "data."))]
+    if not settings:
+        return given.pictures[0] if len(given.pictures) == 1 else given.pictures
+    if len(settings) < len(given.pictures) or not settings[0].startswith("data="):
+        raise ValueError(
+            f"{' '.join(given.pictures)}: give a folder, or files, or data=<name> first and its settings after it, data.root=..."
+        )
+    name, others = settings[0].removeprefix("data="), [each.removeprefix("data.") for each in settings[1:]]
+    asked = [] if name == "own" else [name]
+    if not any(each.startswith("image_size=") for each in others):
+        others.append(f"image_size={encoder.geometry.image_size[0]}")
+    return open_data(weights, [*asked, *others], configs)
+
+
+def _names(source: Source) -> str:
+    """A digest of which pictures they are."""
+    found = hashlib.blake2b(digest_size=16)
+    for number in range(len(source)):
+        found.update(source.path(number).encode(errors="surrogateescape") + b"\0")
+    return found.hexdigest()

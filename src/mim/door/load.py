@@ -1,0 +1,116 @@
+"""Open an encoder of anyone's: `mim.load`."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, cast
+
+from mim.checkpoint.build import build_encoder
+from mim.checkpoint.fit import fit
+from mim.checkpoint.images import image_format
+from mim.checkpoint.read import read
+from mim.checkpoint.weights import Weights
+from mim.door.preprocess import Preprocess, with_statistics
+from mim.encoder.encoder import Attends, Encoder
+from mim.geometry import Geometry
+from mim.image_format import ImageFormat
+from mim.plain import printable
+
+
+class LoadedEncoder(Encoder, Protocol):
+    """Encoder of a checkpoint, in eval mode, with what its pictures have to go through."""
+
+    preprocess: Preprocess
+    """A picture of Pillow, an array or a path -> an image (3, H, W), normalised."""
+    mean: tuple[float, ...]
+    """Of each channel, of pixels in 0..1."""
+    std: tuple[float, ...]
+    """Deviation of each channel."""
+    classes: tuple[str, ...]
+    """Names of the classes of its training; empty where nothing says them."""
+    geometry: Geometry
+    """Image size, patch size, grid and channels."""
+    describe: Callable[[], str]
+    """Lines about where it is from, its architecture and its images."""
+
+
+class Description(NamedTuple):
+    """Description of a loaded encoder."""
+
+    origin: str
+    architecture: str
+    geometry: Geometry
+    images: ImageFormat
+    matched: str
+
+    def text(self) -> str:
+        """A line for each subject."""
+        (height, width), (rows, columns) = self.geometry.image_size, self.geometry.grid
+        mean, std = (" ".join(f"{value:g}" for value in values) for values in self.images[:2])
+        short, names = self.images.short_side(min(height, width)), self.images.classes
+        known = f"{len(names):,}: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}" if names else "not known"
+        said = {
+            "checkpoint": self.origin,
+            "encoder": self.architecture,
+            "images": f"{self.geometry.channels} x {height} x {width}, {rows} x {columns} patches of {self.geometry.patch_size[0]}",
+            "preprocess": f"short side to {short}, {self.images.interpolation}; mean {mean}, deviation {std}",
+            "classes": known,
+            "loaded": self.matched,
+        }
+        return "\n".join(f"{name:<14}{printable(line, 10_000)}" for name, line in said.items())
+
+
+def load(
+    source: str | Path,
+    image_size: int | None = None,
+    *,
+    heads: int | None = None,
+    encoder_class: type | str | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> LoadedEncoder:
+    """Encoder of a checkpoint, in eval mode, on the CPU.
+
+    Args:
+        source: a run folder, a `.ckpt`, `.pth` or `.safetensors` file, a folder that transformers
+            saved, `timm:<name>` or `hf:<repository>`.
+        image_size: pixels per side, where not those of the weights: positions are interpolated.
+        heads: attention heads, where neither the weights nor the width tell.
+        encoder_class: a class of your own that the checkpoint may be of; files cannot name others.
+        mean, std: normalisation of three channels, where the checkpoint says none or another.
+
+    Raises:
+        FileNotFoundError: where there is no such file.
+        ValueError: where it cannot be read safely, or holds no encoder that is known here.
+    """
+    own = (
+        f"{encoder_class.__module__}.{encoder_class.__qualname__}" if isinstance(encoder_class, type) else encoder_class
+    )
+    weights = read(source)._replace(own_encoder=own)
+    return load_weights(weights._replace(images=with_statistics(image_format(weights), mean, std)), image_size, heads)
+
+
+def load_weights(weights: Weights, image_size: int | None = None, heads: int | None = None) -> LoadedEncoder:
+    """The same, of weights that have been read."""
+    encoder = build_encoder(weights, image_size, heads)
+    matched = fit(weights, encoder).removeprefix(f"{weights.origin}: ")
+    images = image_format(weights)
+    geometry = geometry_of(encoder)
+    loaded = cast(Any, encoder.eval())
+    loaded.preprocess, loaded.geometry = Preprocess(geometry.image_size, images), geometry
+    loaded.mean, loaded.std, loaded.classes = images.mean, images.std, images.classes
+    loaded.describe = Description(weights.origin, _architecture(encoder), geometry, images, matched).text
+    return loaded
+
+
+def geometry_of(encoder: Encoder) -> Geometry:
+    """Geometry of the images that an encoder embeds."""
+    (rows, columns), patch = encoder.grid, encoder.patch_size
+    return Geometry(3, (rows * patch, columns * patch), (patch, patch), (rows, columns))
+
+
+def _architecture(encoder: Encoder) -> str:
+    count = sum(parameter.numel() for parameter in encoder.parameters())
+    heads = f", {encoder.heads} heads" if isinstance(encoder, Attends) else ""
+    tokens = f"{encoder.prefix} prefix token{'' if encoder.prefix == 1 else 's'}"
+    sizes = f"{encoder.depth} blocks, {encoder.width} wide{heads}, {tokens}, {count / 1e6:,.1f} M parameters"
+    return f"{type(encoder).__name__}, {sizes}"
