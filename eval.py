@@ -28,11 +28,15 @@ from mim.logger import wandb
 from mim.logger.record import record
 from mim.plain import printable
 from mim.sweep.table import markdown
+from mim.task.attention_stats import AttentionStats
+from mim.task.classifier import OwnClassifier
+from mim.task.embedding import Embedding
 from mim.task.store import digest, tensors_key
 from mim.task.subject import Subject
 
 CONFIGS = Path(__file__).parent.resolve() / "configs"
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true")
+ONLY_JUDGES = (OwnClassifier, AttentionStats, Embedding)  # tasks that learn from no images
 WHOLE = {"_target_": "mim.augment.whole.Whole"}
 
 
@@ -47,7 +51,7 @@ def evaluate(cfg: DictConfig) -> None:
             "checkpoint=[] names nothing to judge; give a run folder, a file, timm:<name> or hf:<repository>"
         )
     loggers = list(filter(None, instantiate(cfg.logger).values()))
-    subjects = [_open(source, cfg) for source in sources]
+    subjects = [_open(source, cfg, task) for source in sources]
     row = task(subjects) | {
         "task": HydraConfig.get().runtime.choices.task,
         "checkpoint": OmegaConf.to_container(cfg).get("checkpoint"),
@@ -62,7 +66,7 @@ def evaluate(cfg: DictConfig) -> None:
         wandb.finish()
 
 
-def _open(source: str, cfg: DictConfig) -> Subject:
+def _open(source: str, cfg: DictConfig, task: Any) -> Subject:
     """Build the encoder that a checkpoint is of, and the data to judge it on."""
     weights = read(source)._replace(own_encoder=_own_encoder(cfg))
     images = _images(cfg, weights)
@@ -71,9 +75,12 @@ def _open(source: str, cfg: DictConfig) -> Subject:
     print(f"{'checkpoint':<14}{printable(fit(weights, encoder), 10_000)}")
     precision = cfg.precision or _own_precision(weights)
     fabric = Fabric(accelerator=cfg.accelerator, devices=1, precision=precision)
+    data.only_judged = isinstance(task, ONLY_JUDGES)
     data.setup()
-    for name in ("normalisation", "held out"):
-        print(f"{name:<14}{printable(data.words[name], 10_000)}")
+    words = data.words
+    for name in ("folders", "left out", "normalisation", "held out"):
+        if name in words:
+            print(f"{name:<14}{printable(words[name], 10_000)}")
 
     def prepare(batch: Batch) -> Batch:
         return data.on_after_batch_transfer(Batch(*(column.to(fabric.device) for column in batch)))

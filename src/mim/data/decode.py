@@ -1,6 +1,8 @@
 """Read one picture as RGB, once its header has said that it is not too large."""
 
+from contextlib import suppress
 from functools import cache
+from importlib import import_module
 from io import BytesIO
 
 import torch
@@ -9,9 +11,23 @@ from torch import Tensor
 from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2 import functional as F
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
-"""What counts as a picture (torchvision's `IMG_EXTENSIONS` and GIF)."""
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")
+SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png", ".apng"),
+    "WEBP": (".webp",),
+    "GIF": (".gif",),
+    "BMP": (".bmp", ".dib"),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "AVIF": (".avif",),
+    "JPEG2000": (".jp2", ".j2k", ".jpx"),
+    "HEIF": (".heic", ".heif"),
+    "TGA": (".tga",),
+}
+"""What counts as a picture, by format."""
+NEEDS = {".heic": "pip install pillow-heif", ".heif": "pip install pillow-heif", ".avif": "a newer Pillow"}
+"""What reads a suffix that is not read."""
+FORMATS = tuple(SUFFIXES)  # in this order: TGA, which has no mark of its own, is tried last
 """What a file may be, whatever its name says, where Pillow has it. It knows others, of which EPS starts a program."""
 MAX_MEGAPIXELS = 179.0
 """Pixels of the largest picture, in millions. Pillow refuses from there on by itself, and others read any size."""
@@ -38,8 +54,16 @@ def decode(content: Tensor, max_megapixels: float = MAX_MEGAPIXELS) -> Tensor:
 
 
 @cache
+def suffixes() -> tuple[str, ...]:
+    """Suffixes of pictures that can be read here."""
+    return tuple(suffix for name in _formats() for suffix in SUFFIXES[name])
+
+
+@cache
 def _formats() -> list[str]:
     Image.init()
+    with suppress(ImportError):
+        import_module("pillow_heif").register_heif_opener()
     return [name for name in FORMATS if name in Image.OPEN]
 
 

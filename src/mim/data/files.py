@@ -50,6 +50,10 @@ class Files:
         file = self.path(number)
         refuse_special(Path(file))
         self.refuse_long(os.path.getsize(file))
+        try:
+            file.encode()
+        except UnicodeEncodeError:  # a name that is no UTF-8, which torchvision does not take
+            return torch.frombuffer(bytearray(Path(file).read_bytes()), dtype=torch.uint8)
         return read_file(file)
 
     def refuse_long(self, size: int) -> None:

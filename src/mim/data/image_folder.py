@@ -1,13 +1,12 @@
 """Any folder of pictures, nested or flat, with or without class folders."""
 
-from pathlib import Path
-
 from mim.augment.resample import Interpolation
 from mim.augment.view import View
 from mim.data.decode import MAX_MEGAPIXELS
+from mim.data.folders import find_folders
 from mim.data.from_files import from_files_splits
 from mim.data.in_memory import in_memory_splits, read_into_memory
-from mim.data.listing import list_pictures
+from mim.data.listing import list_folders
 from mim.data.module import Splits
 from mim.data.on_disk import OfPictures
 from mim.data.statistics import Deviation, Mean
@@ -18,7 +17,12 @@ class ImageFolder(OfPictures):
     """Pictures below a folder, which may hold `train/` and `val/` or `test/`; the folders below that are the classes.
 
     Args:
-        held_out: share of the pictures to hold out, always the same ones, where there is no `val/` or `test/`.
+        train: folder of the training pictures, in `root`; null for the one whose name says so (`train`, `Training`,
+            `seg_train`, ..), or `root` where there is none.
+        val: folder of the held-out pictures; null for the one whose name says so (`val`, `valid`, .., else `test`,
+            `Testing`, ..). The same as `train` holds out a share of it.
+        held_out: share of the pictures to hold out, always the same ones, where there is no folder of them; null for a
+            tenth, and for all of them where nothing is learned from the others.
         in_memory: keep all pictures as uint8 at `image_size`, or at `resize` where that is given, for small ones; otherwise
             workers decode them.
     """
@@ -29,7 +33,7 @@ class ImageFolder(OfPictures):
         augment: View,
         image_size: Count,
         batch_size: Count,
-        held_out: float = 0.1,
+        held_out: float | None = None,
         in_memory: bool = False,
         seed: Seed = 0,
         num_workers: Whole | None = None,
@@ -39,6 +43,8 @@ class ImageFolder(OfPictures):
         resize: Count | None = None,
         resize_interpolation: Interpolation = "bicubic",
         max_megapixels: Positive = MAX_MEGAPIXELS,
+        train: str | None = None,
+        val: str | None = None,
     ):
         super().__init__(
             root,
@@ -55,6 +61,8 @@ class ImageFolder(OfPictures):
             max_megapixels,
         )
         self.held_out, self.in_memory = held_out, in_memory
+        self.named = train, val
+        self._said: dict[str, str] = {}
 
     @property
     def clean_resize(self) -> tuple[int, Interpolation]:
@@ -64,20 +72,15 @@ class ImageFolder(OfPictures):
 
     def load(self) -> Splits:
         """List the pictures; decode them if they stay in memory."""
-        listing = list_pictures(*self._folders(), self.held_out, self.max_megapixels)
+        folders = find_folders(self.root, *self.named, self.only_judged)
+        listing = list_folders(folders, self.held_out, self.max_megapixels, self.only_judged)
+        self._said = {"folders": folders.words, **({"left out": listing.left_out} if listing.left_out else {})}
         if not self.in_memory:
             return from_files_splits(listing, self.augment, self.centred)
         train, val = read_into_memory(listing, self.resize or self.image_size, self.centred.interpolation)
         return in_memory_splits(train, val, self.augment, self.image_size, listing.classes, self.in_centre)
 
-    def _folders(self) -> tuple[Path, Path | None]:
-        """Where the training pictures are, and where those held out, if they have a folder."""
-        if not self.root.is_dir():
-            raise FileNotFoundError(
-                f"data.root={self.root} is not a folder; point it at pictures, e.g. data.root=/path/to/pictures, "
-                "which may hold train/ and val/ or test/."
-            )
-        if not (self.root / "train").is_dir():
-            return self.root, None
-        held_out = (self.root / name for name in ("val", "test") if (self.root / name).is_dir())
-        return self.root / "train", next(held_out, None)
+    @property
+    def words(self) -> dict[str, str]:
+        """What every data set says, which folder is what, and what is left out."""
+        return super().words | self._said

@@ -74,6 +74,8 @@ class Data(L.LightningDataModule, ABC):
         resize_interpolation: how. Without `resize`, images in memory are resized as crops are.
     """
 
+    only_judged = False
+    """Nothing is learned from these images: where there is no split, all of them are held out."""
     waiting: Waiting | None = None
     """What to do where a batch does not come."""
     stable_index = True  # an image has the same index in every epoch; a stream of shards cannot say so

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mim.data.decode import MAX_MEGAPIXELS, SUFFIXES
+from mim.data.decode import MAX_MEGAPIXELS, suffixes
 from mim.data.files import Files
 from mim.data.names import Names
 from mim.data.tar import Member, members
@@ -134,7 +134,7 @@ def _pictures(shard: Path) -> list[tuple[bytes, int, int, int]]:
                 folder, _, base = os.fsdecode(member.name).rpartition("/")
                 stem, _, extension = base.partition(".")
                 sample = f"{folder}/{stem}"
-                if f".{extension.lower()}" in SUFFIXES:
+                if f".{extension.lower()}" in suffixes():
                     pictures.setdefault(sample, member)
                 elif extension == "cls":
                     labels[sample] = _label(stream, member)
