@@ -1,10 +1,10 @@
 import pytest
 import torch
 from timm.layers import Attention as TimmAttention
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import linear, scaled_dot_product_attention
 
 from mim.encoder import attention
-from mim.encoder.attention import Attention, attend
+from mim.encoder.attention import Attention, attend, attention_rows
 
 
 def draw(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -62,3 +62,29 @@ def test_the_first_queries_see_all_tokens(queries, dtype):
     layer, x = Attention(12, num_heads=3).to(dtype), draw(2, 7, 12, dtype=dtype)
     tolerance = 1e-6 if dtype == torch.float32 else 1e-2
     torch.testing.assert_close(layer(x, queries=queries), layer(x)[:, :queries], rtol=tolerance, atol=tolerance)
+
+
+def first_row(x, weight, in_bias, heads, bias):
+    """The row of cls as maps have always been made of it: a slice, the biases of queries and keys, float32 from there."""
+    B, M, D = x.shape
+    query = linear(x[:, :1], weight[:D], in_bias[:D]).view(B, 1, heads, -1).transpose(1, 2)
+    key = linear(x, weight[D : 2 * D], in_bias[D : 2 * D]).view(B, M, heads, -1).transpose(1, 2)
+    score = (query * query.shape[-1] ** -0.5 @ key.transpose(-2, -1)).float()
+    return (score + bias[:, :, :1]).softmax(dim=-1)
+
+
+@pytest.mark.parametrize("precision", ["float32", "autocast", "bfloat16"])
+def test_maps_that_are_kept_do_not_change_by_a_bit(precision):
+    draws = torch.Generator().manual_seed(0)
+    x, weight, in_bias, bias = (
+        torch.randn(*s, generator=draws) for s in ((3, 65, 48), (144, 48), (144,), (1, 4, 65, 65))
+    )
+    if precision == "bfloat16":
+        x, weight, in_bias = (t.bfloat16() for t in (x, weight, in_bias))
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "autocast"):
+        row = attention_rows(x, weight, in_bias, 4, [0], bias)
+        assert torch.equal(row, first_row(x, weight, in_bias, 4, bias))
+    if precision != "float32":  # where rounding shows what is there
+        without = torch.cat([in_bias[:48], torch.zeros_like(in_bias[:48]), in_bias[96:]])
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "autocast"):
+            assert not torch.equal(row, attention_rows(x, weight, without, 4, [0], bias))

@@ -10,6 +10,7 @@ from mim.masker.partition.fixed_ratio import FixedRatio
 from mim.masker.score.random import Random
 from mim.masker.split import Split
 from mim.model.simmim import SimMIM
+from tests.e2e.my_encoder import Registers
 
 ENCODERS = {
     "vit": lambda: ViT((16, 24), 4, width=16, depth=2, heads=2),
@@ -136,3 +137,20 @@ def test_every_trained_parameter_has_a_gradient(encoder, batch):
     model = build(encoder, Masker(Random(), FixedRatio(0.75)))
     model(batch).prediction.square().mean().backward()
     assert [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
+
+
+@pytest.mark.parametrize("encoder", ["vit", "swin", "registers"])
+def test_predictions_are_of_the_masked_tokens_behind_any_prefix(encoder, batch):
+    model = SimMIM(
+        Registers(16, 4, 16, 2, 2) if encoder == "registers" else ENCODERS[encoder](),
+        Masker(Random(), FixedRatio(0.75)),
+        {"pixel": 48},
+    )
+    batch = batch._replace(image=batch.image[..., :16]) if encoder == "registers" else batch
+    made = model(batch)
+    split, inside = made.split, model.encoder
+    tokens = [inside.position_token(model.mask_token, split.masked), inside.embed(batch.image, split.visible)]
+    index = torch.cat([split.masked, split.visible], dim=2)[:, 0]
+    encoded = inside.encode(torch.cat(tokens, dim=2)[:, 0], index)
+    masked = encoded[:, inside.prefix :][:, : split.masked.shape[2]]
+    assert torch.allclose(made.prediction[:, 0], model.decoder(masked), atol=1e-6)
