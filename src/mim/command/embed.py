@@ -16,6 +16,7 @@ import argparse
 import hashlib
 import json
 import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from mim.checkpoint.read import read
+from mim.checkpoint.weights import Weights
 from mim.door.embed import embed
 from mim.door.features import FeatureExtractor
-from mim.door.load import LoadedEncoder, load_weights
+from mim.door.load import load_weights
 from mim.door.sources import Source, source_of
 from mim.door.table import writer_of
 from mim.figure.opened import open_data
+from mim.geometry import Geometry
 from mim.plain import printable
 from mim.task.store import digest, tensors_key
 
@@ -43,7 +46,10 @@ def run(arguments: list[str], configs: Path) -> None:
     weights = read(given.checkpoint)._replace(own_encoder=given.encoder)
     encoder = load_weights(weights, given.image_size, given.heads)
     print(encoder.describe())
-    source = source_of(_pictures(given, weights, encoder, configs), encoder.preprocess, given.part, given.workers)
+    if given.batch_size < 1:
+        raise ValueError(f"--batch-size={given.batch_size}; needs 1 at least")
+    pictures = pictures_of(given.pictures, weights, encoder.geometry, configs)
+    source = source_of(pictures, encoder.preprocess, given.part, given.workers)
     device = torch.device(given.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     extract = FeatureExtractor(encoder.to(device), given.pool, given.block, given.patches, not given.no_norm)
     wanted = {
@@ -104,26 +110,29 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _pictures(given: argparse.Namespace, weights: Any, encoder: LoadedEncoder, configs: Path) -> Any:
+def pictures_of(asked: Sequence[str], weights: Weights, geometry: Geometry, configs: Path) -> Any:
     """A folder, files, or a data set of ours, of the encoder's image size.
+
+    Args:
+        asked: `["photos/"]`, `["a.jpg", "b.jpg"]`, or `["data=cifar10", "data.root=/elsewhere"]`.
+        weights: whose run's data set is `data=own`.
+        geometry: of the encoder.
+        configs: folder of the config tree.
 
     Raises:
         ValueError: where both are given, or a setting is no setting of a data set.
     """
-    if given.batch_size < 1:
-        raise ValueError(f"--batch-size={given.batch_size}; needs 1 at least")
-    settings = [each for each in given.pictures if each.startswith(("data=", "data."))]
+    settings = [each for each in asked if each.startswith(("data=", "data."))]
     if not settings:
-        return given.pictures[0] if len(given.pictures) == 1 else given.pictures
-    if len(settings) < len(given.pictures) or not settings[0].startswith("data="):
+        return asked[0] if len(asked) == 1 else asked
+    if len(settings) < len(asked) or not settings[0].startswith("data="):
         raise ValueError(
-            f"{' '.join(given.pictures)}: give a folder, or files, or data=<name> first and its settings after it, data.root=..."
+            f"{' '.join(asked)}: give a folder, or files, or data=<name> first and its settings after it, data.root=..."
         )
     name, others = settings[0].removeprefix("data="), [each.removeprefix("data.") for each in settings[1:]]
-    asked = [] if name == "own" else [name]
     if not any(each.startswith("image_size=") for each in others):
-        others.append(f"image_size={encoder.geometry.image_size[0]}")
-    return open_data(weights, [*asked, *others], configs)
+        others.append(f"image_size={geometry.image_size[0]}")
+    return open_data(weights, [*([] if name == "own" else [name]), *others], configs)
 
 
 def _names(source: Source) -> str:

@@ -1,0 +1,64 @@
+"""Reconstructions of a user's own pictures, under any masker."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mim.analysis.pictures import panels
+from mim.batch import Batch
+from mim.door.preprocess import Preprocess
+from mim.encoder.encoder import attending, cls_attention
+from mim.masker.attention_store import AttentionStore, attention_weights
+from mim.masker.scheduled import Scheduled
+from mim.masker.split import Split
+from mim.target.target import Paintable
+
+
+@torch.no_grad()
+def reconstruct(
+    model: Any, painter: Paintable, image: Tensor, preprocess: Preprocess, seeds: Sequence[int]
+) -> Mapping[str, Tensor]:
+    """One image under several masks: image, what is visible, what is predicted, and both together.
+
+    Args:
+        model: an MAE or a SimMIM in eval mode, on the CPU.
+        painter: the target that shows its predictions as pixels.
+        image: (1, 3, H, W), normalised.
+        preprocess: how it was normalised.
+        seeds: of the masks, S of them.
+
+    Returns:
+        By kind, (S * K, 3, H, W) in [0, 1]: the K parts of each mask are beside each other.
+    """
+    std, mean = (torch.tensor(values).view(3, 1, 1) for values in (preprocess.images.std, preprocess.images.mean))
+    show_attention(model.masker, model.encoder, image)
+    rows: dict[str, list[Tensor]] = {}
+    for seed in seeds:
+        made = model(Batch.of(image, seed))
+        shown = painter.to_pixels(made.prediction.float(), image, made.split.masked)  # (1, K, Lm, P), normalised
+        scale, shift = (values.flatten().repeat(painter.patch_size**2) for values in (std, mean))
+        pixels = (shown * scale + shift).clamp(0, 1)
+        for part in range(pixels.shape[1]):
+            only: Any = (None if field is None else field[:, part : part + 1] for field in made.split)
+            whole = (image * std + mean).clamp(0, 1)
+            for name, row in panels(whole, pixels[:, part], Split(*only), painter.patch_size).items():
+                rows.setdefault(name, []).append(row)
+    return {name: torch.cat(each) for name, each in rows.items()}
+
+
+@torch.no_grad()
+def show_attention(masker: nn.Module, encoder: Any, image: Tensor) -> None:
+    """Give a masker what a run would have looked up: where the encoder looks in images (B, 3, H, W); and end its start-up.
+
+    Raises:
+        ValueError: where it asks for attention, and the encoder has no cls token that attends to all patches.
+    """
+    masker.train()  # the images are those that the stores are filled with
+    for part in masker.modules():
+        if isinstance(part, Scheduled):
+            part.set_epoch(part.at_epoch)
+        elif isinstance(part, AttentionStore):
+            looked = cls_attention(attending(encoder, "which this masker goes by; take masker=random, sbam"), image)
+            part.maps = attention_weights(looked, part.heads).unflatten(1, encoder.grid).half()
