@@ -11,6 +11,7 @@ import mim
 from mim.augment.whole import Whole
 from mim.data.digits import Digits
 from mim.data.image_folder import ImageFolder as OurFolder
+from mim.door.sources import source_of
 from mim.pool.mean import Mean
 
 
@@ -141,3 +142,22 @@ def test_a_picture_that_cannot_be_read_is_named(encoder, photos, tmp_path):
 def test_images_of_another_size_of_a_data_set_are_refused(encoder):
     with pytest.raises(ValueError, match=r"Digits shows images of 16 x 16, and the encoder sees 32 x 32"):
         mim.features(encoder, Digits(Whole(), image_size=16, batch_size=64))
+
+
+@pytest.mark.parametrize(
+    ("files", "labels"),
+    [
+        (["cat/1.png", "dog/2.png"], ["cat", "dog"]),
+        (["train/cat/1.png", "val/dog/2.png"], ["cat", "dog"]),
+        (["cat/a/1.png", "cat/b/2.png", "dog/3.png", "stray.png"], ["cat", "cat", "dog", ""]),
+        (["a.png", "b.png"], ["", ""]),
+        (["cat/1.png", "cat/2.png"], ["", ""]),
+        (["train/1.png", "val/2.png"], ["", ""]),
+    ],
+)
+def test_folders_are_labels_but_for_those_of_a_split(encoder, tmp_path, files, labels):
+    for file in files:
+        (tmp_path / "set" / file).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / "set" / file)
+    source = source_of(tmp_path / "set", encoder.preprocess)
+    assert [source.label(number) for number in range(len(source))] == labels

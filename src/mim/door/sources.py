@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mim.cores import available_cores
 from mim.data.files import Files
+from mim.data.folders import role
 from mim.data.from_files import FromFiles
 from mim.data.listing import class_names, find_pictures
 from mim.data.loader import Loader
@@ -252,6 +253,14 @@ def _of_path(path: Path, preprocess: Preprocess, workers: int | None) -> Source:
         raise FileNotFoundError(f"there is no {printable(path)}; give a folder of pictures, or files")
     if path.is_dir():
         found = find_pictures(path)
-        labels = [Path(each).parts[0] for each in found] if class_names(found) else []
-        return FileSource([str(path / each) for each in found], labels, preprocess, workers)
+        return FileSource([str(path / each) for each in found], _labels(found), preprocess, workers)
     return FileSource([str(path)], [], preprocess, workers)
+
+
+def _labels(found: Sequence[str]) -> list[str]:
+    """Names of the folders that pictures lie in, below train/ and val/; empty where these are no classes."""
+    folders = [Path(each).parts[:-1] for each in found]
+    below = [parts[1:] if parts and role(parts[0]) else parts for parts in folders]
+    names = [parts[0] if parts else "" for parts in below]
+    known = set(class_names(["/".join([*parts, "picture"]) for parts in below]))
+    return [name if name in known else "" for name in names] if known else []
