@@ -18,6 +18,7 @@ from mim.launch.check import check, check_wiring
 from mim.launch.choices import check_keys, check_recipe
 from mim.launch.errors import Interrupted, Pruned, report
 from mim.launch.quiet import quiet
+from mim.launch.quoting import quoted
 from mim.launch.resolvers import register_resolvers
 from mim.launch.restart import forget_earlier_attempts
 from mim.launch.signals import end, listen
@@ -38,6 +39,7 @@ def launch(run: Callable[[DictConfig], Any], configs: Path, config_name: str) ->
     # Hydra prints errors its own way unless it is told to let them through; the wish of the user is kept for our own printing.
     os.environ.setdefault("MIM_TRACEBACK", os.environ.get("HYDRA_FULL_ERROR", "0"))
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv[1:] = quoted(sys.argv[1:])  # in place: processes of DDP are started with the same
     register_resolvers()
     quiet()
     # Which of Lightning's settings our files name is nobody's business: + adds what is not there and sets what is.
