@@ -107,3 +107,21 @@ def test_ordered_rows_among_some_images_spread_the_limit_over_those():
     among = torch.tensor([2, 3, 5, 7, 11, 13])
     assert torch.cat([rows.index for rows in OrderedRows(20, 4, 0, among=among)]).equal(among)
     assert torch.cat([rows.index for rows in OrderedRows(20, 4, 0, limit=3, among=among)]).tolist() == [2, 5, 11]
+
+
+def test_where_all_batches_of_an_epoch_are_done_none_is_left_and_the_next_epoch_is_whole():
+    rows = ShuffledRows(100, 10, seed=0, start=(1, 6), limit=6)
+    assert (len(rows), list(rows)) == (6, [])
+    rows.set_epoch(2)
+    whole = ShuffledRows(100, 10, seed=0)
+    whole.set_epoch(2)
+    assert [r.index.tolist() for r in rows] == [r.index.tolist() for r in whole][:6]
+
+
+def test_the_last_epoch_of_a_training_may_be_shorter():
+    rows = ShuffledRows(100, 10, seed=0, last=(1, 3))
+    counts = []
+    for epoch in range(3):
+        rows.set_epoch(epoch)
+        counts.append((len(rows), len(list(rows))))
+    assert counts == [(10, 10), (3, 3), (10, 10)]

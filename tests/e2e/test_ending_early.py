@@ -102,6 +102,7 @@ def test_the_same_command_again_does_nothing_and_a_higher_limit_goes_on(train):
 def test_a_limit_beyond_the_end_ends_nothing(train):
     run = train(*FINETUNE, f"trainer.max_steps={2 * SIX}")
     assert (run.code, run.err, run.results["status"]) == (0, "", "finished")
+    assert "ended early" not in run.out
 
 
 @pytest.mark.parametrize("settings", [PRETRAIN, FINETUNE], ids=["pretrain", "finetune"])

@@ -193,8 +193,7 @@ def shards() -> Path:
     """The same pictures as `images`, in tar files."""
     root = Path(tempfile.mkdtemp(prefix="faults_shards_"))
     for split in ("train", "val"):
-        (root / split).mkdir()
-        with tarfile.open(root / split / "0000.tar", "w") as tar:
+        with tarfile.open(root / f"{split}-0000.tar", "w") as tar:
             for number, picture in enumerate(sorted((images() / split).glob("*/*.png"))):
                 tar.add(picture, f"{number:05d}.png")
                 label = root / "label"
