@@ -1,77 +1,8 @@
 """Train: `python train.py`, `python train.py model=mae encoder=vit_base masker=block data=imagenet trainer=gpu logger=wandb`."""
 
-from functools import partial
-from pathlib import Path
-
-import pytorch_lightning as L
-import torch
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.utilities import rank_zero_only
-
-from mim.callback.agreement import Agreement
-from mim.callback.resumed import Resumed, restoring
-from mim.callback.start_epoch import StartEpoch
-from mim.checkpoint.load import load
-from mim.checkpoint.resume import continued, resumable
+from mim.command.train import train
+from mim.installed import CONFIGS
 from mim.launch.entry import launch
-from mim.launch.own_folder import own_folder
-from mim.launch.place import count_devices, portion_of_step
-from mim.logger import wandb
-from mim.plain import printable
-
-
-def train(cfg: DictConfig) -> None:
-    """Build data, task and trainer; fit."""
-    own_folder(cfg.paths.run)
-    torch.set_float32_matmul_precision("high")
-    L.seed_everything(cfg.seed, workers=True, verbose=False)
-    processes = count_devices(cfg.trainer.accelerator, cfg.trainer.devices) * cfg.trainer.num_nodes
-    pairs = 2 if cfg.task.get("mix") else 1
-    cfg.data.batch_size, cfg.trainer.accumulate_grad_batches = portion_of_step(
-        cfg.images_per_step, processes, cfg.data.batch_size, cfg.trainer.accumulate_grad_batches, pairs
-    )
-    if cfg.steps is not None and (not isinstance(cfg.steps, int) or cfg.steps < 1):
-        raise ValueError(f"steps={cfg.steps} is no length of a training; 1 at least, or null for epochs=")
-    data, task = instantiate(cfg.data), instantiate(cfg.task)
-    if isinstance(task, partial):  # fine-tuning learns from labels, and asks how many classes there are
-        data.learn_from_labels()
-        task = task(num_classes=data.num_classes)
-    task.steps = cfg.steps
-    if cfg.checkpoint and cfg.resume not in (None, "auto"):
-        raise ValueError("checkpoint= starts anew from weights, resume= continues a run; give one of them")
-    resume, config = continued(cfg.resume, cfg.paths.run), OmegaConf.to_container(cfg, resolve=True)
-    source = resumable(resume, task, config) if resume else None
-    trainer = instantiate(
-        cfg.trainer,
-        callbacks=[
-            Agreement(config),
-            *([Resumed(source.changes)] if source else _starts(cfg)),
-            *filter(None, instantiate(cfg.callback).values()),
-        ],
-        logger=list(filter(None, instantiate(cfg.logger).values())),
-    )
-    if cfg.checkpoint and not resume:
-        matched = load(cfg.checkpoint, task.model)
-        rank_zero_only(print)(f"{'checkpoint':<14}{printable(matched, 10_000)}")
-    OmegaConf.save(cfg, Path(cfg.paths.run) / "config.yaml", resolve=True)
-    try:
-        with restoring(source, trainer.callbacks):
-            trainer.fit(task, datamodule=data, ckpt_path=source.file if source else None)
-    finally:
-        wandb.finish()
-
-
-def _starts(cfg: DictConfig) -> list[StartEpoch]:
-    """Where a run begins in the middle of its schedule, what brings it there."""
-    if cfg.start_epoch is None:
-        return []
-    if not isinstance(cfg.start_epoch, int) or cfg.start_epoch < 1:
-        raise ValueError(f"start_epoch={cfg.start_epoch} is no number of finished epochs; 1 at least, or leave it out")
-    if not cfg.checkpoint:
-        raise ValueError(f"start_epoch={cfg.start_epoch} needs the weights of that epoch: give checkpoint=<file>")
-    return [StartEpoch(cfg.start_epoch, cfg.checkpoint)]
-
 
 if __name__ == "__main__":
-    launch(train, Path(__file__).parent.resolve() / "configs", "train")
+    launch(train, CONFIGS, "train")

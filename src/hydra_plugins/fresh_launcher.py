@@ -4,7 +4,6 @@ Hydra looks for plugins in this folder and nowhere else; it imports them at ever
 """
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from mim.installed import this_program
 from mim.launch.errors import Interrupted
 from mim.launch.identity import identity
 from mim.sweep.fresh import Task, run_all, visible_gpus
@@ -74,7 +74,7 @@ class FreshLauncher(Launcher):
         ours = ["hydra.mode=RUN", f"hydra.run.dir='{job.folder}'", f"sweep.name='{job.folder.parent.name}'"]
         if "resume" in cfg and cfg.resume is None:
             ours.append("resume=auto")
-        command = [sys.executable, os.path.abspath(sys.argv[0]), *job.overrides, *ours]
+        command = [*this_program(), *job.overrides, *ours]
         return Task(
             job.folder,
             command,

@@ -3,14 +3,13 @@
 import os
 import sys
 from importlib import import_module
-from pathlib import Path
 from pkgutil import iter_modules
+from runpy import run_module
 
 from mim import command
+from mim.installed import COMMANDS, CONFIGS
 from mim.launch.check import nearest
 from mim.launch.errors import report
-
-CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def main(arguments: list[str]) -> int:
@@ -23,6 +22,9 @@ def main(arguments: list[str]) -> int:
     if arguments[0] not in commands:
         print(f"error: python -m mim {arguments[0]} is no command; {nearest(arguments[0], commands)}", file=sys.stderr)
         return 1
+    if arguments[0] in COMMANDS.values():  # programs: ranks and jobs that they start know them by their module
+        sys.argv[1:] = arguments[1:]
+        run_module(f"mim.command.{arguments[0]}", run_name="__main__", alter_sys=True)
     try:
         import_module(f"mim.command.{arguments[0]}").run(arguments[1:], CONFIGS)
     except BrokenPipeError:

@@ -63,11 +63,14 @@ class Maker:
         (root / "small.yaml").write_text(TABLE)
         self.paper: Paper = read(root / "small.yaml")
 
+    def program(self, name: str) -> list[str]:
+        return [sys.executable, str(self.programs / name)]
+
     def progress(self, *seeds: int) -> Progress:
         return Progress(self.paper, find_records(self.runs), seeds or (0,))
 
     def __call__(self, *seeds: int):
-        return make(lambda: self.progress(*seeds), self.folder, self.programs, 2, [], 1)
+        return make(lambda: self.progress(*seeds), self.folder, self.program, 2, [], 1)
 
     def begun(self) -> list[str]:
         """Commands that were begun since the last time, without where they ran."""

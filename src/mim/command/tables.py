@@ -14,6 +14,7 @@ import os
 from pathlib import Path
 
 from mim.cores import available_cores
+from mim.installed import program
 from mim.launch.check import nearest
 from mim.launch.errors import Interrupted
 from mim.launch.signals import end, listen
@@ -47,7 +48,7 @@ def run(arguments: list[str], configs: Path) -> None:
     ended = Outcome([], [])
     for name, paper in papers.items() if asked.run else ():
         assert runs is not None
-        ended = Outcome(*(a + b for a, b in zip(ended, _make(name, paper, runs, asked, configs), strict=True)))
+        ended = Outcome(*(a + b for a, b in zip(ended, _make(name, paper, runs, asked), strict=True)))
     tables = "\n\n".join(_text(paper, runs, asked.seeds) for paper in papers.values())
     print(tables if asked.papers or runs or asked.scale == "bench" else f"{ALL}{tables}\n\n{_unmade()}")
     if ended.failed or ended.unfinished:
@@ -91,7 +92,7 @@ def _at_scale(name: str, scale: str) -> Paper:
     return paper.at_bench() if scale == "bench" else paper
 
 
-def _make(name: str, paper: Paper, runs: Path, asked: argparse.Namespace, configs: Path) -> Outcome:
+def _make(name: str, paper: Paper, runs: Path, asked: argparse.Namespace) -> Outcome:
     runs.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cores() // asked.parallel)))
     folder = runs / "tables" / (Path(name).stem + ("_bench" if asked.scale == "bench" else ""))
@@ -101,7 +102,7 @@ def _make(name: str, paper: Paper, runs: Path, asked: argparse.Namespace, config
         return make(
             lambda: Progress(paper, find_records(runs), asked.seeds),
             folder,
-            configs.parent,
+            program,
             asked.parallel,
             visible_gpus(),
             devices,

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +24,12 @@ class Outcome(NamedTuple):
 
 
 def make(
-    look: Callable[[], Progress], folder: Path, programs: Path, parallel: int, gpus: Sequence[str], devices: int
+    look: Callable[[], Progress],
+    folder: Path,
+    program: Callable[[str], list[str]],
+    parallel: int,
+    gpus: Sequence[str],
+    devices: int,
 ) -> Outcome:
     """Run what is missing, in waves: what can be run now, and then what has become possible.
 
@@ -34,7 +38,7 @@ def make(
     Args:
         look: tells the progress as it is now.
         folder: where the jobs' folders are.
-        programs: folder of train.py and eval.py.
+        program: a command that starts `train.py`, or `eval.py`.
         parallel: jobs at a time.
         gpus: names of GPUs to hand out.
         devices: of them that a job takes; -1 for all.
@@ -48,7 +52,7 @@ def make(
         wave = [job for job in missing if job.can_run and _key(job) not in tried]
         if not wave:
             break
-        tasks = [_task(job, folder, programs, devices) for job in wave]
+        tasks = [_task(job, folder, program, devices) for job in wave]
         tried |= {_key(job): task.folder for job, task in zip(wave, tasks, strict=True)}
         print(f"{len(wave)} of {len(missing)} missing jobs can be run; what they say goes to {folder}", flush=True)
         run_all(tasks, parallel, gpus, NUMBERS)
@@ -59,14 +63,14 @@ def _key(job: Job) -> tuple:
     return job.step.key, job.seed
 
 
-def _task(job: Job, folder: Path, programs: Path, devices: int) -> Task:
-    program = job.step.program
-    of = hashlib.sha256("\n".join([program, *job.overrides]).encode()).hexdigest()[:8]
-    name = re.sub(r"[^a-z0-9]+", "_", _label(job).lower()).strip("_")[:60]
-    own = (folder / f"{name}_{of}").absolute()
-    more = [f"hydra.run.dir='{own}'", *(["resume=auto"] if program == "train.py" else [])]
+def _task(job: Job, folder: Path, program: Callable[[str], list[str]], devices: int) -> Task:
+    name = job.step.program
+    of = hashlib.sha256("\n".join([name, *job.overrides]).encode()).hexdigest()[:8]
+    label = re.sub(r"[^a-z0-9]+", "_", _label(job).lower()).strip("_")[:60]
+    own = (folder / f"{label}_{of}").absolute()
+    more = [f"hydra.run.dir='{own}'", *(["resume=auto"] if name == "train.py" else [])]
     given = [_quoted(override) for override in job.overrides]
-    return Task(own, [sys.executable, str(programs / program), *given, *more], job.overrides, _label(job), devices)
+    return Task(own, [*program(name), *given, *more], job.overrides, _label(job), devices)
 
 
 def _quoted(override: str) -> str:

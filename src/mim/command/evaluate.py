@@ -1,0 +1,182 @@
+"""Judge the features of checkpoints, on their own data set or another.
+
+    python -m mim evaluate checkpoint=runs/<name>/<date_time> task=knn pool=mean data=cifar10
+
+Settings are those of configs/eval.yaml; `python eval.py` is the same in a checkout.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from lightning_fabric import Fabric
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from mim.batch import Batch
+from mim.checkpoint.build import build_encoder, encoder_config
+from mim.checkpoint.classifier import open_classifier
+from mim.checkpoint.fit import fit
+from mim.checkpoint.own_data import own_data
+from mim.checkpoint.read import read
+from mim.checkpoint.settings import DATA, build
+from mim.checkpoint.weights import Weights
+from mim.installed import CONFIGS
+from mim.launch.entry import launch
+from mim.launch.own_folder import own_folder
+from mim.launch.provenance import provenance
+from mim.launch.resolvers import overrides
+from mim.logger import wandb
+from mim.logger.record import record
+from mim.plain import printable
+from mim.sweep.table import markdown
+from mim.task.attention_stats import AttentionStats
+from mim.task.classifier import OwnClassifier
+from mim.task.embedding import Embedding
+from mim.task.store import digest, tensors_key
+from mim.task.subject import Subject
+
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true")
+ONLY_JUDGES = (OwnClassifier, AttentionStats, Embedding)  # tasks that learn from no images
+WHOLE = {"_target_": "mim.augment.whole.Whole"}
+
+
+def evaluate(cfg: DictConfig) -> None:
+    """Open every checkpoint, judge them, write one row and print it."""
+    own_folder(cfg.paths.run)
+    torch.set_float32_matmul_precision("high")  # as in training
+    task = instantiate(cfg.task)
+    sources = [cfg.checkpoint] if isinstance(cfg.checkpoint, str) else list(cfg.checkpoint)
+    if not sources:
+        raise ValueError(
+            "checkpoint=[] names nothing to judge; give a run folder, a file, timm:<name> or hf:<repository>"
+        )
+    loggers = list(filter(None, instantiate(cfg.logger).values()))
+    subjects = [_open(source, cfg, task) for source in sources]
+    asked: Any = OmegaConf.to_container(cfg)
+    choices: Any = HydraConfig.get().runtime.choices
+    row = task(subjects) | {"task": choices["task"], "checkpoint": asked["checkpoint"]}
+    device = next(subjects[0].encoder.parameters()).device
+    made = provenance("eval.py", overrides(), cfg.seed, device, 1)
+    (Path(cfg.paths.run) / "results.json").write_text(json.dumps(row | made, indent=2) + "\n")
+    _say(row)
+    try:
+        record(loggers, row, Path(cfg.paths.run))
+    finally:
+        wandb.finish()
+
+
+def _open(source: str, cfg: DictConfig, task: Any) -> Subject:
+    """Build the encoder that a checkpoint is of, and the data to judge it on."""
+    weights = read(source)._replace(own_encoder=_own_encoder(cfg))
+    images = _images(cfg, weights)
+    data = _build_data(images, cfg, weights)
+    encoder = build_encoder(weights, data.image_size)
+    print(f"{'checkpoint':<14}{printable(fit(weights, encoder), 10_000)}")
+    precision: Any = cfg.precision or _own_precision(weights)
+    fabric = Fabric(accelerator=cfg.accelerator, devices=1, precision=precision)
+    data.only_judged = isinstance(task, ONLY_JUDGES)
+    data.setup()
+    words = data.words
+    for name in ("folders", "left out", "normalisation", "held out"):
+        if name in words:
+            print(f"{name:<14}{printable(words[name], 10_000)}")
+
+    def prepare(batch: Batch) -> Batch:
+        return data.on_after_batch_transfer(Batch(*(column.to(fabric.device) for column in batch)))
+
+    encoder = encoder.to(fabric.device).eval()
+    built = encoder_config(weights, data.image_size)
+    key = digest([tensors_key(encoder.state_dict()), built, images, precision, fabric.device.type])
+    cache = Path(cfg.cache) if cfg.cache else None
+
+    def classifier() -> nn.Module:
+        return open_classifier(weights, data.image_size).to(fabric.device).eval()
+
+    folder = Path(cfg.paths.run)
+    return Subject(
+        source, encoder, data, prepare, fabric.autocast, folder, key, cache, classifier, _names(cfg, weights, data)
+    )
+
+
+def _names(cfg: DictConfig, weights: Weights, data: Any) -> Sequence[str]:
+    """Names of the classes of a fine-tuned head: what the checkpoint says, or those of its own data set."""
+    said = weights.images.classes if weights.images else ()
+    asked: Any = OmegaConf.to_container(cfg)
+    changed = asked.get("data") or {}
+    is_own = weights.config is not None and not {"_target_", "root", "train", "val"} & changed.keys()
+    return said or (data.classes if is_own else ())
+
+
+def _own_encoder(cfg: DictConfig) -> str | None:
+    """The class of the user's own that checkpoints may be of."""
+    surplus = [name for name in cfg.encoder if name != "_target_"]
+    if surplus:
+        raise ValueError(f"encoder.{surplus[0]} would do nothing: an encoder is built as its checkpoint says")
+    return cfg.encoder._target_
+
+
+def _images(cfg: DictConfig, weights: Weights) -> dict[str, Any]:
+    """The data set that is asked for, or the run's own with what is changed of it; augmented as asked for, or as it says itself."""
+    asked: Any = OmegaConf.to_container(cfg, resolve=True)
+    images: Any = asked.get("data") or {}
+    if "_target_" not in images:
+        images = own_data(weights, images, asked["paths"], CONFIGS)
+    return images | {"augment": asked["augment"]} if asked.get("augment") else images
+
+
+def _build_data(images: dict[str, Any], cfg: DictConfig, weights: Weights) -> Any:
+    """The data module; what a checkpoint proposes is built of our own classes, and nothing in it is resolved."""
+    if "_target_" in (cfg.get("data") or {}):
+        return instantiate(images)
+    if not cfg.get("augment"):
+        return build(images, DATA, weights.origin, "data")
+    data = build({**images, "augment": WHOLE}, DATA, weights.origin, "data")
+    data.augment = instantiate(images["augment"])
+    return data
+
+
+def _own_precision(weights: Weights) -> str:
+    """Of the training.
+
+    Raises:
+        ValueError: where there is none of that name.
+    """
+    precision = weights.setting("trainer.precision", str, "32-true")
+    if precision not in PRECISIONS:
+        raise ValueError(
+            f"{weights.origin}: trainer.precision={printable(precision, 60)} is none of {', '.join(PRECISIONS)}; say precision="
+        )
+    return precision
+
+
+def _say(row: Mapping[str, Any]) -> None:
+    """The table, without what is the same in all its lines; then what is one number or word, in one line."""
+    table = row.get("table", [])
+    names = [name for name, value in (table[0].items() if table else ()) if not isinstance(value, dict | list)]
+    alike = [
+        name for name in names if len({line[name] for line in table}) == 1 and not isinstance(table[0][name], float)
+    ]
+    told = [name for name in names if len(table) == 1 or name not in alike]
+    if told:
+        print(markdown(told, [[_cell(line, name) for name in told] for line in table]))
+    print(
+        "  ".join(
+            f"{printable(name)} {_cell(row, name)}" for name, value in row.items() if not isinstance(value, dict | list)
+        )
+    )
+
+
+def _cell(row: Mapping[str, Any], name: str) -> str:
+    """A value, and its interval if it has one."""
+    value = f"{row[name]:.4f}" if isinstance(row[name], float) else printable(row[name], 10_000)
+    interval = row.get(f"{name}_interval")
+    return f"{value} ({interval[0]:.3f} to {interval[1]:.3f})" if interval else value
+
+
+if __name__ == "__main__":
+    launch(evaluate, CONFIGS, "eval")
