@@ -190,3 +190,12 @@ def test_names_that_are_no_utf_8_are_read(pictures):
 def test_what_is_no_folder_is_one_line(tmp_path):
     with pytest.raises(FileNotFoundError, match="is not a folder; point it at pictures"):
         find_folders(tmp_path / "nowhere")
+
+
+def test_a_folder_that_is_only_judged_says_so(pictures):
+    for name in ("cat", "dog"):
+        root = pictures(name, 2)
+    data = folder(root)
+    data.only_judged = True
+    data.setup()
+    assert data.words["folders"] == f"{root} is judged"

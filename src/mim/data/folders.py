@@ -86,6 +86,9 @@ def find_folders(root: Path, train: str | None = None, val: str | None = None, o
         )
     if chosen_val == chosen_train:
         chosen_val = None
+    if only_judged and not chosen_val:
+        unused = _unused(top, names if chosen_train != top else [], chosen_train)
+        return Folders(chosen_train, None, (), f"{_from(root, chosen_train)} is judged{unused}")
     tests = [top / name for name in by_role["test"]] if chosen_train == top else []
     apart = tuple(path for path in (chosen_val, *tests) if path and chosen_train in path.parents)
     held_out = f"{_from(root, chosen_val)} is held out" if chosen_val else "a share of it is held out"
