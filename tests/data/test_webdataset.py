@@ -132,3 +132,17 @@ def test_classes_of_only_some_pictures(folder, tmp_path):
         ValueError, match=r"1 of 18 pictures have no class, such as .*0000\.tar/\./999\.jpg; put a \.cls"
     ):
         WebDataset(str(root), **arguments()).setup()
+
+
+@pytest.mark.parametrize("name", ["{:06}.image", "img.{:06}", "a.b.{:06}", "{:06}"])
+def test_pictures_of_dotted_names_are_all_read_with_their_labels(folder, tmp_path, name):
+    file = (folder / "train/cat/000.jpg").read_bytes()
+    with tarfile.open(tmp_path / "train.tar", "w") as tar:
+        for number in range(6):
+            add(tar, name.format(number) + ".jpg", file)
+            add(tar, f"{number:06}.seg.png" if name == "{:06}" else f"{number}.txt", file)
+            add(tar, name.format(number).removesuffix(".image") + ".cls", str(number % 3).encode())
+    data = WebDataset(str(tmp_path), **arguments(val="none*.tar", held_out=0.3))
+    assert (len(data.splits.train.files), data.classes) == (6, ["0", "1", "2"])
+    assert data.splits.train.files.label.tolist() == [0, 1, 2, 0, 1, 2]
+    assert data.splits.train.files.path(3).endswith(name.format(3) + ".jpg")

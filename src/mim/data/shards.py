@@ -78,7 +78,7 @@ def index_of(shards: Sequence[Path], cache: Path | None = None) -> Index:
         ValueError: where a file is no plain tar file, or pictures and labels do not go together.
     """
     known = [(str(shard.resolve()), stat.st_size, stat.st_mtime_ns) for shard in shards for stat in [shard.stat()]]
-    kept = cache / f"{hashlib.sha256(repr(known).encode()).hexdigest()[:16]}.npz" if cache else None
+    kept = cache / f"{hashlib.sha256(repr((2, known)).encode()).hexdigest()[:16]}.npz" if cache else None
     if kept and (index := _kept(kept, [size for _, size, _ in known])):
         return index
     with ThreadPoolExecutor(16) as pool:  # it is the disk that takes long
@@ -126,16 +126,17 @@ def _keep(index: Index, file: Path) -> None:
 def _pictures(shard: Path) -> list[tuple[bytes, int, int, int]]:
     """Name, offset, size and label of the pictures of one shard; members of one sample share their name up to the first dot."""
     pictures: dict[str, Member] = {}
+    named: dict[str, Member] = {}  # 0001.image.jpg, which is the picture where there is no 0001.jpg
     labels: dict[str, int] = {}
     try:
         refuse_special(shard)
         with shard.open("rb") as stream:
             for member in members(stream):
                 folder, _, base = os.fsdecode(member.name).rpartition("/")
-                stem, _, extension = base.partition(".")
-                sample = f"{folder}/{stem}"
-                if f".{extension.lower()}" in suffixes():
-                    pictures.setdefault(sample, member)
+                stem, extension = _split(base)
+                sample, suffix = f"{folder}/{stem}", os.path.splitext(base)[1].lower()
+                if suffix in suffixes():
+                    (pictures if suffix == f".{extension.lower()}" else named).setdefault(sample, member)
                 elif extension == "cls":
                     labels[sample] = _label(stream, member)
     except ValueError as error:
@@ -143,7 +144,14 @@ def _pictures(shard: Path) -> list[tuple[bytes, int, int, int]]:
             f"{printable(shard)} is no shard that can be read in place ({error}); it has to be a plain .tar file, not "
             "compressed, with a picture and its class as a number, e.g. 0001.jpg and 0001.cls; copy it again if it is damaged"
         ) from error
-    return [(*where, labels.get(sample, NO_LABEL)) for sample, where in pictures.items()]
+    return [(*where, labels.get(sample, NO_LABEL)) for sample, where in (named | pictures).items()]
+
+
+def _split(base: str) -> tuple[str, str]:
+    """A name -> key and extension: it is cut at the first dot, but what begins with a digit (img.0001.jpg) is of the key."""
+    parts = base.split(".")
+    last = max((i for i in range(1, len(parts) - 1) if parts[i][:1].isdigit()), default=0)
+    return ".".join(parts[: last + 1]), ".".join(parts[last + 1 :])
 
 
 def _label(stream: BinaryIO, member: Member) -> int:
