@@ -317,7 +317,10 @@ def broken(folder, kind):
         return file, r"wants to run \S*print|is cut off, damaged or no checkpoint"
     if kind == "nothing":
         torch.save({"epoch": 3}, file)
-        return file, "holds no weights; they are looked for at the top and under state_dict, model, model_state_dict"
+        return (
+            file,
+            "holds no weights; they are looked for at the top and under state_dict_ema, model_ema, teacher, state_dict",
+        )
     if kind == "list":
         torch.save([1, 2], file)
         return file, "holds no weights"

@@ -9,6 +9,8 @@ from torch import Tensor
 from mim.checkpoint import official_mae
 from mim.checkpoint.hugging_face import from_hugging_face
 from mim.checkpoint.official_simmim import from_bare, from_official_simmim
+from mim.checkpoint.prefixes import prefixes
+from mim.checkpoint.strangers import refuse_other_blocks
 
 Tensors = Mapping[str, Tensor]
 
@@ -54,8 +56,19 @@ def translate(tensors: Tensors, file: str) -> tuple[dict[str, Tensor], str]:
         ValueError: where no format is recognised.
     """
     tensors = {name.removeprefix("module.").replace("_orig_mod.", ""): value for name, value in tensors.items()}
+    found = [] if any(form.sign in tensors for form in FORMATS) else prefixes(tensors)
+    if found:
+        under = {name.removeprefix(found[0]): value for name, value in tensors.items() if name.startswith(found[0])}
+        ours, name = translate(under, file)
+        return ours, f"{name} under {found[0]}" + (f", not {' or '.join(found[1:])}" if found[1:] else "")
     for form in FORMATS:
         if form.sign in tensors or (form.sign.endswith(".") and any(name.startswith(form.sign) for name in tensors)):
+            if form.translate in (
+                from_bare,
+                from_official_simmim,
+                from_hugging_face,
+            ):  # not of a run, which brings its own
+                refuse_other_blocks(tensors, file)
             ours = form.translate(tensors)
             if form.translate is from_bare:  # anyone's
                 _check_tokens(ours, file)

@@ -14,15 +14,14 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from mim.checkpoint.formats import translate
+from mim.checkpoint.prefixes import CONTAINERS
 from mim.checkpoint.resume import checkpoint_file
 from mim.checkpoint.sharded import is_sharded, read_rest, read_weights
 from mim.checkpoint.sound import UNREADABLE, check_archive, check_numbers, check_storage
+from mim.checkpoint.strangers import refuse_other_config
 from mim.checkpoint.weights import Weights
 from mim.image_format import INTERPOLATIONS, ImageFormat
 from mim.plain import parse_json, plain, printable, read_json, refuse_special
-
-CONTAINERS = ("state_dict", "model", "model_state_dict")  # under which key trainings keep their weights
-
 
 # What the official trainings keep beside the weights is plain values: MAE its command line, SimMIM its config.
 # The latter's class is read as what it is, a dictionary, so yacs need not be there.
@@ -62,7 +61,7 @@ def read_file(file: Path) -> Weights:
     config, images = about.get("config"), about.get("images")
     return Weights(
         tensors,
-        f"{file} ({form})",
+        f"{file} ({form}{', under ' + about['under'] if 'under' in about else ''})",
         None if config is None else plain(config, str(file)),
         images=None if images is None else ImageFormat.from_plain(images, str(file)),
     )
@@ -123,16 +122,15 @@ def open_torch(file: Path) -> Any:
 
 def _unwrap(content: Any, file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     about = {name: content.get(name) for name in ("config", "images")} if isinstance(content, Mapping) else {}
-    for key in CONTAINERS:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-            break
+    fitting = [key for key in CONTAINERS if isinstance(content, Mapping) and isinstance(content.get(key), Mapping)]
+    content = content[fitting[0]] if fitting else content
     tensors = {k: v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, Mapping) else {}
     if not tensors:
         raise ValueError(f"{file} holds no weights; they are looked for at the top and under {', '.join(CONTAINERS)}")
     config, images = about.get("config"), about.get("images")
     of_a_run = {"config": config} if isinstance(config, dict) and "encoder" in config else {}
-    return tensors, of_a_run | ({"images": images} if isinstance(images, dict) and "mean" in images else {})
+    said = {"under": f"{fitting[0]}, not {' or '.join(fitting[1:])}"} if fitting[1:] else {}
+    return tensors, of_a_run | said | ({"images": images} if isinstance(images, dict) and "mean" in images else {})
 
 
 def _damaged(file: Path, error: Exception) -> ValueError:
@@ -145,6 +143,7 @@ def _damaged(file: Path, error: Exception) -> ValueError:
 def _read_transformers(file: Path, config: Path, name: str) -> Weights:
     tensors, form = _ours(_read_safetensors(file)[0], file)
     sizes = read_json(config) if config.exists() else {}
+    refuse_other_config(sizes, config)
     heads, decoder_heads = (
         _heads(sizes, name, config) for name in ("num_attention_heads", "decoder_num_attention_heads")
     )
