@@ -44,7 +44,7 @@ ALLOWED = {
     "data": TYPES | {"augment"},
     "analysis": TYPES | {"encoder"},
     "figure": TYPES | {"analysis", "augment", "checkpoint", "data", "encoder", "launch", "target"},
-    "checkpoint": TYPES | {"encoder", "target", "masker", "model", "pool", "launch.check"},
+    "checkpoint": TYPES | {"encoder", "target", "masker", "model", "pool", "launch.check", "launch.signature"},
     "door": TYPES
     | {
         "analysis",

@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal, NamedTuple, Protocol, Union, get_arg
 
 from hydra.utils import get_class
 
-from mim.launch.check import check_value, nearest, type_hints
+from mim.launch.check import check_value, nearest
+from mim.launch.signature import type_hints
 from mim.plain import plain, printable
 
 

@@ -3,20 +3,19 @@
 The typed signatures of the components are the schema: nothing is written down twice.
 """
 
-import inspect
 import math
 import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal
 
 from annotated_types import Gt
-from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
 from pydantic_core import SchemaError
 
+from mim.launch.signature import Signature, signature_of
 from mim.ranges import Count, Positive, Share, Whole
 
 
@@ -124,38 +123,30 @@ def _targets(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _check_call(path: str, node: dict[str, Any]) -> None:
     try:
-        target = get_object(node["_target_"])
+        signature: Signature | None = signature_of(node["_target_"])
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"{path}._target_={node['_target_']} cannot be imported: {error}") from error
-    if not callable(target) or not isinstance(node.get("_partial_", False), bool):
+    except TypeError:
+        signature = None
+    if signature is None or not isinstance(node.get("_partial_", False), bool):
         raise ValueError(
             f"{path} cannot be built: _target_ names a class or a function, and _partial_ is true or false"
         )
-    signature = inspect.signature(target)
-    known = type_hints(target) | _TIGHTER.get(node["_target_"], {})
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+    tighter = _TIGHTER.get(node["_target_"], {})
     for key, value in node.items():
         if key in _HYDRA_KEYS:
             continue
-        if key not in signature.parameters and not takes_any:
+        if key not in signature.parameters and not signature.takes_any:
             raise ValueError(
-                f"{path}.{key} is not an argument of {target.__name__}; {nearest(key, list(signature.parameters))}"
+                f"{path}.{key} is not an argument of {signature.name}; {nearest(key, list(signature.parameters))}"
             )
-        if key in known and not _is_built_later(value):
-            check_value(f"{path}.{key}", value, known[key])
+        if not _is_built_later(value):
+            check_value(f"{path}.{key}", value, tighter[key] if key in tighter else signature.hint(key))
 
 
 def takes(node: Mapping[Any, Any], key: str) -> bool:
     """Whether what a mapping with a `_target_` builds has an argument of that name."""
-    return "_target_" in node and key in inspect.signature(get_object(node["_target_"])).parameters
-
-
-def type_hints(target: Any) -> dict[str, Any]:
-    """Of what a class or a function takes, by name."""
-    try:
-        return get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
-    except Exception:  # a library's annotations may not resolve; its own checks still apply
-        return {}
+    return "_target_" in node and key in signature_of(node["_target_"]).parameters
 
 
 def _is_built_later(value: Any) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.utils import get_method
 from omegaconf import DictConfig
 
 from mim.launch.check import check, check_wiring
@@ -20,19 +21,18 @@ from mim.launch.errors import Interrupted, Pruned, report
 from mim.launch.quiet import quiet
 from mim.launch.quoting import quoted
 from mim.launch.resolvers import register_resolvers
-from mim.launch.restart import forget_earlier_attempts
 from mim.launch.signals import end, listen
 from mim.launch.slurm import requeue
 from mim.launch.top import check_top
 
 
-def launch(run: Callable[[DictConfig], Any], configs: Path, config_name: str) -> None:
+def launch(run: Callable[[DictConfig], Any] | str, configs: Path, config_name: str) -> None:
     """Compose the config that the command line asks for, check it, run it, and exit: 0 well, 1 refused, 85 or 130 stopped.
 
     The jobs of a multirun are processes of their own (hydra_plugins/fresh_launcher.py), which come through here one by one.
 
     Args:
-        run: what to do with the composed config.
+        run: what to do with the composed config; by its dotted name, so that it is imported once the config is sound.
         configs: folder of the config tree.
         config_name: its table of contents, `train` or `eval`.
     """
@@ -41,7 +41,6 @@ def launch(run: Callable[[DictConfig], Any], configs: Path, config_name: str) ->
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv[1:] = quoted(sys.argv[1:])  # in place: processes of DDP are started with the same
     register_resolvers()
-    quiet()
     # Which of Lightning's settings our files name is nobody's business: + adds what is not there and sets what is.
     sys.argv[1:] = [re.sub(r"^\+(?=trainer\.)", "++", argument) for argument in sys.argv[1:]]
     exit_codes = [0]
@@ -49,8 +48,12 @@ def launch(run: Callable[[DictConfig], Any], configs: Path, config_name: str) ->
     def job(cfg: DictConfig) -> Any:
         try:
             check_command(cfg, HydraConfig.get(), configs, config_name)
+            from mim.launch.restart import forget_earlier_attempts  # from here on with torch
+
             forget_earlier_attempts()
-            return run(cfg)
+            function = get_method(run) if isinstance(run, str) else run
+            quiet()  # libraries choose how loud they are while they are imported
+            return function(cfg)
         except Interrupted as stop:
             print(stop, file=sys.stderr, flush=True)
             exit_codes.append(stop.exit_code)

@@ -1,14 +1,14 @@
 """What torchrun and srun say about the processes that they start."""
 
 import os
+import sys
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-from torch.distributed import TCPStore
-
 _INTERACTIVE = ("bash", "interactive")  # names of SLURM jobs in which commands are typed
+_DRIVERS = ("nvidia*", "nvhost*", "nvgpu*", "kfd", "dxg")  # in /dev, where a GPU can be used
 
 
 class Started(NamedTuple):
@@ -55,9 +55,20 @@ def moment(pattern: str) -> str:
         return now
     if found.by == "srun":
         return f"job_{os.environ['SLURM_JOB_ID']}_{os.environ['SLURM_STEP_ID']}"
+    from torch.distributed import TCPStore
+
     # torchrun keeps a table that all processes see, and that outlives those it restarts: the first one's time counts
     table = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
     return table.compare_set("mim/moment", "", now).decode()
+
+
+def has_gpu() -> bool:
+    """Whether torch can use a GPU by CUDA or ROCm; it is imported only where there is a driver of one."""
+    if sys.platform == "linux" and not any(True for driver in _DRIVERS for _ in Path("/dev").glob(driver)):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def count_devices(accelerator: str, devices: Any) -> int:
@@ -70,6 +81,8 @@ def count_devices(accelerator: str, devices: Any) -> int:
     Raises:
         ValueError: where there are not so many GPUs, or none is asked for.
     """
+    import torch
+
     there = torch.cuda.device_count()
     on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and there > 0)
     named = devices.split(",") if isinstance(devices, str) and "," in devices else devices

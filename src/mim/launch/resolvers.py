@@ -1,16 +1,15 @@
 """What yaml may ask for beyond plain values."""
 
-import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from mim.launch.identity import sweep_name
-from mim.launch.place import devices, moment, nodes
+from mim.launch.place import devices, has_gpu, moment, nodes
 
 
 def best_precision(accelerator: str) -> str:
     """bf16 where a GPU trains, float32 where a CPU does."""
-    on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
+    on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and has_gpu())
     return "bf16-mixed" if on_gpu else "32-true"
 
 

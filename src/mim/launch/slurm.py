@@ -4,12 +4,9 @@ import os
 import subprocess
 import sys
 
-from pytorch_lightning.utilities import rank_zero_only
-
 from mim.launch.errors import Interrupted
 
 
-@rank_zero_only
 def requeue(stop: Interrupted) -> None:
     """After SIGUSR1 (`sbatch --signal=USR1@120`), once everything is saved: `scontrol requeue`, from one process, once.
 
@@ -21,6 +18,12 @@ def requeue(stop: Interrupted) -> None:
         return
     if "SLURM_ARRAY_JOB_ID" in os.environ:
         job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    from pytorch_lightning.utilities import rank_zero_only  # late: whoever only says something has no time for it
+
+    rank_zero_only(_ask)(job)
+
+
+def _ask(job: str) -> None:
     try:
         subprocess.run(["scontrol", "requeue", job], check=True, capture_output=True, text=True)
         print(f"SLURM will run job {job} again", flush=True)

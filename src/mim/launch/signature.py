@@ -1,0 +1,96 @@
+"""What a class or a function takes, by its dotted name: read from source where that says it, else from the class itself."""
+
+import inspect
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple, get_type_hints
+
+from hydra.utils import get_object
+
+from mim.launch.source import Call, Unreadable, call_of
+
+READ = ("hydra_plugins", "mim", "pytorch_lightning", "timm", "torch")
+"""Packages whose source is read; a class of a user's own is imported, so that what fails in its module is said at once."""
+
+
+class Signature(NamedTuple):
+    """Of a target.
+
+    Attributes:
+        name: of the class or the function.
+        parameters: their names, in order.
+        takes_any: whether it takes other names too.
+        hint: the type that a parameter is written with, by its name; `Any` where there is none.
+    """
+
+    name: str
+    parameters: tuple[str, ...]
+    takes_any: bool
+    hint: Callable[[str], Any]
+
+
+def signature_of(target: Any) -> Signature:
+    """Of a dotted name, as a config gives it.
+
+    Raises:
+        ImportError, AttributeError, ValueError: there is no such thing, as Hydra says it.
+        TypeError: it is nothing that can be called.
+    """
+    return _known(target) if isinstance(target, str) else imported(target)
+
+
+@cache
+def _known(target: str) -> Signature:
+    try:
+        return read(target)
+    except Unreadable:
+        return imported(target)
+
+
+def read(target: str) -> Signature:
+    """Out of the source. A hint that the source does not say is that of the class, which is imported for it.
+
+    Raises:
+        Unreadable: the source does not say what the target takes, or is not to be read.
+    """
+    if target.partition(".")[0] not in READ:
+        raise Unreadable(target)
+    call = call_of(target)
+    arguments = call.arguments if call else []
+
+    def hint(name: str) -> Any:
+        annotation = next((each.annotation for each in arguments if each.arg == name), None)
+        try:
+            return Any if call is None or annotation is None else call.hint(annotation)
+        except Unreadable:
+            return imported(target).hint(name)
+
+    names = tuple(each.arg for each in arguments)[_first(call) :]
+    return Signature(target.rpartition(".")[2], names, bool(call and call.node.args.kwarg), hint)
+
+
+def _first(call: Call | None) -> int:
+    """Where what is given begins: a constructor's first argument is the object."""
+    return int(call is not None and call.node.name == "__init__")
+
+
+def imported(target: str) -> Signature:
+    """Of the class or the function itself.
+
+    Raises:
+        ImportError, AttributeError, ValueError: there is no such thing, as Hydra says it.
+        TypeError: it is nothing that can be called.
+    """
+    found = get_object(target)
+    parameters = inspect.signature(found).parameters
+    hints = type_hints(found)
+    takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+    return Signature(found.__name__, tuple(parameters), takes_any, lambda name: hints.get(name, Any))
+
+
+def type_hints(target: Any) -> dict[str, Any]:
+    """Of what a class or a function takes, by name."""
+    try:
+        return get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
+    except Exception:  # a library's annotations may not resolve; its own checks still apply
+        return {}

@@ -1,0 +1,315 @@
+"""Signatures read from source, so that a config is checked without importing torch, which takes seconds.
+
+What the source does not say plainly raises `Unreadable`, and whoever asks imports the class instead (launch/signature.py).
+"""
+
+import ast
+import builtins
+import operator
+import sys
+import types
+from collections.abc import Callable, Iterator
+from enum import Enum
+from functools import cache
+from importlib import import_module
+from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, NamedTuple, Protocol, runtime_checkable
+
+LIGHT = sys.stdlib_module_names | {"annotated_types", "typing_extensions", "omegaconf"}
+"""Packages that are imported as they are: they take no time."""
+_ARITHMETIC: dict[type, Any] = {
+    ast.Pow: operator.pow,
+    ast.Mult: operator.mul,
+    ast.Sub: operator.sub,
+    ast.Add: operator.add,
+}
+
+
+class Unreadable(Exception):
+    """The source does not say; the class itself does."""
+
+
+class Call(NamedTuple):
+    """A function as it is written, and the module whose names it uses."""
+
+    module: "Source"
+    node: ast.FunctionDef
+
+    @property
+    def arguments(self) -> list[ast.arg]:
+        """All of them, in order, `*args` and `**kwargs` too."""
+        of = self.node.args
+        several = [each for each in (of.vararg,) if each], [each for each in (of.kwarg,) if each]
+        return [*of.posonlyargs, *of.args, *several[0], *of.kwonlyargs, *several[1]]
+
+    def hint(self, annotation: ast.expr) -> Any:
+        """What an annotation stands for; a class is a stand-in of its name, which no plain value is an instance of.
+
+        Raises:
+            Unreadable: the source does not say.
+        """
+        try:
+            return self.module.evaluate(annotation)
+        except (TypeError, SyntaxError) as error:
+            raise Unreadable(ast.unparse(annotation)) from error
+
+
+class Source:
+    """A module that is read and not run.
+
+    Args:
+        name: of the module.
+        spec: where it is.
+    """
+
+    def __init__(self, name: str, spec: ModuleSpec):
+        self.name, self.is_package = name, spec.submodule_search_locations is not None
+        if spec.origin is None or not spec.origin.endswith(".py"):
+            raise Unreadable(name)
+        self._bound: dict[str, Any] = {}
+        self._stars: list[ast.ImportFrom] = []
+        for node in ast.parse(Path(spec.origin).read_bytes()).body:
+            self._bound |= _bindings(node)
+            if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
+                self._stars.append(node)
+
+    def find(self, name: str) -> Any:
+        """What a name of this module stands for: a value, a class's stand-in, a `Call` or a `Source`.
+
+        Raises:
+            Unreadable: the source does not say.
+        """
+        node = self._bound.get(name)
+        if isinstance(node, ast.ImportFrom):
+            (original,) = (alias.name for alias in node.names if name == (alias.asname or alias.name))
+            origin = self._absolute(node)
+            return _member(module(origin), original) if origin != self.name else module(f"{origin}.{original}")
+        if isinstance(node, ast.Import):
+            alias = next(alias for alias in node.names if name == (alias.asname or alias.name.partition(".")[0]))
+            return module(alias.name if alias.asname else name)
+        if isinstance(node, ast.ClassDef):
+            return _stand_in(self, name)
+        if isinstance(node, ast.FunctionDef):
+            return Call(self, node)
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            return self.evaluate(node.value)
+        star = self._star(name)
+        if star is None:
+            raise Unreadable(f"{self.name}.{name}")
+        return star.find(name)
+
+    def has(self, name: str) -> bool:
+        """Whether it binds a name."""
+        return name in self._bound or self._star(name) is not None
+
+    def _star(self, name: str) -> "Source | None":
+        """The last of the modules from which all names are taken that has one."""
+        origins = (module(self._absolute(node)) for node in reversed(self._stars))
+        return next((each for each in origins if isinstance(each, Source) and each.has(name)), None)
+
+    def class_of(self, name: str) -> ast.ClassDef | None:
+        """A class that it defines."""
+        node = self._bound.get(name)
+        return node if isinstance(node, ast.ClassDef) else None
+
+    def _absolute(self, node: ast.ImportFrom) -> str:
+        if not node.level:
+            return node.module or ""
+        package = self.name.split(".") if self.is_package else self.name.split(".")[:-1]
+        package = package[: len(package) - node.level + 1]
+        return ".".join([*package, *([node.module] if node.module else [])])
+
+    def evaluate(self, node: ast.expr) -> Any:
+        """An annotation, or what a name in it was set to.
+
+        Raises:
+            Unreadable: the source does not say.
+        """
+        match node:
+            case ast.Constant(value=str() as text):
+                return self.evaluate(ast.parse(text.strip(), mode="eval").body)
+            case ast.Constant(value=value):
+                return value
+            case ast.Name(id=name):
+                return self.find(name) if self.has(name) or not hasattr(builtins, name) else getattr(builtins, name)
+            case ast.Attribute(value=of, attr=name):
+                return _member(self.evaluate(of), name)
+            case ast.Subscript(value=of, slice=inside):
+                return self._subscript(self.evaluate(of), inside)
+            case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+                return self.evaluate(left) | self.evaluate(right)
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
+                return _ARITHMETIC[type(op)](self.evaluate(left), self.evaluate(right))
+            case ast.Tuple(elts=parts):
+                return tuple(self.evaluate(part) for part in parts)
+            case ast.List(elts=parts):
+                return [self.evaluate(part) for part in parts]
+            case ast.Call(func=function, args=arguments, keywords=[]) if not any(
+                isinstance(each, ast.Starred) for each in arguments
+            ):
+                called = self.evaluate(function)
+                if not isinstance(called, type) or called.__module__ != "annotated_types":
+                    raise Unreadable(ast.unparse(node))
+                return called(*(self.evaluate(each) for each in arguments))
+        raise Unreadable(ast.unparse(node))
+
+    def _subscript(self, of: Any, inside: ast.expr) -> Any:
+        if of is Literal:  # words, not the names of classes
+            parts = inside.elts if isinstance(inside, ast.Tuple) else [inside]
+            if not all(isinstance(part, ast.Constant) for part in parts):
+                raise Unreadable(ast.unparse(inside))
+            return Literal[tuple(ast.literal_eval(part) for part in parts)]
+        if of is Callable:
+            return of  # what it takes and returns shows only when it is called
+        if isinstance(of, type) and issubclass(of, StandIn):
+            raise Unreadable(f"{of.__name__}[...]")
+        if of is Annotated and isinstance(inside, ast.Tuple):
+            return Annotated[tuple(self.evaluate(part) for part in inside.elts)]
+        return of[self.evaluate(inside)]
+
+
+class StandIn:
+    """Of a class that is read and not imported: its name, its bases and its constructor."""
+
+
+def _bindings(node: ast.stmt) -> dict[str, Any]:
+    """Names that a statement of a module binds, and to what; None where that depends."""
+    match node:
+        case ast.ImportFrom(names=aliases):
+            return {alias.asname or alias.name: node for alias in aliases}
+        case ast.Import(names=aliases):
+            return {alias.asname or alias.name.partition(".")[0]: node for alias in aliases}
+        case ast.ClassDef(name=name) | ast.FunctionDef(name=name):
+            return {name: node}
+        case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+            return {name: node}
+        case ast.If(test=ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING"), orelse=rest):
+            return {name: bound for each in rest for name, bound in _bindings(each).items()}
+        case ast.If() | ast.Try() | ast.With():
+            inner = (each for each in ast.walk(node) if isinstance(each, ast.stmt) and each is not node)
+            return {name: None for each in inner for name in _bindings(each)}
+    return {}
+
+
+def _as_written(call: Call) -> Call:
+    """A function whose decorators, if it has any, leave its signature as it is, which is what `functools.wraps` does.
+
+    Raises:
+        Unreadable: where one may not.
+    """
+    for decorator in call.node.decorator_list:
+        made = call.module.evaluate(decorator)
+        inner = ast.walk(made.node) if isinstance(made, Call) else ()
+        wraps = [
+            ast.unparse(word) for each in inner if isinstance(each, ast.FunctionDef) for word in each.decorator_list
+        ]
+        if not any(word.removeprefix("functools.").startswith("wraps(") for word in wraps):
+            raise Unreadable(f"{call.node.name} is decorated")
+    return call
+
+
+def _member(of: Any, name: str) -> Any:
+    """`of.name`."""
+    if not isinstance(of, Source):
+        if isinstance(of, types.ModuleType) and hasattr(of, name):
+            return getattr(of, name)
+        raise Unreadable(name)
+    return of.find(name) if of.has(name) or not of.is_package else module(f"{of.name}.{name}")
+
+
+@cache
+def module(name: str) -> Any:
+    """A module by its name: read, or where it is light, imported.
+
+    Raises:
+        Unreadable: where it has no source.
+    """
+    if name.partition(".")[0] in LIGHT:
+        return import_module(name)
+    spec = _spec(name)
+    if spec is None:
+        raise Unreadable(name)
+    return _Compiled(name) if isinstance(spec.loader, ExtensionFileLoader) else Source(name, spec)
+
+
+class _Compiled(types.ModuleType):
+    """A module without source; its classes are plain ones."""
+
+    def __getattr__(self, name: str) -> Any:
+        return object if name[:1].isupper() else super().__getattribute__(name)
+
+
+def _spec(name: str) -> ModuleSpec | None:
+    """Where a module is, without importing the packages that it is in."""
+    top, *rest = name.split(".")
+    spec, path = find_spec(top), top
+    for part in rest:
+        if spec is None or spec.submodule_search_locations is None:
+            return None
+        path = f"{path}.{part}"
+        spec = PathFinder.find_spec(path, list(spec.submodule_search_locations))
+    return spec
+
+
+@cache
+def _stand_in(source: Source, name: str) -> type:
+    """A class of the same name and bases, with what is needed of it: its constructor and, of a contract, its members.
+
+    Raises:
+        Unreadable: it is an enumeration, a data class or the like, which takes plain values in its own way.
+    """
+    node = source.class_of(name)
+    assert node is not None
+    decorators = {ast.unparse(each).rpartition(".")[2] for each in node.decorator_list}
+    metaclasses = {ast.unparse(each.value).rpartition(".")[2] for each in node.keywords}
+    functions = {each.name: each for each in node.body if isinstance(each, ast.FunctionDef)}
+    if decorators - {"runtime_checkable"} or metaclasses - {"ABCMeta"} or "__new__" in functions:
+        raise Unreadable(f"{name} is no plain class")
+    bases = tuple(_bases(source, node))
+    members: dict[str, Any] = {"__module__": source.name, "__qualname__": name}
+    if Protocol in bases:
+        members |= dict.fromkeys(functions)
+    elif "__init__" in functions:
+        members["__init__"] = Call(source, functions["__init__"])
+    if Protocol not in bases and not any(issubclass(base, StandIn) for base in bases):
+        bases = (*bases, StandIn)
+    made = types.new_class(name, bases, exec_body=lambda space: space.update(members))
+    return runtime_checkable(made) if decorators else made
+
+
+def _bases(source: Source, node: ast.ClassDef) -> Iterator[Any]:
+    for each in node.bases:
+        base = source.evaluate(each.value if isinstance(each, ast.Subscript) else each)
+        if base in (Generic, object):
+            continue
+        if not isinstance(base, type) or issubclass(base, Enum):
+            raise Unreadable(f"{node.name} is a {ast.unparse(each)}")
+        yield base
+
+
+def call_of(target: str) -> Call | None:
+    """What calling a class or a function calls, by its dotted name; None for a class without a constructor of its own.
+
+    Raises:
+        Unreadable: the source does not say.
+    """
+    of, _, name = target.rpartition(".")
+    found = _own_constructor(module(of), name) or _member(module(of), name)
+    if isinstance(found, Call):
+        return _as_written(found)
+    if not isinstance(found, type) or not issubclass(found, StandIn):
+        raise Unreadable(target)
+    calls = (each.__dict__.get("__init__") for each in found.__mro__)
+    call = next((each for each in calls if isinstance(each, Call)), None)
+    return call and _as_written(call)
+
+
+def _own_constructor(source: Any, name: str) -> Call | None:
+    """Of a class that has one itself; of what it inherits, nothing needs to be read."""
+    node = source.class_of(name) if isinstance(source, Source) else None
+    if node is None or node.decorator_list or node.keywords:
+        return None
+    functions = {each.name: each for each in node.body if isinstance(each, ast.FunctionDef)}
+    return Call(source, functions["__init__"]) if "__init__" in functions and "__new__" not in functions else None
