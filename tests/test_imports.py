@@ -53,6 +53,7 @@ ALLOWED = {
         "data",
         "encoder",
         "figure",
+        "installed",
         "launch",
         "masker",
         "model",
@@ -67,7 +68,7 @@ ALLOWED = {
     "paper": {"sweep", "plain"},
 }
 ANYTHING = {"callback", "command", "__main__"}  # and nothing imports these, but for
-ABOVE = {("__main__", "command"), ("command", "callback")}
+ABOVE = {("__main__", "command"), ("command", "callback"), ("door", "command")}
 
 
 def part_of(module: str) -> str:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mim.batch import Batch
     from mim.door.features import features
     from mim.door.load import load
+    from mim.door.run import compose, evaluate, train
     from mim.encoder.beit import Beit
     from mim.encoder.swin import Swin
     from mim.encoder.vit import ViT
@@ -39,8 +40,11 @@ __all__ = [
     "SimMIM",
     "Swin",
     "ViT",
+    "compose",
+    "evaluate",
     "features",
     "load",
+    "train",
 ]
 
 _HOMES = {
@@ -56,8 +60,11 @@ _HOMES = {
     "SimMIM": "mim.model.simmim",
     "Swin": "mim.encoder.swin",
     "ViT": "mim.encoder.vit",
+    "compose": "mim.door.run",
+    "evaluate": "mim.door.run",
     "features": "mim.door.features",
     "load": "mim.door.load",
+    "train": "mim.door.run",
 }
 
 

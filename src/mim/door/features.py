@@ -1,7 +1,6 @@
 """Features of pictures of anyone's: `mim.features`."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -15,11 +14,10 @@ from mim.door.preprocess import Preprocess, with_statistics
 from mim.door.sources import Source, source_of
 from mim.encoder.encoder import Encoder
 from mim.image_format import ImageFormat
+from mim.installed import CONFIGS
 from mim.launch.check import nearest
 from mim.pool.pool import Pool, fitted
 from mim.task.look import Look
-
-CONFIGS = Path(__file__).parents[3] / "configs"
 
 
 class FeatureExtractor:

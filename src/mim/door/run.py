@@ -1,0 +1,169 @@
+"""Runs from Python, composed and checked as commands are: `mim.compose`, `mim.train`, `mim.evaluate`."""
+
+import re
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+from unittest.mock import patch
+
+import hydra
+from hydra import initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mim.door.load import LoadedEncoder, load
+from mim.installed import CONFIGS
+from mim.launch.check import check
+from mim.launch.entry import check_command
+from mim.launch.errors import one_line
+from mim.launch.place import count_devices
+from mim.launch.quiet import quiet
+from mim.launch.resolvers import register_resolvers
+from mim.launch.signals import SIGNALS, listen
+from mim.plain import read_json
+
+Program = Literal["train", "eval"]
+
+
+class Run(NamedTuple):
+    """Run that has ended."""
+
+    folder: Path
+    """config.yaml, results.json, metrics.csv, checkpoints/, pictures/."""
+    results: dict[str, Any]
+    """Content of results.json: status, metrics, speed, and what made them."""
+
+    @property
+    def encoder(self) -> LoadedEncoder:
+        """Encoder of its last checkpoint, as `mim.load` opens it."""
+        return load(self.folder)
+
+
+def compose(*overrides: str, program: Program = "train") -> DictConfig:
+    """Config of a run, as the command line with these overrides would have it, checked.
+
+    Args:
+        overrides: `masker=amt`, `epochs=10`, ...; values may be changed in the result, too.
+        program: whose config it is, train.py's or eval.py's.
+
+    Raises:
+        ValueError: where a setting is none, or its value cannot be; the line that the command says.
+    """
+    register_resolvers()
+    try:
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            whole = hydra.compose(program, list(overrides), return_hydra_config=True)
+        HydraConfig.instance().set_config(whole)
+        OmegaConf.set_readonly(whole.hydra, False)
+        whole.hydra.runtime.output_dir = str(Path(whole.hydra.run.dir).absolute())
+        HydraConfig.instance().set_config(whole)
+        cfg = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
+        check_command(cfg, whole.hydra, CONFIGS, program)
+        _settle(cfg, cfg)
+        return cfg
+    except (HydraException, OmegaConfBaseException, TypeError) as error:
+        with patch.object(sys, "argv", [f"{program}.py", *overrides]):  # whose words are explained
+            line = one_line(error, CONFIGS, program)
+        raise ValueError(line) from error
+
+
+def train(cfg: DictConfig) -> Run:
+    """Train in this process, on one device; Ctrl-C finishes the step and saves, as for the command.
+
+    Args:
+        cfg: of `mim.compose`.
+
+    Raises:
+        ValueError: where a value cannot be, or several processes are asked for.
+        Interrupted: where it was stopped; everything is saved.
+    """
+    from mim.command.train import train as fit
+
+    check(cfg)
+    processes = count_devices(cfg.trainer.accelerator, cfg.trainer.devices) * cfg.trainer.num_nodes
+    if processes > 1:
+        raise ValueError(
+            f"mim.train trains in this process, and trainer= asks for {processes}; give trainer.devices=1, or start them from a "
+            "shell: python -m mim train ..."
+        )
+    quiet()
+    with _listening():
+        fit(cfg)
+    folder = Path(cfg.paths.run)
+    return Run(folder, read_json(folder / "results.json"))
+
+
+def evaluate(
+    checkpoint: str | Path | Sequence[str | Path], task: str = "knn", *overrides: str, **settings: Any
+) -> dict[str, Any]:
+    """Judge checkpoints, as `eval.py` does -> its row: metrics, their intervals, and a table.
+
+    Args:
+        checkpoint: a run folder, a file, `timm:<name>` or `hf:<repository>`, or several of them.
+        task: how: knn, linear, logistic, probe, low_shot, classifier, attention_stats, ...
+        overrides: other settings as a command line has them, `task.judge.k=[10]`.
+        settings: the same by name: data="cifar10", pool=["cls", "mean"], bank_limit=1000.
+
+    Raises:
+        FileNotFoundError, ValueError: the lines that the command says.
+    """
+    from mim.command.evaluate import evaluate as judge
+
+    several = [checkpoint] if isinstance(checkpoint, str | Path) else list(checkpoint)
+    given = {"checkpoint": [str(each) for each in several], "task": task} | settings
+    cfg = compose(*(f"{name}={written(value)}" for name, value in given.items()), *overrides, program="eval")
+    quiet()
+    judge(cfg)
+    return read_json(Path(cfg.paths.run) / "results.json")
+
+
+def written(value: Any) -> str:
+    """A value as a command line has it.
+
+    Raises:
+        ValueError: where there is no such way.
+    """
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, str | Path):
+        plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_./-]*", str(value)) is not None
+        text = str(value)
+        return text if plain else "'" + re.sub(r"(\\*)'", r"\1\1\\'", text) + "'"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(written, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{key}:{written(each)}' for key, each in value.items())}}}"
+    raise ValueError(f"a {type(value).__name__} is no setting; give numbers, words, lists or dictionaries")
+
+
+def _settle(node: Any, root: DictConfig) -> None:
+    """Put in place of what asks Hydra for something its answer: a later config would change it."""
+    for key in list(node) if isinstance(node, DictConfig) else range(len(node)):
+        if OmegaConf.is_missing(node, key):
+            continue
+        raw = node._get_node(key)
+        if OmegaConf.is_interpolation(node, key):
+            if re.search(r"\$\{(hydra:|overrides:|moment:|now:)", str(raw._value())):
+                node[key] = node[key]
+        elif OmegaConf.is_config(raw) and not raw._is_none():
+            _settle(raw, root)
+
+
+@contextmanager
+def _listening() -> Iterator[None]:
+    """Hear signals as a command does, and give them back afterwards."""
+    heard = (*SIGNALS, signal.SIGCHLD)
+    before = {signum: signal.getsignal(signum) for signum in heard}
+    listen()
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
