@@ -74,11 +74,15 @@ class Reconstructions(L.Callback):
         shown = painter(pl_module.loss) if hasattr(pl_module, "loss") else None  # fine-tuning reconstructs nothing
         if shown is None:
             return
+        # Asked on all processes: what was just logged is averaged over them.
+        loss = trainer.callback_metrics.get("train/loss")
         with whole(pl_module.model):
             if trainer.is_global_zero:
-                self._draw(trainer, pl_module, *shown, epoch)
+                self._draw(trainer, pl_module, *shown, epoch, loss)
 
-    def _draw(self, trainer: Any, pl_module: Any, term: str, target: Paintable, epoch: int) -> None:
+    def _draw(
+        self, trainer: Any, pl_module: Any, term: str, target: Paintable, epoch: int, loss: Tensor | None
+    ) -> None:
         data = trainer.datamodule
         batch = self._held_out(trainer, pl_module)
         mean, std = (torch.tensor(v, device=batch.image.device).view(3, 1, 1) for v in (data.mean, data.std))
@@ -88,8 +92,7 @@ class Reconstructions(L.Callback):
             pl_module.model.train()
         split, prediction = made.split, made.predictions[term].float()
         pixels = _shown(target.to_pixels(prediction, batch.image, split.masked), data)
-        value = trainer.callback_metrics.get("train/loss")
-        title = f"epoch {epoch}" + ("" if value is None else f", training loss {float(value):.4f}")
+        title = f"epoch {epoch}" + ("" if loss is None else f", training loss {float(loss):.4f}")
 
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{self.name}_{epoch:04d}.png"
