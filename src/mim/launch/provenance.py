@@ -37,13 +37,20 @@ def provenance(
 
 
 def commit() -> str | None:
-    """The commit of the code, marked where there are uncommitted changes; None outside a repository."""
-    here = Path(__file__).parent
+    """The commit of the code, marked where there are uncommitted changes.
+
+    None outside of a repository, and where the code is in one that is not its own: installed in the `.venv` of a project.
+    """
+    here = Path(__file__)
     try:
-        command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-        return subprocess.run(command, cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+        _git(here.parent, "ls-files", "--error-unmatch", here.name)
+        return _git(here.parent, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def _git(folder: Path, *command: str) -> str:
+    return subprocess.run(["git", *command], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def hardware(device: torch.device, processes: int) -> str:
