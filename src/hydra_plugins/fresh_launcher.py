@@ -74,7 +74,7 @@ class FreshLauncher(Launcher):
         ours = ["hydra.mode=RUN", f"hydra.run.dir='{job.folder}'", f"sweep.name='{job.folder.parent.name}'"]
         if "resume" in cfg and cfg.resume is None:
             ours.append("resume=auto")
-        command = [*this_program(), *job.overrides, *ours]
+        command = [*this_program(), *own_configs(self.config), *job.overrides, *ours]
         return Task(
             job.folder,
             command,
@@ -90,6 +90,14 @@ class FreshLauncher(Launcher):
         return JobReturn(
             overrides=job.overrides, working_dir=str(job.folder), status=JobStatus.COMPLETED, _return_value=one
         )
+
+
+def own_configs(cfg: DictConfig) -> list[str]:
+    """Folders of configs that the command line of a sweep names; its jobs look there, too."""
+    sources = cfg.hydra.runtime.config_sources
+    given = [f"--config-dir={source.path}" for source in sources if source.provider == "command-line"]
+    searched = [override for override in cfg.hydra.overrides.hydra if override.startswith("hydra.searchpath=")]
+    return given + searched
 
 
 def gpus_of(cfg: DictConfig) -> int:
