@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test lint bench gpu recipes tables clean
+.PHONY: help demo test lint format bench gpu recipes tables dist docker clean
 .DEFAULT_GOAL := help
 
 help:  ## say what each target does
@@ -20,6 +20,10 @@ lint: $(READY)  ## check format, style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+format: $(READY)  ## put code into its format, and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
 bench: $(READY)  ## compare a training step with other libraries' (installs them)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python benchmarks/step.py
@@ -33,8 +37,16 @@ recipes: $(READY)  ## change every setting of every experiment, one at a time: t
 tables: $(READY)  ## write docs/tables.md: what papers print, what was measured, and the commands
 	$(BIN)/python -m mim tables > docs/tables.md
 
+dist: $(READY)  ## build wheel and sdist into dist/
+	$(BIN)/pip install --quiet 'build>=1.2'
+	rm -rf dist
+	$(BIN)/python -m build
+
+docker:  ## build an image for a GPU machine; how to run it stands in Dockerfile
+	docker build -t mim .
+
 clean:  ## remove .venv and caches; runs and data stay
-	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -13,6 +13,7 @@ SWEEP = re.compile(r" -m\b| --")
 
 def shown(text: str) -> list[str]:
     """Commands at the beginning of a line of a code block, without what follows them in words."""
+    text = text.replace("python -m mim train", "python train.py").replace("python -m mim evaluate", "python eval.py")
     lines = re.findall(r"^ *(python (?:train|eval)\.py[^\n]*)", re.sub(r"\s*\\\n\s*", " ", text), flags=re.MULTILINE)
     commands = (re.split(r"\s+#|\s{3,}| \.\.\.", line)[0] for line in lines)
     return [re.sub(r"<[^<>]*>", "run", command) for command in commands if not SWEEP.search(command)]
