@@ -52,18 +52,18 @@ def files_of(configs: Path, group: str) -> list[str]:
     return sorted(str(path.relative_to(folder).with_suffix("")) for path in files)
 
 
-def check_recipe(choices: Mapping[str, str | None], configs: Path) -> None:
+def check_recipe(choices: Mapping[str, str | None], *folders: Path) -> None:
     """Refuse a recipe that is not there. Hydra would go on without a word, because a data set need not have one.
 
     Args:
         choices: by group, what was chosen.
-        configs: folder of the config tree.
+        folders: of configs, ours and those of the user.
 
     Raises:
         ValueError: naming those that are.
     """
     recipe, of_the_data = choices.get("recipe"), f"{choices.get('task')}/{choices.get('data')}"
-    there = files_of(configs, "recipe")
+    there = sorted({name for folder in folders for name in files_of(folder, "recipe")})
     if recipe not in (None, of_the_data, *there):
         raise ValueError(f"recipe={recipe} is not a choice; {nearest(str(recipe), there)}")
 

@@ -94,7 +94,8 @@ def check_command(cfg: DictConfig, hydra_config: Any, configs: Path, config_name
     check_top(cfg, config_name)
     check(cfg)
     check_wiring(cfg, hydra_config.runtime.choices)
-    check_recipe(hydra_config.runtime.choices, configs)
+    searched = [Path(source.path) for source in hydra_config.runtime.config_sources if source.schema == "file"]
+    check_recipe(hydra_config.runtime.choices, *searched)
     check_keys(cfg, hydra_config.overrides.task, configs, config_name)
 
 
