@@ -1,5 +1,7 @@
 """`mim.features`: the same vectors whatever the pictures come as."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -161,3 +163,13 @@ def test_folders_are_labels_but_for_those_of_a_split(encoder, tmp_path, files, l
         Image.new("RGB", (4, 4)).save(tmp_path / "set" / file)
     source = source_of(tmp_path / "set", encoder.preprocess)
     assert [source.label(number) for number in range(len(source))] == labels
+
+
+def test_in_place_of_a_broken_picture_of_a_data_set_no_other_is_taken(encoder, photos):
+    folder = OurFolder(str(photos), Whole(), 32, 2, held_out=0.2)
+    source = source_of(folder, encoder.preprocess, "training")
+    Path(source.path(1)).write_bytes(b"no picture")
+    with pytest.warns(UserWarning, match="skipped"):
+        (images,) = source.batches(torch.arange(len(source)), 8)
+    assert images.number.tolist() == [0, *range(2, len(source))]
+    assert len(images.image) == len(source) - 1
