@@ -1,8 +1,7 @@
 """Judge checkpoints: `python eval.py checkpoint=runs/<name>/<date_time> task=knn pool=mean data=cifar10`."""
 
-from mim.command.evaluate import evaluate
 from mim.installed import CONFIGS
 from mim.launch.entry import launch
 
 if __name__ == "__main__":
-    launch(evaluate, CONFIGS, "eval")
+    launch("mim.command.evaluate.evaluate", CONFIGS, "eval")

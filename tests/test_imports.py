@@ -67,7 +67,7 @@ ALLOWED = {
     "logger": {"ranges", "plain"},
     "paper": {"sweep", "plain"},
 }
-ANYTHING = {"callback", "command", "__main__"}  # and nothing imports these, but for
+ANYTHING = {"callback", "command", "program", "__main__"}  # and nothing imports these, but for
 ABOVE = {("__main__", "command"), ("command", "callback"), ("door", "command")}
 
 

@@ -1,8 +1,10 @@
 """`python -m mim <command> ...`: one file a command, in `mim/command/`."""
 
+import ast
 import os
 import sys
 from importlib import import_module
+from pathlib import Path
 from pkgutil import iter_modules
 from runpy import run_module
 
@@ -17,14 +19,15 @@ def main(arguments: list[str]) -> int:
     commands = [module.name for module in iter_modules(command.__path__)]
     if not arguments or arguments[0] in ("-h", "--help"):
         for name in commands:
-            print(f"{name:<14}{(import_module(f'mim.command.{name}').__doc__ or '').partition(chr(10))[0]}")
+            source = Path(command.__path__[0], f"{name}.py").read_text()  # not imported: that takes seconds
+            print(f"{name:<14}{(ast.get_docstring(ast.parse(source)) or '').partition(chr(10))[0]}")
         return 0
     if arguments[0] not in commands:
         print(f"error: python -m mim {arguments[0]} is no command; {nearest(arguments[0], commands)}", file=sys.stderr)
         return 1
     if arguments[0] in COMMANDS.values():  # programs: ranks and jobs that they start know them by their module
         sys.argv[1:] = arguments[1:]
-        run_module(f"mim.command.{arguments[0]}", run_name="__main__", alter_sys=True)
+        run_module(f"mim.program.{arguments[0]}", run_name="__main__", alter_sys=True)
     try:
         import_module(f"mim.command.{arguments[0]}").run(arguments[1:], CONFIGS)
     except BrokenPipeError:

@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-import train  # noqa: E402
+from mim.command import train  # noqa: E402
 from mim.launch.entry import launch  # noqa: E402
 
 

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-import eval as eval_command
-import train as train_command
 from mim.callback.interruption import Interruption
+from mim.command import evaluate as eval_command
+from mim.command import train as train_command
 from mim.launch.entry import launch
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ from hydra.core.global_hydra import GlobalHydra
 from pytorch_lightning.strategies.launchers import subprocess_script
 from torch.distributed.elastic.multiprocessing.subprocess_handler import subprocess_handler
 
-import train as train_command
+from mim.command import train as train_command
 from mim.launch.entry import launch
 
 ROOT = Path(__file__).parents[2]

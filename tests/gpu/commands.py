@@ -13,8 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-import eval as judging  # noqa: E402
-import train as training  # noqa: E402
+from mim.command import evaluate as judging  # noqa: E402
+from mim.command import train as training  # noqa: E402
 from mim.launch.entry import launch  # noqa: E402
 
 PROGRAMS = {"train": training.train, "eval": judging.evaluate}

@@ -10,7 +10,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import eval as eval_command
 from mim.checkpoint.build import build_encoder
 from mim.checkpoint.classifier import open_classifier
 from mim.checkpoint.load import open_encoder
@@ -18,6 +17,7 @@ from mim.checkpoint.own_data import own_data
 from mim.checkpoint.read import read
 from mim.checkpoint.settings import DATA, ENCODER, NESTED, POOL, build, public_classes
 from mim.checkpoint.weights import Weights
+from mim.command import evaluate as eval_command
 from mim.encoder.vit import ViT
 from mim.launch.entry import launch
 from mim.plain import plain

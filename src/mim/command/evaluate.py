@@ -26,7 +26,6 @@ from mim.checkpoint.read import read
 from mim.checkpoint.settings import DATA, build
 from mim.checkpoint.weights import Weights
 from mim.installed import CONFIGS
-from mim.launch.entry import launch
 from mim.launch.own_folder import own_folder
 from mim.launch.provenance import provenance
 from mim.launch.resolvers import overrides
@@ -176,7 +175,3 @@ def _cell(row: Mapping[str, Any], name: str) -> str:
     value = f"{row[name]:.4f}" if isinstance(row[name], float) else printable(row[name], 10_000)
     interval = row.get(f"{name}_interval")
     return f"{value} ({interval[0]:.3f} to {interval[1]:.3f})" if interval else value
-
-
-if __name__ == "__main__":
-    launch(evaluate, CONFIGS, "eval")

@@ -21,8 +21,6 @@ from mim.callback.resumed import Resumed, restoring
 from mim.callback.start_epoch import StartEpoch
 from mim.checkpoint.load import load
 from mim.checkpoint.resume import continued, resumable
-from mim.installed import CONFIGS
-from mim.launch.entry import launch
 from mim.launch.own_folder import own_folder
 from mim.launch.place import count_devices, portion_of_step
 from mim.logger import wandb
@@ -80,7 +78,3 @@ def _starts(cfg: DictConfig) -> list[StartEpoch]:
     if not cfg.checkpoint:
         raise ValueError(f"start_epoch={cfg.start_epoch} needs the weights of that epoch: give checkpoint=<file>")
     return [StartEpoch(cfg.start_epoch, cfg.checkpoint)]
-
-
-if __name__ == "__main__":
-    launch(train, CONFIGS, "train")

@@ -1,0 +1,7 @@
+"""`python -m mim train`: what it runs is imported once its config is sound."""
+
+from mim.installed import CONFIGS
+from mim.launch.entry import launch
+
+if __name__ == "__main__":
+    launch("mim.command.train.train", CONFIGS, "train")
