@@ -18,6 +18,7 @@ TYPES = {
     "cores",
     "geometry",
     "image_format",
+    "part",
     "masker.split",
 }  # small enough for everyone to know
 ALLOWED = {
@@ -31,6 +32,7 @@ ALLOWED = {
     "geometry": set(),
     "image_format": {"plain"},
     "installed": set(),
+    "part": set(),
     "masker": TYPES,
     "encoder": TYPES,
     "judge": {"ranges"},

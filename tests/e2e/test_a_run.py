@@ -37,7 +37,10 @@ def test_the_loss_falls_and_every_step_is_written_down(train):
 
 def test_what_took_effect_is_said_before_training(train):
     out = train(
-        "callback=[announce]", "masker=scheduled", "encoder.drop_path=0.2", "trainer.accumulate_grad_batches=2"
+        "callback=[announce,refresh_attention]",
+        "masker=scheduled",
+        "encoder.drop_path=0.2",
+        "trainer.accumulate_grad_batches=2",
     ).out
     assert "Random x FixedRatio: of 16 patches 4 visible, 12 masked, 0 thrown;" in out
     assert "; from epoch 41 on Attention x ThrowMiddle: of 16 patches 3 visible, 7 masked, 6 thrown" in out

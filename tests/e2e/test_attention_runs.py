@@ -75,3 +75,9 @@ def test_sbam_starts_from_the_weights_of_a_masked_autoencoder(train):
     assert run.code == 0, run.err
     first = [float(each.column("train/loss")[0]) for each in (start, run)]
     assert first[1] < first[0]
+
+
+def test_a_masker_that_nobody_tells_where_to_look_is_refused(train):
+    run = train("masker=amt", "callback=[results]")
+    assert run.code == 1
+    assert "add refresh_attention, e.g. callback=[refresh_attention,checkpoint,results]" in run.err

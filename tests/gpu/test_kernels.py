@@ -8,6 +8,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from mim.draw import keys, uniform
 from mim.encoder.attention import attend
 from mim.encoder.padding import Lengths, padding, padding_bias
+from mim.part import Part
 from tests.conftest import CONFIGS
 
 # Forward and backward. Scores of the size 5 are rounded before they go to the exponential: half a unit of 2**-8 or 2**-5.
@@ -96,8 +97,8 @@ def test_masks_are_those_of_the_cpu(composed_command, batch_of, batch_there, dev
     for part in masker.modules():
         if hasattr(part, "maps"):
             part.maps = draw(5, 64, 14, 14).abs().half()
-        if hasattr(part, "set_epoch"):
-            part.set_epoch(50)
+        if isinstance(part, Part):
+            part.begin_epoch(50)
     image = draw(6, 64, 3, 32, 32).float()
     tokens = draw(7, 64, 196, 16).float()
     here = masker(batch_of(image), (14, 14), tokens)

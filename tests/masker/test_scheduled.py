@@ -17,15 +17,15 @@ def scheduled():
 def test_it_is_the_first_masker_until_the_epoch_and_the_other_from_then_on(scheduled, batch_of):
     batch, tokens = batch_of(torch.zeros(2, 3, 1, 1)), torch.randn(2, 16, 8)
     for epoch, masker in [(0, scheduled.first), (39, scheduled.first), (40, scheduled.then), (41, scheduled.then)]:
-        scheduled.set_epoch(epoch)
+        scheduled.begin_epoch(epoch)
         assert scheduled.needs_tokens == (masker is scheduled.then)
         assert scheduled.partition is masker.partition
         assert torch.equal(scheduled(batch, (4, 4), tokens).masked, masker(batch, (4, 4), tokens).masked)
 
 
 def test_it_may_go_back_as_a_resumed_run_does(scheduled):
-    scheduled.set_epoch(50)
-    scheduled.set_epoch(10)
+    scheduled.begin_epoch(50)
+    scheduled.begin_epoch(10)
     assert scheduled.current is scheduled.first
 
 
@@ -43,7 +43,7 @@ def test_it_compiles_and_compiles_again_only_for_the_change(scheduled, batch_of)
 
     compiled = torch.compile(lambda: scheduled(batch, (4, 4), tokens).masked, backend=backend, fullgraph=True)
     for epoch in (0, 1, 2, 40, 41, 42):
-        scheduled.set_epoch(epoch)
+        scheduled.begin_epoch(epoch)
         assert torch.equal(compiled(), scheduled(batch, (4, 4), tokens).masked)
     assert len(compiles) == 2
 

@@ -102,7 +102,7 @@ def _look(cfg: DictConfig, data: Any, encoder: Encoder, maskers: dict[str, Any])
         masker.train()  # the images are those that the stores are filled with
         for part in masker.modules():
             if isinstance(part, Scheduled):
-                part.set_epoch(part.at_epoch)
+                part.begin_epoch(part.at_epoch)
     count = min(cfg.images, data.train_size)
     rows = torch.linspace(0, count - 1, cfg.pictures + 2)[1:-1].round().long()
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (data.mean, data.std))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mim.batch import Batch
 from mim.masker.crop_map import crop_map
 from mim.masker.min_max import min_max
+from mim.part import Part
 
 Heads = Literal["mean_first", "stretch_first"]
 
@@ -26,7 +27,7 @@ def attention_weights(row: Tensor, heads: Heads = "mean_first") -> Tensor:
     return min_max(row).mean(dim=1) if heads == "stretch_first" else min_max(row.mean(dim=1))
 
 
-class AttentionStore(nn.Module):
+class AttentionStore(Part, nn.Module):
     """One map per training image. Before it is filled, and for images that are not trained on, all patches weigh the same.
 
     The maps are no buffer: they are not weights, and DDP would send them round in every step.
@@ -42,6 +43,18 @@ class AttentionStore(nn.Module):
         super().__init__()
         self.heads: Heads = heads
         self.maps = None
+
+    def begin_epoch(self, epoch: int) -> None:
+        """See that somebody fills the store.
+
+        Raises:
+            ValueError: where nobody does: what is hidden would be random, without a word.
+        """
+        if self.maps is None:
+            raise ValueError(
+                "the masker hides by attention, and no callback looks where the network attends; add refresh_attention, e.g. "
+                "callback=[refresh_attention,checkpoint,results], or take a masker that needs none (masker=random)"
+            )
 
     def open(self, file: str | Path, device: torch.device) -> None:
         """Use the maps in a file. On a CPU only what is looked up is read; a GPU gets a copy, so that no step waits for the host.

@@ -6,11 +6,12 @@ from torch import Tensor, nn
 from mim.batch import Batch
 from mim.masker.masker import Masker
 from mim.masker.split import Split
+from mim.part import Part
 from mim.ranges import Whole
 
 
-class Scheduled(nn.Module):
-    """One masker until an epoch, another from then on. Only this file knows about epochs.
+class Scheduled(Part, nn.Module):
+    """One masker until an epoch, another from then on.
 
     Args:
         first: the masker of epochs 0 to `at_epoch` - 1.
@@ -26,8 +27,8 @@ class Scheduled(nn.Module):
         self.first, self.then, self.at_epoch = first, then, at_epoch
         self.changed = at_epoch == 0  # a flag, not the epoch: compiled code is compiled again only when it changes
 
-    def set_epoch(self, epoch: int) -> None:
-        """Say which epoch begins."""
+    def begin_epoch(self, epoch: int) -> None:
+        """Change over, if it is time."""
         self.changed = epoch >= self.at_epoch
 
     @property

@@ -9,8 +9,6 @@ from torch.optim import Optimizer
 
 from mim.batch import Batch
 from mim.loss.weighted_sum import WeightedSum
-from mim.masker.partition.random_ratio import RandomRatio
-from mim.masker.scheduled import Scheduled
 from mim.model.reconstruction import Reconstruction
 from mim.optim.follow import WeightDecaySchedule
 from mim.optim.schedule import Schedule
@@ -63,24 +61,6 @@ class Pretrain(Training):
     def forward(self, batch: Batch) -> Reconstruction:
         """Images (B, 3, H, W) -> predictions (B, K, Lm, P)."""
         return self.model(batch)
-
-    def on_train_start(self) -> None:
-        """A run resumed in mid-epoch begins no epoch: say here which one it is in."""
-        super().on_train_start()
-        self.on_train_epoch_start()
-
-    def on_train_epoch_start(self) -> None:
-        """Say which epoch begins to what changes over time."""
-        for part in self.modules():
-            if isinstance(part, Scheduled):
-                part.set_epoch(self.current_epoch)
-
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Say which step comes to what is drawn once for all images of it."""
-        super().on_train_batch_start(batch, batch_idx)
-        for part in self.modules():
-            if isinstance(part, RandomRatio):
-                part.set_step(self.global_step)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step on images (B, 3, H, W) -> scalar loss."""

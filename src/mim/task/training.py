@@ -10,7 +10,7 @@ import pytorch_lightning as L
 import torch
 from pytorch_lightning.plugins.precision import MixedPrecision, Precision
 from pytorch_lightning.utilities import GradClipAlgorithmType
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mim.batch import Batch
@@ -18,6 +18,7 @@ from mim.draw import keys
 from mim.image_format import ImageFormat
 from mim.optim.follow import Follow, WeightDecaySchedule
 from mim.optim.schedule import Schedule
+from mim.part import Part, parts_of
 from mim.ranges import NotNegative, Positive, Seed
 from mim.task.position import Length, Pace, Place, go_on_from, place
 
@@ -41,6 +42,7 @@ class Training(L.LightningModule):
     """
 
     objective: Callable[..., Any]
+    model: nn.Module
 
     def __init__(
         self,
@@ -72,10 +74,22 @@ class Training(L.LightningModule):
             trainer.fit_loop.max_epochs = math.ceil(self.steps / max(1, trainer.datamodule.steps_per_epoch))
 
     def on_train_start(self) -> None:
-        """Let Lightning judge what is held out after the last batch of an epoch, however many it has."""
+        """Let Lightning judge what is held out after the last batch of an epoch, however many it has; tell the parts.
+
+        A run resumed in mid-epoch begins no epoch: the parts are told here which one it is in.
+        """
         trainer: Any = self.trainer
         if trainer.val_check_interval == 1.0:
             trainer.val_check_batch = math.inf
+        if not self.global_step:
+            for part in self.parts:
+                part.begin(self.model)
+        self.on_train_epoch_start()
+
+    def on_train_epoch_start(self) -> None:
+        """Tell the parts."""
+        for part in self.parts:
+            part.begin_epoch(self.current_epoch)
 
     def on_fit_start(self) -> None:
         """Compile the objective into one graph: the function, not the module, so that parameters keep their names.
@@ -101,6 +115,14 @@ class Training(L.LightningModule):
         torch.manual_seed(number)
         random.seed(number)
         np.random.seed(number % 2**32)  # noqa: NPY002  # timm draws from it
+        for part in self.parts:
+            part.begin_step(self.global_step)
+
+    def optimizer_step(self, *arguments: Any, **named: Any) -> None:
+        """Step, and tell the parts."""
+        super().optimizer_step(*arguments, **named)
+        for part in self.parts:
+            part.after_step(self.model, (self.global_step + 1) / self.length)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say what a step is worth, another run may take steps of other images; and what the images are."""
@@ -156,6 +178,11 @@ class Training(L.LightningModule):
             )
         else:
             super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
+    @property
+    def parts(self) -> list[Part]:
+        """What is told how the training goes."""
+        return parts_of(self)
 
     @property
     def effective_batch(self) -> int:

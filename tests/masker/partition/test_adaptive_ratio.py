@@ -51,7 +51,7 @@ def test_a_score_that_knows_no_salience_gets_the_ratio_itself():
     st.floats(0, 0.2),
     st.floats(0, 0.99),
     st.sampled_from(["image", "batch"]),
-    st.integers(9, 64),
+    st.integers(24, 64),
     st.integers(0, 99),
 )
 @settings(max_examples=60, deadline=None)

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from mim.draw import HINT, RATIO, keys, uniform
 from mim.masker.score.ranking import Ranking
 from mim.masker.split import Split
+from mim.part import Part
 from mim.ranges import Seed
 
 
-class RandomRatio(nn.Module):
+class RandomRatio(Part, nn.Module):
     """Mask int(L * r) patches of the top of each ranking, with r uniform in [ratio - spread, ratio + spread].
 
     AttMask's release (gkakogeorgiou/attmask, loader.py: get_pred_ratio; attmask.py: AttMask) draws r once a batch, and masks an
@@ -58,8 +59,8 @@ class RandomRatio(nn.Module):
         self.per, self.seed = per, seed
         self.register_buffer("step", torch.zeros((), dtype=torch.int64), persistent=False)
 
-    def set_step(self, step: int) -> None:
-        """Say which optimiser step comes; a tensor holds it, so that compiled code is not compiled again."""
+    def begin_step(self, step: int) -> None:
+        """Remember the step; a tensor holds it, so that compiled code is not compiled again."""
         self.step.fill_(step)
 
     def draw(self, key: Tensor) -> tuple[Tensor, Tensor, Tensor]:
