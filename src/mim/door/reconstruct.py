@@ -58,7 +58,7 @@ def show_attention(masker: nn.Module, encoder: Any, image: Tensor) -> None:
     masker.train()  # the images are those that the stores are filled with
     for part in masker.modules():
         if isinstance(part, Scheduled):
-            part.set_epoch(part.at_epoch)
+            part.begin_epoch(part.at_epoch)
         elif isinstance(part, AttentionStore):
             looked = cls_attention(attending(encoder, "which this masker goes by; take masker=random, sbam"), image)
             part.maps = attention_weights(looked, part.heads).unflatten(1, encoder.grid).half()
