@@ -38,6 +38,8 @@ REFUSED = {
     "trainer.devices=0": ["trainer.devices=0 leaves nobody to train"],
     "encoder.heads=5": ["width=64, heads=5"],
     "data.batch_size=2000": ["2000", "1347 images"],
+    "trainer.precision=bf16-true": ["trainer.precision='bf16-true' does not fit", "'bf16-mixed'"],
+    "trainer.precision=64-true": ["trainer.precision='64-true' does not fit", "'32-true'"],
     "trainer.accelerator=gpu": ["trainer.devices=1 asks for 1 GPU(s)", "this computer has 0", "trainer=cpu"],
     "images_per_step=100 trainer.accumulate_grad_batches=3": ["images_per_step=100", "3 accumulated", "99 and 102"],
     "task=finetune masker=block": [

@@ -34,6 +34,7 @@ def _not_overfitted(batches: float) -> float:
 
 
 Accelerator = Literal["auto", "cpu", "cuda", "gpu", "mps"]
+_Precision = Literal["32-true", "bf16-mixed", "16-mixed", "32", 32] | None  # weights stay float32, as targets are
 _Duration = Annotated[str, AfterValidator(_days_hours_minutes_seconds)] | None
 _BUILT_BY_ENTRY_POINTS = {"data", "task", "trainer", "augment", "encoder"}
 _TIGHTER: dict[str, dict[str, Any]] = {  # than the library's own hints, which let through what fails late or does harm
@@ -46,6 +47,7 @@ _TIGHTER: dict[str, dict[str, Any]] = {  # than the library's own hints, which l
         "log_every_n_steps": Count,
         "max_time": _Duration,
         "num_nodes": Count,
+        "precision": _Precision,
         "overfit_batches": Annotated[float, AfterValidator(_not_overfitted)],
     }
 }
