@@ -25,6 +25,7 @@ from torch.nn.functional import interpolate
 
 from mim.batch import Batch, blank
 from mim.draw import keys
+from mim.encoder.encoder import cls_attention
 from mim.launch.resolvers import register_resolvers
 from mim.loss.term import Term
 from mim.masker.attention_store import AttentionStore, attention_weights
@@ -107,7 +108,7 @@ class Trainee:
     @torch.no_grad()
     def look(self) -> None:
         with self._autocast():
-            attention_weights(self.model.encoder.cls_attention(self.batch.image)).half()
+            attention_weights(cls_attention(self.model.encoder, self.batch.image)).half()
 
 
 def seconds(work: Callable[[], None], times: int, device: torch.device) -> float:

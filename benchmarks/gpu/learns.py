@@ -40,6 +40,7 @@ from mim.batch import Batch
 from mim.data.decode import decode
 from mim.data.sampler import ShuffledRows
 from mim.draw import keys
+from mim.encoder.encoder import cls_attention
 from mim.judge.features import Features
 from mim.judge.knn import KNN
 from mim.judge.linear import Linear
@@ -196,19 +197,19 @@ class Arm:
         maps = []
         for image in self.train.image.split(2048):
             with autocast(image.device):
-                row = encoder.cls_attention(self.scale(image))
+                row = cls_attention(encoder, self.scale(image))
             maps.append(attention_weights(row, stores[0].heads).half())
         encoder.train()
         for store in stores:
             store.maps = torch.cat(maps).unflatten(1, encoder.grid)
         on_cpu, two = deepcopy(encoder).cpu(), self.train.image[:2].cpu().float()
         with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-            on_cpu.cls_attention(two)
+            cls_attention(on_cpu, two)
         self.flops += counter.get_total_flops() / len(two) * len(self.train.image)
         self.looks += 1
         for part in self.model.modules():
             if isinstance(part, Scheduled):
-                part.set_epoch(1)
+                part.begin_epoch(1)
         self.image_flops = 3 * self.counted()
 
 
