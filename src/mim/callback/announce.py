@@ -10,8 +10,7 @@ from timm.layers import DropPath
 from mim.batch import blank
 from mim.callback.results import seen_from_here
 from mim.masker.scheduled import Scheduled
-from mim.masker.split import Split
-from mim.model.visible import embed_for_score
+from mim.model.visible import split_of
 from mim.strategy.whole import whole
 
 
@@ -78,9 +77,7 @@ def _masking(model: Any, device: torch.device) -> str:
 def _masked(encoder: Any, masker: Any, device: torch.device) -> str:
     rows, columns = encoder.grid
     patch = encoder.patch_size
-    batch = blank(2, (rows * patch, columns * patch), device)
-    tokens = embed_for_score(encoder, batch.image) if masker.needs_tokens else None
-    split: Split = masker(batch, encoder.grid, tokens)
+    split = split_of(encoder, masker, blank(2, (rows * patch, columns * patch), device))
     parts, visible = split.visible.shape[1:]
     masked = split.masked.shape[2]
     kind = f"{type(masker.score).__name__} x {type(masker.partition).__name__}" + (

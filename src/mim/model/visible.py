@@ -19,9 +19,14 @@ def embed_visible(encoder: Encoder, masker: Masker, batch: Batch) -> tuple[Tenso
 
     Masked patches are embedded only for a masker that looks at tokens, and never for the network.
     """
-    tokens = embed_for_score(encoder, batch.image) if masker.needs_tokens else None
-    split = masker(batch, encoder.grid, tokens)
+    split = split_of(encoder, masker, batch)
     return encoder.embed(batch.image, split.visible), split
+
+
+def split_of(encoder: Encoder, masker: Masker, batch: Batch) -> Split:
+    """What a masker makes visible and what it masks, given embeddings of all patches if it looks at them."""
+    tokens = embed_for_score(encoder, batch.image) if masker.needs_tokens else None
+    return masker(batch, encoder.grid, tokens)
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -179,7 +180,7 @@ class Training(L.LightningModule):
         else:
             super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
-    @property
+    @cached_property
     def parts(self) -> list[Part]:
         """What is told how the training goes."""
         return parts_of(self)
