@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test lint format bench gpu recipes tables dist docker clean
+.PHONY: help demo test lint format bench gpu parity recipes tables dist docker clean
 .DEFAULT_GOAL := help
 
 help:  ## say what each target does
@@ -12,8 +12,8 @@ help:  ## say what each target does
 demo: $(READY)  ## pre-train a masked autoencoder on scanned digits, judge its features, draw its reconstructions
 	$(BIN)/python train.py
 
-test: $(READY)  ## run the tests
-	$(BIN)/python -m pytest
+test: $(READY)  ## run the tests, in a process for each core (four at most)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(READY)  ## check format, style and types
 	$(BIN)/ruff format --check .
@@ -30,6 +30,9 @@ bench: $(READY)  ## compare a training step with other libraries' (installs them
 
 gpu: $(READY)  ## run what needs a GPU, on a GPU: published numbers, kernels, compiling, whole runs (about two minutes)
 	$(BIN)/python -m pytest -m gpu tests/gpu
+
+parity: $(READY)  ## hold everything against the published implementations' numbers, those in MIM_GOLDEN if it names a folder
+	$(BIN)/python -m pytest -m "parity and not gpu"
 
 recipes: $(READY)  ## change every setting of every experiment, one at a time: the recipes must notice (about an hour)
 	$(BIN)/python -m pytest -m recipes tests/recipes

@@ -1,12 +1,10 @@
 """What many tests need: stored reference numbers and batches of images."""
 
-import json
 import shlex
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
@@ -19,6 +17,7 @@ from mim.draw import keys
 from mim.launch.entry import check_command
 from mim.launch.resolvers import register_resolvers
 from mim.launch.signals import SIGNALS
+from tests.stored import Golden, unread
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -49,24 +48,6 @@ def composed_command() -> Callable[[str], DictConfig]:
         return cfg
 
     return compose_it
-
-
-class Golden:
-    """Numbers of a published implementation (tests/golden/<name>.npz) and the settings that produced them."""
-
-    def __init__(self, name: str):
-        self.arrays = np.load(Path(__file__).parent / "golden" / f"{name}.npz")
-        self.meta = json.loads(str(self.arrays["meta"]))
-
-    def __getitem__(self, key: str) -> Tensor:
-        return torch.from_numpy(self.arrays[key])
-
-    def names(self, key: str) -> list[str]:
-        return [str(name) for name in self.arrays[key]]
-
-    def under(self, prefix: str) -> dict[str, Tensor]:
-        """The arrays whose keys start with `prefix`, which is taken off."""
-        return {key.removeprefix(prefix): self[key] for key in self.arrays.files if key.startswith(prefix)}
 
 
 @pytest.fixture
@@ -101,3 +82,15 @@ def distance() -> Callable[[Tensor, Tensor], float]:
         return ((a.double() - b.double()).abs().max() / b.double().abs().max()).item()
 
     return measure
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests that read stored numbers are what `make parity` runs."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "golden" in item.fixturenames:
+            item.add_marker("parity")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if config.option.markexpr.startswith("parity") and (names := unread()):
+        terminalreporter.write_line(f"no test reads {', '.join(names)}")

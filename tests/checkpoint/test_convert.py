@@ -209,13 +209,17 @@ def test_what_a_format_cannot_hold_is_refused(build_mae, build_simmim, save_run,
 
 
 def test_heads_that_nothing_tells_are_asked_for(golden, tmp_path):
-    torch.save({"model": golden("mae_pix").under("sd.")}, tmp_path / "official.pth")
+    reference = golden("mae_pix")
+    m = reference.meta
+    torch.save({"model": reference.under("sd.")}, tmp_path / "official.pth")
     weights = read(tmp_path / "official.pth")
-    with pytest.raises(ValueError, match="transformer 48 wide is not in its tensors; give --heads"):
+    with pytest.raises(ValueError, match=f"transformer {m['embed_dim']} wide is not in its tensors; give --heads"):
         write(weights, tmp_path / "x", "hf")
-    with pytest.raises(ValueError, match="transformer 32 wide is not in its tensors; give --decoder-heads"):
-        write(weights, tmp_path / "x", "hf", heads=4)
-    write(weights, tmp_path / "x", "hf", heads=4, decoder_heads=4)
+    with pytest.raises(
+        ValueError, match=f"transformer {m['decoder_embed_dim']} wide is not in its tensors; give --decoder-heads"
+    ):
+        write(weights, tmp_path / "x", "hf", heads=m["num_heads"])
+    write(weights, tmp_path / "x", "hf", heads=m["num_heads"], decoder_heads=m["decoder_num_heads"])
 
 
 def test_the_command_says_what_it_read_wrote_and_how_to_load_it(build_mae, save_run, tmp_path, capsys):

@@ -23,6 +23,7 @@ from tests.gpu.precision import PRECISIONS
 from tests.gpu.published import CASES, released_split
 from tests.parity.test_official_amt import flags, simmim
 from tests.parity.test_official_beyond_cls import abmilp, renamed
+from tests.stored import numbered
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -145,10 +146,10 @@ def test_emae(golden, within, device, dtype, prefix):
     within("error", abs(loss.item() / published - 1), limit)
 
 
-@pytest.mark.parametrize("number", range(8))
+@pytest.mark.parametrize("number", numbered("beyond_abmilp"))
 def test_abmilp(golden, distance, within, device, precision, number):
     stored = golden("beyond_abmilp")
-    pool = abmilp(stored.meta["configs"][number])
+    pool = abmilp(stored.meta, number)
     pool.load_state_dict(renamed(stored.under(f"c{number}.sd.")))
     pool.to(device)
     x = stored["x"].to(device).requires_grad_()

@@ -26,7 +26,8 @@ def case(reference):
 
     def build(prefix: str = "") -> tuple[torch.Tensor, torch.Tensor, Split]:
         m = reference.meta
-        noise = reference["noise_per_sample"] if prefix else reference["noise"].expand(2, -1)
+        B = len(reference["noise_per_sample"])
+        noise = reference["noise_per_sample"] if prefix else reference["noise"].expand(B, -1)
         split = ParallelParts(m["K"])(Ranking(noise))
         everywhere = reference["pred"].double().transpose(0, 1)  # (B, K, L, P)
         prediction = everywhere.gather(2, split.masked[..., None].expand(-1, -1, -1, everywhere.shape[3]))
@@ -41,7 +42,7 @@ def test_parts_are_slices_of_the_sorted_noise(reference, case, prefix):
     _, _, split = case(prefix)
     expected, masks = reference[f"{prefix}part_ids"], reference[f"{prefix}masks"]
     if not prefix:
-        expected, masks = (part[:, None].expand(-1, 2, -1) for part in (expected, masks))
+        expected, masks = (part[:, None].expand(-1, split.visible.shape[0], -1) for part in (expected, masks))
     assert torch.equal(split.visible, expected.transpose(0, 1))
     hidden = torch.zeros_like(masks.transpose(0, 1)).scatter(2, split.masked, 1)
     assert torch.equal(hidden, masks.transpose(0, 1))

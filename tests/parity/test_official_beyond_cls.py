@@ -1,6 +1,7 @@
 """Beyond [cls] (gmum/beyond_cls): its pools, AbMILP and AbMILP's probe, by its own numbers."""
 
 from functools import partial
+from math import isqrt
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from mim.pool.mean import Mean
 from mim.pool.mean_attention import MeanAttention
 from mim.pool.pool import Shape, fitted, pool_tokens
 from mim.task.look import Look
+from tests.stored import numbered
 
 POOLS = {
     "cls": Cls(),
@@ -31,7 +33,8 @@ POOLS = {
 @pytest.fixture
 def vit(golden):
     stored = golden("beyond_vit")
-    encoder = ViT(image_size=32, patch_size=8, width=48, depth=3, heads=4)
+    m = stored.meta
+    encoder = ViT(m["img_size"], m["patch_size"], m["embed_dim"], m["depth"], m["num_heads"], m["mlp_ratio"])
     encoder.load_state_dict({k: v for k, v in stored.under("sd.").items() if not k.startswith("head.")})
     return encoder.eval(), stored
 
@@ -49,7 +52,7 @@ def test_the_paper_s_centre_attention_sums_where_the_release_averages(vit, dista
     encoder, stored = vit
     look = Look(encoder, {"ca2": fitted(partial(CentreAttention, side=2), encoder)}, norm=False)
     with torch.no_grad():
-        assert distance(look(stored["images"])[1]["ca2"], 16 * stored["feat.ca2"]) < 2e-5
+        assert distance(look(stored["images"])[1]["ca2"], encoder.grid[0] * encoder.grid[1] * stored["feat.ca2"]) < 2e-5
 
 
 def test_any_block_can_be_looked_at_with_or_without_the_final_norm(vit, distance):
@@ -57,21 +60,24 @@ def test_any_block_can_be_looked_at_with_or_without_the_final_norm(vit, distance
     with torch.no_grad():
         raw, _ = Look(encoder, {}, block=2, norm=False)(stored["images"])
         normed, _ = Look(encoder, {}, block=2)(stored["images"])
-        last, _ = Look(encoder, {}, block=3)(stored["images"])
+        last, _ = Look(encoder, {}, block=encoder.depth)(stored["images"])
     assert distance(raw, stored["raw_return_block1"]) < 2e-5
     assert distance(normed, encoder.norm(stored["raw_return_block1"])) < 2e-5
     assert last.equal(encoder(stored["images"]))
 
 
-@pytest.mark.parametrize("block", [0, 4])
-def test_a_block_that_is_not_there_is_refused_and_zero_is_not_the_last(vit, block):
-    with pytest.raises(ValueError, match=f"block={block} of ViT cannot be looked at: it has blocks 1 to 3"):
+@pytest.mark.parametrize("beyond", [False, True])
+def test_a_block_that_is_not_there_is_refused_and_zero_is_not_the_last(vit, beyond):
+    depth = vit[0].depth
+    block = depth + 1 if beyond else 0
+    with pytest.raises(ValueError, match=f"block={block} of ViT cannot be looked at: it has blocks 1 to {depth}"):
         Look(vit[0], {}, block=block)
 
 
-def abmilp(config):
+def abmilp(m, number):
+    config, side = m["configs"][number], isqrt(m["num_patches"])
     return AbMILP(
-        Shape(32, (4, 4)),
+        Shape(m["dim"], (side, side)),
         depth=config["depth"],
         activation=config["activation"],
         self_attention=config["self_attention_apply_to"],
@@ -90,10 +96,10 @@ def renamed(weights):
     }
 
 
-@pytest.mark.parametrize("number", range(8))
+@pytest.mark.parametrize("number", numbered("beyond_abmilp"))
 def test_abmilp_gives_the_release_s_vectors_weights_and_gradients(golden, distance, number):
     stored = golden("beyond_abmilp")
-    pool = abmilp(stored.meta["configs"][number])
+    pool = abmilp(stored.meta, number)
     pool.load_state_dict(renamed(stored.under(f"c{number}.sd.")))
     x = stored["x"].clone().requires_grad_()
     out = pool(pool_tokens(x, 1, pool.needs))
@@ -114,9 +120,9 @@ def test_abmilp_gives_the_release_s_vectors_weights_and_gradients(golden, distan
 
 def test_the_probe_on_abmilp_learns_as_the_release_s(golden, distance):
     stored = golden("beyond_abmilp")
-    head = nn.Sequential(
-        abmilp(stored.meta["configs"][0]), nn.BatchNorm1d(32, affine=False, eps=1e-6), nn.Linear(32, 6)
-    )
+    m = stored.meta
+    norm = nn.BatchNorm1d(m["dim"], affine=False, eps=1e-6)
+    head = nn.Sequential(abmilp(m, 0), norm, nn.Linear(m["dim"], m["num_classes"]))
     weights = stored.under("probe.sd.")
     ours = {f"0.{k}": v for k, v in renamed({k[2:]: v for k, v in weights.items() if k.startswith("0.")}).items()}
     head.load_state_dict(ours | {k: v for k, v in weights.items() if not k.startswith("0.")})

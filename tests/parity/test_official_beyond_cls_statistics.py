@@ -53,9 +53,9 @@ def test_attention_of_every_token_of_every_block(reference, encoder, distance):
 
 
 def test_statistics_of_each_image_block_and_head(reference, encoder, distance, batch_of):
-    names = [OURS[name] for name in reference.meta["stat_names"] + reference.meta["magnitude_names"]]
-    head_columns = [HeadStatistics._fields.index(name) for name in names[:8]]
-    update_columns = [UpdateStatistics._fields.index(name) for name in names[8:]]
+    names = [OURS[name] for name in reference.meta["stat_names"]]
+    head_columns = [HeadStatistics._fields.index(name) for name in names]
+    update_columns = [UpdateStatistics._fields.index(OURS[name]) for name in reference.meta["magnitude_names"]]
     for i, image in enumerate(reference["images"]):
         stats = measure(encoder, [batch_of(image[None])], lambda batch: batch)
         for at, column in enumerate(head_columns):

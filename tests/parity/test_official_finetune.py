@@ -58,7 +58,7 @@ def test_an_official_classifier_is_loaded_and_gives_the_official_logits_loss_and
     for key, norm in from_bare(norms).items():
         if norm > 1e-7:
             assert gradient[key].norm().item() == pytest.approx(norm, rel=2e-3), key
-    assert len(norms) > 30
+    assert len(norms) > 10 * reference.meta["depth"]
 
 
 def scales_and_decays(model, lr, weight_decay, layer_decay):
@@ -97,7 +97,7 @@ def test_layers_of_simmim_learn_and_decay_as_officially(golden, kind):
     renamed = from_official_simmim({name: torch.tensor(pair) for name, pair in expected.items()})
     ours = scales_and_decays(model, m["base_lr"], m["weight_decay"], m["layer_decay"])
     assert ours == {name: pytest.approx(tuple(pair.tolist()), rel=1e-6) for name, pair in renamed.items()}
-    assert len(ours) > 50
+    assert len(ours) == len(renamed) > 0
 
 
 SCHEDULES = {

@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from mim.optim.lars import Lars
+from tests.stored import numbered
 
 NAMES = ("weight", "bias", "conv", "zero_weight", "zero_grad_weight", "scalar")
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", numbered("lars"))
 def test_three_steps_are_the_official_ones(golden, distance, number):
     stored = golden("lars")
     config = stored.meta["configs"][number]

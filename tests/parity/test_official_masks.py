@@ -8,6 +8,7 @@ import torch
 
 from mim.masker.partition.fixed_ratio import FixedRatio
 from mim.masker.score.block import place, sides
+from tests.stored import numbered
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,7 @@ def test_masked_counts_are_those_of_amt(golden):
         assert FixedRatio(ratio, "mask_down").masked_count(int(patches)) == masked
 
 
-@pytest.mark.parametrize("index", range(3))
+@pytest.mark.parametrize("index", numbered("blockwise_beit"))
 def test_blocks_are_those_of_beit_for_the_same_draws(golden, index):
     reference = golden("blockwise_beit")
     m = SimpleNamespace(**reference.meta["configs"][index])

@@ -17,9 +17,10 @@ from mim.model.mae import MAE
 from mim.optim.schedule import Constant, WarmupCosine
 from mim.target.pixel import Pixel
 from mim.task.pretrain import Pretrain
+from tests.stored import numbered
 
 
-@pytest.mark.parametrize("index", range(4))
+@pytest.mark.parametrize("index", numbered("lr_sched"))
 def test_learning_rates_are_the_official_ones(golden, index):
     reference = golden("lr_sched")
     m = reference.meta["configs"][index]
@@ -29,11 +30,18 @@ def test_learning_rates_are_the_official_ones(golden, index):
         assert m["lr"] * schedule(epoch, m["epochs"], m["lr"]) == pytest.approx(rate, rel=1e-9, abs=1e-15)
 
 
+def depth(names, prefix):
+    return 1 + max(int(name.split(".")[1]) for name in names if name.startswith(f"{prefix}."))
+
+
 def test_decay_groups_are_the_official_ones(golden):
     reference = golden("param_groups")
-    encoder = ViT(image_size=32, patch_size=16, width=16, depth=2, heads=2)
+    blocks, decoder_blocks = (
+        depth(reference.names("pretrain.names"), prefix) for prefix in ("blocks", "decoder_blocks")
+    )
+    encoder = ViT(image_size=32, patch_size=16, width=16, depth=blocks, heads=2)
     masker = Masker(Random(), FixedRatio(0.75))
-    decoder = partial(Decoder, width=8, depth=1, heads=2)
+    decoder = partial(Decoder, width=8, depth=decoder_blocks, heads=2)
     task = Pretrain(
         model=partial(MAE, encoder=encoder, masker=masker, decoder=decoder),
         loss=Term(Pixel(patch_size=16)),

@@ -5,9 +5,10 @@ import torch
 
 from mim.checkpoint.interpolate import interpolate_positions
 from mim.encoder.positions import sincos_positions
+from tests.stored import numbered
 
 
-@pytest.mark.parametrize("index", range(4))
+@pytest.mark.parametrize("index", numbered("pos_embed", "sincos"))
 def test_sine_cosine_table_is_the_official_one(golden, distance, index):
     reference = golden("pos_embed")
     m = reference.meta["sincos"][index]
@@ -15,7 +16,7 @@ def test_sine_cosine_table_is_the_official_one(golden, distance, index):
     assert distance(ours, reference[f"sincos_{index}"]) < 1e-5
 
 
-@pytest.mark.parametrize("index", range(4))
+@pytest.mark.parametrize("index", numbered("pos_embed", "interpolate"))
 def test_positions_reach_another_grid_as_published(golden, distance, index):
     reference = golden("pos_embed")
     m = reference.meta["interpolate"][index]
