@@ -13,7 +13,7 @@ demo: $(READY)  ## pre-train a masked autoencoder on scanned digits, judge its f
 	$(BIN)/python train.py
 
 test: $(READY)  ## run the tests, in a process for each core (four at most)
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
 
 lint: $(READY)  ## check format, style and types
 	$(BIN)/ruff format --check .

@@ -85,8 +85,10 @@ def distance() -> Callable[[Tensor, Tensor], float]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests that read stored numbers are what `make parity` runs."""
+    """All tests that read stored numbers are what `make parity` runs; those that share runs or models share a process."""
     for item in items:
+        room = Path(__file__).parent / "distributed"
+        item.add_marker(pytest.mark.xdist_group(room.name if room in item.path.parents else str(item.path)))
         if isinstance(item, pytest.Function) and "golden" in item.fixturenames:
             item.add_marker("parity")
 
