@@ -27,9 +27,12 @@ from mim.augment.crop_flip import CropFlip
 from mim.batch import Batch
 from mim.data.image_folder import ImageFolder
 from mim.encoder.vit import ViT
-from mim.judge.features import Features, Judge
-from mim.judge.knn import KNN
-from mim.judge.linear import Linear
+from mim.evaluate.classify import top1
+from mim.evaluate.features import Features, Judge, extract
+from mim.evaluate.knn import KNN
+from mim.evaluate.linear import Linear
+from mim.evaluate.look import Look
+from mim.evaluate.subject import Subject
 from mim.loss.consistency import Consistency
 from mim.loss.term import Term
 from mim.loss.weighted_sum import WeightedSum
@@ -42,10 +45,6 @@ from mim.model.mae import MAE
 from mim.optim.schedule import WarmupCosine
 from mim.pool.mean import Mean
 from mim.target.pixel import Pixel
-from mim.task.classify import top1
-from mim.task.features import extract
-from mim.task.look import Look
-from mim.task.subject import Subject
 
 PATCH, PARTS = 4, 4
 NEIGHBOURS = KNN(k=20, temperature=0.07)

@@ -23,13 +23,13 @@ from hydra.utils import instantiate
 from mim.augment.whole import Whole
 from mim.batch import Batch
 from mim.data.image_folder import ImageFolder
+from mim.evaluate.classify import Pools
+from mim.evaluate.probe import Probe
+from mim.evaluate.subject import Subject
 from mim.launch.resolvers import register_resolvers
 from mim.pool.abmilp import AbMILP
 from mim.pool.cls import Cls
 from mim.pool.mean import Mean
-from mim.task.classify import Pools
-from mim.task.probe import Probe
-from mim.task.subject import Subject
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 POOLS: Pools = {"cls": Cls(), "mean": Mean(), "abmilp": AbMILP}

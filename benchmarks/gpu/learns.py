@@ -41,15 +41,15 @@ from mim.data.decode import decode
 from mim.data.sampler import ShuffledRows
 from mim.draw import keys
 from mim.encoder.encoder import cls_attention
-from mim.judge.features import Features
-from mim.judge.knn import KNN
-from mim.judge.linear import Linear
+from mim.evaluate.classify import top1
+from mim.evaluate.features import Features
+from mim.evaluate.knn import KNN
+from mim.evaluate.linear import Linear
 from mim.launch.resolvers import register_resolvers
 from mim.loss.weighted_sum import WeightedSum
 from mim.masker.attention_store import AttentionStore, attention_weights
 from mim.masker.scheduled import Scheduled
 from mim.optim.schedule import WarmupCosine
-from mim.task.classify import top1
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 PATCH, PARTS = 4, 4

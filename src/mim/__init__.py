@@ -47,7 +47,7 @@ __all__ = [
     "train",
 ]
 
-_HOMES = {
+HOMES = {
     "Batch": "mim.batch",
     "Beit": "mim.encoder.beit",
     "Classifier": "mim.model.classifier",
@@ -70,9 +70,9 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """A public name, imported when it is first asked for (PEP 562)."""
-    if name not in _HOMES:
+    if name not in HOMES:
         raise AttributeError(f"module 'mim' has no attribute {name!r}; it offers {', '.join(__all__)}")
-    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    value = globals()[name] = getattr(import_module(HOMES[name]), name)
     return value
 
 

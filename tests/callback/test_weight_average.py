@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from mim.callback.checkpoint import Checkpoint
 from mim.callback.weight_average import WeightAverage
+from mim.run.checkpoint import Checkpoint
 from mim.strategy.fsdp import FSDP
 
 

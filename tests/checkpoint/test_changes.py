@@ -65,7 +65,7 @@ def test_of_many_changes_the_first_are_named():
         *(("encoder__heads", 8), ("model__decoder__depth", 1), ("model___target_", "mim.model.simmim.SimMIM")),
         *(("loss___target_", "mim.loss.hog.HOG"), ("masker__score___target_", "mim.masker.score.block.Block")),
         *(("optimizer___target_", "torch.optim.SGD"), ("data___target_", "mim.data.cifar.CIFAR10"), ("seed", 1)),
-        *(("task___target_", "mim.task.finetune.Finetune"), ("masker", None), ("data__seed", 3)),
+        *(("task___target_", "mim.train.finetune.Finetune"), ("masker", None), ("data__seed", 3)),
     ],
 )
 def test_what_no_training_can_change_on_its_way_is_refused_with_the_way_out(config, name, value):

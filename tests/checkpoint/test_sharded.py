@@ -7,10 +7,10 @@ import torch.distributed as dist
 
 from mim.checkpoint import sharded
 from mim.checkpoint.optimizer_state import by_name, by_number
-from mim.checkpoint.read import read
 from mim.checkpoint.resume import checkpoint_file
 from mim.checkpoint.sharded import is_sharded, read_rest, read_sharded, read_shares, read_weights, shapes, write_sharded
 from mim.checkpoint.swap import previous_of, put_in_place
+from mim.weights.read import read
 
 GROUPS = [[{"params": ["b", "a"], "lr": 0.1}]]
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytorch_lightning as L
 import torch
 
-from mim.callback.results import Results
+from mim.run.results import Results
 
 
 class Masks(L.Callback):

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mim.callback.agreement import Agreement
+from mim.run.agreement import Agreement
 from tests.distributed.conftest import start
 
 

@@ -5,9 +5,9 @@ import torch
 
 from mim.__main__ import main
 from mim.checkpoint.atomic import AtomicCheckpointIO
-from mim.checkpoint.load import load, open_encoder
-from mim.checkpoint.read import read
 from mim.checkpoint.sharded import is_sharded
+from mim.weights.load import load, open_encoder
+from mim.weights.read import read
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-from mim.callback.interruption import Interruption
 from mim.command import evaluate as eval_command
 from mim.command import train as train_command
 from mim.launch.entry import launch
+from mim.run.interruption import Interruption
 
 ROOT = Path(__file__).parents[2]
 SHORT = ("epochs=2", "warmup_epochs=1", "trainer.log_every_n_steps=1", "trainer.accelerator=cpu")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mim.callback.finite import Finite
 from mim.launch.disk import said_of_disk
 from mim.logger.csv import CSV
+from mim.run.finite import Finite
 
 QUIET = ("callback=[finite,checkpoint,results]", "callback.checkpoint.last_every_n_steps=5")
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mim.callback.finite import Finite
+from mim.run.finite import Finite
 
 WATCH = ("callback=[finite,interruption,online_probe,checkpoint,results]", "~callback.online_probe.judges.linear")
 PRETRAIN = (*WATCH, "watch_every_n_epochs=1", "data.batch_size=200", "callback.online_probe.bank_limit=100")

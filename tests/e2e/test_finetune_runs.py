@@ -10,11 +10,11 @@ from torchmetrics.functional.classification import multiclass_accuracy
 
 from mim.augment.whole import Whole
 from mim.batch import Batch
-from mim.checkpoint.load import load
 from mim.data.digits import Digits
 from mim.encoder.vit import ViT
 from mim.model.classifier import Classifier
 from mim.pool.mean import Mean
+from mim.weights.load import load
 
 ROOT = Path(__file__).parents[2]
 MIX = "task.mix={_target_: timm.data.mixup.Mixup, _partial_: true, mixup_alpha: 0.8, cutmix_alpha: 1.0}"

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mim.part import Part
-from mim.task.pretrain import Pretrain
+from mim.train.pretrain import Pretrain
 
 
 class Told(Part, nn.Module):

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torchvision.io import write_jpeg
 
-from mim.callback.interruption import Interruption
 from mim.data.hand_over import _Piped
+from mim.run.interruption import Interruption
 
 WATCH = "callback=[finite,interruption,checkpoint,results]"
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from mim.checkpoint.official_mae import to_official
+from mim.weights.official_mae import to_official
 
 FIXED = ("pos_embed", "decoder_pos_embed")
 FIRST = (

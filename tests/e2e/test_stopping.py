@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mim.callback.checkpoint import Checkpoint
 from mim.checkpoint.atomic import AtomicCheckpointIO
+from mim.run.checkpoint import Checkpoint
 
 ROOT = Path(__file__).parents[2]
 WATCH = ("callback=[finite,interruption,checkpoint,results]", "encoder.drop_path=0.2")

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from mim.checkpoint.settings import ENCODER, public_classes
 from mim.encoder.beit import Beit
 from mim.encoder.encoder import Attends, attending, cls_attention
 from mim.encoder.swin import Swin
 from mim.encoder.vit import ViT
 from mim.tokens import take
+from mim.weights.settings import ENCODER, public_classes
 
 MAKERS = {
     "vit": lambda: ViT(image_size=32, patch_size=8, width=48, depth=3, heads=4),

@@ -13,16 +13,16 @@ from typing import Any, NamedTuple
 
 import torch
 
-from mim.callback.checkpoint import Checkpoint
-from mim.callback.finite import Finite
 from mim.callback.online_probe import OnlineProbe
 from mim.callback.reconstructions import Reconstructions
 from mim.callback.refresh_attention import RefreshAttention
-from mim.callback.results import Results
 from mim.checkpoint.atomic import AtomicCheckpointIO
 from mim.logger.csv import _Writer
-from mim.task.finetune import Finetune
-from mim.task.training import Training
+from mim.run.checkpoint import Checkpoint
+from mim.run.finite import Finite
+from mim.run.results import Results
+from mim.train.finetune import Finetune
+from mim.train.training import Training
 from tests.faults.faults import _after, _before
 from tests.faults.process import start
 from tests.faults.remains import Remains, differences, remains

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 import torch
 
-from mim.callback.finite import Finite
 from mim.callback.online_probe import OnlineProbe
 from mim.callback.refresh_attention import RefreshAttention
 from mim.checkpoint.atomic import AtomicCheckpointIO
 from mim.masker.attention_store import AttentionStore
-from mim.task.pretrain import Pretrain
+from mim.run.finite import Finite
+from mim.train.pretrain import Pretrain
 
 STEPS_OF_AN_EPOCH, EPOCHS = 6, 3
 

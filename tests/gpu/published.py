@@ -7,8 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from mim.checkpoint.official_mae import from_official
-from mim.checkpoint.official_simmim import from_bare, from_official_simmim
 from mim.loss.term import Term
 from mim.masker.masker import Masker
 from mim.masker.partition.adaptive_ratio import AdaptiveRatio
@@ -20,6 +18,8 @@ from mim.masker.split import Split
 from mim.model.simmim import SimMIM
 from mim.target.pixel import Pixel
 from mim.tokens import patchify, take
+from mim.weights.official_mae import from_official
+from mim.weights.official_simmim import from_bare, from_official_simmim
 from tests.parity import test_official_amt as amt
 from tests.parity import test_official_simmim as simmim
 from tests.parity.test_official_finetune import classifier

@@ -4,9 +4,9 @@ import pytest
 import torch
 import yaml
 
-from mim.checkpoint.build import build_encoder
-from mim.checkpoint.fit import fit
-from mim.checkpoint.read import read
+from mim.weights.build import build_encoder
+from mim.weights.fit import fit
+from mim.weights.read import read
 from tests.gpu.precision import PRECISIONS
 from tests.gpu.runs import JUDGES, METHODS, Run
 

@@ -8,7 +8,6 @@ import pytest
 from torch import Tensor, nn
 
 from mim.batch import Batch
-from mim.checkpoint.official_mae import from_official
 from mim.encoder.vit import ViT
 from mim.loss.term import Term
 from mim.masker.masker import Masker
@@ -17,6 +16,7 @@ from mim.masker.score.ranking import Ranking
 from mim.model.decoder import Decoder
 from mim.model.mae import MAE
 from mim.target.pixel import Pixel
+from mim.weights.official_mae import from_official
 
 
 class Drawn(nn.Module):

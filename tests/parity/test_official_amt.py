@@ -4,8 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from mim.checkpoint.official_mae import from_official
-from mim.checkpoint.official_simmim import from_official_simmim
 from mim.encoder.beit import Beit
 from mim.encoder.encoder import cls_attention
 from mim.encoder.vit import ViT
@@ -19,6 +17,8 @@ from mim.masker.score.ranking import Ranking
 from mim.model.simmim import SimMIM
 from mim.target.pixel import Pixel
 from mim.tokens import patchify, take
+from mim.weights.official_mae import from_official
+from mim.weights.official_simmim import from_official_simmim
 
 
 class Drawn(nn.Module):

@@ -17,7 +17,7 @@ from mim.pool.lowest_entropy import LowestEntropy
 from mim.pool.mean import Mean
 from mim.pool.mean_attention import MeanAttention
 from mim.pool.pool import Shape, fitted, pool_tokens
-from mim.task.look import Look
+from mim.evaluate.look import Look
 from tests.stored import numbered
 
 POOLS = {

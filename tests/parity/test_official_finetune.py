@@ -5,10 +5,6 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from mim.checkpoint.classifier import open_classifier
-from mim.checkpoint.load import load
-from mim.checkpoint.official_simmim import from_bare, from_official_simmim
-from mim.checkpoint.read import read
 from mim.encoder.beit import Beit
 from mim.encoder.swin import Swin
 from mim.encoder.vit import ViT
@@ -18,6 +14,10 @@ from mim.optim.layer_decay import layer_decay_groups
 from mim.optim.simmim import RunningCosine, WarmupLine, WarmupSteps
 from mim.pool.cls import Cls
 from mim.pool.mean import Mean
+from mim.weights.classifier import open_classifier
+from mim.weights.load import load
+from mim.weights.official_simmim import from_bare, from_official_simmim
+from mim.weights.read import read
 
 POOLS = {"cls": Cls, "mean": Mean}
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from mim.checkpoint.official_mae import from_official
+from mim.weights.official_mae import from_official
 
 
 def test_initial_weights_have_the_official_distribution(golden, build_mae):

@@ -4,9 +4,9 @@ import pytest
 import torch
 from timm.optim import param_groups_weight_decay
 
-from mim.checkpoint.official_mae import from_official, to_official
 from mim.optim.schedule import WarmupCosine
 from mim.tokens import patchify, take, unpatchify
+from mim.weights.official_mae import from_official, to_official
 
 CASES = ["mae_pix", "mae_normpix", "mae_p16"]
 

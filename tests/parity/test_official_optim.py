@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mim.checkpoint.official_mae import from_official
+from mim.weights.official_mae import from_official
 from mim.encoder.vit import ViT
 from mim.loss.term import Term
 from mim.masker.masker import Masker
@@ -16,7 +16,7 @@ from mim.model.decoder import Decoder
 from mim.model.mae import MAE
 from mim.optim.schedule import Constant, WarmupCosine
 from mim.target.pixel import Pixel
-from mim.task.pretrain import Pretrain
+from mim.train.pretrain import Pretrain
 from tests.stored import numbered
 
 

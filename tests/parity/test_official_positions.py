@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mim.checkpoint.interpolate import interpolate_positions
+from mim.weights.interpolate import interpolate_positions
 from mim.encoder.positions import sincos_positions
 from tests.stored import numbered
 

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from mim.checkpoint.official_mae import from_official
 from mim.masker.masker import Masker
 from mim.masker.partition.adaptive_ratio import AdaptiveRatio
 from mim.masker.partition.fixed_ratio import FixedRatio
@@ -11,6 +10,7 @@ from mim.masker.score import salience as module
 from mim.masker.score.ranking import Ranking
 from mim.masker.score.salience import Salience, salience
 from mim.tokens import take
+from mim.weights.official_mae import from_official
 
 
 @pytest.fixture(params=["sbam", "sbam_sbm"])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from mim.checkpoint.official_simmim import from_official_simmim
+from mim.weights.official_simmim import from_official_simmim
 from mim.encoder.beit import Beit
 from mim.encoder.swin import Swin
 from mim.loss.term import Term
@@ -18,7 +18,7 @@ from mim.masker.score.ranking import Ranking
 from mim.model.simmim import SimMIM
 from mim.optim.schedule import Constant
 from mim.target.pixel import Pixel
-from mim.task.pretrain import Pretrain
+from mim.train.pretrain import Pretrain
 from mim.tokens import patchify, take, unpatchify
 from tests.stored import numbered
 

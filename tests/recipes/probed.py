@@ -8,9 +8,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from mim.evaluate.heads import Heads
+from mim.evaluate.probe_mae import ProbeMAE
 from mim.optim.lars import Lars
-from mim.task.heads import Heads
-from mim.task.probe_mae import ProbeMAE
 from tests.recipes.views import views
 
 WIDTH, CLASSES = 768, 1000

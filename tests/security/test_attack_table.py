@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
-from mim.checkpoint.read import read
 from mim.checkpoint.sharded import read_sharded, read_weights
 from mim.data.files import Files
 from mim.data.shards import index_of
+from mim.evaluate.column import Column
 from mim.figure.runs import read_run
 from mim.sweep.job import read_job
-from mim.task.column import Column
+from mim.weights.read import read
 from tests.security.files import CONFIG, SIZES, WRITERS, changed, write_ckpt, write_sharded
 from tests.security.test_configs_in_files import HUGE, command, judge, leaves, reference
 from tests.security.test_pictures_from_elsewhere import BOMBS, encoded, gif, png

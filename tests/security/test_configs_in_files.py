@@ -10,17 +10,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mim.checkpoint.build import build_encoder
-from mim.checkpoint.classifier import open_classifier
-from mim.checkpoint.load import open_encoder
-from mim.checkpoint.own_data import own_data
-from mim.checkpoint.read import read
-from mim.checkpoint.settings import DATA, ENCODER, NESTED, POOL, build, public_classes
-from mim.checkpoint.weights import Weights
 from mim.command import evaluate as eval_command
 from mim.encoder.vit import ViT
 from mim.launch.entry import launch
 from mim.plain import plain
+from mim.weights.build import build_encoder
+from mim.weights.classifier import open_classifier
+from mim.weights.load import open_encoder
+from mim.weights.own_data import own_data
+from mim.weights.read import read
+from mim.weights.settings import DATA, ENCODER, NESTED, POOL, build, public_classes
+from mim.weights.weights import Weights
 from tests.security.files import CONFIG, SIZES, WRITERS, changed, tensors, write_ckpt
 
 ROOT = Path(__file__).parents[2]
@@ -108,7 +108,7 @@ def test_a_class_of_others_is_built_nowhere(path, tmp_path, trap):
         "mim.data.tiny_imagenet.shutil.rmtree",
         "mim.pool.oracle.Oracle",
         "mim.pool.shared.Summed",
-        "mim.checkpoint.load.encoder_of",
+        "mim.weights.load.encoder_of",
         "mim.data.module.Data",
         "mim.data.decode.decode",
         "mim.augment.pictures.Cropped.__init__",

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mim.checkpoint.atomic import AtomicCheckpointIO
-from mim.checkpoint.read import read
+from mim.weights.read import read
 from tests.security.files import CONFIG, tensors, write_ckpt
 
 NORM = "model.encoder.norm.weight"

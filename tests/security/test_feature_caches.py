@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from mim.task.column import Column
+from mim.evaluate.column import Column
 
 
 @pytest.fixture

@@ -8,16 +8,16 @@ from omegaconf import OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
-from mim.checkpoint.read import read
 from mim.checkpoint.resume import resumable
 from mim.encoder.vit import ViT
+from mim.evaluate.classify import ready
 from mim.launch.check import check
 from mim.launch.errors import one_line
 from mim.launch.place import count_devices
 from mim.launch.resolvers import register_resolvers
 from mim.launch.top import check_top
 from mim.pool.abmilp import AbMILP
-from mim.task.classify import ready
+from mim.weights.read import read
 from tests.conftest import CONFIGS
 from tests.security.bad_commands import drawn
 

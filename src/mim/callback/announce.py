@@ -8,9 +8,9 @@ from rich.console import Console
 from timm.layers import DropPath
 
 from mim.batch import blank
-from mim.callback.results import seen_from_here
 from mim.masker.scheduled import Scheduled
 from mim.model.visible import split_of
+from mim.run.results import seen_from_here
 from mim.strategy.whole import whole
 
 

@@ -8,14 +8,14 @@ import pytorch_lightning as L
 import torch
 
 from mim.batch import Batch
-from mim.callback.interruption import stop_if_asked
-from mim.judge.features import Judge
+from mim.evaluate.classify import bank_and_held_out, ready, top1
+from mim.evaluate.features import Judge
+from mim.evaluate.look import Look
+from mim.evaluate.subject import Subject
 from mim.pool.pool import Pool, Shape
 from mim.ranges import Count
+from mim.run.interruption import stop_if_asked
 from mim.strategy.whole import whole
-from mim.task.classify import bank_and_held_out, ready, top1
-from mim.task.look import Look
-from mim.task.subject import Subject
 
 
 class OnlineProbe(L.Callback):

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.utilities.distributed import gather_all_tensors
 
-from mim.callback.interruption import stop_if_asked
-from mim.checkpoint.load import open_encoder
 from mim.encoder.encoder import AttentionEncoder, Encoder, attending, cls_attention
 from mim.masker.attention_store import AttentionStore, Heads, attention_weights
 from mim.ranges import Count
+from mim.run.interruption import stop_if_asked
 from mim.strategy.whole import whole
+from mim.weights.load import open_encoder
 
 
 class RefreshAttention(L.Callback):

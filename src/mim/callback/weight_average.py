@@ -5,8 +5,8 @@ from typing import Any
 from pytorch_lightning.callbacks import WeightAveraging
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from mim.callback.checkpoint import Checkpoint
-from mim.callback.interruption import Interruption
+from mim.run.checkpoint import Checkpoint
+from mim.run.interruption import Interruption
 from mim.strategy.fsdp import FSDP
 
 

@@ -12,6 +12,7 @@ from mim.checkpoint.sharded import is_sharded, read_rest, shapes
 from mim.checkpoint.sound import UNREADABLE, check_archive
 from mim.checkpoint.swap import previous_of
 from mim.checkpoint.training_state import check_training
+from mim.moved import current
 from mim.plain import plain
 
 
@@ -65,7 +66,7 @@ def resumable(path: str | Path, module: nn.Module, config: Mapping[str, Any]) ->
     """
     file = checkpoint_file(path)
     theirs, their_config = _read(file)
-    found = [] if their_config is None else changes(plain(their_config, str(file)), config)
+    found = [] if their_config is None else changes(current(plain(their_config, str(file))), config)
     refuse_changes(found, file)
     ours = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     for name in sorted(ours.keys() | theirs.keys()):

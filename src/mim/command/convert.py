@@ -13,9 +13,9 @@ ckpt         the whole training as one file, of what many processes saved: resum
 import argparse
 from pathlib import Path
 
-from mim.checkpoint.convert import WRITERS, write
 from mim.checkpoint.gather import write_whole
-from mim.checkpoint.read import read
+from mim.weights.convert import WRITERS, write
+from mim.weights.read import read
 
 WHOLE = "ckpt"  # everything else takes weights from anywhere
 

@@ -26,17 +26,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from mim.checkpoint.read import read
-from mim.checkpoint.weights import Weights
 from mim.door.embed import embed
 from mim.door.features import FeatureExtractor
 from mim.door.load import load_weights
 from mim.door.sources import Source, source_of
 from mim.door.table import writer_of
+from mim.evaluate.store import digest, tensors_key
 from mim.figure.opened import open_data
 from mim.geometry import Geometry
 from mim.plain import printable
-from mim.task.store import digest, tensors_key
+from mim.weights.read import read
+from mim.weights.weights import Weights
 
 
 def run(arguments: list[str], configs: Path) -> None:

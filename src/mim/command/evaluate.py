@@ -18,13 +18,11 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from mim.batch import Batch
-from mim.checkpoint.build import build_encoder, encoder_config
-from mim.checkpoint.classifier import open_classifier
-from mim.checkpoint.fit import fit
-from mim.checkpoint.own_data import own_data
-from mim.checkpoint.read import read
-from mim.checkpoint.settings import DATA, build
-from mim.checkpoint.weights import Weights
+from mim.evaluate.attention_stats import AttentionStats
+from mim.evaluate.classifier import OwnClassifier
+from mim.evaluate.embedding import Embedding
+from mim.evaluate.store import digest, tensors_key
+from mim.evaluate.subject import Subject
 from mim.installed import CONFIGS
 from mim.launch.own_folder import own_folder
 from mim.launch.provenance import provenance
@@ -33,11 +31,13 @@ from mim.logger import wandb
 from mim.logger.record import record
 from mim.plain import printable
 from mim.sweep.table import markdown
-from mim.task.attention_stats import AttentionStats
-from mim.task.classifier import OwnClassifier
-from mim.task.embedding import Embedding
-from mim.task.store import digest, tensors_key
-from mim.task.subject import Subject
+from mim.weights.build import build_encoder, encoder_config
+from mim.weights.classifier import open_classifier
+from mim.weights.fit import fit
+from mim.weights.own_data import own_data
+from mim.weights.read import read
+from mim.weights.settings import DATA, build
+from mim.weights.weights import Weights
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true")
 ONLY_JUDGES = (OwnClassifier, AttentionStats, Embedding)  # tasks that learn from no images

@@ -9,11 +9,11 @@ It takes normalised images (B, 3, H, W), for any B, and gives tokens (B, R + L, 
 import argparse
 from pathlib import Path
 
-from mim.checkpoint.build import build_encoder
-from mim.checkpoint.export import EXPORTERS, export
-from mim.checkpoint.fit import fit
-from mim.checkpoint.images import image_format
-from mim.checkpoint.read import read
+from mim.weights.build import build_encoder
+from mim.weights.export import EXPORTERS, export
+from mim.weights.fit import fit
+from mim.weights.images import image_format
+from mim.weights.read import read
 
 
 def run(arguments: list[str], configs: Path) -> None:

@@ -21,9 +21,6 @@ from typing import Any
 
 from torch import Tensor
 
-from mim.checkpoint.build import build_encoder
-from mim.checkpoint.fit import fit
-from mim.checkpoint.model import open_model, open_painter
 from mim.figure.attention import attention_figure, attention_maps
 from mim.figure.epochs import epochs_figure
 from mim.figure.images import batch_of
@@ -36,6 +33,9 @@ from mim.figure.table import Drawn, write
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio
 from mim.masker.score.random import Random
+from mim.weights.build import build_encoder
+from mim.weights.fit import fit
+from mim.weights.model import open_model, open_painter
 
 RAW = argparse.RawDescriptionHelpFormatter
 

@@ -22,7 +22,6 @@ from torch import Tensor
 from mim.analysis.gallery import gallery
 from mim.analysis.mask_statistics import mask_statistics
 from mim.batch import Batch
-from mim.checkpoint.load import open_encoder
 from mim.encoder.encoder import Attends, Encoder, cls_attention
 from mim.launch.check import check
 from mim.launch.resolvers import register_resolvers
@@ -31,6 +30,7 @@ from mim.masker.attention_store import AttentionStore, attention_weights
 from mim.masker.scheduled import Scheduled
 from mim.masker.score.salience import salience
 from mim.masker.split import Split
+from mim.weights.load import open_encoder
 
 
 class Seen(NamedTuple):

@@ -21,9 +21,6 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from mim.analysis.pictures import figure
-from mim.checkpoint.images import image_format
-from mim.checkpoint.model import open_model, open_painter
-from mim.checkpoint.read import read
 from mim.command.embed import pictures_of
 from mim.door.load import geometry_of
 from mim.door.preprocess import Preprocess
@@ -32,6 +29,9 @@ from mim.door.sources import Source, source_of
 from mim.launch.check import check
 from mim.launch.resolvers import register_resolvers
 from mim.plain import printable
+from mim.weights.images import image_format
+from mim.weights.model import open_model, open_painter
+from mim.weights.read import read
 
 
 def run(arguments: list[str], configs: Path) -> None:

@@ -16,15 +16,15 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 
-from mim.callback.agreement import Agreement
-from mim.callback.resumed import Resumed, restoring
-from mim.callback.start_epoch import StartEpoch
-from mim.checkpoint.load import load
 from mim.checkpoint.resume import continued, resumable
 from mim.launch.own_folder import own_folder
 from mim.launch.place import count_devices, portion_of_step
 from mim.logger import wandb
 from mim.plain import printable
+from mim.run.agreement import Agreement
+from mim.run.resumed import Resumed, restoring
+from mim.run.start_epoch import StartEpoch
+from mim.weights.load import load
 
 
 def train(cfg: DictConfig) -> None:

@@ -7,17 +7,17 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from mim.checkpoint.settings import POOL, build
 from mim.data.module import Data
 from mim.door.load import geometry_of
 from mim.door.preprocess import Preprocess, with_statistics
 from mim.door.sources import Source, source_of
 from mim.encoder.encoder import Encoder
+from mim.evaluate.look import Look
 from mim.image_format import ImageFormat
 from mim.installed import CONFIGS
 from mim.launch.check import nearest
 from mim.pool.pool import Pool, fitted
-from mim.task.look import Look
+from mim.weights.settings import POOL, build
 
 
 class FeatureExtractor:

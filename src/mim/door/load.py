@@ -4,16 +4,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
 
-from mim.checkpoint.build import build_encoder
-from mim.checkpoint.fit import fit
-from mim.checkpoint.images import image_format
-from mim.checkpoint.read import read
-from mim.checkpoint.weights import Weights
 from mim.door.preprocess import Preprocess, with_statistics
 from mim.encoder.encoder import Attends, Encoder
 from mim.geometry import Geometry
 from mim.image_format import ImageFormat
 from mim.plain import printable
+from mim.weights.build import build_encoder
+from mim.weights.fit import fit
+from mim.weights.images import image_format
+from mim.weights.read import read
+from mim.weights.weights import Weights
 
 
 class LoadedEncoder(Encoder, Protocol):

@@ -9,15 +9,15 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from mim.analysis.names import short_names, spelt, told_apart
-from mim.checkpoint.build import encoder_config
-from mim.checkpoint.images import image_format
-from mim.checkpoint.own_data import own_data
-from mim.checkpoint.read import read
-from mim.checkpoint.settings import DATA, build
-from mim.checkpoint.weights import Weights
 from mim.figure.images import Images, held_out, read_files
 from mim.launch.check import check
 from mim.launch.resolvers import register_resolvers
+from mim.weights.build import encoder_config
+from mim.weights.images import image_format
+from mim.weights.own_data import own_data
+from mim.weights.read import read
+from mim.weights.settings import DATA, build
+from mim.weights.weights import Weights
 
 
 class Opened(NamedTuple):

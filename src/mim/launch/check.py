@@ -16,6 +16,7 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnno
 from pydantic_core import SchemaError
 
 from mim.launch.signature import Signature, signature_of
+from mim.moved import moved
 from mim.ranges import Count, Positive, Share, Whole
 
 
@@ -127,7 +128,9 @@ def _check_call(path: str, node: dict[str, Any]) -> None:
     try:
         signature: Signature | None = signature_of(node["_target_"])
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"{path}._target_={node['_target_']} cannot be imported: {error}") from error
+        now = moved(str(node["_target_"]))
+        why = f"cannot be imported: {error}" if now == node["_target_"] else f"is {now} now"
+        raise ValueError(f"{path}._target_={node['_target_']} {why}") from error
     except TypeError:
         signature = None
     if signature is None or not isinstance(node.get("_partial_", False), bool):

@@ -1,0 +1,69 @@
+"""What attention does, block by block, drawn for several checkpoints in one figure (Beyond [cls], arXiv 2412.03215)."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from mim.analysis.attention_pass import check_attends, measure
+from mim.analysis.attention_stats import HeadStatistics
+from mim.analysis.curves import Curves, curves
+from mim.analysis.keep import keep
+from mim.analysis.names import called
+from mim.evaluate.subject import Subject
+
+
+class AttentionStats:
+    """Measure held-out images, whole and unmasked; leave `statistics.json`, and the figure as `attention_stats.png` and `.pdf`.
+
+    Args:
+        names: what the figure calls the checkpoints; null for names made of where they are.
+        limit: look at at most so many held-out images, evenly spread; null for all.
+    """
+
+    def __init__(self, names: list[str] | None = None, limit: int | None = None):
+        if limit is not None and limit < 1:
+            raise ValueError(f"AttentionStats got limit={limit}; needs at least one image, e.g. held_out_limit=1000")
+        self.names, self.limit = names, limit
+
+    def __call__(self, subjects: Sequence[Subject]) -> dict[str, Any]:
+        """A table of each checkpoint's last block, and `curves`: over blocks, the mean of each statistic.
+
+        Raises:
+            ValueError: where an encoder has no cls token that attends to all patches, or it is not one name a checkpoint.
+        """
+        names = called(self.names, [subject.name for subject in subjects])
+        for subject in subjects:  # before the first is measured
+            check_attends(subject.encoder)
+        known: list[dict[str, Any]] = [
+            {"name": name} | self._measure(subject) for name, subject in zip(names, subjects, strict=True)
+        ]
+        folder = subjects[0].folder
+        (folder / "statistics.json").write_text(json.dumps(known, indent=2) + "\n")
+        fields = ("name", "grid", "patch_size", "statistics")
+        figure = curves([Curves(**{field: model[field] for field in fields}) for model in known])
+        return {
+            "table": [_last_block(model) for model in known],
+            "curves": {
+                f"by_block/{model['name']}/{statistic}": values["mean"]
+                for model in known
+                for statistic, values in model["statistics"].items()
+            },
+            "picture": str(keep(figure, folder, "attention_stats")),
+        }
+
+    def _measure(self, subject: Subject) -> dict[str, Any]:
+        encoder = subject.encoder
+        stats = measure(encoder, subject.data.val_dataloader(self.limit), subject.prepare, subject.autocast)
+        return {
+            "checkpoint": subject.name,
+            "images": stats.head.count,
+            "grid": list(encoder.grid),
+            "patch_size": encoder.patch_size,
+            "statistics": stats.summary(),
+        }
+
+
+def _last_block(model: dict[str, Any]) -> dict[str, Any]:
+    shown = {name: model["statistics"][name]["mean"] for name in HeadStatistics._fields if "adjusted" not in name}
+    block = len(shown["distance"])
+    return {"model": model["name"], "block": block} | {name: values[-1] for name, values in shown.items()}

@@ -1,0 +1,125 @@
+"""How well classes are told apart by frozen features: a bank of labelled images, held-out images, a classifier."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.classification import multiclass_accuracy
+
+from mim.encoder.encoder import Encoder
+from mim.evaluate.features import Features, Judge, extract
+from mim.evaluate.look import Look
+from mim.evaluate.metrics import accuracies
+from mim.evaluate.store import cached, stored
+from mim.evaluate.subject import Subject, check_labels, needs_classes
+from mim.pool.pool import Pool, Pools, fitted
+from mim.ranges import Count
+
+
+def ready(pools: Pools, encoder: Encoder) -> dict[str, Pool]:
+    """Fit pools that have nothing to learn to an encoder.
+
+    Raises:
+        ValueError: where one has weights of its own.
+    """
+    fit = {name: fitted(pool, encoder) for name, pool in pools.items()}
+    learn = [name for name, pool in fit.items() if any(weight.requires_grad for weight in pool.parameters())]
+    if learn:
+        raise ValueError(
+            f"pool={_called(learn[0], fit[learn[0]])} has weights of its own, which only a probe trains: eval.py task=probe; "
+            "here take one without, e.g. pool=mean, cls, cls_mean or max"
+        )
+    return fit
+
+
+def _called(name: str, pool: Pool) -> str:
+    """The name that a pool was given, and its kind where that is another."""
+    kind = type(pool).__name__
+    return name if name.replace("_", "") == kind.lower() else f"{name} ({kind})"
+
+
+def bank_and_held_out(
+    subject: Subject, look: Look, bank_limit: Count | None, held_out_limit: Count | None
+) -> dict[str, tuple[Features, Features]]:
+    """By pool, features of the training images, clean, and of those held out; of each at most so many, evenly spread."""
+    data, device = subject.data, next(look.encoder.parameters()).device
+
+    def store(cache: Path) -> list[dict[str, Features]]:
+        kept = [stored(cache, subject, look, "bank", bank_limit)]
+        kept += [stored(cache, subject, look, "held_out", held_out_limit)]
+        return [
+            {name: Features(part[name].to(device), part["label"].to(device)) for name in look.pools} for part in kept
+        ]
+
+    def without() -> list[dict[str, Features]]:
+        loaders = data.bank_dataloader(bank_limit), data.val_dataloader(held_out_limit)
+        return [extract(subject, look, loader) for loader in loaders]
+
+    bank, held_out = cached(subject.cache, store, without)
+    return {name: (bank[name], held_out[name]) for name in look.pools}
+
+
+def top1(scores: Mapping[str, Tensor], label: Tensor) -> dict[str, float]:
+    """Accuracy of each setting's class scores (M, classes) against labels (M,)."""
+    return {
+        setting: multiclass_accuracy(score, label, score.shape[1], average="micro").item()
+        for setting, score in scores.items()
+    }
+
+
+class Classify:
+    """Judge by one classifier on features of every pool; the best setting on the held-out images stands for all.
+
+    Args:
+        judge: the classifier.
+        pools: what stands for an image, by name.
+        name: of the classifier, in the row.
+        block: of which block's tokens; null for the last.
+        norm: whether the encoder's final norm is applied to them.
+        bank_limit: learn from at most so many training images; null for all.
+        held_out_limit: classify at most so many held-out images; null for all.
+    """
+
+    def __init__(
+        self,
+        judge: Judge,
+        pools: Pools,
+        name: str,
+        block: int | None = None,
+        norm: bool = True,
+        bank_limit: Count | None = None,
+        held_out_limit: Count | None = None,
+    ):
+        self.judge, self.pools, self.name = judge, pools, name
+        self.block, self.norm = block, norm
+        self.bank_limit, self.held_out_limit = bank_limit, held_out_limit
+
+    def __call__(self, subjects: Sequence[Subject]) -> dict[str, Any]:
+        """`<name>/top1` of the best, its interval, and a table of all."""
+        table = [row for subject in subjects for row in self.rows(subject)]
+        top = max((row for row in table if self.counts(row)), key=lambda row: row["top1"])
+        return {
+            f"{self.name}/top1": top["top1"],
+            f"{self.name}/top1_interval": top["top1_interval"],
+            "table": table,
+        }
+
+    def counts(self, row: dict[str, Any]) -> bool:
+        """Whether a row of the table may stand for all."""
+        return True
+
+    def rows(self, subject: Subject) -> Iterator[dict[str, Any]]:
+        """One for each pool and setting of the classifier."""
+        classes = needs_classes(subject, f"task={self.name}")
+        for about, bank, held_out in self.features(subject):
+            check_labels(torch.cat([bank.label, held_out.label]), classes)
+            for setting, score in self.judge(bank, held_out.feature, classes).items():
+                yield about | {"setting": setting} | accuracies(score, held_out.label, subject.data.classes)
+
+    def features(self, subject: Subject) -> Iterator[tuple[dict[str, Any], Features, Features]]:
+        """What each pool makes of the bank and of the held-out images, with what a row says about it."""
+        look = Look(subject.encoder, ready(self.pools, subject.encoder), self.block, self.norm)
+        for pool, (bank, held_out) in bank_and_held_out(subject, look, self.bank_limit, self.held_out_limit).items():
+            yield {"checkpoint": subject.name, "pool": pool, "block": look.block_number}, bank, held_out

@@ -1,0 +1,92 @@
+"""A picture of what features hold: held-out images as points of a plane, in the colours of their classes."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mim.analysis.embedding import Points, Projection, agreement, scatter, write
+from mim.analysis.keep import keep
+from mim.analysis.names import called, spelt
+from mim.batch import Batch
+from mim.evaluate.classify import ready
+from mim.evaluate.features import extract
+from mim.evaluate.look import Look
+from mim.evaluate.subject import Subject
+from mim.pool.pool import Pools
+
+
+class Embedding:
+    """Draw each checkpoint under each pool; leave `embedding.png`, `.pdf` and the coordinates as `embedding.csv`.
+
+    Args:
+        projection: puts features into the plane.
+        pools: what stands for an image, by name.
+        block: of which block's tokens, from 1; null for the last.
+        norm: whether the encoder's final norm is applied to them.
+        names: what the figure calls the checkpoints; null for names made of where they are.
+        classes: draw images of at most so many classes, the first ones; colours tell ten apart well.
+        limit: draw at most so many held-out images, evenly spread; null for all.
+    """
+
+    def __init__(
+        self,
+        projection: Projection,
+        pools: Pools,
+        block: int | None = None,
+        norm: bool = True,
+        names: list[str] | None = None,
+        classes: int = 10,
+        limit: int | None = 2000,
+    ):
+        if classes < 1 or (limit is not None and limit < 2):
+            raise ValueError(
+                f"Embedding got classes={classes}, limit={limit}; needs a class at least, and two images, e.g. task.limit=2000"
+            )
+        self.projection, self.pools, self.block, self.norm = projection, pools, block, norm
+        self.names, self.classes, self.limit = names, classes, limit
+
+    def __call__(self, subjects: Sequence[Subject]) -> dict[str, Any]:
+        """A table: of each panel, in how many cases the nearest neighbour in the picture is of the same class.
+
+        Raises:
+            ValueError: where checkpoints are judged on different classes, or it is not one name a checkpoint.
+        """
+        names = called(self.names, [subject.name for subject in subjects])
+        classes = subjects[0].data.classes[: self.classes]
+        if any(subject.data.classes[: self.classes] != classes for subject in subjects):
+            raise ValueError(
+                "the checkpoints were trained on different classes; choose one data set for all, data=cifar10"
+            )
+        drawn = {
+            (name, pool): points
+            for name, subject in zip(names, subjects, strict=True)
+            for pool, points in self._points(name, subject).items()
+        }
+        folder, sheets = subjects[0].folder, list(drawn.values())
+        picture = keep(scatter(sheets, classes), folder, "embedding")
+        write(sheets, classes, folder / "embedding.csv")
+        table = [
+            {"model": name, "pool": pool, "images": len(points.label)}
+            | ({"neighbour_of_same_class": agreement(points)} if classes else {})
+            for (name, pool), points in drawn.items()
+        ]
+        return {"table": table, "picture": str(picture)}
+
+    def _points(self, name: str, subject: Subject) -> dict[str, Points]:
+        """By pool."""
+        seen: list[Tensor] = []
+
+        def noted(batches: Iterable[Batch]) -> Iterator[Batch]:
+            for batch in batches:
+                seen.append(batch.index)
+                yield batch
+
+        look = Look(subject.encoder, ready(self.pools, subject.encoder), self.block, self.norm)
+        features = extract(subject, look, noted(subject.data.val_dataloader(self.limit, self.classes)))
+        image = torch.cat(seen).cpu().numpy()
+        return {
+            pool: Points(f"{name}, {spelt(pool)}", self.projection(feature.cpu().numpy()), label.cpu().numpy(), image)
+            for pool, (feature, label) in features.items()
+        }

@@ -1,0 +1,74 @@
+"""One vector an image, from a frozen encoder on clean images."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torchmetrics.utilities.distributed import gather_all_tensors
+
+from mim.batch import Batch
+from mim.evaluate.look import Look
+from mim.evaluate.subject import Subject
+
+
+class Features(NamedTuple):
+    """Features of a data set, in the order of its images."""
+
+    feature: Tensor
+    """(N, D) float32."""
+    label: Tensor
+    """(N,) int64."""
+
+
+Judge = Callable[[Features, Tensor, int], Mapping[str, Tensor]]
+"""Labelled features, queries (M, D) and the number of classes -> class scores (M, classes) of each of its settings, by name."""
+
+
+class Seen(NamedTuple):
+    """One batch."""
+
+    tokens: Tensor
+    """(B, R + L, D)."""
+    pooled: dict[str, Tensor]
+    """By pool, (B, D') float32."""
+    label: Tensor
+    """(B,)."""
+    index: Tensor  # type: ignore[assignment]  # a field, not tuple.index
+    """(B,)."""
+
+
+@torch.no_grad()
+def see(subject: Subject, look: Look, batches: Iterable[Batch]) -> Iterator[Seen]:
+    """Run the encoder, in eval mode, over every image once; its mode is as before when this ends."""
+    was_training = look.encoder.training
+    look.encoder.eval()
+    try:
+        for batch in map(subject.prepare, batches):
+            with subject.autocast():
+                tokens, pooled = look(batch.image)
+            yield Seen(tokens, {name: feature.float() for name, feature in pooled.items()}, batch.label, batch.index)
+    finally:
+        look.encoder.train(was_training)
+
+
+def extract(subject: Subject, look: Look, batches: Iterable[Batch]) -> dict[str, Features]:
+    """What each pool makes of the images, in their order, also when several processes share the work.
+
+    Args:
+        subject: how images get to the encoder.
+        look: the encoder, and pools by name.
+        batches: this process's share of the images.
+    """
+    seen = [(batch.pooled, batch.label, batch.index) for batch in see(subject, look, batches)]
+    order = _everyone([index for _, _, index in seen]).argsort()
+    label = _everyone([label for _, label, _ in seen])[order]
+    return {name: Features(_everyone([pooled[name] for pooled, _, _ in seen])[order], label) for name in look.pools}
+
+
+def _everyone(parts: list[Tensor]) -> Tensor:
+    """The rows of all batches, of all processes."""
+    rows = torch.cat(parts)
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        rows = torch.cat(gather_all_tensors(rows))
+    return rows

@@ -1,0 +1,16 @@
+"""A package that is a function of the front door as well: `mim.train(cfg)`, and `from mim.train.pretrain import Pretrain`."""
+
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import mim
+
+
+class Callable(ModuleType):
+    """Module of such a package. Importing it puts it in the place of the function, so it is called as the function is."""
+
+    def __call__(self, *args: Any, **settings: Any) -> Any:
+        """What the function of the same name returns."""
+        name = self.__name__.rpartition(".")[2]
+        return getattr(import_module(mim.HOMES[name]), name)(*args, **settings)

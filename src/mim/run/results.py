@@ -1,0 +1,149 @@
+"""What a run leaves: `results.json` at its end, however it ends."""
+
+import importlib.metadata
+import json
+import platform
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as L
+import torch
+from omegaconf import OmegaConf
+from rich.console import Console
+
+from mim.analysis.cost import peak_memory
+from mim.evaluate.metrics import wilson
+from mim.launch.errors import Interrupted, Pruned
+from mim.launch.provenance import provenance
+from mim.logger.csv import CSV
+from mim.plain import no_link
+
+PACKAGES = ("torch", "torchvision", "timm", "pytorch-lightning", "hydra-core", "numpy")
+
+_SAID = (  # metric and what it is called, beside which other
+    ("knn/top1", "k-NN top-1", "knn/top1_untrained", "untrained encoder"),
+    ("linear/top1", "linear top-1", "linear/top1_untrained", "untrained encoder"),
+    ("val/top1", "top-1", "val/top1_best", "best epoch"),
+)
+
+
+class Results(L.Callback):
+    """Write status, metrics, speed, memory, steps, wall time, parameters, versions, and what made them to `results.json`.
+
+    Args:
+        folder: the run's folder, which holds the resolved `config.yaml`.
+        overrides: what the command line changed.
+    """
+
+    def __init__(self, folder: str, overrides: list[str]):
+        self.folder, self.overrides = Path(folder), overrides
+        self.started = time.monotonic()
+        self._config: dict[str, Any] = {}
+        self._said: dict[str, float] = {}
+        self._known: dict[str, float] = {}
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Tell the loggers how this run is configured; the CSV logger's copy would be a second config.yaml."""
+        self._config = OmegaConf.to_container(OmegaConf.load(self.folder / "config.yaml"))  # type: ignore
+        for logger in trainer.loggers:
+            if not isinstance(logger, CSV):
+                logger.log_hyperparams(self._config)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Tell the loggers what was measured before training; what an earlier attempt wrote about steps to come is void."""
+        before = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        for logger in trainer.loggers:
+            if isinstance(logger, CSV):
+                logger.begin_at(trainer.global_step, before, self._said)
+            elif before and trainer.global_step == 0:
+                logger.log_metrics(before, 0)
+        known = {name: value for name, value in self._known.items() if name not in before}
+        trainer.callback_metrics.update(
+            {name: torch.tensor(value, dtype=torch.float64) for name, value in known.items()}
+        )
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Remember what loggers are told about this step."""
+        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+            self._said = _said(trainer)
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """A checkpoint says how its model was built, and what loggers are told about its step once it is written."""
+        checkpoint["config"] = self._config
+        within_step = trainer.training and trainer._logger_connector._first_loop_iter is not None
+        checkpoint["said"] = _said(trainer) if within_step else self._said
+        checkpoint["known"] = {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+    def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Who was killed in between has not told them; and what was last measured is still known where nothing is left to do."""
+        self._said, self._known = checkpoint.get("said", {}), checkpoint.get("known", {})
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The run is complete."""
+        self._write(trainer, pl_module, "finished")
+        if trainer.is_global_zero:
+            self._say(trainer)
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """The run stopped early."""
+        kinds = {Interrupted: "interrupted", KeyboardInterrupt: "interrupted", Pruned: "pruned"}
+        with suppress(OSError):  # a full disk: what stopped the run is what is to be said
+            self._write(trainer, pl_module, kinds.get(type(exception), "failed"))
+
+    def _write(self, trainer: L.Trainer, pl_module: L.LightningModule, status: str) -> None:
+        if not trainer.is_global_zero:
+            return
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        results = {
+            "status": status,
+            "metrics": metrics,
+            "intervals": self._intervals(trainer, metrics),
+            "images_per_second": metrics.get("throughput/images_per_second"),
+            "peak_memory_bytes": peak_memory(pl_module.device),
+            "steps": trainer.global_step,
+            "epochs": trainer.current_epoch,
+            "wall_seconds": time.monotonic() - self.started,
+            "parameters": sum(p.numel() for p in pl_module.parameters()),
+            "images_per_step": self._config.get("images_per_step"),
+            "versions": {"python": platform.python_version()} | {p: importlib.metadata.version(p) for p in PACKAGES},
+        }
+        seed = self._config.get("seed", 0)
+        results |= provenance("train.py", self.overrides, seed, pl_module.device, trainer.world_size)
+        self.folder.mkdir(parents=True, exist_ok=True)  # somebody may have deleted it
+        if self._config:  # a run may fail before it began
+            OmegaConf.save(OmegaConf.create(self._config), no_link(self.folder / "config.yaml"))
+        no_link(self.folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+
+    def _intervals(self, trainer: L.Trainer, metrics: dict[str, float]) -> dict[str, list[float]]:
+        """95 % intervals of the accuracies of fine-tuning on all held-out images."""
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        shares = {name: share for name, share in metrics.items() if name in ("val/top1", "val/top5")}
+        return {name: wilson(share, len(data.splits.val)) for name, share in shares.items()}
+
+    def _say(self, trainer: L.Trainer) -> None:
+        numbers = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        console = Console(highlight=False, soft_wrap=True)
+        for name, title, other, what in _SAID:
+            if name in numbers:
+                beside = f"  ({what}: {numbers[other]:.3f})" if other in numbers else ""
+                console.print(f"{title:<14}[bold]{numbers[name]:.3f}[/bold]{beside}")
+        console.print(f"{'run':<14}{seen_from_here(self.folder)}")
+        for picture in sorted(self.folder.glob("pictures/*.png"), key=lambda path: path.stat().st_mtime_ns)[-1:]:
+            console.print(f"{'picture':<14}{seen_from_here(picture)}")
+
+
+def _said(trainer: L.Trainer) -> dict[str, float]:
+    """What loggers are told about the step that ends; nothing at most steps."""
+    connector: Any = trainer._logger_connector
+    said = connector.metrics["log"] if connector.should_update_logs else {}
+    return {name: float(value) for name, value in said.items()} | ({"epoch": trainer.current_epoch} if said else {})
+
+
+def seen_from_here(path: str | Path) -> Path:
+    """A path as seen from where the command was given."""
+    path = Path(path)
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

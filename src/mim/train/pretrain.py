@@ -1,0 +1,76 @@
+"""Pre-training: hide patches, predict them. One optimisation step ties model, masker and loss together and knows no paper."""
+
+from collections.abc import Callable
+from typing import Any
+
+from timm.optim import param_groups_weight_decay
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from mim.batch import Batch
+from mim.loss.weighted_sum import WeightedSum
+from mim.model.reconstruction import Reconstruction
+from mim.optim.follow import WeightDecaySchedule
+from mim.optim.schedule import Schedule
+from mim.ranges import NotNegative, Positive, Seed
+from mim.train.training import Clip, Training, follow
+
+
+class Pretrain(Training):
+    """Masked image modelling.
+
+    Args:
+        model: builds the network once the loss has said how many values per patch each term predicts (`target_dims`).
+        loss: a term, or a sum of them.
+        optimizer: builds the optimiser from parameter groups.
+        schedule: share of the peak learning rate at (epoch, epochs, peak).
+        base_lr: learning rate for an effective batch of 256; the peak is `base_lr * effective_batch / 256`.
+        weight_decay: of matrices; vectors and biases are not decayed.
+        compile: compile the step into one graph.
+        seed: of everything random in a step that has no key of its own (stochastic depth).
+        lr: the peak itself, whatever the batch; null for `base_lr`, which is not used otherwise.
+        weight_decay_schedule: decay in force at a share of all steps; null for one that stays.
+        clip: cuts gradients down once a step; null for none but the trainer's `gradient_clip_val`.
+    """
+
+    def __init__(
+        self,
+        model: Callable[..., nn.Module],
+        loss: nn.Module,
+        optimizer: Callable[..., Optimizer],
+        schedule: Schedule,
+        base_lr: Positive,
+        weight_decay: NotNegative,
+        compile: bool = False,
+        seed: Seed = 0,
+        lr: Positive | None = None,
+        weight_decay_schedule: WeightDecaySchedule | None = None,
+        clip: Clip | None = None,
+    ):
+        super().__init__(optimizer, schedule, base_lr, weight_decay, compile, seed, lr, weight_decay_schedule, clip)
+        self.loss = WeightedSum.of_one(loss)
+        self.model = model(target_dims=self.loss.target_dims)
+
+    def objective(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Reconstruction]:
+        """Images (B, 3, H, W) -> scalar loss, its terms by name where there are several, and the predictions it judged."""
+        made: Reconstruction = self.model(batch)
+        terms = self.loss.terms(made.predictions, batch.image, made.split)
+        named = {name: term.detach() for name, term in terms.items()} if len(terms) > 1 else {}
+        return self.loss.weigh(terms), named, made
+
+    def forward(self, batch: Batch) -> Reconstruction:
+        """Images (B, 3, H, W) -> predictions (B, K, Lm, P)."""
+        return self.model(batch)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One step on images (B, 3, H, W) -> scalar loss."""
+        loss, terms, _ = self.objective(batch)
+        named = {"train/loss": loss} | {f"train/{name}": term for name, term in terms.items()}
+        self.log_dict(named, batch_size=len(batch.image), sync_dist=True)
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        """Decay matrices only (timm's groups), but for those that the model names; follow the schedule per step."""
+        undecayed = [f"model.{name}" for name in self.model.no_weight_decay()]  # type: ignore[operator]
+        groups = param_groups_weight_decay(self, self.weight_decay, no_weight_decay_list=undecayed)
+        return follow(self, self.optimizer(groups, lr=self.lr))

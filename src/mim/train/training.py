@@ -1,0 +1,225 @@
+"""What every training shares, whatever it learns: the scale of its learning rate, its schedule, its random streams."""
+
+import math
+import random
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as L
+import torch
+from pytorch_lightning.plugins.precision import MixedPrecision, Precision
+from pytorch_lightning.utilities import GradClipAlgorithmType
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from mim.batch import Batch
+from mim.draw import keys
+from mim.image_format import ImageFormat
+from mim.optim.follow import Follow, WeightDecaySchedule
+from mim.optim.schedule import Schedule
+from mim.part import Part, parts_of
+from mim.ranges import NotNegative, Positive, Seed
+from mim.run.position import Length, Pace, Place, go_on_from, place
+
+Clip = Callable[[Iterable[Tensor]], None]
+"""Parameters -> their gradients, cut down in place."""
+
+
+class Training(L.LightningModule):
+    """Whatever is learned: one `objective` a step, at a rate that goes with the images of a step.
+
+    Args:
+        optimizer: builds the optimiser from parameter groups.
+        schedule: share of the peak learning rate at (epoch, epochs, peak).
+        base_lr: learning rate for an effective batch of 256; the peak is `base_lr * effective_batch / 256`.
+        weight_decay: of matrices; vectors and biases are not decayed.
+        compile: compile the step into one graph.
+        seed: of everything random in a step that has no key of its own.
+        lr: the peak itself, whatever the batch; null for `base_lr`, which is not used otherwise.
+        weight_decay_schedule: decay in force at a share of all steps; null for one that stays.
+        clip: cuts gradients down once a step; null for none but the trainer's `gradient_clip_val`.
+    """
+
+    objective: Callable[..., Any]
+    model: nn.Module
+
+    def __init__(
+        self,
+        optimizer: Callable[..., Optimizer],
+        schedule: Schedule,
+        base_lr: Positive,
+        weight_decay: NotNegative,
+        compile: bool,
+        seed: Seed,
+        lr: Positive | None = None,
+        weight_decay_schedule: WeightDecaySchedule | None = None,
+        clip: Clip | None = None,
+    ):
+        super().__init__()
+        self.absolute_lr, self.weight_decay_schedule, self.clip = lr, weight_decay_schedule, clip
+        self.optimizer, self.schedule = optimizer, schedule
+        self.base_lr, self.weight_decay, self.seed = base_lr, weight_decay, seed
+        self.steps: int | None = None  # of the whole training, where its length is given in steps
+        self.resumed_at: Place | None = None
+        self.compiles = compile  # a strategy that cuts the model up compiles what it cuts, and takes this off
+
+    def setup(self, stage: str) -> None:
+        """Where the length is given in steps, say how many epochs they are, the last of them perhaps not whole."""
+        trainer: Any = self.trainer
+        if trainer.max_epochs == -1 and self.steps is None:
+            self.steps = trainer.max_steps
+        if self.steps is not None:
+            trainer.datamodule.steps = self.steps
+            trainer.fit_loop.max_epochs = math.ceil(self.steps / max(1, trainer.datamodule.steps_per_epoch))
+
+    def on_train_start(self) -> None:
+        """Let Lightning judge what is held out after the last batch of an epoch, however many it has; tell the parts.
+
+        A run resumed in mid-epoch begins no epoch: the parts are told here which one it is in.
+        """
+        trainer: Any = self.trainer
+        if trainer.val_check_interval == 1.0:
+            trainer.val_check_batch = math.inf
+        if not self.global_step:
+            for part in self.parts:
+                part.begin(self.model)
+        self.on_train_epoch_start()
+
+    def on_train_epoch_start(self) -> None:
+        """Tell the parts."""
+        for part in self.parts:
+            part.begin_epoch(self.current_epoch)
+
+    def on_fit_start(self) -> None:
+        """Compile the objective into one graph: the function, not the module, so that parameters keep their names.
+
+        Raises:
+            ValueError: where gradients are to be cut down in two ways.
+        """
+        if self.clip and self.trainer.gradient_clip_val:
+            raise ValueError(
+                f"clip={type(self.clip).__name__} and trainer.gradient_clip_val={self.trainer.gradient_clip_val:g} both "
+                "cut gradients down; leave one out, e.g. trainer.gradient_clip_val=null"
+            )
+        if self.compiles:
+            self.objective = torch.compile(self.objective, fullgraph=True)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Give each (seed, step, process) random streams of its own, so that a resumed run draws what it would have drawn.
+
+        They are for what has no key: stochastic depth, and what timm draws from Python and NumPy (mixup, random erasing).
+        """
+        step = self.trainer.fit_loop.epoch_loop.total_batch_idx
+        number = int(keys(self.seed, step, torch.tensor([self.global_rank])))
+        torch.manual_seed(number)
+        random.seed(number)
+        np.random.seed(number % 2**32)  # noqa: NPY002  # timm draws from it
+        for part in self.parts:
+            part.begin_step(self.global_step)
+
+    def optimizer_step(self, *arguments: Any, **named: Any) -> None:
+        """Step, and tell the parts."""
+        super().optimizer_step(*arguments, **named)
+        for part in self.parts:
+            part.after_step(self.model, (self.global_step + 1) / self.length)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say what a step is worth, another run may take steps of other images; and what the images are."""
+        checkpoint["pace"] = self.pace._asdict()
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        checkpoint["images"] = ImageFormat.of_data(data).to_plain()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on after the same images of the same epoch, whatever a step is now.
+
+        Raises:
+            ValueError: where the images are not the same, or nothing is left to do.
+        """
+        now, trainer = self.pace, self.trainer
+        before = Pace(**checkpoint.get("pace", now._asdict()))
+        if before.training_set != now.training_set:
+            raise ValueError(
+                f"resume= goes on with the images that the run was started with, {before.training_set:,} of them, and there are "
+                f"{now.training_set:,} here; give those, or start anew from its weights with checkpoint="
+            )
+        at = self.resumed_at = place(checkpoint["global_step"], before, now)
+        taken = at.epoch * now.steps + at.step
+        if taken > self.length:
+            raise ValueError(
+                f"{at.epoch} epochs ({taken:,} steps) are done, which is more than is asked for; epochs= and steps= count "
+                "those that are done too"
+            )
+        judged_every = (trainer.check_val_every_n_epoch or 1) if trainer.enable_validation else 0
+        go_on_from(checkpoint, taken, Length(self.length, now.steps, trainer.accumulate_grad_batches, judged_every))
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None
+    ) -> None:
+        """Cut the gradients of a whole step down; Lightning asks once a step, after it has undone any scaling.
+
+        Lightning refuses it for fused optimisers under mixed precision, though only those of float16 are scaled.
+
+        Raises:
+            ValueError: where the optimiser itself undoes the scaling, later than this.
+        """
+        plugin: Any = self.trainer.precision_plugin
+        fused = getattr(optimizer, "_step_supports_amp_scaling", False)
+        if fused and getattr(plugin, "scaler", None) and (self.clip or gradient_clip_val):
+            raise ValueError(
+                "trainer.precision=16-mixed scales gradients, and a fused optimiser undoes that after they are cut down; give "
+                "optimizer.fused=false, or trainer.precision=bf16-mixed"
+            )
+        if self.clip:
+            self.clip(self.parameters())
+        elif gradient_clip_val and isinstance(plugin, MixedPrecision):
+            Precision.clip_gradients(
+                plugin, optimizer, gradient_clip_val, gradient_clip_algorithm or GradClipAlgorithmType.NORM
+            )
+        else:
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
+    @cached_property
+    def parts(self) -> list[Part]:
+        """What is told how the training goes."""
+        return parts_of(self)
+
+    @property
+    def effective_batch(self) -> int:
+        """Images per optimiser step, over all devices and accumulated batches."""
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        return data.batch_size * self.trainer.world_size * self.trainer.accumulate_grad_batches
+
+    @property
+    def pace(self) -> Pace:
+        """Images of a step, steps of an epoch, and all images."""
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        return Pace(self.effective_batch, data.steps_per_epoch, data.train_size)
+
+    @property
+    def length(self) -> int:
+        """Optimiser steps of the whole training."""
+        trainer: Any = self.trainer
+        # not trainer.estimated_stepping_batches: it builds the loader before a resumed run knows where it stopped
+        return self.steps or trainer.max_epochs * max(1, trainer.datamodule.steps_per_epoch)
+
+    @property
+    def lr(self) -> float:
+        """Peak learning rate."""
+        return self.absolute_lr or self.base_lr * self.effective_batch / 256
+
+
+def follow(training: Training, optimizer: Optimizer) -> dict[str, Any]:
+    """What `configure_optimizers` returns: each group of the optimiser follows the schedules, step by step.
+
+    Args:
+        training: has the schedules, and a trainer that says how long it is.
+        optimizer: its groups start at their own peaks.
+    """
+    trainer: Any = training.trainer
+    passes = max(1, trainer.datamodule.steps_per_epoch)
+    schedule = Follow(
+        optimizer, training.schedule, training.lr, training.length, passes, training.weight_decay_schedule
+    )
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,0 +1,143 @@
+"""Build the encoder that a checkpoint is of."""
+
+import re
+from typing import Any
+
+from torch import Tensor
+
+from mim.encoder.encoder import Encoder
+from mim.plain import printable
+from mim.weights.resize import side_of
+from mim.weights.settings import ENCODER, Kind, build, check_settings, public_classes
+from mim.weights.weights import Weights
+
+MOST_PATCHES, MOST_PAIRS = 2**14, 2**28  # of an image, 2048 x 2048 in patches of 16; of an index of their distances
+HEADS = {192: 3, 384: 6, 512: 16, 768: 12, 1024: 16, 1280: 16}  # by width: ViT-Ti to ViT-H, and MAE's decoder
+
+
+def encoder_config(weights: Weights, image_size: int | None = None, heads: int | None = None) -> dict[str, Any]:
+    """The `encoder` node of the config that builds the encoder these weights are of.
+
+    Args:
+        weights: of a run, which says how it was built, or of anyone, whose sizes are read off the tensors.
+        image_size: pixels per side, where not those of the weights.
+        heads: attention heads, where neither the weights nor the width tell.
+
+    Raises:
+        ValueError: where something cannot be told.
+    """
+    known = (weights.config or {}).get("encoder")
+    try:
+        config = check_settings(known, _kind(weights), weights.origin, "encoder") if known else _sizes(weights, heads)
+        own = config["_target_"] not in public_classes(ENCODER)  # its tensors have names that nobody knows
+        measured = {} if own else _measured(weights.half(encoder=True))
+    except (KeyError, IndexError, ArithmeticError, TypeError) as error:
+        raise ValueError(
+            f"{weights.origin} holds no whole encoder: {printable(error)} is missing or of no size that fits the others"
+        ) from error
+    if image_size and (not own or "image_size" in config):
+        config["image_size"] = image_size
+    if config.get("image_size") is None and not own:
+        raise ValueError(f"{weights.origin} does not say for which image size it was trained; give one")
+    for name, size in measured.items():
+        if name in config and config[name] != size:
+            raise ValueError(
+                f"{weights.origin} is damaged: its config says encoder.{name}={config[name]}, its tensors {size}"
+            )
+    _refuse_too_many_patches(config, weights)
+    return config
+
+
+def build_encoder(weights: Weights, image_size: int | None = None, heads: int | None = None) -> Encoder:
+    """The encoder that these weights are of, with new weights; see `encoder_config`.
+
+    Raises:
+        ValueError: where a checkpoint names anything but an encoder of this project, or the one that the command line names.
+    """
+    return build(encoder_config(weights, image_size, heads), _kind(weights), weights.origin, "encoder")
+
+
+def _kind(weights: Weights) -> Kind:
+    """What these weights may name as their encoder."""
+    return ENCODER._replace(own=weights.own_encoder)
+
+
+def guess_heads(width: int, given: int | None, option: str) -> int:
+    """Attention heads: as given, or as published for this width.
+
+    Raises:
+        ValueError: where neither is known.
+    """
+    if given is None and width not in HEADS:
+        raise ValueError(
+            f"the number of attention heads of a transformer {width} wide is not in its tensors; give {option}"
+        )
+    return given or HEADS[width]
+
+
+def _sizes(weights: Weights, heads: int | None) -> dict[str, Any]:
+    """Read an architecture off the tensors of an encoder."""
+    tensors = weights.half(encoder=True)
+    config = _measured(tensors)
+    if "depths" in config:
+        return config | _swin(tensors, len(config["depths"]))
+    width, patch = config["width"], config["patch_size"]
+    config["mlp_ratio"] = tensors["blocks.0.mlp.fc1.weight"].shape[0] / width
+    if "blocks.0.attn.q_bias" not in tensors:
+        side = side_of(tensors["pos_embed"].shape[1] - 1)
+        heads = guess_heads(width, heads or weights.heads, "--heads")
+        return config | {"_target_": "mim.encoder.vit.ViT", "image_size": side * patch, "heads": heads}
+    tables = [value for name, value in tensors.items() if name.endswith("relative_position_bias_table")]
+    side = (side_of(len(tables[0]) - 3) + 1) // 2 if tables else side_of(tensors["pos_embed"].shape[1] - 1)
+    shared = "rel_pos_bias.relative_position_bias_table" in tensors
+    return config | {
+        "_target_": "mim.encoder.beit.Beit",
+        "image_size": side * patch,
+        "heads": tables[0].shape[1] if tables else guess_heads(width, heads or weights.heads, "--heads"),
+        "positions": "shared_bias" if shared else "block_bias" if tables else "absolute",
+    }
+
+
+def _measured(tensors: dict[str, Tensor]) -> dict[str, Any]:
+    """The sizes that any encoder's tensors show: of its patches, its tokens and the number of its blocks."""
+    shape = tensors["patch_embed.proj.weight"].shape
+    if len(shape) != 4 or shape[1] != 3 or shape[2] != shape[3]:
+        raise ValueError(
+            f"an encoder here embeds square patches of 3 channels; this one has patch_embed.proj.weight {tuple(shape)}"
+        )
+    width, patch = shape[0], shape[3]
+    stages = _count(tensors, r"layers\.\d+\.blocks\.0\.norm1\.weight")
+    if not stages:
+        return {"patch_size": patch, "width": width, "depth": _count(tensors, r"blocks\.\d+\.norm1\.weight")}
+    depths = [_count(tensors, rf"layers\.{stage}\.blocks\.\d+\.norm1\.weight") for stage in range(stages)]
+    return {"patch_size": patch * 2 ** (stages - 1), "width": width, "depths": depths}
+
+
+def _swin(tensors: dict[str, Tensor], stages: int) -> dict[str, Any]:
+    first = [tensors[f"layers.{stage}.blocks.0.attn.relative_position_bias_table"] for stage in range(stages)]
+    return {
+        "_target_": "mim.encoder.swin.Swin",
+        "image_size": None,
+        "heads": [table.shape[1] for table in first],
+        "window": (side_of(len(first[0])) + 1) // 2,
+    }
+
+
+def _refuse_too_many_patches(config: dict[str, Any], weights: Weights) -> None:
+    """Positions and the index of their distances are made before any weight is loaded."""
+    if not {"image_size", "patch_size"} <= config.keys():
+        return
+    size = config["image_size"]
+    height, width = size if isinstance(size, list | tuple) else (size, size)
+    patches = max(0, height // config["patch_size"]) * max(0, width // config["patch_size"])
+    biases = str(config.get("positions", "")).endswith("bias")
+    pairs = patches**2 * (config["depth"] if config.get("positions") == "block_bias" else 1) if biases else 0
+    if not 1 <= patches <= MOST_PATCHES or pairs > MOST_PAIRS:
+        raise ValueError(
+            f"{weights.origin} would be built for {patches:,} patches of an image of {height} x {width}; 1 to "
+            f"{MOST_PATCHES:,} are allowed, and fewer where it has biases by distance: choose another data.image_size"
+        )
+
+
+def _count(tensors: dict[str, Tensor], pattern: str) -> int:
+    return sum(re.fullmatch(pattern, name) is not None for name in tensors)

@@ -1,0 +1,138 @@
+"""Write weights for others: timm, the official MAE, Hugging Face, or plain safetensors."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mim.image_format import ImageFormat
+from mim.weights.build import encoder_config, guess_heads
+from mim.weights.hugging_face import hugging_face_config, to_hugging_face
+from mim.weights.images import image_format
+from mim.weights.model import shown_target, with_one_decoder
+from mim.weights.official_mae import to_official
+from mim.weights.to_timm import in_timm, published_pool
+from mim.weights.weights import Weights
+
+
+def write(weights: Weights, out: Path, to: str, heads: int | None = None, decoder_heads: int | None = None) -> str:
+    """Write weights in another format, and return lines about what was written and how to load it.
+
+    Args:
+        weights: what to write.
+        out: a file, or for "hf" a folder; must not exist yet.
+        to: one of `WRITERS`.
+        heads, decoder_heads: attention heads, where neither the weights nor their widths tell.
+
+    Raises:
+        ValueError: where there is something at `out`, or the format cannot hold these weights.
+    """
+    if out.exists():
+        raise ValueError(f"{out} exists already; remove it, or write elsewhere")
+    weights = weights._replace(heads=heads or weights.heads, decoder_heads=decoder_heads or weights.decoder_heads)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return WRITERS[to](weights, out)
+
+
+def _to_timm(weights: Weights, out: Path) -> str:
+    tensors, call = in_timm(weights, out)
+    images = image_format(weights).to_plain()
+    if out.suffix == ".safetensors":
+        save_file(_contiguous(tensors), out, metadata={"format": "pt", "images": json.dumps(images)})
+    else:
+        torch.save({"state_dict": tensors, "images": images}, out)
+    return _report(out, tensors, f"import timm; {call}")
+
+
+def _to_mae(weights: Weights, out: Path) -> str:
+    _refuse_all_but_vit(weights, "the official MAE")
+    weights = with_one_decoder(weights)
+    tensors = {to_official(name): value for name, value in weights.tensors.items() if _is_of_mae(name)}
+    if published_pool(weights, "ViT"):
+        tensors |= {name: value for name, value in weights.tensors.items() if name.startswith(("head.", "fc_norm."))}
+    torch.save({"model": tensors, "images": image_format(weights).to_plain()}, out)
+    halves = "both halves" if "decoder_embed.weight" in tensors else "the encoder only: there is no decoder of an MAE"
+    halves = "a classifier of models_vit" if "head.weight" in tensors else halves
+    return _report(out, tensors, f'model.load_state_dict(torch.load("{out}", weights_only=True)["model"])  # {halves}')
+
+
+def _to_hugging_face(weights: Weights, out: Path) -> str:
+    _refuse_all_but_vit(weights, "Hugging Face's ViTMAE")
+    weights = with_one_decoder(weights)
+    if "decoder.predict.weight" not in weights.tensors:
+        raise ValueError(
+            f"{weights.origin} holds no decoder of an MAE, and ViTMAEForPreTraining has one; --to timm writes the encoder"
+        )
+    ours = {name: value for name, value in weights.tensors.items() if _is_of_mae(name)}
+    decoder_heads = weights.decoder_heads or (weights.setting("model.decoder.heads", int, 0) or None)
+    config = hugging_face_config(
+        ours,
+        heads=encoder_config(weights, heads=weights.heads)["heads"],
+        decoder_heads=guess_heads(ours["decoder.embed.weight"].shape[0], decoder_heads, "--decoder-heads"),
+        mask_ratio=weights.setting("masker.partition.ratio", float, 0.75),
+        normalise=weights.setting(f"{shown_target(weights) or 'loss'}.normalise", bool, True),
+    )
+    tensors = to_hugging_face(ours)
+    out.mkdir()
+    save_file(_contiguous(tensors), out / "model.safetensors", metadata={"format": "pt"})
+    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    processor = _processor(image_format(weights), config["image_size"])
+    (out / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n")
+    return _report(
+        out,
+        tensors,
+        f'from transformers import ViTMAEForPreTraining; model = ViTMAEForPreTraining.from_pretrained("{out}")',
+    )
+
+
+def _to_safetensors(weights: Weights, out: Path) -> str:
+    metadata = {"format": "pt", "images": json.dumps(image_format(weights).to_plain())}
+    metadata |= {"config": json.dumps(weights.config)} if weights.config else {}
+    save_file(_contiguous(weights.tensors), out, metadata=metadata)
+    return _report(out, weights.tensors, f"python train.py checkpoint={out}")
+
+
+WRITERS: dict[str, Callable[[Weights, Path], str]] = {
+    "timm": _to_timm,
+    "mae": _to_mae,
+    "hf": _to_hugging_face,
+    "safetensors": _to_safetensors,
+}
+
+
+def _is_of_mae(name: str) -> bool:
+    """Encoder and decoder, without the head of a classifier or the predictor of a SimMIM."""
+    return name.startswith("encoder.") or (
+        name.startswith("decoder.") and name not in ("decoder.weight", "decoder.bias")
+    )
+
+
+def _refuse_all_but_vit(weights: Weights, whom: str) -> None:
+    if "encoder.blocks.0.attn.qkv.bias" not in weights.tensors:
+        raise ValueError(f"{weights.origin} is no plain ViT, and {whom} is; --to timm writes BEiT and Swin as well")
+
+
+def _processor(images: ImageFormat, size: int) -> dict[str, Any]:
+    """Settings of transformers' `ViTImageProcessor`: it resizes to a square and cuts nothing out."""
+    return {
+        "image_processor_type": "ViTImageProcessor",
+        "do_resize": True,
+        "size": {"height": size, "width": size},
+        "resample": 3 if images.interpolation == "bicubic" else 2,  # Pillow's numbers
+        "do_normalize": True,
+        "image_mean": list(images.mean),
+        "image_std": list(images.std),
+    }
+
+
+def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.contiguous() for name, value in tensors.items()}
+
+
+def _report(out: Path, tensors: dict[str, Tensor], load: str) -> str:
+    numbers = sum(value.numel() for value in tensors.values())
+    return f"{'wrote':<14}{out}: {len(tensors)} tensors, {numbers:,} numbers\n{'load with':<14}{load}"

@@ -1,0 +1,72 @@
+"""The data set that a checkpoint was trained on: a proposal, which is taken where our own configs have it or the user says so."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from mim.launch.check import check
+from mim.plain import printable
+from mim.weights.settings import DATA, check_settings
+from mim.weights.weights import Weights
+
+LOCAL = (
+    "root",
+    "cache",
+    "num_workers",
+    "max_megapixels",
+)  # of a data set's settings, what belongs to a computer and not to a run
+
+
+def own_data(weights: Weights, changed: Mapping[str, Any], paths: Mapping[str, Any], configs: Path) -> dict[str, Any]:
+    """The `data` node of the run that wrote some weights, held against the signature of its class.
+
+    Args:
+        weights: of a run.
+        changed: what the command line says of it.
+        paths: where things are on this computer (configs/paths).
+        configs: folder of the config tree.
+
+    Raises:
+        ValueError: where the file says nothing of its data, wants another folder than the one that is set here, or names
+            anything but settings of ours.
+    """
+    own = (weights.config or {}).get("data")
+    if own is None:
+        raise ValueError(
+            f"{weights.origin} does not say what it was trained on; choose where to judge it, e.g. data=cifar10"
+        )
+    own = check_settings(own, DATA, weights.origin, "data")
+    name, here = _of_this_computer(own["_target_"], paths, configs)
+    if "root" in own and "root" not in changed and not _same(own["root"], here.get("root")):
+        raise ValueError(
+            f"{weights.origin} was trained on data={name} in {printable(own['root'])}, which is not the folder that is set here "
+            f"({here.get('root')}); a path out of a file is opened only where you say so: +data.root=..., or choose another data="
+        )
+    for pattern in (own.get("train"), own.get("val")):
+        if isinstance(pattern, str) and (".." in pattern or pattern.startswith("/")):
+            raise ValueError(
+                f"{weights.origin}: data looks for {printable(pattern)}, outside of its folder; choose data="
+            )
+    kept = {key: value for key, value in own.items() if key not in LOCAL} | here
+    merged: Any = OmegaConf.to_container(OmegaConf.merge(kept, changed), resolve=False)
+    check(OmegaConf.create({"data": merged}))  # first in the words for a command line, of which the change is
+    return check_settings(merged, DATA, weights.origin, "data")
+
+
+def _of_this_computer(target: str, paths: Mapping[str, Any], configs: Path) -> tuple[str, dict[str, Any]]:
+    """The name of our own config of a data set, and what it says of this computer."""
+    for file in sorted((configs / "data").glob("*.yaml")):
+        node: Any = OmegaConf.load(file)
+        if node.get("_target_") == target:
+            wired = OmegaConf.create(
+                {"paths": paths, "data": {key: node._get_node(key) for key in LOCAL if key in node}}
+            )
+            here: Any = OmegaConf.to_container(wired.data, resolve=True)
+            return file.stem, here
+    raise ValueError(f"{target} has no file in {configs / 'data'}; choose where to judge it, e.g. data=cifar10")
+
+
+def _same(a: Any, b: Any) -> bool:
+    return Path(str(a)).expanduser().absolute() == Path(str(b)).expanduser().absolute()

@@ -1,0 +1,204 @@
+"""Open a checkpoint from anywhere: a run, a file, timm or Hugging Face. Nothing in a file is ever run."""
+
+import argparse
+import pickle
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from mim.checkpoint.resume import checkpoint_file
+from mim.checkpoint.sharded import is_sharded, read_rest, read_weights
+from mim.checkpoint.sound import UNREADABLE, check_archive, check_numbers, check_storage
+from mim.image_format import INTERPOLATIONS, ImageFormat
+from mim.moved import current
+from mim.plain import parse_json, plain, printable, read_json, refuse_special
+from mim.weights.formats import translate
+from mim.weights.prefixes import CONTAINERS
+from mim.weights.strangers import refuse_other_config
+from mim.weights.weights import Weights
+
+# What the official trainings keep beside the weights is plain values: MAE its command line, SimMIM its config.
+# The latter's class is read as what it is, a dictionary, so yacs need not be there.
+SETTINGS: list[Any] = [argparse.Namespace, (OrderedDict, "yacs.config.CfgNode")]
+
+
+def read(source: str | Path) -> Weights:
+    """Weights under our names.
+
+    Args:
+        source: a run folder, a `.ckpt` (a file, or the folder that many processes wrote), a `.pth` or `.safetensors` file, a
+            folder that transformers saved, `timm:<name>` or `hf:<repository>`.
+
+    Raises:
+        FileNotFoundError: where there is nothing.
+        ValueError: where it is damaged, wants to run code, or holds no encoder that is known here.
+    """
+    kind, colon, name = str(source).partition(":")
+    if colon and kind in _REMOTE:
+        return _REMOTE[kind](name)
+    path = Path(source)
+    if (path / "model.safetensors").exists():
+        return _read_transformers(path / "model.safetensors", path / "config.json", path.name)
+    return read_file(checkpoint_file(path))
+
+
+def read_file(file: Path) -> Weights:
+    """Weights of one file, or of the folder of many processes, under our names; the format is recognised by what is in it."""
+    refuse_special(file)
+    if is_sharded(file):
+        content, about = read_weights(file), read_rest(file)
+    elif file.stat().st_size == 0:
+        raise ValueError(f"{file} is empty (0 bytes); copy or download it again")
+    else:
+        content, about = _read_safetensors(file) if _is_safetensors(file) else _read_torch(file)
+    tensors, form = _ours(content, file)
+    config, images = about.get("config"), about.get("images")
+    return Weights(
+        tensors,
+        f"{file} ({form}{', under ' + about['under'] if 'under' in about else ''})",
+        None if config is None else current(plain(config, str(file))),
+        images=None if images is None else ImageFormat.from_plain(images, str(file)),
+    )
+
+
+def _ours(content: dict[str, Tensor], file: Path) -> tuple[dict[str, Tensor], str]:
+    """Tensors under our names, once they are known to be sound, and the format."""
+    check_storage(content, str(file))
+    tensors, form = translate(content, str(file))
+    check_numbers(tensors, str(file))
+    return tensors, form
+
+
+def _is_safetensors(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return stream.read(9)[8:] == b"{"  # the length of the header, then the header
+
+
+def _read_safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors, and what a file that we wrote says about them: `config` and `images`."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no mapping)
+    except SafetensorError as error:
+        raise _damaged(file, error) from error
+    about = {
+        name: parse_json(metadata[name], f"the {name} of {file}") for name in ("config", "images") if name in metadata
+    }
+    return tensors, {name: value for name, value in about.items() if isinstance(value, dict)}
+
+
+def _read_torch(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    return _unwrap(open_torch(file), file)
+
+
+def open_torch(file: Path) -> Any:
+    """All that a file of `torch.save` holds.
+
+    Raises:
+        ValueError: where it is damaged or wants to run code.
+    """
+    check_archive(file)
+    try:
+        with torch.serialization.safe_globals(SETTINGS):
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        code = re.search(r"GLOBAL (\S+)|(?:global|class|function) ['`\"]?([\w.]+\.[\w.]+)", str(error))
+        if code is None:
+            raise _damaged(file, error) from error
+        raise ValueError(
+            f"{file} wants to run {code[1] or code[2]} while it is opened, and is refused; if you trust it, keep its weights only: "
+            'torch.save({"model": torch.load(old, weights_only=False)["model"]}, new)'
+        ) from error
+    except UNREADABLE as error:
+        raise _damaged(file, error) from error
+
+
+def _unwrap(content: Any, file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    about = {name: content.get(name) for name in ("config", "images")} if isinstance(content, Mapping) else {}
+    fitting = [key for key in CONTAINERS if isinstance(content, Mapping) and isinstance(content.get(key), Mapping)]
+    content = content[fitting[0]] if fitting else content
+    tensors = {k: v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, Mapping) else {}
+    if not tensors:
+        raise ValueError(f"{file} holds no weights; they are looked for at the top and under {', '.join(CONTAINERS)}")
+    config, images = about.get("config"), about.get("images")
+    of_a_run = {"config": config} if isinstance(config, dict) and "encoder" in config else {}
+    said = {"under": f"{fitting[0]}, not {' or '.join(fitting[1:])}"} if fitting[1:] else {}
+    return tensors, of_a_run | said | ({"images": images} if isinstance(images, dict) and "mean" in images else {})
+
+
+def _damaged(file: Path, error: Exception) -> ValueError:
+    kind = type(error).__name__
+    return ValueError(
+        f"{file} is cut off, damaged or no checkpoint ({kind}, {file.stat().st_size:,} bytes); copy or download it again"
+    )
+
+
+def _read_transformers(file: Path, config: Path, name: str) -> Weights:
+    tensors, form = _ours(_read_safetensors(file)[0], file)
+    sizes = read_json(config) if config.exists() else {}
+    refuse_other_config(sizes, config)
+    heads, decoder_heads = (
+        _heads(sizes, name, config) for name in ("num_attention_heads", "decoder_num_attention_heads")
+    )
+    images = _format_of_transformers(config.parent / "preprocessor_config.json")
+    return Weights(tensors, f"{name} ({form})", heads=heads, decoder_heads=decoder_heads, images=images)
+
+
+def _format_of_transformers(file: Path) -> ImageFormat | None:
+    """Image format of a processor that transformers saved; None where there is none, or it says no normalisation."""
+    said = read_json(file) if file.exists() else {}
+    if not isinstance(said, dict) or "image_mean" not in said or "image_std" not in said:
+        return None
+    return ImageFormat.from_plain({"mean": said["image_mean"], "std": said["image_std"]}, str(file))
+
+
+def _heads(sizes: Any, name: str, file: Path) -> int | None:
+    heads = sizes.get(name) if isinstance(sizes, dict) else None
+    if heads is not None and (type(heads) is not int or not 1 <= heads <= 1024):
+        raise ValueError(f"{printable(file)}: {name} is {printable(heads, 60)}; needs a number of heads, 1 to 1024")
+    return heads
+
+
+def _from_timm(name: str) -> Weights:
+    import timm
+
+    try:
+        model = timm.create_model(name, pretrained=True, num_classes=0)
+    except Exception as error:  # a network, a registry and a cache may each fail in their own way
+        raise ValueError(f"timm:{name} could not be had: {' '.join(str(error).split())}") from error
+    tensors, _ = translate(model.state_dict(), f"timm:{name}")
+    heads = [m.num_heads for name, m in model.named_modules() if name == "blocks.0.attn"]
+    return Weights(tensors, f"timm:{name}", heads=heads[0] if heads else None, images=_format_of_timm(model))
+
+
+def _format_of_timm(model: Any) -> ImageFormat | None:
+    """Image format that timm's own data config of a model has: mean, std, crop_pct, interpolation."""
+    said = getattr(model, "pretrained_cfg", {})
+    if not {"mean", "std"} <= said.keys():
+        return None
+    how = said.get("interpolation")
+    content = {"mean": said["mean"], "std": said["std"], "short": 1 / said.get("crop_pct", 0.875)}
+    return ImageFormat.from_plain(content | {"interpolation": how if how in INTERPOLATIONS else "bicubic"}, "timm")
+
+
+def _from_hugging_face(repository: str) -> Weights:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        file, config = (Path(hf_hub_download(repository, name)) for name in ("model.safetensors", "config.json"))
+    except Exception as error:
+        raise ValueError(f"hf:{repository} could not be had: {' '.join(str(error).split())}") from error
+    with suppress(Exception):  # not every repository has one; it lies beside the config then
+        hf_hub_download(repository, "preprocessor_config.json")
+    return _read_transformers(file, config, f"hf:{repository}")
+
+
+_REMOTE = {"timm": _from_timm, "hf": _from_hugging_face}

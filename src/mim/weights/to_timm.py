@@ -1,0 +1,68 @@
+"""Weights as timm's models take them: an encoder, or a whole classifier where timm has the same one."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from mim.weights.build import encoder_config
+from mim.weights.weights import Weights
+
+
+def in_timm(weights: Weights, file: Path) -> tuple[dict[str, Tensor], str]:
+    """Tensors under timm's names, and the Python that builds their model and loads `file` into it, strictly."""
+    config = encoder_config(weights, heads=weights.heads)
+    family = config["_target_"].rpartition(".")[2]
+    tensors, head = _with_head(weights, family)
+    return tensors, f"{'model' if head['num_classes'] else 'encoder'} = {_call(config, family, head, file)}"
+
+
+def published_pool(weights: Weights, family: str) -> str | None:
+    """How a classifier pools, in timm's words, if it does so as the papers do; None where there is none, or one of another kind."""
+    rest = weights.half(encoder=False)
+    pool = "avg" if "fc_norm.weight" in rest or family == "Swin" else "token"
+    pools = set(weights.setting("pool", dict, {}))  # files of others do not say, and are of their papers
+    return pool if "head.weight" in rest and pools <= {"mean" if pool == "avg" else "cls"} else None
+
+
+def _with_head(weights: Weights, family: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """An encoder's tensors and, if timm pools as it was fine-tuned with, those of its head; what timm is told of the head."""
+    tensors, rest = weights.half(encoder=True), weights.half(encoder=False)
+    pool = published_pool(weights, family)
+    if pool:
+        name = "head.fc." if family == "Swin" else "head."
+        tensors |= {key.replace("head.", name): rest[key] for key in rest if key.startswith(("head.", "fc_norm."))}
+        return tensors, {"num_classes": len(rest["head.weight"]), "global_pool": pool}
+    if "norm.weight" not in tensors and "fc_norm.weight" in rest:
+        tensors |= {f"norm.{kind}": rest[f"fc_norm.{kind}"] for kind in ("weight", "bias")}
+    return tensors, {"num_classes": 0} | ({"global_pool": "token"} if family == "Beit" else {})
+
+
+def _call(config: dict[str, Any], family: str, head: dict[str, Any], file: Path) -> str:
+    small = 2 ** (len(config["depths"]) - 1) if family == "Swin" else 1
+    sizes = {
+        "img_size": config["image_size"],
+        "patch_size": config["patch_size"] // small,
+        "embed_dim": config["width"],
+    }
+    sizes |= {"mlp_ratio": config["mlp_ratio"]} if config.get("mlp_ratio", 4) != 4 else {}
+    positions = config.get("positions", "shared_bias")
+    blocks = {"depth": config.get("depth"), "num_heads": config["heads"]}
+    name, more = {
+        "ViT": ("vit_base_patch16_224", blocks),
+        "Beit": (
+            "beit_base_patch16_224",
+            blocks
+            | {
+                "use_abs_pos_emb": positions == "absolute",
+                "use_rel_pos_bias": positions == "block_bias",
+                "use_shared_rel_pos_bias": positions == "shared_bias",
+            },
+        ),
+        "Swin": (
+            "swin_base_patch4_window7_224",
+            {"depths": config.get("depths"), "num_heads": config["heads"], "window_size": config.get("window")},
+        ),
+    }[family]
+    arguments = ", ".join(f"{key}={value!r}" for key, value in (sizes | more | head).items())
+    return f'timm.create_model("{name}", {arguments}, checkpoint_path="{file}")'

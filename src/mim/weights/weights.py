@@ -1,0 +1,52 @@
+"""Weights from anywhere, under our names."""
+
+from typing import Any, NamedTuple, TypeVar
+
+from torch import Tensor
+
+from mim.image_format import ImageFormat
+from mim.plain import printable
+
+T = TypeVar("T")
+
+
+class Weights(NamedTuple):
+    """What a checkpoint holds, whatever wrote it."""
+
+    tensors: dict[str, Tensor]
+    """`encoder.*` under timm's names; the rest (`decoder.*`, `mask_token`, `head.*`) under those of our models."""
+    origin: str
+    """Where from and in which format, for messages: `mae_pretrain_vit_base.pth (official MAE)`."""
+    config: dict[str, Any] | None = None
+    """The resolved config of the run that wrote it, if one of ours did: plain data (plain.py), whoever wrote the file."""
+    heads: int | None = None
+    """Attention heads of the encoder, where something beside the tensors says so."""
+    decoder_heads: int | None = None
+    """The same of a decoder."""
+    images: ImageFormat | None = None
+    """How pictures become images for it, where something says so; `mim.weights.images` otherwise."""
+    own_encoder: str | None = None
+    """Class of the user's own, `module.Class`, that the config may name as its encoder: what the
+    command line says, never what a file does."""
+
+    def setting(self, path: str, kind: type[T], default: T) -> T:
+        """A value of the config by its path, `masker.partition.ratio`; the default where it has none.
+
+        Raises:
+            ValueError: where it is of another type.
+        """
+        node: Any = self.config
+        for part in path.split("."):
+            node = node.get(part) if isinstance(node, dict) else None
+        if node is None:
+            return default
+        if type(node) is not kind:
+            raise ValueError(f"{self.origin}: {path}={printable(node, 60)} in its config is no {kind.__name__}")
+        return node
+
+    def half(self, encoder: bool) -> dict[str, Tensor]:
+        """The encoder's tensors, without `encoder.`; or all others."""
+        prefix = "encoder."
+        if encoder:
+            return {name.removeprefix(prefix): value for name, value in self.tensors.items() if name.startswith(prefix)}
+        return {name: value for name, value in self.tensors.items() if not name.startswith(prefix)}

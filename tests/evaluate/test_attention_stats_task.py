@@ -1,0 +1,33 @@
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import pytest
+
+from mim.encoder.swin import Swin
+from mim.encoder.vit import ViT
+from mim.evaluate.attention_stats import AttentionStats
+from mim.evaluate.subject import Subject
+
+
+def untouchable(*arguments):
+    raise AssertionError("images were asked for")
+
+
+def subject(name, encoder, folder) -> Subject:
+    data = SimpleNamespace(val_dataloader=untouchable)
+    return Subject(name, encoder, data, untouchable, nullcontext, folder)
+
+
+def test_a_checkpoint_that_cannot_be_measured_is_refused_before_any_other_is_measured(tmp_path):
+    vit = ViT(image_size=32, patch_size=8, width=48, depth=1, heads=4)
+    swin = Swin(image_size=64, patch_size=8, width=12, depths=[1, 1], heads=[2, 2], window=4)
+    subjects = [subject("vit", vit, tmp_path), subject("swin", swin, tmp_path)]
+    with pytest.raises(ValueError, match="Swin has no cls token that attends to all patches"):
+        AttentionStats()(subjects)
+    with pytest.raises(ValueError, match="give each one a name of its own"):
+        AttentionStats(names=["ViT"])(subjects)
+
+
+def test_no_image_at_all_is_refused():
+    with pytest.raises(ValueError, match="AttentionStats got limit=0; needs at least one image"):
+        AttentionStats(limit=0)

@@ -1,0 +1,104 @@
+"""Features of images: in which order they come, what is left of their extraction, and from where they are read again."""
+
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from mim.batch import blank
+from mim.encoder.vit import ViT
+from mim.evaluate.features import extract
+from mim.evaluate.look import Look
+from mim.evaluate.store import stored
+from mim.evaluate.subject import Subject
+from mim.pool.cls import Cls
+from mim.pool.mean import Mean
+
+
+class Encoder(nn.Module):
+    """Four numbers for each of two tokens, all the mean of the image; counts the images that it is shown."""
+
+    def __init__(self, scale: float = 1.0):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(scale))
+        self.shown, self.grid, self.width, self.depth, self.prefix = 0, (1, 1), 4, 1, 1
+
+    def forward(self, image):
+        assert not self.training
+        self.shown += len(image)
+        return (image.mean((1, 2, 3))[:, None, None] * self.scale).expand(-1, 2, 4)
+
+
+def batches():
+    batch = blank(6, (4, 4))
+    batch = batch._replace(image=torch.arange(6.0).view(6, 1, 1, 1).expand(6, 3, 4, 4), label=torch.arange(6))
+    return [type(batch)(*(column[rows] for column in batch)) for rows in (slice(3), slice(3, 6))]
+
+
+class Loader(list):
+    sampler = batches()
+
+
+def subject(encoder, key="key"):
+    data = SimpleNamespace(
+        bank_dataloader=lambda limit: Loader(batches()), val_dataloader=lambda limit: Loader(batches())
+    )
+    return Subject("a", encoder, data, lambda batch: batch, nullcontext, Path(), key)
+
+
+def test_features_come_in_the_order_of_the_images_and_the_encoder_keeps_its_mode():
+    encoder = Encoder().train()
+    features = extract(subject(encoder), Look(encoder, {"cls": Cls()}), reversed(batches()))["cls"]
+    assert encoder.training
+    assert features.feature[:, 0].tolist() == [0, 1, 2, 3, 4, 5]
+    assert features.label.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_what_is_stored_is_what_is_extracted_and_images_are_seen_once(tmp_path):
+    encoder = Encoder()
+    known = extract(subject(encoder), Look(encoder, {"cls": Cls()}), batches())["cls"]
+    encoder.shown = 0
+    for mode in (True, False):  # of the pool, which may have looked at another encoder before
+        pool = Cls().train(mode)
+        kept = stored(tmp_path, subject(encoder), Look(encoder, {"cls": pool}), "bank", None, torch.float16)
+        assert kept["cls"].equal(known.feature)
+        assert kept["label"].equal(known.label)
+        assert kept["tokens"].shape == (6, 2, 4)
+        assert kept["tokens"].dtype == torch.float16
+    assert encoder.shown == 6
+    stored(tmp_path, subject(encoder), Look(encoder, {"cls": Cls(), "mean": Mean()}), "bank", None)
+    assert encoder.shown == 12  # for the mean, which was not there
+
+
+def test_other_images_weights_blocks_and_norms_are_stored_apart(tmp_path):
+    vit = ViT(image_size=4, patch_size=4, width=8, depth=2, heads=2)
+    for number, (part, key, where) in enumerate(
+        [
+            ("bank", "a", ()),
+            ("held_out", "a", ()),
+            ("bank", "b", ()),
+            ("bank", "a", (1,)),
+            ("bank", "a", (None, False)),
+        ],
+        1,
+    ):
+        stored(tmp_path, subject(vit, key), Look(vit, {"cls": Cls()}, *where), part, None)
+        assert len(list(tmp_path.glob("*.json"))) == 2 * number  # features and labels
+
+
+def test_nothing_is_left_of_a_pass_that_failed(tmp_path):
+    encoder = Encoder(scale=1e6)
+    with pytest.raises(ValueError, match="features are too large for float16"):
+        stored(tmp_path, subject(encoder), Look(encoder, {}), "bank", None, torch.float16)
+    assert not list(tmp_path.iterdir())
+
+
+def test_tokens_that_no_disk_holds_are_refused_before_the_first_image(tmp_path):
+    encoder = Encoder()
+    encoder.width = 10**14
+    with pytest.raises(OSError, match=r"the tokens of 6 images take .* GB left; take fewer"):
+        stored(tmp_path, subject(encoder), Look(encoder, {}), "bank", None, torch.float16)
+    assert encoder.shown == 0

@@ -1,0 +1,87 @@
+"""Weights under the keys and prefixes of others, and networks that no encoder here is."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from mim.encoder.vit import ViT
+from mim.weights.load import open_encoder
+from mim.weights.read import read
+from mim.weights.strangers import refuse_other_blocks, refuse_other_config
+
+SIZES = {"image_size": 32, "patch_size": 8, "width": 16, "depth": 1, "heads": 2}
+
+
+def weights(seed=0):
+    torch.manual_seed(seed)
+    return {name: torch.randn_like(value) for name, value in ViT(**SIZES).state_dict().items()}
+
+
+def under(prefix, tensors):
+    return {prefix + name: value for name, value in tensors.items()}
+
+
+PREFIXES = ("", "backbone.", "encoder.", "module.", "model.", "module.backbone.", "_orig_mod.net.", "teacher.backbone.")
+PREFIXES += ("student.module.encoder.", "model.module._orig_mod.backbone.")
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("key", [None, "state_dict", "model", "teacher", "state_dict_ema"])
+def test_an_encoder_is_found_wherever_others_keep_it(tmp_path, prefix, key):
+    tensors = under(prefix, weights()) | {"head.weight": torch.zeros(3, 16)}
+    torch.save({key: tensors} if key else tensors, tmp_path / "x.pth")
+    encoder, _ = open_encoder(tmp_path / "x.pth", heads=2)
+    assert all(torch.equal(value, weights()[name]) for name, value in encoder.state_dict().items())
+
+
+def test_of_two_the_averaged_one_is_taken_and_named(tmp_path):
+    both = under("student.backbone.", weights(1)) | under("teacher.backbone.", weights(2))
+    torch.save(both, tmp_path / "x.pth")
+    found = read(tmp_path / "x.pth")
+    assert torch.equal(found.tensors["encoder.norm.weight"], weights(2)["norm.weight"])
+    assert "under teacher.backbone., not student.backbone." in found.origin
+    torch.save({"state_dict": weights(1), "state_dict_ema": weights(2)}, tmp_path / "y.pth")
+    found = read(tmp_path / "y.pth")
+    assert torch.equal(found.tensors["encoder.norm.weight"], weights(2)["norm.weight"])
+    assert "under state_dict_ema, not state_dict" in found.origin
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("blocks.0.mlp.w12.weight", "SwiGLU"),
+        ("blocks.0.mlp.fc1_g.weight", "SwiGLU"),
+        ("layers.0.blocks.0.attn.logit_scale", "Swin v2"),
+        ("rope.freqs", "rotary"),
+        ("blocks.0.attn.q_norm.weight", "normalised queries"),
+        ("blocks.0.attns.1.qkv.weight", "parallel"),
+    ],
+)
+def test_a_block_that_no_encoder_has_is_refused_by_name(name, said):
+    with pytest.raises(ValueError, match=said) as refusal:
+        refuse_other_blocks(["patch_embed.proj.weight", name], "x.pth")
+    assert "\n" not in str(refusal.value)
+    refuse_other_blocks(ViT(**SIZES).state_dict(), "x.pth")
+
+
+def test_a_whole_file_of_another_network_is_refused_by_name(tmp_path):
+    torch.save(
+        {"model": under("backbone.", weights() | {"blocks.0.mlp.w12.weight": torch.zeros(3)})}, tmp_path / "x.pth"
+    )
+    with pytest.raises(ValueError, match="SwiGLU"):
+        read(tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize(
+    "setting", [{"hidden_act": "relu"}, {"layer_norm_eps": 1e-5}, {"qkv_bias": False}, {"num_channels": 4}]
+)
+def test_a_config_of_another_network_is_refused_by_its_setting(tmp_path, setting):
+    (key,) = setting
+    with pytest.raises(ValueError, match=f"says {key}="):
+        refuse_other_config(setting, "config.json")
+    save_file(weights(), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(setting))
+    with pytest.raises(ValueError, match=rf"config\.json says {key}="):
+        read(tmp_path)
