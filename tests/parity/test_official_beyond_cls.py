@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from mim.encoder.vit import ViT
+from mim.evaluate.look import Look
 from mim.pool.abmilp import AbMILP
 from mim.pool.centre_attention import CentreAttention
 from mim.pool.centre_patches import CentrePatches
@@ -17,7 +18,6 @@ from mim.pool.lowest_entropy import LowestEntropy
 from mim.pool.mean import Mean
 from mim.pool.mean_attention import MeanAttention
 from mim.pool.pool import Shape, fitted, pool_tokens
-from mim.evaluate.look import Look
 from tests.stored import numbered
 
 POOLS = {

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mim.weights.official_mae import from_official
 from mim.encoder.vit import ViT
 from mim.loss.term import Term
 from mim.masker.masker import Masker
@@ -17,6 +16,7 @@ from mim.model.mae import MAE
 from mim.optim.schedule import Constant, WarmupCosine
 from mim.target.pixel import Pixel
 from mim.train.pretrain import Pretrain
+from mim.weights.official_mae import from_official
 from tests.stored import numbered
 
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from mim.weights.interpolate import interpolate_positions
 from mim.encoder.positions import sincos_positions
+from mim.weights.interpolate import interpolate_positions
 from tests.stored import numbered
 
 

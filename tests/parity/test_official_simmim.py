@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-from mim.weights.official_simmim import from_official_simmim
 from mim.encoder.beit import Beit
 from mim.encoder.swin import Swin
 from mim.loss.term import Term
@@ -18,8 +17,9 @@ from mim.masker.score.ranking import Ranking
 from mim.model.simmim import SimMIM
 from mim.optim.schedule import Constant
 from mim.target.pixel import Pixel
-from mim.train.pretrain import Pretrain
 from mim.tokens import patchify, take, unpatchify
+from mim.train.pretrain import Pretrain
+from mim.weights.official_simmim import from_official_simmim
 from tests.stored import numbered
 
 CASES = ["simmim_vit_ape", "simmim_vit_srpb", "simmim_swin"]
