@@ -10,6 +10,7 @@ from torch import Tensor
 
 # One stream for each purpose, so that an image's crop says nothing about its mask.
 CROP, FLIP, MASK, RATIO, HINT = range(5)
+SCENE, JITTER, SAMPLE = range(100, 103)  # of dense tasks
 
 _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15, as a signed 64-bit number
 

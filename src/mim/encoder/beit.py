@@ -80,7 +80,8 @@ class Beit(beit.Beit):
         depth: number of blocks.
         heads: attention heads per block.
         positions: "shared_bias" is one table of relative position biases for all blocks (SimMIM's pre-training),
-            "block_bias" one for each block (its fine-tuning), "absolute" learned embeddings added to the tokens (AMT's SimMIM).
+            "block_bias" one for each block (its fine-tuning), "absolute" learned embeddings added to the tokens (AMT's SimMIM),
+            "absolute_and_block_bias" both (MAE's segmentation: mmsegmentation, backbones/mae.py).
         mlp_ratio: hidden width of each MLP over `width`.
         layer_scale: what each branch is multiplied by at first, one learned number a channel.
         drop_path: rate of stochastic depth in the last block, rising linearly from 0 in the first.
@@ -99,7 +100,7 @@ class Beit(beit.Beit):
         width: Count,
         depth: Count,
         heads: Count,
-        positions: Literal["shared_bias", "block_bias", "absolute"] = "shared_bias",
+        positions: Literal["shared_bias", "block_bias", "absolute", "absolute_and_block_bias"] = "shared_bias",
         mlp_ratio: Positive = 4.0,
         layer_scale: float = 0.1,
         drop_path: Rate = 0.0,
@@ -117,10 +118,10 @@ class Beit(beit.Beit):
             num_classes=0,
             global_pool="",
             norm_layer=partial(nn.LayerNorm, eps=1e-6),  # type: ignore[arg-type]
-            use_abs_pos_emb=positions == "absolute",
+            use_abs_pos_emb=positions in ("absolute", "absolute_and_block_bias"),
             use_shared_rel_pos_bias=positions == "shared_bias",
         )
-        window = grid if positions == "block_bias" else None
+        window = grid if positions in ("block_bias", "absolute_and_block_bias") else None
         rates = torch.linspace(0, drop_path, depth, device="cpu").tolist()
         self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio, rate, layer_scale, window) for rate in rates)
         self.grid, self.patch_size = grid, patch_size

@@ -90,11 +90,12 @@ def _sizes(weights: Weights, heads: int | None) -> dict[str, Any]:
     tables = [value for name, value in tensors.items() if name.endswith("relative_position_bias_table")]
     side = (side_of(len(tables[0]) - 3) + 1) // 2 if tables else side_of(tensors["pos_embed"].shape[1] - 1)
     shared = "rel_pos_bias.relative_position_bias_table" in tensors
+    both = "absolute_and_block_bias" if "pos_embed" in tensors else "block_bias"
     return config | {
         "_target_": "mim.encoder.beit.Beit",
         "image_size": side * patch,
         "heads": tables[0].shape[1] if tables else guess_heads(width, heads or weights.heads, "--heads"),
-        "positions": "shared_bias" if shared else "block_bias" if tables else "absolute",
+        "positions": "shared_bias" if shared else both if tables else "absolute",
     }
 
 
