@@ -21,6 +21,7 @@ TYPES = {
     "geometry",
     "image_format",
     "part",
+    "dense",
     "masker.split",
 }  # small enough for everyone to know
 ALLOWED = {
@@ -37,6 +38,8 @@ ALLOWED = {
     "image_format": {"plain"},
     "installed": set(),
     "part": set(),
+    "dense": set(),
+    "head": TYPES | {"encoder"},
     "masker": TYPES,
     "encoder": TYPES,
     "target": TYPES,

@@ -28,8 +28,7 @@ class Placement(NamedTuple):
     def filled(self) -> tuple[int, int]:
         """Height and width of the result that are no padding."""
         rows, columns = (
-            min(size, whole - first)
-            for size, whole, first in zip(self.size, self.resized, self.offset, strict=True)
+            min(size, whole - first) for size, whole, first in zip(self.size, self.resized, self.offset, strict=True)
         )
         return rows, columns
 

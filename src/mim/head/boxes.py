@@ -55,7 +55,9 @@ def drawn(key: Tensor, among: Tensor, count: int, stream: int) -> Tensor:
     return among[order[:count]].sort().values
 
 
-def quota(key: Tensor, positive: Tensor, negative: Tensor, count: int, share: float, stream: int) -> tuple[Tensor, Tensor]:
+def quota(
+    key: Tensor, positive: Tensor, negative: Tensor, count: int, share: float, stream: int
+) -> tuple[Tensor, Tensor]:
     """Numbers of positives, at most a share of `count`, and of negatives that fill it up (detectron2, modeling/sampling.py).
 
     Args:
@@ -100,5 +102,5 @@ def pooled(
     for place, (features, stride) in enumerate(zip(maps, strides, strict=True)):
         here = (level == place).nonzero()[:, 0]
         found = roi_align(features, regions[here].to(features.dtype), side, 1 / stride, sampling_ratio=0, aligned=True)
-        out = out.index_put((here,), found)
+        out = out.index_put((here,), found.to(out.dtype))
     return out

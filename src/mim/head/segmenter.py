@@ -46,7 +46,9 @@ class Segmenter(nn.Module):
         self.num_classes = num_classes
         name = type(encoder).__name__
         if isinstance(encoder, Swin) and self.head.taps > 1:
-            raise ValueError("Swin's blocks have maps of several widths; take one map of the last: head@model.head=linear")
+            raise ValueError(
+                "Swin's blocks have maps of several widths; take one map of the last: head@model.head=linear"
+            )
         if blocks is None and encoder.depth < self.head.taps:
             raise ValueError(
                 f"the head looks at {self.head.taps} blocks and {name} has {encoder.depth}; name them, e.g. "

@@ -27,7 +27,9 @@ class PreciseNorm(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same, in its own precision."""
         learns = self.training
-        assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.momentum is not None
         mean, var = self.running_mean.double(), self.running_var.double()
         out = batch_norm(
             x.double(), mean, var, self.weight.double(), self.bias.double(), learns, self.momentum, self.eps

@@ -1,0 +1,219 @@
+"""Box and mask heads of Mask R-CNN (arXiv 1703.06870), as ViTDet has them in detectron2: layer norms, L1, masks of 28 x 28."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from timm.layers import LayerNorm2d
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torchvision.ops import batched_nms, box_iou, clip_boxes_to_image
+
+from mim.dense import Objects
+from mim.head.boxes import Offsets, pooled, quota
+from mim.head.federated import Federated
+from mim.head.masks import mask_targets
+from mim.head.processes import mean_over_processes
+from mim.head.proposals import REGIONS, Proposals
+from mim.ranges import Count, Positive, Rate
+
+BOX_SIDE, MASK_SIDE = 7, 14
+"""Bins per side that regions are pooled to."""
+
+
+def _convolution(in_width: int, width: int) -> list[nn.Module]:
+    layer = nn.Conv2d(in_width, width, 3, padding=1, bias=False)
+    nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    return [layer, LayerNorm2d(width, eps=1e-6), nn.ReLU()]
+
+
+def _stack(in_width: int, width: int, count: int) -> list[nn.Module]:
+    return [layer for number in range(count) for layer in _convolution(width if number else in_width, width)]
+
+
+class Sampled(NamedTuple):
+    """Regions of one image that are learned from, foreground first."""
+
+    box: Tensor
+    """(N, 4)."""
+    category: Tensor
+    """(N,), K for background."""
+    match: Tensor
+    """(F,), which object each foreground region is of."""
+
+
+class Detections(NamedTuple):
+    """What is found in one image, highest score first."""
+
+    box: Tensor
+    """(G, 4)."""
+    score: Tensor
+    """(G,)."""
+    category: Tensor
+    """(G,)."""
+    mask: Tensor
+    """(G, 28, 28), probability of each pixel of the box."""
+
+
+class RegionHeads(nn.Module):
+    """A category, a box and a mask for each region.
+
+    Args:
+        in_width: channels of the levels.
+        num_classes: K, categories of objects.
+        width: of the convolutions.
+        box_convolutions, mask_convolutions: before the scores.
+        fully_connected: numbers that stand for a region.
+        sampled: regions of an image that are learned from.
+        positive: share of them that may be foreground.
+        threshold: overlap with an object from which on a region is foreground.
+        score_threshold: least score of a detection.
+        nms: overlap from which the lower one of two detections of a category is left out.
+        detections: kept of an image.
+        canonical_size: side of a box that is pooled from the level of stride 16.
+        federated: classes that each step is about, instead of a softmax over all of them (LVIS); null for the softmax.
+    """
+
+    def __init__(
+        self,
+        in_width: Count,
+        num_classes: Count,
+        width: Count = 256,
+        box_convolutions: Count = 4,
+        mask_convolutions: Count = 4,
+        fully_connected: Count = 1024,
+        sampled: Count = 512,
+        positive: Rate = 0.25,
+        threshold: Rate = 0.5,
+        score_threshold: Rate = 0.05,
+        nms: Rate = 0.5,
+        detections: Count = 100,
+        canonical_size: Positive = 224,
+        federated: Federated | None = None,
+    ):
+        super().__init__()
+        self.num_classes, self.federated = num_classes, federated
+        self.sampled, self.positive, self.threshold = sampled, positive, threshold
+        self.score_threshold, self.nms, self.detections = score_threshold, nms, detections
+        self.canonical_size, self.offsets = canonical_size, Offsets((10.0, 10.0, 5.0, 5.0))
+        connected = nn.Linear(width * BOX_SIDE**2, fully_connected)
+        nn.init.kaiming_uniform_(connected.weight, a=1)
+        self.box = nn.Sequential(*_stack(in_width, width, box_convolutions), nn.Flatten(), connected, nn.ReLU())
+        self.score = nn.Linear(fully_connected, num_classes + 1)
+        self.offset = nn.Linear(fully_connected, 4 * num_classes)
+        up, last = nn.ConvTranspose2d(width, width, 2, 2), nn.Conv2d(width, num_classes, 1)
+        nn.init.kaiming_normal_(up.weight, mode="fan_out", nonlinearity="relu")
+        self.mask = nn.Sequential(*_stack(in_width, width, mask_convolutions), up, nn.ReLU(), last)
+        for layer, std in ((self.score, 0.01), (self.offset, 0.001), (last, 0.001)):
+            nn.init.normal_(layer.weight, std=std)
+        for bias in (connected.bias, self.score.bias, self.offset.bias, up.bias, last.bias):
+            nn.init.zeros_(bias)  # type: ignore[arg-type]
+        if federated:
+            federated.prepare(num_classes)
+            nn.init.constant_(self.score.bias, federated.first_bias)
+
+    def describe(
+        self, levels: Sequence[Tensor], boxes: Sequence[Tensor], strides: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
+        """Class scores (N, K + 1), background last, and offsets (N, 4 K) of the boxes of all images."""
+        regions = pooled(levels, boxes, strides, BOX_SIDE, self.canonical_size)
+        features = self.box(regions)
+        return self.score(features).float(), self.offset(features).float()
+
+    def masks(
+        self, levels: Sequence[Tensor], boxes: Sequence[Tensor], strides: Sequence[int], category: Tensor
+    ) -> Tensor:
+        """Scores of the pixels of each box, of its category: (N, 28, 28)."""
+        scores = self.mask(pooled(levels, boxes, strides, MASK_SIDE, self.canonical_size)).float()
+        return scores[torch.arange(len(scores), device=scores.device), category]
+
+    @torch.no_grad()
+    def sample(self, proposals: Sequence[Proposals], objects: Sequence[Objects], key: Tensor) -> list[Sampled]:
+        """Regions to learn from, boxes of objects among them (detectron2, roi_heads.py, label_and_sample_proposals)."""
+        return [self._sample(*one) for one in zip(proposals, objects, key, strict=True)]
+
+    def _sample(self, proposals: Proposals, objects: Objects, key: Tensor) -> Sampled:
+        box = torch.cat([proposals.box, objects.box])
+        if len(objects.box):
+            overlap, match = box_iou(objects.box, box).max(dim=0)
+        else:
+            overlap, match = box.new_zeros(len(box)), torch.zeros(len(box), dtype=torch.int64, device=box.device)
+        positive = overlap >= self.threshold
+        first, second = quota(key, positive, ~positive, self.sampled, self.positive, REGIONS)
+        category = objects.category[match[first]]
+        background = torch.full_like(second, self.num_classes)
+        return Sampled(box[torch.cat([first, second])], torch.cat([category, background]), match[first])
+
+    def losses(
+        self,
+        levels: Sequence[Tensor],
+        strides: Sequence[int],
+        sampled: Sequence[Sampled],
+        objects: Sequence[Objects],
+        key: Tensor,
+    ) -> dict[str, Tensor]:
+        """Cross entropy of categories, L1 of offsets, cross entropy of the pixels of masks.
+
+        The first two are divided by the number of regions, the third by that of the foreground's pixels.
+        """
+        score, offset = self.describe(levels, [one.box for one in sampled], strides)
+        category = torch.cat([one.category for one in sampled])
+        regions = mean_over_processes(len(category), score.device)
+        wrong = self._category_loss(score, category, key)
+        foreground = (category < self.num_classes).nonzero()[:, 0]
+        target = torch.cat([one.box[match] for one, (_, _, match) in zip(objects, sampled, strict=True)])
+        wanted = self.offsets.of(target, torch.cat([one.box for one in sampled])[foreground])
+        told = offset.unflatten(1, (-1, 4))[foreground, category[foreground]]
+        far = (told - wanted).abs().sum() + 0 * offset.sum()
+        return {
+            "category": wrong / regions,
+            "box": far / regions,
+            "mask": self._mask_loss(levels, strides, sampled, objects),
+        }
+
+    def _category_loss(self, score: Tensor, category: Tensor, key: Tensor) -> Tensor:
+        if self.federated:
+            return self.federated.loss(score, category, key)
+        return cross_entropy(score, category, reduction="sum")
+
+    def _mask_loss(
+        self, levels: Sequence[Tensor], strides: Sequence[int], sampled: Sequence[Sampled], objects: Sequence[Objects]
+    ) -> Tensor:
+        boxes = [one.box[: len(one.match)] for one in sampled]
+        category = torch.cat([one.category[: len(one.match)] for one in sampled])
+        over = mean_over_processes(len(category), category.device)
+        if not len(category):
+            return sum(0 * parameter.sum() for parameter in self.mask.parameters())  # type: ignore[return-value]
+        score = self.masks(levels, boxes, strides, category)
+        target = torch.cat(
+            [
+                mask_targets(one.mask[each.match], box, score.shape[-1])
+                for one, each, box in zip(objects, sampled, boxes, strict=True)
+            ]
+        )
+        total = binary_cross_entropy_with_logits(score, target.to(score.dtype), reduction="sum")
+        return total / (over * score[0].numel())
+
+    @torch.no_grad()
+    def detect(
+        self, levels: Sequence[Tensor], strides: Sequence[int], boxes: Sequence[Tensor], size: Tensor
+    ) -> list[Detections]:
+        """Detections in regions (N, 4) of each image of `size` (B, 2) (detectron2, fast_rcnn.py, fast_rcnn_inference)."""
+        score, offset = self.describe(levels, boxes, strides)
+        probability = (score.sigmoid() if self.federated else score.softmax(dim=1))[:, : self.num_classes]
+        counts = [len(each) for each in boxes]
+        found = []
+        for one, change, region, (height, width) in zip(
+            probability.split(counts), offset.split(counts), boxes, size.tolist(), strict=True
+        ):
+            box = clip_boxes_to_image(self.offsets.boxes(change, region), (height, width))  # (N, K, 4)
+            sound = one.isfinite().all(dim=1) & box.isfinite().flatten(1).all(dim=1)
+            place, category = ((one > self.score_threshold) & sound[:, None]).nonzero(as_tuple=True)
+            left = batched_nms(box[place, category], one[place, category], category, self.nms)[: self.detections]
+            found.append((box[place, category][left], one[place, category][left], category[left]))
+        category = torch.cat([each for _, _, each in found])
+        mask = self.masks(levels, [box for box, _, _ in found], strides, category).sigmoid()
+        return [
+            Detections(*each, part)
+            for each, part in zip(found, mask.split([len(box) for box, _, _ in found]), strict=True)
+        ]
