@@ -39,7 +39,7 @@ class Detector(nn.Module):
         num_classes: categories of objects.
         image_size: pixels per side of training images, which relative positions have tables for.
         window: patches per side of a window.
-        global_blocks: how many blocks attend to all patches, evenly spread.
+        global_blocks: how many blocks attend to all patches, evenly spread, or which, counted from 1.
         relative: add relative positions, which start at zero, to every block.
         width: channels of a level of the pyramid.
 
@@ -55,7 +55,7 @@ class Detector(nn.Module):
         num_classes: int,
         image_size: Count,
         window: Count = 14,
-        global_blocks: Count = 4,
+        global_blocks: Count | Sequence[Count] = 4,
         relative: bool = True,
         width: Count = 256,
     ):

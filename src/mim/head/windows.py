@@ -1,5 +1,6 @@
 """Feature map of a plain ViT that attends within windows in most blocks (ViTDet, arXiv 2203.16527, section 3)."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad, scaled_dot_product_attention
 
 from mim.encoder.attention import Block
+from mim.encoder.blocks import check_number
 from mim.encoder.patches import project
 from mim.encoder.vit import ViT
 from mim.ranges import Count
@@ -69,7 +71,7 @@ class WindowedViT(nn.Module):
         encoder: a ViT, for images of the size that it was pre-trained on.
         image_size: height and width that blocks with global attention have tables of relative positions for.
         window: patches per side of a window.
-        global_blocks: how many blocks attend to all patches, evenly spread.
+        global_blocks: how many blocks attend to all patches, evenly spread, or which, counted from 1.
         relative: add relative positions to every block.
 
     Raises:
@@ -81,7 +83,7 @@ class WindowedViT(nn.Module):
         encoder: ViT,
         image_size: tuple[int, int],
         window: Count = 14,
-        global_blocks: Count = 4,
+        global_blocks: Count | Sequence[Count] = 4,
         relative: bool = True,
     ):
         super().__init__()
@@ -89,16 +91,13 @@ class WindowedViT(nn.Module):
             raise ValueError(
                 f"windows are for a plain ViT, and {type(encoder).__name__} is none; e.g. encoder=vit_base"
             )
-        if encoder.depth % global_blocks:
-            raise ValueError(
-                f"model.global_blocks={global_blocks} does not divide the {encoder.depth} blocks of the encoder into equal parts"
-            )
-        part, side = encoder.depth // global_blocks, encoder.patch_size
+        side = encoder.patch_size
+        everywhere = _spread(encoder.depth, global_blocks)
         self.encoder, self.window = encoder.requires_grad_(), window
         # Nobody looks at these here, and DDP waits for every gradient.
         encoder.cls_token.requires_grad_(False)
         encoder.norm.requires_grad_(False)
-        self.windowed = [(number + 1) % part > 0 for number in range(encoder.depth)]
+        self.windowed = [number not in everywhere for number in range(1, encoder.depth + 1)]
         self.relative: nn.ModuleList | None = None
         if relative:
             whole = (image_size[0] // side, image_size[1] // side)
@@ -137,6 +136,18 @@ class WindowedViT(nn.Module):
         if grid == self.encoder.grid:
             return own
         return interpolate(own.permute(0, 3, 1, 2), size=grid, mode="bicubic", align_corners=False).permute(0, 2, 3, 1)
+
+
+def _spread(depth: int, blocks: int | Sequence[int]) -> list[int]:
+    """Numbers of the blocks that attend to everything."""
+    if isinstance(blocks, int):
+        if depth % blocks:
+            raise ValueError(
+                f"model.global_blocks={blocks} does not divide the {depth} blocks of the encoder into equal parts; name them, "
+                f"e.g. model.global_blocks=[{depth}]"
+            )
+        return equal_parts(depth, blocks)
+    return [check_number(number, depth, "the encoder") for number in blocks]
 
 
 def _attend(block: Block, x: Tensor, window: int | None, relative: RelativePositions | None) -> Tensor:
