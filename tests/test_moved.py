@@ -27,8 +27,8 @@ def test_only_targets_of_a_config_are_read_as_they_are_called_now():
 
 
 def test_a_command_line_is_told_the_new_name():
-    old = {"task": {"_target_": "mim.train.pretrain.Pretrain"}}
+    old = {"task": {"_target_": "mim.task.pretrain.Pretrain"}}
     with pytest.raises(
-        ValueError, match=r"^task\._target_=mim.train.pretrain.Pretrain is mim.train.pretrain.Pretrain now$"
+        ValueError, match=r"^task\._target_=mim.task.pretrain.Pretrain is mim.train.pretrain.Pretrain now$"
     ):
         check(OmegaConf.create(old))
