@@ -120,7 +120,9 @@ def test_a_class_that_is_no_number(folder, tmp_path):
     root = pack(folder, tmp_path / "shards")
     with tarfile.open(root / "set-train-0000.tar", "a") as tar:
         add(tar, "./999.cls", b"cat")
-    with pytest.raises(ValueError, match=r"the class in \./999\.cls is 'cat', no number.*its class as a number"):
+    with pytest.raises(
+        ValueError, match=r"the class in \./999\.cls is 'cat', no whole number from 0 on.*its class as a number"
+    ):
         WebDataset(str(root), **arguments()).setup()
 
 
@@ -146,3 +148,82 @@ def test_pictures_of_dotted_names_are_all_read_with_their_labels(folder, tmp_pat
     assert (len(data.splits.train.files), data.classes) == (6, ["0", "1", "2"])
     assert data.splits.train.files.label.tolist() == [0, 1, 2, 0, 1, 2]
     assert data.splits.train.files.path(3).endswith(name.format(3) + ".jpg")
+
+
+def shard(folder, file, *fields):
+    """A shard of some samples, each of which has fields by their extension: their content, or None for a picture."""
+    picture = (folder / "train/cat/000.jpg").read_bytes()
+    with tarfile.open(file, "w") as tar:
+        for number, sample in enumerate(fields):
+            for extension, content in sample.items():
+                add(tar, f"{number:04}.{extension}", picture if content is None else content)
+    return file.parent
+
+
+@pytest.mark.parametrize("key", ["label", "cls", "class", "class_id", "target"])
+def test_the_class_in_a_json_is_a_label(folder, tmp_path, key):
+    samples = [{"jpg": None, "json": f'{{"url": "x", "{key}": {value}}}'.encode()} for value in (2, 0, '"1"')]
+    data = WebDataset(str(shard(folder, tmp_path / "train.tar", *samples)), **arguments(held_out=0.4))
+    assert data.splits.train.files.label.tolist() == [2, 0, 1]
+    assert "left out" not in data.words
+
+
+def test_a_class_of_its_own_goes_before_one_in_a_json(folder, tmp_path):
+    samples = [{"json": b'{"label": 5}', "jpg": None, "cls": b"1"}, {"jpg": None, "cls": b"0", "json": b"{}"}]
+    data = WebDataset(str(shard(folder, tmp_path / "train.tar", *samples)), **arguments(held_out=0.5))
+    assert data.splits.train.files.label.tolist() == [1, 0]
+    assert "left out" not in data.words
+
+
+def test_a_json_without_a_class_and_further_pictures_are_said_also_from_the_cache(folder, tmp_path):
+    text = b'{"caption": "a cat", "label": null}'
+    samples = [
+        *({"jpg": None, "seg.png": None, "json": text, "txt": b"a cat"}, {"left.jpg": None, "right.jpg": None}),
+        *({"jpg": None, "json": b"no json"}, {"jpg": None, "json": b'{"label": 1}' + b" " * 2**20}),
+    ]
+    root = shard(folder, tmp_path / "train.tar", *samples)
+    for _ in range(2):
+        data = WebDataset(str(root), **arguments(held_out=0.5, cache=str(tmp_path / "cache")))
+        assert data.classes == []
+        assert data.words["left out"] == (
+            "3 .json without a class (label, cls, class, class_id or target), such as 0000.json; "
+            "2 further picture(s) of a sample, such as 0001.right.jpg; 1 .txt"
+        )
+        assert [data.splits.train.files.path(n).rpartition("/")[2] for n in range(4)] == [
+            *("0000.jpg", "0001.left.jpg", "0002.jpg", "0003.jpg")
+        ]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ('"cat"', "'cat', no whole number"),
+        ("[1, 2]", r"\[1, 2\], no whole number"),
+        ("true", "true, no whole number"),
+        ("-3", "-3, no whole number"),
+        ("99999999", "says class 99,999,999; at most"),
+    ],
+)
+def test_a_class_in_a_json_that_is_none(folder, tmp_path, value, said):
+    root = shard(folder, tmp_path / "train.tar", {"jpg": None, "json": f'{{"label": {value}}}'.encode()})
+    with pytest.raises(ValueError, match=rf"0000\.json.*{said}"):
+        WebDataset(str(root), **arguments()).setup()
+
+
+@pytest.mark.parametrize("name", ["train.tar", "val.tar"])
+def test_shards_that_are_only_judged_are_judged_whole(folder, tmp_path, name):
+    data = WebDataset(str(shard(folder, tmp_path / name, *[{"jpg": None}] * 10)), **arguments())
+    data.only_judged = True
+    assert len(data.splits.val) == 10
+
+
+def test_of_shards_that_are_only_judged_a_share_is_judged_where_it_is_asked_for(folder, tmp_path):
+    data = WebDataset(str(shard(folder, tmp_path / "train.tar", *[{"jpg": None}] * 10)), **arguments(held_out=0.2))
+    data.only_judged = True
+    assert len(data.splits.val) == 2
+
+
+def test_shards_held_out_alone_are_nothing_to_train_on(folder, tmp_path):
+    root = shard(folder, tmp_path / "val.tar", {"jpg": None})
+    with pytest.raises(FileNotFoundError, match="has 0 shards"):
+        WebDataset(str(root), **arguments()).setup()

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ from tests.faults.process import start
 from tests.faults.remains import Remains, differences, remains
 from tests.faults.trial import images, prepare
 
+Begin = Callable[[list[str], Path, Callable[[], None]], BaseProcess]
 SECONDS = 600  # after which an attempt hangs
 ATTEMPTS = 3  # without a fault, of which the first ought to do
 CODES = {signal.SIGKILL: (-9, 0), signal.SIGINT: (130, 0), signal.SIGTERM: (85, 0), signal.SIGUSR1: (85, 0)}
@@ -38,36 +40,38 @@ COMMON = (
     *("trainer.log_every_n_steps=1", "resume=auto", "watch_every_n_epochs=1"),
     *("callback.checkpoint.last_every_n_steps=2", "callback.checkpoint.keep_every_n_epochs=1"),
 )
-PRETRAINED = (
+PROBED = (
     *("callback.online_probe.bank_limit=64", "callback.online_probe.held_out_limit=64"),
-    *("~callback.online_probe.judges.linear", "callback.reconstructions.count=2"),
+    *("~callback.online_probe.judges.linear", "callback.reconstructions.count=1"),
 )
-FINETUNED = ("task=finetune", "encoder.drop_path=0.2")
+PRETRAINED = (*PROBED, "encoder.depth=2", "model.decoder.depth=1")
+WITHOUT_PICTURES = (*PRETRAINED[:3], "~callback.reconstructions", *PRETRAINED[4:])
+FINETUNED = ("task=finetune", "encoder.drop_path=0.2", "encoder.depth=2")
 MIXUP = "task.mix={_target_: timm.data.mixup.Mixup, _partial_: true, mixup_alpha: 0.8, cutmix_alpha: 1.0}"
 FILES = ("data.root={images}", "data.num_workers=2", "data.image_size=32")
 TWO = ("trainer.devices=2", "data.batch_size=16", "callback.lost_rank.patience=10")
 SETTINGS: dict[str, tuple[str, ...]] = {
     "MAE": PRETRAINED,
-    "SimMIM with Swin": (*PRETRAINED, "model=simmim", "encoder=swin_pico"),
+    "SimMIM with Swin": (*PROBED, "model=simmim", "encoder=swin_pico"),
     "EMAE with drop path": (*PRETRAINED, "masker=emae", "loss=emae", "encoder.drop_path=0.2"),
     "AMT with refresh": (*PRETRAINED, "masker=amt", "callback.refresh_attention.every_n_epochs=1"),
     "a scheduled masker": (
-        *(*PRETRAINED, "masker=scheduled", "masker.at_epoch=2", "callback.refresh_attention.every_n_epochs=2"),
+        *(*WITHOUT_PICTURES, "masker=scheduled", "masker.at_epoch=2", "callback.refresh_attention.every_n_epochs=2"),
     ),
     "fine-tuning with mixup": (*FINETUNED, MIXUP),
     "a weight average": (*FINETUNED, "callback=[weight_average,finetune]", "callback.weight_average.decay=0.9"),
-    "bf16": (*PRETRAINED, "trainer.precision=bf16-mixed"),
+    "bf16": (*WITHOUT_PICTURES, "trainer.precision=bf16-mixed"),
     "accumulation that does not divide the epoch": (
-        *PRETRAINED,
+        *WITHOUT_PICTURES,
         "images_per_step=64",
         "trainer.limit_train_batches=13",
     ),
-    "clipping": (*PRETRAINED, "trainer.gradient_clip_val=0.5"),
+    "clipping": (*WITHOUT_PICTURES, "trainer.gradient_clip_val=0.5"),
     "a length in steps": (*FINETUNED, "steps=15", "warmup_epochs=0"),
-    "files with workers": (*PRETRAINED, "data=image_folder", *FILES),
+    "files with workers": (*WITHOUT_PICTURES, "data=image_folder", *FILES),
     "shards": (*FINETUNED, "data=webdataset", "data.root={shards}", *FILES[1:]),
     "DDP": (*PRETRAINED, "trainer=ddp", *TWO),
-    "FSDP": (*PRETRAINED, "trainer=fsdp", *TWO),
+    "FSDP": (*WITHOUT_PICTURES, "trainer=fsdp", *TWO),
 }
 
 MOMENTS: dict[str, tuple[Callable[..., None], Any, str, int]] = {  # before or after which call, and up to which of them
@@ -133,23 +137,35 @@ def strike(blow: Blow) -> None:
 
 def drawn(dice: random.Random, settings: str) -> list[Blow]:
     """One to four faults."""
-    finetunes = "task=finetune" in SETTINGS[settings]
-    pointless = ("features", "picture", "attention") if finetunes else ("held-out",)
-    moments = [WHILE_SAVING, *(m for m in MOMENTS if not any(word in m for word in pointless))]
+    given = " ".join(SETTINGS[settings])
+    happens = {
+        "held-out": "task=finetune" in given,
+        "features": "online_probe" in given,
+        "a picture": "reconstructions.count" in given,
+        "attention": "refresh_attention" in given,
+    }
+    moments = [WHILE_SAVING, *(m for m in MOMENTS if all(happens[word] for word in happens if word in m))]
     chosen = [dice.choice(moments) for _ in range(dice.randint(1, 4))]
     return [Blow(dice.choice(SIGNALS), m, dice.randint(1, 6 if m == WHILE_SAVING else MOMENTS[m][3])) for m in chosen]
 
 
-def chain(settings: str, blows: list[Blow], room: Path) -> Chain:
-    """One attempt for each fault, then one without, all in one folder; held against the undisturbed run."""
-    expected, wrong, struck = undisturbed(settings), [], 0
+def chain(settings: str, blows: list[Blow], room: Path, begin: Begin = start) -> Chain:
+    """One attempt for each fault, then one without, all in one folder; held against the undisturbed run.
+
+    Args:
+        settings: by name.
+        blows: the faults.
+        room: an empty folder.
+        begin: how a training is begun.
+    """
+    expected, wrong, struck = undisturbed(settings, begin), [], 0
     for blow in blows:
-        code, said = attempt(settings, room, partial(strike, blow))
+        code, said = attempt(settings, room, partial(strike, blow), begin)
         struck += code != 0
         wrong += (
             [] if code in CODES[signal.Signals(blow.signum)] or _lost(settings, blow, code) else [f"{code}: {said}"]
         )
-    code, said = attempt(settings, room)
+    code, said = attempt(settings, room, begin=begin)
     wrong += [] if code == 0 else [f"going on ended with {code}: {said}"]
     return Chain(struck, wrong + differences(expected, remains(room / "run")) if code == 0 else wrong)
 
@@ -160,16 +176,18 @@ def _lost(settings: str, blow: Blow, code: int | None) -> bool:
 
 
 @cache
-def undisturbed(settings: str) -> Remains:
+def undisturbed(settings: str, begin: Begin = start) -> Remains:
     """Train once without any trouble."""
     with tempfile.TemporaryDirectory() as room:
-        code, said = attempt(settings, Path(room))
+        code, said = attempt(settings, Path(room), begin=begin)
         if code != 0:
             raise RuntimeError(f"the undisturbed run of {settings} ended with {code}: {said}")
         return remains(Path(room) / "run")
 
 
-def attempt(settings: str, room: Path, fault: Callable[[], None] | None = None) -> tuple[int | None, str]:
+def attempt(
+    settings: str, room: Path, fault: Callable[[], None] | None = None, begin: Begin = start
+) -> tuple[int | None, str]:
     """Exit code and last line of a training in `room/run`; all that all attempts say is in `room/said.log`."""
     (room / "tmp").mkdir(exist_ok=True)
     places = {"images": images(), "shards": shards()} if "data.root" in " ".join(SETTINGS[settings]) else {}
@@ -178,7 +196,7 @@ def attempt(settings: str, room: Path, fault: Callable[[], None] | None = None) 
         given = [setting.replace("{" + name + "}", str(place)) for setting in given]
     surroundings = {"TMPDIR": str(room / "tmp"), "OMP_NUM_THREADS": "1", "MIM_TRACEBACK": "0"}
     log = room / "said.log"
-    process = start([*given, f"hydra.run.dir='{room / 'run'}'"], log, partial(prepare, surroundings, fault))
+    process = begin([*given, "hydra.run.dir=run"], log, partial(prepare, surroundings, partial(_in, room, fault)))
     process.join(SECONDS)
     code = process.exitcode
     if code is None or settings in ("DDP", "FSDP"):
@@ -186,6 +204,12 @@ def attempt(settings: str, room: Path, fault: Callable[[], None] | None = None) 
             os.killpg(process.pid, signal.SIGKILL)  # other ranks, as whoever started them does
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     return code, lines[-1] if lines else ""
+
+
+def _in(room: Path, fault: Callable[[], None] | None) -> None:
+    os.chdir(room)
+    if fault:
+        fault()
 
 
 @cache

@@ -34,7 +34,7 @@ def start(
     arguments: list[str], log: Path, fault: Callable[[], None] | None = None, program: Callable[[], Any] = python
 ) -> BaseProcess:
     """Begin `python train.py <arguments>`, or another program, with something broken in it; what it says goes to a file."""
-    process = SERVER.Process(target=_run, args=(arguments, str(log), fault, program))
+    process = SERVER.Process(target=run, args=(arguments, str(log), fault, program))
     process.start()
     return process
 
@@ -44,7 +44,8 @@ def torchrun_two(restarts: int) -> None:
     torchrun.main(["--standalone", "--nproc-per-node=2", f"--max-restarts={restarts}", *sys.argv])
 
 
-def _run(arguments: list[str], log: str, fault: Callable[[], None] | None, program: Callable[[], Any]) -> None:
+def run(arguments: list[str], log: str, fault: Callable[[], None] | None, program: Callable[[], Any]) -> None:
+    """In a process that was forked: be one of its own, that says what it says to a file."""
     os.setsid()
     gc.freeze()  # what was imported stays: whoever collects need not look at it
     set_start_method("fork", force=True)  # of data workers, as in a program of its own

@@ -5,7 +5,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mim.launch.quoting import quoted
+from mim.launch.quoting import quoted, values_of
 
 NAMES = (
     "my pictures", "a,b", "[raw] cats", "x=1", "~/photos", "it's", 'say "hi"', "bücher", "猫", "a(1)", "{a}", "a:b", "50%",
@@ -68,3 +68,17 @@ def test_a_sweep_over_what_is_there_stays_one(tmp_path, monkeypatch):
     (tmp_path / "a,b").mkdir()
     assert quoted(["-m", "data.root=a,b"]) == ["-m", "data.root=a,b"]
     assert value(quoted(["data.root=a,b"])[0]) == "a,b"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_settings_of_a_data_set_are_read_likewise_and_nested(tmp_path, name):
+    (tmp_path / name).mkdir(parents=True)
+    path = str(tmp_path / name)
+    given = [f"root={path}", "augment.scale=[0.5,1]", "resize=null", "held_out=0.2"]
+    assert values_of(given) == {"root": path, "augment": {"scale": [0.5, 1]}, "resize": None, "held_out": 0.2}
+
+
+@pytest.mark.parametrize("argument", ["cifar10", "~root", "root=a,b", "+root=a", "=a", ""])
+def test_what_is_no_setting_of_a_data_set_is_refused(argument):
+    with pytest.raises(ValueError, match=r"is no setting; give key=value, e\.g\. root=/my/pictures"):
+        values_of([argument])

@@ -10,10 +10,10 @@ safetensors  our own names, everything, with the config of the run
 ckpt         the whole training as one file, of what many processes saved: resume= and checkpoint= take it as they take the folder
 """
 
-import argparse
 from pathlib import Path
 
 from mim.checkpoint.gather import write_whole
+from mim.launch.arguments import Arguments, path
 from mim.weights.convert import WRITERS, write
 from mim.weights.read import read
 
@@ -22,10 +22,9 @@ WHOLE = "ckpt"  # everything else takes weights from anywhere
 
 def run(arguments: list[str], configs: Path) -> None:
     """Convert, and say how to load the result."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("python -m mim convert", description=__doc__, formatter_class=raw)
+    parser = Arguments("python -m mim convert", __doc__)
     parser.add_argument("checkpoint", help="a run folder, a file, timm:<name> or hf:<repository>")
-    parser.add_argument("out", type=Path, help="where to write; must not exist yet")
+    parser.add_argument("out", type=path, help="where to write; must not exist yet")
     parser.add_argument("--to", choices=[*sorted(WRITERS), WHOLE], required=True)
     parser.add_argument(
         "--heads", type=int, help="attention heads of the encoder, where nothing in the checkpoint says"

@@ -12,7 +12,6 @@ left out, and said. `data=own` is the data set of the run that wrote the checkpo
 .parquet  path, label, feature (a list of D, or L x D numbers); needs pyarrow
 """
 
-import argparse
 import hashlib
 import json
 import sys
@@ -34,6 +33,7 @@ from mim.door.table import writer_of
 from mim.evaluate.store import digest, tensors_key
 from mim.figure.opened import open_data
 from mim.geometry import Geometry
+from mim.launch.arguments import Arguments, path
 from mim.plain import printable
 from mim.weights.read import read
 from mim.weights.weights import Weights
@@ -89,12 +89,11 @@ def run(arguments: list[str], configs: Path) -> None:
     print(said + (f", {made.unread:,} could not be read and are left out" if made.unread else ""))
 
 
-def _parser() -> argparse.ArgumentParser:
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("python -m mim embed", description=__doc__, formatter_class=raw)
+def _parser() -> Arguments:
+    parser = Arguments("python -m mim embed", __doc__)
     parser.add_argument("checkpoint", help="a run folder, a file, timm:<name> or hf:<repository>")
     parser.add_argument("pictures", nargs="+", help="a folder, files, or data=<name> and settings of it, data.root=...")
-    parser.add_argument("--out", type=Path, required=True, help="a .npz, .csv or .parquet file; must not exist yet")
+    parser.add_argument("--out", type=path, required=True, help="a .npz, .csv or .parquet file; must not exist yet")
     parser.add_argument("--pool", default="mean", help="a name of configs/pool; the default is mean")
     parser.add_argument("--block", type=int, help="whose tokens, counted from 1; the default is the last")
     parser.add_argument("--patches", action="store_true", help="all patch tokens, nothing is pooled")

@@ -6,9 +6,9 @@
 It takes normalised images (B, 3, H, W), for any B, and gives tokens (B, R + L, D), prefix first: cls, or none (Swin).
 """
 
-import argparse
 from pathlib import Path
 
+from mim.launch.arguments import Arguments, path
 from mim.weights.build import build_encoder
 from mim.weights.export import EXPORTERS, export
 from mim.weights.fit import fit
@@ -18,10 +18,9 @@ from mim.weights.read import read
 
 def run(arguments: list[str], configs: Path) -> None:
     """Export, and say how to run the result."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("python -m mim export", description=__doc__, formatter_class=raw)
+    parser = Arguments("python -m mim export", __doc__)
     parser.add_argument("checkpoint", help="a run folder, a file, timm:<name> or hf:<repository>")
-    parser.add_argument("out", type=Path, help="the file to write; must not exist yet")
+    parser.add_argument("out", type=path, help="the file to write; must not exist yet")
     parser.add_argument("--to", choices=sorted(EXPORTERS), required=True)
     parser.add_argument("--image-size", type=int, help="pixels per side, where not those of the training")
     parser.add_argument("--encoder", help="a class of your own that the checkpoint is of: my_module.MyEncoder")

@@ -30,14 +30,13 @@ from mim.figure.reconstructions import Made, reconstruct, reconstructions_figure
 from mim.figure.runs import Run, common_accuracy, find_runs
 from mim.figure.series import sorted_into_series
 from mim.figure.table import Drawn, write
+from mim.launch.arguments import Arguments, path
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio
 from mim.masker.score.random import Random
 from mim.weights.build import build_encoder
 from mim.weights.fit import fit
 from mim.weights.model import open_model, open_painter
-
-RAW = argparse.RawDescriptionHelpFormatter
 
 
 def run(arguments: list[str], configs: Path) -> None:
@@ -51,9 +50,9 @@ def run(arguments: list[str], configs: Path) -> None:
     print(write(given.draw(given), picture))
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Arguments:
     """What the command line may say, figure by figure."""
-    whole = argparse.ArgumentParser("python -m mim figure", description=__doc__, formatter_class=RAW)
+    whole = Arguments("python -m mim figure", __doc__)
     names = whole.add_subparsers(dest="name", metavar="name", required=True)
     for add in (_ratio, _epochs, _attention, _reconstructions):
         add(names)
@@ -64,11 +63,9 @@ def _default_picture(name: str) -> Path:
     return Path(os.environ.get("MIM_RUNS", "runs")) / "figures" / f"{datetime.now():%Y-%m-%d_%H-%M-%S}" / f"{name}.png"
 
 
-def _add(
-    names: "argparse._SubParsersAction", name: str, what: str, draw: Callable[..., Drawn]
-) -> argparse.ArgumentParser:
-    parser = names.add_parser(name, help=what, description=f"{what}\n", formatter_class=RAW)
-    parser.add_argument("--out", type=Path, help="the .png file to write; the default is a new folder of runs/figures")
+def _add(names: "argparse._SubParsersAction", name: str, what: str, draw: Callable[..., Drawn]) -> Arguments:
+    parser = names.add_parser(name, help=what, description=f"{what}\n")
+    parser.add_argument("--out", type=path, help="the .png file to write; the default is a new folder of runs/figures")
     parser.set_defaults(draw=draw)
     return parser
 
@@ -92,8 +89,8 @@ def _epochs(names: "argparse._SubParsersAction") -> None:
     )
 
 
-def _add_runs(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument("runs", nargs="+", type=Path, help=what)
+def _add_runs(parser: Arguments, what: str) -> None:
+    parser.add_argument("runs", nargs="+", type=path, help=what)
     parser.add_argument("--names", nargs="+", help="what the figure calls the series, in their order")
 
 
@@ -142,7 +139,7 @@ def _reconstructions(names: "argparse._SubParsersAction") -> None:
     )
 
 
-def _add_checkpoints(parser: argparse.ArgumentParser, count: int) -> None:
+def _add_checkpoints(parser: Arguments, count: int) -> None:
     parser.add_argument("checkpoints", nargs="+", help="run folders, files, timm:<name> or hf:<repository>")
     parser.add_argument("--names", nargs="+", help="what the figure calls them")
     parser.add_argument("--encoder", help="a class of your own that they are of: my_module.MyEncoder")
@@ -150,7 +147,7 @@ def _add_checkpoints(parser: argparse.ArgumentParser, count: int) -> None:
         "--images", type=int, default=count, help=f"held-out images, evenly spread; the default is {count}"
     )
     parser.add_argument("--rows", nargs="+", type=int, help="held-out images, by their numbers")
-    parser.add_argument("--files", nargs="+", type=Path, help="pictures instead")
+    parser.add_argument("--files", nargs="+", type=path, help="pictures instead")
     parser.add_argument(
         "--data",
         nargs="+",

@@ -5,7 +5,6 @@
 Rows of the picture are images, columns maskers. Settings are those of configs/gallery.yaml, changed as those of train.py are.
 """
 
-import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +22,9 @@ from mim.analysis.gallery import gallery
 from mim.analysis.mask_statistics import mask_statistics
 from mim.batch import Batch
 from mim.encoder.encoder import Attends, Encoder, cls_attention
+from mim.launch.arguments import Arguments
 from mim.launch.check import check
+from mim.launch.quoting import quoted
 from mim.launch.resolvers import register_resolvers
 from mim.logger import wandb
 from mim.masker.attention_store import AttentionStore, attention_weights
@@ -48,14 +49,12 @@ class Seen(NamedTuple):
 
 def run(arguments: list[str], configs: Path) -> None:
     """Draw, count, print; the picture and the numbers go to a new run folder."""
-    parser = argparse.ArgumentParser(
-        "python -m mim gallery", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Arguments("python -m mim gallery", __doc__)
     parser.add_argument("settings", nargs="*", help="key=value; masker= takes several, separated by commas")
     names, others = _maskers(parser.parse_args(arguments).settings)
     register_resolvers()
     with initialize_config_dir(str(configs), version_base="1.3"):
-        composed = {name: compose("gallery", overrides=[*others, f"masker={name}"]) for name in names}
+        composed = {name: compose("gallery", overrides=quoted([*others, f"masker={name}"])) for name in names}
     for cfg in composed.values():
         check(cfg)
     cfg = composed[names[0]]

@@ -9,7 +9,6 @@ and deviation put back. `--masker` takes a name of configs/masker and settings o
 training. Maskers that go by attention are shown the model's own.
 """
 
-import argparse
 import os
 from datetime import datetime
 from pathlib import Path
@@ -26,7 +25,9 @@ from mim.door.load import geometry_of
 from mim.door.preprocess import Preprocess
 from mim.door.reconstruct import reconstruct
 from mim.door.sources import Source, source_of
+from mim.launch.arguments import Arguments, path
 from mim.launch.check import check
+from mim.launch.quoting import quoted
 from mim.launch.resolvers import register_resolvers
 from mim.plain import printable
 from mim.weights.images import image_format
@@ -64,15 +65,14 @@ def run(arguments: list[str], configs: Path) -> None:
         print(f"{'drawn':<14}{count} of {len(source):,} pictures, evenly spread; --images takes another number")
 
 
-def _parser() -> argparse.ArgumentParser:
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("python -m mim reconstruct", description=__doc__, formatter_class=raw)
+def _parser() -> Arguments:
+    parser = Arguments("python -m mim reconstruct", __doc__)
     parser.add_argument("checkpoint", help="a run of pre-training, or weights with both halves")
     parser.add_argument("pictures", nargs="+", help="a folder, files, or data=<name> and settings of it, data.root=...")
     parser.add_argument("--masker", nargs="+", default=["random"], help="a name, and settings: sbam masker.cell=2")
     parser.add_argument("--seeds", type=int, default=1, help="how many masks of each picture; the default is 1")
     parser.add_argument("--images", type=int, default=8, help="at most so many, evenly spread; the default is 8")
-    parser.add_argument("--out", type=Path, help="the folder to write to; the default is a new one of runs")
+    parser.add_argument("--out", type=path, help="the folder to write to; the default is a new one of runs")
     parser.add_argument(
         "--target",
         choices=("normalised", "raw"),
@@ -94,7 +94,7 @@ def _masker(asked: list[str], configs: Path) -> Any:
         )
     register_resolvers()
     with initialize_config_dir(str(configs), version_base="1.3"):
-        cfg = compose("gallery", named)
+        cfg = compose("gallery", quoted(named))
     check(OmegaConf.create({"masker": OmegaConf.to_container(cfg.masker, resolve=True)}))
     return instantiate(cfg.masker)
 

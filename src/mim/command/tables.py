@@ -15,6 +15,7 @@ from pathlib import Path
 
 from mim.cores import available_cores
 from mim.installed import program
+from mim.launch.arguments import Arguments, path
 from mim.launch.check import nearest
 from mim.launch.errors import Interrupted
 from mim.launch.signals import end, listen
@@ -63,10 +64,9 @@ def _unmade() -> str:
 
 
 def _arguments(arguments: list[str]) -> argparse.Namespace:
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("python -m mim tables", description=__doc__, formatter_class=raw)
+    parser = Arguments("python -m mim tables", __doc__)
     parser.add_argument("papers", nargs="*", help=f"{', '.join(names())}, or a yaml; all of them where none is given")
-    parser.add_argument("--runs", type=Path, help="folder of runs; with --run $MIM_RUNS or runs by default")
+    parser.add_argument("--runs", type=path, help="folder of runs; with --run $MIM_RUNS or runs by default")
     parser.add_argument(
         "--scale", choices=["paper", "bench"], default="paper", help="bench: as its yaml makes it small"
     )

@@ -66,7 +66,7 @@ def find(folder: Path, apart: Sequence[Path] = ()) -> Found:
     if not pictures:
         raise FileNotFoundError(
             f"{printable(folder)} holds no pictures ({', '.join(suffixes())}); put some there or point data.root elsewhere, "
-            f"e.g. data.root=/path/to/pictures.{' It holds ' + _counted(others) if others else ''}"
+            f"e.g. data.root=/path/to/pictures.{' It holds ' + counted(others) if others else ''}"
         )
     return Found(sorted(pictures), others)
 
@@ -89,7 +89,7 @@ def _files(top: str, skipped: set[str]) -> Iterator[str]:
                     yield entry.path
 
 
-def _counted(others: Counter[str]) -> str:
+def counted(others: Counter[str]) -> str:
     """`3 .txt, 2 .heic (pip install pillow-heif)`."""
     known = {suffix: f" ({need})" for suffix, need in NEEDS.items() if suffix not in suffixes()}
     parts = [f"{count:,} {printable(suffix, 40)}{known.get(suffix, '')}" for suffix, count in others.most_common(12)]
@@ -183,7 +183,7 @@ def _said(stray: Sequence[str], others: Counter[str]) -> str:
     if stray:
         parts.append(f"{len(stray):,} picture(s) beside the class folders, such as {printable(stray[0])}")
     if others:
-        parts.append(_counted(others))
+        parts.append(counted(others))
     return "; ".join(parts)
 
 

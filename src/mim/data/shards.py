@@ -1,14 +1,16 @@
 """Where the pictures of tar files lie, so that each can be read in place."""
 
 import hashlib
+import json
 import os
 import re
 import zipfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import torch
@@ -17,12 +19,16 @@ from torch import Tensor
 
 from mim.data.decode import MAX_MEGAPIXELS, suffixes
 from mim.data.files import Files
+from mim.data.listing import counted
 from mim.data.names import Names
 from mim.data.tar import Member, members
-from mim.plain import printable, refuse_special
+from mim.plain import parse_json, printable, refuse_special
 
 NO_LABEL = -1
 MOST_CLASSES = 2**18  # a head, a name and a count for each; ImageNet-21k has 21,841
+LONGEST_JSON = 2**20  # bytes of what stands beside a picture; of a longer one nothing is read
+CLASS_KEYS = ("label", "cls", "class", "class_id", "target")
+"""Where the class of a picture is looked for in its `.json`, in this order."""
 
 
 class Index(NamedTuple):
@@ -38,6 +44,8 @@ class Index(NamedTuple):
     """(N,), bytes."""
     label: NDArray[np.int64]
     """(N,), -1 where there is none."""
+    left_out: str = ""
+    """What lies in the shards and is not looked at, in one line; empty without."""
 
 
 class Members(Files):
@@ -78,15 +86,20 @@ def index_of(shards: Sequence[Path], cache: Path | None = None) -> Index:
         ValueError: where a file is no plain tar file, or pictures and labels do not go together.
     """
     known = [(str(shard.resolve()), stat.st_size, stat.st_mtime_ns) for shard in shards for stat in [shard.stat()]]
-    kept = cache / f"{hashlib.sha256(repr((2, known)).encode()).hexdigest()[:16]}.npz" if cache else None
+    kept = cache / f"{hashlib.sha256(repr((3, known)).encode()).hexdigest()[:16]}.npz" if cache else None
     if kept and (index := _kept(kept, [size for _, size, _ in known])):
         return index
     with ThreadPoolExecutor(16) as pool:  # it is the disk that takes long
         found = list(pool.map(_pictures, shards))
-    rows = [(number, *row) for number, part in enumerate(found) for row in part]
+    rows = [(number, *row) for number, part in enumerate(found) for row in part.pictures]
     shard, name, offset, size, label = zip(*rows, strict=True) if rows else ([],) * 5
     index = Index(
-        np.array(shard, np.int32), Names.of(name), *(np.array(column, np.int64) for column in (offset, size, label))
+        np.array(shard, np.int32),
+        Names.of(name),
+        np.array(offset, np.int64),
+        np.array(size, np.int64),
+        np.array(label, np.int64),
+        _said(found),
     )
     if kept:
         _keep(index, kept)
@@ -98,10 +111,12 @@ def _kept(file: Path, sizes: Sequence[int]) -> Index | None:
     try:
         with np.load(file) as arrays:
             columns = [arrays[name] for name in ("shard", "offset", "size", "label")]
-            name = Names(arrays["text"], arrays["end"])
+            name, left_out = Names(arrays["text"], arrays["end"]), arrays["left_out"]
     except (OSError, ValueError, LookupError, EOFError, MemoryError, zipfile.BadZipFile):
         return None
     shard, offset, size, label = columns
+    if left_out.dtype.kind != "U" or left_out.shape or left_out.nbytes > 2**14:
+        return None
     if not name.sound() or {(each.ndim, each.shape) for each in columns} != {(1, (len(name),))}:
         return None
     if [each.dtype for each in columns] != [np.dtype(np.int32), *[np.dtype(np.int64)] * 3] or not len(name):
@@ -109,7 +124,8 @@ def _kept(file: Path, sizes: Sequence[int]) -> Index | None:
     if shard.min() < 0 or shard.max() >= len(sizes) or min(offset.min(), size.min()) < 0 or label.min() < NO_LABEL:
         return None
     inside = offset + size <= np.array(sizes)[shard]
-    return Index(shard, name, offset, size, label) if inside.all() and label.max() < MOST_CLASSES else None
+    whole = inside.all() and label.max() < MOST_CLASSES
+    return Index(shard, name, offset, size, label, str(left_out)) if whole else None
 
 
 def _keep(index: Index, file: Path) -> None:
@@ -123,11 +139,27 @@ def _keep(index: Index, file: Path) -> None:
         partial.replace(file)
 
 
-def _pictures(shard: Path) -> list[tuple[bytes, int, int, int]]:
-    """Name, offset, size and label of the pictures of one shard; members of one sample share their name up to the first dot."""
+class _Found(NamedTuple):
+    """What lies in one shard."""
+
+    pictures: list[tuple[bytes, int, int, int]]
+    """Name, offset, size and label."""
+    further: list[str]
+    """Pictures of samples that have one already."""
+    without_class: list[str]
+    """`.json` beside pictures that have no class, neither there nor elsewhere."""
+    others: Counter[str]
+    """What is neither, by extension."""
+
+
+def _pictures(shard: Path) -> _Found:
+    """The pictures of one shard; members of one sample share their name up to the first dot."""
     pictures: dict[str, Member] = {}
     named: dict[str, Member] = {}  # 0001.image.jpg, which is the picture where there is no 0001.jpg
+    further: list[Member] = []
     labels: dict[str, int] = {}
+    described: dict[str, Member] = {}
+    others = Counter[str]()
     try:
         refuse_special(shard)
         with shard.open("rb") as stream:
@@ -136,15 +168,50 @@ def _pictures(shard: Path) -> list[tuple[bytes, int, int, int]]:
                 stem, extension = _split(base)
                 sample, suffix = f"{folder}/{stem}", os.path.splitext(base)[1].lower()
                 if suffix in suffixes():
-                    (pictures if suffix == f".{extension.lower()}" else named).setdefault(sample, member)
+                    known = pictures if suffix == f".{extension.lower()}" else named
+                    if sample in known:
+                        further.append(member)
+                    known.setdefault(sample, member)
                 elif extension == "cls":
                     labels[sample] = _label(stream, member)
+                elif extension == "json":
+                    described[sample] = member
+                else:
+                    others[suffix or "without a suffix"] += 1
+            for sample, member in described.items():
+                alone = (sample in pictures or sample in named) and sample not in labels
+                label = _label_in_json(stream, member) if alone else None
+                if label is not None:
+                    labels[sample] = label
     except ValueError as error:
         raise ValueError(
             f"{printable(shard)} is no shard that can be read in place ({error}); it has to be a plain .tar file, not "
             "compressed, with a picture and its class as a number, e.g. 0001.jpg and 0001.cls; copy it again if it is damaged"
         ) from error
-    return [(*where, labels.get(sample, NO_LABEL)) for sample, where in (named | pictures).items()]
+    chosen = named | pictures
+    further += [named[sample] for sample in named if sample in pictures]
+    return _Found(
+        [(*where, labels.get(sample, NO_LABEL)) for sample, where in chosen.items()],
+        [os.fsdecode(member.name) for member in further],
+        [os.fsdecode(described[sample].name) for sample in described if sample in chosen and sample not in labels],
+        others,
+    )
+
+
+def _said(found: Iterable[_Found]) -> str:
+    """What is not looked at, in one line."""
+    further, without = (
+        [name for each in found for name in each.further],
+        [n for each in found for n in each.without_class],
+    )
+    parts = []
+    if without:
+        keys = f"{', '.join(CLASS_KEYS[:-1])} or {CLASS_KEYS[-1]}"
+        parts.append(f"{len(without):,} .json without a class ({keys}), such as {printable(without[0], 100)}")
+    if further:
+        parts.append(f"{len(further):,} further picture(s) of a sample, such as {printable(further[0], 100)}")
+    others = sum((each.others for each in found), Counter[str]())
+    return "; ".join([*parts, *([counted(others)] if others else [])])
 
 
 def _split(base: str) -> tuple[str, str]:
@@ -157,9 +224,32 @@ def _split(base: str) -> tuple[str, str]:
 def _label(stream: BinaryIO, member: Member) -> int:
     """The number in a member."""
     stream.seek(member.offset)
-    content, name = stream.read(min(member.size, 32)).strip(), printable(os.fsdecode(member.name), 60)
-    if re.fullmatch(b"[0-9]{1,30}", content) is None or member.size > 32:
-        raise ValueError(f"the class in {name} is '{printable(content.decode('latin-1'), 40)}', no number")
-    if int(content) >= MOST_CLASSES:
-        raise ValueError(f"{name} says class {int(content):,}; at most {MOST_CLASSES:,} classes are told apart")
-    return int(content)
+    content = stream.read(min(member.size, 32)).strip()
+    whole = re.fullmatch(b"[0-9]{1,30}", content) is not None and member.size <= 32
+    return _class(int(content) if whole else content.decode("latin-1"), member)
+
+
+def _label_in_json(stream: BinaryIO, member: Member) -> int | None:
+    """The class that a `.json` names; None where it names none, or is no JSON that is read."""
+    if member.size > LONGEST_JSON:
+        return None
+    stream.seek(member.offset)
+    try:
+        content: Any = parse_json(stream.read(member.size), "")
+    except ValueError:
+        return None
+    said = content if isinstance(content, dict) else {}
+    value = next((said[key] for key in CLASS_KEYS if said.get(key) is not None), None)
+    digits = isinstance(value, str) and re.fullmatch("[0-9]{1,30}", value) is not None
+    return None if value is None else _class(int(value) if digits else value, member)
+
+
+def _class(value: Any, member: Member) -> int:
+    """A class that a member names, within bounds."""
+    name = printable(os.fsdecode(member.name), 60)
+    if type(value) is not int or value < 0:
+        shown = f"'{printable(value, 40)}'" if isinstance(value, str) else printable(json.dumps(value), 40)
+        raise ValueError(f"the class in {name} is {shown}, no whole number from 0 on")
+    if value >= MOST_CLASSES:
+        raise ValueError(f"{name} says class {value:,}; at most {MOST_CLASSES:,} classes are told apart")
+    return value

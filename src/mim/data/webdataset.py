@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from mim.augment.resample import Interpolation
 from mim.augment.view import View
 from mim.data.decode import MAX_MEGAPIXELS
 from mim.data.from_files import from_files_splits
-from mim.data.listing import Listing, hold_out
+from mim.data.listing import Listing, hold_out, whole
 from mim.data.module import Splits
 from mim.data.on_disk import OfPictures
 from mim.data.shards import NO_LABEL, Members, index_of
@@ -20,10 +21,14 @@ class WebDataset(OfPictures):
     """Pictures in shards on a disk. Each is read in place by its number, not as a stream: order, crops and masks belong to
     (seed, epoch, position) as everywhere, a stopped run goes on exactly, and what looks at an image again finds it.
 
+    The class is the number in `0001.cls`, or what `0001.json` has as `label`, `cls`, `class`, `class_id` or `target`. Of a
+    sample with several pictures one is read, `0001.jpg` before `0001.image.jpg`; what is left out is said in a line.
+
     Args:
         train: which files below the root are for training, e.g. `imagenet1k-train-*.tar`.
         val: which are held out; where there are none, a share of the training pictures is.
-        held_out: that share, always the same pictures.
+        held_out: that share, always the same pictures; null for a tenth, and for all of them where nothing is learned from
+            the others.
         cache: where the index of the shards is kept for the next time; null for nowhere.
     """
 
@@ -35,7 +40,7 @@ class WebDataset(OfPictures):
         batch_size: Count,
         train: str = "*train*.tar",
         val: str = "*val*.tar",
-        held_out: float = 0.1,
+        held_out: float | None = None,
         cache: str | None = None,
         seed: Seed = 0,
         num_workers: Whole | None = None,
@@ -62,6 +67,7 @@ class WebDataset(OfPictures):
         )
         self.patterns, self.held_out = (train, val), held_out
         self.cache = Path(cache).expanduser() / "shards" if cache else None
+        self._left_out = ""
 
     def load(self) -> Splits:
         """Index the shards.
@@ -73,16 +79,27 @@ class WebDataset(OfPictures):
         train, val = (sorted(self.root.glob(pattern)) for pattern in self.patterns)
         val = [shard for shard in val if shard not in train]
         index = index_of([*train, *val], self.cache)
+        self._left_out = index.left_out
         is_val = torch.from_numpy(index.shard >= len(train))
-        if is_val.all():  # also where there is nothing
+        if is_val.all() and not (self.only_judged and len(is_val)):  # also where there is nothing
             raise FileNotFoundError(
                 f"data.root={self.root} has {len(train)} shards {self.patterns[0]} (* is anything) and no picture in them; point "
                 "data.root at shards on a disk, and data.train and data.val at their names, e.g. 'data.train=in1k-train-*.tar'"
             )
         files = Members([*train, *val], index, self.max_megapixels)
-        apart = (~is_val).nonzero()[:, 0], is_val.nonzero()[:, 0]
-        numbers = apart if is_val.any() else hold_out(len(files), self.held_out)
-        return from_files_splits(Listing(files, *numbers, _classes(files)), self.augment, self.centred)
+        return from_files_splits(Listing(files, *self._parts(is_val), _classes(files)), self.augment, self.centred)
+
+    def _parts(self, is_val: Tensor) -> tuple[Tensor, Tensor]:
+        """Whether pictures lie in shards that are held out, (N,) bool -> numbers of those to train on, and of those held out."""
+        train, val = (~is_val).nonzero()[:, 0], is_val.nonzero()[:, 0]
+        if self.only_judged and self.held_out is None and not (len(train) and len(val)):
+            return whole(len(is_val))
+        return (train, val) if len(val) else hold_out(len(is_val), self.held_out)
+
+    @property
+    def words(self) -> dict[str, str]:
+        """What every data set says, and what is left out."""
+        return super().words | ({"left out": self._left_out} if self._left_out else {})
 
 
 def _classes(files: Members) -> list[str]:
@@ -91,6 +108,6 @@ def _classes(files: Members) -> list[str]:
     if 0 < len(without) < len(files):
         raise ValueError(
             f"{len(without)} of {len(files)} pictures have no class, such as {files.path(int(without[0]))}; put a .cls file with "
-            "its number beside each picture, or beside none"
+            "its number beside each picture, or beside none; a .json may have it as label"
         )
     return [] if len(without) else [str(number) for number in range(int(files.label.max()) + 1)]

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from mim.analysis.names import short_names, spelt, told_apart
 from mim.figure.images import Images, held_out, read_files
 from mim.launch.check import check
+from mim.launch.quoting import quoted, values_of
 from mim.launch.resolvers import register_resolvers
 from mim.weights.build import encoder_config
 from mim.weights.images import image_format
@@ -104,7 +105,7 @@ def open_data(first: Weights, asked: Sequence[str], configs: Path) -> Any:
     named = bool(asked) and "=" not in asked[0]
     register_resolvers()
     with initialize_config_dir(str(configs), version_base="1.3"):
-        cfg = compose("gallery", [f"data={asked[0]}", *(f"data.{one}" for one in asked[1:])] if named else [])
+        cfg = compose("gallery", quoted([f"data={asked[0]}", *(f"data.{one}" for one in asked[1:])]) if named else [])
     if named:
         check(OmegaConf.create({"data": OmegaConf.to_container(cfg.data, resolve=True)}))
         return instantiate(cfg.data)
@@ -112,7 +113,6 @@ def open_data(first: Weights, asked: Sequence[str], configs: Path) -> Any:
         raise ValueError(
             f"{first.origin} does not say what it was trained on; choose images: --files a.jpg b.jpg, or --data cifar10"
         )
-    settings = [one.removeprefix("+").removeprefix("data.") for one in asked]  # as for eval.py, too
-    changed: Any = OmegaConf.to_container(OmegaConf.from_dotlist(settings))
+    changed = values_of([one.removeprefix("+").removeprefix("data.") for one in asked])  # as for eval.py, too
     paths = {"data": cfg.paths.data, "runs": cfg.paths.runs, "cache": cfg.paths.cache}
     return build(own_data(first, changed, paths, configs), DATA, first.origin, "data")

@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from mim.plain import printable
 
 _MULTIRUN = {"-m", "--multirun"}
 
@@ -15,6 +19,26 @@ def quoted(arguments: Sequence[str]) -> list[str]:
     as several values, it is quoted."""
     several = any(argument in _MULTIRUN for argument in arguments)
     return [_quoted(argument, several) for argument in arguments]
+
+
+def values_of(arguments: Sequence[str]) -> dict[str, Any]:
+    """Values of `key=value`, as Hydra reads them, nested by the dots of the keys.
+
+    Raises:
+        ValueError: where an argument is none such.
+    """
+    values = OmegaConf.create()
+    for argument in quoted(arguments):
+        found = _parsed(argument)
+        if (
+            found is None
+            or not found.key_or_group
+            or found.is_sweep_override()
+            or found.type is not OverrideType.CHANGE
+        ):
+            raise ValueError(f"{printable(argument)} is no setting; give key=value, e.g. root=/my/pictures")
+        OmegaConf.update(values, found.key_or_group, found.value())
+    return OmegaConf.to_container(values)  # type: ignore[return-value]
 
 
 def _quoted(argument: str, several: bool) -> str:
