@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from mim.augment.boxes import TorchvisionBoxes
 from mim.augment.crop_flip import CropFlip
 from mim.augment.resample import resized_crop
-from mim.batch import Batch
+from mim.batch import Batch, View
 from mim.draw import keys
 from mim.encoder.vit import ViT
 from mim.loss.consistency import Consistency
@@ -105,11 +105,11 @@ class Contestant:
         B, _, height, width = self.pictures.shape
         place, self.drawn = torch.arange(B), self.drawn + 1
         key = keys(0, self.drawn, place)
-        box, flip = self.view(key, torch.tensor([[height, width]]).expand(B, 2))
+        box, flip, _ = self.view(key, torch.tensor([[height, width]]).expand(B, 2))
         box = box / torch.tensor([width, height, width, height])
         place, key, box, flip = (column.to(self.pictures.device) for column in (place, key, box, flip))
         image = resized_crop(self.pictures, box, flip, self.image_size).clamp(0, 255)
-        return Batch((image - 127.5) / 64, place, place, box, flip, key)
+        return Batch((View((image - 127.5) / 64, box, flip),), place, place, key)
 
     def forward(self, batch: Batch) -> Tensor:
         """Images -> scalar loss."""

@@ -63,7 +63,7 @@ def main() -> None:
     encoder = instantiate(cfg.encoder, image_size=32).to(device)
 
     def prepare(batch: Batch) -> Batch:
-        return data.on_after_batch_transfer(Batch(*(column.to(device) for column in batch)))
+        return data.on_after_batch_transfer(batch.apply(lambda column: column.to(device)))
 
     half = partial(torch.autocast, device.type, torch.bfloat16)
     autocast = nullcontext if args.precision == "float32" else half

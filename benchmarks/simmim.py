@@ -35,7 +35,7 @@ class OnSets(nn.Module):
         self.model = SimMIM(encoder, Masker(Random(), partition, CELL), {"pixel": self.loss.target_dim})
 
     def forward(self, image: Tensor) -> Tensor:
-        made = self.model(blank(len(image), image.shape[2:], image.device)._replace(image=image))
+        made = self.model(blank(len(image), image.shape[2:], image.device).with_image(image))
         return self.loss(made.prediction, image, made.split)
 
 

@@ -27,7 +27,7 @@ from simmim import OnSets
 from sizes import Sizes
 from torch import Tensor, nn
 
-from mim.batch import Batch
+from mim.batch import Batch, View
 from mim.draw import keys
 from mim.encoder.vit import ViT
 from mim.loss.term import Term
@@ -55,7 +55,7 @@ class Ours(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         place = torch.arange(len(image), device=image.device)
         box, flip = image.new_zeros(len(image), 4), place < 0
-        made = self.model(Batch(image, place, place, box, flip, keys(0, 0, place)))
+        made = self.model(Batch((View(image, box, flip),), place, place, keys(0, 0, place)))
         return self.loss(made.prediction, image, made.split)
 
 

@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from mim.batch import Batch
+from mim.batch import Batch, uncropped
 from mim.draw import keys
 from mim.launch.entry import check_command
 from mim.launch.resolvers import register_resolvers
@@ -61,14 +61,8 @@ def batch_of() -> Callable[..., Batch]:
 
     def build(image: Tensor, epoch: int = 0) -> Batch:
         B = len(image)
-        return Batch(
-            image=image,
-            label=torch.full((B,), -1),
-            index=torch.arange(B),
-            box=torch.tensor([[0.0, 0.0, 1.0, 1.0]]).expand(B, -1),
-            flip=torch.zeros(B, dtype=torch.bool),
-            key=keys(0, epoch, torch.arange(B)),
-        )
+        place = torch.arange(B)
+        return Batch((uncropped(image),), torch.full((B,), -1), place, keys(0, epoch, place))
 
     return build
 

@@ -209,7 +209,7 @@ def step_alone(size: Size, device: torch.device, seconds: float) -> float:
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=device.type == "cuda")
     place = torch.arange(size.batch, device=device)
     batch = blank(size.batch, (size.image_size, size.image_size), device)._replace(key=keys(0, 0, place))
-    batch = batch._replace(image=torch.randn_like(batch.image))
+    batch = batch.with_image(torch.randn_like(batch.image))
 
     def steps() -> Iterator[int]:
         while True:

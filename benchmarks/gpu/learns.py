@@ -36,7 +36,7 @@ from mim.analysis.cost import forward_flops
 from mim.augment.boxes import TorchvisionBoxes
 from mim.augment.crop_flip import CropFlip
 from mim.augment.resample import resized_crop
-from mim.batch import Batch
+from mim.batch import Batch, View
 from mim.data.decode import decode
 from mim.data.sampler import ShuffledRows
 from mim.draw import keys
@@ -123,12 +123,12 @@ def batches(train: Images, scale: Scale, batch: int, seed: int) -> Iterator[Batc
     for epoch in itertools.count():
         key = keys(seed, epoch, torch.arange(len(train.image))).to(device)
         order = rows.order(epoch).to(device)
-        pixels, mirrored = view(key, torch.tensor([[side, side]], device=device).expand(len(key), 2))
+        pixels, mirrored, _ = view(key, torch.tensor([[side, side]], device=device).expand(len(key), 2))
         for start in range(0, len(rows) * batch, batch):
             here = slice(start, start + batch)
             index, box, flip = order[here], pixels[here] / side, mirrored[here]
             image = resized_crop(train.image[index], box, flip, side).clamp(0, 255)
-            yield Batch(scale(image), train.label[index], index, box, flip, key[here])
+            yield Batch((View(scale(image), box, flip),), train.label[index], index, key[here])
 
 
 class Arm:

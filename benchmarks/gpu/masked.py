@@ -9,7 +9,7 @@ from hydra.utils import instantiate
 from sizes import Sizes
 from torch import Tensor, nn
 
-from mim.batch import Batch
+from mim.batch import Batch, View
 from mim.draw import keys
 from mim.encoder.vit import ViT
 from mim.launch.resolvers import register_resolvers
@@ -59,7 +59,7 @@ class Masked(nn.Module):
         image = image.repeat(self.times, 1, 1, 1)
         place = torch.arange(len(image), device=image.device)
         box, flip = image.new_zeros(len(image), 4), place < 0
-        made = self.model(Batch(image, place, place, box, flip, self.key))
+        made = self.model(Batch((View(image, box, flip),), place, place, self.key))
         return self.loss(made.prediction, image, made.split)
 
     def to(self, device: torch.device) -> "Masked":  # type: ignore[override]

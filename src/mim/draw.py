@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 # One stream for each purpose, so that an image's crop says nothing about its mask.
-CROP, FLIP, MASK, RATIO, HINT = range(5)
+CROP, FLIP, MASK, RATIO, HINT, COLOUR, SHIFT = range(7)
 SCENE, JITTER, SAMPLE = range(100, 103)  # of dense tasks
 
 _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15, as a signed 64-bit number
@@ -26,6 +26,11 @@ def keys(seed: int, epoch: int, position: Tensor) -> Tensor:
     """One key for each image: positions in the epoch (B,) int64 -> (B,) int64."""
     start = _mix(_mix(torch.tensor(seed)) + torch.tensor(epoch) * _GOLDEN)  # tensors, so that the products wrap around
     return _mix(start + position * _GOLDEN)
+
+
+def view_key(key: Tensor, view: int) -> Tensor:
+    """The keys of a view of each image: (B,) int64 -> (B,) int64. The first view has the image's own."""
+    return keys(view, 0, key) if view else key
 
 
 def uniform(key: Tensor, count: int, stream: int) -> Tensor:

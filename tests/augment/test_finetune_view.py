@@ -69,7 +69,7 @@ def test_an_image_of_no_bits_is_black():
 
 
 def test_crops_and_flips_are_those_of_the_key_whatever_is_painted(view):
-    boxes, flips = view(KEY, torch.full((8, 2), 40))
+    boxes, flips, _ = view(KEY, torch.full((8, 2), 40))
     assert (boxes[:, 2:] > boxes[:, :2]).all()
     assert flips.any()
     assert not flips.all()
@@ -77,15 +77,10 @@ def test_crops_and_flips_are_those_of_the_key_whatever_is_painted(view):
 
 def test_pictures_of_files_are_painted_after_they_are_cropped(view):
     pictures = [torch.randint(0, 256, (3, 40, 50), dtype=torch.uint8) for _ in KEY]
-    painted, box, flip = Cropped(view, 16)(pictures, KEY)
+    ((painted, box, flip),) = Cropped(view, 16)(pictures, KEY)
 
-    class Unpainted:
-        interpolation = "bicubic"
-
-        def __call__(self, key, size):
-            return view(key, size)
-
-    plain, same_box, same_flip = Cropped(Unpainted(), 16)(pictures, KEY)
+    unpainted = CropFlip(view.boxes, view.flip, view.interpolation)
+    ((plain, same_box, same_flip),) = Cropped(unpainted, 16)(pictures, KEY)
     assert box.equal(same_box)
     assert flip.equal(same_flip)
     assert painted.equal(torch.stack([view.paint(image, key) for image, key in zip(plain, KEY.tolist(), strict=True)]))
@@ -100,9 +95,9 @@ def test_pictures_in_memory_are_painted_by_workers_and_arrive_cut(view, stored):
     assert not splits.val.wants_workers
     assert batch.image.shape == (8, 3, 16, 16)
     mirrored = torch.where(batch.flip[:, None, None, None], batch.image.flip(-1), batch.image)
-    assert splits.train.finish(batch).equal(mirrored.float())  # nothing but the flip is left to do
-    held_out = splits.val[rows]
-    assert splits.train.finish(held_out).equal(InMemory(stored, Whole(), 16).finish(held_out))
+    assert splits.train.finish(batch.views[0]).equal(mirrored.float())  # nothing but the flip is left to do
+    (held_out,), alone = splits.val[rows].views, InMemory(stored, Whole(), 16)
+    assert splits.train.finish(held_out).equal(alone.finish(alone[rows].views[0]))
 
 
 def test_crops_are_resized_as_the_view_says(stored):
@@ -117,8 +112,8 @@ def test_crops_are_resized_as_the_view_says(stored):
         for interpolation in ("bicubic", "bilinear"):
             augment = view(boxes, interpolation=interpolation)
             train = in_memory_splits(stored, stored, augment, 24, []).train
-            shown[interpolation] = train.finish(train[rows])
-            image, _, flip = Cropped(augment, 24)(list(stored.image), KEY)
+            shown[interpolation] = train.finish(train[rows].views[0])
+            ((image, _, flip),) = Cropped(augment, 24)(list(stored.image), KEY)
             files = torch.where(flip[:, None, None, None], image.flip(-1), image)
             assert (files - shown[interpolation]).abs().max() <= 1.5  # of 255
         assert (shown["bicubic"] - shown["bilinear"]).abs().max() > 5

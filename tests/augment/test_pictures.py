@@ -22,7 +22,9 @@ RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.
 @pytest.mark.parametrize("interpolation", RESAMPLING)
 def test_crops_are_those_of_the_published_pillow_recipe(interpolation):
     pictures = [picture(80, 60), picture(50, 120)]
-    image, box, _ = Cropped(CropFlip(TorchvisionBoxes(), interpolation=interpolation), 32)(pictures, torch.arange(2))
+    ((image, box, _),) = Cropped(CropFlip(TorchvisionBoxes(), interpolation=interpolation), 32)(
+        pictures, torch.arange(2)
+    )
     for source, got, fractions in zip(pictures, image, box, strict=True):
         height, width = source.shape[1:]
         corners = (fractions * torch.tensor([width, height, width, height])).round().int().tolist()
@@ -34,7 +36,7 @@ def test_crops_are_those_of_the_published_pillow_recipe(interpolation):
 def test_the_centre_is_that_of_the_published_evaluation(interpolation):
     official = v2.Compose([v2.Resize(36, v2.InterpolationMode(interpolation), antialias=True), v2.CenterCrop(32)])
     pictures = [picture(80, 61), picture(50, 120), picture(36, 36)]
-    image, box, flip = Centred(32, 36, interpolation)(pictures, torch.arange(3))
+    ((image, box, flip),) = Centred(32, 36, interpolation)(pictures, torch.arange(3))
     assert torch.equal(image, torch.stack([official(p) for p in pictures]))
     for source, ours in zip(pictures, image, strict=True):
         height, width = source.shape[1:]
@@ -53,6 +55,6 @@ def test_the_short_side_is_the_published_one_rounded_down(size, short):
 
 def test_small_pictures_are_kept_whole():
     source = picture(32, 32)
-    image, box, _ = Centred(32, 32)([source], torch.arange(1))
+    ((image, box, _),) = Centred(32, 32)([source], torch.arange(1))
     assert torch.equal(image[0], source)
     assert box.tolist() == [[0, 0, 1, 1]]

@@ -12,7 +12,7 @@ from mim.augment.resample import resampling_matrix, resized_crop
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 def test_equals_torchvision(size, interpolation):
     image = torch.rand(12, 3, 40, 57) * 255
-    box, flip = CropFlip(TorchvisionBoxes((0.05, 1.0)))(torch.arange(12), torch.tensor([[40, 57]]).expand(12, 2))
+    box, flip, _ = CropFlip(TorchvisionBoxes((0.05, 1.0)))(torch.arange(12), torch.tensor([[40, 57]]).expand(12, 2))
     ours = resized_crop(image, box / torch.tensor([57, 40, 57, 40]), flip, size, interpolation)
     for picture, (x1, y1, x2, y2), mirrored, got in zip(image, box.tolist(), flip, ours, strict=True):
         theirs = F.resized_crop(

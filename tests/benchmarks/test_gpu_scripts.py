@@ -114,8 +114,8 @@ def test_crops_and_order_are_those_of_training(script: Callable[[str], Any]) -> 
         rows.set_epoch(epoch)
         for chosen in rows:
             ours, batch = next(made), stored[chosen]
-            torch.testing.assert_close(ours.image, scale(stored.finish(batch)))
-            assert all(torch.equal(a, b) for a, b in zip(ours[1:], batch[1:], strict=True))
+            torch.testing.assert_close(ours.image, scale(stored.finish(batch.views[0])))
+            assert all(torch.equal(a, b) for a, b in zip(ours.tensors[1:], batch.tensors[1:], strict=True))
 
 
 def test_an_arm_that_fails_leaves_the_others(script: Callable[[str], Any], tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mim.batch import blank
+from mim.batch import Batch
 from mim.callback.refresh_attention import RefreshAttention
 from mim.encoder.encoder import cls_attention
 from mim.encoder.vit import ViT
@@ -29,7 +29,7 @@ class Runs:
     def batches(self):
         self.looked += 1
         for index in (torch.tensor([0, 2, 1]), torch.tensor([4, 4])):  # 3 could not be read, and 4 stands in for it
-            yield blank(len(index), (16, 16))._replace(image=self.image[index], index=index)
+            yield Batch.of(self.image[index])._replace(index=index)
 
 
 @pytest.fixture

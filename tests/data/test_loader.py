@@ -160,7 +160,9 @@ def test_without_room_in_shared_memory_batches_come_through_a_pipe_and_one_line_
         piped = batches(pictures, num_workers=2)
     assert len({w.filename for w in said if "/dev/shm" in str(w.message)}) == 1  # of one place, so it is said once
     assert all(
-        torch.equal(a, b) for ours, theirs in zip(piped, alone, strict=True) for a, b in zip(ours, theirs, strict=True)
+        torch.equal(a, b)
+        for ours, theirs in zip(piped, alone, strict=True)
+        for a, b in zip(ours.tensors, theirs.tensors, strict=True)
     )
     assert piped[0].image.add_(1).shape == (4, 3, 16, 16)  # it can be written to
 
@@ -176,7 +178,7 @@ def test_flags_are_shared_also_without_shared_memory(monkeypatch):
 
 
 def test_a_batch_is_handed_over_as_it_is_where_nobody_receives_it():
-    batch = Batch(*(torch.arange(3) for _ in range(6)))
+    batch = Batch.of(torch.rand(3, 3, 2, 2))
     assert hand_over.hand_over(batch) is batch
     assert not batch.image.is_shared()
 
@@ -193,5 +195,5 @@ def test_a_process_that_is_started_anew_gets_a_copy_of_everything(pictures):
     data = ImageFolder(str(pictures("all", 12)), CropFlip(TorchvisionBoxes()), 16, 4, num_workers=0)
     rows = next(iter(data.train_dataloader().sampler))
     again = pickle.loads(ForkingPickler.dumps(data.training))
-    assert all(torch.equal(a, b) for a, b in zip(again[rows], data.training[rows], strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(again[rows].tensors, data.training[rows].tensors, strict=True))
     assert loader._begin.__module__ == "mim.data.loader"

@@ -15,7 +15,7 @@ AUGMENT = CropFlip(TorchvisionBoxes())
 
 
 def alike(a, b) -> bool:
-    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    return all(torch.equal(x, y) for x, y in zip(a.tensors, b.tensors, strict=True))
 
 
 def on_rank(data, rank, world_size):
@@ -50,7 +50,7 @@ def test_ranks_together_see_what_one_process_sees(loader):
     def seen(rank, world_size, batch_size):
         data = on_rank(Digits(AUGMENT, 16, batch_size), rank, world_size)
         batches = map(data.on_after_batch_transfer, getattr(data, loader)())
-        rows = [torch.cat(column) for column in zip(*batches, strict=True)]
+        rows = [torch.cat(column) for column in zip(*(batch.tensors for batch in batches), strict=True)]
         return [column[rows[5].argsort()] for column in rows]  # by key
 
     alone = seen(0, 1, 300)
@@ -104,9 +104,9 @@ def test_pictures_look_the_same_from_memory_and_from_files(pictures):
     root = str(pictures("all", 20, size=32, varied=False))  # resizing on the way into memory would change them
     memory, files = (ImageFolder(root, AUGMENT, 32, 18, in_memory=choice, num_workers=0) for choice in (True, False))
     a, b = next(iter(memory.train_dataloader())), next(iter(files.train_dataloader()))
-    assert alike(a[1:], b[1:])
+    assert all(torch.equal(x, y) for x, y in zip(a.tensors[1:], b.tensors[1:], strict=True))
     assert set(a.flip.tolist()) == {True, False}
-    difference = memory.splits.train.finish(a) - files.splits.train.finish(b)
+    difference = memory.splits.train.finish(a.views[0]) - files.splits.train.finish(b.views[0])
     assert difference.abs().max() <= 1.5  # of 255: files are rounded after each direction
 
 

@@ -58,7 +58,7 @@ def test_shards_give_the_batches_that_a_folder_of_the_same_pictures_gives(folder
     other = ImageFolder(str(folder), **arguments())
     assert (data.classes, data.train_size) == (["0", "1"], 12)
     for ours, theirs in zip(batches(data), batches(other), strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(ours.tensors, theirs.tensors, strict=True))
 
 
 def test_without_labels_and_without_other_shards_a_share_is_held_out(folder, tmp_path):

@@ -74,7 +74,7 @@ def test_a_data_set_of_ours_is_shown_as_it_shows_itself(encoder, photos):
     data = Digits(Whole(), image_size=32, batch_size=64)
     made = mim.features(encoder, data)
     data.setup()
-    images = torch.cat([data.splits.val.finish(batch) for batch in data.val_dataloader()])
+    images = torch.cat([data.splits.val.finish(batch.views[0]) for batch in data.val_dataloader()])
     with torch.no_grad():
         expected = encoder(encoder.preprocess.normalise(images / 255))[:, 1:].mean(1)
     torch.testing.assert_close(made, expected)

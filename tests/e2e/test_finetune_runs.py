@@ -9,7 +9,6 @@ from PIL import Image
 from torchmetrics.functional.classification import multiclass_accuracy
 
 from mim.augment.whole import Whole
-from mim.batch import Batch
 from mim.data.digits import Digits
 from mim.encoder.vit import ViT
 from mim.model.classifier import Classifier
@@ -87,7 +86,7 @@ def accuracy(folder: Path) -> float:
     data = Digits(Whole(), 32, 512)
     with torch.no_grad():
         (batch,) = data.val_dataloader()
-        score = model(data.on_after_batch_transfer(Batch(*batch)))
+        score = model(data.on_after_batch_transfer(batch))
     return multiclass_accuracy(score, batch.label, 10, average="micro").item()
 
 

@@ -34,8 +34,9 @@ class Encoder(nn.Module):
 
 def batches():
     batch = blank(6, (4, 4))
-    batch = batch._replace(image=torch.arange(6.0).view(6, 1, 1, 1).expand(6, 3, 4, 4), label=torch.arange(6))
-    return [type(batch)(*(column[rows] for column in batch)) for rows in (slice(3), slice(3, 6))]
+    image = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 3, 4, 4)
+    batch = batch.with_image(image)._replace(label=torch.arange(6))
+    return batch.split(3)
 
 
 class Loader(list):

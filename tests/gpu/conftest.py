@@ -58,7 +58,7 @@ def precision(request: pytest.FixtureRequest) -> Precision:
 @pytest.fixture
 def batch_there(batch_of: Callable[..., Batch], device: torch.device) -> Callable[..., Batch]:
     """A batch, made on the CPU and sent to the device."""
-    return lambda image, epoch=0: Batch(*(column.to(device) for column in batch_of(image.cpu(), epoch)))
+    return lambda image, epoch=0: batch_of(image.cpu(), epoch).apply(lambda column: column.to(device))
 
 
 @pytest.fixture

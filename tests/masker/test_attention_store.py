@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mim.batch import Batch
+from mim.batch import Batch, uncropped
 from mim.masker.attention_store import AttentionStore, attention_weights
 
 
@@ -16,14 +16,8 @@ def store(tmp_path):
 
 def batch_of_index(*index, flip=False):
     B = len(index)
-    return Batch(
-        image=torch.zeros(B, 3, 2, 2),
-        label=torch.full((B,), -1),
-        index=torch.tensor(index),
-        box=torch.tensor([[0.0, 0.0, 1.0, 1.0]]).expand(B, 4),
-        flip=torch.full((B,), flip),
-        key=torch.arange(B),
-    )
+    view = uncropped(torch.zeros(B, 3, 2, 2))._replace(flip=torch.full((B,), flip))
+    return Batch((view,), torch.full((B,), -1), torch.tensor(index), torch.arange(B))
 
 
 def test_heads_are_averaged_before_or_after_each_is_stretched():

@@ -179,6 +179,6 @@ def test_a_step_is_one_graph_that_asks_the_host_nothing_and_is_compiled_once(bat
 
     compiled = torch.compile(step, backend=backend, fullgraph=True)
     for scale in (0.0, 1.0, 3.0):
-        given = batch._replace(image=batch.image * scale, key=batch.key + int(scale))
+        given = batch.with_image(batch.image * scale)._replace(key=batch.key + int(scale))
         assert torch.allclose(compiled(given), step(given), atol=1e-6)
     assert len(graphs) == 1

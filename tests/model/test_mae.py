@@ -83,7 +83,7 @@ def test_only_visible_patches_influence_predictions(build, batch):
     hidden = batch.image.clone()
     hidden[..., 4:, :] += 1
     hidden[..., :, 12:] += 1
-    assert torch.equal(model(batch._replace(image=hidden)).prediction, expected)
+    assert torch.equal(model(batch.with_image(hidden)).prediction, expected)
     visible = batch.image.clone()
     visible[..., :4, :4] += 1
-    assert not torch.allclose(model(batch._replace(image=visible)).prediction, expected, atol=1e-4)
+    assert not torch.allclose(model(batch.with_image(visible)).prediction, expected, atol=1e-4)

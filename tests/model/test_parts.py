@@ -67,7 +67,7 @@ def batch(batch_of):
 @pytest.mark.parametrize("name", ["random", "salience", "thrown", "independent"])
 def test_parts_equal_separate_passes_in_loss_and_gradient(batch, model, name):
     masker, loss = MASKERS[name], Term(Pixel(PATCH))
-    batch = batch._replace(image=batch.image.double())
+    batch = batch.with_image(batch.image.double())
 
     def passed(masker: nn.Module) -> tuple[torch.Tensor, dict[str, torch.Tensor], int]:
         network = build(model, masker).double()

@@ -74,8 +74,8 @@ def test_masked_pixels_influence_nothing(encoder, batch):
     hidden, visible = batch.image.clone(), batch.image.clone()
     hidden[..., 4:, :] += 1
     visible[..., :4, :4] += 1
-    assert torch.equal(model(batch._replace(image=hidden)).prediction, expected)
-    assert not torch.allclose(model(batch._replace(image=visible)).prediction, expected, atol=1e-4)
+    assert torch.equal(model(batch.with_image(hidden)).prediction, expected)
+    assert not torch.allclose(model(batch.with_image(visible)).prediction, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
@@ -99,7 +99,7 @@ def test_thrown_patches_are_nowhere(encoder, batch):
     expected = model(batch).prediction
     thrown = batch.image.clone()
     thrown[..., 4:, :] += 1
-    assert torch.equal(model(batch._replace(image=thrown)).prediction, expected)
+    assert torch.equal(model(batch.with_image(thrown)).prediction, expected)
     assert tokens[0] == (3, 1 + 5, 16)
 
 
@@ -146,7 +146,7 @@ def test_predictions_are_of_the_masked_tokens_behind_any_prefix(encoder, batch):
         Masker(Random(), FixedRatio(0.75)),
         {"pixel": 48},
     )
-    batch = batch._replace(image=batch.image[..., :16]) if encoder == "registers" else batch
+    batch = batch.with_image(batch.image[..., :16]) if encoder == "registers" else batch
     made = model(batch)
     split, inside = made.split, model.encoder
     tokens = [inside.position_token(model.mask_token, split.masked), inside.embed(batch.image, split.visible)]

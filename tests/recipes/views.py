@@ -46,7 +46,7 @@ def _views(yaml: str) -> tuple[tuple[str, Any], ...]:
     augment = instantiate(node.augment)
     boxes, flips = {}, []
     for size in SIZES:
-        drawn, flip = augment(keys(0, 0, torch.arange(DRAWS)), torch.tensor([size]).expand(DRAWS, 2))
+        drawn, flip, _ = augment(keys(0, 0, torch.arange(DRAWS)), torch.tensor([size]).expand(DRAWS, 2))
         boxes[size] = torch.stack([drawn[:, 3] - drawn[:, 1], drawn[:, 2] - drawn[:, 0]], 1).float()
         flips.append(flip.float())
     unpainted = OmegaConf.merge(node, {})
@@ -95,7 +95,7 @@ def _normalisation(dataset: Any) -> dict[str, Any]:
     """Mean and deviation, by what becomes of black and of white."""
     images = blank(2, (dataset.image_size,) * 2)
     pixels = torch.stack([torch.zeros_like(images.image[0]), torch.full_like(images.image[0], 255)]).byte()
-    black, white = dataset.on_after_batch_transfer(images._replace(image=pixels)).image[:, :, 0, 0]
+    black, white = dataset.on_after_batch_transfer(images.with_image(pixels)).image[:, :, 0, 0]
     std = 1 / (white - black)
     return {"normalisation.mean": (-black * std).tolist(), "normalisation.std": std.tolist()}
 

@@ -42,7 +42,7 @@ def test_mixed_targets_are_those_of_timm_and_are_smoothed_once(labelled):
     image, target = task.mix(labelled.image.clone(), labelled.label)
     assert target.sum(1).tolist() == pytest.approx([1, 1, 1, 1])
     assert target.min().item() == pytest.approx(0.1 / 7)
-    mixed = labelled._replace(image=image)
+    mixed = labelled.with_image(image)
     expected = SoftTargetCrossEntropy()(task(mixed), target)
     assert task.objective(mixed, target).item() == pytest.approx(expected.item(), rel=1e-6)
 

@@ -4,6 +4,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from mim.augment.augmentation import Cut, OneView
 from mim.augment.resample import Interpolation
 from mim.draw import CROP, FLIP, uniform
 
@@ -17,7 +18,7 @@ class Boxes(Protocol):
         """Uniforms (B, draws), sizes (B, 2) as (height, width) -> boxes (B, 4) as pixels (x1, y1, x2, y2)."""
 
 
-class CropFlip:
+class CropFlip(OneView):
     """Decide where each image is cropped and whether it is mirrored; the pixels are moved elsewhere.
 
     Args:
@@ -35,6 +36,7 @@ class CropFlip:
     def __str__(self) -> str:
         return f"{self.boxes}, {self.interpolation}, {self.flip:.0%} mirrored"
 
-    def __call__(self, key: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys (B,), sizes (B, 2) as (height, width) -> pixel boxes (B, 4) and flips (B,)."""
-        return self.boxes(uniform(key, self.boxes.draws, CROP), size), uniform(key, 1, FLIP)[:, 0] < self.flip
+    def __call__(self, key: Tensor, size: Tensor) -> Cut:
+        """Keys (B,), sizes (B, 2) as (height, width) -> where each image is cropped, and whether it is mirrored."""
+        box = self.boxes(uniform(key, self.boxes.draws, CROP), size)
+        return Cut(box, uniform(key, 1, FLIP)[:, 0] < self.flip)

@@ -72,6 +72,8 @@ class Finetune(CropFlip):
         ValueError: where timm does not know the policy, or nothing is to be changed.
     """
 
+    paints = True
+
     def __init__(
         self,
         boxes: Boxes,

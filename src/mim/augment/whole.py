@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor
 
+from mim.augment.augmentation import Cut, OneView
 from mim.augment.resample import Interpolation
 
 
-class Whole:
+class Whole(OneView):
     """The view of pictures that augmentation would hurt, such as digits.
 
     Args:
@@ -19,8 +20,8 @@ class Whole:
     def __str__(self) -> str:
         return f"whole, {self.interpolation}"
 
-    def __call__(self, key: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys (B,), sizes (B, 2) as (height, width) -> the whole as pixel boxes (B, 4) and no flips (B,)."""
+    def __call__(self, key: Tensor, size: Tensor) -> Cut:
+        """Keys (B,), sizes (B, 2) as (height, width) -> the whole of each image, and no flips."""
         height, width = size.unbind(1)
         zero = torch.zeros_like(height)
-        return torch.stack([zero, zero, width, height], 1), torch.zeros_like(key, dtype=torch.bool)
+        return Cut(torch.stack([zero, zero, width, height], 1), torch.zeros_like(key, dtype=torch.bool))

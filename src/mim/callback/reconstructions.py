@@ -109,7 +109,7 @@ class Reconstructions(L.Callback):
 
     def _held_out(self, trainer: Any, pl_module: Any) -> Batch:
         batch = next(iter(trainer.datamodule.val_dataloader()))
-        few = Batch(*(column[: self.count] for column in batch))
+        few = batch.some(slice(self.count))
         return trainer.strategy.batch_to_device(few, pl_module.device)
 
 

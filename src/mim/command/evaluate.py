@@ -86,7 +86,7 @@ def _open(source: str, cfg: DictConfig, task: Any) -> Subject:
             print(f"{name:<14}{printable(words[name], 10_000)}")
 
     def prepare(batch: Batch) -> Batch:
-        return data.on_after_batch_transfer(Batch(*(column.to(fabric.device) for column in batch)))
+        return data.on_after_batch_transfer(batch.apply(lambda column: column.to(fabric.device)))
 
     encoder = encoder.to(fabric.device).eval()
     built = encoder_config(weights, data.image_size)

@@ -134,7 +134,7 @@ def _batches(data: Any, count: int) -> Iterator[Batch]:
         keep = batch.index < count
         if not keep.any():
             return
-        yield data.on_after_batch_transfer(Batch(*(column[keep] for column in batch)))
+        yield data.on_after_batch_transfer(batch.some(keep))
 
 
 def _join(parts: list[Split]) -> Split:

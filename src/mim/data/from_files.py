@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mim.augment.pictures import Centred, Cropped, Cut
-from mim.augment.view import View
+from mim.augment.augmentation import Augmentation
+from mim.augment.pictures import Centred, Cropped
 from mim.augment.whole import Whole
-from mim.batch import Batch
+from mim.batch import Batch, View
 from mim.data.files import Files, first_readable
 from mim.data.listing import Listing
 from mim.data.module import Splits
@@ -20,31 +20,35 @@ from mim.data.sampler import Rows
 CHUNK, CHUNK_PIXELS = 32, 8_000_000
 
 
+Cutter = Callable[[Sequence[Tensor], Tensor], tuple[View, ...]]
+"""Pictures (3, H, W) uint8 and their keys (B,) -> views of them, not yet mirrored."""
+
+
 class FromFiles(Dataset[Batch]):
     """Some of the picture files.
 
     Args:
         files: where they are.
         numbers: which of them, (N,) int64.
-        view: cuts decoded pictures to one size.
+        cut: makes views of decoded pictures.
     """
 
     wants_workers = True
 
-    def __init__(self, files: Files, numbers: Tensor, view: Callable[[Sequence[Tensor], Tensor], Cut]):
-        self.files, self.numbers, self.view = files, numbers, view
+    def __init__(self, files: Files, numbers: Tensor, cut: Cutter):
+        self.files, self.numbers, self.cut = files, numbers, cut
         self.label = files.label[numbers]
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def __str__(self) -> str:
-        return str(self.view)
+        return str(self.cut)
 
     def __getitem__(self, rows: Rows) -> Batch:
-        """Rows (B,) -> cropped images (B, 3, size, size) uint8. In place of a broken picture comes the next one."""
+        """Rows (B,) -> views (B, 3, size, size) uint8. In place of a broken picture comes the next one."""
         places: list[int] = []
-        parts: list[Cut] = []
+        parts: list[tuple[View, ...]] = []
         pictures: list[Tensor] = []
         last = len(rows.index) - 1
         for number, index in enumerate(rows.index.tolist()):
@@ -53,20 +57,25 @@ class FromFiles(Dataset[Batch]):
             pictures.append(picture)
             pixels = sum(each[0].numel() for each in pictures)
             if number == last or len(pictures) == CHUNK or pixels >= CHUNK_PIXELS:
-                parts.append(self.view(pictures, rows.key[number + 1 - len(pictures) : number + 1]))
+                parts.append(self.cut(pictures, rows.key[number + 1 - len(pictures) : number + 1]))
                 pictures = []
             del picture  # or it would be held while the next is decoded
-        image, box, flip = (torch.cat(part) for part in zip(*parts, strict=True))
+        views = tuple(View(*map(torch.cat, zip(*view, strict=True))) for view in zip(*parts, strict=True))
         index = torch.tensor(places)
-        return Batch(image, self.label[index], index, box, flip, rows.key)
+        return Batch(views, self.label[index], index, rows.key)
 
-    def finish(self, batch: Batch) -> Tensor:
+    def finish(self, view: View) -> Tensor:
         """On the training device: flip -> (B, 3, size, size) float in 0..255."""
         self.files.check()  # here, in the main process: an error raised in a worker would arrive as a page of text
-        return torch.where(batch.flip[:, None, None, None], batch.image.flip(-1), batch.image).float()
+        return mirrored(view)
 
 
-def from_files_splits(listing: Listing, augment: View, centred: Centred) -> Splits:
+def mirrored(view: View) -> Tensor:
+    """Images of a view, mirrored where it says so: float in 0..255."""
+    return torch.where(view.flip[:, None, None, None], view.image.flip(-1), view.image).float()
+
+
+def from_files_splits(listing: Listing, augment: Augmentation, centred: Centred) -> Splits:
     """Training pictures augmented to the size of a centre; held-out pictures and the bank (the training pictures) centred."""
     image_size = centred.size
     return Splits(

@@ -8,31 +8,49 @@ import tempfile
 import warnings
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from mim.batch import Batch
+from mim.batch import Batch, View
 
 
-class _Piped:
-    """A batch that is copied through a pipe: half a second for a gigabyte."""
+class _Sent:
+    """A batch on its way: images through shared memory where that has room, and through the pipe where it has none.
 
-    def __init__(self, batch: Batch):
-        self.batch = batch
+    All else is small and goes through the pipe: each tensor in shared memory is an open file, and several views have many.
+    """
 
-    def __reduce__(self) -> Any:
-        return _out_of_the_pipe, tuple(column.numpy() for column in self.batch)
+    def __init__(self, batch: Batch, shared: bool):
+        self.batch, self.shared = batch, shared
+
+    def __reduce__(self) -> tuple[object, ...]:
+        batch = self.batch
+        images = [view.image if self.shared else view.image.numpy() for view in batch.views]
+        where = [(view.box.numpy(), view.flip.numpy()) for view in batch.views]
+        return _received, (images, where, batch.label.numpy(), batch.index.numpy(), batch.key.numpy())
 
 
-def _out_of_the_pipe(*columns: NDArray[Any]) -> Batch:
-    warnings.warn(
-        "shared memory (/dev/shm) has no room for a batch, which now comes through a pipe; more room is faster: docker run "
-        "--shm-size=8g, or fewer batches in it: data.num_workers",
-        stacklevel=1,  # one place, so that it is said once
+Array = NDArray[np.generic]
+
+
+def _received(
+    images: list[Tensor | Array], where: list[tuple[Array, Array]], label: Array, index: Array, key: Array
+) -> Batch:
+    """The batch that was sent; through a pipe it takes half a second for a gigabyte."""
+    if not isinstance(images[0], Tensor):
+        warnings.warn(
+            "shared memory (/dev/shm) has no room for a batch, which now comes through a pipe; more room is faster: docker "
+            "run --shm-size=8g, or fewer batches in it: data.num_workers",
+            stacklevel=1,  # one place, so that it is said once
+        )
+    views = tuple(
+        View(torch.as_tensor(image), torch.from_numpy(box), torch.from_numpy(flip))
+        for image, (box, flip) in zip(images, where, strict=True)
     )
-    return Batch(*(torch.from_numpy(column) for column in columns))
+    return Batch(views, torch.from_numpy(label), torch.from_numpy(index), torch.from_numpy(key))
 
 
 def hand_over(batch: Any) -> Any:
@@ -40,11 +58,11 @@ def hand_over(batch: Any) -> Any:
     if get_worker_info() is None or not isinstance(batch, Batch):
         return batch
     try:
-        for column in batch:
-            column.share_memory_()
+        for view in batch.views:
+            view.image.share_memory_()
     except RuntimeError:  # no room, or too many open files
-        return _Piped(batch)
-    return batch
+        return _Sent(batch, shared=False)
+    return _Sent(batch, shared=True)
 
 
 def shared_flags(size: int) -> Tensor:

@@ -1,7 +1,7 @@
 """Any folder of pictures, nested or flat, with or without class folders."""
 
+from mim.augment.augmentation import Augmentation
 from mim.augment.resample import Interpolation
-from mim.augment.view import View
 from mim.data.decode import MAX_MEGAPIXELS
 from mim.data.folders import find_folders
 from mim.data.from_files import from_files_splits
@@ -30,7 +30,7 @@ class ImageFolder(OfPictures):
     def __init__(
         self,
         root: str,
-        augment: View,
+        augment: Augmentation,
         image_size: Count,
         batch_size: Count,
         held_out: float | None = None,

@@ -1,6 +1,5 @@
 """Small pictures that live in memory: batches are indexed whole, and augmented whole on the training device."""
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -8,15 +7,17 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mim.augment.pictures import Centred
+from mim.augment.augmentation import Augmentation, OneView
+from mim.augment.pictures import Centred, finished
 from mim.augment.resample import Interpolation, resized_crop
-from mim.augment.view import View
 from mim.augment.whole import Whole
-from mim.batch import Batch
+from mim.batch import Batch, View, uncropped
 from mim.cores import available_cores
+from mim.data.from_files import mirrored
 from mim.data.listing import Listing
 from mim.data.module import Splits
 from mim.data.sampler import Rows
+from mim.draw import view_key
 
 
 class Stored(NamedTuple):
@@ -29,53 +30,86 @@ class Stored(NamedTuple):
 
 
 class InMemory(Dataset[Batch]):
-    """Pictures of one size.
+    """Pictures of one size, of which one view is cut on the training device.
 
     Args:
         stored: the pictures.
-        view: decides crops and flips.
+        recipe: of the view, which paints on nothing.
         image_size: pixels per side of what the model sees.
     """
 
     wants_workers = False  # indexing a tensor is faster than asking another process to do it
 
-    def __init__(self, stored: Stored, view: View, image_size: int):
+    def __init__(self, stored: Stored, recipe: OneView, image_size: int):
         self.image, self.label = stored
-        self.view, self.image_size = view, image_size
+        self.recipe, self.image_size = recipe, image_size
 
     def __len__(self) -> int:
         return len(self.image)
 
     def __str__(self) -> str:
-        return str(self.view)
+        return str(self.recipe)
 
     def __getitem__(self, rows: Rows) -> Batch:
         """Rows (B,) -> the stored images (B, 3, H, W) uint8 and where to crop and flip them."""
         height, width = self.image.shape[-2:]
-        box, flip = self.view(rows.key, torch.tensor([[height, width]]).expand(len(rows.key), 2))
-        box = box / torch.tensor([width, height, width, height])
-        return Batch(self.image[rows.index], self.label[rows.index], rows.index, box, flip, rows.key)
+        box, flip, _ = self.recipe(rows.key, torch.tensor([[height, width]]).expand(len(rows.key), 2))
+        view = View(self.image[rows.index], box / torch.tensor([width, height, width, height]), flip)
+        return Batch((view,), self.label[rows.index], rows.index, rows.key)
 
-    def finish(self, batch: Batch) -> Tensor:
+    def finish(self, view: View) -> Tensor:
         """On the training device: crop, flip and resize -> (B, 3, image_size, image_size) float in 0..255."""
-        return resized_crop(batch.image, batch.box, batch.flip, self.image_size, self.view.interpolation).clamp(0, 255)
+        interpolation = self.recipe.interpolation
+        return resized_crop(view.image, view.box, view.flip, self.image_size, interpolation).clamp(0, 255)
 
 
-class Painted(InMemory):
-    """Pictures that are cropped, and then painted on one by one (augment/finetune.py), by worker processes."""
+class CutInMemory(Dataset[Batch]):
+    """Pictures of one size, of which several views are cut, or one that is painted on, by worker processes.
 
-    wants_workers = True
+    Args:
+        stored: the pictures.
+        augment: says what views there are, where they lie and how they are made.
+        image_size: pixels per side of the views that say none themselves.
+    """
+
+    def __init__(self, stored: Stored, augment: Augmentation, image_size: int):
+        self.image, self.label = stored
+        self.augment, self.image_size = augment, image_size
+        self.wants_workers = needs_workers(augment)
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def __str__(self) -> str:
+        return str(self.augment)
 
     def __getitem__(self, rows: Rows) -> Batch:
-        """Rows (B,) -> painted crops (B, 3, image_size, image_size) uint8, of which nothing is left to cut."""
-        batch = super().__getitem__(rows)
-        crop = resized_crop(
-            batch.image, batch.box, torch.zeros_like(batch.flip), self.image_size, self.view.interpolation
+        """Rows (B,) -> views (B, 3, size, size), uint8 where they are painted on and float32 where not."""
+        image = self.image[rows.index]
+        views = tuple(
+            self._view(recipe, image, rows.key, view_key(rows.key, number))
+            for number, recipe in enumerate(self.augment.views)
         )
-        crop = crop.clamp(0, 255).round().byte()
-        paint: Callable[[Tensor, int], Tensor] = self.view.paint  # type: ignore[attr-defined]
-        image = torch.stack([paint(one, key) for one, key in zip(crop, rows.key.tolist(), strict=True)])
-        return batch._replace(image=image, box=torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(len(image), 4))
+        return Batch(views, self.label[rows.index], rows.index, rows.key)
+
+    def _view(self, recipe: OneView, image: Tensor, key: Tensor, own_key: Tensor) -> View:
+        height, width = image.shape[-2:]
+        size = torch.tensor([[height, width]]).expand(len(image), 2)
+        cut, side = recipe(key, size), recipe.size or self.image_size
+        box = cut.box / torch.tensor([width, height, width, height])
+        still = torch.zeros_like(cut.flip)
+        crops = resized_crop(image, box, still, side + recipe.margin, recipe.interpolation).clamp(0, 255)
+        crops = crops.round().byte() if recipe.paints else crops
+        return finished(recipe, list(crops), cut, side, own_key, size)
+
+    def finish(self, view: View) -> Tensor:
+        """On the training device: flip -> (B, 3, size, size) float in 0..255."""
+        return mirrored(view)
+
+
+def needs_workers(augment: Augmentation) -> bool:
+    """Whether views take long to make: there are several, or they are painted on."""
+    return len(augment.views) > 1 or augment.views[0].paints
 
 
 class Central(InMemory):
@@ -97,15 +131,14 @@ class Central(InMemory):
 
     def __getitem__(self, rows: Rows) -> Batch:
         """Rows (B,) -> centres (B, 3, image_size, image_size) uint8, of which nothing is left to cut."""
-        image, _, flip = self.centred(list(self.image[rows.index]), rows.key)
-        box = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(len(image), 4)
-        return Batch(image, self.label[rows.index], rows.index, box, flip, rows.key)
+        (view,) = self.centred(list(self.image[rows.index]), rows.key)
+        return Batch((uncropped(view.image),), self.label[rows.index], rows.index, rows.key)
 
 
 def in_memory_splits(
     train: Stored,
     val: Stored,
-    augment: View,
+    augment: Augmentation,
     image_size: int,
     classes: list[str],
     centred: Centred | None = None,
@@ -116,24 +149,30 @@ def in_memory_splits(
     Args:
         train: the training pictures.
         val: those held out.
-        augment: decides crops and flips of training pictures, and may paint on them.
+        augment: says what is seen of training pictures.
         image_size: pixels per side of what the model sees.
         classes: names of the classes.
         centred: what is shown of clean pictures; null for all of them.
         bank: training pictures with labels, where the others have none.
     """
-    augmented = Painted if hasattr(augment, "paint") else InMemory
+    whole = Whole(augment.interpolation)
 
-    def clean(stored: Stored) -> InMemory:
-        return Central(stored, centred) if centred else InMemory(stored, Whole(augment.interpolation), image_size)
+    def show(stored: Stored, seen: Augmentation) -> InMemory | CutInMemory:
+        # Of the whole data set all is cut in one place: `finish` is told of no batch which pictures it is of.
+        if needs_workers(augment):
+            return CutInMemory(stored, seen, image_size)
+        return InMemory(stored, seen.views[0], image_size)
+
+    def clean(stored: Stored) -> InMemory | CutInMemory:
+        return Central(stored, centred) if centred else show(stored, whole)
 
     return Splits(
-        train=augmented(train, augment, image_size),
-        whole=InMemory(train, Whole(augment.interpolation), image_size),
+        train=show(train, augment),
+        whole=show(train, whole),
         val=clean(val),
         bank=clean(bank or train),
         classes=classes,
-        labelled=augmented(bank, augment, image_size) if bank else None,
+        labelled=show(bank, augment) if bank else None,
     )
 
 
@@ -145,7 +184,7 @@ def read_into_memory(
 
     def read(number: int) -> Tensor | None:
         picture = files.read(number)
-        return None if picture is None else centred([picture], torch.zeros(1))[0][0]
+        return None if picture is None else centred([picture], torch.zeros(1))[0].image[0]
 
     with ThreadPoolExecutor(available_cores()) as pool:
         pictures = list(pool.map(read, range(len(files))))

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
+from mim.augment.augmentation import Augmentation
 from mim.augment.pictures import Centred
 from mim.augment.resample import Interpolation
-from mim.augment.view import View
-from mim.batch import Batch
+from mim.batch import Batch, View
 from mim.cores import available_cores
 from mim.data.loader import Loader, Waiting
 from mim.data.sampler import OrderedRows, Rows, ShuffledRows
@@ -39,8 +39,8 @@ class Pictures(Protocol):
 
     def __getitem__(self, rows: Rows) -> Batch: ...
 
-    def finish(self, batch: Batch) -> Tensor:
-        """Images (B, 3, H, W) uint8 -> what is left to do -> (B, 3, image_size, image_size) in 0..255."""
+    def finish(self, view: View) -> Tensor:
+        """Images of a view (B, 3, H, W) -> what is left to do -> (B, 3, size, size) in 0..255."""
 
 
 class Splits(NamedTuple):
@@ -61,7 +61,7 @@ class Data(L.LightningDataModule, ABC):
     """A data set: augmented training batches, clean held-out batches, the bank (clean training batches, for probes).
 
     Args:
-        augment: decides crops and flips of training images.
+        augment: says what views of training images there are: crops, flips, colours.
         image_size: pixels per side of what the model sees.
         batch_size: training images per step and process.
         seed: decides order, crops, flips and masks.
@@ -86,7 +86,7 @@ class Data(L.LightningDataModule, ABC):
 
     def __init__(
         self,
-        augment: View,
+        augment: Augmentation,
         image_size: Count,
         batch_size: Count,
         seed: Seed = 0,
@@ -230,10 +230,11 @@ class Data(L.LightningDataModule, ABC):
         return self._ordered(self.splits.whole, None)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int = 0) -> Batch:
-        """On the training device: the rest of the augmentation, then normalise -> (B, 3, image_size, image_size)."""
-        image = self.splits.train.finish(batch)
-        mean, std = (_per_channel(values, image.device) for values in (self.mean, self.std))
-        return batch._replace(image=(image - mean) / std)
+        """On the training device: the rest of the augmentation, then normalise -> views (B, 3, size, size)."""
+        finish = self.splits.train.finish
+        mean, std = (_per_channel(values, batch.image.device) for values in (self.mean, self.std))
+        views = tuple(view._replace(image=(finish(view) - mean) / std) for view in batch.views)
+        return batch._replace(views=views)
 
     def _ordered(self, pictures: Pictures, limit: int | None, classes: int | None = None) -> DataLoader[Batch]:
         rank, world_size = self._place()

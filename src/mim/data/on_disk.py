@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from mim.augment.augmentation import Augmentation
 from mim.augment.resample import Interpolation
-from mim.augment.view import View
 from mim.data.decode import MAX_MEGAPIXELS
 from mim.data.module import Data
 from mim.data.statistics import Deviation, Mean
@@ -19,7 +19,7 @@ class OnDisk(Data):
 
     Args:
         root: the folder, set in one place for all sets: `paths.data`.
-        augment: decides crops and flips of training images.
+        augment: says what views of training images there are: crops, flips, colours.
         image_size: pixels per side of what the model sees.
         batch_size: training images per step and process.
         seed: decides order, crops, flips and masks.
@@ -35,7 +35,7 @@ class OnDisk(Data):
     def __init__(
         self,
         root: str,
-        augment: View,
+        augment: Augmentation,
         image_size: Count,
         batch_size: Count,
         seed: Seed = 0,
@@ -82,7 +82,7 @@ class OfPictures(OnDisk):
     def __init__(
         self,
         root: str,
-        augment: View,
+        augment: Augmentation,
         image_size: Count,
         batch_size: Count,
         seed: Seed = 0,

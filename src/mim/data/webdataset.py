@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mim.augment.augmentation import Augmentation
 from mim.augment.resample import Interpolation
-from mim.augment.view import View
 from mim.data.decode import MAX_MEGAPIXELS
 from mim.data.from_files import from_files_splits
 from mim.data.listing import Listing, hold_out, whole
@@ -35,7 +35,7 @@ class WebDataset(OfPictures):
     def __init__(
         self,
         root: str,
-        augment: View,
+        augment: Augmentation,
         image_size: Count,
         batch_size: Count,
         train: str = "*train*.tar",

@@ -59,8 +59,8 @@ class Preprocess:
             picture = (picture * 255).round().byte()  # resizing is in uint8, as for files
         interpolation: Any = self.images.interpolation
         centred = Centred(height, self.images.short_side(height), interpolation)
-        image, _, _ = centred([picture], torch.zeros(1, dtype=torch.int64))
-        return image[0]
+        (view,) = centred([picture], torch.zeros(1, dtype=torch.int64))
+        return view.image[0]
 
     def fit(self, images: Tensor) -> Tensor:
         """Images (N, 3, h, w), uint8 or float in 0..1 -> (N, 3, H, W): as they are where they have

@@ -212,7 +212,7 @@ class DataSource:
         workers = min(16, available_cores()) if self.pictures.wants_workers and len(numbers) > batch_size else 0
         loader: DataLoader[Any] = Loader(self.pictures, sampler=rows, batch_size=None, num_workers=workers)
         for some, batch in zip(numbers.split(batch_size), loader, strict=True):
-            image = self.preprocess.normalise(self.pictures.finish(batch) / 255)
+            image = self.preprocess.normalise(self.pictures.finish(batch.views[0]) / 255)
             kept = batch.index == some  # in place of an unreadable picture comes the next one
             yield Images(some[kept], image[kept])
 

@@ -154,8 +154,7 @@ def _given(seen: Seen, name: str, look: Look, learned: Mapping[str, Pool]) -> Te
 def _see_whole(subject: Subject, look: Look, batches: Iterable[Batch]) -> Iterator[Seen]:
     """What is seen of each batch, of which the encoder takes no more images at once than the data's batch size."""
     for batch in batches:
-        parts = zip(*(column.split(subject.data.batch_size) for column in batch), strict=True)
-        seen = list(see(subject, look, (Batch(*part) for part in parts)))
+        seen = list(see(subject, look, batch.split(subject.data.batch_size)))
         pooled = {name: torch.cat([part.pooled[name] for part in seen]) for name in look.pools}
         tokens, label, index = (torch.cat([getattr(p, name) for p in seen]) for name in ("tokens", "label", "index"))
         yield Seen(tokens, pooled, label, index)

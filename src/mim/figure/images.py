@@ -59,8 +59,8 @@ def _read(file: Path, size: int) -> Tensor:
         raise FileNotFoundError(f"there is no {file}; --files takes pictures") from error
     except Exception as error:  # decoders raise what they like
         raise ValueError(f"{file} is no picture that can be read: {' '.join(str(error).split())}") from error
-    image, _, _ = Centred(size)([picture], torch.zeros(1, dtype=torch.int64))
-    return image.float() / 255
+    (view,) = Centred(size)([picture], torch.zeros(1, dtype=torch.int64))
+    return view.image.float() / 255
 
 
 def batch_of(image: Tensor, mean: Sequence[float], std: Sequence[float], seed: int = 0) -> Batch:

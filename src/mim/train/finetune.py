@@ -123,7 +123,7 @@ class Finetune(Training):
             image = self._erase(image)
         if self.mix:
             image, target = self.mix(image, target)
-        loss = self.objective(batch._replace(image=image), target)
+        loss = self.objective(batch.with_image(image), target)
         self.log("train/loss", loss, batch_size=len(image), sync_dist=True)
         return loss
 
