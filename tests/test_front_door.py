@@ -33,6 +33,12 @@ def test_a_package_that_is_a_function_too_is_called_as_the_function_is(name, mod
         getattr(mim, name)()
 
 
+@pytest.mark.parametrize("name", mim.ROOMS)
+def test_a_package_that_is_a_function_too_is_itself_whoever_asks_first(name):
+    """Hydra looks for `mim.train.pretrain.Pretrain` step by step, in a program that has not imported it."""
+    assert mim.__getattr__(name) is import_module(f"mim.{name}")
+
+
 def test_a_name_that_is_not_there_is_refused_with_those_that_are():
     with pytest.raises(AttributeError, match=r"'laod'; it offers .* load"):
         _ = mim.laod

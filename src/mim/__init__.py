@@ -67,11 +67,16 @@ HOMES = {
     "train": "mim.door.run",
 }
 
+ROOMS = ("evaluate", "train")
+"""Names of packages as well."""
+
 
 def __getattr__(name: str) -> Any:
     """A public name, imported when it is first asked for (PEP 562)."""
     if name not in HOMES:
         raise AttributeError(f"module 'mim' has no attribute {name!r}; it offers {', '.join(__all__)}")
+    if name in ROOMS:
+        return import_module(f"{__name__}.{name}")  # a module that can be called, whoever asks for it first
     value = globals()[name] = getattr(import_module(HOMES[name]), name)
     return value
 
