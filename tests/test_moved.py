@@ -19,7 +19,7 @@ def test_what_has_moved_is_there(old, new):
 
 def test_only_targets_of_a_config_are_read_as_they_are_called_now():
     node = {
-        "_target_": "mim.train.pretrain.Pretrain",
+        "_target_": "mim.task.pretrain.Pretrain",
         "each": [{"_target_": "mim.optim.clip.EachParameter"}],
         "name": "mim.task.x.Y",
     }
