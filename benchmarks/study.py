@@ -32,8 +32,8 @@ CENTRE = [f"{kind}{side}" for kind in ("cp", "ca") for side in (1, 2, 3, 4)]
 FREE = ["cls", "mean", "cls_mean", "max", "mean_attention", "lowest_entropy", *CENTRE]
 LEARNED = ["abmilp", "attentive"]
 SLOW = ["simpool"]  # a power of every number of every token for every head takes its time
-RATES = "task.lr=[1e-2,3e-2,1e-1,3e-1]"
-RATES_OF_LEARNED = "task.lr=[3e-3,1e-2,3e-2,1e-1]"  # wide enough for the best to lie inside
+RATES = "evaluate.lr=[1e-2,3e-2,1e-1,3e-1]"
+RATES_OF_LEARNED = "evaluate.lr=[3e-3,1e-2,3e-2,1e-1]"  # wide enough for the best to lie inside
 SHOTS = [1, 2, 5, 10]
 Key = tuple[str, str]
 """Encoder and pool."""
@@ -115,17 +115,17 @@ def main() -> None:
     limits = (f"bank_limit={args.bank or 'null'}", f"held_out_limit={args.held_out or 'null'}")
     both = (f"checkpoint=[{args.checkpoint},{random}]", *limits)
     free, learned, slow = (f"pool=[{','.join(pools)}]" for pools in (FREE, args.learned, SLOW))
-    epochs = f"task.epochs={args.epochs}"
+    epochs = f"evaluate.epochs={args.epochs}"
     for seed in args.seeds:
-        study.add(f"probe_{seed}", "eval.py", *both, "task=probe", free, RATES, epochs, f"seed={seed}")
+        study.add(f"probe_{seed}", "eval.py", *both, "evaluate=probe", free, RATES, epochs, f"seed={seed}")
         if args.learned:
             study.add(
-                f"learned_{seed}", "eval.py", *both, "task=probe", learned, RATES_OF_LEARNED, epochs, f"seed={seed}"
+                f"learned_{seed}", "eval.py", *both, "evaluate=probe", learned, RATES_OF_LEARNED, epochs, f"seed={seed}"
             )
-    study.add("slow", "eval.py", *both, "task=probe", slow, "task.lr=1e-2", epochs, "seed=0")
-    study.add("knn", "eval.py", *both, "task=knn", free, "task.judge.k=[10,20,50]")
-    study.add("logistic", "eval.py", *both, "task=logistic", "pool=[cls,mean]", "task.judge.C=0.1")
-    study.add("low_shot", "eval.py", *both, "task=low_shot", "pool=[cls,mean,mean_attention,max]")
+    study.add("slow", "eval.py", *both, "evaluate=probe", slow, "evaluate.lr=1e-2", epochs, "seed=0")
+    study.add("knn", "eval.py", *both, "evaluate=knn", free, "evaluate.judge.k=[10,20,50]")
+    study.add("logistic", "eval.py", *both, "evaluate=logistic", "pool=[cls,mean]", "evaluate.judge.C=0.1")
+    study.add("low_shot", "eval.py", *both, "evaluate=low_shot", "pool=[cls,mean,mean_attention,max]")
     if args.finetune_batches:
         study.add("finetune_trained", *finetuning(args.checkpoint, args.finetune_batches))
         study.add("finetune_untrained", *finetuning(str(random), args.finetune_batches))

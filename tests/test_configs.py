@@ -24,6 +24,7 @@ PACKAGES = (
     "model/decoder",
     "judge",
     "task",
+    "evaluate",
 )
 # a file of several classes, a folder that says it already, and a sum that a paper gives its name to
 NAMED_OTHERWISE = ("cifar", "centre_attention", "centre_patches", "classify", "decoder", "term", "weighted_sum")

@@ -79,7 +79,7 @@ ALLOWED = {
     "sweep": {"launch", "plain"},
     "strategy": {"checkpoint", "encoder.encoder"},
     "logger": {"ranges", "plain"},
-    "paper": {"sweep", "plain"},
+    "paper": {"sweep", "plain", "moved"},
 }
 ANYTHING = {"callback", "command", "program", "__main__"}  # and nothing imports these, but for
 ABOVE = {("__main__", "command"), ("command", "callback"), ("door", "command")}

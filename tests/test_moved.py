@@ -1,12 +1,16 @@
 """Names of earlier versions: each points at a class that is there, old configs are read, and a command line is told."""
 
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
 from mim.launch.check import check
-from mim.moved import MODULES, current, moved
+from mim.launch.choices import belongs_elsewhere
+from mim.moved import MODULES, current, moved, moved_setting
+
+CONFIGS = Path(__file__).parents[1] / "configs"
 
 
 @pytest.mark.parametrize(("old", "new"), MODULES.items())
@@ -32,3 +36,34 @@ def test_a_command_line_is_told_the_new_name():
         ValueError, match=r"^task\._target_=mim.task.pretrain.Pretrain is mim.train.pretrain.Pretrain now$"
     ):
         check(OmegaConf.create(old))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("task=knn", "evaluate=knn"),
+        ("task=attention_stats", "evaluate=attention_statistics"),
+        ("task.judge.k=[1,5]", "evaluate.judge.k=[1,5]"),
+        ("+task.lr=1", "+evaluate.lr=1"),
+        ("judge@task.judge=knn", "judge@evaluate.judge=knn"),
+    ],
+)
+def test_an_old_setting_of_an_evaluation_gets_the_line_that_says_the_new_one(old, new):
+    assert moved_setting(old) == new
+    assert moved_setting(new) == new
+    assert belongs_elsewhere(["pool=cls", old], CONFIGS, "eval") == f"{old} is {new} now"
+
+
+@pytest.mark.parametrize(
+    ("program", "given", "said"),
+    [
+        ("train", "task=knn", "task=knn is for eval.py: python eval.py evaluate=knn checkpoint=..."),
+        ("train", "evaluate=probe", "evaluate=probe is for eval.py: python eval.py evaluate=probe checkpoint=..."),
+        ("train", "task.base_lr=1", None),
+        ("eval", "task=finetune", "task=finetune is for train.py: python train.py task=finetune checkpoint=..."),
+        ("eval", "task=no", None),
+        ("eval", "checkpoint=task=knn", None),
+    ],
+)
+def test_what_is_the_other_command_s_is_said(program, given, said):
+    assert belongs_elsewhere([given], CONFIGS, program) == said

@@ -1,5 +1,6 @@
-"""Names that classes had in earlier versions, which old checkpoints and a user's own configs may still say."""
+"""Names of earlier versions, which old checkpoints, records and commands may still say: of classes and settings."""
 
+import re
 from typing import Any
 
 MODULES = {
@@ -13,7 +14,7 @@ MODULES = {
     "mim.judge.knn": "mim.evaluate.knn",
     "mim.judge.linear": "mim.evaluate.linear",
     "mim.judge.logistic": "mim.evaluate.logistic",
-    "mim.task.attention_stats": "mim.evaluate.attention_stats",
+    "mim.task.attention_stats": "mim.evaluate.attention_statistics",
     "mim.task.classifier": "mim.evaluate.classifier",
     "mim.task.classify": "mim.evaluate.classify",
     "mim.task.embedding": "mim.evaluate.embedding",
@@ -24,12 +25,17 @@ MODULES = {
     "mim.task.probe_mae": "mim.evaluate.probe_mae",
 }
 """Module as it was -> as it is."""
+CLASSES = {
+    "mim.evaluate.attention_statistics.AttentionStats": "mim.evaluate.attention_statistics.AttentionStatistics",
+}
+"""Class as it was, in its module of now -> as it is."""
 
 
 def moved(name: str) -> str:
     """Dotted name of a class or a function as it is now; the same where nothing has moved."""
     module, _, last = name.rpartition(".")
-    return f"{MODULES[module]}.{last}" if module in MODULES else name
+    name = f"{MODULES[module]}.{last}" if module in MODULES else name
+    return CLASSES.get(name, name)
 
 
 def current(node: Any) -> Any:
@@ -40,3 +46,9 @@ def current(node: Any) -> Any:
             for key, value in node.items()
         }
     return [current(each) for each in node] if isinstance(node, list) else node
+
+
+def moved_setting(override: str) -> str:
+    """Setting of `eval.py` as it is now: `task=knn` -> `evaluate=knn`, `task.judge.k=5` -> `evaluate.judge.k=5`."""
+    now = re.sub(r"^(\+*|\w+@)task(?=[.=]|$)", r"\1evaluate", override)
+    return {"evaluate=attention_stats": "evaluate=attention_statistics"}.get(now, now)

@@ -53,7 +53,7 @@ def test_a_run_is_composed_trained_opened_and_judged(runs, capsys):
     assert mim.features(encoder, torch.zeros(2, 3, 32, 32)).shape == (2, 16)
 
     row = mim.evaluate(run.folder, "knn", pool=["cls", "mean"], bank_limit=100, held_out_limit=50, accelerator="cpu")
-    assert row["task"] == "knn"
+    assert row["evaluate"] == "knn"
     assert {line["pool"] for line in row["table"]} == {"cls", "mean"}
     assert 0 <= row["knn/top1"] <= 1
     with pytest.raises(ValueError, match="has no head that tells classes apart"):
@@ -67,7 +67,8 @@ def test_a_run_is_composed_trained_opened_and_judged(runs, capsys):
         (["masker=rnadom"], "masker=rnadom is not a choice; did you mean 'random'"),
         (["epochs=lots"], "lots"),
         (["+epoch=3"], "epoch=3 would do nothing"),
-        (["task=knn"], "task=knn is for eval.py"),
+        (["evaluate=knn"], "evaluate=knn is for eval.py"),
+        (["task=knn"], "task=knn is for eval.py: python eval.py evaluate=knn checkpoint=..."),
     ],
 )
 def test_what_cannot_be_is_said_in_the_line_of_the_command(overrides, said):

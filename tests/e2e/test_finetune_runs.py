@@ -43,13 +43,13 @@ def test_a_run_is_fine_tuned_judged_by_eval_and_started_from(train, command, pre
     assert low < run.metrics["val/top1"] < high
     assert high - low < 0.1  # of 450 images
 
-    judged = command("eval", f"checkpoint={run.folder}", "task=knn", "bank_limit=100", "held_out_limit=100")
+    judged = command("eval", f"checkpoint={run.folder}", "evaluate=knn", "bank_limit=100", "held_out_limit=100")
     assert judged.code == 0, judged.err
     assert "fc_norm for its norm" in judged.out
 
-    judged = command("eval", f"checkpoint={run.folder}", "task=classifier")
+    judged = command("eval", f"checkpoint={run.folder}", "evaluate=classifier")
     assert judged.results["classifier/top1"] == pytest.approx(run.metrics["val/top1"], abs=1e-6)
-    headless = command("eval", f"checkpoint={pretrained}", "task=classifier")
+    headless = command("eval", f"checkpoint={pretrained}", "evaluate=classifier")
     assert headless.code == 1
     assert "has no head that tells classes apart" in headless.err
 
@@ -153,7 +153,7 @@ def test_a_head_of_other_classes_is_refused_by_eval_and_begins_anew_in_training(
                 Image.new("RGB", (32, 32), (90 * number, 0, 0)).save(file)
     pictures = ("data=image_folder", f"data.root={tmp_path}", "data.image_size=32", "data.in_memory=true")
     run = train("task=finetune", "debug=limit", QUIET)
-    judged = command("eval", f"checkpoint={run.folder}", "task=classifier", *pictures)
+    judged = command("eval", f"checkpoint={run.folder}", "evaluate=classifier", *pictures)
     assert judged.code == 1
     assert "tells 10 classes apart (0, 1, 2, ...), and ImageFolder has 3 others: a, b, c" in judged.err
     again = train("task=finetune", "debug=limit", QUIET, f"checkpoint={run.folder}", *pictures, "data.batch_size=2")

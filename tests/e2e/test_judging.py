@@ -14,7 +14,7 @@ LIMITS = ("bank_limit=300", "held_out_limit=100")
 def test_eval_gives_the_online_number_of_the_run(train, command, precision):
     limits = [f"callback.online_probe.{limit}" for limit in LIMITS]
     run = train(*QUICK, *limits, f"trainer.precision={precision}")
-    judged = command("eval", f"checkpoint={run.folder}", "task=knn", *LIMITS)
+    judged = command("eval", f"checkpoint={run.folder}", "evaluate=knn", *LIMITS)
     assert judged.code == 0, judged.err
     assert judged.results["knn/top1"] == run.metrics["knn/top1"]
     low, high = judged.results["knn/top1_interval"]
@@ -23,8 +23,8 @@ def test_eval_gives_the_online_number_of_the_run(train, command, precision):
         assert of.results["program"] == program
         assert (of.results["seed"], of.results["experiment"]) == (0, None)
         assert re.search(r"cores of \w|x NVIDIA", of.results["hardware"])
-    assert judged.results["overrides"][:2] == [f"checkpoint={run.folder}", "task=knn"]
-    linear = command("eval", f"checkpoint={run.folder}", "task=linear", *LIMITS)
+    assert judged.results["overrides"][:2] == [f"checkpoint={run.folder}", "evaluate=knn"]
+    linear = command("eval", f"checkpoint={run.folder}", "evaluate=linear", *LIMITS)
     assert linear.results["linear/top1"] == run.metrics["linear/top1"]
 
 
@@ -37,7 +37,9 @@ def test_one_setting_of_the_data_set_of_the_run_can_be_changed(train, command):
 
 def test_several_checkpoints_pools_and_settings_make_one_table(train, command):
     a, b = (train(*QUICK, f"seed={seed}").folder for seed in (0, 1))
-    judged = command("eval", f"checkpoint=[{a},{b}]", "task=knn", "pool=[cls,mean]", "task.judge.k=[1,20]", *LIMITS)
+    judged = command(
+        "eval", f"checkpoint=[{a},{b}]", "evaluate=knn", "pool=[cls,mean]", "evaluate.judge.k=[1,20]", *LIMITS
+    )
     assert judged.code == 0, judged.err
     table = judged.results["table"]
     assert [(row["checkpoint"], row["pool"], row["setting"]) for row in table] == [
@@ -55,7 +57,7 @@ def test_images_without_labels_are_refused_in_a_line(train, command, tmp_path):
         "eval", f"checkpoint={run.folder}", "data=image_folder", f"data.root={tmp_path}", "data.image_size=32"
     )
     assert judged.code == 1
-    assert judged.err.startswith("error: ImageFolder has no labels, and task=knn needs them; choose ")
+    assert judged.err.startswith("error: ImageFolder has no labels, and evaluate=knn needs them; choose ")
     assert judged.err.count("\n") == 1
 
 
@@ -65,7 +67,7 @@ def run(train):
 
 
 def test_a_probe_of_many_heads_at_the_command_line(run, command):
-    asked = ("task=probe", "pool=[cls,mean,abmilp,ca2]", "task.lr=[1e-3,1e-2]", "task.epochs=2", *LIMITS)
+    asked = ("evaluate=probe", "pool=[cls,mean,abmilp,ca2]", "evaluate.lr=[1e-3,1e-2]", "evaluate.epochs=2", *LIMITS)
     judged = command("eval", f"checkpoint={run}", *asked, "+pool@pool.deep=abmilp", "pool.deep.depth=2")
     assert judged.code == 0, judged.err
     table = judged.results["table"]
@@ -82,9 +84,9 @@ def test_a_probe_of_many_heads_at_the_command_line(run, command):
 @pytest.mark.parametrize(
     "asked",
     [
-        ("task=logistic", "task.judge.C=[0.1,1]"),
-        ("task=low_shot", "task.shots=[1,2]", "judge@task.judge=knn"),
-        ("task=knn", "block=2", "norm=false", "pool=[lowest_entropy,cp2]", "cache=null"),
+        ("evaluate=logistic", "evaluate.judge.C=[0.1,1]"),
+        ("evaluate=low_shot", "evaluate.shots=[1,2]", "judge@evaluate.judge=knn"),
+        ("evaluate=knn", "block=2", "norm=false", "pool=[lowest_entropy,cp2]", "cache=null"),
     ],
 )
 def test_classifiers_at_the_command_line(run, command, asked):
@@ -95,8 +97,8 @@ def test_classifiers_at_the_command_line(run, command, asked):
 
 
 def test_the_official_probe_at_the_command_line(run, command):
-    short = ("task.epochs=2", "task.warmup_epochs=1", "task.batch_size=256", "held_out_limit=100")
-    judged = command("eval", f"checkpoint={run}", "task=probe_mae", "pool=[cls,abmilp]", *short)
+    short = ("evaluate.epochs=2", "evaluate.warmup_epochs=1", "evaluate.batch_size=256", "held_out_limit=100")
+    judged = command("eval", f"checkpoint={run}", "evaluate=probe_mae", "pool=[cls,abmilp]", *short)
     assert judged.code == 0, judged.err
     assert "epoch 2/2  loss " in judged.out
     assert len(judged.results["table"]) == 2
@@ -105,14 +107,15 @@ def test_the_official_probe_at_the_command_line(run, command):
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (("task=knn", "pool=attentive"), "pool=attentive has weights of its own, which only a probe trains"),
-        (("task=probe", "block=5"), "block=5 of ViT cannot be looked at: it has blocks 1 to 4"),
-        (("task=probe", "pool=cp4", "task.lr=[]"), "a probe got lr=[]"),
-        (("task=knn", "pool=oracle"), "whose attention? give a checkpoint that has some"),
-        (("task=low_shot", "task.shots=1000"), "shots=1000, but a class has only"),
+        (("evaluate=knn", "pool=attentive"), "pool=attentive has weights of its own, which only a probe trains"),
+        (("evaluate=probe", "block=5"), "block=5 of ViT cannot be looked at: it has blocks 1 to 4"),
+        (("evaluate=probe", "pool=cp4", "evaluate.lr=[]"), "a probe got lr=[]"),
+        (("evaluate=knn", "pool=oracle"), "whose attention? give a checkpoint that has some"),
+        (("evaluate=low_shot", "evaluate.shots=1000"), "shots=1000, but a class has only"),
         (
-            ("task=probe_mae",),
-            "task.batch_size=16384 is more than the 1,347 training images of Digits; the largest that fits is task.batch_size=1024",
+            ("evaluate=probe_mae",),
+            "evaluate.batch_size=16384 is more than the 1,347 training images of Digits; the largest that fits is "
+            "evaluate.batch_size=1024",
         ),
     ],
 )
@@ -136,6 +139,6 @@ def test_a_checkpoint_without_an_encoder_and_an_encoder_without_cls_are_refused(
         "trainer.limit_train_batches=1",
         *QUICK[1:],
     )
-    judged = command("eval", f"checkpoint={swin.folder}", "task=probe", "pool=cls", *LIMITS)
+    judged = command("eval", f"checkpoint={swin.folder}", "evaluate=probe", "pool=cls", *LIMITS)
     assert judged.err.startswith("error: Cls needs a cls token, which Swin has not; take pool=mean")
     assert command("eval", f"checkpoint={swin.folder}", "pool=mean", *LIMITS).code == 0

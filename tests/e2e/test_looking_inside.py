@@ -1,4 +1,4 @@
-"""`eval.py task=attention_stats` and `task=embedding`: what they leave behind, and what they refuse."""
+"""`eval.py evaluate=attention_statistics` and `evaluate=embedding`: what they leave behind, and what they refuse."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ def test_two_checkpoints_in_one_figure_of_attention(train, command):
     mae = train(*QUICK).folder
     simmim = train(*QUICK, "model=simmim", "encoder=beit_pico").folder
     judged = command(
-        "eval", f"checkpoint=[{mae},{simmim}]", "task=attention_stats", "held_out_limit=50", "task.names=[MAE,SimMIM]",
+        "eval", f"checkpoint=[{mae},{simmim}]", "evaluate=attention_statistics", "held_out_limit=50", "evaluate.names=[MAE,SimMIM]",
         "logger=csv",
     )  # fmt: skip
     assert judged.code == 0, judged.err
@@ -55,7 +55,7 @@ def test_attention_is_measured_alike_in_batches_of_any_size(train, command):
     run = train(*QUICK).folder
 
     def measured(*overrides):
-        judged = command("eval", f"checkpoint={run}", "task=attention_stats", "held_out_limit=30", *overrides)
+        judged = command("eval", f"checkpoint={run}", "evaluate=attention_statistics", "held_out_limit=30", *overrides)
         assert judged.code == 0, judged.err
         return json.loads((judged.folder / "statistics.json").read_text())[0]["statistics"]["distance"]["heads"]
 
@@ -70,9 +70,12 @@ def test_windows_and_impossible_settings_are_refused_in_a_line(train, command):
             "error: Swin has no cls token that attends to all patches, so its attention has no such statistics; give a ",
         ),
         (["held_out_limit=0"], "error: held_out_limit=0 does not fit; it should be greater than or equal to 1"),
-        (["task.names=[a,b]"], "error: task.names=['a', 'b'] for 1 checkpoint(s); give each one a name of its own"),
+        (
+            ["evaluate.names=[a,b]"],
+            "error: evaluate.names=['a', 'b'] for 1 checkpoint(s); give each one a name of its own",
+        ),
     ):
-        judged = command("eval", f"checkpoint={swin}", "task=attention_stats", *overrides)
+        judged = command("eval", f"checkpoint={swin}", "evaluate=attention_statistics", *overrides)
         assert judged.code == 1
         assert said in judged.err
         assert judged.err.count("\n") == 1
@@ -81,8 +84,8 @@ def test_windows_and_impossible_settings_are_refused_in_a_line(train, command):
 def test_features_become_points_with_the_colours_of_their_classes(train, command):
     run = train(*QUICK).folder
     judged = command(
-        "eval", f"checkpoint={run}", "task=embedding", "pool=[cls,mean]", "task.limit=60", "task.classes=3",
-        "task.projection.perplexity=10",
+        "eval", f"checkpoint={run}", "evaluate=embedding", "pool=[cls,mean]", "evaluate.limit=60", "evaluate.classes=3",
+        "evaluate.projection.perplexity=10",
     )  # fmt: skip
     assert judged.code == 0, judged.err
     assert is_drawn_on(judged.folder / "embedding.png")
@@ -95,12 +98,12 @@ def test_features_become_points_with_the_colours_of_their_classes(train, command
     assert [(row["pool"], row["images"]) for row in judged.results["table"]] == [("cls", 60), ("mean", 60)]
     assert all(0 <= row["neighbour_of_same_class"] <= 1 for row in judged.results["table"])
 
-    few = command("eval", f"checkpoint={run}", "task=embedding", "task.limit=20")
+    few = command("eval", f"checkpoint={run}", "evaluate=embedding", "evaluate.limit=20")
     assert few.err == (
-        "error: t-SNE got 20 images and perplexity=30; needs more images than that: lower task.projection.perplexity, "
-        "or raise task.limit\n"
+        "error: t-SNE got 20 images and perplexity=30; needs more images than that: lower evaluate.projection.perplexity, "
+        "or raise evaluate.limit\n"
     )
-    none = command("eval", f"checkpoint={run}", "task=embedding", "block=5")
+    none = command("eval", f"checkpoint={run}", "evaluate=embedding", "block=5")
     assert none.err.startswith("error: block=5 of ViT cannot be looked at: it has blocks 1 to 4")
 
 
@@ -109,8 +112,8 @@ def test_images_without_labels_are_drawn_in_grey(train, command, tmp_path):
     for number in range(64):
         Image.new("RGB", (32, 32), (4 * number, 0, 255 - 4 * number)).save(tmp_path / f"{number}.png")
     judged = command(
-        "eval", f"checkpoint={run}", "task=embedding", "data=image_folder", f"data.root={tmp_path}", "data.image_size=32",
-        "data.held_out=0.5", "task.projection.perplexity=5",
+        "eval", f"checkpoint={run}", "evaluate=embedding", "data=image_folder", f"data.root={tmp_path}", "data.image_size=32",
+        "data.held_out=0.5", "evaluate.projection.perplexity=5",
     )  # fmt: skip
     assert judged.code == 0, judged.err
     assert "neighbour_of_same_class" not in judged.results["table"][0]

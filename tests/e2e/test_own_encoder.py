@@ -61,22 +61,22 @@ def test_it_trains_with_every_model_and_with_maskers_that_pad_or_look(train, mod
 
 def test_it_is_judged_where_the_command_line_names_it_and_nowhere_else(run, command):
     judge = ("eval", f"checkpoint={run.folder}", *LIMITS)
-    judged = command(*judge, OWN, "task=knn", "pool=[mean,cls,mean_attention,ca1]")
+    judged = command(*judge, OWN, "evaluate=knn", "pool=[mean,cls,mean_attention,ca1]")
     assert judged.code == 0, judged.err
     by_pool = {row["pool"]: row["top1"] for row in judged.results["table"]}
     assert len(by_pool) == 4
-    probed = command(*judge, OWN, "task=probe", "pool=[abmilp,cls]", "task.epochs=1")
+    probed = command(*judge, OWN, "evaluate=probe", "pool=[abmilp,cls]", "evaluate.epochs=1")
     assert probed.code == 0, probed.err
-    stats = command("eval", f"checkpoint={run.folder}", OWN, "task=attention_stats", "task.limit=20")
+    stats = command("eval", f"checkpoint={run.folder}", OWN, "evaluate=attention_statistics", "evaluate.limit=20")
     assert stats.code == 0, stats.err
     assert 0 < stats.results["table"][0]["cls_to_cls"] < 1
     for named in ((), ("encoder._target_=mim.encoder.vit.ViT",), ("encoder._target_=theirs.Others",)):
-        refused = command(*judge, *named, "task=knn")
+        refused = command(*judge, *named, "evaluate=knn")
         assert refused.code == 1
         assert refused.err.startswith("error: ")
         assert refused.err.count("\n") == 1
-    assert "wants to build theirs.Registers; only what mim.encoder.* defines" in command(*judge, "task=knn").err
-    surplus = command(*judge, OWN, "+encoder.width=3", "task=knn")
+    assert "wants to build theirs.Registers; only what mim.encoder.* defines" in command(*judge, "evaluate=knn").err
+    surplus = command(*judge, OWN, "+encoder.width=3", "evaluate=knn")
     assert "encoder.width" in surplus.err
 
 
@@ -86,7 +86,7 @@ def test_it_is_fine_tuned_from_its_checkpoint_and_judged_as_a_classifier(run, tr
     )
     assert tuned.code == 0, tuned.err
     assert re.search(r"encoder (\d+) of \1 tensors", tuned.out)
-    judged = command("eval", f"checkpoint={tuned.folder}", OWN, "task=classifier", "held_out_limit=50")
+    judged = command("eval", f"checkpoint={tuned.folder}", OWN, "evaluate=classifier", "held_out_limit=50")
     assert judged.code == 0, judged.err
 
 

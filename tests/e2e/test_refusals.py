@@ -48,7 +48,7 @@ REFUSED = {
     ],
     "task=finetune loss=pixel": ["loss=pixel would do nothing", "takes no loss"],
     "task=finetune task.layr_decay=0.5": ["'task.layr_decay'", "did you mean 'layer_decay'?"],
-    "task=knn": ["task=knn is for eval.py: python eval.py task=knn checkpoint=..."],
+    "evaluate=knn": ["evaluate=knn is for eval.py: python eval.py evaluate=knn checkpoint=..."],
     "warmup_epochs=2": ["warmup_epochs=2", "epochs=2"],
     "masker.cell=3": ["3 x 3", "1, 2, 4"],
     "resume=README.md": ["README.md is not a checkpoint"],
@@ -89,7 +89,7 @@ def test_a_misspelt_data_set_is_not_replaced_by_that_of_the_run(train, command):
         ("data.image_size=16", "), or change that of the run: +data.image_size=...\n"),
         ("+data.image_szie=16", "data.image_szie is not an argument of Digits; did you mean 'image_size'?"),
         ("+k=20", "k=20 would do nothing: "),
-        ("task=embedding held_out_limit=9", "held_out_limit=9 would do nothing: what is chosen does not read it"),
+        ("evaluate=embedding held_out_limit=9", "held_out_limit=9 would do nothing: what is chosen does not read it"),
         ("pool=[]", "task.pools needs a pool, and none is chosen; allowed: abmilp, "),
         ("checkpoint=[]", "checkpoint=[] names nothing to judge; give a run folder"),
     ],
@@ -109,7 +109,7 @@ def test_judging_says_who_trains(command, task):
 
 
 def test_the_nearest_setting_is_that_of_the_task_that_was_chosen(command):
-    judged = command("eval", "task=low_shot", "task.shotz=[1]", "checkpoint=somewhere")
+    judged = command("eval", "evaluate=low_shot", "evaluate.shotz=[1]", "checkpoint=somewhere")
     assert "'task.shotz' is not a setting; in task: did you mean 'shots'?" in judged.err
 
 

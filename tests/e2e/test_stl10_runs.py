@@ -33,13 +33,15 @@ def test_pretraining_fine_tuning_and_probes_each_read_their_split(train, command
     assert tuned.code == 0, tuned.err
     assert "20 labelled images of 96 x 96, 10 classes" in tuned.out
     assert 0 <= tuned.metrics["val/top1"] <= 1
-    linear = ("task=probe_mae", "pool=mean", start, f"data.root={root}", "data=stl10", "task.epochs=1")
-    refused = command("eval", *linear, "task.warmup_epochs=0")
+    linear = ("evaluate=probe_mae", "pool=mean", start, f"data.root={root}", "data=stl10", "evaluate.epochs=1")
+    refused = command("eval", *linear, "evaluate.warmup_epochs=0")
     assert refused.code == 1
-    assert "task.batch_size=20" in refused.err
-    probed = command("eval", *linear, "task.warmup_epochs=0", "task.batch_size=20")
+    assert "evaluate.batch_size=20" in refused.err
+    probed = command("eval", *linear, "evaluate.warmup_epochs=0", "evaluate.batch_size=20")
     assert probed.code == 0, probed.err
     assert 0 <= probed.results["probe_mae/top1"] <= 1
-    probed = command("eval", "task=knn", "pool=mean", "task.judge.k=1", start, f"data.root={root}", "data=stl10")
+    probed = command(
+        "eval", "evaluate=knn", "pool=mean", "evaluate.judge.k=1", start, f"data.root={root}", "data=stl10"
+    )
     assert probed.code == 0, probed.err
     assert probed.results["knn/top1"] > 0.5

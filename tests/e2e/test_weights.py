@@ -17,7 +17,7 @@ def test_a_run_starts_from_the_weights_of_another(train, command):
     assert all(torch.equal(before[name], after[name]) for name in names)
 
     judged = command(
-        "eval", f"checkpoint={first.folder}", "task=knn", "pool=mean", "bank_limit=100", "held_out_limit=100"
+        "eval", f"checkpoint={first.folder}", "evaluate=knn", "pool=mean", "bank_limit=100", "held_out_limit=100"
     )
     assert judged.code == 0, judged.err
     assert "encoder 54 of 54 tensors" in judged.out

@@ -167,7 +167,7 @@ def test_it_learns_from_labelled_images_where_others_have_none(subject):
         train=InMemory(Stored(splits.train.image, torch.full_like(splits.train.label, -1)), Whole(), 32),
         labelled=InMemory(Stored(splits.train.image[:600], splits.train.label[:600]), Whole(), 32),
     )
-    with pytest.raises(ValueError, match=r"more than the 600 training images of Digits; .* task\.batch_size=512"):
+    with pytest.raises(ValueError, match=r"more than the 600 training images of Digits; .* evaluate\.batch_size=512"):
         ProbeMAE({"mean": Mean()})([subject])
     probe = ProbeMAE({"mean": Mean()}, epochs=1, warmup_epochs=0, batch_size=600, batch_norm_images=600)
     assert probe([subject])["probe_mae/top1"] > 0
@@ -178,10 +178,10 @@ def test_it_learns_from_labelled_images_where_others_have_none(subject):
     [
         (
             {"batch_size": 1000},
-            r"task\.batch_size=1000 has to be a multiple of task\.batch_norm_images=512; e\.g\. .*=512",
+            r"evaluate\.batch_size=1000 has to be a multiple of evaluate\.batch_norm_images=512; e\.g\. .*=512",
         ),
-        ({"batch_size": 16384}, r"more than the 1,347 training images of Digits; .* is task\.batch_size=1024"),
-        ({"batch_size": 4096, "batch_norm_images": 2048}, r"the largest that fits is task\.batch_size=1347"),
+        ({"batch_size": 16384}, r"more than the 1,347 training images of Digits; .* is evaluate\.batch_size=1024"),
+        ({"batch_size": 4096, "batch_norm_images": 2048}, r"the largest that fits is evaluate\.batch_size=1347"),
     ],
 )
 def test_batches_that_no_images_fill_are_refused(subject, arguments, said):

@@ -16,14 +16,14 @@ def subject(*classes):
 
 
 def test_two_classes_are_enough():
-    assert needs_classes(subject("cat", "dog"), "task=knn") == 2
+    assert needs_classes(subject("cat", "dog"), "evaluate=knn") == 2
 
 
 def test_no_labels_and_one_class_are_refused():
-    with pytest.raises(ValueError, match="has no labels, and task=knn needs them"):
-        needs_classes(subject(), "task=knn")
-    with pytest.raises(ValueError, match=r"has one class only \(cat\), and task=knn has nothing to tell apart"):
-        needs_classes(subject("cat"), "task=knn")
+    with pytest.raises(ValueError, match="has no labels, and evaluate=knn needs them"):
+        needs_classes(subject(), "evaluate=knn")
+    with pytest.raises(ValueError, match=r"has one class only \(cat\), and evaluate=knn has nothing to tell apart"):
+        needs_classes(subject("cat"), "evaluate=knn")
 
 
 @pytest.mark.parametrize("wrong", [-1, 3])

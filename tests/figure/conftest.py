@@ -61,7 +61,7 @@ def judged_folder(tmp_path):
         folder = tmp_path / name
         folder.mkdir(parents=True)
         (folder / "results.json").write_text(
-            json.dumps(numbers | {"task": "probe", "checkpoint": str(checkpoint), "table": []})
+            json.dumps(numbers | {"evaluate": "probe", "checkpoint": str(checkpoint), "table": []})
         )
         return folder
 

@@ -19,9 +19,9 @@ STOP = ("+callback.stop._target_=tests.gpu.stop_at.StopAt", "+callback.stop.step
 LEARNS = ("train", "callback=[online_probe,checkpoint,results]", "warmup_epochs=5", "trainer.log_every_n_steps=1")
 EPOCHS = {"cuda": 60, "cpu": 8}
 JUDGES = {
-    "knn": ("task=knn",),
-    "linear": ("task=linear",),
-    "abmilp": ("task=probe", "pool=[abmilp]", "task.epochs=10", "task.lr=[1e-2]"),
+    "knn": ("evaluate=knn",),
+    "linear": ("evaluate=linear",),
+    "abmilp": ("evaluate=probe", "pool=[abmilp]", "evaluate.epochs=10", "evaluate.lr=[1e-2]"),
 }
 METHODS = {
     "simmim": (QUIET, "model=simmim"),

@@ -15,4 +15,4 @@ def test_what_the_command_line_sets_has_to_be_read(composed_command, override):
 
 
 def test_a_setting_left_as_it_is_may_be_said(composed_command):
-    composed_command("eval.py checkpoint=run task=attention_stats bank_limit=null")
+    composed_command("eval.py checkpoint=run evaluate=attention_statistics bank_limit=null")

@@ -28,7 +28,7 @@ else:
         ("train.py masker.partition.rato=0.6", "did you mean 'ratio'?"),
         ("train.py trainer=cpu masker.partition.ratio=lots", "masker.partition.ratio='lots' does not fit"),
         ("train.py trainer=cpu +trainer.devcies=2", "trainer.devcies is not an argument of Trainer"),
-        ("eval.py checkpoint=x task.nearset=3", "is not a setting"),
+        ("eval.py checkpoint=x evaluate.nearset=3", "is not a setting"),
         ("mim --help", "Print papers' tables"),
         ("mim train maskr=random", "did you mean 'masker'?"),
         ("mim nothing", "is no command"),

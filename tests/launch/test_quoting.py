@@ -40,7 +40,7 @@ def test_a_name_reaches_hydra_as_it_is_or_hydra_reads_it_by_itself(name):
 
 @pytest.mark.parametrize(
     "argument",
-    ["masker=random,block", "epochs=5", "task.judge.k=[10,20]", "checkpoint=[a,b]", "~masker", "-m", "--cfg", "+a.b=c", "x=",
+    ["masker=random,block", "epochs=5", "evaluate.judge.k=[10,20]", "checkpoint=[a,b]", "~masker", "-m", "--cfg", "+a.b=c", "x=",
      "data.root='my pictures'", "base_lr=tag(log,interval(1e-4,1e-2))", "callback=[]", "optimizer={lr:1}"],
 )  # fmt: skip
 def test_what_hydra_reads_is_left_alone(argument):

@@ -30,7 +30,7 @@ def test_numbers_curves_and_pictures_reach_every_logger(tmp_path: Path):
         (tmp_path / name).touch()
     row = {
         "knn/top1": 0.5,
-        "task": "knn",
+        "evaluate": "knn",
         "table": [
             {"model": "MAE", "pool": "cls", "top1": 0.25, "best": True},
             {"model": "MAE", "pool": "mean", "top1": 0.5},
@@ -51,5 +51,5 @@ def test_numbers_curves_and_pictures_reach_every_logger(tmp_path: Path):
 
 def test_a_judgement_in_words_logs_no_numbers(tmp_path: Path):
     logger = Notebook()
-    record([logger], {"task": "knn", "fine": True, "table": []}, tmp_path)
+    record([logger], {"evaluate": "knn", "fine": True, "table": []}, tmp_path)
     assert logger.numbers == []

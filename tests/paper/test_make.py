@@ -25,7 +25,7 @@ source: here
 tables:
   - name: Table 1
     about: Top-1 in per cent.
-    judged: {linear: eval.py task=probe, fine-tuning: train.py task=finetune}
+    judged: {linear: eval.py evaluate=probe, fine-tuning: train.py task=finetune}
     rows:
       - {trained: good, by: train.py experiment=good, published: {linear: 60, fine-tuning: 80}}
       - {trained: bad, by: train.py experiment=bad, published: {linear: 60}}
@@ -45,7 +45,7 @@ if (folder.parent / "stops").exists():
     sys.exit(85)
 seed = int(next((a for a in given if a.startswith("seed=")), "seed=0")[5:])
 said = {"program": Path(sys.argv[0]).name, "overrides": given, "seed": seed, "commit": "abc", "hardware": "here"}
-said |= {"status": "finished", "task": "probe", "probe/top1": 0.5, "metrics": {"val/top1": 0.75}, "images_per_step": 8}
+said |= {"status": "finished", "evaluate": "probe", "probe/top1": 0.5, "metrics": {"val/top1": 0.75}, "images_per_step": 8}
 (folder / "results.json").write_text(json.dumps(said))
 """
 
@@ -91,7 +91,7 @@ def test_training_comes_before_what_judges_it_and_a_failed_job_leaves_the_others
     assert sorted(begun[:2]) == ["train.py experiment=bad resume=auto", "train.py experiment=good resume=auto"]
     (trained,) = maker.folder.glob("good_????????")
     assert sorted(begun[2:]) == [
-        f"eval.py task=probe checkpoint={trained}",
+        f"eval.py evaluate=probe checkpoint={trained}",
         f"train.py task=finetune checkpoint={trained} resume=auto",
     ]
     assert outcome == (["bad", "bad, linear"], [])
@@ -110,7 +110,7 @@ def test_the_same_command_again_does_what_is_missing(maker):
     (maker.folder / "mended").touch()
     assert maker() == ([], [])
     (trained,) = maker.folder.glob("bad_????????")
-    assert maker.begun() == ["train.py experiment=bad resume=auto", f"eval.py task=probe checkpoint={trained}"]
+    assert maker.begun() == ["train.py experiment=bad resume=auto", f"eval.py evaluate=probe checkpoint={trained}"]
     assert maker() == ([], [])
     assert maker.begun() == []
 
@@ -149,14 +149,14 @@ source: here
 tables:
   - name: Table 1
     about: Top-1 in per cent.
-    judged: {linear: eval.py task=probe_mae data=imagenet}
+    judged: {linear: eval.py evaluate=probe_mae data=imagenet}
     bench:
       about: Digits.
       training: [encoder=vit_pico, data=digits, epochs=60, warmup_epochs=1, trainer=cpu, trainer.devices=1,
                  trainer.accumulate_grad_batches=1, images_per_step=16, trainer.limit_train_batches=4,
                  callback.online_probe=null, callback.reconstructions=null,
                  callback.checkpoint.last_every_n_steps=5]
-      judged: {k-NN: eval.py task=knn accelerator=cpu bank_limit=100 held_out_limit=50}
+      judged: {k-NN: eval.py evaluate=knn accelerator=cpu bank_limit=100 held_out_limit=50}
     rows:
       - trained: random
         by: train.py experiment=amt/imagenet_mae_random

@@ -18,7 +18,7 @@ tables:
   - name: Table 1
     about: Top-1 in per cent.
     judged:
-      linear: eval.py task=probe_mae pool=cls data=imagenet
+      linear: eval.py evaluate=probe_mae pool=cls data=imagenet
       fine-tuning: train.py experiment=mae/finetune_vit_base
       cost: {reason: none}
     rows:
@@ -28,7 +28,7 @@ tables:
       - {trained: none, reason: not here, published: {linear: 63.0}}
   - name: Table 2
     about: The same again.
-    judged: {linear: eval.py task=probe_mae pool=cls data=imagenet}
+    judged: {linear: eval.py evaluate=probe_mae pool=cls data=imagenet}
     rows: [{trained: the MAE, by: train.py experiment=mae/a epochs=3, published: {linear: 60.0}}]
 """
 
@@ -56,8 +56,12 @@ class Runs:
         return self(name, f"train.py {command}", **results)
 
     def probe(self, name: str, checkpoint: str | Path, top1: float, more: str = "", **results) -> Path:
-        numbers = {"task": "probe_mae", "probe_mae/top1": top1, "probe_mae/top1_interval": [top1 - 0.01, top1 + 0.01]}
-        command = f"eval.py task=probe_mae pool=cls data=imagenet checkpoint={checkpoint}{more}"
+        numbers = {
+            "evaluate": "probe_mae",
+            "probe_mae/top1": top1,
+            "probe_mae/top1_interval": [top1 - 0.01, top1 + 0.01],
+        }
+        command = f"eval.py evaluate=probe_mae pool=cls data=imagenet checkpoint={checkpoint}{more}"
         return self(name, command, **(numbers | results))
 
 
@@ -81,7 +85,7 @@ def commands(of: Progress) -> list[str]:
     return [job.command for job in of.missing()]
 
 
-PROBE = "python eval.py task=probe_mae pool=cls data=imagenet"
+PROBE = "python eval.py evaluate=probe_mae pool=cls data=imagenet"
 FINETUNE = "python train.py experiment=mae/finetune_vit_base"
 
 
@@ -186,9 +190,9 @@ def test_another_difference_stops_a_match_and_is_said(paper, runs, command, resu
 
 def test_a_judgement_with_another_setting_is_said_where_its_run_is_of_a_row(paper, runs):
     mae = runs.train("mae/1", "experiment=mae/a epochs=3")
-    other = runs.probe("eval/1", mae, 0.5, " task.epochs=5")
+    other = runs.probe("eval/1", mae, 0.5, " evaluate.epochs=5")
     runs.probe("eval/2", "runs/elsewhere/1", 0.5)
-    assert list(progress(paper, runs).passed_over()) == [f"{other} is no run of MAE, linear: task.epochs=5"]
+    assert list(progress(paper, runs).passed_over()) == [f"{other} is no run of MAE, linear: evaluate.epochs=5"]
 
 
 def test_fine_tuning_of_another_run_is_no_number_of_a_row(paper, runs):

@@ -25,7 +25,7 @@ tables:
   - name: Table 1
     about: Top-1 in per cent.
     judged:
-      linear: eval.py task=probe_mae task.epochs={epochs}
+      linear: eval.py evaluate=probe_mae evaluate.epochs={epochs}
       fine-tuning: train.py experiment=mae/finetune_vit_base
       AP: {reason: no detector}
     rows:
@@ -132,9 +132,9 @@ def test_markdown_has_the_command_of_each_row_and_judge(tmp_path):
     found = dict(re.split(r"  +", line) for line in lines)
     assert found == {
         "short": "python train.py experiment=mae/imagenet_vit_base epochs=1",
-        "short, linear": "python eval.py task=probe_mae task.epochs=3 checkpoint=<its run>",
+        "short, linear": "python eval.py evaluate=probe_mae evaluate.epochs=3 checkpoint=<its run>",
         "half": "python train.py experiment=mae/imagenet_vit_base epochs=2",
-        "public, linear": "python eval.py task=probe_mae task.epochs=90 checkpoint=timm:vit_base_patch16_224.mae",
+        "public, linear": "python eval.py evaluate=probe_mae evaluate.epochs=90 checkpoint=timm:vit_base_patch16_224.mae",
         "fine-tuning": "python train.py experiment=mae/finetune_vit_base checkpoint=<its run>",
     }
 

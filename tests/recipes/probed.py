@@ -17,13 +17,13 @@ WIDTH, CLASSES = 768, 1000
 
 
 def probe(cfg: DictConfig, pictures: Path) -> dict[str, Any]:
-    """Facts of `eval.py task=probe_mae`.
+    """Facts of `eval.py evaluate=probe_mae`.
 
     Args:
         cfg: as composed.
         pictures: a folder in place of the data set's.
     """
-    task: ProbeMAE = instantiate(cfg.task)
+    task: ProbeMAE = instantiate(cfg.evaluate)
     ((pool, built),) = task.pools.items()
     settings = built.keywords if isinstance(built, partial) else {}  # of a pool with weights
     facts = {

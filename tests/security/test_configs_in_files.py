@@ -266,7 +266,7 @@ def test_judging_at_the_command_line_runs_nothing(path, tmp_path, trap, capfd, m
     monkeypatch.setenv("MIM_TRACEBACK", "0")
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     file = write_ckpt(tmp_path, changed(path, reference(trap)))
-    monkeypatch.setattr(sys, "argv", ["eval.py", f"checkpoint={file}", "task=knn"])
+    monkeypatch.setattr(sys, "argv", ["eval.py", f"checkpoint={file}", "evaluate=knn"])
     with pytest.raises(SystemExit) as stop:
         launch(eval_command.evaluate, ROOT / "configs", "eval")
     assert stop.value.code == 1

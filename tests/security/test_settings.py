@@ -23,11 +23,11 @@ from tests.security.bad_commands import drawn
 
 JUDGE = "python eval.py checkpoint=x"
 BAD = {
-    f"{JUDGE} task=probe task.lr=nan": r"task\.lr=nan is never a setting",
-    f"{JUDGE} task=probe task.lr=[1e-3,nan]": r"task\.lr\[1\]=nan is never a setting",
-    f"{JUDGE} task=knn task.judge.temperature=nan": r"task\.judge\.temperature=nan is never",
-    f"{JUDGE} task=logistic task.judge.C=inf": r"task\.judge\.C=inf is never",
-    f"{JUDGE} task=knn block=nan": "block=nan does not fit",
+    f"{JUDGE} evaluate=probe evaluate.lr=nan": r"evaluate\.lr=nan is never a setting",
+    f"{JUDGE} evaluate=probe evaluate.lr=[1e-3,nan]": r"evaluate\.lr\[1\]=nan is never a setting",
+    f"{JUDGE} evaluate=knn evaluate.judge.temperature=nan": r"evaluate\.judge\.temperature=nan is never",
+    f"{JUDGE} evaluate=logistic evaluate.judge.C=inf": r"evaluate\.judge\.C=inf is never",
+    f"{JUDGE} evaluate=knn block=nan": "block=nan does not fit",
     f"{JUDGE} cache=[a]": "cache=.*valid string",
     f"{JUDGE} precision=8": "precision=8 does not fit; it should be '32-true'",
     f"{JUDGE} accelerator=tpus": "accelerator='tpus' does not fit",
@@ -110,8 +110,8 @@ CHOSEN = (
     ("eval", ()),
     ("train", ("task=finetune",)),
     ("train", ("model=simmim", "masker=scheduled")),
-    ("eval", ("task=probe",)),
-    ("eval", ("task=embedding",)),
+    ("eval", ("evaluate=probe",)),
+    ("eval", ("evaluate=embedding",)),
 )
 
 
@@ -147,7 +147,7 @@ KEPT = {  # of 700 that were drawn and run to their ends, those that ended in an
     "train sweep.parallel=0": "sweep.parallel=0 does not fit",
     "train sweep.maximise=maybe": "sweep.maximise='maybe' does not fit",
     "eval +sweep.parallel.nope=0": "sweep.parallel=.* does not fit",
-    "eval task=embedding +pool.nope=": "pool.nope= is no pool",
+    "eval evaluate=embedding +pool.nope=": "pool.nope= is no pool",
 }
 
 

@@ -43,7 +43,7 @@ class TSNE:
         if len(feature) <= self.perplexity:
             raise ValueError(
                 f"t-SNE got {len(feature)} images and perplexity={self.perplexity:g}; needs more images than that: "
-                "lower task.projection.perplexity, or raise task.limit"
+                "lower evaluate.projection.perplexity, or raise evaluate.limit"
             )
         return manifold.TSNE(perplexity=self.perplexity, random_state=self.seed).fit_transform(feature)
 
@@ -62,7 +62,7 @@ class UMAP:
 
     def __init__(self, neighbours: int = 15, min_dist: float = 0.1, seed: int = 0):
         if importlib.util.find_spec("umap") is None:
-            raise ValueError("UMAP needs umap-learn: pip install -e '.[umap]', or use task=embedding (t-SNE)")
+            raise ValueError("UMAP needs umap-learn: pip install -e '.[umap]', or use evaluate=embedding (t-SNE)")
         self.neighbours, self.min_dist, self.seed = neighbours, min_dist, seed
 
     def __call__(self, feature: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -26,7 +26,8 @@ def called(names: Sequence[str] | None, sources: Sequence[str]) -> list[str]:
         return short_names(sources)
     if len(set(names)) != len(sources):
         raise ValueError(
-            f"task.names={list(names)} for {len(sources)} checkpoint(s); give each one a name of its own, or task.names=null"
+            f"evaluate.names={list(names)} for {len(sources)} checkpoint(s); give each one a name of its own, or "
+            "evaluate.names=null"
         )
     return list(names)
 

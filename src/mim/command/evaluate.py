@@ -1,6 +1,6 @@
 """Judge the features of checkpoints, on their own data set or another.
 
-    python -m mim evaluate checkpoint=runs/<name>/<date_time> task=knn pool=mean data=cifar10
+    python -m mim evaluate checkpoint=runs/<name>/<date_time> evaluate=knn pool=mean data=cifar10
 
 Settings are those of configs/eval.yaml; `python eval.py` is the same in a checkout.
 """
@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from mim.batch import Batch
-from mim.evaluate.attention_stats import AttentionStats
+from mim.evaluate.attention_statistics import AttentionStatistics
 from mim.evaluate.classifier import OwnClassifier
 from mim.evaluate.embedding import Embedding
 from mim.evaluate.store import digest, tensors_key
@@ -40,7 +40,7 @@ from mim.weights.settings import DATA, build
 from mim.weights.weights import Weights
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true")
-ONLY_JUDGES = (OwnClassifier, AttentionStats, Embedding)  # tasks that learn from no images
+ONLY_JUDGES = (OwnClassifier, AttentionStatistics, Embedding)  # evaluations that learn from no images
 WHOLE = {"_target_": "mim.augment.whole.Whole"}
 
 
@@ -48,17 +48,17 @@ def evaluate(cfg: DictConfig) -> None:
     """Open every checkpoint, judge them, write one row and print it."""
     own_folder(cfg.paths.run)
     torch.set_float32_matmul_precision("high")  # as in training
-    task = instantiate(cfg.task)
+    evaluation = instantiate(cfg.evaluate)
     sources = [cfg.checkpoint] if isinstance(cfg.checkpoint, str) else list(cfg.checkpoint)
     if not sources:
         raise ValueError(
             "checkpoint=[] names nothing to judge; give a run folder, a file, timm:<name> or hf:<repository>"
         )
     loggers = list(filter(None, instantiate(cfg.logger).values()))
-    subjects = [_open(source, cfg, task) for source in sources]
+    subjects = [_open(source, cfg, evaluation) for source in sources]
     asked: Any = OmegaConf.to_container(cfg)
     choices: Any = HydraConfig.get().runtime.choices
-    row = task(subjects) | {"task": choices["task"], "checkpoint": asked["checkpoint"]}
+    row = evaluation(subjects) | {"evaluate": choices["evaluate"], "checkpoint": asked["checkpoint"]}
     device = next(subjects[0].encoder.parameters()).device
     made = provenance("eval.py", overrides(), cfg.seed, device, 1)
     (Path(cfg.paths.run) / "results.json").write_text(json.dumps(row | made, indent=2) + "\n")
@@ -69,7 +69,7 @@ def evaluate(cfg: DictConfig) -> None:
         wandb.finish()
 
 
-def _open(source: str, cfg: DictConfig, task: Any) -> Subject:
+def _open(source: str, cfg: DictConfig, evaluation: Any) -> Subject:
     """Build the encoder that a checkpoint is of, and the data to judge it on."""
     weights = read(source)._replace(own_encoder=_own_encoder(cfg))
     images = _images(cfg, weights)
@@ -78,7 +78,7 @@ def _open(source: str, cfg: DictConfig, task: Any) -> Subject:
     print(f"{'checkpoint':<14}{printable(fit(weights, encoder), 10_000)}")
     precision: Any = cfg.precision or _own_precision(weights)
     fabric = Fabric(accelerator=cfg.accelerator, devices=1, precision=precision)
-    data.only_judged = isinstance(task, ONLY_JUDGES)
+    data.only_judged = isinstance(evaluation, ONLY_JUDGES)
     data.setup()
     words = data.words
     for name in ("folders", "left out", "normalisation", "held out"):

@@ -141,7 +141,7 @@ def pool_named(name: str) -> Any:
     if name in learned:
         what = "another encoder" if name == "oracle" else "weights of its own, which have to be learned"
         raise ValueError(
-            f"pool={name} needs {what}: judge it with python eval.py task=probe pool={name}, or give a pool"
+            f"pool={name} needs {what}: judge it with python eval.py evaluate=probe pool={name}, or give a pool"
         )
     if name not in names:
         raise ValueError(

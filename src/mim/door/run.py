@@ -99,14 +99,14 @@ def train(cfg: DictConfig) -> Run:
 
 
 def evaluate(
-    checkpoint: str | Path | Sequence[str | Path], task: str = "knn", *overrides: str, **settings: Any
+    checkpoint: str | Path | Sequence[str | Path], evaluation: str = "knn", *overrides: str, **settings: Any
 ) -> dict[str, Any]:
     """Judge checkpoints, as `eval.py` does -> its row: metrics, their intervals, and a table.
 
     Args:
         checkpoint: a run folder, a file, `timm:<name>` or `hf:<repository>`, or several of them.
-        task: how: knn, linear, logistic, probe, low_shot, classifier, attention_stats, ...
-        overrides: other settings as a command line has them, `task.judge.k=[10]`.
+        evaluation: how: knn, linear, logistic, probe, low_shot, classifier, attention_statistics, ...
+        overrides: other settings as a command line has them, `evaluate.judge.k=[10]`.
         settings: the same by name: data="cifar10", pool=["cls", "mean"], bank_limit=1000.
 
     Raises:
@@ -115,7 +115,7 @@ def evaluate(
     from mim.command.evaluate import evaluate as judge
 
     several = [checkpoint] if isinstance(checkpoint, str | Path) else list(checkpoint)
-    given = {"checkpoint": [str(each) for each in several], "task": task} | settings
+    given = {"checkpoint": [str(each) for each in several], "evaluate": evaluation} | settings
     cfg = compose(*(f"{name}={written(value)}" for name, value in given.items()), *overrides, program="eval")
     quiet()
     judge(cfg)

@@ -31,7 +31,7 @@ class OwnClassifier:
 
     @torch.no_grad()
     def _row(self, subject: Subject) -> dict[str, Any]:
-        classes = needs_classes(subject, "task=classifier")
+        classes = needs_classes(subject, "evaluate=classifier")
         model: Any = subject.classifier()  # type: ignore[misc]
         names = class_names(subject, model.head.out_features, self.classes)
         position = torch.tensor([names.index(name) for name in subject.data.classes])
@@ -65,7 +65,7 @@ def class_names(subject: Subject, scores: int, given: Sequence[str] | None = Non
     if not names:
         raise ValueError(
             f"{apart} and does not say which, so they cannot be held against the {len(has)} of {name} ({_few(has)}); "
-            "say them in the order of its scores, task.classes=[cat,dog]"
+            "say them in the order of its scores, evaluate.classes=[cat,dog]"
         )
     if len(set(names)) != scores:
         raise ValueError(f"{apart}, and {len(set(names))} different names are given for them ({_few(names)})")

@@ -28,7 +28,7 @@ def ready(pools: Pools, encoder: Encoder) -> dict[str, Pool]:
     learn = [name for name, pool in fit.items() if any(weight.requires_grad for weight in pool.parameters())]
     if learn:
         raise ValueError(
-            f"pool={_called(learn[0], fit[learn[0]])} has weights of its own, which only a probe trains: eval.py task=probe; "
+            f"pool={_called(learn[0], fit[learn[0]])} has weights of its own, which only a probe trains: eval.py evaluate=probe; "
             "here take one without, e.g. pool=mean, cls, cls_mean or max"
         )
     return fit
@@ -112,7 +112,7 @@ class Classify:
 
     def rows(self, subject: Subject) -> Iterator[dict[str, Any]]:
         """One for each pool and setting of the classifier."""
-        classes = needs_classes(subject, f"task={self.name}")
+        classes = needs_classes(subject, f"evaluate={self.name}")
         for about, bank, held_out in self.features(subject):
             check_labels(torch.cat([bank.label, held_out.label]), classes)
             for setting, score in self.judge(bank, held_out.feature, classes).items():

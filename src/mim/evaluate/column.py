@@ -53,7 +53,7 @@ class Column:
             raise ValueError("features are no numbers (NaN or infinite): the weights, or the images, are damaged")
         if kept.is_floating_point() and not kept.isfinite().all():
             raise ValueError(
-                f"features are too large for {str(self.dtype).removeprefix('torch.')}; try task.precision=float32"
+                f"features are too large for {str(self.dtype).removeprefix('torch.')}; try evaluate.precision=float32"
             )
         self.count, self.shape = self.count + len(rows), rows.shape[1:]
         with self.partial.open("ab") as stream:

@@ -42,7 +42,7 @@ class Embedding:
     ):
         if classes < 1 or (limit is not None and limit < 2):
             raise ValueError(
-                f"Embedding got classes={classes}, limit={limit}; needs a class at least, and two images, e.g. task.limit=2000"
+                f"Embedding got classes={classes}, limit={limit}; needs a class at least, and two images, e.g. evaluate.limit=2000"
             )
         self.projection, self.pools, self.block, self.norm = projection, pools, block, norm
         self.names, self.classes, self.limit = names, classes, limit

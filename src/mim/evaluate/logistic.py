@@ -23,7 +23,7 @@ class Logistic:
     def __init__(self, C: float | Sequence[float] = 1.0, max_iter: Count = 1000):
         self.strengths = [C] if isinstance(C, int | float) else list(C)
         if min(self.strengths, default=0) <= 0:
-            raise ValueError(f"Logistic got C={C}; needs positive numbers, e.g. task.judge.C=[0.01,0.1,1]")
+            raise ValueError(f"Logistic got C={C}; needs positive numbers, e.g. evaluate.judge.C=[0.01,0.1,1]")
         self.max_iter = max_iter
 
     def __call__(self, bank: Features, query: Tensor, classes: int) -> dict[str, Tensor]:

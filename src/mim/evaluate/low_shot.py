@@ -45,7 +45,7 @@ class LowShot(Classify):
         if min(self.shots, default=0) < 1 or len(set(self.seeds)) < 2:
             raise ValueError(
                 f"LowShot got shots={shots}, seeds={seeds}; needs an image a class at least, and two different seeds for an "
-                "interval, e.g. task.shots=[1,2,5,10] task.seeds=[0,1,2]"
+                "interval, e.g. evaluate.shots=[1,2,5,10] evaluate.seeds=[0,1,2]"
             )
 
     def counts(self, row: dict[str, Any]) -> bool:
@@ -54,7 +54,7 @@ class LowShot(Classify):
 
     def rows(self, subject: Subject) -> Iterator[dict[str, Any]]:
         """One for each pool, number of images and setting of the classifier, over all seeds."""
-        classes = needs_classes(subject, f"task={self.name}")
+        classes = needs_classes(subject, f"evaluate={self.name}")
         for about, bank, held_out in self.features(subject):
             for shots in self.shots:
                 judged = []

@@ -66,7 +66,7 @@ class Probe:
         return best("probe", [row for subject in subjects for row in self._rows(subject)])
 
     def _rows(self, subject: Subject) -> Iterator[dict[str, Any]]:
-        classes = needs_classes(subject, "task=probe")
+        classes = needs_classes(subject, "evaluate=probe")
         free, learned = sort_pools(self.pools, subject.encoder, self.seed)
         look = Look(subject.encoder, free, self.block, self.norm)
         tokens = getattr(torch, self.precision) if learned else None
@@ -116,7 +116,7 @@ def grid(lr: float | Sequence[float], weight_decay: float | Sequence[float]) -> 
     if not rates or not decays or min(rates) <= 0 or min(decays) < 0:
         raise ValueError(
             f"a probe got lr={lr}, weight_decay={weight_decay}; needs learning rates above 0 and no negative weight decay, "
-            "e.g. task.lr=[1e-3,1e-2] task.weight_decay=0"
+            "e.g. evaluate.lr=[1e-3,1e-2] evaluate.weight_decay=0"
         )
     return [Setting(*pair) for pair in itertools.product(rates, decays)]
 
@@ -163,12 +163,12 @@ def rows(
         yield about | {"setting": str(setting)} | accuracies(score, label, classes)
 
 
-def best(task: str, table: list[dict[str, Any]]) -> dict[str, Any]:
+def best(name: str, table: list[dict[str, Any]]) -> dict[str, Any]:
     """What a probe reports: the best head on the held-out images, which one that is, and all of them."""
     top = max(table, key=lambda row: row["top1"])
     return {
-        f"{task}/top1": top["top1"],
-        f"{task}/top1_interval": top["top1_interval"],
+        f"{name}/top1": top["top1"],
+        f"{name}/top1_interval": top["top1_interval"],
         "best": f"pool={top['pool']} {top['setting']}",
         "table": table,
     }

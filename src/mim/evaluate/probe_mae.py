@@ -63,8 +63,8 @@ class ProbeMAE:
         self.seed, self.block, self.norm, self.held_out_limit = seed, block, norm, held_out_limit
         if batch_size % self.batch_norm_images:
             raise ValueError(
-                f"task.batch_size={batch_size} has to be a multiple of task.batch_norm_images={batch_norm_images}; e.g. "
-                f"task.batch_size={batch_size // batch_norm_images * batch_norm_images}"
+                f"evaluate.batch_size={batch_size} has to be a multiple of evaluate.batch_norm_images={batch_norm_images}; e.g. "
+                f"evaluate.batch_size={batch_size // batch_norm_images * batch_norm_images}"
             )
         self.schedule(0, epochs, 1.0)  # refuses a warm-up that is too long before anything is done
 
@@ -73,7 +73,7 @@ class ProbeMAE:
         return best("probe_mae", [row for subject in subjects for row in self._rows(subject)])
 
     def _rows(self, subject: Subject) -> Iterator[dict[str, Any]]:
-        classes = needs_classes(subject, "task=probe_mae")
+        classes = needs_classes(subject, "evaluate=probe_mae")
         subject.data.learn_from_labels()
         self._check_size(subject.data)
         free, learned = sort_pools(self.pools, subject.encoder, self.seed)
@@ -99,8 +99,8 @@ class ProbeMAE:
             alike = min(self.batch_norm_images, data.train_size)
             most = data.train_size // alike * alike
             raise ValueError(
-                f"task.batch_size={self.batch_size} is more than the {data.train_size:,} training images of "
-                f"{type(data).__name__}; the largest that fits is task.batch_size={most}"
+                f"evaluate.batch_size={self.batch_size} is more than the {data.train_size:,} training images of "
+                f"{type(data).__name__}; the largest that fits is evaluate.batch_size={most}"
             )
 
     @torch.enable_grad()

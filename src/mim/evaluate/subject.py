@@ -12,7 +12,7 @@ from mim.encoder.encoder import Encoder
 
 
 class Subject(NamedTuple):
-    """One checkpoint, open. A judging task takes a list of them and returns a row: `task(subjects) -> dict`."""
+    """One checkpoint, open. An evaluation takes a list of them and returns a row: `evaluation(subjects) -> dict`."""
 
     name: str
     """For tables and figures: a run's folder, a file, or `timm:<name>`."""

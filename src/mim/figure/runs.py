@@ -10,6 +10,7 @@ from mim.plain import printable, read_json, read_yaml
 SIGNS = ("results.json", "metrics.csv")  # a folder with either is a run's
 TRAINED = (
     "task",
+    "evaluate",
     "data",
     "epochs",
     "images_per_step",
@@ -130,7 +131,8 @@ def read_run(folder: Path) -> Run:
     source = config.get("checkpoint") or results.get("checkpoint")
     if isinstance(source, str) and "task.model.masker._target_" not in settings:  # what masks needs no other run
         wrote = _config(_run_of(Path(source)))
-        own = settings | ({"task": results["task"]} if "task" in results else {})
+        how = results.get("evaluate", results.get("task"))
+        own = settings | ({"evaluate": how} if how else {})
         settings = _settings(wrote) | {f"judged.{key}": value for key, value in own.items() if key != "checkpoint"}
         name = wrote.get("name") or name or Path(source).stem
     return Run(

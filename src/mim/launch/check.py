@@ -37,7 +37,7 @@ def _not_overfitted(batches: float) -> float:
 Accelerator = Literal["auto", "cpu", "cuda", "gpu", "mps"]
 _Precision = Literal["32-true", "bf16-mixed", "16-mixed", "32", 32] | None  # weights stay float32, as targets are
 _Duration = Annotated[str, AfterValidator(_days_hours_minutes_seconds)] | None
-_BUILT_BY_ENTRY_POINTS = {"data", "task", "trainer", "augment", "encoder"}
+_BUILT_BY_ENTRY_POINTS = {"data", "task", "evaluate", "trainer", "augment", "encoder"}
 _TIGHTER: dict[str, dict[str, Any]] = {  # than the library's own hints, which let through what fails late or does harm
     "pytorch_lightning.Trainer": {
         "accelerator": Accelerator,
@@ -101,7 +101,9 @@ def check_wiring(cfg: DictConfig, choices: Mapping[str, str | None]) -> None:
     for name, node in raw.items():
         is_part = isinstance(node, dict) and "_target_" in node and name not in _BUILT_BY_ENTRY_POINTS
         if is_part and not refers_to(raw, name):
-            without = " with ".join(f"{group}={choices[group]}" for group in ("task", "model") if choices.get(group))
+            without = " with ".join(
+                f"{group}={choices[group]}" for group in ("task", "evaluate", "model") if choices.get(group)
+            )
             raise ValueError(
                 f"{name}={choices.get(name)} would do nothing: {without} takes no {name}; leave it out, or choose what takes one"
             )

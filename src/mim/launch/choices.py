@@ -9,11 +9,10 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from mim.launch.check import nearest, refers_to
+from mim.moved import moved_setting
 
-ENTRIES = ("train", "eval")
 READ_BY_ENTRY = {
     *(
         "name",
@@ -104,19 +103,24 @@ def composed(configs: Path, config_name: str, overrides: list[str] | None = None
         return None
 
 
-def belongs_elsewhere(overrides: list[str], configs: Path, config_name: str) -> str | None:
-    """A line about a task that this command cannot make and the other can: training is train.py's, judging eval.py's."""
-    for task in (override for override in overrides if override.startswith("task=")):
-        for entry in ENTRIES:
-            if entry != config_name and not _has(configs, config_name, task) and _has(configs, entry, task):
-                return f"{task} is for {entry}.py: python {entry}.py {task} checkpoint=..."
+def belongs_elsewhere(overrides: Sequence[str], configs: Path, config_name: str) -> str | None:
+    """A line about a setting that is the other command's, or that had another name: `task` is what is trained, and
+    `evaluate` how a checkpoint is judged.
+
+    Args:
+        overrides: arguments of the command line.
+        configs: folder of the config tree.
+        config_name: `train` or `eval`.
+    """
+    for given in overrides:
+        now = moved_setting(given)
+        group, _, choice = now.partition("=")
+        evaluates = group == "evaluate" and choice in files_of(configs, "evaluate")
+        if config_name == "train" and evaluates:
+            return f"{given} is for eval.py: python eval.py {now} checkpoint=..."
+        if config_name == "eval" and given.startswith("task=") and not evaluates:
+            trains = given.removeprefix("task=") in files_of(configs, "task")
+            return f"{given} is for train.py: python train.py {given} checkpoint=..." if trains else None
+        if config_name == "eval" and now != given:
+            return f"{given} is {now} now"
     return None
-
-
-def _has(configs: Path, config_name: str, task: str) -> bool:
-    """Whether a command has all that a task is made of."""
-    try:
-        cfg = composed(configs, config_name, [task])
-        return cfg is not None and bool(OmegaConf.to_container(cfg.task, resolve=True))
-    except OmegaConfBaseException:
-        return False

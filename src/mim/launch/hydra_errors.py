@@ -26,7 +26,7 @@ def said_by_hydra(error: BaseException, configs: Path, config_name: str) -> str 
     if isinstance(error, MissingConfigException):
         return _unknown_choice(str(error), configs)
     if isinstance(error, ConfigCompositionException | OmegaConfBaseException):
-        elsewhere = belongs_elsewhere(chosen(configs, sys.argv[1:]), configs, config_name)
+        elsewhere = belongs_elsewhere(sys.argv[1:], configs, config_name)
         if elsewhere:
             return elsewhere
     if isinstance(error, TypeError) and _while_composing(error):

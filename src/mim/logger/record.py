@@ -8,7 +8,7 @@ from pytorch_lightning.loggers import Logger
 
 
 def record(loggers: Iterable[Logger], row: Mapping[str, Any], folder: Path) -> None:
-    """Log what a judging task returned and drew.
+    """Log what an evaluation returned and drew.
 
     Args:
         loggers: any number.

@@ -198,10 +198,10 @@ def _judging(cell: Cell) -> Step | None:
 
 
 def _aim(overrides: Sequence[str]) -> tuple[str, ...]:
-    """What a command is about: its experiment, or, where it has none, nothing, its task and its data."""
+    """What a command is about: its experiment, or, where it has none, nothing, what it trains or evaluates and its data."""
     given = settings(overrides)
     chosen = given.get("experiment", "")
-    return (chosen,) if chosen else ("", given.get("task", ""), given.get("data", ""))
+    return (chosen,) if chosen else ("", given.get("evaluate", given.get("task", "")), given.get("data", ""))
 
 
 def _is_at(checkpoint: str, folder: Path) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mim.moved import moved_setting
 from mim.paper.command import recipe, settings, written
 from mim.plain import printable, read_json, refuse_special
 
@@ -48,9 +49,9 @@ class Record:
         return {key: value for key, value in given.items() if key != "checkpoint"}
 
     def accuracy(self) -> tuple[float, tuple[float, float] | None] | None:
-        """Top-1 in per cent and its 95 % interval: of the task, or of the last epoch of fine-tuning; None where there is none."""
+        """Top-1 in per cent and its 95 % interval, of the evaluation or the last epoch of fine-tuning; None: there is none."""
         if self.program == "eval.py":
-            name, numbers = f"{self.results.get('task')}/top1", self.results
+            name, numbers = f"{self.results.get('evaluate', self.results.get('task'))}/top1", self.results
             interval = numbers.get(f"{name}_interval")
         else:
             name, numbers = "val/top1", self.results.get("metrics", {})
@@ -85,13 +86,19 @@ def _read(file: Path) -> Record | None:
     return Record(
         folder=file.parent,
         program=results["program"],
-        overrides=tuple(results["overrides"]),
+        overrides=_overrides(results),
         status=results.get("status", "finished"),
         seed=int(results.get("seed") or 0),
         commit=results.get("commit") or "unknown",
         hardware=results.get("hardware") or "unknown hardware",
         results=results,
     )
+
+
+def _overrides(results: Mapping[str, Any]) -> tuple[str, ...]:
+    """As they are called now."""
+    evaluates = results["program"] == "eval.py"
+    return tuple(moved_setting(each) if evaluates else each for each in results["overrides"])
 
 
 def _check(results: dict[str, Any], file: Path) -> None:

@@ -24,8 +24,8 @@ def open_classifier(weights: Weights, image_size: int | None = None) -> nn.Modul
     tensors = weights.tensors
     if "head.weight" not in tensors:
         raise ValueError(
-            f"{weights.origin} has no head that tells classes apart; judge its features (task=knn, task=probe), or fine-tune it: "
-            "python train.py task=finetune checkpoint=..."
+            f"{weights.origin} has no head that tells classes apart; judge its features (evaluate=knn, evaluate=probe), or "
+            "fine-tune it: python train.py task=finetune checkpoint=..."
         )
     encoder = build_encoder(weights, image_size)
     own = (weights.config or {}).get("pool")

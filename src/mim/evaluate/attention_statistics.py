@@ -12,7 +12,7 @@ from mim.analysis.names import called
 from mim.evaluate.subject import Subject
 
 
-class AttentionStats:
+class AttentionStatistics:
     """Measure held-out images, whole and unmasked; leave `statistics.json`, and the figure as `attention_stats.png` and `.pdf`.
 
     Args:
@@ -22,7 +22,9 @@ class AttentionStats:
 
     def __init__(self, names: list[str] | None = None, limit: int | None = None):
         if limit is not None and limit < 1:
-            raise ValueError(f"AttentionStats got limit={limit}; needs at least one image, e.g. held_out_limit=1000")
+            raise ValueError(
+                f"AttentionStatistics got limit={limit}; needs at least one image, e.g. held_out_limit=1000"
+            )
         self.names, self.limit = names, limit
 
     def __call__(self, subjects: Sequence[Subject]) -> dict[str, Any]:

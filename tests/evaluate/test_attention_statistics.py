@@ -5,7 +5,7 @@ import pytest
 
 from mim.encoder.swin import Swin
 from mim.encoder.vit import ViT
-from mim.evaluate.attention_stats import AttentionStats
+from mim.evaluate.attention_statistics import AttentionStatistics
 from mim.evaluate.subject import Subject
 
 
@@ -23,11 +23,11 @@ def test_a_checkpoint_that_cannot_be_measured_is_refused_before_any_other_is_mea
     swin = Swin(image_size=64, patch_size=8, width=12, depths=[1, 1], heads=[2, 2], window=4)
     subjects = [subject("vit", vit, tmp_path), subject("swin", swin, tmp_path)]
     with pytest.raises(ValueError, match="Swin has no cls token that attends to all patches"):
-        AttentionStats()(subjects)
+        AttentionStatistics()(subjects)
     with pytest.raises(ValueError, match="give each one a name of its own"):
-        AttentionStats(names=["ViT"])(subjects)
+        AttentionStatistics(names=["ViT"])(subjects)
 
 
 def test_no_image_at_all_is_refused():
-    with pytest.raises(ValueError, match="AttentionStats got limit=0; needs at least one image"):
-        AttentionStats(limit=0)
+    with pytest.raises(ValueError, match="AttentionStatistics got limit=0; needs at least one image"):
+        AttentionStatistics(limit=0)
