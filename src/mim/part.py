@@ -1,6 +1,33 @@
 """The life of whatever changes while a model is trained: a scheduled masker, a ratio drawn for each step, a teacher."""
 
+from typing import NamedTuple
+
 from torch import nn
+
+
+class Progress(NamedTuple):
+    """Progress of a training at one of its optimiser steps: what schedules of numbers go by."""
+
+    step: int
+    """Optimiser steps done before this one; that of the first is 0."""
+    steps: int
+    """Optimiser steps of the whole training."""
+    steps_per_epoch: int
+
+    @property
+    def share(self) -> float:
+        """Share of all steps that were done before this one: from 0 to just below 1."""
+        return self.step / self.steps
+
+    @property
+    def epoch(self) -> float:
+        """Epochs done before this step, a fraction within one."""
+        return self.step / self.steps_per_epoch
+
+    @property
+    def epochs(self) -> float:
+        """Epochs of the whole training."""
+        return self.steps / self.steps_per_epoch
 
 
 class Part:
@@ -17,11 +44,11 @@ class Part:
     def begin_epoch(self, epoch: int) -> None:
         """An epoch begins; the first is 0."""
 
-    def begin_step(self, step: int) -> None:
-        """A step of the optimiser begins; the first is 0."""
+    def begin_step(self, progress: Progress) -> None:
+        """A step of the optimiser begins."""
 
-    def after_step(self, student: nn.Module, progress: float) -> None:
-        """The optimiser has changed the model; `progress` is the share of all steps that are done."""
+    def after_step(self, student: nn.Module, progress: Progress) -> None:
+        """The optimiser has changed the model; `progress` is that of the step which it made."""
 
 
 def parts_of(module: nn.Module) -> list[Part]:

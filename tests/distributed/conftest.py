@@ -101,6 +101,7 @@ MASKS = "+callback.masks._target_=tests.distributed.masks.Masks"
 JUDGED = ("callback=[online_probe,checkpoint,results]", "callback.online_probe.held_out_limit=129")
 METHODS = {
     "mae": (*JUDGED, MASKS),
+    "data2vec": (MASKS, "loss=features", "loss.target.blocks=2", "teacher=ema", "teacher.momentum=0.9"),
     "emae": (MASKS, "masker=emae", "loss=emae"),
     "amt": (
         MASKS,
@@ -128,6 +129,7 @@ ON_ONE = {
     **{f"{name}_one": method for name, method in METHODS.items()},
     "finetune_one": FINETUNE,
     "mae_one_from_fsdp": ("resume=@mae_fsdp",),
+    "data2vec_one_from_fsdp": (*METHODS["data2vec"], "resume=@data2vec_fsdp"),
     "amt_fsdp_alone_from_fsdp": (*METHODS["amt"], "trainer=fsdp", "resume=@amt_fsdp"),
 }
 

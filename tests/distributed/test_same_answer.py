@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-METHODS = ["mae", "emae", "amt"]
+METHODS = ["mae", "emae", "amt", "data2vec"]
 SPLITS = ["ddp", "fsdp"]
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from mim.batch import blank
+from mim.batch import Batch, blank
+from mim.encoder.encoder import Encoder
 
 # Dense bf16 matrix products per second, from the makers' data sheets; float32 products on these devices are not rated here.
 _PEAK_BF16 = {
@@ -32,10 +33,22 @@ def peak_flops(device: torch.device, precision: str) -> float | None:
 @torch.no_grad()
 def forward_flops(model: Any, device: torch.device) -> float:
     """Floating-point operations of one image's forward pass, matrix products and attention only."""
-    height, width = (side * model.encoder.patch_size for side in model.encoder.grid)
     with FlopCounterMode(display=False) as counter:
-        model(blank(2, (height, width), device))
+        model(_blank(model.encoder, device))
     return counter.get_total_flops() / 2
+
+
+def teacher_flops(teacher: Any, device: torch.device) -> float:
+    """The same of a teacher, which sees the whole image."""
+    with FlopCounterMode(display=False) as counter:
+        teacher(_blank(teacher.encoder, device).image, [teacher.depth])
+    return counter.get_total_flops() / 2
+
+
+def _blank(encoder: Encoder, device: torch.device) -> Batch:
+    """Two images of the size that an encoder is for."""
+    rows, columns = encoder.grid
+    return blank(2, (rows * encoder.patch_size, columns * encoder.patch_size), device)
 
 
 def peak_memory(device: torch.device) -> int:

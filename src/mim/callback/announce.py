@@ -10,6 +10,7 @@ from timm.layers import DropPath
 from mim.batch import blank
 from mim.masker.scheduled import Scheduled
 from mim.model.visible import split_of
+from mim.optim.number import describe_number
 from mim.run.results import seen_from_here
 from mim.strategy.whole import whole
 
@@ -39,6 +40,7 @@ class Announce(L.Callback):
             "model": _model(pl_module),
             **data.words,
             **({"masking": _masking(model, pl_module.device)} if hasattr(model, "masker") else {}),
+            **({"teacher": _teacher(pl_module)} if pl_module.teacher else {}),
             **({"targets": pl_module.targets} if hasattr(pl_module, "targets") else {}),
             "batch": (
                 f"{pl_module.effective_batch:,} images a step = {data.batch_size:,} x {trainer.world_size} process(es) "
@@ -63,6 +65,11 @@ def _model(module: Any) -> str:
     encoder = sum(p.numel() for p in module.model.encoder.parameters())
     kind = ", ".join(type(part).__name__.removeprefix("FSDP") for part in (module.model, module.model.encoder))
     return f"{kind}: {count:,} parameters, {trained:,} trained, {encoder:,} in the encoder"
+
+
+def _teacher(module: Any) -> str:
+    momentum = describe_number(module.teacher.momentum, module.length, module.progress.steps_per_epoch)
+    return f"average of the student's {' and '.join(module.teacher.of)}, momentum {momentum}"
 
 
 def _masking(model: Any, device: torch.device) -> str:

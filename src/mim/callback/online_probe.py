@@ -1,8 +1,8 @@
 """How good the features are while training goes on: classifiers on clean, held-out images."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as L
 import torch
@@ -21,6 +21,8 @@ from mim.strategy.whole import whole
 class OnlineProbe(L.Callback):
     """Every n epochs, classify the held-out images by features of the frozen encoder; log top-1 accuracy as `<judge>/top1`.
 
+    Of a training with a teacher, its encoder can be judged too, or alone: `<judge>/top1_teacher`.
+
     Features come from whole, un-augmented images in eval mode, once for all judges. Judges have their own optimisers and random
     streams: the weights that training yields are bit-identical with and without them.
 
@@ -30,6 +32,10 @@ class OnlineProbe(L.Callback):
         every_n_epochs: how often; also after the last epoch, and before the first for comparison.
         bank_limit: learn from at most so many training images, evenly spread over the set; null for all.
         held_out_limit: classify at most so many held-out images; null for all.
+        of: whose encoder, student, teacher or both.
+
+    Raises:
+        ValueError: where nobody is to be judged.
     """
 
     def __init__(
@@ -39,7 +45,11 @@ class OnlineProbe(L.Callback):
         every_n_epochs: Count,
         bank_limit: Count | None = None,
         held_out_limit: Count | None = None,
+        of: Sequence[Literal["student", "teacher"]] = ("student",),
     ):
+        if not of:
+            raise ValueError("callback.online_probe.of=[] judges nobody; [student], [teacher] or [student,teacher]")
+        self.of = tuple(of)
         self.pool, self.judges, self.every_n_epochs = pool, judges, every_n_epochs
         self.bank_limit, self.held_out_limit = bank_limit, held_out_limit
         self.untrained: dict[str, float] = {}
@@ -53,9 +63,20 @@ class OnlineProbe(L.Callback):
         self.untrained = state_dict["untrained"]
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Judge the untrained encoder, unless training is being resumed; `Results` hands it to the loggers."""
-        if trainer.global_step == 0:
-            self.untrained = {f"{name}_untrained": value for name, value in self.judge(trainer, pl_module).items()}
+        """Judge the untrained encoder, unless training is being resumed; `Results` hands it to the loggers.
+
+        Raises:
+            ValueError: where a teacher is to be judged and there is none.
+        """
+        if "teacher" in self.of and pl_module.teacher is None:
+            raise ValueError(
+                f"callback.online_probe.of=[{','.join(self.of)}] judges a teacher, and there is none; add teacher=ema, "
+                "or leave it out"
+            )
+        if trainer.global_step == 0:  # a teacher is a copy
+            self.untrained = {
+                f"{name}_untrained": value for name, value in self._judge(pl_module.model, trainer, pl_module).items()
+            }
         pl_module.log_dict(self.untrained, sync_dist=True, logger=False)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
@@ -66,6 +87,14 @@ class OnlineProbe(L.Callback):
 
     def judge(self, trainer: Any, pl_module: Any) -> dict[str, float]:
         """Top-1 accuracies on the held-out images; nothing where the data set has no labels."""
+        found: dict[str, float] = {}
+        for who in self.of:
+            judged = self._judge(pl_module.model if who == "student" else pl_module.teacher, trainer, pl_module)
+            found |= judged if who == "student" else {f"{name}_teacher": value for name, value in judged.items()}
+        return found
+
+    def _judge(self, model: Any, trainer: Any, pl_module: Any) -> dict[str, float]:
+        """The same, of a model that has an encoder."""
         data = trainer.datamodule
         if not data.num_classes:
             return {}
@@ -76,8 +105,8 @@ class OnlineProbe(L.Callback):
             return trainer.strategy.batch_to_device(batch, pl_module.device)
 
         autocast, folder = trainer.precision_plugin.forward_context, Path(trainer.default_root_dir)
-        subject = Subject("online", pl_module.model.encoder, data, prepare, autocast, folder)
-        with torch.random.fork_rng(), whole(pl_module.model.encoder):
+        subject = Subject("online", model.encoder, data, prepare, autocast, folder)
+        with torch.random.fork_rng(), whole(model.encoder):
             look = Look(subject.encoder, ready({"online": self.pool}, subject.encoder))
             bank, held_out = bank_and_held_out(subject, look, self.bank_limit, self.held_out_limit)["online"]
             return {

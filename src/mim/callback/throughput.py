@@ -6,7 +6,7 @@ from typing import Any
 import pytorch_lightning as L
 import torch
 
-from mim.analysis.cost import forward_flops, peak_flops, peak_memory
+from mim.analysis.cost import forward_flops, peak_flops, peak_memory, teacher_flops
 from mim.ranges import Whole
 from mim.strategy.whole import whole
 
@@ -35,13 +35,14 @@ class Throughput(L.Callback):
         return self._mark - before
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Count the work of one image, where the device's peak is known."""
+        """Count the work of one image, where the device's peak is known: backward costs two forwards, a teacher has none."""
         self._peak = peak_flops(pl_module.device, trainer.precision)
         if self._peak:
             with whole(pl_module.model):
-                self._flops_per_image = 3 * forward_flops(
-                    pl_module.model, pl_module.device
-                )  # backward costs two forwards
+                self._flops_per_image = 3 * forward_flops(pl_module.model, pl_module.device)
+            if pl_module.teacher:
+                with whole(pl_module.teacher):
+                    self._flops_per_image += teacher_flops(pl_module.teacher, pl_module.device)
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """Start the clock."""

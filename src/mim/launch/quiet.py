@@ -12,6 +12,7 @@ _NOTHING_TO_ACT_ON = (
     ".*`weights_only` was not set.*",  # checkpoint/atomic always loads with weights_only=True
     ".*before the epoch ended and your dataloader is not resumable.*",  # data/sampler goes on where it stopped
     ".*that wasn't set to `.eval.*",
+    ".*in eval mode at the start of training.*",  # a teacher is
     ".*Grad strides do not match bucket view strides.*",
     ".*`broadcast_buffers` is deprecated.*",  # what replaces it is not in every version that is supported
     ".*FSDP2-wrapped module .* returned a view tensor.*",  # no loss changes a prediction in place

@@ -19,9 +19,12 @@ def l2(prediction: Tensor, target: Tensor) -> Tensor:
     return (prediction - target).square().mean(-1)
 
 
-def smooth_l1(prediction: Tensor, target: Tensor) -> Tensor:
-    """Half the square of differences below 1, their size less 1/2 above: two of (B, K, Lm, P) -> (B, K, Lm)."""
-    return smooth_l1_loss(prediction, target, reduction="none").mean(-1)
+def smooth_l1(prediction: Tensor, target: Tensor, beta: float = 1.0) -> Tensor:
+    """Half the square of differences below `beta`, over `beta`; above, their size less `beta` / 2 (data2vec).
+
+    Two of (B, K, Lm, P) -> (B, K, Lm).
+    """
+    return smooth_l1_loss(prediction, target, reduction="none", beta=beta).mean(-1)
 
 
 def cosine(prediction: Tensor, target: Tensor) -> Tensor:

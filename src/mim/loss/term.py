@@ -1,14 +1,17 @@
 """Term of a loss: the error of predictions against a target, or a relation between predictions of another term."""
 
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from mim.loss.error import ERRORS, Error
+from mim.loss.error import ERRORS, Error, smooth_l1
 from mim.loss.masked_mean import masked_mean
 from mim.masker.split import Split
 from mim.precision import at_least_single
-from mim.target.target import Target
+from mim.ranges import Positive
+from mim.target.target import FollowingTarget, Target
+from mim.teacher.teacher import Teacher
 
 
 @runtime_checkable
@@ -28,17 +31,33 @@ class Term(nn.Module):
     Args:
         target: what the predictions are compared with.
         error: "l1", "l2", "smooth_l1" or "cosine", of the values of a patch (`mim.loss.error`).
+        beta: where smooth_l1 turns from squares to sizes; null for 1. The other errors have none.
+
+    Raises:
+        ValueError: where an error is given a `beta` that it has not.
     """
 
-    def __init__(self, target: Target, error: Error = "l2"):
+    def __init__(self, target: Target | FollowingTarget, error: Error = "l2", beta: Positive | None = None):
         super().__init__()
-        self.target, self.error = target, error
+        if beta is not None and error != "smooth_l1":
+            raise ValueError(f"loss.beta={beta:g} is of error=smooth_l1, and error={error} has none; loss.beta=null")
+        self.target, self.error, self.beta = target, error, beta
+        self.measure = ERRORS[error] if beta is None else partial(smooth_l1, beta=beta)
         self.target_dim = target.dim
+        self.needs_teacher = isinstance(target, FollowingTarget)
 
-    def forward(self, prediction: Tensor, image: Tensor, split: Split) -> Tensor:
+    def forward(self, prediction: Tensor, image: Tensor, split: Split, teacher: Teacher | None = None) -> Tensor:
         """(B, K, Lm, P), (B, 3, H, W) and the masked indices (B, K, Lm) -> scalar.
 
-        Padding counts for nothing.
+        Padding counts for nothing. A target that follows a teacher is given it.
         """
-        error = ERRORS[self.error](at_least_single(prediction), self.target(image, split))
+        error = self.measure(at_least_single(prediction), self._values(image, split, teacher))
         return masked_mean(error, split)
+
+    def _values(self, image: Tensor, split: Split, teacher: Teacher | None) -> Tensor:
+        """Target values (B, K, Lm, P)."""
+        if not isinstance(self.target, FollowingTarget):
+            return self.target(image, split)
+        if teacher is None:
+            raise ValueError(f"{type(self.target).__name__} is made of a teacher's tokens and was given no teacher")
+        return self.target(image, split, teacher)

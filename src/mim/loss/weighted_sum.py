@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mim.loss.term import Relation, Term
 from mim.masker.split import Split
+from mim.teacher.teacher import Teacher
 
 _TAKEN = {"loss", *dir(nn.ModuleDict())}  # the sum is logged as train/loss; a module's own names
 
@@ -35,7 +36,8 @@ class WeightedSum(nn.Module):
             if name in _TAKEN or not name.isidentifier():
                 raise ValueError(f"a term of a loss cannot be called {name!r}; give it another name, in letters")
         self.target_dims = {name: each.target_dim for name, each in term.items() if isinstance(each, Term)}
-        """Values per patch of each prediction, by the term that it is made for."""
+        """Values per patch of each prediction, by the term that it is made for; None for the encoder's width."""
+        self.needs_teacher = any(isinstance(each, Term) and each.needs_teacher for each in term.values())
         if not self.target_dims:
             raise ValueError(
                 f"{', '.join(type(each).__name__ for each in term.values())} alone does not say how many values a patch "
@@ -63,23 +65,31 @@ class WeightedSum(nn.Module):
             )
         return term.of
 
-    def terms(self, predictions: Mapping[str, Tensor], image: Tensor, split: Split) -> dict[str, Tensor]:
+    def terms(
+        self, predictions: Mapping[str, Tensor], image: Tensor, split: Split, teacher: Teacher | None = None
+    ) -> dict[str, Tensor]:
         """Each term without its weight.
 
         Args:
             predictions: (B, K, Lm, P) each, by the term that they are made for.
             image: (B, 3, H, W).
             split: with `masked` (B, K, Lm).
+            teacher: for the targets that follow one.
 
         Returns:
             Scalars by name.
         """
-        return {name: term(predictions[self.of[name]], image, split) for name, term in self.term.items()}
+        return {
+            name: term(predictions[self.of[name]], image, split, *([teacher] if isinstance(term, Term) else []))
+            for name, term in self.term.items()
+        }
 
     def weigh(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Scalars by name -> their weighted sum."""
         return torch.stack([self.weight[name] * term for name, term in terms.items()]).sum()
 
-    def forward(self, predictions: Mapping[str, Tensor], image: Tensor, split: Split) -> Tensor:
+    def forward(
+        self, predictions: Mapping[str, Tensor], image: Tensor, split: Split, teacher: Teacher | None = None
+    ) -> Tensor:
         """Predictions by term, (B, K, Lm, P) each, (B, 3, H, W) and the split -> scalar."""
-        return self.weigh(self.terms(predictions, image, split))
+        return self.weigh(self.terms(predictions, image, split, teacher))

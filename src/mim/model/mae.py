@@ -19,16 +19,22 @@ class MAE(nn.Module):
         encoder: embeds and encodes patches.
         masker: decides which patches are visible and which are masked.
         decoder: builds a decoder, once the encoder's width and grid are known, for each term of the loss that predicts.
-        target_dims: values per patch of the predictions, by term; the first term's decoder is `decoder` in checkpoints.
+        target_dims: values per patch of the predictions, by term, None for the encoder's width; the first term's
+            decoder is `decoder` in checkpoints.
     """
 
     def __init__(
-        self, encoder: Encoder, masker: Masker, decoder: Callable[..., Decoder], target_dims: Mapping[str, int]
+        self,
+        encoder: Encoder,
+        masker: Masker,
+        decoder: Callable[..., Decoder],
+        target_dims: Mapping[str, int | None],
     ):
         super().__init__()
         self.encoder, self.masker, self.terms = encoder, masker, tuple(target_dims)
         self.decoder, *others = (
-            decoder(encoder_width=encoder.width, grid=encoder.grid, target_dim=dim) for dim in target_dims.values()
+            decoder(encoder_width=encoder.width, grid=encoder.grid, target_dim=dim or encoder.width)
+            for dim in target_dims.values()
         )
         self.decoders = nn.ModuleDict(dict(zip(self.terms[1:], others, strict=True)))
 

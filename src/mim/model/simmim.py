@@ -22,15 +22,15 @@ class SimMIM(nn.Module):
     Args:
         encoder: embeds, places and encodes patches.
         masker: decides which patches are visible and which are masked.
-        target_dims: values per patch of the predictions, by term of the loss; each has a linear layer, the first term's is
-            `decoder` in checkpoints.
+        target_dims: values per patch of the predictions, by term of the loss, None for the encoder's width; each has
+            a linear layer, the first term's is `decoder` in checkpoints.
     """
 
-    def __init__(self, encoder: Encoder, masker: Masker, target_dims: Mapping[str, int]):
+    def __init__(self, encoder: Encoder, masker: Masker, target_dims: Mapping[str, int | None]):
         super().__init__()
         self.encoder, self.masker, self.terms = encoder, masker, tuple(target_dims)
         self.mask_token = encoder.new_token()
-        self.decoder, *others = (nn.Linear(encoder.width, dim) for dim in target_dims.values())
+        self.decoder, *others = (nn.Linear(encoder.width, dim or encoder.width) for dim in target_dims.values())
         self.decoders = nn.ModuleDict(dict(zip(self.terms[1:], others, strict=True)))
 
     def forward(self, batch: Batch | Tensor) -> Reconstruction:

@@ -82,17 +82,21 @@ class FSDP(ModelParallelStrategy):
             task.compiles,
             False,
         )  # one graph cannot hold the gathering, which stands between the blocks
-        model = self._cut
-        for block in blocks(model):
-            if compiles:
-                block.forward = torch.compile(block.forward, fullgraph=True)
-            fully_shard(block, mesh=self.layout, mp_policy=policy, reshard_after_forward=self.regather)
-        fully_shard(model, mesh=self.layout, mp_policy=policy)
+        for model in self._cut:
+            # What no backward pass goes through, a teacher, is not cut up again by one.
+            trained = any(p.requires_grad for p in model.parameters())
+            for block in blocks(model):
+                if compiles:
+                    block.forward = torch.compile(block.forward, fullgraph=True)
+                again = self.regather or not trained
+                fully_shard(block, mesh=self.layout, mp_policy=policy, reshard_after_forward=again)
+            fully_shard(model, mesh=self.layout, mp_policy=policy, reshard_after_forward=None if trained else True)
         Strategy.setup(self, trainer)  # our parent's wants to be given the cuts by each task's configure_model
 
     def on_validation_start(self) -> None:
         """Held-out images are dealt out without padding, so one process may have a batch more than another: let each run alone."""
-        self._while_validating.enter_context(whole(self._cut))
+        for model in self._cut:
+            self._while_validating.enter_context(whole(model))
 
     def on_validation_end(self) -> None:
         """Together again."""
@@ -135,7 +139,7 @@ class FSDP(ModelParallelStrategy):
         return rest
 
     @property
-    def _cut(self) -> nn.Module:
-        """What is cut: every task trains a `model`."""
+    def _cut(self) -> list[nn.Module]:
+        """What is cut: every task trains a `model`, and a teacher may follow it."""
         task: Any = self.lightning_module
-        return task.model
+        return [task.model] if task.teacher is None else [task.model, task.teacher]

@@ -5,6 +5,7 @@ from typing import Protocol, runtime_checkable
 from torch import Tensor
 
 from mim.masker.split import Split
+from mim.teacher.teacher import Teacher
 
 
 @runtime_checkable
@@ -15,6 +16,19 @@ class Target(Protocol):
     """P, values per patch."""
 
     def __call__(self, image: Tensor, split: Split) -> Tensor:
+        """Images (B, 3, H, W), split with `masked` (B, K, Lm) -> target values (B, K, Lm, P)."""
+
+
+@runtime_checkable
+class FollowingTarget(Protocol):
+    """Target values of masked patches that are made of a teacher's tokens, where there is a teacher."""
+
+    needs_teacher: bool
+    """True: a training without a teacher is refused."""
+    dim: int | None
+    """P, values per patch; None for the width of the encoder."""
+
+    def __call__(self, image: Tensor, split: Split, teacher: Teacher) -> Tensor:
         """Images (B, 3, H, W), split with `masked` (B, K, Lm) -> target values (B, K, Lm, P)."""
 
 

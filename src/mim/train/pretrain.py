@@ -13,6 +13,7 @@ from mim.model.reconstruction import Reconstruction
 from mim.optim.follow import WeightDecaySchedule
 from mim.optim.schedule import Schedule
 from mim.ranges import NotNegative, Positive, Seed
+from mim.teacher.ema import EMA
 from mim.train.training import Clip, Training, follow
 
 
@@ -31,6 +32,10 @@ class Pretrain(Training):
         lr: the peak itself, whatever the batch; null for `base_lr`, which is not used otherwise.
         weight_decay_schedule: decay in force at a share of all steps; null for one that stays.
         clip: cuts gradients down once a step; null for none but the trainer's `gradient_clip_val`.
+        teacher: builds what follows the model, for targets that are made of its tokens; null for none.
+
+    Raises:
+        ValueError: where a target has no teacher, or a teacher nobody looks at.
     """
 
     def __init__(
@@ -46,15 +51,31 @@ class Pretrain(Training):
         lr: Positive | None = None,
         weight_decay_schedule: WeightDecaySchedule | None = None,
         clip: Clip | None = None,
+        teacher: Callable[[nn.Module], EMA] | None = None,
     ):
         super().__init__(optimizer, schedule, base_lr, weight_decay, compile, seed, lr, weight_decay_schedule, clip)
         self.loss = WeightedSum.of_one(loss)
         self.model = model(target_dims=self.loss.target_dims)
+        self.teacher = self._taught(teacher)
+
+    def _taught(self, teacher: Callable[[nn.Module], EMA] | None) -> EMA | None:
+        """What follows the model, once it is known that somebody looks at it."""
+        if self.loss.needs_teacher and teacher is None:
+            raise ValueError(
+                "the loss compares predictions with a teacher's tokens, and there is no teacher; add teacher=ema, or "
+                "choose a target of the image, e.g. target@loss.target=pixel"
+            )
+        if teacher is not None and not self.loss.needs_teacher:
+            raise ValueError(
+                "teacher=ema would follow the model and nothing looks at it; choose target@loss.target=features, or "
+                "leave it out (callback=[weight_average,...] keeps an average to judge)"
+            )
+        return None if teacher is None else teacher(self.model)
 
     def objective(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Reconstruction]:
         """Images (B, 3, H, W) -> scalar loss, its terms by name where there are several, and the predictions it judged."""
         made: Reconstruction = self.model(batch)
-        terms = self.loss.terms(made.predictions, batch.image, made.split)
+        terms = self.loss.terms(made.predictions, batch.image, made.split, self.teacher)
         named = {name: term.detach() for name, term in terms.items()} if len(terms) > 1 else {}
         return self.loss.weigh(terms), named, made
 

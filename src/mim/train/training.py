@@ -19,9 +19,10 @@ from mim.draw import keys
 from mim.image_format import ImageFormat
 from mim.optim.follow import Follow, WeightDecaySchedule
 from mim.optim.schedule import Schedule
-from mim.part import Part, parts_of
+from mim.part import Part, Progress, parts_of
 from mim.ranges import NotNegative, Positive, Seed
 from mim.run.position import Length, Pace, Place, go_on_from, place
+from mim.teacher.ema import EMA
 
 Clip = Callable[[Iterable[Tensor]], None]
 """Parameters -> their gradients, cut down in place."""
@@ -61,6 +62,7 @@ class Training(L.LightningModule):
         self.absolute_lr, self.weight_decay_schedule, self.clip = lr, weight_decay_schedule, clip
         self.optimizer, self.schedule = optimizer, schedule
         self.base_lr, self.weight_decay, self.seed = base_lr, weight_decay, seed
+        self.teacher: EMA | None = None
         self.steps: int | None = None  # of the whole training, where its length is given in steps
         self.resumed_at: Place | None = None
         self.compiles = compile  # a strategy that cuts the model up compiles what it cuts, and takes this off
@@ -82,7 +84,7 @@ class Training(L.LightningModule):
         trainer: Any = self.trainer
         if trainer.val_check_interval == 1.0:
             trainer.val_check_batch = math.inf
-        if not self.global_step:
+        if self.resumed_at is None or not self.global_step:
             for part in self.parts:
                 part.begin(self.model)
         self.on_train_epoch_start()
@@ -117,13 +119,13 @@ class Training(L.LightningModule):
         random.seed(number)
         np.random.seed(number % 2**32)  # noqa: NPY002  # timm draws from it
         for part in self.parts:
-            part.begin_step(self.global_step)
+            part.begin_step(self.progress)
 
     def optimizer_step(self, *arguments: Any, **named: Any) -> None:
         """Step, and tell the parts."""
         super().optimizer_step(*arguments, **named)
         for part in self.parts:
-            part.after_step(self.model, (self.global_step + 1) / self.length)
+            part.after_step(self.model, self.progress)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say what a step is worth, another run may take steps of other images; and what the images are."""
@@ -203,6 +205,12 @@ class Training(L.LightningModule):
         trainer: Any = self.trainer
         # not trainer.estimated_stepping_batches: it builds the loader before a resumed run knows where it stopped
         return self.steps or trainer.max_epochs * max(1, trainer.datamodule.steps_per_epoch)
+
+    @property
+    def progress(self) -> Progress:
+        """Progress at the step that is being made."""
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        return Progress(self.global_step, self.length, max(1, data.steps_per_epoch))
 
     @property
     def lr(self) -> float:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from torch import Tensor
@@ -78,6 +79,25 @@ def translate(tensors: Tensors, file: str) -> tuple[dict[str, Tensor], str]:
         f"{file} holds no encoder that is known here: none of its {len(tensors)} tensors ({first}, ...) embeds patches; "
         "give a run, or weights of a ViT, BEiT or Swin from the official MAE or SimMIM, timm or Hugging Face (ViTMAE)"
     )
+
+
+def teacher_of(tensors: Tensors, file: str | Path) -> dict[str, Tensor]:
+    """Tensors of a run of ours -> those of its teacher, named as those of its model are.
+
+    Raises:
+        ValueError: where it has no teacher.
+    """
+    found = {
+        f"model.{name.removeprefix('teacher.')}": value
+        for name, value in tensors.items()
+        if name.startswith("teacher.")
+    }
+    if not any(name.startswith("model.encoder.") for name in found):
+        raise ValueError(
+            f"{file} has no teacher; teacher:<checkpoint> is of a run that was trained with one (teacher=ema), give the "
+            "checkpoint alone"
+        )
+    return found
 
 
 def _check_tokens(tensors: Tensors, file: str) -> None:

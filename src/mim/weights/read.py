@@ -19,7 +19,7 @@ from mim.checkpoint.sound import UNREADABLE, check_archive, check_numbers, check
 from mim.image_format import INTERPOLATIONS, ImageFormat
 from mim.moved import current
 from mim.plain import parse_json, plain, printable, read_json, refuse_special
-from mim.weights.formats import translate
+from mim.weights.formats import teacher_of, translate
 from mim.weights.prefixes import CONTAINERS
 from mim.weights.strangers import refuse_other_config
 from mim.weights.weights import Weights
@@ -34,7 +34,8 @@ def read(source: str | Path) -> Weights:
 
     Args:
         source: a run folder, a `.ckpt` (a file, or the folder that many processes wrote), a `.pth` or `.safetensors` file, a
-            folder that transformers saved, `timm:<name>` or `hf:<repository>`.
+            folder that transformers saved, `timm:<name>`, `hf:<repository>`, or `teacher:` before a run or a file of
+            one: the teacher that followed its model.
 
     Raises:
         FileNotFoundError: where there is nothing.
@@ -43,14 +44,19 @@ def read(source: str | Path) -> Weights:
     kind, colon, name = str(source).partition(":")
     if colon and kind in _REMOTE:
         return _REMOTE[kind](name)
+    if colon and kind == "teacher":
+        return read_file(checkpoint_file(Path(name)), teacher=True)
     path = Path(source)
     if (path / "model.safetensors").exists():
         return _read_transformers(path / "model.safetensors", path / "config.json", path.name)
     return read_file(checkpoint_file(path))
 
 
-def read_file(file: Path) -> Weights:
-    """Weights of one file, or of the folder of many processes, under our names; the format is recognised by what is in it."""
+def read_file(file: Path, teacher: bool = False) -> Weights:
+    """Weights of one file, or of the folder of many processes, under our names; the format is recognised by what is in it.
+
+    Those of its teacher if asked for.
+    """
     refuse_special(file)
     if is_sharded(file):
         content, about = read_weights(file), read_rest(file)
@@ -58,11 +64,11 @@ def read_file(file: Path) -> Weights:
         raise ValueError(f"{file} is empty (0 bytes); copy or download it again")
     else:
         content, about = _read_safetensors(file) if _is_safetensors(file) else _read_torch(file)
-    tensors, form = _ours(content, file)
+    tensors, form = _ours(teacher_of(content, file) if teacher else content, file)
     config, images = about.get("config"), about.get("images")
     return Weights(
         tensors,
-        f"{file} ({form}{', under ' + about['under'] if 'under' in about else ''})",
+        f"{file} ({form}{', its teacher' if teacher else ''}{', under ' + about['under'] if 'under' in about else ''})",
         None if config is None else current(plain(config, str(file))),
         images=None if images is None else ImageFormat.from_plain(images, str(file)),
     )

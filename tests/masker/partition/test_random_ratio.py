@@ -7,6 +7,7 @@ from mim.draw import keys
 from mim.loss.term import Term
 from mim.masker.partition.random_ratio import RandomRatio
 from mim.masker.score.ranking import Ranking
+from mim.part import Progress
 from mim.target.pixel import Pixel
 
 
@@ -58,14 +59,14 @@ def test_the_images_of_a_step_share_their_ratio_however_they_are_split_up():
     partition, whole = RandomRatio(unmasked=0.0, hints_from=0.1, per="batch"), ranking(8)
     seen = set()
     for step in range(20):
-        partition.begin_step(step)
+        partition.begin_step(Progress(step, 10, 5))
         count = counts(partition(whole))
         assert count.unique().numel() == 1
         half = [counts(partition(Ranking(whole.rank[part], key=whole.key[part]))) for part in (slice(4), slice(4, 8))]
         assert torch.equal(torch.cat(half), count)
         seen.add(int(count[0]))
     assert len(seen) > 12
-    partition.begin_step(0)
+    partition.begin_step(Progress(0, 10, 5))
     other = RandomRatio(unmasked=0.0, hints_from=0.1, per="batch", seed=1)
     assert counts(other(whole))[0] != counts(partition(whole))[0]
     assert counts(partition.eval()(whole)).unique().numel() > 1  # outside of training each image draws

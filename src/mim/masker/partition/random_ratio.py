@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mim.draw import HINT, RATIO, keys, uniform
 from mim.masker.score.ranking import Ranking
 from mim.masker.split import Split
-from mim.part import Part
+from mim.part import Part, Progress
 from mim.ranges import Seed
 
 
@@ -59,9 +59,9 @@ class RandomRatio(Part, nn.Module):
         self.per, self.seed = per, seed
         self.register_buffer("step", torch.zeros((), dtype=torch.int64), persistent=False)
 
-    def begin_step(self, step: int) -> None:
+    def begin_step(self, progress: Progress) -> None:
         """Remember the step; a tensor holds it, so that compiled code is not compiled again."""
-        self.step.fill_(step)
+        self.step.fill_(progress.step)
 
     def draw(self, key: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The ratio of the mask and that of the hints (B,) float64, and which images are masked (B,) bool: keys (B,) -> those."""

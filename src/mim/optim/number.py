@@ -1,0 +1,80 @@
+"""Schedules of any number over a training: momentum of a teacher, temperature, weight of a term."""
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal, Protocol, runtime_checkable
+
+from mim.part import Progress
+
+
+@runtime_checkable
+class NumberSchedule(Protocol):
+    """Value of a number at each optimiser step."""
+
+    def __call__(self, progress: Progress) -> float:
+        """Progress of a training -> value in force at that step."""
+
+
+Number = float | NumberSchedule
+"""A number that stays, or one that changes."""
+
+
+def number_at(number: Number, progress: Progress) -> float:
+    """Value of a number at a step."""
+    return number(progress) if isinstance(number, NumberSchedule) else number
+
+
+def describe_number(number: Number, steps: int, steps_per_epoch: int) -> str:
+    """A number at the first and at the last step of a training, in words."""
+    first, last = (number_at(number, Progress(step, steps, steps_per_epoch)) for step in (0, steps - 1))
+    if not isinstance(number, NumberSchedule):
+        return f"{first:g}"
+    return f"{first:.6g} to {last:.6g} ({type(number).__name__})"
+
+
+class Cosine:
+    """Number by half a cosine over all steps: momentum of BYOL (arXiv 2006.07733), DINO, iBOT, CMAE.
+
+    Args:
+        start: at the first step.
+        end: where it would be after the last step.
+    """
+
+    def __init__(self, start: float, end: float):
+        self.start, self.end = start, end
+
+    def __call__(self, progress: Progress) -> float:
+        """Value at a step (iBOT, utils.py: cosine_scheduler)."""
+        return self.end + (self.start - self.end) * 0.5 * (1 + math.cos(math.pi * progress.share))
+
+
+class Lines:
+    """Number that goes in straight lines between points, and stays where the last of them is.
+
+    Args:
+        values: at the points.
+        epochs: of the points, ascending from 0; half an epoch is 0.5.
+        change: at every `step` (data2vec), or once at the beginning of an `epoch` (BootMAE).
+
+    Raises:
+        ValueError: where points and values do not go together.
+    """
+
+    def __init__(self, values: Sequence[float], epochs: Sequence[float], change: Literal["step", "epoch"] = "step"):
+        if len(values) != len(epochs) or not values or epochs[0] != 0 or any(a >= b for a, b in pairwise(epochs)):
+            raise ValueError(
+                f"Lines got values={list(values)}, epochs={list(epochs)}; needs as many epochs as values, ascending "
+                "from 0, e.g. values=[0.999,0.9999] epochs=[0,100]"
+            )
+        self.values, self.epochs, self.change = list(values), list(epochs), change
+
+    def __call__(self, progress: Progress) -> float:
+        """Value at a step."""
+        epoch = progress.epoch if self.change == "step" else math.floor(progress.epoch + 1e-9)
+        after = bisect_right(self.epochs, epoch)
+        if after == len(self.epochs):
+            return self.values[-1]
+        (left, right), (low, high) = self.epochs[after - 1 : after + 1], self.values[after - 1 : after + 1]
+        return low + (high - low) * (epoch - left) / (right - left)

@@ -1,0 +1,24 @@
+"""Contract of a teacher: a network whose tokens a student is to predict."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from torch import Tensor
+
+
+class Teacher(Protocol):
+    """Teacher: an encoder that is not trained by gradients and sees whole images."""
+
+    @property
+    def depth(self) -> int:
+        """Blocks of its encoder."""
+
+    @property
+    def prefix(self) -> int:
+        """R, tokens before the patches."""
+
+    def __call__(self, image: Tensor, blocks: Sequence[int]) -> list[Tensor]:
+        """Whole images (B, C, H, W) -> tokens that leave these blocks, counted from 1.
+
+        Each (B, R + L, D), not normalised and without a gradient.
+        """
