@@ -71,6 +71,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "files with workers": (*WITHOUT_PICTURES, "data=image_folder", *FILES),
     "shards": (*FINETUNED, "data=webdataset", "data.root={shards}", *FILES[1:]),
     "DDP": (*PRETRAINED, "trainer=ddp", *TWO),
+    "fine-tuning under DDP": (*FINETUNED, "trainer=ddp", *TWO),
     "FSDP": (*WITHOUT_PICTURES, "trainer=fsdp", *TWO),
 }
 
@@ -172,7 +173,7 @@ def chain(settings: str, blows: list[Blow], room: Path, begin: Begin = start) ->
 
 def _lost(settings: str, blow: Blow, code: int | None) -> bool:
     """Of several ranks one that is killed leaves the others, which say so."""
-    return code == 1 and settings in ("DDP", "FSDP") and blow.signum == signal.SIGKILL
+    return code == 1 and "trainer.devices=2" in SETTINGS[settings] and blow.signum == signal.SIGKILL
 
 
 @cache
@@ -199,7 +200,7 @@ def attempt(
     process = begin([*given, "hydra.run.dir=run"], log, partial(prepare, surroundings, partial(_in, room, fault)))
     process.join(SECONDS)
     code = process.exitcode
-    if code is None or settings in ("DDP", "FSDP"):
+    if code is None or "trainer.devices=2" in SETTINGS[settings]:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # other ranks, as whoever started them does
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []

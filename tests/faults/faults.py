@@ -5,6 +5,7 @@ import os
 import resource
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -172,6 +173,17 @@ def _dead_worker(at: float) -> None:
     _at_step(_step(at), lambda: os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL))
 
 
+def _stuck_worker(at: float) -> None:
+    """It lives, and does nothing any more, as where a disk of a network hangs."""
+    _at_step(_step(at), lambda: os.kill(multiprocessing.active_children()[0].pid, signal.SIGSTOP))
+
+
+def _stuck_worker_and_signal(at: float) -> None:
+    """The signal comes once a batch is waited for."""
+    _stuck_worker(at)
+    _at_step(_step(at), threading.Timer(4.0, os.kill, (os.getpid(), signal.SIGTERM)).start)
+
+
 def _nan(at: float) -> None:
     """In one image, at some step."""
 
@@ -188,6 +200,7 @@ def _slow_steps(at: float) -> None:
 
 
 WORKERS = ("data=image_folder", "data.root={images}", "data.num_workers=2", "data.image_size=32")
+SOON_STUCK = ("callback.interruption.stuck_after_seconds=3",)
 KILLED = (-signal.SIGKILL,)
 SOON = (85, 0)  # a signal at any moment may come when everything is done
 
@@ -208,6 +221,16 @@ FAULTS: dict[str, Fault] = {
     "a full disk": Fault(_full_disk, codes=(1,), says="could not write"),
     "a deleted run folder": Fault(_deleted_folder),
     "a data worker dies": Fault(_dead_worker, codes=(1,), says="a process that reads data died", settings=WORKERS),
+    "a data worker is stuck": Fault(
+        _stuck_worker,
+        codes=(1,),
+        says="a process that reads data has read nothing for",
+        settings=WORKERS,
+        only_then=SOON_STUCK,
+    ),
+    "SIGTERM while a data worker is stuck": Fault(
+        _stuck_worker_and_signal, says="stopped by SIGTERM", settings=WORKERS
+    ),
     "NaN in an image": Fault(_nan, codes=(1,), says="the loss is not finite since step"),
     "a time limit": Fault(_slow_steps, says="time limit", only_then=("trainer.max_time='00:00:00:02'",)),
 }

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.distributed import TCPStore
 
-from mim.launch.place import count_devices, devices, moment, nodes, portion_of_step, share_of_step, started
+from mim.launch.place import check_nodes, count_devices, devices, moment, nodes, portion_of_step, share_of_step, started
 
 SRUN = {
     **{"SLURM_STEP_ID": "2", "SLURM_STEP_NUM_NODES": "4", "SLURM_STEP_NUM_TASKS": "32"},
@@ -108,3 +108,24 @@ def test_batches_of_pairs_are_even_where_they_can_be():
 def test_a_step_that_the_processes_cannot_share_is_refused():
     with pytest.raises(ValueError, match=r"images_per_step=100 cannot .* 3 process\(es\).*: 99 and 102"):
         portion_of_step(100, 3, 64, None)
+
+
+def test_computers_that_nobody_starts_processes_on_are_refused(monkeypatch):
+    for name in ("TORCHELASTIC_RUN_ID", "SLURM_STEP_ID", "MASTER_ADDR", "NODE_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ValueError, match=r"trainer\.num_nodes=2, and nothing has started .* torchrun --nnodes"):
+        check_nodes(2)
+    check_nodes(1)
+
+
+@pytest.mark.parametrize("name", ["MASTER_ADDR", "NODE_RANK", "OMPI_COMM_WORLD_SIZE"])
+def test_computers_that_somebody_else_has_started_processes_on_are_taken(monkeypatch, name):
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    monkeypatch.delenv("SLURM_STEP_ID", raising=False)
+    monkeypatch.setenv(name, "1")
+    check_nodes(2)
+
+
+def test_under_torchrun_it_is_for_agreement_to_say_whether_they_are_so_many(torchrun, monkeypatch):
+    monkeypatch.delenv("MASTER_ADDR")
+    check_nodes(2)

@@ -26,6 +26,7 @@ class WeightAverage(WeightAveraging):
         if not 0 < decay < 1:
             raise ValueError(f"WeightAverage got decay={decay}; needs a share between 0 and 1, e.g. 0.9999")
         super().__init__(use_buffers=False, multi_avg_fn=get_ema_multi_avg_fn(decay))
+        self._is_judged = False  # then it is in the place of the weights
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Copy the weights."""
@@ -47,3 +48,20 @@ class WeightAverage(WeightAveraging):
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Follow the weights, which have been copied before they reached their device."""
         self._average_model.to(pl_module.device)  # type: ignore[union-attr]
+
+    def on_validation_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """Judge the average."""
+        super().on_validation_epoch_start(trainer, pl_module)
+        self._is_judged = True
+
+    def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Go on with the weights."""
+        super().on_validation_epoch_end(trainer, pl_module)
+        self._is_judged = False
+
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Both, each under its own name, also of a run that stops while the average is judged."""
+        super().on_save_checkpoint(trainer, pl_module, checkpoint)
+        if self._is_judged:
+            average, weights = checkpoint["current_model_state"], checkpoint["state_dict"]
+            checkpoint["state_dict"], checkpoint["current_model_state"] = average, weights

@@ -8,7 +8,7 @@ Settings are those of configs/eval.yaml; `python eval.py` is the same in a check
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -27,6 +27,7 @@ from mim.installed import CONFIGS
 from mim.launch.own_folder import own_folder
 from mim.launch.provenance import provenance
 from mim.launch.resolvers import overrides
+from mim.launch.top import Precision
 from mim.logger import wandb
 from mim.logger.record import record
 from mim.plain import printable
@@ -39,7 +40,7 @@ from mim.weights.read import read
 from mim.weights.settings import DATA, build
 from mim.weights.weights import Weights
 
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true")
+PRECISIONS = get_args(Precision)
 ONLY_JUDGES = (OwnClassifier, AttentionStatistics, Embedding)  # evaluations that learn from no images
 WHOLE = {"_target_": "mim.augment.whole.Whole"}
 
@@ -145,10 +146,13 @@ def _own_precision(weights: Weights) -> str:
     Raises:
         ValueError: where there is none of that name.
     """
-    precision = weights.setting("trainer.precision", str, "32-true")
+    trainer = (weights.config or {}).get("trainer")
+    said = trainer.get("precision") if isinstance(trainer, dict) else None
+    precision = "32-true" if said in (None, 32, "32") else said
     if precision not in PRECISIONS:
         raise ValueError(
-            f"{weights.origin}: trainer.precision={printable(precision, 60)} is none of {', '.join(PRECISIONS)}; say precision="
+            f"{weights.origin}: trainer.precision={printable(precision, 60)} is none of {', '.join(PRECISIONS)}; say which, e.g. "
+            "precision=32-true"
         )
     return precision
 

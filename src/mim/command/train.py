@@ -18,7 +18,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from mim.checkpoint.resume import continued, resumable
 from mim.launch.own_folder import own_folder
-from mim.launch.place import count_devices, portion_of_step
+from mim.launch.place import check_nodes, count_devices, portion_of_step
 from mim.logger import wandb
 from mim.plain import printable
 from mim.run.agreement import Agreement
@@ -32,6 +32,7 @@ def train(cfg: DictConfig) -> None:
     own_folder(cfg.paths.run)
     torch.set_float32_matmul_precision("high")
     L.seed_everything(cfg.seed, workers=True, verbose=False)
+    check_nodes(cfg.trainer.num_nodes)
     processes = count_devices(cfg.trainer.accelerator, cfg.trainer.devices) * cfg.trainer.num_nodes
     pairs = 2 if cfg.task.get("mix") else 1
     cfg.data.batch_size, cfg.trainer.accumulate_grad_batches = portion_of_step(

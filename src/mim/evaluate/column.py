@@ -1,9 +1,11 @@
 """An array on disk that is written a few rows at a time, and read as a memory map."""
 
+import hashlib
 import json
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +17,7 @@ class Column:
     """Rows of one shape; nothing is to be seen of them before all are there.
 
     Args:
-        file: holds the numbers; their shape stands beside it, in a file that ends with `.json`.
+        file: holds the numbers; their shape and their checksum stand beside it, in a file that ends with `.json`.
         dtype: what is kept of them.
     """
 
@@ -24,22 +26,31 @@ class Column:
         self.about = file.with_suffix(".json")
         self.partial = file.with_suffix(f".{os.getpid()}.partial")
         self.count, self.shape = 0, torch.Size()
+        self._sum = _new_sum()
 
     def holds(self, count: int) -> bool:
-        """Whether it can be opened and has so many rows: its two files are there and agree."""
-        shape = self._shape()
-        return shape is not None and shape[0] == count
+        """Whether it has so many rows, and its bytes are those that were written: it is read once for that."""
+        about = self._about()
+        if about is None or about["shape"][0] != count:
+            return False
+        found, piece = _new_sum(), memoryview(bytearray(2**20))
+        with self.file.open("rb", buffering=0) as stream:
+            while size := stream.readinto(piece):
+                found.update(piece[:size])
+        return found.hexdigest() == about.get("checksum")
 
-    def _shape(self) -> list[int] | None:
+    def _about(self) -> dict[str, Any] | None:
+        """What stands beside it, if that fits its size."""
         if not (self.about.is_file() and self.file.is_file()):
             return None
         try:
-            shape = read_json(self.about)
+            about = read_json(self.about)
         except ValueError:
             return None
+        shape: Any = about.get("shape") if isinstance(about, dict) else None
         numbers = isinstance(shape, list) and shape and all(type(side) is int and side >= 0 for side in shape)
         fits = numbers and math.prod(shape) * self.dtype.itemsize == self.file.stat().st_size
-        return shape if fits else None
+        return about if fits else None
 
     def append(self, rows: Tensor) -> None:
         """Add rows (B, ...) at the end.
@@ -56,13 +67,15 @@ class Column:
                 f"features are too large for {str(self.dtype).removeprefix('torch.')}; try evaluate.precision=float32"
             )
         self.count, self.shape = self.count + len(rows), rows.shape[1:]
+        content = kept.contiguous().view(torch.uint8).numpy().tobytes()
+        self._sum.update(content)
         with self.partial.open("ab") as stream:
-            stream.write(kept.contiguous().numpy().tobytes())
+            stream.write(content)
 
     def finish(self) -> None:
         """Make it visible."""
         os.replace(self.partial, self.file)
-        self.about.write_text(json.dumps([self.count, *self.shape]))
+        self.about.write_text(json.dumps({"shape": [self.count, *self.shape], "checksum": self._sum.hexdigest()}))
 
     def discard(self) -> None:
         """Leave nothing of what was not finished."""
@@ -70,8 +83,13 @@ class Column:
 
     def open(self) -> Tensor:
         """All rows (N, ...), read from disk where they are used; writing to them changes nothing there."""
-        shape = self._shape()
-        if shape is None:
+        about = self._about()
+        if about is None:
             raise ValueError(f"{self.file} and {self.about.name} do not agree; remove both")
+        shape = about["shape"]
         size = torch.Size(shape).numel()
         return torch.from_file(str(self.file), shared=False, size=size, dtype=self.dtype).view(shape)
+
+
+def _new_sum() -> Any:
+    return hashlib.blake2b(digest_size=16)

@@ -44,6 +44,26 @@ def nodes(otherwise: int) -> int:
     return found.nodes if found else otherwise
 
 
+def check_nodes(nodes: int) -> None:
+    """Refuse several computers where nobody starts processes on the others: those that are here would wait for ever.
+
+    Raises:
+        ValueError: saying what starts them.
+    """
+    by_others = (
+        "MASTER_ADDR",
+        "NODE_RANK",
+        "LSB_DJOB_RANKFILE",
+        "OMPI_COMM_WORLD_SIZE",
+        "PMI_SIZE",
+    )  # by hand, LSF, MPI
+    if nodes > 1 and started() is None and not any(name in os.environ for name in by_others):
+        raise ValueError(
+            f"trainer.num_nodes={nodes}, and nothing has started processes on other computers, which would be waited for for ever; "
+            "leave it out, and start the command with srun, or with torchrun --nnodes on each of them"
+        )
+
+
 def moment(pattern: str) -> str:
     """A name for this run, the same on all its processes, and after a restart: when it began, or which SLURM job it is.
 

@@ -9,7 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 from mim.launch.check import Accelerator, check_value
 from mim.ranges import Count, NotNegative, Positive, Seed, Whole
 
-Precision = Literal["32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true"]
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+"""In which an encoder is run; its weights and the images stay float32."""
 
 
 class Train(TypedDict, total=False):

@@ -36,6 +36,7 @@ class Interruption(L.Callback):
         self.stuck_after_seconds = stuck_after_seconds
         self._stopped: Interrupted | None = None
         self._deadline, self._most = float("inf"), float("inf")
+        self._judged_by_all = 0
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Take the place of Lightning's own ways to stop.
@@ -88,6 +89,19 @@ class Interruption(L.Callback):
         if trainer.should_stop and not trainer.is_last_batch:
             self._save(trainer, ENOUGH)
         self._raise_if_stopped()
+        self._judged_by_all = _fewest_held_out_batches(trainer, pl_module)
+
+    def on_validation_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Stop while held-out images are judged: all of them are judged anew when the run goes on.
+
+        Raises:
+            Interrupted: everything is saved.
+        """
+        together = batch_idx % self.agree_every_n_steps == 0 and batch_idx < self._judged_by_all
+        if trainer.world_size == 1 or together:
+            self.pause(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """The same where nothing is held out.
@@ -95,7 +109,9 @@ class Interruption(L.Callback):
         Raises:
             Interrupted: everything is saved.
         """
-        self.on_validation_start(trainer, pl_module)
+        if trainer.should_stop and not trainer.is_last_batch:
+            self._save(trainer, ENOUGH)
+        self._raise_if_stopped()
 
     def on_train_end(self, trainer: L.Trainer, pl_module: Any) -> None:
         """A callback ended the training after a whole epoch: save, and say how to go on."""
@@ -106,7 +122,7 @@ class Interruption(L.Callback):
             )
 
     def pause(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Stop between two epochs, where the weights are at rest. All processes come here together.
+        """Stop between two steps, where the weights are at rest. All processes come here together.
 
         Raises:
             Interrupted: everything is saved.
@@ -166,6 +182,12 @@ class Interruption(L.Callback):
         }
         name = names.get(cause) or signal.Signals(cause).name
         return Interrupted(name, f"continue with resume={self.checkpoint}", asked_for=cause in (STEP_LIMIT, ENOUGH))
+
+
+def _fewest_held_out_batches(trainer: Any, pl_module: L.LightningModule) -> int:
+    """Of any process: the last ones may be judged by some of them alone, and nobody may wait for the others there."""
+    count = torch.tensor(sum(trainer.num_val_batches), device=pl_module.device)
+    return int(count if trainer.world_size == 1 else trainer.strategy.reduce(count, reduce_op="min"))
 
 
 class _Waiting(Waiting):

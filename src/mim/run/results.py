@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import platform
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -84,20 +85,22 @@ class Results(L.Callback):
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """The run is complete."""
-        self._write(trainer, pl_module, "finished")
+        metrics = _numbers(trainer.callback_metrics)  # asked on all processes: to sum one up they may have to meet
+        self._write(trainer, pl_module, "finished", metrics)
         if trainer.is_global_zero:
-            self._say(trainer)
+            self._say(metrics)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """The run stopped early."""
+        """The run stopped early; what several processes have not summed up yet is left out: they may not be there any more."""
+        connector: Any = trainer._logger_connector
+        metrics = trainer.callback_metrics if trainer.world_size == 1 else connector._callback_metrics
         kinds = {Interrupted: "interrupted", KeyboardInterrupt: "interrupted", Pruned: "pruned"}
         with suppress(OSError):  # a full disk: what stopped the run is what is to be said
-            self._write(trainer, pl_module, kinds.get(type(exception), "failed"))
+            self._write(trainer, pl_module, kinds.get(type(exception), "failed"), _numbers(metrics))
 
-    def _write(self, trainer: L.Trainer, pl_module: L.LightningModule, status: str) -> None:
+    def _write(self, trainer: L.Trainer, pl_module: L.LightningModule, status: str, metrics: dict[str, float]) -> None:
         if not trainer.is_global_zero:
             return
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         results = {
             "status": status,
             "metrics": metrics,
@@ -124,8 +127,7 @@ class Results(L.Callback):
         shares = {name: share for name, share in metrics.items() if name in ("val/top1", "val/top5")}
         return {name: wilson(share, len(data.splits.val)) for name, share in shares.items()}
 
-    def _say(self, trainer: L.Trainer) -> None:
-        numbers = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    def _say(self, numbers: dict[str, float]) -> None:
         console = Console(highlight=False, soft_wrap=True)
         for name, title, other, what in _SAID:
             if name in numbers:
@@ -134,6 +136,10 @@ class Results(L.Callback):
         console.print(f"{'run':<14}{seen_from_here(self.folder)}")
         for picture in sorted(self.folder.glob("pictures/*.png"), key=lambda path: path.stat().st_mtime_ns)[-1:]:
             console.print(f"{'picture':<14}{seen_from_here(picture)}")
+
+
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in metrics.items()}
 
 
 def _said(trainer: L.Trainer) -> dict[str, float]:
