@@ -49,14 +49,14 @@ ALLOWED = {
     "optim": TYPES | {"encoder.encoder"},
     "model": TYPES | {"encoder", "masker", "pool"},
     "evaluate": TYPES | {"encoder", "pool", "optim", "analysis"},
-    "train": TYPES | {"model", "loss", "optim", "run.position", "teacher"},
+    "train": TYPES | {"model", "head", "loss", "optim", "run.position", "teacher"},
     "augment": TYPES,
     "data": TYPES | {"augment"},
     "analysis": TYPES | {"encoder"},
     "figure": TYPES | {"analysis", "augment", "checkpoint", "data", "encoder", "launch", "target", "weights"},
     "checkpoint": TYPES,
     "weights": TYPES
-    | {"checkpoint", "encoder", "target", "masker", "model", "pool", "launch.check", "launch.signature"},
+    | {"checkpoint", "encoder", "head", "target", "masker", "model", "pool", "launch.check", "launch.signature"},
     "run": TYPES | {"analysis", "checkpoint", "data", "evaluate.metrics", "launch", "logger", "strategy", "weights"},
     "door": TYPES
     | {

@@ -1,8 +1,7 @@
 """Large-scale jitter: mirror, resize by a factor drawn from a wide range, cut out a square of fixed size (arXiv 2012.07177)."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-import torch
 from torch import Tensor
 from torch.nn.functional import pad
 from torchvision.transforms.v2 import InterpolationMode
@@ -72,11 +71,14 @@ class Jitter:
             (segmentation: mmsegmentation's RandomResize of 512 to 2048 pixels).
     """
 
-    def __init__(self, scale: tuple[Positive, Positive] = (0.1, 2.0), flip: Share = 0.5, fit: str = "longer"):
+    def __init__(
+        self,
+        scale: tuple[Positive, Positive] = (0.1, 2.0),
+        flip: Share = 0.5,
+        fit: Literal["longer", "shorter"] = "longer",
+    ):
         if not 0 < scale[0] <= scale[1]:
             raise ValueError(f"Jitter got scale={list(scale)}; needs a range of factors above 0, e.g. scale=[0.1,2.0]")
-        if fit not in ("longer", "shorter"):
-            raise ValueError(f"Jitter got fit={fit}; needs longer or shorter")
         self.scale, self.flip, self.fit = (float(scale[0]), float(scale[1])), flip, fit
 
     def __str__(self) -> str:
@@ -107,11 +109,7 @@ def fitted_to(size: tuple[int, int], short: int, longest: int) -> Placement:
     return Placement((height, width), (0, 0), (height, width), False)
 
 
-def padded_to(placement: Placement, size: tuple[int, int]) -> Placement:
-    """The same, padded to a larger size."""
-    return placement._replace(size=size)
-
-
-def stacked(images: list[Tensor]) -> Tensor:
-    """Images of one size (C, H, W) -> (B, C, H, W)."""
-    return torch.stack(images)
+def centred_in(size: tuple[int, int], side: int) -> Placement:
+    """Placement of the centre of an image whose short side is resized to `side`."""
+    resized = fitted_to(size, side, 2**31).resized
+    return Placement(resized, ((resized[0] - side) // 2, (resized[1] - side) // 2), (side, side), False)

@@ -14,6 +14,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning_fabric import Fabric
+from lightning_fabric.utilities import move_data_to_device
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
@@ -21,6 +22,7 @@ from mim.batch import Batch
 from mim.evaluate.attention_statistics import AttentionStatistics
 from mim.evaluate.classifier import OwnClassifier
 from mim.evaluate.embedding import Embedding
+from mim.evaluate.segment import Segmentation
 from mim.evaluate.store import digest, tensors_key
 from mim.evaluate.subject import Subject
 from mim.installed import CONFIGS
@@ -34,6 +36,7 @@ from mim.plain import printable
 from mim.sweep.table import markdown
 from mim.weights.build import build_encoder, encoder_config
 from mim.weights.classifier import open_classifier
+from mim.weights.dense import open_dense
 from mim.weights.fit import fit
 from mim.weights.own_data import own_data
 from mim.weights.read import read
@@ -41,7 +44,7 @@ from mim.weights.settings import DATA, build
 from mim.weights.weights import Weights
 
 PRECISIONS = get_args(Precision)
-ONLY_JUDGES = (OwnClassifier, AttentionStatistics, Embedding)  # evaluations that learn from no images
+ONLY_JUDGES = (OwnClassifier, AttentionStatistics, Embedding, Segmentation)  # evaluations that learn from no images
 WHOLE = {"_target_": "mim.augment.whole.Whole"}
 
 
@@ -80,6 +83,10 @@ def _open(source: str, cfg: DictConfig, evaluation: Any) -> Subject:
     precision: Any = cfg.precision or _own_precision(weights)
     fabric = Fabric(accelerator=cfg.accelerator, devices=1, precision=precision)
     data.only_judged = isinstance(evaluation, ONLY_JUDGES)
+    labels = getattr(evaluation, "labels", None)
+    if labels:
+        data.learn_from(labels)
+        data.squares = getattr(evaluation, "squares", False)
     data.setup()
     words = data.words
     for name in ("folders", "left out", "normalisation", "held out"):
@@ -87,20 +94,22 @@ def _open(source: str, cfg: DictConfig, evaluation: Any) -> Subject:
             print(f"{name:<14}{printable(words[name], 10_000)}")
 
     def prepare(batch: Batch) -> Batch:
-        return data.on_after_batch_transfer(batch.apply(lambda column: column.to(fabric.device)))
+        return data.on_after_batch_transfer(move_data_to_device(batch, fabric.device))
 
     encoder = encoder.to(fabric.device).eval()
     built = encoder_config(weights, data.image_size)
-    key = digest([tensors_key(encoder.state_dict()), built, images, precision, fabric.device.type])
+    shown = [images, labels] if labels else images
+    key = digest([tensors_key(encoder.state_dict()), built, shown, precision, fabric.device.type])
     cache = Path(cfg.cache) if cfg.cache else None
 
     def classifier() -> nn.Module:
         return open_classifier(weights, data.image_size).to(fabric.device).eval()
 
-    folder = Path(cfg.paths.run)
-    return Subject(
-        source, encoder, data, prepare, fabric.autocast, folder, key, cache, classifier, _names(cfg, weights, data)
-    )
+    def dense(task: str) -> nn.Module:
+        return open_dense(weights, task, data.image_size).to(fabric.device).eval()
+
+    folder, names = Path(cfg.paths.run), _names(cfg, weights, data)
+    return Subject(source, encoder, data, prepare, fabric.autocast, folder, key, cache, classifier, names, dense)
 
 
 def _names(cfg: DictConfig, weights: Weights, data: Any) -> Sequence[str]:

@@ -24,6 +24,7 @@ from mim.plain import printable
 from mim.run.agreement import Agreement
 from mim.run.resumed import Resumed, restoring
 from mim.run.start_epoch import StartEpoch
+from mim.train.training import Training
 from mim.weights.load import load
 
 
@@ -40,9 +41,10 @@ def train(cfg: DictConfig) -> None:
     )
     if cfg.steps is not None and (not isinstance(cfg.steps, int) or cfg.steps < 1):
         raise ValueError(f"steps={cfg.steps} is no length of a training; 1 at least, or null for epochs=")
-    data, task = instantiate(cfg.data), instantiate(cfg.task)
+    data, task = instantiate(cfg.data), _task(cfg)
     if isinstance(task, partial):  # fine-tuning learns from labels, and asks how many classes there are
-        data.learn_from_labels()
+        learner: Any = task.func
+        data.learn_from(learner.learns_from)
         task = task(num_classes=data.num_classes)
     task.steps = cfg.steps
     if cfg.checkpoint and cfg.resume not in (None, "auto"):
@@ -68,6 +70,11 @@ def train(cfg: DictConfig) -> None:
             trainer.fit(task, datamodule=data, ckpt_path=source.file if source else None)
     finally:
         wandb.finish()
+
+
+def _task(cfg: DictConfig) -> Training | partial[Training]:
+    """What is trained; of fine-tuning all but the number of classes."""
+    return instantiate(cfg.task)
 
 
 def _starts(cfg: DictConfig) -> list[StartEpoch]:

@@ -153,6 +153,20 @@ class Data(L.LightningDataModule, ABC):
         """Train on labelled images from here on, where the data set keeps others as well (STL-10)."""
         self._from_labels = True
 
+    def learn_from(self, labels: str) -> None:
+        """Train from here on with `classes` of images; a data set with dense labels has `label_maps` and `objects`.
+
+        Raises:
+            ValueError: where the data set has no such labels.
+        """
+        if labels != "classes":
+            name = labels.replace("_", " ")
+            raise ValueError(
+                f"{type(self).__name__} has no {name}, and the task learns from them; choose a data set that has, e.g. "
+                "data=scattered_digits"
+            )
+        self.learn_from_labels()
+
     @property
     def training(self) -> Pictures:
         """The training images, augmented: those with labels, once they were asked for."""

@@ -34,6 +34,18 @@ class Subject(NamedTuple):
     """Opens what it was fine-tuned as, a batch -> class scores (B, classes), on its device."""
     class_names: Sequence[str] = ()
     """Names of those classes, in their order; empty where nothing says them."""
+    dense: Callable[[str], nn.Module] | None = None
+    """Opens what it was fine-tuned as by `task=segment` or `task=detect`, on its device."""
+
+
+def fine_tuned(subject: Subject, task: str) -> nn.Module:
+    """Model that a checkpoint was fine-tuned as, in eval mode: "segment" or "detect".
+
+    Raises:
+        ValueError: where it is of something else.
+    """
+    assert subject.dense is not None
+    return subject.dense(task)
 
 
 def needs_classes(subject: Subject, why: str) -> int:

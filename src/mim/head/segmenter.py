@@ -10,7 +10,8 @@ from mim.dense import IGNORE, DenseBatch
 from mim.encoder.blocks import check_number
 from mim.encoder.encoder import Encoder
 from mim.encoder.swin import Swin
-from mim.head.upernet import LinearHead, UPerNet, resized
+from mim.head.linear import LinearHead
+from mim.head.upernet import UPerNet, resized
 from mim.head.windows import equal_parts
 from mim.ranges import Count
 
@@ -46,20 +47,18 @@ class Segmenter(nn.Module):
         self.num_classes = num_classes
         name = type(encoder).__name__
         if isinstance(encoder, Swin) and self.head.taps > 1:
-            raise ValueError(
-                "Swin's blocks have maps of several widths; take one map of the last: head@model.head=linear"
-            )
+            raise ValueError("Swin's blocks have maps of several widths; take one map of the last: head=linear")
         if blocks is None and encoder.depth < self.head.taps:
             raise ValueError(
                 f"the head looks at {self.head.taps} blocks and {name} has {encoder.depth}; name them, e.g. "
-                f"model.blocks={[encoder.depth] * self.head.taps}, or take head@model.head=linear"
+                f"task.model.blocks={[encoder.depth] * self.head.taps}, or take head=linear"
             )
         self.blocks = list(blocks) if blocks is not None else equal_parts(encoder.depth, self.head.taps)
         for number in self.blocks:
             check_number(number, encoder.depth, name)
         if len(self.blocks) != self.head.taps:
             raise ValueError(
-                f"model.blocks={self.blocks} are {len(self.blocks)} and the head looks at {self.head.taps}; give as many"
+                f"task.model.blocks={self.blocks} are {len(self.blocks)} and the head looks at {self.head.taps}; give as many"
             )
         encoder.norm.requires_grad_(False)  # nobody looks at it, and DDP waits for every gradient
 

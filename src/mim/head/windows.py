@@ -143,8 +143,8 @@ def _spread(depth: int, blocks: int | Sequence[int]) -> list[int]:
     if isinstance(blocks, int):
         if depth % blocks:
             raise ValueError(
-                f"model.global_blocks={blocks} does not divide the {depth} blocks of the encoder into equal parts; name them, "
-                f"e.g. model.global_blocks=[{depth}]"
+                f"task.model.global_blocks={blocks} does not divide the {depth} blocks of the encoder into equal parts; name them, "
+                f"e.g. task.model.global_blocks=[{depth}]"
             )
         return equal_parts(depth, blocks)
     return [check_number(number, depth, "the encoder") for number in blocks]

@@ -46,6 +46,8 @@ class Finetune(Training):
         ValueError: where the data has no two classes.
     """
 
+    learns_from = "classes"
+
     def __init__(
         self,
         model: Callable[..., nn.Module],

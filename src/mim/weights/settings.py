@@ -33,7 +33,11 @@ class Kind(NamedTuple):
 ENCODER = Kind("mim.encoder", ("embed", "encode"))
 DATA = Kind("mim.data", ("load", "bank_dataloader"))
 POOL = Kind("mim.pool", ("forward", "named_parameters"))
-NESTED = {"augment": Kind("mim.augment", ("views",)), "boxes": Kind("mim.augment", ("draws",))}
+NESTED = {
+    "augment": Kind("mim.augment", ("views",)),
+    "boxes": Kind("mim.augment", ("draws",)),
+    "jitter": Kind("mim.augment", ("fit",)),
+}
 """Arguments that are built themselves."""
 LARGEST = {
     "image_size": 4096,

@@ -1,0 +1,99 @@
+"""Base of data sets with dense labels: they train as any other, and give label maps or objects where a task asks for them."""
+
+from abc import abstractmethod
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from mim.augment.jitter import Jitter
+from mim.data.module import Data, Splits, _per_channel
+from mim.data.scenes import Labels, SceneBatches, Scenes
+from mim.dense import DenseBatch
+
+
+class SceneSplits(NamedTuple):
+    """Training and held-out scenes."""
+
+    train: Scenes
+    val: Scenes
+    classes: list[str]
+    """Of pixels, or of objects."""
+    repeats: Tensor | None = None
+    """(N,) how often each training picture is seen in an epoch."""
+
+
+class DenseData(Data):
+    """Data set with dense labels.
+
+    Attributes:
+        labels: what batches have, once a task has asked for it; null for images alone.
+        jitter: what is done to training images that are learned from with labels.
+        squares: whether clean images are shown as squares of `image_size`, of their centre.
+        longest: what the long side of clean images may become where their short side is resized to `resize`.
+    """
+
+    jitter: Jitter
+    squares = False
+    longest: int | None = None
+    labels: Labels | None = None
+
+    @abstractmethod
+    def scenes(self, labels: Labels) -> SceneSplits:
+        """Scenes with label maps or objects.
+
+        Raises:
+            ValueError: where the data set has none.
+        """
+
+    @abstractmethod
+    def images_alone(self) -> Splits:
+        """The same pictures for what needs no labels: pre-training."""
+
+    def learn_from(self, labels: str) -> None:
+        """Give label maps, or objects, from here on."""
+        if labels not in ("label_maps", "objects"):
+            super().learn_from(labels)
+            return
+        self.labels = "objects" if labels == "objects" else "label_maps"
+        self.__dict__.pop("splits", None)
+
+    def load(self) -> Splits:
+        """What was asked for."""
+        if self.labels is None:
+            return self.images_alone()
+        scenes = self.scenes(self.labels)
+        self.held_out_scenes, self.training_scenes = scenes.val, scenes.train
+        resize = (self.resize, self.longest or 2**31) if self.resize else None
+        side = self.image_size if self.squares else 0
+        clean = SceneBatches(scenes.train, self.labels, None, side, resize)
+        return Splits(
+            train=self._batches(
+                SceneBatches(scenes.train, self.labels, self.jitter, self.image_size, None, scenes.repeats)
+            ),
+            whole=self._batches(clean),
+            val=self._batches(SceneBatches(scenes.val, self.labels, None, side, resize)),
+            bank=self._batches(clean),
+            classes=scenes.classes,
+        )
+
+    @staticmethod
+    def _batches(batches: SceneBatches) -> Any:
+        """Batches of another type than `Pictures` says: with dense labels."""
+        return batches
+
+    @property
+    def words(self) -> dict[str, str]:
+        """What is looked at, by subject."""
+        said = super().words
+        return said | {"augmentation": str(self.training)} if self.labels else said
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int = 0) -> Any:
+        """On the training device: normalise; what is padding becomes 0 afterwards."""
+        if not isinstance(batch, DenseBatch):
+            return super().on_after_batch_transfer(batch, dataloader_idx)
+        mean, std = (_per_channel(values, batch.image.device) for values in (self.mean, self.std))
+        image = (batch.image.float() - mean) / std
+        rows, columns = (torch.arange(side, device=image.device) for side in image.shape[-2:])
+        inside = (rows < batch.size[:, :1])[:, :, None] & (columns < batch.size[:, 1:])[:, None]  # (B, H, W)
+        return batch._replace(image=torch.where(inside[:, None], image, 0.0))

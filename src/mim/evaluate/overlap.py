@@ -1,0 +1,46 @@
+"""How well pixels are told apart: intersection over union of every class."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from mim.dense import IGNORE
+
+
+class Overlap:
+    """Counts of pixels by their class and by what they are taken for; ignored pixels count nowhere.
+
+    Args:
+        classes: names of the classes.
+    """
+
+    def __init__(self, classes: Sequence[str]):
+        self.classes = list(classes)
+        self.counts = MulticlassConfusionMatrix(len(self.classes), ignore_index=IGNORE)
+
+    def update(self, prediction: Tensor, label_map: Tensor) -> None:
+        """Count predicted classes and true ones, of one shape."""
+        self.counts.update(prediction.cpu(), label_map.cpu().long())
+
+    def row(self) -> dict[str, Any]:
+        """`miou` over the classes that are there or were predicted, `pixel_accuracy` and `class_accuracy`, and `iou` of each."""
+        table = self.counts.compute().double()  # true x predicted
+        right, there, said = table.diagonal(), table.sum(1), table.sum(0)
+        iou, accuracy = right / (there + said - right), right / there
+        return {
+            "miou": _mean(iou),
+            "pixel_accuracy": (right.sum() / there.sum()).item(),
+            "class_accuracy": _mean(accuracy),
+            "classes": {
+                name: {"iou": None if value.isnan() else value.item()}
+                for name, value in zip(self.classes, iou, strict=True)
+            },
+        }
+
+
+def _mean(values: Tensor) -> float:
+    """Mean of what is a number."""
+    return torch.nanmean(values).item()

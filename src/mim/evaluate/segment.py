@@ -1,0 +1,55 @@
+"""Segmentation by a fine-tuned checkpoint, on whole pictures at their own size."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from mim.evaluate.overlap import Overlap
+from mim.evaluate.subject import Subject, fine_tuned
+from mim.ranges import Count, Share
+
+
+class Segmentation:
+    """Judge checkpoints of `task=segment` by the mean overlap of their classes.
+
+    Scores of an image are resized to the picture that it was made of before a class is chosen, as mmsegmentation does; images
+    larger than the encoder's are cut into windows.
+
+    Args:
+        stride: from one window to the next, in windows: 341 of 512 pixels are the published two thirds.
+        held_out_limit: segment at most so many held-out images; null for all.
+    """
+
+    labels = "label_maps"
+
+    def __init__(self, stride: Share = 2 / 3, held_out_limit: Count | None = None):
+        if not stride > 0:
+            raise ValueError(
+                f"Segmentation got stride={stride}; needs a share of a window above 0, e.g. evaluate.stride=0.5"
+            )
+        self.stride, self.held_out_limit = stride, held_out_limit
+
+    def __call__(self, subjects: Sequence[Subject]) -> dict[str, Any]:
+        """`segmentation/miou` of the best, and a table of all."""
+        table = [self._row(subject) for subject in subjects]
+        return {"segmentation/miou": max(row["miou"] for row in table), "table": table}
+
+    @torch.no_grad()
+    def _row(self, subject: Subject) -> dict[str, Any]:
+        model: Any = fine_tuned(subject, "segment")
+        classes, scenes = subject.data.classes, subject.data.held_out_scenes
+        if model.num_classes != len(classes):
+            raise ValueError(
+                f"{subject.name} tells {model.num_classes} classes of pixels apart, and {type(subject.data).__name__} has "
+                f"{len(classes)}; choose the data that it was trained on"
+            )
+        overlap = Overlap(classes)
+        for batch in map(subject.prepare, subject.data.val_dataloader(self.held_out_limit)):
+            for image, (height, width), number in zip(
+                batch.image, batch.size.tolist(), batch.index.tolist(), strict=True
+            ):
+                with subject.autocast():
+                    scores = model.segment(image[None, :, :height, :width], scenes.size(number), self.stride)
+                overlap.update(scores[0].argmax(dim=0), scenes.label_map(number))
+        return {"checkpoint": subject.name} | overlap.row()

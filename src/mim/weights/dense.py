@@ -1,0 +1,60 @@
+"""Open the segmenter or the detector that fine-tuned weights are of: sizes of heads are those that the run says."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from mim.head.segmenter import Segmenter
+from mim.weights.build import build_encoder
+from mim.weights.fit import fit
+from mim.weights.settings import Kind, build
+from mim.weights.weights import Weights
+
+HEAD = Kind("mim.head", ("with_auxiliary",))
+
+
+def open_dense(weights: Weights, task: str, image_size: int) -> nn.Module:
+    """Build and load it.
+
+    Args:
+        weights: of a run of ours.
+        task: "segment" or "detect".
+        image_size: pixels per side, of the images that it was trained on or of others.
+
+    Raises:
+        ValueError: where the weights are not of that task, or not the whole of it.
+    """
+    model = MODELS[task](weights, image_size)
+    lacks = [name for name in model.state_dict() if not name.startswith("encoder.") and name not in weights.tensors]
+    if lacks:
+        raise ValueError(f"{weights.origin} does not hold the whole model: it lacks {', '.join(lacks[:3])}")
+    fit(weights, model)
+    return model
+
+
+def _segmenter(weights: Weights, image_size: int) -> nn.Module:
+    settings = weights.setting("head", dict, {})
+    last = next((name for name in ("head.classify.1.weight", "head.classify.weight") if name in weights.tensors), None)
+    if last is None or not settings:
+        raise _other(weights, "segment")
+    encoder, num_classes = build_encoder(weights, image_size), len(weights.tensors[last])
+    head = _built(settings, HEAD, weights, "head", in_width=encoder.width, num_classes=num_classes)
+    blocks = weights.setting("task.model.blocks", list, []) or None
+    return Segmenter(encoder, lambda **_: head, num_classes, blocks)
+
+
+def _built(settings: dict[str, Any], kind: Kind, weights: Weights, what: str, **sizes: int) -> Any:
+    """What settings name, with the sizes that data and encoder give."""
+    known = {name: value for name, value in settings.items() if name != "_partial_"}
+    return build(known | sizes, kind, weights.origin, what)
+
+
+def _other(weights: Weights, task: str) -> ValueError:
+    return ValueError(
+        f"{weights.origin} was not trained by task={task}; judge its features (evaluate=dense_knn, evaluate=dense_linear), or fine-tune "
+        f"it: python train.py task={task} data=... checkpoint=..."
+    )
+
+
+MODELS: dict[str, Callable[[Weights, int], nn.Module]] = {"segment": _segmenter}

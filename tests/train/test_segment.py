@@ -1,0 +1,80 @@
+"""Segmentation on scattered digits: trained, saved, opened and judged in the process."""
+
+from functools import partial
+
+import pytest
+import pytorch_lightning as L
+import torch
+
+from mim.augment.jitter import Jitter
+from mim.augment.whole import Whole
+from mim.data.scattered_digits import ScatteredDigits
+from mim.encoder.vit import ViT
+from mim.head.linear import LinearHead
+from mim.head.segmenter import Segmenter
+from mim.head.upernet import UPerNet
+from mim.optim.schedule import WarmupCosine
+from mim.train.segment import Segment
+
+HEADS = {
+    "upernet": partial(UPerNet, width=16, auxiliary_width=8, dropout=0.0, pools=(1, 2)),
+    "linear": LinearHead,
+}
+
+
+def data(**settings) -> ScatteredDigits:
+    given = {"image_size": 32, "batch_size": 4, "train_scenes": 4, "held_out": 4}
+    made = ScatteredDigits(Whole(), Jitter((1.0, 1.0), 0.0), **(given | settings))
+    made.learn_from("label_maps")
+    return made
+
+
+def task(head: str, lr: float = 1e-2) -> Segment:
+    torch.manual_seed(0)
+    encoder = ViT(32, 4, 32, 4, 4)
+    model = partial(Segmenter, encoder, HEADS[head])
+    return Segment(model, 11, partial(torch.optim.AdamW), WarmupCosine(0), 1.0, 0.0, lr=lr)
+
+
+def trainer(**settings) -> L.Trainer:
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+    return L.Trainer(**(quiet | {"enable_checkpointing": False} | settings))
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_every_parameter_that_is_trained_learns(head):
+    one, scenes = task(head), data()
+    batch = scenes.on_after_batch_transfer(next(iter(scenes.train_dataloader())))
+    loss, losses = one.objective(batch)
+    assert loss == sum(losses.values())
+    loss.backward()
+    lacks = [name for name, p in one.model.named_parameters() if p.requires_grad and p.grad is None]
+    assert not lacks
+    assert one.forward(batch).shape[1] == 11
+
+
+def test_a_few_scenes_are_learned_by_heart():
+    one, scenes = task("linear"), data(train_scenes=2, batch_size=2)
+    batch = scenes.on_after_batch_transfer(next(iter(scenes.bank_dataloader())))
+    optimizer = torch.optim.Adam(one.parameters(), lr=3e-3)
+    for _ in range(80):
+        loss, _ = one.objective(batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    one.eval()
+    with torch.no_grad():
+        predicted = one.model.segment(batch.image).argmax(dim=1)
+    right = (predicted == batch.label_map)[batch.label_map > 0].float().mean()
+    assert right > 0.6  # a patch of 4 x 4 pixels has one score for all, and strokes are thinner
+
+
+def test_two_epochs_are_judged_and_the_best_is_kept():
+    one, runner = task("linear"), trainer(max_epochs=2)
+    runner.fit(one, datamodule=data())
+    assert 0 <= runner.callback_metrics["val/miou"] <= runner.callback_metrics["val/miou_best"] <= 1
+
+
+def test_one_class_is_refused():
+    with pytest.raises(ValueError, match="two classes of pixels apart at least, and the data set has 1"):
+        Segment(partial(Segmenter, ViT(32, 4, 32, 4, 4), LinearHead), 1, torch.optim.AdamW, WarmupCosine(0), 1.0, 0.0)
