@@ -23,6 +23,7 @@ PACKAGES = (
     "model",
     "model/decoder",
     "judge",
+    "head",
     "task",
     "evaluate",
 )

@@ -71,6 +71,9 @@ class Jitter:
             (segmentation: mmsegmentation's RandomResize of 512 to 2048 pixels).
     """
 
+    uniforms = 3
+    """Draws for each image, beside the one that mirrors it."""
+
     def __init__(
         self,
         scale: tuple[Positive, Positive] = (0.1, 2.0),
@@ -87,7 +90,7 @@ class Jitter:
 
     def __call__(self, key: Tensor, size: tuple[int, int], side: int) -> Placement:
         """Key (), height and width of an image -> where its pixels go in a square of `side` pixels."""
-        factor, y, x = uniform(key[None], 3, JITTER)[0].tolist()
+        factor, y, x = uniform(key[None], self.uniforms, JITTER)[0].tolist()
         low, high = self.scale
         longest = max(size) if self.fit == "longer" else min(size)
         ratio = side / longest * (low + (high - low) * factor)

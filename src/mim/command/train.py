@@ -24,7 +24,6 @@ from mim.plain import printable
 from mim.run.agreement import Agreement
 from mim.run.resumed import Resumed, restoring
 from mim.run.start_epoch import StartEpoch
-from mim.train.training import Training
 from mim.weights.load import load
 
 
@@ -41,7 +40,7 @@ def train(cfg: DictConfig) -> None:
     )
     if cfg.steps is not None and (not isinstance(cfg.steps, int) or cfg.steps < 1):
         raise ValueError(f"steps={cfg.steps} is no length of a training; 1 at least, or null for epochs=")
-    data, task = instantiate(cfg.data), _task(cfg)
+    data, task = instantiate(cfg.data), instantiate(cfg.task)
     if isinstance(task, partial):  # fine-tuning learns from labels, and asks how many classes there are
         learner: Any = task.func
         data.learn_from(learner.learns_from)
@@ -70,11 +69,6 @@ def train(cfg: DictConfig) -> None:
             trainer.fit(task, datamodule=data, ckpt_path=source.file if source else None)
     finally:
         wandb.finish()
-
-
-def _task(cfg: DictConfig) -> Training | partial[Training]:
-    """What is trained; of fine-tuning all but the number of classes."""
-    return instantiate(cfg.task)
 
 
 def _starts(cfg: DictConfig) -> list[StartEpoch]:

@@ -52,8 +52,8 @@ def _built(settings: dict[str, Any], kind: Kind, weights: Weights, what: str, **
 
 def _other(weights: Weights, task: str) -> ValueError:
     return ValueError(
-        f"{weights.origin} was not trained by task={task}; judge its features (evaluate=dense_knn, evaluate=dense_linear), or fine-tune "
-        f"it: python train.py task={task} data=... checkpoint=..."
+        f"{weights.origin} was not trained by task={task}; judge its features (evaluate=dense_knn, evaluate=dense_linear), or "
+        f"fine-tune it: python train.py task={task} data=... checkpoint=..."
     )
 
 

@@ -36,7 +36,7 @@ POOL = Kind("mim.pool", ("forward", "named_parameters"))
 NESTED = {
     "augment": Kind("mim.augment", ("views",)),
     "boxes": Kind("mim.augment", ("draws",)),
-    "jitter": Kind("mim.augment", ("fit",)),
+    "jitter": Kind("mim.augment", ("uniforms",)),
 }
 """Arguments that are built themselves."""
 LARGEST = {
