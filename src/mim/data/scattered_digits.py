@@ -80,7 +80,8 @@ class DigitScenes:
         colour = 60 + 120 * ground[:3].view(3, 1, 1)
         waves = interpolate(ground[3:51].view(1, 3, 4, 4), size=(side, side), mode="bicubic", align_corners=False)[0]
         image, owner = colour + 60 * (waves - 0.5), torch.zeros(side, side, dtype=torch.uint8)
-        boxes, categories = [], []
+        boxes: list[tuple[int, int, int]] = []
+        categories: list[int] = []
         for draws in u[: 1 + int(ground[63] * MOST)]:
             which = int(draws[0] * len(self.digits))
             length = int(side * (SMALLEST + (LARGEST - SMALLEST) * draws[1]))

@@ -1,10 +1,11 @@
 """Segmentation by a fine-tuned checkpoint, on whole pictures at their own size."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
+from mim.dense import DenseBatch
 from mim.evaluate.overlap import Overlap
 from mim.evaluate.subject import Subject, fine_tuned
 from mim.ranges import Count, Share
@@ -45,7 +46,8 @@ class Segmentation:
                 f"{len(classes)}; choose the data that it was trained on"
             )
         overlap = Overlap(classes)
-        for batch in map(subject.prepare, subject.data.val_dataloader(self.held_out_limit)):
+        prepare: Callable[[DenseBatch], DenseBatch] = subject.prepare  # type: ignore[assignment]  # of dense data
+        for batch in map(prepare, subject.data.val_dataloader(self.held_out_limit)):
             for image, (height, width), number in zip(
                 batch.image, batch.size.tolist(), batch.index.tolist(), strict=True
             ):
