@@ -95,14 +95,14 @@ def test_another_error_is_none_of_the_disk(tmp_path):
     assert said_of_disk(FileNotFoundError(errno.ENOENT, "No such file", str(tmp_path / "x")), tmp_path) is None
 
 
-@pytest.mark.parametrize("task", ["knn", "probe"])
-def test_a_cache_that_takes_nothing_is_said_and_done_without(train, command, tmp_path, task):
+@pytest.mark.parametrize("evaluation", ["knn", "probe"])
+def test_a_cache_that_takes_nothing_is_said_and_done_without(train, command, tmp_path, evaluation):
     run = train("callback=[checkpoint,results]", "trainer.limit_train_batches=1")
     (tmp_path / "file").write_text("no folder")
     limits = ("bank_limit=64", "held_out_limit=32")
-    asked = ("eval", f"checkpoint={run.folder}", f"task={task}", *limits)
+    asked = ("eval", f"checkpoint={run.folder}", f"evaluate={evaluation}", *limits)
     without, within = command(*asked, "cache=null"), command(*asked, f"cache={tmp_path / 'file'}/cache")
     assert within.code == without.code == 0, within.err
     assert within.out.count(f"cache         {tmp_path / 'file'}/cache takes nothing (") == 1
     assert "cache=null" in within.out
-    assert within.results[f"{task}/top1"] == without.results[f"{task}/top1"]
+    assert within.results[f"{evaluation}/top1"] == without.results[f"{evaluation}/top1"]

@@ -93,7 +93,7 @@ def test_classifiers_at_the_command_line(run, command, asked):
     judged = command("eval", f"checkpoint={run}", *asked, *LIMITS)
     assert judged.code == 0, judged.err
     assert len(judged.results["table"]) == 2
-    assert 0 < judged.results[f"{asked[0].removeprefix('task=')}/top1"] <= 1
+    assert 0 < judged.results[f"{asked[0].removeprefix('evaluate=')}/top1"] <= 1
 
 
 def test_the_official_probe_at_the_command_line(run, command):

@@ -90,7 +90,7 @@ def test_a_misspelt_data_set_is_not_replaced_by_that_of_the_run(train, command):
         ("+data.image_szie=16", "data.image_szie is not an argument of Digits; did you mean 'image_size'?"),
         ("+k=20", "k=20 would do nothing: "),
         ("evaluate=embedding held_out_limit=9", "held_out_limit=9 would do nothing: what is chosen does not read it"),
-        ("pool=[]", "task.pools needs a pool, and none is chosen; allowed: abmilp, "),
+        ("pool=[]", "evaluate.pools needs a pool, and none is chosen; allowed: abmilp, "),
         ("checkpoint=[]", "checkpoint=[] names nothing to judge; give a run folder"),
     ],
 )
@@ -108,9 +108,9 @@ def test_judging_says_who_trains(command, task):
     assert judged.err == f"error: task={task} is for train.py: python train.py task={task} checkpoint=...\n"
 
 
-def test_the_nearest_setting_is_that_of_the_task_that_was_chosen(command):
+def test_the_nearest_setting_is_that_of_the_evaluation_that_was_chosen(command):
     judged = command("eval", "evaluate=low_shot", "evaluate.shotz=[1]", "checkpoint=somewhere")
-    assert "'task.shotz' is not a setting; in task: did you mean 'shots'?" in judged.err
+    assert "'evaluate.shotz' is not a setting; in evaluate: did you mean 'shots'?" in judged.err
 
 
 def test_a_checkpoint_of_another_architecture_is_refused_by_name(train):
