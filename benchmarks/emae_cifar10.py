@@ -28,11 +28,11 @@ from mim.batch import Batch
 from mim.data.image_folder import ImageFolder
 from mim.encoder.vit import ViT
 from mim.evaluate.classify import top1
+from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
+from mim.evaluate.feature_extractor import FeatureExtractor
 from mim.evaluate.features import Features, Judge, extract
 from mim.evaluate.knn import KNN
 from mim.evaluate.linear import Linear
-from mim.evaluate.look import Look
-from mim.evaluate.subject import Subject
 from mim.loss.consistency import Consistency
 from mim.loss.term import Term
 from mim.loss.weighted_sum import WeightedSum
@@ -100,8 +100,8 @@ def train(model: MAE, loss: WeightedSum, batches: Iterator[Batch], seconds: floa
 
 def features(model: MAE, data: ImageFolder, batches: Iterable[Batch]) -> Features:
     """The mean patch token of each image."""
-    subject = Subject("", model.encoder, data, data.on_after_batch_transfer, nullcontext, Path())
-    return extract(subject, Look(model.encoder, {"mean": Mean()}), batches)["mean"]
+    subject = EvaluatedCheckpoint("", model.encoder, data, data.on_after_batch_transfer, nullcontext, Path())
+    return extract(subject, FeatureExtractor(model.encoder, {"mean": Mean()}), batches)["mean"]
 
 
 def accuracy(judge: Judge, known: Features, asked: Features) -> float:

@@ -20,12 +20,12 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-from mim.augment.whole import Whole
+from mim.augment.no_augment import NoAugment
 from mim.batch import Batch
 from mim.data.image_folder import ImageFolder
 from mim.evaluate.classify import Pools
+from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
 from mim.evaluate.probe import Probe
-from mim.evaluate.subject import Subject
 from mim.launch.resolvers import register_resolvers
 from mim.pool.abmilp import AbMILP
 from mim.pool.cls import Cls
@@ -54,7 +54,7 @@ def main() -> None:
     args = parser.parse_args()
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    data = ImageFolder(args.folder, Whole(), image_size=32, batch_size=256, in_memory=True)
+    data = ImageFolder(args.folder, NoAugment(), image_size=32, batch_size=256, in_memory=True)
     data.setup()
     register_resolvers()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
@@ -67,7 +67,7 @@ def main() -> None:
 
     half = partial(torch.autocast, device.type, torch.bfloat16)
     autocast = nullcontext if args.precision == "float32" else half
-    subject = Subject("untrained", encoder, data, prepare, autocast, Path())
+    subject = EvaluatedCheckpoint("untrained", encoder, data, prepare, autocast, Path())
 
     seconds: dict[str, list[float]] = {name: [] for name in CASES}
     for number in range(args.rounds):

@@ -25,7 +25,7 @@ from mim.evaluate.metrics import wilson
 from mim.launch.provenance import commit
 from mim.sweep.table import markdown
 from mim.weights.build import build_encoder
-from mim.weights.read import read
+from mim.weights.read import read_weights
 
 ROOT = Path(__file__).parents[1]
 CENTRE = [f"{kind}{side}" for kind in ("cp", "ca") for side in (1, 2, 3, 4)]
@@ -70,7 +70,7 @@ class Study:
 
 def untrained(checkpoint: str, folder: Path) -> Path:
     """The encoder of a checkpoint as it was before training, or as it could have been: with weights drawn from seed 0."""
-    weights = read(checkpoint)
+    weights = read_weights(checkpoint)
     torch.manual_seed(0)
     encoder = build_encoder(weights)
     tensors = {f"model.encoder.{name}": value for name, value in encoder.state_dict().items()}
@@ -159,7 +159,7 @@ def main() -> None:
     ]
     text = page(args, list(study.commands.values()), markdown(header, rows), probed, images)
     text = text.replace(str(random), "untrained.ckpt").replace(args.checkpoint, "<checkpoint>")
-    text = text.replace(str((read(args.checkpoint).config or {})["data"].get("root")), "<data>")
+    text = text.replace(str((read_weights(args.checkpoint).config or {})["data"].get("root")), "<data>")
     print(text)
     if args.out:
         args.out.write_text(text)
@@ -167,7 +167,7 @@ def main() -> None:
 
 def finetuning(source: str, steps: int) -> list[str]:
     """The command of a short fine-tuning, by the mean of patches, in the precision of the run."""
-    config = read(source).config or {}
+    config = read_weights(source).config or {}
     data = [f"data.{name}={config['data'][name]}" for name in ("root", "image_size", "in_memory", "batch_size")]
     encoder = [f"encoder.{name}={config['encoder'][name]}" for name in ("patch_size", "width", "depth", "heads")]
     short = ["epochs=1", "warmup_epochs=0.2", "base_lr=2e-3", "task.mix=null", f"trainer.limit_train_batches={steps}"]
@@ -186,7 +186,7 @@ def finetuning(source: str, steps: int) -> list[str]:
 
 def held_out(source: str) -> int:
     """How many images a fine-tuning is judged on: all that the data set of the run holds out."""
-    config = read(source).config or {}
+    config = read_weights(source).config or {}
     data = instantiate(config["data"] | {"in_memory": False})
     data.setup()
     return len(data.val_dataloader().dataset)

@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from mim.launch.check import check
+from mim.launch.check import check_config
 from mim.launch.resolvers import register_resolvers
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -81,7 +81,7 @@ EXPERIMENTS = sorted(
 
 @pytest.mark.parametrize("choice", ALL)
 def test_every_choice_composes_and_passes_the_check(choice):
-    check(composed(choice, *NEEDS_MORE.get(choice, [])))
+    check_config(composed(choice, *NEEDS_MORE.get(choice, [])))
 
 
 FINE_TUNED = [f"{group}={name}" for group in ("encoder", "data", "pool") for name in choices(group)]
@@ -89,13 +89,13 @@ FINE_TUNED = [f"{group}={name}" for group in ("encoder", "data", "pool") for nam
 
 @pytest.mark.parametrize("choice", FINE_TUNED)
 def test_every_choice_of_fine_tuning_composes_and_passes_the_check(choice):
-    check(composed("task=finetune", choice))
+    check_config(composed("task=finetune", choice))
 
 
 def test_every_experiment_composes_and_passes_the_check():
     assert EXPERIMENTS
     for name in EXPERIMENTS:
-        check(composed(f"experiment={name}"))
+        check_config(composed(f"experiment={name}"))
 
 
 @pytest.mark.parametrize("group", PACKAGES)

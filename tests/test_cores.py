@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from mim.augment.whole import Whole
+from mim.augment.no_augment import NoAugment
 from mim.cores import available_cores
 from mim.data.image_folder import ImageFolder
 
@@ -25,4 +25,4 @@ def test_without_affinity_as_on_macos_they_are_those_of_the_computer(monkeypatch
 def test_as_many_processes_decode_pictures_one_at_least(monkeypatch, cores, workers):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
-    assert ImageFolder("anywhere", Whole(), 16, 2)._workers() == workers
+    assert ImageFolder("anywhere", NoAugment(), 16, 2)._workers() == workers

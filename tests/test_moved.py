@@ -6,19 +6,37 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from mim.launch.check import check
+from mim.launch.check import check_config
 from mim.launch.choices import belongs_elsewhere
-from mim.moved import MODULES, current, moved, moved_setting
+from mim.moved import CLASSES, MODULES, current, moved, moved_choice, moved_setting
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
 
-@pytest.mark.parametrize(("old", "new"), MODULES.items())
-def test_what_has_moved_is_there(old, new):
-    assert moved(f"{old}.X") == f"{new}.X"
-    import_module(new)
-    with pytest.raises(ModuleNotFoundError):
-        import_module(old)
+NAMES = [f"{module}.X" for module in MODULES] + list(CLASSES)
+
+
+@pytest.mark.parametrize("old", NAMES)
+def test_what_has_moved_is_there(old):
+    module, _, name = moved(old).rpartition(".")
+    assert moved(f"{module}.{name}") == f"{module}.{name}" != old
+    assert name == "X" or hasattr(import_module(module), name)
+    import_module(module)
+    assert not is_there(old) or old in CLASSES
+
+
+def is_there(name):
+    try:
+        import_module(name.rpartition(".")[0])
+    except ModuleNotFoundError:
+        return False
+    return True
+
+
+def test_an_old_choice_is_answered_by_the_new_one():
+    assert moved_choice("augment@data.augment=whole") == "augment@data.augment=no_augment"
+    assert moved_choice("augment=whole") == "augment=no_augment"
+    assert moved_choice("pool=whole") == "pool=whole"
 
 
 def test_only_targets_of_a_config_are_read_as_they_are_called_now():
@@ -35,7 +53,7 @@ def test_a_command_line_is_told_the_new_name():
     with pytest.raises(
         ValueError, match=r"^task\._target_=mim.task.pretrain.Pretrain is mim.train.pretrain.Pretrain now$"
     ):
-        check(OmegaConf.create(old))
+        check_config(OmegaConf.create(old))
 
 
 @pytest.mark.parametrize(

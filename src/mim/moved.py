@@ -4,10 +4,11 @@ import re
 from typing import Any
 
 MODULES = {
+    "mim.augment.whole": "mim.augment.no_augment",
     "mim.callback.checkpoint": "mim.run.checkpoint",
-    "mim.callback.finite": "mim.run.finite",
+    "mim.callback.finite": "mim.run.non_finite_loss",
     "mim.callback.interruption": "mim.run.interruption",
-    "mim.callback.lost_rank": "mim.run.lost_rank",
+    "mim.callback.lost_rank": "mim.run.rank_watchdog",
     "mim.callback.prune": "mim.run.prune",
     "mim.callback.results": "mim.run.results",
     "mim.checkpoint.load": "mim.weights.load",
@@ -26,6 +27,9 @@ MODULES = {
 }
 """Module as it was -> as it is."""
 CLASSES = {
+    "mim.augment.no_augment.Whole": "mim.augment.no_augment.NoAugment",
+    "mim.run.non_finite_loss.Finite": "mim.run.non_finite_loss.StopOnNonFiniteLoss",
+    "mim.run.rank_watchdog.LostRank": "mim.run.rank_watchdog.RankWatchdog",
     "mim.evaluate.attention_statistics.AttentionStats": "mim.evaluate.attention_statistics.AttentionStatistics",
 }
 """Class as it was, in its module of now -> as it is."""
@@ -48,7 +52,17 @@ def current(node: Any) -> Any:
     return [current(each) for each in node] if isinstance(node, list) else node
 
 
+CHOICES = {"evaluate=attention_stats": "evaluate=attention_statistics", "augment=whole": "augment=no_augment"}
+"""Choice of a group as it was -> as it is."""
+
+
+def moved_choice(override: str) -> str:
+    """Choice of a group as it is now: `augment@data.augment=whole` -> `augment@data.augment=no_augment`."""
+    group, at, rest = override.partition("=")[0].partition("@")
+    now = CHOICES.get(f"{group}={override.partition('=')[2]}")
+    return f"{group}{at}{rest}={now.partition('=')[2]}" if now else override
+
+
 def moved_setting(override: str) -> str:
     """Setting of `eval.py` as it is now: `task=knn` -> `evaluate=knn`, `task.judge.k=5` -> `evaluate.judge.k=5`."""
-    now = re.sub(r"^(\+*|\w+@)task(?=[.=]|$)", r"\1evaluate", override)
-    return {"evaluate=attention_stats": "evaluate=attention_statistics"}.get(now, now)
+    return moved_choice(re.sub(r"^(\+*|\w+@)task(?=[.=]|$)", r"\1evaluate", override))

@@ -5,7 +5,7 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Le, Lt
 
 Count = Annotated[int, Ge(1), Lt(2**31)]
-Whole = Annotated[int, Ge(0), Lt(2**31)]
+NonNegativeInt = Annotated[int, Ge(0), Lt(2**31)]
 Seed = Annotated[int, Ge(0), Lt(2**32)]
 """What NumPy takes."""
 Positive = Annotated[float, Gt(0)]

@@ -1,6 +1,6 @@
 from matplotlib.figure import Figure
 
-from mim.analysis.keep import keep
+from mim.analysis.figure_files import save_figure
 
 
 def drawn() -> Figure:
@@ -11,7 +11,7 @@ def drawn() -> Figure:
 
 def test_a_figure_is_kept_to_look_at_and_to_print_and_is_the_same_each_time(tmp_path):
     for name in ("first", "second"):
-        assert keep(drawn(), tmp_path, name) == tmp_path / f"{name}.png"
+        assert save_figure(drawn(), tmp_path, name) == tmp_path / f"{name}.png"
     first, second = ((tmp_path / f"{name}.pdf").read_bytes() for name in ("first", "second"))
     assert first == second
     assert b"/Subtype /Type3" not in first

@@ -1,10 +1,10 @@
 import pytest
 
-from mim.analysis.names import called, short_names, spelt, told_apart
+from mim.analysis.names import display_name, names_of_checkpoints, short_names, told_apart
 
 
 def test_words_are_spelt_as_in_the_field():
-    assert spelt("simmim_beit_base_random_cell_cifar10") == "SimMIM BEiT base random cell CIFAR-10"
+    assert display_name("simmim_beit_base_random_cell_cifar10") == "SimMIM BEiT base random cell CIFAR-10"
 
 
 @pytest.mark.parametrize(
@@ -47,15 +47,15 @@ def test_words_that_all_names_share_are_left_out_where_others_tell_them_apart(na
 
 
 def test_names_that_are_given_are_kept():
-    assert called(["MAE", "DINO"], ["a", "b"]) == ["MAE", "DINO"]
+    assert names_of_checkpoints(["MAE", "DINO"], ["a", "b"]) == ["MAE", "DINO"]
 
 
 @pytest.mark.parametrize("names", [["MAE"], ["MAE", "MAE"], ["MAE", "DINO", "AMT"]])
 def test_another_number_of_names_is_refused(names):
     with pytest.raises(ValueError, match=r"for 2 checkpoint\(s\); give each one a name of its own"):
-        called(names, ["a", "b"])
+        names_of_checkpoints(names, ["a", "b"])
 
 
 def test_a_checkpoint_given_twice_is_refused():
     with pytest.raises(ValueError, match="checkpoint= names a twice; give each checkpoint once"):
-        called(None, ["a", "b", "a"])
+        names_of_checkpoints(None, ["a", "b", "a"])

@@ -3,7 +3,7 @@ import torch
 
 from mim.augment.boxes import ClampedBoxes, TorchvisionBoxes
 from mim.augment.crop_flip import CropFlip
-from mim.augment.whole import Whole
+from mim.augment.no_augment import NoAugment
 
 SIZE = torch.tensor([[40, 60]]).expand(1000, 2)
 
@@ -36,6 +36,6 @@ def test_no_probability_is_refused():
 
 
 def test_whole_is_whole():
-    box, flip, _ = Whole()(torch.arange(2), torch.tensor([[40, 60], [7, 5]]))
+    box, flip, _ = NoAugment()(torch.arange(2), torch.tensor([[40, 60], [7, 5]]))
     assert box.tolist() == [[0, 0, 60, 40], [0, 0, 5, 7]]
     assert not flip.any()

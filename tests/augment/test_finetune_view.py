@@ -11,8 +11,8 @@ from PIL import Image
 from mim.augment.boxes import TorchvisionBoxes
 from mim.augment.crop_flip import CropFlip
 from mim.augment.finetune import Finetune, _changes
+from mim.augment.no_augment import NoAugment
 from mim.augment.pictures import Cropped
-from mim.augment.whole import Whole
 from mim.data.in_memory import InMemory, Stored, in_memory_splits
 from mim.data.sampler import Rows
 from mim.draw import keys
@@ -96,7 +96,7 @@ def test_pictures_in_memory_are_painted_by_workers_and_arrive_cut(view, stored):
     assert batch.image.shape == (8, 3, 16, 16)
     mirrored = torch.where(batch.flip[:, None, None, None], batch.image.flip(-1), batch.image)
     assert splits.train.finish(batch.views[0]).equal(mirrored.float())  # nothing but the flip is left to do
-    (held_out,), alone = splits.val[rows].views, InMemory(stored, Whole(), 16)
+    (held_out,), alone = splits.val[rows].views, InMemory(stored, NoAugment(), 16)
     assert splits.train.finish(held_out).equal(alone.finish(alone[rows].views[0]))
 
 
@@ -120,7 +120,7 @@ def test_crops_are_resized_as_the_view_says(stored):
 
 
 def test_without_paint_memory_needs_no_workers(stored):
-    assert not in_memory_splits(stored, stored, Whole(), 16, []).train.wants_workers
+    assert not in_memory_splits(stored, stored, NoAugment(), 16, []).train.wants_workers
 
 
 @pytest.mark.parametrize(

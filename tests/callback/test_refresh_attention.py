@@ -22,7 +22,7 @@ class Runs:
     def __init__(self, stable_index=True):
         self.image = torch.randn(5, 3, 16, 16, generator=torch.Generator().manual_seed(0))
         self.datamodule = SimpleNamespace(
-            stable_index=stable_index, train_size=5, image_size=16, batch_size=3, whole_dataloader=self.batches
+            stable_index=stable_index, train_size=5, image_size=16, batch_size=3, unaugmented_dataloader=self.batches
         )
         self.looked = 0
 

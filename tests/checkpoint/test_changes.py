@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mim.checkpoint.changes import changes, in_words, refuse_changes
+from mim.checkpoint.changes import changed_settings, in_words, refuse_changes
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,24 +38,27 @@ def other(config, **settings):
 def test_the_same_settings_in_another_folder_are_no_change(config):
     elsewhere = yaml.safe_load(yaml.safe_dump(config).replace("/runs/a", "/runs/b"))
     assert elsewhere != config
-    assert changes(config, other(elsewhere, name="b", resume="/runs/a")) == []
+    assert changed_settings(config, other(elsewhere, name="b", resume="/runs/a")) == []
 
 
 def test_a_setting_that_is_wired_in_at_several_places_is_said_once(config):
     now = other(config, base_lr=1e-4, task__base_lr=1e-4, epochs=7, trainer__max_epochs=7, schedule__min_lr=1e-6)
-    assert in_words(changes(config, now)) == "epochs 150 -> 7, base_lr 0.003 -> 0.0001, schedule.min_lr 0 -> 1e-06"
+    assert (
+        in_words(changed_settings(config, now))
+        == "epochs 150 -> 7, base_lr 0.003 -> 0.0001, schedule.min_lr 0 -> 1e-06"
+    )
 
 
 def test_what_is_added_or_taken_away_is_named_as_a_whole(config):
     fewer = {name: node for name, node in config["callback"].items() if name != "online_probe"}
-    found = changes(
+    found = changed_settings(
         config, other(config, callback=fewer, clip={"_target_": "mim.optim.clip.EachParameter", "max_norm": 3})
     )
     assert in_words(found) == "clip null -> EachParameter, callback.online_probe OnlineProbe -> absent"
 
 
 def test_of_many_changes_the_first_are_named():
-    found = changes({f"a{i}": 0 for i in range(20)}, {f"a{i}": 1 for i in range(20)})
+    found = changed_settings({f"a{i}": 0 for i in range(20)}, {f"a{i}": 1 for i in range(20)})
     assert in_words(found).endswith("a11 0 -> 1, and 8 more")
 
 
@@ -71,7 +74,7 @@ def test_of_many_changes_the_first_are_named():
 def test_what_no_training_can_change_on_its_way_is_refused_with_the_way_out(config, name, value):
     dotted = name.replace("___", "._").replace("__", ".")
     with pytest.raises(ValueError, match="start anew from the weights with checkpoint=") as refused:
-        refuse_changes(changes(config, other(config, **{name: value})), "last.ckpt")
+        refuse_changes(changed_settings(config, other(config, **{name: value})), "last.ckpt")
     assert str(refused.value).startswith(f"last.ckpt was trained with {dotted}=")
     assert len(str(refused.value).splitlines()) == 1
 
@@ -86,7 +89,7 @@ def test_what_no_training_can_change_on_its_way_is_refused_with_the_way_out(conf
     ],
 )
 def test_what_takes_effect_from_here_on_is_said(config, name, value):
-    found = changes(config, other(config, **{name: value}))
+    found = changed_settings(config, other(config, **{name: value}))
     refuse_changes(found, "last.ckpt")
     assert {change.name for change in found} == {name.replace("___", "._").replace("__", ".")} or name == "callback"
 
@@ -95,10 +98,10 @@ def test_decay_that_begins_or_ends_is_refused(config):
     with pytest.raises(
         ValueError, match=r"weight_decay=0\.05, and resume= cannot go on with 0: .*e\.g\. weight_decay=1e-12"
     ):
-        refuse_changes(changes(config, other(config, weight_decay=0)), "last.ckpt")
+        refuse_changes(changed_settings(config, other(config, weight_decay=0)), "last.ckpt")
 
 
 def test_a_setting_that_an_older_run_did_not_know_is_no_reason_to_stop(config):
     older = copy.deepcopy(config)
     del older["encoder"]["drop_path"], older["encoder"]["heads"]
-    refuse_changes(changes(older, config), "last.ckpt")
+    refuse_changes(changed_settings(older, config), "last.ckpt")

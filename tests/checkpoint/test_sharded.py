@@ -8,9 +8,17 @@ import torch.distributed as dist
 from mim.checkpoint import sharded
 from mim.checkpoint.optimizer_state import by_name, by_number
 from mim.checkpoint.resume import checkpoint_file
-from mim.checkpoint.sharded import is_sharded, read_rest, read_sharded, read_shares, read_weights, shapes, write_sharded
+from mim.checkpoint.sharded import (
+    is_sharded,
+    read_rest,
+    read_sharded,
+    read_sharded_weights,
+    read_shares,
+    shapes,
+    write_sharded,
+)
 from mim.checkpoint.swap import previous_of, put_in_place
-from mim.weights.read import read
+from mim.weights.read import read_sharded_weights
 
 GROUPS = [[{"params": ["b", "a"], "lr": 0.1}]]
 
@@ -43,7 +51,7 @@ def test_what_was_written_is_read_in_parts_or_as_a_whole(saved):
     assert is_sharded(folder)
     assert not is_sharded(folder.parent)
     assert shapes(folder) == {"a": (2, 3), "b": (4,)}
-    assert read_weights(folder)["a"].eq(1.5).all()
+    assert read_sharded_weights(folder)["a"].eq(1.5).all()
     assert read_rest(folder)["epoch"] == 3
     own = {"state_dict": {"b": torch.zeros(4)}}
     read_shares(own, folder)
@@ -65,7 +73,7 @@ def test_names_and_numbers_of_an_optimiser_go_back_and_forth():
 def test_the_new_one_takes_the_place_of_the_old_one_be_it_a_folder_or_a_file(saved):
     folder = saved(1.0)
     saved(2.0)
-    assert read_weights(folder)["b"].eq(2).all()
+    assert read_sharded_weights(folder)["b"].eq(2).all()
     file = folder.with_name("new")
     file.write_text("a file")
     put_in_place(file, folder)
@@ -94,7 +102,7 @@ def test_a_full_disk_leaves_the_previous_one(saved, monkeypatch):
     monkeypatch.setattr(sharded.dcp, "save", full_later)
     with pytest.raises(OSError, match=r"No space left on device; the previous last\.ckpt is untouched"):
         saved(2.0)
-    assert read_weights(folder)["a"].eq(1).all()
+    assert read_sharded_weights(folder)["a"].eq(1).all()
     assert [path.name for path in folder.parent.iterdir()] == ["last.ckpt"]
 
 
@@ -106,7 +114,7 @@ def test_a_process_lost_while_folders_change_places_leaves_one_to_resume_from(sa
     saved(2.0)
     assert not folder.exists()
     found = checkpoint_file(folder.parents[1])
-    assert read_weights(found)["a"].eq(1).all()
+    assert read_sharded_weights(found)["a"].eq(1).all()
     monkeypatch.undo()
     saved(3.0)
     assert checkpoint_file(folder.parents[1]) == folder
@@ -117,7 +125,7 @@ def test_metadata_that_would_run_code_is_refused(saved):
     folder = saved(1.0)
     (folder / ".metadata").write_bytes(pickle.dumps(os.system))
     with pytest.raises(ValueError, match="no metadata of a checkpoint"):
-        read(folder)
+        read_sharded_weights(folder)
 
 
 @pytest.mark.parametrize("lost", ["__0_0.distcp", "rest.pt"])

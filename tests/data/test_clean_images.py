@@ -11,7 +11,7 @@ from torchvision.transforms.v2 import functional as F
 from mim.augment.boxes import ClampedBoxes, TorchvisionBoxes
 from mim.augment.crop_flip import CropFlip
 from mim.augment.finetune import Finetune
-from mim.augment.whole import Whole
+from mim.augment.no_augment import NoAugment
 from mim.data.digits import Digits
 from mim.data.image_folder import ImageFolder
 from mim.data.tiny_imagenet import SIDE, TinyImageNet
@@ -32,13 +32,13 @@ def test_images_in_memory_are_judged_as_the_published_recipe_judges_pillow_image
         pixels = (seen * torch.tensor(data.std).view(3, 1, 1) + torch.tensor(data.mean).view(3, 1, 1)) * 255
         assert (pixels - theirs).abs().max() < 1.01  # of 255
     assert data.splits.val.wants_workers
-    assert not data.splits.whole.wants_workers  # maps of attention are of all pixels
+    assert not data.splits.unaugmented.wants_workers  # maps of attention are of all pixels
 
 
 @pytest.mark.parametrize("resize", [None, 20])
 def test_memory_and_files_are_judged_alike(pictures, resize):
     root = str(pictures("all", 12, size=20, varied=False))
-    folder = partial(ImageFolder, root, Whole(), 16, 2, num_workers=0, resize=resize)
+    folder = partial(ImageFolder, root, NoAugment(), 16, 2, num_workers=0, resize=resize)
     memory, files = (
         torch.cat([data.on_after_batch_transfer(b).image for b in data.val_dataloader()])
         for data in (folder(in_memory=True), folder())
@@ -49,7 +49,7 @@ def test_memory_and_files_are_judged_alike(pictures, resize):
 
 
 def test_without_a_resize_images_in_memory_are_whole():
-    data = Digits(Whole(), 8, 64)
+    data = Digits(NoAugment(), 8, 64)
     (batch,) = data.val_dataloader(5)
     assert torch.equal(batch.image, data.splits.val.image[batch.index])
     assert data.words["held out"] == "450 images, whole, bicubic"
@@ -59,7 +59,7 @@ def test_tiny_imagenet_is_kept_at_its_own_size_whatever_the_model_sees(pictures)
     for name in ("train/n1/images", "train/n2/images", "val/images"):
         root = pictures(f"tiny-imagenet-200/{name}", 2, size=64, varied=False)
     (root / "tiny-imagenet-200/val/val_annotations.txt").write_text("000.jpg\tn1\n001.jpg\tn2")
-    data = TinyImageNet(str(root), Whole(), 128, 2, resize=146)
+    data = TinyImageNet(str(root), NoAugment(), 128, 2, resize=146)
     assert data.splits.train.image.shape[-2:] == (SIDE, SIDE) == (64, 64)
     assert data.on_after_batch_transfer(next(iter(data.bank_dataloader()))).image.shape == (2, 3, 128, 128)
 
@@ -68,7 +68,7 @@ def test_a_resize_without_room_for_the_centre_is_refused():
     with pytest.raises(
         ValueError, match=r"data\.resize=200 is smaller .* data\.image_size=224; e\.g\. data\.resize=256, or null"
     ):
-        Digits(Whole(), 224, 2, resize=200)
+        Digits(NoAugment(), 224, 2, resize=200)
 
 
 def test_a_data_set_says_in_words_what_it_does():

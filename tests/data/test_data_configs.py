@@ -6,7 +6,7 @@ from hydra.utils import get_class, instantiate
 
 from mim.augment.boxes import ClampedBoxes, TorchvisionBoxes
 from mim.augment.crop_flip import CropFlip
-from mim.augment.whole import Whole
+from mim.augment.no_augment import NoAugment
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -29,7 +29,7 @@ def test_every_choice_builds_a_class_of_the_module_it_is_named_after(data, path)
     built = data(f"data={path.stem}")
     assert path.stem.startswith(type(built).__module__.removeprefix("mim.data."))
     assert built.seed == 7
-    assert isinstance(built.augment, Whole if path.stem.endswith("digits") else CropFlip)
+    assert isinstance(built.augment, NoAugment if path.stem.endswith("digits") else CropFlip)
 
 
 @pytest.mark.parametrize("path", sorted((CONFIGS / "augment").glob("*.yaml")), ids=lambda path: path.stem)

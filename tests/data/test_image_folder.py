@@ -1,12 +1,12 @@
 import pytest
 import torch
 
-from mim.augment.whole import Whole
+from mim.augment.no_augment import NoAugment
 from mim.data.image_folder import ImageFolder
 
 
 def folder(root, **arguments):
-    return ImageFolder(str(root), Whole(), **{"image_size": 16, "batch_size": 2, "num_workers": 0, **arguments})
+    return ImageFolder(str(root), NoAugment(), **{"image_size": 16, "batch_size": 2, "num_workers": 0, **arguments})
 
 
 def labels(loader):

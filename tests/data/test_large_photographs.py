@@ -5,12 +5,12 @@ import torch
 
 from mim.augment.boxes import TorchvisionBoxes
 from mim.augment.crop_flip import CropFlip
-from mim.augment.whole import Whole
+from mim.augment.no_augment import NoAugment
 from mim.data import from_files
 from mim.data.image_folder import ImageFolder
 
 
-@pytest.mark.parametrize("view", [CropFlip(TorchvisionBoxes()), Whole()])
+@pytest.mark.parametrize("view", [CropFlip(TorchvisionBoxes()), NoAugment()])
 @pytest.mark.parametrize("pixels", [1, 1500])
 def test_batches_are_the_same_however_many_pictures_are_held(pictures, monkeypatch, view, pixels):
     data = ImageFolder(str(pictures("all", 60)), view, 16, 40, num_workers=0, held_out=0.3)
@@ -26,7 +26,7 @@ def test_batches_are_the_same_however_many_pictures_are_held(pictures, monkeypat
 
 
 def test_of_large_photographs_one_is_held_at_a_time(pictures, monkeypatch):
-    data = ImageFolder(str(pictures("all", 20)), Whole(), 16, 8, num_workers=0)
+    data = ImageFolder(str(pictures("all", 20)), NoAugment(), 16, 8, num_workers=0)
     held: list[int] = []
     kind = type(data.splits.train.cut)
     go = kind.__call__

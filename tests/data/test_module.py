@@ -7,7 +7,7 @@ import torch
 
 from mim.augment.boxes import TorchvisionBoxes
 from mim.augment.crop_flip import CropFlip
-from mim.augment.whole import Whole
+from mim.augment.no_augment import NoAugment
 from mim.data.digits import Digits
 from mim.data.image_folder import ImageFolder
 
@@ -82,7 +82,7 @@ def test_clean_images_are_whole_and_in_order_and_the_same_every_time():
 
 
 def test_images_leave_the_module_normalised():
-    data = Digits(Whole(), 8, 1347)
+    data = Digits(NoAugment(), 8, 1347)
     batch = data.on_after_batch_transfer(next(iter(data.bank_dataloader())))
     assert (batch.image.shape, batch.image.dtype) == ((1347, 3, 8, 8), torch.float32)
     assert batch.image.mean().item() == pytest.approx(0, abs=0.02)
@@ -176,7 +176,7 @@ def test_whole_pictures_are_the_training_pictures_with_their_indices(pictures):
     for in_memory in (False, True):
         data = ImageFolder(str(root), CropFlip(TorchvisionBoxes(), flip=1.0), 16, 2, in_memory=in_memory, num_workers=0)
         data.setup()
-        batches = list(data.whole_dataloader())
+        batches = list(data.unaugmented_dataloader())
         assert torch.cat([batch.index for batch in batches]).tolist() == list(range(5))
         assert all(
             torch.equal(batch.box, torch.tensor([[0.0, 0.0, 1.0, 1.0]]).expand(len(batch.box), 4)) for batch in batches

@@ -10,7 +10,7 @@ from torchvision.datasets import utils
 
 from mim.augment.boxes import TorchvisionBoxes
 from mim.augment.finetune import Finetune
-from mim.augment.whole import Whole
+from mim.augment.no_augment import NoAugment
 from mim.data.cifar import CIFAR10, CIFAR100
 from mim.data.image_folder import ImageFolder
 from mim.data.imagenet import ImageNet
@@ -19,7 +19,7 @@ from mim.data.tiny_imagenet import TinyImageNet, sort_validation
 
 
 def build(kind, root, size=32):
-    data = kind(str(root), Whole(), size, 2)
+    data = kind(str(root), NoAugment(), size, 2)
     data.prepare_data()
     data.setup()
     return data
@@ -68,7 +68,7 @@ def test_stl10_trains_on_unlabelled_pictures_and_probes_labelled_ones(stl10):
     assert np.array_equal(torch.cat([b.image for b in bank]).numpy(), pixels[:3])
 
 
-@pytest.mark.parametrize("view", [Whole(), Finetune(TorchvisionBoxes())])
+@pytest.mark.parametrize("view", [NoAugment(), Finetune(TorchvisionBoxes())])
 def test_what_needs_labels_trains_on_the_labelled_pictures_of_stl10_augmented(stl10, view):
     root, _ = stl10
     data = STL10(str(root), view, 96, 3, num_workers=0)
@@ -76,7 +76,7 @@ def test_what_needs_labels_trains_on_the_labelled_pictures_of_stl10_augmented(st
     (batch,) = data.train_dataloader()
     assert (data.train_size, data.batches_per_epoch) == (3, 1)
     assert batch.label[batch.index.argsort()].tolist() == [0, 1, 2]
-    assert batch.image.equal(data.splits.bank.image[batch.index]) == isinstance(view, Whole)
+    assert batch.image.equal(data.splits.bank.image[batch.index]) == isinstance(view, NoAugment)
     assert data.on_after_batch_transfer(batch).image.shape == (3, 3, 96, 96)
     assert data.words["data"] == "3 labelled images of 96 x 96, 10 classes"
 
@@ -84,7 +84,7 @@ def test_what_needs_labels_trains_on_the_labelled_pictures_of_stl10_augmented(st
 def test_a_set_that_is_labelled_throughout_trains_on_all_of_it(pictures):
     for name in ("train/a", "train/b"):
         root = pictures(name, 3)
-    data = ImageFolder(str(root), Whole(), 16, 2)
+    data = ImageFolder(str(root), NoAugment(), 16, 2)
     size = data.train_size
     data.learn_from_labels()
     assert data.train_size == size

@@ -3,7 +3,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from mim.augment.jitter import Jitter
-from mim.augment.whole import Whole
+from mim.augment.no_augment import NoAugment
 from mim.data.digits import Digits
 from mim.data.sampler import Rows
 from mim.data.scattered_digits import ScatteredDigits
@@ -14,7 +14,7 @@ from mim.draw import keys
 
 def scenes(**settings) -> ScatteredDigits:
     given = {"image_size": 32, "batch_size": 4, "train_scenes": 12, "held_out": 5}
-    return ScatteredDigits(Whole(), Jitter((0.75, 1.5), 0.0), **(given | settings))
+    return ScatteredDigits(NoAugment(), Jitter((0.75, 1.5), 0.0), **(given | settings))
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_pictures_are_seen_as_often_as_they_should_be():
 
 def test_a_data_set_without_dense_labels_is_refused():
     with pytest.raises(ValueError, match="Digits has no label maps, and the task learns from them"):
-        Digits(Whole(), 32, 4).learn_from("label_maps")
+        Digits(NoAugment(), 32, 4).learn_from("label_maps")
 
 
 def test_a_class_that_is_none_is_refused():

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mim.augment.whole import Whole
+from mim.augment.no_augment import NoAugment
 from mim.data.digits import Digits
 from mim.data.image_folder import ImageFolder
 from mim.data.imagenet import ImageNet
@@ -9,7 +9,7 @@ from mim.data.statistics import IMAGENET_MEAN, IMAGENET_STD
 
 
 def digits(**settings):
-    return Digits(Whole(), 8, 64, **settings)
+    return Digits(NoAugment(), 8, 64, **settings)
 
 
 def test_a_set_is_normalised_by_its_own_statistics_imagenet_s_or_given_ones():
@@ -28,7 +28,7 @@ def test_a_set_is_normalised_by_its_own_statistics_imagenet_s_or_given_ones():
 
 
 def test_imagenet_s_own_are_the_published_ones_and_those_of_a_folder_unless_told_otherwise():
-    for data in (ImageNet(".", Whole(), 8, 2), ImageFolder(".", Whole(), 8, 2)):
+    for data in (ImageNet(".", NoAugment(), 8, 2), ImageFolder(".", NoAugment(), 8, 2)):
         assert (data.mean, data.std) == (IMAGENET_MEAN, IMAGENET_STD)
 
 
@@ -51,4 +51,4 @@ def test_what_is_no_statistic_is_refused_in_one_line(settings, said):
 
 def test_a_folder_has_none_of_its_own():
     with pytest.raises(ValueError, match=r"data\.std=own, but nobody has computed it .*; take data\.std=imagenet"):
-        ImageFolder(".", Whole(), 8, 2, std="own")
+        ImageFolder(".", NoAugment(), 8, 2, std="own")

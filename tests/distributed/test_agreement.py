@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mim.run.agreement import Agreement
+from mim.run.same_config import SameConfigOnAllRanks
 from tests.distributed.conftest import start
 
 
@@ -34,10 +34,10 @@ def test_processes_that_the_trainer_does_not_count_on_are_refused(monkeypatch, b
     with pytest.raises(
         ValueError, match=rf"{by} started 32 process\(es\), and .* asks for 1; leave both out with trainer=ddp"
     ):
-        Agreement({}).setup(SimpleNamespace(world_size=1), None, "fit")
+        SameConfigOnAllRanks({}).setup(SimpleNamespace(world_size=1), None, "fit")
 
 
 def test_a_trainer_that_counts_on_more_than_there_are_is_refused():
     with pytest.raises(ValueError, match=r"there are 1 process\(es\), and .* asks for 2"):
-        Agreement({}).setup(SimpleNamespace(world_size=2), None, "fit")
-    Agreement({}).setup(SimpleNamespace(world_size=1), None, "fit")
+        SameConfigOnAllRanks({}).setup(SimpleNamespace(world_size=2), None, "fit")
+    SameConfigOnAllRanks({}).setup(SimpleNamespace(world_size=1), None, "fit")

@@ -6,8 +6,8 @@ import torch
 from mim.__main__ import main
 from mim.checkpoint.atomic import AtomicCheckpointIO
 from mim.checkpoint.sharded import is_sharded
-from mim.weights.load import load, open_encoder
-from mim.weights.read import read
+from mim.weights.load import load_checkpoint_into, open_encoder
+from mim.weights.read import read_weights
 
 
 @pytest.mark.parametrize(
@@ -55,13 +55,13 @@ def test_all_of_it_is_what_one_process_would_have_written(answers):
 
 def test_its_weights_are_read_like_any_others(answers):
     run = answers["mae_fsdp"]
-    weights, expected = read(run.folder), run.weights
+    weights, expected = read_weights(run.folder), run.weights
     assert "last.ckpt (a run of ours)" in weights.origin
     assert weights.config["encoder"]["width"] == 64
     assert all(value.equal(expected[f"model.{name}"]) for name, value in weights.tensors.items())
     encoder, matched = open_encoder(run.folder)
     assert "encoder 54 of 54 tensors" in matched
-    assert load(run.folder / "checkpoints" / "last.ckpt", encoder) == matched
+    assert load_checkpoint_into(run.folder / "checkpoints" / "last.ckpt", encoder) == matched
 
 
 def test_convert_makes_one_plain_file_of_it(answers, tmp_path, capsys):
@@ -72,4 +72,4 @@ def test_convert_makes_one_plain_file_of_it(answers, tmp_path, capsys):
     assert {"state_dict", "optimizer_states", "loops", "config"} <= whole.keys()
     assert all(value.equal(whole["state_dict"][name]) for name, value in run.weights.items())
     assert main(["convert", str(run.folder), str(tmp_path / "encoder.safetensors"), "--to", "timm"]) == 0
-    assert read(tmp_path / "encoder.safetensors").tensors.keys() <= read(run.folder).tensors.keys()
+    assert read_weights(tmp_path / "encoder.safetensors").tensors.keys() <= read_weights(run.folder).tensors.keys()

@@ -12,7 +12,7 @@ import mim
 from mim.__main__ import main
 from mim.door import embed as embed_module
 from mim.door.embed import embed
-from mim.door.features import FeatureExtractor
+from mim.door.features import Embedder
 from mim.door.sources import source_of
 
 
@@ -74,7 +74,7 @@ def test_patches_keep_their_grid(command, checkpoint, photos, tmp_path):
 def test_it_goes_on_where_it_was_stopped(checkpoint, photos, tmp_path, monkeypatch):
     monkeypatch.setattr(embed_module, "PART_BYTES", 1)
     encoder = mim.load(checkpoint)
-    source, extract = source_of(photos, encoder.preprocess, workers=0), FeatureExtractor(encoder)
+    source, extract = source_of(photos, encoder.preprocess, workers=0), Embedder(encoder)
     seen = []
 
     def stopped(image):
@@ -117,7 +117,7 @@ def test_no_more_than_a_part_is_held(checkpoint, tmp_path, monkeypatch):
     monkeypatch.setattr(
         embed_module._Parts, "append", lambda self, done, *rows: held.append(len(rows[0])) or append(self, done, *rows)
     )
-    made = embed(source, FeatureExtractor(encoder), tmp_path / "a.npz", "", "", batch_size=4)
+    made = embed(source, Embedder(encoder), tmp_path / "a.npz", "", "", batch_size=4)
     assert made.rows == sum(held) == 100
     assert max(held) == 8
 

@@ -10,7 +10,7 @@ from torch.utils.data import TensorDataset
 from torchvision.datasets import ImageFolder
 
 import mim
-from mim.augment.whole import Whole
+from mim.augment.no_augment import NoAugment
 from mim.data.digits import Digits
 from mim.data.image_folder import ImageFolder as OurFolder
 from mim.door.sources import source_of
@@ -71,7 +71,7 @@ def test_pools_blocks_and_patches_are_what_they_say(encoder):
 
 
 def test_a_data_set_of_ours_is_shown_as_it_shows_itself(encoder, photos):
-    data = Digits(Whole(), image_size=32, batch_size=64)
+    data = Digits(NoAugment(), image_size=32, batch_size=64)
     made = mim.features(encoder, data)
     data.setup()
     images = torch.cat([data.splits.val.finish(batch.views[0]) for batch in data.val_dataloader()])
@@ -79,7 +79,7 @@ def test_a_data_set_of_ours_is_shown_as_it_shows_itself(encoder, photos):
         expected = encoder(encoder.preprocess.normalise(images / 255))[:, 1:].mean(1)
     torch.testing.assert_close(made, expected)
     assert len(mim.features(encoder, data, part="training")) == 1347
-    folder = OurFolder(str(photos), Whole(), 32, 2, held_out=0.5, resize=40, resize_interpolation="bilinear")
+    folder = OurFolder(str(photos), NoAugment(), 32, 2, held_out=0.5, resize=40, resize_interpolation="bilinear")
     held_out = mim.features(encoder, folder)
     chosen = folder.splits.val.numbers
     torch.testing.assert_close(held_out, mim.features(encoder, photos, workers=0)[chosen])
@@ -143,7 +143,7 @@ def test_a_picture_that_cannot_be_read_is_named(encoder, photos, tmp_path):
 
 def test_images_of_another_size_of_a_data_set_are_refused(encoder):
     with pytest.raises(ValueError, match=r"Digits shows images of 16 x 16, and the encoder sees 32 x 32"):
-        mim.features(encoder, Digits(Whole(), image_size=16, batch_size=64))
+        mim.features(encoder, Digits(NoAugment(), image_size=16, batch_size=64))
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_folders_are_labels_but_for_those_of_a_split(encoder, tmp_path, files, l
 
 
 def test_in_place_of_a_broken_picture_of_a_data_set_no_other_is_taken(encoder, photos):
-    folder = OurFolder(str(photos), Whole(), 32, 2, held_out=0.2)
+    folder = OurFolder(str(photos), NoAugment(), 32, 2, held_out=0.2)
     source = source_of(folder, encoder.preprocess, "training")
     Path(source.path(1)).write_bytes(b"no picture")
     with pytest.warns(UserWarning, match="skipped"):

@@ -10,7 +10,7 @@ import pytest
 
 from mim.launch.disk import said_of_disk
 from mim.logger.csv import CSV
-from mim.run.finite import Finite
+from mim.run.non_finite_loss import StopOnNonFiniteLoss
 
 QUIET = ("callback=[finite,checkpoint,results]", "callback.checkpoint.last_every_n_steps=5")
 
@@ -66,7 +66,7 @@ def test_a_folder_that_cannot_be_made(train, monkeypatch, runs):
 
 def test_a_disk_that_fills_while_it_is_saved(train, monkeypatch):
     """The second checkpoint does not fit; the first one is whole, and named."""
-    go_on = Finite.on_train_batch_end
+    go_on = StopOnNonFiniteLoss.on_train_batch_end
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
@@ -77,7 +77,7 @@ def test_a_disk_that_fills_while_it_is_saved(train, monkeypatch):
 
     try:
         with monkeypatch.context() as patch:
-            patch.setattr(Finite, "on_train_batch_end", shrink)
+            patch.setattr(StopOnNonFiniteLoss, "on_train_batch_end", shrink)
             run = train(*QUIET)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mim.run.finite import Finite
+from mim.run.non_finite_loss import StopOnNonFiniteLoss
 
 WATCH = ("callback=[finite,interruption,online_probe,checkpoint,results]", "~callback.online_probe.judges.linear")
 PRETRAIN = (*WATCH, "watch_every_n_epochs=1", "data.batch_size=200", "callback.online_probe.bank_limit=100")
@@ -17,14 +17,14 @@ def ended_by_a_callback(train, monkeypatch):
     """A training in which one asks for the end, from the given step on, in one of its hooks."""
 
     def run(hook, step, *settings):
-        go_on = getattr(Finite, hook)
+        go_on = getattr(StopOnNonFiniteLoss, hook)
 
         def ask(self, trainer, *arguments):
             go_on(self, trainer, *arguments)
             trainer.should_stop = trainer.should_stop or trainer.global_step == step
 
         with monkeypatch.context() as patch:
-            patch.setattr(Finite, hook, ask)
+            patch.setattr(StopOnNonFiniteLoss, hook, ask)
             return train(*settings)
 
     return run

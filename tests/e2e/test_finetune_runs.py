@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 from torchmetrics.functional.classification import multiclass_accuracy
 
-from mim.augment.whole import Whole
+from mim.augment.no_augment import NoAugment
 from mim.data.digits import Digits
 from mim.encoder.vit import ViT
 from mim.model.classifier import Classifier
 from mim.pool.mean import Mean
-from mim.weights.load import load
+from mim.weights.load import load_checkpoint_into
 
 ROOT = Path(__file__).parents[2]
 MIX = "task.mix={_target_: timm.data.mixup.Mixup, _partial_: true, mixup_alpha: 0.8, cutmix_alpha: 1.0}"
@@ -81,9 +81,9 @@ def test_a_resumed_run_repeats_the_undisturbed_one_with_everything_random_and_an
 def accuracy(folder: Path) -> float:
     """Of the classifier in a run's checkpoint, on the held-out digits."""
     model = Classifier(ViT(32, 8, 64, 4, 4), {"mean": Mean()}, 10)
-    load(folder, model)
+    load_checkpoint_into(folder, model)
     model.eval()
-    data = Digits(Whole(), 32, 512)
+    data = Digits(NoAugment(), 32, 512)
     with torch.no_grad():
         (batch,) = data.val_dataloader()
         score = model(data.on_after_batch_transfer(batch))

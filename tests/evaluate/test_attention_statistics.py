@@ -6,16 +6,16 @@ import pytest
 from mim.encoder.swin import Swin
 from mim.encoder.vit import ViT
 from mim.evaluate.attention_statistics import AttentionStatistics
-from mim.evaluate.subject import Subject
+from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
 
 
 def untouchable(*arguments):
     raise AssertionError("images were asked for")
 
 
-def subject(name, encoder, folder) -> Subject:
+def subject(name, encoder, folder) -> EvaluatedCheckpoint:
     data = SimpleNamespace(val_dataloader=untouchable)
-    return Subject(name, encoder, data, untouchable, nullcontext, folder)
+    return EvaluatedCheckpoint(name, encoder, data, untouchable, nullcontext, folder)
 
 
 def test_a_checkpoint_that_cannot_be_measured_is_refused_before_any_other_is_measured(tmp_path):

@@ -10,7 +10,7 @@ from torch import nn
 
 from mim.batch import blank
 from mim.evaluate.classifier import OwnClassifier, class_names
-from mim.evaluate.subject import Subject
+from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
 
 PETS = ("ape", "bear", "cat")
 
@@ -31,7 +31,7 @@ def subject(classes, label, names=(), scores=3):
     batch = blank(len(label), (2, 2))._replace(label=torch.tensor(label))
     data = SimpleNamespace(classes=list(classes), num_classes=len(classes), val_dataloader=lambda limit: [batch])
     model = Scores(scores)
-    return Subject(
+    return EvaluatedCheckpoint(
         "run", model, data, lambda each: each, nullcontext, Path(), classifier=lambda: model, class_names=names
     )
 

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from mim.augment.jitter import Jitter
-from mim.augment.whole import Whole
+from mim.augment.no_augment import NoAugment
 from mim.data.scattered_digits import ScatteredDigits
 from mim.dense import IGNORE
 from mim.encoder.vit import ViT
 from mim.evaluate.dense import DenseKNN, DenseLinear, Patches
-from mim.evaluate.subject import Subject
+from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
 
 
 class Telling(ViT):
@@ -27,8 +27,8 @@ class Telling(ViT):
 
 
 @pytest.fixture
-def subject(tmp_path: Path) -> Subject:
-    data = ScatteredDigits(Whole(), Jitter(), 32, 8, train_scenes=40, held_out=8)
+def subject(tmp_path: Path) -> EvaluatedCheckpoint:
+    data = ScatteredDigits(NoAugment(), Jitter(), 32, 8, train_scenes=40, held_out=8)
     data.learn_from("label_maps")
     data.squares = True
     torch.manual_seed(0)
@@ -36,7 +36,7 @@ def subject(tmp_path: Path) -> Subject:
     batches = [*data.bank_dataloader(), *data.val_dataloader()]
     shown = torch.cat([data.on_after_batch_transfer(batch).image for batch in batches])
     encoder.learn(shown, torch.cat([batch.label_map for batch in batches]), 11)
-    return Subject("run", encoder, data, data.on_after_batch_transfer, nullcontext, tmp_path, "key", tmp_path / "cache")
+    return EvaluatedCheckpoint("run", encoder, data, data.on_after_batch_transfer, nullcontext, tmp_path, "key", tmp_path / "cache")
 
 
 @pytest.mark.parametrize("judge", [DenseKNN(k=5), DenseLinear(epochs=30)])

@@ -10,10 +10,10 @@ from torch import nn
 
 from mim.batch import blank
 from mim.encoder.vit import ViT
+from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
+from mim.evaluate.feature_cache import cached_features
+from mim.evaluate.feature_extractor import FeatureExtractor
 from mim.evaluate.features import extract
-from mim.evaluate.look import Look
-from mim.evaluate.store import stored
-from mim.evaluate.subject import Subject
 from mim.pool.cls import Cls
 from mim.pool.mean import Mean
 
@@ -47,12 +47,12 @@ def subject(encoder, key="key"):
     data = SimpleNamespace(
         bank_dataloader=lambda limit: Loader(batches()), val_dataloader=lambda limit: Loader(batches())
     )
-    return Subject("a", encoder, data, lambda batch: batch, nullcontext, Path(), key)
+    return EvaluatedCheckpoint("a", encoder, data, lambda batch: batch, nullcontext, Path(), key)
 
 
 def test_features_come_in_the_order_of_the_images_and_the_encoder_keeps_its_mode():
     encoder = Encoder().train()
-    features = extract(subject(encoder), Look(encoder, {"cls": Cls()}), reversed(batches()))["cls"]
+    features = extract(subject(encoder), FeatureExtractor(encoder, {"cls": Cls()}), reversed(batches()))["cls"]
     assert encoder.training
     assert features.feature[:, 0].tolist() == [0, 1, 2, 3, 4, 5]
     assert features.label.tolist() == [0, 1, 2, 3, 4, 5]
@@ -60,17 +60,19 @@ def test_features_come_in_the_order_of_the_images_and_the_encoder_keeps_its_mode
 
 def test_what_is_stored_is_what_is_extracted_and_images_are_seen_once(tmp_path):
     encoder = Encoder()
-    known = extract(subject(encoder), Look(encoder, {"cls": Cls()}), batches())["cls"]
+    known = extract(subject(encoder), FeatureExtractor(encoder, {"cls": Cls()}), batches())["cls"]
     encoder.shown = 0
     for mode in (True, False):  # of the pool, which may have looked at another encoder before
         pool = Cls().train(mode)
-        kept = stored(tmp_path, subject(encoder), Look(encoder, {"cls": pool}), "bank", None, torch.float16)
+        kept = cached_features(
+            tmp_path, subject(encoder), FeatureExtractor(encoder, {"cls": pool}), "bank", None, torch.float16
+        )
         assert kept["cls"].equal(known.feature)
         assert kept["label"].equal(known.label)
         assert kept["tokens"].shape == (6, 2, 4)
         assert kept["tokens"].dtype == torch.float16
     assert encoder.shown == 6
-    stored(tmp_path, subject(encoder), Look(encoder, {"cls": Cls(), "mean": Mean()}), "bank", None)
+    cached_features(tmp_path, subject(encoder), FeatureExtractor(encoder, {"cls": Cls(), "mean": Mean()}), "bank", None)
     assert encoder.shown == 12  # for the mean, which was not there
 
 
@@ -86,14 +88,14 @@ def test_other_images_weights_blocks_and_norms_are_stored_apart(tmp_path):
         ],
         1,
     ):
-        stored(tmp_path, subject(vit, key), Look(vit, {"cls": Cls()}, *where), part, None)
+        cached_features(tmp_path, subject(vit, key), FeatureExtractor(vit, {"cls": Cls()}, *where), part, None)
         assert len(list(tmp_path.glob("*.json"))) == 2 * number  # features and labels
 
 
 def test_nothing_is_left_of_a_pass_that_failed(tmp_path):
     encoder = Encoder(scale=1e6)
     with pytest.raises(ValueError, match="features are too large for float16"):
-        stored(tmp_path, subject(encoder), Look(encoder, {}), "bank", None, torch.float16)
+        cached_features(tmp_path, subject(encoder), FeatureExtractor(encoder, {}), "bank", None, torch.float16)
     assert not list(tmp_path.iterdir())
 
 
@@ -101,5 +103,5 @@ def test_tokens_that_no_disk_holds_are_refused_before_the_first_image(tmp_path):
     encoder = Encoder()
     encoder.width = 10**14
     with pytest.raises(OSError, match=r"the tokens of 6 images take .* GB left; take fewer"):
-        stored(tmp_path, subject(encoder), Look(encoder, {}), "bank", None, torch.float16)
+        cached_features(tmp_path, subject(encoder), FeatureExtractor(encoder, {}), "bank", None, torch.float16)
     assert encoder.shown == 0

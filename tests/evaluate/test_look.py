@@ -9,7 +9,7 @@ from mim.encoder.beit import Beit
 from mim.encoder.encoder import cls_attention
 from mim.encoder.swin import Swin
 from mim.encoder.vit import ViT
-from mim.evaluate.look import Look
+from mim.evaluate.feature_extractor import FeatureExtractor
 from mim.pool.centre_attention import CentreAttention
 from mim.pool.cls import Cls
 from mim.pool.mean import Mean
@@ -34,7 +34,7 @@ def test_the_row_of_cls_in_the_last_block_is_the_encoder_s_own(encoder):
         for name, table in encoder.named_parameters():
             if name.endswith("bias_table"):
                 table.normal_()
-    _, attention = Look(encoder, {"mean_attention": MeanAttention()}).tokens(image())
+    _, attention = FeatureExtractor(encoder, {"mean_attention": MeanAttention()}).tokens(image())
     assert torch.allclose(attention[:, :, 0], cls_attention(encoder, image()), atol=1e-6)
 
 
@@ -45,7 +45,7 @@ def test_pools_ask_for_cls_and_patches_whatever_stands_between_them():
     for parameter in encoder.parameters():
         parameter.normal_(std=0.3)
     pools = {"cls": MeanAttention(), "middle": CentreAttention(Shape(16, (4, 4)), 2), "mean": Mean(), "token": Cls()}
-    tokens, pooled = Look(encoder, pools)(image())
+    tokens, pooled = FeatureExtractor(encoder, pools)(image())
     attention = encoder.attention(image())
     middle = [3 + patch for patch in (5, 6, 9, 10)]
     for name, rows in (("cls", [0]), ("middle", middle)):
@@ -54,7 +54,7 @@ def test_pools_ask_for_cls_and_patches_whatever_stands_between_them():
         assert torch.allclose(pooled[name], expected[:, 0], atol=1e-5)
     assert torch.equal(pooled["mean"], tokens[:, 3:].mean(1))
     assert torch.equal(pooled["token"], tokens[:, 0])
-    at_first = Look(encoder, pools, block=1, norm=False)(image())[1]
+    at_first = FeatureExtractor(encoder, pools, block=1, norm=False)(image())[1]
     share = encoder.attention(image(), [0], 1)[:, :, 0, 3:].mean(1)
     (left,) = encoder.encode(encoder.embed(image()), blocks=[1])
     expected = (share / share.sum(1, keepdim=True))[:, None] @ left[:, 3:]
@@ -66,7 +66,7 @@ def test_an_oracle_that_is_the_model_itself_is_mean_attention():
     torch.manual_seed(0)
     encoder = ViT(**SIZES).eval()
     pools = {"own": MeanAttention(), "oracle": fitted(partial(Oracle, encoder=encoder), encoder)}
-    pooled = Look(encoder, pools)(image())[1]
+    pooled = FeatureExtractor(encoder, pools)(image())[1]
     assert torch.allclose(pooled["own"], pooled["oracle"], atol=1e-6)
 
 
@@ -83,10 +83,10 @@ def test_an_oracle_of_another_size_sees_the_picture_at_its_own_and_is_never_trai
 def test_stages_have_no_blocks_to_look_at():
     swin = Swin(image_size=32, patch_size=8, width=8, depths=[1, 1], heads=[2, 4], window=4)
     with pytest.raises(ValueError, match="block=1 of Swin cannot be looked at: it has stages"):
-        Look(swin, {}, block=1)(image(32))
+        FeatureExtractor(swin, {}, block=1)(image(32))
     with pytest.raises(ValueError, match="block=3 of Swin cannot be looked at: it has blocks 1 to 2"):
-        Look(swin, {}, block=3)
-    assert Look(swin, {})(image(32))[0].shape == (2, 16, 16)
+        FeatureExtractor(swin, {}, block=3)
+    assert FeatureExtractor(swin, {})(image(32))[0].shape == (2, 16, 16)
 
 
 def test_an_oracle_without_cls_is_refused():

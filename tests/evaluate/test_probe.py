@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from mim.augment.whole import Whole
+from mim.augment.no_augment import NoAugment
 from mim.data.digits import Digits
 from mim.data.in_memory import InMemory, Stored
 from mim.encoder.vit import ViT
+from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
 from mim.evaluate.heads import Heads, Setting
 from mim.evaluate.probe import Probe
 from mim.evaluate.probe_mae import ProbeMAE
-from mim.evaluate.subject import Subject
 from mim.optim.lars import Lars
 from mim.pool.abmilp import AbMILP
 from mim.pool.attentive import Attentive
@@ -32,9 +32,9 @@ SETTINGS = [Setting(1e-3, 0.0), Setting(1e-2, 0.0), Setting(1e-2, 0.1)]
 def subject(tmp_path):
     torch.manual_seed(0)
     encoder = ViT(image_size=32, patch_size=8, width=16, depth=2, heads=2)
-    data = Digits(Whole(), image_size=32, batch_size=64)
+    data = Digits(NoAugment(), image_size=32, batch_size=64)
     data.setup()
-    return Subject("a", encoder, data, data.on_after_batch_transfer, nullcontext, Path(), "key", tmp_path)
+    return EvaluatedCheckpoint("a", encoder, data, data.on_after_batch_transfer, nullcontext, Path(), "key", tmp_path)
 
 
 def learnt(heads, x, label, steps=5):
@@ -164,8 +164,8 @@ def test_an_accumulated_step_has_the_gradient_of_the_mean_over_its_parts(subject
 def test_it_learns_from_labelled_images_where_others_have_none(subject):
     splits = subject.data.splits
     subject.data.__dict__["splits"] = splits._replace(
-        train=InMemory(Stored(splits.train.image, torch.full_like(splits.train.label, -1)), Whole(), 32),
-        labelled=InMemory(Stored(splits.train.image[:600], splits.train.label[:600]), Whole(), 32),
+        train=InMemory(Stored(splits.train.image, torch.full_like(splits.train.label, -1)), NoAugment(), 32),
+        labelled=InMemory(Stored(splits.train.image[:600], splits.train.label[:600]), NoAugment(), 32),
     )
     with pytest.raises(ValueError, match=r"more than the 600 training images of Digits; .* evaluate\.batch_size=512"):
         ProbeMAE({"mean": Mean()})([subject])

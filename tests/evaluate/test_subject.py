@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from mim.evaluate.subject import Subject, check_labels, needs_classes
+from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint, check_labels, needs_classes
 
 
 def subject(*classes):
     data = SimpleNamespace(num_classes=len(classes), classes=list(classes))
-    return Subject("a", nn.Identity(), data, lambda batch: batch, torch.no_grad, Path())
+    return EvaluatedCheckpoint("a", nn.Identity(), data, lambda batch: batch, torch.no_grad, Path())
 
 
 def test_two_classes_are_enough():

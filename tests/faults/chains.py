@@ -20,7 +20,7 @@ from mim.callback.refresh_attention import RefreshAttention
 from mim.checkpoint.atomic import AtomicCheckpointIO
 from mim.logger.csv import _Writer
 from mim.run.checkpoint import Checkpoint
-from mim.run.finite import Finite
+from mim.run.non_finite_loss import StopOnNonFiniteLoss
 from mim.run.results import Results
 from mim.train.finetune import Finetune
 from mim.train.training import Training
@@ -77,11 +77,11 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 
 MOMENTS: dict[str, tuple[Callable[..., None], Any, str, int]] = {  # before or after which call, and up to which of them
     "in a step": (_before, Training, "on_train_batch_start", 8),
-    "after a step": (_after, Finite, "on_train_batch_end", 8),
+    "after a step": (_after, StopOnNonFiniteLoss, "on_train_batch_end", 8),
     "once a checkpoint is written": (_after, AtomicCheckpointIO, "save_checkpoint", 6),
     "once a row is written": (_after, _Writer, "save", 10),
     "while rows of an earlier attempt are dropped": (_before, _Writer, "_write", 3),
-    "as an epoch ends": (_before, Finite, "on_train_epoch_end", 3),
+    "as an epoch ends": (_before, StopOnNonFiniteLoss, "on_train_epoch_end", 3),
     "while features are judged": (_before, OnlineProbe, "judge", 4),
     "while held-out images are judged": (_before, Finetune, "validation_step", 4),
     "once held-out images are judged": (_after, Finetune, "on_validation_epoch_end", 3),

@@ -19,7 +19,7 @@ from mim.callback.online_probe import OnlineProbe
 from mim.callback.refresh_attention import RefreshAttention
 from mim.checkpoint.atomic import AtomicCheckpointIO
 from mim.masker.attention_store import AttentionStore
-from mim.run.finite import Finite
+from mim.run.non_finite_loss import StopOnNonFiniteLoss
 from mim.train.pretrain import Pretrain
 
 STEPS_OF_AN_EPOCH, EPOCHS = 6, 3
@@ -69,7 +69,11 @@ def _before(owner: Any, method: str, do: Callable[..., None]) -> None:
 
 def _at_step(step: int, do: Callable[[], None]) -> None:
     """In the middle of the run, between two callbacks."""
-    _after(Finite, "on_train_batch_end", lambda self, trainer, *_: do() if trainer.global_step == step else None)
+    _after(
+        StopOnNonFiniteLoss,
+        "on_train_batch_end",
+        lambda self, trainer, *_: do() if trainer.global_step == step else None,
+    )
 
 
 def _step(at: float) -> int:
@@ -196,7 +200,7 @@ def _nan(at: float) -> None:
 
 def _slow_steps(at: float) -> None:
     """Long enough that the time limit of two seconds comes before the end."""
-    _after(Finite, "on_train_batch_end", lambda *_: time.sleep(0.3))
+    _after(StopOnNonFiniteLoss, "on_train_batch_end", lambda *_: time.sleep(0.3))
 
 
 WORKERS = ("data=image_folder", "data.root={images}", "data.num_workers=2", "data.image_size=32")

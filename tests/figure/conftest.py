@@ -93,7 +93,7 @@ def checkpoint_folder(tmp_path):
             "loss": {"_target_": "mim.loss.pixel.Pixel", "patch_size": sizes["patch_size"], "normalise": True},
             "data": {
                 "_target_": "mim.data.digits.Digits",
-                "augment": {"_target_": "mim.augment.whole.Whole"},
+                "augment": {"_target_": "mim.augment.no_augment.NoAugment"},
                 "image_size": sizes["image_size"],
                 "batch_size": 64,
                 "seed": 0,

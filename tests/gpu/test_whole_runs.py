@@ -5,8 +5,8 @@ import torch
 import yaml
 
 from mim.weights.build import build_encoder
-from mim.weights.fit import fit
-from mim.weights.read import read
+from mim.weights.into_model import load_weights_into
+from mim.weights.read import read_weights
 from tests.gpu.precision import PRECISIONS
 from tests.gpu.runs import JUDGES, METHODS, Run
 
@@ -67,12 +67,12 @@ def test_every_method_trains(run, record_property, name):
 
 
 def test_a_checkpoint_of_the_device_gives_the_same_features_on_the_cpu(run, distance, within, device, precision):
-    weights = read(run("learns").folder)
+    weights = read_weights(run("learns").folder)
     image = torch.randn(64, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     features = []
     for where in (torch.device("cpu"), device):
         encoder = build_encoder(weights, 32)
-        fit(weights, encoder)
+        load_weights_into(weights, encoder)
         encoder.to(where).eval()
         how = PRECISIONS["float32"] if where.type == "cpu" and len(features) == 0 else precision
         with how(where), torch.no_grad():

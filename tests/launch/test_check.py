@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 from omegaconf import OmegaConf
 
-from mim.launch.check import check, check_wiring, nearest
+from mim.launch.check import check_config, check_wiring, nearest
 from mim.ranges import Count, Rate
 
 
@@ -30,7 +30,7 @@ def config(**values):
 
 
 def test_what_the_signature_allows_passes():
-    check(
+    check_config(
         config(
             size=3,
             ratio=0,
@@ -66,14 +66,14 @@ def test_what_the_signature_allows_passes():
 )
 def test_what_it_does_not_allow_is_refused_with_its_place(values, parts):
     with pytest.raises(ValueError, match="group") as error:
-        check(config(**values))
+        check_config(config(**values))
     for part in parts:
         assert part in str(error.value)
 
 
 def test_a_target_that_does_not_exist_is_named():
     with pytest.raises(ValueError, match=r"group\._target_=mim\.loss\.nothing\.Nothing cannot be imported"):
-        check(OmegaConf.create({"group": {"_target_": "mim.loss.nothing.Nothing"}}))
+        check_config(OmegaConf.create({"group": {"_target_": "mim.loss.nothing.Nothing"}}))
 
 
 def test_the_place_that_is_named_is_the_group_and_not_where_it_is_wired_in():
@@ -81,7 +81,7 @@ def test_the_place_that_is_named_is_the_group_and_not_where_it_is_wired_in():
         {"task": {"model": {"part": "${part}"}}, "part": {"_target_": f"{__name__}.Part", "size": "x"}}
     )
     with pytest.raises(ValueError, match=r"^part\.size='x'"):
-        check(cfg)
+        check_config(cfg)
 
 
 def test_the_nearest_word_comes_first_and_hydras_own_keys_are_not_offered():

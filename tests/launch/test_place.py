@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.distributed import TCPStore
 
-from mim.launch.place import check_nodes, count_devices, devices, moment, nodes, portion_of_step, share_of_step, started
+from mim.launch.processes import check_nodes, count_devices, devices, run_stamp, nodes, portion_of_step, share_of_step, started
 
 SRUN = {
     **{"SLURM_STEP_ID": "2", "SLURM_STEP_NUM_NODES": "4", "SLURM_STEP_NUM_TASKS": "32"},
@@ -30,21 +30,21 @@ def torchrun(monkeypatch):
 def test_alone_a_run_is_called_by_the_time_it_began():
     assert started() is None
     assert (devices("auto"), nodes(1)) == ("auto", 1)
-    name = moment("%Y-%m-%d_%H-%M-%S-%f")
+    name = run_stamp("%Y-%m-%d_%H-%M-%S-%f")
     assert abs(datetime.strptime(name, "%Y-%m-%d_%H-%M-%S-%f") - datetime.now()) < timedelta(seconds=5)
-    assert moment("%f") != moment("%f")
+    assert run_stamp("%f") != run_stamp("%f")
 
 
 def test_all_processes_of_torchrun_and_those_it_restarts_have_one_name(torchrun):
     assert (devices("auto"), nodes(1)) == (8, 4)
-    assert moment("%H-%M-%S-%f") == moment("%H-%M-%S-%f")
+    assert run_stamp("%H-%M-%S-%f") == run_stamp("%H-%M-%S-%f")
 
 
 def test_under_srun_a_run_is_called_by_its_job_and_step_so_that_it_keeps_its_folder_when_requeued(monkeypatch):
     for name, value in SRUN.items():
         monkeypatch.setenv(name, value)
     assert (devices("auto"), nodes(1)) == (8, 4)
-    assert moment("%Y") == "job_4711_2"
+    assert run_stamp("%Y") == "job_4711_2"
 
 
 def test_what_is_typed_into_a_shell_that_srun_opened_is_a_run_of_its_own(monkeypatch):

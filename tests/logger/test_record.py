@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from mim.logger.record import record
+from mim.logger.record import log_row
 
 
 class Notebook:
@@ -38,7 +38,7 @@ def test_numbers_curves_and_pictures_reach_every_logger(tmp_path: Path):
         "curves": {"short": [1.0], "long": [2.0, 3.0]},
     }
     logger, plain = Notebook(), Plain()
-    record([logger, plain], row, tmp_path)
+    log_row([logger, plain], row, tmp_path)
     assert logger.numbers == plain.numbers
     assert logger.numbers == [
         (1, {"short": 1.0, "long": 2.0}),
@@ -51,5 +51,5 @@ def test_numbers_curves_and_pictures_reach_every_logger(tmp_path: Path):
 
 def test_a_judgement_in_words_logs_no_numbers(tmp_path: Path):
     logger = Notebook()
-    record([logger], {"evaluate": "knn", "fine": True, "table": []}, tmp_path)
+    log_row([logger], {"evaluate": "knn", "fine": True, "table": []}, tmp_path)
     assert logger.numbers == []

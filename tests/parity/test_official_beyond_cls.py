@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from mim.encoder.vit import ViT
-from mim.evaluate.look import Look
+from mim.evaluate.feature_extractor import FeatureExtractor
 from mim.pool.abmilp import AbMILP
 from mim.pool.centre_attention import CentreAttention
 from mim.pool.centre_patches import CentrePatches
@@ -41,7 +41,7 @@ def vit(golden):
 
 def test_every_pool_gives_the_release_s_features_of_the_residual_stream(vit, distance):
     encoder, stored = vit
-    look = Look(encoder, {name: fitted(pool, encoder) for name, pool in POOLS.items()}, norm=False)
+    look = FeatureExtractor(encoder, {name: fitted(pool, encoder) for name, pool in POOLS.items()}, norm=False)
     with torch.no_grad():
         tokens, pooled = look(stored["images"])
     assert distance(tokens, stored["feat.raw"]) < 2e-5
@@ -50,7 +50,7 @@ def test_every_pool_gives_the_release_s_features_of_the_residual_stream(vit, dis
 
 def test_the_paper_s_centre_attention_sums_where_the_release_averages(vit, distance):
     encoder, stored = vit
-    look = Look(encoder, {"ca2": fitted(partial(CentreAttention, side=2), encoder)}, norm=False)
+    look = FeatureExtractor(encoder, {"ca2": fitted(partial(CentreAttention, side=2), encoder)}, norm=False)
     with torch.no_grad():
         assert distance(look(stored["images"])[1]["ca2"], encoder.grid[0] * encoder.grid[1] * stored["feat.ca2"]) < 2e-5
 
@@ -58,9 +58,9 @@ def test_the_paper_s_centre_attention_sums_where_the_release_averages(vit, dista
 def test_any_block_can_be_looked_at_with_or_without_the_final_norm(vit, distance):
     encoder, stored = vit
     with torch.no_grad():
-        raw, _ = Look(encoder, {}, block=2, norm=False)(stored["images"])
-        normed, _ = Look(encoder, {}, block=2)(stored["images"])
-        last, _ = Look(encoder, {}, block=encoder.depth)(stored["images"])
+        raw, _ = FeatureExtractor(encoder, {}, block=2, norm=False)(stored["images"])
+        normed, _ = FeatureExtractor(encoder, {}, block=2)(stored["images"])
+        last, _ = FeatureExtractor(encoder, {}, block=encoder.depth)(stored["images"])
     assert distance(raw, stored["raw_return_block1"]) < 2e-5
     assert distance(normed, encoder.norm(stored["raw_return_block1"])) < 2e-5
     assert last.equal(encoder(stored["images"]))
@@ -71,7 +71,7 @@ def test_a_block_that_is_not_there_is_refused_and_zero_is_not_the_last(vit, beyo
     depth = vit[0].depth
     block = depth + 1 if beyond else 0
     with pytest.raises(ValueError, match=f"block={block} of ViT cannot be looked at: it has blocks 1 to {depth}"):
-        Look(vit[0], {}, block=block)
+        FeatureExtractor(vit[0], {}, block=block)
 
 
 def abmilp(m, number):

@@ -15,9 +15,9 @@ from mim.optim.simmim import RunningCosine, WarmupLine, WarmupSteps
 from mim.pool.cls import Cls
 from mim.pool.mean import Mean
 from mim.weights.classifier import open_classifier
-from mim.weights.load import load
+from mim.weights.load import load_checkpoint_into
 from mim.weights.official_simmim import from_bare, from_official_simmim
-from mim.weights.read import read
+from mim.weights.read import read_weights
 
 POOLS = {"cls": Cls, "mean": Mean}
 
@@ -37,14 +37,14 @@ def test_an_official_classifier_is_loaded_and_gives_the_official_logits_loss_and
     reference = golden(name)
     torch.save({"model": reference.under("sd.")}, tmp_path / "official.pth")
     model = classifier(reference.meta, pool)
-    said = load(tmp_path / "official.pth", model)
+    said = load_checkpoint_into(tmp_path / "official.pth", model)
     assert "head 2 of 2" in said
     assert "left" not in said
     assert ("fc_norm 2 of 2" in said) == (pool == "mean")
 
     logits = model(batch_of(reference["images"]))
     assert distance(logits, reference["logits"]) < 2e-5
-    weights = read(tmp_path / "official.pth")._replace(heads=reference.meta["num_heads"])
+    weights = read_weights(tmp_path / "official.pth")._replace(heads=reference.meta["num_heads"])
     assert open_classifier(weights)(batch_of(reference["images"])).equal(
         logits
     )  # nobody says what it is: its tensors do

@@ -15,7 +15,7 @@ from mim.batch import blank
 from mim.draw import keys
 from mim.encoder.beit import Beit
 from mim.encoder.swin import Swin
-from mim.launch.place import portion_of_step
+from mim.launch.processes import portion_of_step
 from mim.loss.weighted_sum import WeightedSum
 from mim.masker.attention_store import AttentionStore
 from mim.masker.independent import Independent

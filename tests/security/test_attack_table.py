@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
-from mim.checkpoint.sharded import read_sharded, read_weights
+from mim.checkpoint.sharded import read_sharded, read_sharded_weights
 from mim.data.files import Files
 from mim.data.shards import index_of
-from mim.evaluate.column import Column
+from mim.evaluate.array_file import ArrayFile
 from mim.figure.runs import read_run
 from mim.sweep.job import read_job
-from mim.weights.read import read
+from mim.weights.read import read_sharded_weights
 from tests.security.files import CONFIG, SIZES, WRITERS, changed, write_ckpt, write_sharded
 from tests.security.test_configs_in_files import HUGE, command, judge, leaves, reference
 from tests.security.test_pictures_from_elsewhere import BOMBS, encoded, gif, png
@@ -73,15 +73,15 @@ def attacks(root: Path, trap: Path) -> Iterator[tuple[str, Attack]]:
                 lambda n=name, v=value: judge(write_ckpt(fresh(), changed(f"encoder.{n}", v))),
             )
     for content in damaged(write_ckpt(fresh(), CONFIG).read_bytes(), 60, 0):
-        yield "a damaged .ckpt", in_file("x.ckpt", content, read)
+        yield "a damaged .ckpt", in_file("x.ckpt", content, read_sharded_weights)
     for content in damaged(WRITERS["safetensors"](fresh(), CONFIG).read_bytes(), 40, 1):
-        yield "a damaged .safetensors", in_file("x.safetensors", content, read)
+        yield "a damaged .safetensors", in_file("x.safetensors", content, read_sharded_weights)
     for change in CHANGES.values():
 
         def described(change: Any = change) -> Any:
             folder = write_sharded(fresh(), CONFIG)
             edit(folder, change)
-            return read_weights(folder)
+            return read_sharded_weights(folder)
 
         yield "a sharded checkpoint that its folder does not hold", described
     for rest in RESTS.values():
@@ -109,7 +109,7 @@ def attacks(root: Path, trap: Path) -> Iterator[tuple[str, Attack]]:
     for about in ([6, 5], [5, 4], [6 * 10**11, 4], [-6, -4], [], {}, 24, [6.0, 4], None, "no"):
 
         def cached(about: Any = about) -> Any:
-            column = Column(fresh() / "features", torch.float32)
+            column = ArrayFile(fresh() / "features", torch.float32)
             column.append(torch.ones(6, 4))
             column.finish()
             column.about.write_text(json.dumps(about))

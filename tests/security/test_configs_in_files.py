@@ -17,8 +17,8 @@ from mim.plain import plain
 from mim.weights.build import build_encoder
 from mim.weights.classifier import open_classifier
 from mim.weights.load import open_encoder
-from mim.weights.own_data import own_data
-from mim.weights.read import read
+from mim.weights.own_data import data_of_run
+from mim.weights.read import read_weights
 from mim.weights.settings import DATA, ENCODER, NESTED, POOL, build, public_classes
 from mim.weights.weights import Weights
 from tests.security.files import CONFIG, SIZES, WRITERS, changed, tensors, write_ckpt
@@ -40,8 +40,8 @@ TENSORS = tensors()
 
 def judge(source: Path) -> None:
     """All that eval.py and the commands read of a checkpoint's config, in their order."""
-    weights = read(source)
-    own_data(weights, {}, PATHS, ROOT / "configs")
+    weights = read_weights(source)
+    data_of_run(weights, {}, PATHS, ROOT / "configs")
     build_encoder(weights)
     open_classifier(weights)
 
@@ -158,7 +158,7 @@ def test_a_file_imports_nothing_and_names_only_what_the_command_line_names(own, 
     (tmp_path / "of_the_user.py").write_text("from mim.encoder.vit import ViT as Mine\n")
     monkeypatch.syspath_prepend(tmp_path)
     file = write_ckpt(tmp_path, changed("encoder._target_", "from_a_file.Trap"))
-    weights = read(file)._replace(own_encoder=own)
+    weights = read_weights(file)._replace(own_encoder=own)
     with pytest.raises(ValueError, match=r"wants to build from_a_file\.Trap; only what mim\.encoder\.\* defines"):
         build_encoder(weights)
     assert not trap.exists()
@@ -175,7 +175,7 @@ def test_what_the_command_line_names_is_built_as_the_file_says_and_within_its_bo
     )
     monkeypatch.syspath_prepend(tmp_path)
     mine = {"_target_": "my_module.Mine"} | {name: value for name, value in CONFIG["encoder"].items() if name in SIZES}
-    weights = read(write_ckpt(tmp_path, CONFIG | {"encoder": mine}))._replace(own_encoder="my_module.Mine")
+    weights = read_weights(write_ckpt(tmp_path, CONFIG | {"encoder": mine}))._replace(own_encoder="my_module.Mine")
     assert type(build_encoder(weights)).__name__ == "Mine"
     for changes, words in (
         ({"width": "wide"}, "width"),
@@ -238,7 +238,7 @@ def test_any_change_of_a_config_is_read_or_refused_in_a_line(path, value):
     def read_all() -> None:
         config = plain(changed(path, value), "file")
         weights = Weights({name.removeprefix("model."): value for name, value in TENSORS.items()}, "file", config)
-        own_data(weights, {}, PATHS, ROOT / "configs")
+        data_of_run(weights, {}, PATHS, ROOT / "configs")
         open_classifier(weights)
 
     line = refusal_of(read_all)
@@ -278,14 +278,14 @@ def test_a_file_chooses_neither_folder_nor_processes(tmp_path):
     folder = {"_target_": "mim.data.image_folder.ImageFolder", "root": "/usr", "num_workers": 64}
     config = changed("data", CONFIG["data"] | folder)
     assert "trained on data=image_folder in /usr, which is not the folder" in refused(write_ckpt(tmp_path, config))
-    weights = read(write_ckpt(tmp_path, config))
-    taken = own_data(weights, {"root": "/pictures"}, PATHS, ROOT / "configs")
+    weights = read_weights(write_ckpt(tmp_path, config))
+    taken = data_of_run(weights, {"root": "/pictures"}, PATHS, ROOT / "configs")
     assert (taken["root"], taken["num_workers"]) == ("/pictures", None)
     shards = {"_target_": "mim.data.webdataset.WebDataset", "root": "data", "cache": "/elsewhere"}
     for pattern in ("/etc/*.tar", "../*.tar"):
         refused(write_ckpt(tmp_path, changed("data", CONFIG["data"] | shards | {"train": pattern})))
-    weights = read(write_ckpt(tmp_path, changed("data", CONFIG["data"] | shards)))
-    assert own_data(weights, {}, PATHS, ROOT / "configs")["cache"] == "cache"
+    weights = read_weights(write_ckpt(tmp_path, changed("data", CONFIG["data"] | shards)))
+    assert data_of_run(weights, {}, PATHS, ROOT / "configs")["cache"] == "cache"
 
 
 def test_sizes_are_those_of_the_tensors(tmp_path):

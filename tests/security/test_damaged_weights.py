@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mim.checkpoint.atomic import AtomicCheckpointIO
-from mim.weights.read import read
+from mim.weights.read import read_weights
 from tests.security.files import CONFIG, tensors, write_ckpt
 
 NORM = "model.encoder.norm.weight"
@@ -15,7 +15,7 @@ NORM = "model.encoder.norm.weight"
 
 def refused(file, said):
     with pytest.raises(ValueError, match=said) as refusal:
-        read(file)
+        read_weights(file)
     assert "\n" not in str(refusal.value)
 
 

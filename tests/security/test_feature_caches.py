@@ -5,12 +5,12 @@ import json
 import pytest
 import torch
 
-from mim.evaluate.column import Column
+from mim.evaluate.array_file import ArrayFile
 
 
 @pytest.fixture
 def column(tmp_path):
-    column = Column(tmp_path / "features", torch.float32)
+    column = ArrayFile(tmp_path / "features", torch.float32)
     column.append(torch.ones(6, 4))
     column.finish()
     return column
@@ -80,7 +80,7 @@ def test_without_a_checksum_it_is_none(column, checksum):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.int64])
 def test_numbers_of_every_kind_come_back(tmp_path, dtype):
-    column = Column(tmp_path / "features", dtype)
+    column = ArrayFile(tmp_path / "features", dtype)
     rows = torch.arange(24).view(8, 3).to(dtype)
     for part in rows.split(3):
         column.append(part)

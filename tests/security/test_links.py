@@ -5,7 +5,7 @@ import os
 import pytest
 
 from mim.checkpoint.atomic import AtomicCheckpointIO
-from mim.launch.own_folder import own_folder
+from mim.launch.own_folder import check_own_folder
 from mim.plain import no_link
 from mim.sweep.job import write_record
 from mim.sweep.table import write_table
@@ -59,13 +59,13 @@ def test_files_that_are_links_out_of_a_folder_are_taken_out_of_it(tmp_path, vict
     for name in ("metrics.csv", "pictures/reconstruction_0025.png", "output.log"):
         (run / name).symlink_to(victim)
     (run / "dangling").symlink_to(tmp_path / "nowhere")
-    own_folder(run)
+    check_own_folder(run)
     left = sorted(str(path.relative_to(run)) for path in run.rglob("*"))
     assert left == ["inside.png", "kept.png", "pictures"]
     assert victim.read_text() == "mine"
-    assert own_folder(tmp_path / "not" / "there").is_dir()
+    assert check_own_folder(tmp_path / "not" / "there").is_dir()
     with pytest.raises(OSError, match=r"cannot be made \(Not a directory\); give another, paths\.run="):
-        own_folder(victim / "run")
+        check_own_folder(victim / "run")
 
 
 @pytest.mark.parametrize("name", ["checkpoints", "pictures", "pictures/deeper"])
@@ -75,7 +75,7 @@ def test_a_folder_that_is_a_link_out_is_refused(tmp_path, name):
     (run / name).parent.mkdir(parents=True)
     (run / name).symlink_to(elsewhere)
     with pytest.raises(ValueError, match=r"is a link to .*elsewhere, where a run would write; .*paths\.run="):
-        own_folder(run)
+        check_own_folder(run)
 
 
 @pytest.mark.parametrize("name", ["metrics.csv", "checkpoints/last.ckpt"])
@@ -83,7 +83,7 @@ def test_a_pipe_in_a_folder_is_refused(tmp_path, name):
     (tmp_path / "run" / name).parent.mkdir(parents=True)
     os.mkfifo(tmp_path / "run" / name)
     with pytest.raises(ValueError, match="is a pipe, a socket or a device"):
-        own_folder(tmp_path / "run")
+        check_own_folder(tmp_path / "run")
 
 
 def test_a_training_in_a_handed_folder_writes_nowhere_else(command, tmp_path, victim):

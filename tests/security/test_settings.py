@@ -11,13 +11,13 @@ from torch import nn
 from mim.checkpoint.resume import resumable
 from mim.encoder.vit import ViT
 from mim.evaluate.classify import ready
-from mim.launch.check import check
+from mim.launch.check import check_config
 from mim.launch.errors import one_line
-from mim.launch.place import count_devices
+from mim.launch.processes import count_devices
 from mim.launch.resolvers import register_resolvers
 from mim.launch.top import check_top
 from mim.pool.abmilp import AbMILP
-from mim.weights.read import read
+from mim.weights.read import read_weights
 from tests.conftest import CONFIGS
 from tests.security.bad_commands import drawn
 
@@ -64,7 +64,7 @@ def test_no_depth_hides_a_number_that_is_none(shape, number):
     inner = cfg.a if "a" in cfg else cfg
     (inner[1] if OmegaConf.is_list(inner) else inner)["b"] = number
     with pytest.raises(ValueError, match=r"b=-?(nan|inf) is never a setting"):
-        check(cfg)
+        check_config(cfg)
 
 
 SAID = {
@@ -99,7 +99,7 @@ def refusal_of(program, arguments, monkeypatch):
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             cfg = compose(program, [*arguments, *more, "hydra.runtime.output_dir=run"])
         check_top(cfg, program)
-        check(cfg)
+        check_config(cfg)
     except Exception as error:
         return one_line(error, CONFIGS, program)
     return ""
@@ -194,6 +194,6 @@ def test_devices_that_a_cpu_does_not_have_are_refused(devices, said):
 @pytest.mark.parametrize("file", ["/etc/passwd", "/bin/ls"])
 def test_what_is_no_checkpoint_at_all_is_refused(file):
     with pytest.raises(ValueError, match="is cut off, damaged or no checkpoint"):
-        read(file)
+        read_weights(file)
     with pytest.raises(ValueError, match="is not a checkpoint, or is damaged"):
         resumable(file, nn.Identity(), {})

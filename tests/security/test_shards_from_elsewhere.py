@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.distributed.checkpoint.metadata import TensorProperties
 
-from mim.checkpoint.sharded import read_weights, shapes
+from mim.checkpoint.sharded import read_sharded_weights, shapes
 from tests.security.files import CONFIG, write_sharded
 
 WEIGHT = "state_dict.model.head.weight"
@@ -30,7 +30,7 @@ def edit(folder: Path, change) -> None:
 
 def refused(folder: Path) -> str:
     with pytest.raises(ValueError) as refusal:  # noqa: PT011 (each line is looked at by who asks for it)
-        read_weights(folder)
+        read_sharded_weights(folder)
     assert "\n" not in str(refusal.value)
     assert str(folder) in str(refusal.value)
     return str(refusal.value)
@@ -46,7 +46,7 @@ class Command:
 
 def test_an_honest_folder_is_read(folder):
     assert shapes(folder)["model.head.weight"] == (10, 16)
-    assert read_weights(folder)["model.head.weight"].shape == (10, 16)
+    assert read_sharded_weights(folder)["model.head.weight"].shape == (10, 16)
 
 
 @pytest.mark.parametrize("where", ["state_dict_metadata", "planner_data", "storage_data", "storage_meta", "version"])
@@ -59,7 +59,7 @@ def test_a_command_in_the_metadata_is_refused(folder, trap, where):
 def test_a_second_pickle_behind_the_first_is_never_read(folder, trap):
     file = folder / ".metadata"
     file.write_bytes(file.read_bytes() + pickle.dumps(Command(trap)))
-    read_weights(folder)
+    read_sharded_weights(folder)
     assert not trap.exists()
 
 
@@ -123,7 +123,7 @@ def test_pipes_are_refused(folder):
 
 def refused_anyhow(folder: Path) -> ValueError:
     with pytest.raises(ValueError, match="pipe") as refusal:
-        read_weights(folder)
+        read_sharded_weights(folder)
     return refusal.value
 
 

@@ -73,7 +73,7 @@ def test_a_job_that_cannot_be_composed_is_refused_before_any_begins(command, ran
 def test_sweeping_under_torchrun_is_refused(command, ran, monkeypatch):
     for name, value in {"RUN_ID": "x", "RESTART_COUNT": "0"}.items():
         monkeypatch.setenv(f"TORCHELASTIC_{name}", value)
-    monkeypatch.setattr("mim.launch.place.started", lambda: None)
+    monkeypatch.setattr("mim.launch.processes.started", lambda: None)
     run = command("train", "-m", "seed=0,1")
     assert run.code == 1
     assert "without torchrun" in run.err

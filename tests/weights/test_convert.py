@@ -22,8 +22,8 @@ from mim.pool.max import Max
 from mim.pool.mean import Mean
 from mim.target.pixel import Pixel
 from mim.weights.convert import write
-from mim.weights.load import load, open_encoder
-from mim.weights.read import read
+from mim.weights.load import load_checkpoint_into, open_encoder
+from mim.weights.read import read_weights
 
 RUN = {"model": {"decoder": {"heads": 2}}, "masker": {"partition": {"ratio": 0.75}}, "loss": {"normalise": True}}
 
@@ -86,7 +86,7 @@ def test_timm_loads_it_strictly_and_sees_the_same(build, suffix, build_simmim, s
         sizes["mlp_ratio"] = 2.0
     model = build_simmim()
     model.encoder = encoder
-    report = write(read(save_run(model, encoder=sizes)), tmp_path / f"encoder.{suffix}", "timm")
+    report = write(read_weights(save_run(model, encoder=sizes)), tmp_path / f"encoder.{suffix}", "timm")
     theirs = in_timm(report).forward_features(images)
     ours = encoder(images)
     assert torch.allclose(
@@ -109,14 +109,14 @@ def test_timm_takes_a_fine_tuned_classifier_whole(encoder, pool, save_run, tmp_p
     model = varied(Classifier(encoder, {pool: {"mean": Mean, "cls": Cls}[pool]()}, 5))
     sizes = {"width": 8, "depths": [2, 2], "heads": [2, 2], "window": 4} if isinstance(encoder, Swin) else {}
     sizes |= {"positions": "block_bias"} if isinstance(encoder, Beit) else {}
-    report = write(read(save_run(model, encoder=sizes, pool={pool: {}})), tmp_path / "model.pth", "timm")
+    report = write(read_weights(save_run(model, encoder=sizes, pool={pool: {}})), tmp_path / "model.pth", "timm")
     assert torch.allclose(in_timm(report)(images), model(batch_of(images)), atol=1e-5)
 
 
 def test_of_a_classifier_whose_pool_timm_lacks_the_encoder_is_written(save_run, tmp_path, images):
     encoder = ViT(16, 4, width=16, depth=2, heads=2)
     model = varied(Classifier(encoder, {"max": Max()}, 5, norm="pooled"))
-    report = write(read(save_run(model, pool={"max": {}})), tmp_path / "encoder.pth", "timm")
+    report = write(read_weights(save_run(model, pool={"max": {}})), tmp_path / "encoder.pth", "timm")
     assert "num_classes=0" in report
     ours, _ = open_encoder(tmp_path / "run", 16)
     assert torch.allclose(in_timm(report).forward_features(images), ours.eval()(images), atol=1e-5)
@@ -126,7 +126,7 @@ def test_the_official_names_come_back_exactly(golden, tmp_path, build_mae):
     """Both halves: what the official code wrote, read and written, is the same file again."""
     official = golden("mae_pix").under("sd.")
     torch.save({"model": official}, tmp_path / "official.pth")
-    report = write(read(tmp_path / "official.pth"), tmp_path / "again.pth", "mae")
+    report = write(read_weights(tmp_path / "official.pth"), tmp_path / "again.pth", "mae")
     assert "# both halves" in report
     again = torch.load(tmp_path / "again.pth", weights_only=True)["model"]
     assert again.keys() == official.keys()
@@ -135,7 +135,7 @@ def test_the_official_names_come_back_exactly(golden, tmp_path, build_mae):
 
 def test_transformers_loads_it_with_nothing_missing_and_the_same_loss(build_mae, save_run, tmp_path, images, batch_of):
     model = build_mae()
-    write(read(save_run(model, **RUN)), tmp_path / "vit_mae", "hf")
+    write(read_weights(save_run(model, **RUN)), tmp_path / "vit_mae", "hf")
     theirs, info = ViTMAEForPreTraining.from_pretrained(tmp_path / "vit_mae", output_loading_info=True)
     assert {name: set(found) for name, found in info.items()} == {name: set() for name in info}
     noise = torch.rand(2, 16, generator=torch.Generator().manual_seed(3))
@@ -149,12 +149,12 @@ def test_transformers_loads_it_with_nothing_missing_and_the_same_loss(build_mae,
 @pytest.mark.parametrize(("to", "out"), [("mae", "mae.pth"), ("hf", "vit_mae"), ("safetensors", "ours.safetensors")])
 def test_a_round_trip_is_exact(build_mae, save_run, tmp_path, to, out):
     model = build_mae()
-    write(read(save_run(model, **RUN)), tmp_path / out, to)
+    write(read_weights(save_run(model, **RUN)), tmp_path / out, to)
     again = build_mae()
     with torch.no_grad():
         for parameter in again.parameters():
             parameter.zero_()
-    assert "encoder 30 of 30 tensors, decoder 32 of 32" in load(tmp_path / out, again)
+    assert "encoder 30 of 30 tensors, decoder 32 of 32" in load_checkpoint_into(tmp_path / out, again)
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
 
 
@@ -166,8 +166,8 @@ def test_of_several_decoders_others_get_the_one_that_predicts_pixels(build_mae, 
         "pixel": {"_target_": "mim.target.pixel.Pixel", "normalise": False},
     }
     terms = {name: {"_target_": "mim.loss.term.Term", "target": target} for name, target in targets.items()}
-    write(read(save_run(model, **(RUN | {"loss": {"term": terms}}))), tmp_path / out, to)
-    assert load(tmp_path / out, one).endswith("encoder 30 of 30 tensors, decoder 32 of 32")
+    write(read_weights(save_run(model, **(RUN | {"loss": {"term": terms}}))), tmp_path / out, to)
+    assert load_checkpoint_into(tmp_path / out, one).endswith("encoder 30 of 30 tensors, decoder 32 of 32")
     assert torch.equal(one.decoder.predict.weight, model.decoders.pixel.predict.weight)
     assert torch.equal(one.decoder.embed.weight, model.decoders.pixel.embed.weight)
     if to == "hf":
@@ -176,17 +176,17 @@ def test_of_several_decoders_others_get_the_one_that_predicts_pixels(build_mae, 
 
 def test_our_own_names_hold_every_decoder(build_mae, save_run, tmp_path):
     model, again = (build_mae({"hog": 27, "pixel": 48}) for _ in range(2))
-    write(read(save_run(model, **RUN)), tmp_path / "ours.safetensors", "safetensors")
+    write(read_weights(save_run(model, **RUN)), tmp_path / "ours.safetensors", "safetensors")
     with torch.no_grad():
         for parameter in again.parameters():
             parameter.zero_()
-    assert "decoder 32 of 32, decoders.pixel 32 of 32" in load(tmp_path / "ours.safetensors", again)
+    assert "decoder 32 of 32, decoders.pixel 32 of 32" in load_checkpoint_into(tmp_path / "ours.safetensors", again)
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
 
 
 def test_safetensors_remember_the_run(build_simmim, save_run, tmp_path, images):
     model: SimMIM = build_simmim()
-    write(read(save_run(model)), tmp_path / "ours.safetensors", "safetensors")
+    write(read_weights(save_run(model)), tmp_path / "ours.safetensors", "safetensors")
     encoder, _ = open_encoder(tmp_path / "ours.safetensors")
     assert torch.equal(encoder.eval()(images), model.encoder(images))
     larger, line = open_encoder(tmp_path / "ours.safetensors", image_size=24)
@@ -195,7 +195,7 @@ def test_safetensors_remember_the_run(build_simmim, save_run, tmp_path, images):
 
 
 def test_what_a_format_cannot_hold_is_refused(build_mae, build_simmim, save_run, tmp_path):
-    beit, vit = read(save_run(build_simmim())), read(save_run(build_simmim(ViT), "vit"))
+    beit, vit = read_weights(save_run(build_simmim())), read_weights(save_run(build_simmim(ViT), "vit"))
     with pytest.raises(ValueError, match="is no plain ViT, and the official MAE is"):
         write(beit, tmp_path / "x.pth", "mae")
     with pytest.raises(ValueError, match="is no plain ViT, and Hugging Face's ViTMAE is"):
@@ -212,7 +212,7 @@ def test_heads_that_nothing_tells_are_asked_for(golden, tmp_path):
     reference = golden("mae_pix")
     m = reference.meta
     torch.save({"model": reference.under("sd.")}, tmp_path / "official.pth")
-    weights = read(tmp_path / "official.pth")
+    weights = read_weights(tmp_path / "official.pth")
     with pytest.raises(ValueError, match=f"transformer {m['embed_dim']} wide is not in its tensors; give --heads"):
         write(weights, tmp_path / "x", "hf")
     with pytest.raises(
@@ -244,7 +244,7 @@ def test_the_commands_are_listed(capsys):
 def test_an_official_classifier_survives_the_way_there_and_back(golden, tmp_path, name):
     tensors = golden(name).under("sd.")
     torch.save({"model": tensors}, tmp_path / "official.pth")
-    write(read(tmp_path / "official.pth"), tmp_path / "again.pth", "mae")
+    write(read_weights(tmp_path / "official.pth"), tmp_path / "again.pth", "mae")
     again = torch.load(tmp_path / "again.pth", weights_only=True)["model"]
     assert again.keys() == tensors.keys()
     assert all(value.equal(tensors[key]) for key, value in again.items())

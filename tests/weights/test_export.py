@@ -10,7 +10,7 @@ from torch import nn
 from mim.__main__ import main
 from mim.encoder.beit import Beit
 from mim.encoder.vit import ViT
-from mim.weights.export import export, pictures
+from mim.weights.export import export_encoder, pictures
 
 ENCODERS = {
     "vit": lambda: ViT(16, 4, width=16, depth=1, heads=2),
@@ -29,7 +29,7 @@ def close(a, b):
 
 
 def test_onnx_gives_the_same_numbers_for_any_number_of_pictures(encoder, tmp_path):
-    line = export(encoder, tmp_path / "encoder.onnx", "onnx")
+    line = export_encoder(encoder, tmp_path / "encoder.onnx", "onnx")
     assert line.startswith("differs from the original by at most ")
     session = onnxruntime.InferenceSession(tmp_path / "encoder.onnx")
     for count in (1, 4):
@@ -38,7 +38,7 @@ def test_onnx_gives_the_same_numbers_for_any_number_of_pictures(encoder, tmp_pat
 
 
 def test_a_program_gives_the_same_numbers_for_any_number_of_pictures(encoder, tmp_path):
-    export(encoder, tmp_path / "encoder.pt2", "program")
+    export_encoder(encoder, tmp_path / "encoder.pt2", "program")
     program = torch.export.load(tmp_path / "encoder.pt2").module()
     for count in (1, 4):
         image = pictures(count, tuple(4 * n for n in encoder.grid))
@@ -60,7 +60,7 @@ def test_a_file_with_other_numbers_is_not_kept(tmp_path, monkeypatch):
             return image + torch.rand(())
 
     with pytest.raises(ValueError, match=r"differs from the original by .* nothing is kept"):
-        export(Noisy(), tmp_path / "noisy.pt2", "program")
+        export_encoder(Noisy(), tmp_path / "noisy.pt2", "program")
     assert not list(tmp_path.iterdir())
 
 
@@ -74,7 +74,7 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ValueError, match=r"--to onnx needs onnxruntime: pip install -e '.\[export\]'"):
-        export(ENCODERS["vit"](), tmp_path / "encoder.onnx", "onnx")
+        export_encoder(ENCODERS["vit"](), tmp_path / "encoder.onnx", "onnx")
 
 
 def test_the_command_reads_writes_checks_and_says_how_to_run(build_mae, save_run, tmp_path, capsys):

@@ -16,7 +16,7 @@ from mim.encoder.beit import Beit
 from mim.encoder.swin import Swin
 from mim.encoder.vit import ViT
 from mim.weights import read as reading
-from mim.weights.load import load, open_encoder
+from mim.weights.load import load_checkpoint_into, open_encoder
 
 
 def same(a: nn.Module, b: nn.Module) -> bool:
@@ -28,11 +28,11 @@ def test_a_run_is_loaded_whole(build_mae, save_run):
     run, model = save_run(build_mae()), build_mae()
     nn.init.zeros_(model.encoder.norm.weight)
     nn.init.zeros_(model.decoder.norm.weight)
-    line = load(run, model)
+    line = load_checkpoint_into(run, model)
     assert same(model, build_mae())
     assert line.endswith("last.ckpt (a run of ours): encoder 30 of 30 tensors, decoder 32 of 32")
     assert same(build_mae(), model)
-    assert load(run / "checkpoints" / "last.ckpt", model) == line
+    assert load_checkpoint_into(run / "checkpoints" / "last.ckpt", model) == line
 
 
 def test_each_of_several_decoders_is_loaded_if_all_of_it_is_there(build_mae, save_run):
@@ -41,10 +41,14 @@ def test_each_of_several_decoders_is_loaded_if_all_of_it_is_there(build_mae, sav
     model = build_mae(two)
     nn.init.zeros_(model.decoder.norm.weight)
     nn.init.zeros_(model.decoders.hog.norm.weight)
-    assert load(both, model).endswith("encoder 30 of 30 tensors, decoder 32 of 32, decoders.hog 32 of 32")
+    assert load_checkpoint_into(both, model).endswith(
+        "encoder 30 of 30 tensors, decoder 32 of 32, decoders.hog 32 of 32"
+    )
     assert same(model, build_mae(two))
-    assert load(one, model).endswith("encoder 30 of 30 tensors, decoder 32 of 32, decoders.hog not in it")
-    line = load(both, build_mae({"pixel": 48, "hog": 12, "low": 12}))
+    assert load_checkpoint_into(one, model).endswith(
+        "encoder 30 of 30 tensors, decoder 32 of 32, decoders.hog not in it"
+    )
+    line = load_checkpoint_into(both, build_mae({"pixel": 48, "hog": 12, "low": 12}))
     assert "decoder 32 of 32, decoders.hog not loaded (decoders.hog.predict.weight is (27, 8) there and (12, 8)" in line
     assert "decoders.low not in it, left over: decoders.hog.mask_token, decoders.hog.pos_embed" in line
 
@@ -52,7 +56,7 @@ def test_each_of_several_decoders_is_loaded_if_all_of_it_is_there(build_mae, sav
 def test_positions_of_each_of_several_decoders_are_carried_to_another_image_size(build_mae, save_run):
     two = {"pixel": 48, "hog": 27}
     model = build_mae(two, image_size=32)
-    assert "decoder 32 of 32, decoders.hog 32 of 32" in load(save_run(build_mae(two)), model)
+    assert "decoder 32 of 32, decoders.hog 32 of 32" in load_checkpoint_into(save_run(build_mae(two)), model)
     assert torch.equal(model.decoders.hog.pos_embed, model.decoder.pos_embed)
     assert model.decoders.hog.pos_embed.shape == (1, 65, 8)
 
@@ -60,8 +64,9 @@ def test_positions_of_each_of_several_decoders_are_carried_to_another_image_size
 def test_another_model_keeps_the_encoder(build_mae, build_simmim, save_run):
     run, model = save_run(build_mae()), build_simmim(ViT)
     head = model.decoder.weight.clone()
-    assert "encoder 30 of 30 tensors, mask_token not in it, decoder not in it, left over: decoder.mask_token" in load(
-        run, model
+    assert (
+        "encoder 30 of 30 tensors, mask_token not in it, decoder not in it, left over: decoder.mask_token"
+        in load_checkpoint_into(run, model)
     )
     assert same(model.encoder, build_mae().encoder)
     assert torch.equal(model.decoder.weight, head)
@@ -71,8 +76,9 @@ def test_a_predictor_of_another_size_stays_new(build_simmim, save_run):
     run, model = save_run(build_simmim()), build_simmim()
     model.decoder = nn.Linear(16, 5)
     head = model.decoder.weight.clone()
-    assert "mask_token 1 of 1, decoder not loaded (decoder.weight is (48, 16) there and (5, 16) here)" in load(
-        run, model
+    assert (
+        "mask_token 1 of 1, decoder not loaded (decoder.weight is (48, 16) there and (5, 16) here)"
+        in load_checkpoint_into(run, model)
     )
     assert torch.equal(model.decoder.weight, head)
 
@@ -130,7 +136,7 @@ def test_an_official_fine_tuned_simmim_lends_its_norm(golden, tmp_path):
 def test_a_shared_bias_is_copied_to_every_block(build_simmim, save_run):
     run = save_run(build_simmim())
     model = build_simmim(positions="block_bias")
-    assert "the shared bias copied to every block" in load(run, model)
+    assert "the shared bias copied to every block" in load_checkpoint_into(run, model)
     shared = build_simmim().encoder.rel_pos_bias.relative_position_bias_table
     for block in model.encoder.blocks:
         assert torch.equal(block.attn.relative_position_bias_table, shared)
@@ -140,24 +146,28 @@ def test_a_shared_bias_is_copied_to_every_block(build_simmim, save_run):
 def test_positions_reach_another_image_size(build_simmim, save_run, images, positions):
     run = save_run(build_simmim(positions=positions), encoder={"positions": positions})
     model = build_simmim(positions=positions, image_size=24)
-    assert "positions resized from 4 x 4 to 6 x 6" in load(run, model)
+    assert "positions resized from 4 x 4 to 6 x 6" in load_checkpoint_into(run, model)
     smooth = model.encoder(nn.functional.interpolate(images, 24))
     assert torch.isfinite(smooth).all()
-    assert load(run, build_simmim(positions=positions)).count("resized") == 0
+    assert load_checkpoint_into(run, build_simmim(positions=positions)).count("resized") == 0
 
 
 def test_a_run_on_images_that_are_not_square_is_loaded(build_mae, save_run):
     run = save_run(build_mae(image_size=(16, 24)))
-    assert load(run, build_mae(image_size=(16, 24))).endswith("encoder 30 of 30 tensors, decoder 32 of 32")
+    assert load_checkpoint_into(run, build_mae(image_size=(16, 24))).endswith(
+        "encoder 30 of 30 tensors, decoder 32 of 32"
+    )
     with pytest.raises(
         ValueError, match="positions of 24 patches, which is no square, cannot be carried to another grid"
     ):
-        load(run, build_mae())
+        load_checkpoint_into(run, build_mae())
 
 
 def test_positions_of_both_halves_reach_another_image_size(build_mae, save_run):
     model = build_mae(image_size=24)
-    assert "positions resized from 4 x 4 to 6 x 6, decoder 32 of 32" in load(save_run(build_mae()), model)
+    assert "positions resized from 4 x 4 to 6 x 6, decoder 32 of 32" in load_checkpoint_into(
+        save_run(build_mae()), model
+    )
     assert model.decoder.pos_embed.shape == (1, 37, 8)
 
 
@@ -209,7 +219,7 @@ def test_what_transformers_saved_is_loaded(vit_mae, tmp_path, images, build_mae,
     vit_mae.vit.config.mask_ratio = 0.0
     theirs = vit_mae.vit(images, noise=torch.arange(16.0).expand(2, -1)).last_hidden_state
     assert torch.allclose(encoder.eval()(images), theirs, atol=1e-5)
-    assert load(tmp_path / "saved", build_mae()).endswith("encoder 30 of 30 tensors, decoder 32 of 32")
+    assert load_checkpoint_into(tmp_path / "saved", build_mae()).endswith("encoder 30 of 30 tensors, decoder 32 of 32")
 
 
 def test_a_repository_of_hugging_face_is_loaded(vit_mae, tmp_path, monkeypatch):
@@ -222,7 +232,9 @@ def test_a_repository_of_hugging_face_is_loaded(vit_mae, tmp_path, monkeypatch):
 
 def test_names_in_the_memory_of_newer_transformers_are_read(vit_mae, tmp_path, build_mae):
     torch.save(vit_mae.state_dict(), tmp_path / "memory.pth")
-    assert load(tmp_path / "memory.pth", build_mae()).endswith("encoder 30 of 30 tensors, decoder 32 of 32")
+    assert load_checkpoint_into(tmp_path / "memory.pth", build_mae()).endswith(
+        "encoder 30 of 30 tensors, decoder 32 of 32"
+    )
 
 
 @pytest.mark.parametrize("source", ["timm:no_such_model_at_all", "hf:nobody/nothing"])
@@ -251,7 +263,7 @@ def test_another_architecture_is_refused_and_nothing_is_loaded(build_mae, save_r
     model = build_mae(**changes)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with pytest.raises(ValueError, match=f"does not fit ViT: .*{message}"):
-        load(save_run(build_mae()), model)
+        load_checkpoint_into(save_run(build_mae()), model)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
@@ -275,7 +287,7 @@ def test_another_family_is_refused(build_mae, build_simmim, save_run):
     with pytest.raises(
         ValueError, match=r"does not fit Beit: it lacks rel_pos_bias.* and has pos_embed, .* besides; try the encoder"
     ):
-        load(save_run(build_mae()), build_simmim())
+        load_checkpoint_into(save_run(build_mae()), build_simmim())
 
 
 def test_half_an_encoder_is_refused(build_mae, tmp_path):
@@ -283,7 +295,7 @@ def test_half_an_encoder_is_refused(build_mae, tmp_path):
     del tensors["encoder.blocks.1.attn.qkv.bias"]
     torch.save(tensors, tmp_path / "half.pth")
     with pytest.raises(ValueError, match=r"it lacks blocks\.1\.attn\.qkv\.bias; try"):
-        load(tmp_path / "half.pth", build_mae())
+        load_checkpoint_into(tmp_path / "half.pth", build_mae())
 
 
 class Malice:
@@ -339,7 +351,7 @@ def broken(folder, kind):
 def test_what_is_no_checkpoint_gets_its_own_line(build_mae, tmp_path, capsys, kind):
     file, message = broken(tmp_path, kind)
     with pytest.raises(ValueError, match=message) as refusal:
-        load(file, build_mae())
+        load_checkpoint_into(file, build_mae())
     assert str(file) in str(refusal.value)
     assert "\n" not in str(refusal.value)
     assert "never" not in capsys.readouterr().out
@@ -347,9 +359,9 @@ def test_what_is_no_checkpoint_gets_its_own_line(build_mae, tmp_path, capsys, ki
 
 def test_a_missing_file_is_said_to_be_missing(build_mae, tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no"):
-        load(tmp_path / "nothing.pth", build_mae())
+        load_checkpoint_into(tmp_path / "nothing.pth", build_mae())
     with pytest.raises(FileNotFoundError, match=r"holds no checkpoints/last\.ckpt"):
-        load(tmp_path, build_mae())
+        load_checkpoint_into(tmp_path, build_mae())
 
 
 @pytest.mark.parametrize("target", ["os.system", "mim.encoder.vit.torch.load", "mim.data.digits.Digits"])

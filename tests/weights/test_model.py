@@ -11,7 +11,7 @@ from mim.target.frequency import Frequency
 from mim.target.pixel import Pixel
 from mim.weights.model import open_model, open_painter
 from mim.weights.official_mae import to_official
-from mim.weights.read import read
+from mim.weights.read import read_weights
 
 DECODER = {"decoder": {"heads": 2}}
 PIXEL = {"_target_": "mim.loss.term.Pixel", "patch_size": 4, "normalise": False}
@@ -35,7 +35,7 @@ def masker():
 
 def test_a_run_opens_as_the_model_that_it_trained(build_mae, save_run, predictions):
     model = build_mae()
-    opened = open_model(read(save_run(model, model=DECODER)), masker())
+    opened = open_model(read_weights(save_run(model, model=DECODER)), masker())
     assert not opened.training
     model.masker = masker()
     assert torch.equal(predictions(opened).prediction, predictions(model).prediction)
@@ -43,7 +43,7 @@ def test_a_run_opens_as_the_model_that_it_trained(build_mae, save_run, predictio
 
 def test_a_simmim_opens_too(build_simmim, save_run, predictions):
     model = build_simmim(Beit)
-    opened = open_model(read(save_run(model)), masker())
+    opened = open_model(read_weights(save_run(model)), masker())
     model.masker = masker()
     assert torch.equal(predictions(opened).prediction, predictions(model).prediction)
 
@@ -62,7 +62,7 @@ def test_of_several_decoders_the_first_that_predicts_pixels_opens(
 ):
     target_dims = {name: 27 if name == "hog" else 48 for name in terms}
     model = build_mae(target_dims) if kind == "mae" else build_simmim(target_dims=target_dims)
-    weights = read(save_run(model, model=DECODER, loss={"term": terms}))
+    weights = read_weights(save_run(model, model=DECODER, loss={"term": terms}))
     opened, model.masker = open_model(weights, masker()), masker()
     shown = "pixel" if "pixel" in terms else "a"
     assert torch.equal(predictions(opened).prediction, predictions(model).predictions[shown])
@@ -73,7 +73,7 @@ def test_an_official_file_with_both_halves_opens(build_mae, tmp_path, prediction
     model = build_mae(width=192, heads=3)
     file = tmp_path / "mae_visualize.pth"
     torch.save({"model": {to_official(name): value for name, value in model.state_dict().items()}}, file)
-    weights = read(file)
+    weights = read_weights(file)
     with pytest.raises(ValueError, match="attention heads of a transformer 8 wide is not in its tensors"):
         open_model(weights, masker())
     model.masker = masker()
@@ -82,7 +82,7 @@ def test_an_official_file_with_both_halves_opens(build_mae, tmp_path, prediction
 
 
 def test_positions_of_both_halves_are_carried_to_another_image_size(build_mae, save_run):
-    opened = open_model(read(save_run(build_mae(), model=DECODER)), masker(), image_size=32)
+    opened = open_model(read_weights(save_run(build_mae(), model=DECODER)), masker(), image_size=32)
     assert opened.encoder.grid == (8, 8)
     assert opened.decoder.pos_embed.shape == (1, 65, 8)
 
@@ -101,12 +101,12 @@ def test_weights_without_the_whole_decoder_are_refused(build_mae, save_run, lost
     content["state_dict"] = {name: value for name, value in content["state_dict"].items() if not name.startswith(lost)}
     torch.save(content, file)
     with pytest.raises(ValueError, match=message):
-        open_model(read(folder), masker())
+        open_model(read_weights(folder), masker())
 
 
 def test_heads_that_are_no_number_are_refused(build_mae, save_run):
     with pytest.raises(ValueError, match=r"model\.decoder\.heads=2 in its config is no int"):
-        open_model(read(save_run(build_mae(), model={"decoder": {"heads": "2"}})), masker())
+        open_model(read_weights(save_run(build_mae(), model={"decoder": {"heads": "2"}})), masker())
 
 
 @pytest.mark.parametrize(
@@ -122,19 +122,19 @@ def test_heads_that_are_no_number_are_refused(build_mae, save_run):
     ],
 )
 def test_a_run_says_what_its_predictions_are(build_mae, save_run, loss, expected):
-    painter = open_painter(read(save_run(build_mae(), loss=loss)), 4)
+    painter = open_painter(read_weights(save_run(build_mae(), loss=loss)), 4)
     pixel = painter.pixel if isinstance(painter, Frequency) else painter
     assert (type(painter), pixel.normalise) == expected
     assert painter.dim == (12 if isinstance(painter, Frequency) else 48)
 
 
 def test_where_nothing_says_it_is_as_published(build_mae, build_simmim, save_run):
-    mae, simmim = read(save_run(build_mae(), "mae")), read(save_run(build_simmim(), "simmim"))
+    mae, simmim = read_weights(save_run(build_mae(), "mae")), read_weights(save_run(build_simmim(), "simmim"))
     assert [open_painter(weights, 4).normalise for weights in (mae, simmim)] == [True, False]
     assert [open_painter(mae, 4, target).normalise for target in ("raw", "normalised")] == [False, True]
 
 
 def test_what_is_no_picture_is_refused(build_mae, save_run):
-    weights = read(save_run(build_mae(), loss=TERMS["hog"]))
+    weights = read_weights(save_run(build_mae(), loss=TERMS["hog"]))
     with pytest.raises(ValueError, match="was trained to predict no pixels"):
         open_painter(weights, 4)

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from mim.encoder.vit import ViT
 from mim.weights.load import open_encoder
-from mim.weights.read import read
+from mim.weights.read import read_weights
 from mim.weights.strangers import refuse_other_blocks, refuse_other_config
 
 SIZES = {"image_size": 32, "patch_size": 8, "width": 16, "depth": 1, "heads": 2}
@@ -39,11 +39,11 @@ def test_an_encoder_is_found_wherever_others_keep_it(tmp_path, prefix, key):
 def test_of_two_the_averaged_one_is_taken_and_named(tmp_path):
     both = under("student.backbone.", weights(1)) | under("teacher.backbone.", weights(2))
     torch.save(both, tmp_path / "x.pth")
-    found = read(tmp_path / "x.pth")
+    found = read_weights(tmp_path / "x.pth")
     assert torch.equal(found.tensors["encoder.norm.weight"], weights(2)["norm.weight"])
     assert "under teacher.backbone., not student.backbone." in found.origin
     torch.save({"state_dict": weights(1), "state_dict_ema": weights(2)}, tmp_path / "y.pth")
-    found = read(tmp_path / "y.pth")
+    found = read_weights(tmp_path / "y.pth")
     assert torch.equal(found.tensors["encoder.norm.weight"], weights(2)["norm.weight"])
     assert "under state_dict_ema, not state_dict" in found.origin
 
@@ -71,7 +71,7 @@ def test_a_whole_file_of_another_network_is_refused_by_name(tmp_path):
         {"model": under("backbone.", weights() | {"blocks.0.mlp.w12.weight": torch.zeros(3)})}, tmp_path / "x.pth"
     )
     with pytest.raises(ValueError, match="SwiGLU"):
-        read(tmp_path / "x.pth")
+        read_weights(tmp_path / "x.pth")
 
 
 @pytest.mark.parametrize(
@@ -84,4 +84,4 @@ def test_a_config_of_another_network_is_refused_by_its_setting(tmp_path, setting
     save_file(weights(), tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(json.dumps(setting))
     with pytest.raises(ValueError, match=rf"config\.json says {key}="):
-        read(tmp_path)
+        read_weights(tmp_path)

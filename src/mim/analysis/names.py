@@ -14,7 +14,7 @@ SPELLING = {
 DATE = re.compile(r"\d{4}-\d\d-\d\d_.*")  # a run's folder under its name
 
 
-def called(names: Sequence[str] | None, sources: Sequence[str]) -> list[str]:
+def names_of_checkpoints(names: Sequence[str] | None, sources: Sequence[str]) -> list[str]:
     """The names that are given, or, of checkpoints as `checkpoint=` takes them, short ones.
 
     Raises:
@@ -39,7 +39,7 @@ def short_names(sources: Sequence[str]) -> list[str]:
     for i, ladder in enumerate(ladders):
         others = ladders[:i] + ladders[i + 1 :]
         names.append(next((name for step, name in enumerate(ladder) if _alone(name, step, others)), ladder[-1]))
-    return [" / ".join(spelt(part) for part in name) for name in names]
+    return [" / ".join(display_name(part) for part in name) for name in names]
 
 
 def told_apart(names: Sequence[str]) -> list[str]:
@@ -50,7 +50,7 @@ def told_apart(names: Sequence[str]) -> list[str]:
     return short if told else list(names)
 
 
-def spelt(name: str) -> str:
+def display_name(name: str) -> str:
     """`mae_vit_base_cifar10` -> `MAE ViT base CIFAR-10`."""
     return " ".join(SPELLING.get(word.lower(), word) for word in name.split("_"))
 

@@ -10,7 +10,7 @@ from mim.augment.colours import Colours
 from mim.augment.crop_flip import CropFlip
 from mim.augment.resample import Interpolation
 from mim.draw import view_key
-from mim.ranges import Count, Share, Whole
+from mim.ranges import Count, NonNegativeInt, Share
 
 
 class _Crop(CropFlip):
@@ -69,7 +69,7 @@ class MultiCrop:
     def __init__(
         self,
         global_crops: Count = 2,
-        local_crops: Whole = 10,
+        local_crops: NonNegativeInt = 10,
         global_scale: Sequence[float] = (0.25, 1.0),
         local_scale: Sequence[float] = (0.05, 0.25),
         local_size: Count = 96,

@@ -10,7 +10,7 @@ from mim.augment.colours import Colours
 from mim.augment.crop_flip import Boxes, CropFlip
 from mim.augment.resample import Interpolation
 from mim.draw import SHIFT, uniform, view_key
-from mim.ranges import Share, Whole
+from mim.ranges import NonNegativeInt, Share
 
 
 class _Shifted(CropFlip):
@@ -62,8 +62,8 @@ class ShiftedPair:
     def __init__(
         self,
         boxes: Boxes,
-        margin: Whole = 32,
-        shift: Whole = 31,
+        margin: NonNegativeInt = 32,
+        shift: NonNegativeInt = 31,
         flip: Share = 0.5,
         interpolation: Interpolation = "bicubic",
         jitter: Sequence[float] = (0.4, 0.4, 0.4, 0.1),

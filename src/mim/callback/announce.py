@@ -12,7 +12,7 @@ from mim.masker.scheduled import Scheduled
 from mim.model.visible import split_of
 from mim.optim.number import describe_number
 from mim.run.results import seen_from_here
-from mim.strategy.whole import whole
+from mim.strategy.sharding import unsharded
 
 
 class Announce(L.Callback):
@@ -27,7 +27,7 @@ class Announce(L.Callback):
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Print on one process."""
-        with whole(pl_module.model):
+        with unsharded(pl_module.model):
             if trainer.is_global_zero:
                 console = Console(highlight=False, soft_wrap=True)
                 for name, text in self.lines(trainer, pl_module).items():

@@ -9,13 +9,13 @@ import torch
 
 from mim.batch import Batch
 from mim.evaluate.classify import bank_and_held_out, ready, top1
+from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
+from mim.evaluate.feature_extractor import FeatureExtractor
 from mim.evaluate.features import Judge
-from mim.evaluate.look import Look
-from mim.evaluate.subject import Subject
 from mim.pool.pool import Pool, Shape
 from mim.ranges import Count
 from mim.run.interruption import stop_if_asked
-from mim.strategy.whole import whole
+from mim.strategy.sharding import unsharded
 
 
 class OnlineProbe(L.Callback):
@@ -105,10 +105,10 @@ class OnlineProbe(L.Callback):
             return trainer.strategy.batch_to_device(batch, pl_module.device)
 
         autocast, folder = trainer.precision_plugin.forward_context, Path(trainer.default_root_dir)
-        subject = Subject("online", model.encoder, data, prepare, autocast, folder)
-        with torch.random.fork_rng(), whole(model.encoder):
-            look = Look(subject.encoder, ready({"online": self.pool}, subject.encoder))
-            bank, held_out = bank_and_held_out(subject, look, self.bank_limit, self.held_out_limit)["online"]
+        checkpoint = EvaluatedCheckpoint("online", model.encoder, data, prepare, autocast, folder)
+        with torch.random.fork_rng(), unsharded(model.encoder):
+            extractor = FeatureExtractor(checkpoint.encoder, ready({"online": self.pool}, checkpoint.encoder))
+            bank, held_out = bank_and_held_out(checkpoint, extractor, self.bank_limit, self.held_out_limit)["online"]
             return {
                 f"{name}/top1": max(top1(judge(bank, held_out.feature, data.num_classes), held_out.label).values())
                 for name, judge in self.judges.items()

@@ -13,7 +13,7 @@ from mim.batch import Batch
 from mim.loss.term import Term
 from mim.loss.weighted_sum import WeightedSum
 from mim.ranges import Count
-from mim.strategy.whole import whole
+from mim.strategy.sharding import unsharded
 from mim.target.target import Paintable
 
 
@@ -76,7 +76,7 @@ class Reconstructions(L.Callback):
             return
         # Asked on all processes: what was just logged is averaged over them.
         loss = trainer.callback_metrics.get("train/loss")
-        with whole(pl_module.model):
+        with unsharded(pl_module.model):
             if trainer.is_global_zero:
                 self._draw(trainer, pl_module, *shown, epoch, loss)
 

@@ -13,7 +13,7 @@ from mim.encoder.encoder import AttentionEncoder, Encoder, attending, cls_attent
 from mim.masker.attention_store import AttentionStore, Heads, attention_weights
 from mim.ranges import Count
 from mim.run.interruption import stop_if_asked
-from mim.strategy.whole import whole
+from mim.strategy.sharding import unsharded
 from mim.weights.load import open_encoder
 
 
@@ -100,7 +100,7 @@ class RefreshAttention(L.Callback):
         start = time.perf_counter()
         was_training = encoder.training
         encoder.eval()
-        with whole(encoder):
+        with unsharded(encoder):
             maps = self._look(trainer, pl_module, encoder)
         encoder.train(was_training)
         self._keep(trainer, pl_module, maps)
@@ -114,7 +114,7 @@ class RefreshAttention(L.Callback):
         data = trainer.datamodule
         index, maps, heads = [], [], self._heads(pl_module)
         batches_of_all = data.train_size // (data.batch_size * trainer.world_size)
-        for i, batch in enumerate(data.whole_dataloader()):
+        for i, batch in enumerate(data.unaugmented_dataloader()):
             if i % 10 == 0 and i < batches_of_all:
                 stop_if_asked(trainer, pl_module)
             batch = trainer.strategy.batch_to_device(batch, pl_module.device)

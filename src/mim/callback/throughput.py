@@ -7,8 +7,8 @@ import pytorch_lightning as L
 import torch
 
 from mim.analysis.cost import forward_flops, peak_flops, peak_memory, teacher_flops
-from mim.ranges import Whole
-from mim.strategy.whole import whole
+from mim.ranges import NonNegativeInt
+from mim.strategy.sharding import unsharded
 
 
 class Throughput(L.Callback):
@@ -21,7 +21,7 @@ class Throughput(L.Callback):
         skip_first_steps: steps that do not count: they compile, choose kernels and fill buffers.
     """
 
-    def __init__(self, skip_first_steps: Whole = 5):
+    def __init__(self, skip_first_steps: NonNegativeInt = 5):
         self.skip_first_steps = skip_first_steps
         self._steps = self._images = 0
         self._seconds = self._waited = self._mark = 0.0
@@ -38,10 +38,10 @@ class Throughput(L.Callback):
         """Count the work of one image, where the device's peak is known: backward costs two forwards, a teacher has none."""
         self._peak = peak_flops(pl_module.device, trainer.precision)
         if self._peak:
-            with whole(pl_module.model):
+            with unsharded(pl_module.model):
                 self._flops_per_image = 3 * forward_flops(pl_module.model, pl_module.device)
             if pl_module.teacher:
-                with whole(pl_module.teacher):
+                with unsharded(pl_module.teacher):
                     self._flops_per_image += teacher_flops(pl_module.teacher, pl_module.device)
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:

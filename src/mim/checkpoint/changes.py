@@ -35,7 +35,7 @@ class Change(NamedTuple):
         return f"{self.name} {_short(self.before)} -> {_short(self.now)}"
 
 
-def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
+def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
     """Settings that differ between two resolved configs, each once however often it is wired in; not names and folders."""
     found = list(_differences(_placeless(before), _placeless(now), ""))
     found = [each for each in found if not _is_in(each.name, _SILENT)]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from mim.checkpoint.changes import Change, changes, refuse_changes
+from mim.checkpoint.changes import Change, changed_settings, refuse_changes
 from mim.checkpoint.sharded import is_sharded, read_rest, shapes
 from mim.checkpoint.sound import UNREADABLE, check_archive
 from mim.checkpoint.swap import previous_of
@@ -48,7 +48,7 @@ class Resumable(NamedTuple):
 
     file: Path
     """Or a folder."""
-    changes: list[Change]
+    changed_settings: list[Change]
     """Settings that are not what they were."""
 
 
@@ -66,7 +66,7 @@ def resumable(path: str | Path, module: nn.Module, config: Mapping[str, Any]) ->
     """
     file = checkpoint_file(path)
     theirs, their_config = _read(file)
-    found = [] if their_config is None else changes(current(plain(their_config, str(file))), config)
+    found = [] if their_config is None else changed_settings(current(plain(their_config, str(file))), config)
     refuse_changes(found, file)
     ours = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     for name in sorted(ours.keys() | theirs.keys()):

@@ -121,7 +121,7 @@ def shapes(source: str | os.PathLike) -> dict[str, tuple[int, ...]]:
     return {path[1]: tuple(entries[key].size) for key, path in metadata.planner_data.items() if path[0] == "state_dict"}
 
 
-def read_weights(source: str | os.PathLike) -> dict[str, Tensor]:
+def read_sharded_weights(source: str | os.PathLike) -> dict[str, Tensor]:
     """The weights, whole."""
     return _read(source, only="state_dict").get("state_dict", {})
 

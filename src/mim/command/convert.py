@@ -15,7 +15,7 @@ from pathlib import Path
 from mim.checkpoint.gather import write_whole
 from mim.launch.arguments import Arguments, path
 from mim.weights.convert import WRITERS, write
-from mim.weights.read import read
+from mim.weights.read import read_weights
 
 WHOLE = "ckpt"  # everything else takes weights from anywhere
 
@@ -34,6 +34,6 @@ def run(arguments: list[str], configs: Path) -> None:
     if given.to == WHOLE:
         print(write_whole(given.checkpoint, given.out))
         return
-    weights = read(given.checkpoint)
+    weights = read_weights(given.checkpoint)
     print(f"{'read':<14}{weights.origin}: {len(weights.tensors)} tensors")
     print(write(weights, given.out, given.to, given.heads, given.decoder_heads))

@@ -26,16 +26,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from mim.door.embed import embed
-from mim.door.features import FeatureExtractor
+from mim.door.features import Embedder
 from mim.door.load import load_weights
 from mim.door.sources import Source, source_of
 from mim.door.table import writer_of
-from mim.evaluate.store import digest, tensors_key
+from mim.evaluate.feature_cache import digest, tensors_key
 from mim.figure.opened import open_data
 from mim.geometry import Geometry
 from mim.launch.arguments import Arguments, path
 from mim.plain import printable
-from mim.weights.read import read
+from mim.weights.read import read_weights
 from mim.weights.weights import Weights
 
 
@@ -43,7 +43,7 @@ def run(arguments: list[str], configs: Path) -> None:
     """Embed, and say what was written."""
     given = _parser().parse_args(arguments)
     writer_of(given.out, given.patches)  # refused before anything is opened
-    weights = read(given.checkpoint)._replace(own_encoder=given.encoder)
+    weights = read_weights(given.checkpoint)._replace(own_encoder=given.encoder)
     encoder = load_weights(weights, given.image_size, given.heads)
     print(encoder.describe())
     if given.batch_size < 1:
@@ -51,11 +51,11 @@ def run(arguments: list[str], configs: Path) -> None:
     pictures = pictures_of(given.pictures, weights, encoder.geometry, configs)
     source = source_of(pictures, encoder.preprocess, given.part, given.workers)
     device = torch.device(given.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    extract = FeatureExtractor(encoder.to(device), given.pool, given.block, given.patches, not given.no_norm)
+    extract = Embedder(encoder.to(device), given.pool, given.block, given.patches, not given.no_norm)
     wanted = {
         "checkpoint": given.checkpoint,
         "pool": None if given.patches else given.pool,
-        "block": extract.look.block_number,
+        "block": extract.extractor.block_number,
         "norm": not given.no_norm,
         "precision": given.precision,
     }

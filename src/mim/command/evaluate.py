@@ -23,34 +23,34 @@ from mim.evaluate.attention_statistics import AttentionStatistics
 from mim.evaluate.classifier import OwnClassifier
 from mim.evaluate.embedding import Embedding
 from mim.evaluate.segment import Segmentation
-from mim.evaluate.store import digest, tensors_key
-from mim.evaluate.subject import Subject
+from mim.evaluate.feature_cache import digest, tensors_key
+from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
 from mim.installed import CONFIGS
-from mim.launch.own_folder import own_folder
+from mim.launch.own_folder import check_own_folder
 from mim.launch.provenance import provenance
 from mim.launch.resolvers import overrides
 from mim.launch.top import Precision
 from mim.logger import wandb
-from mim.logger.record import record
+from mim.logger.record import log_row
 from mim.plain import printable
 from mim.sweep.table import markdown
 from mim.weights.build import build_encoder, encoder_config
 from mim.weights.classifier import open_classifier
 from mim.weights.dense import open_dense
-from mim.weights.fit import fit
-from mim.weights.own_data import own_data
-from mim.weights.read import read
+from mim.weights.into_model import load_weights_into
+from mim.weights.own_data import data_of_run
+from mim.weights.read import read_weights
 from mim.weights.settings import DATA, build
 from mim.weights.weights import Weights
 
 PRECISIONS = get_args(Precision)
 ONLY_JUDGES = (OwnClassifier, AttentionStatistics, Embedding, Segmentation)  # evaluations that learn from no images
-WHOLE = {"_target_": "mim.augment.whole.Whole"}
+WHOLE = {"_target_": "mim.augment.no_augment.NoAugment"}
 
 
 def evaluate(cfg: DictConfig) -> None:
     """Open every checkpoint, judge them, write one row and print it."""
-    own_folder(cfg.paths.run)
+    check_own_folder(cfg.paths.run)
     torch.set_float32_matmul_precision("high")  # as in training
     evaluation = instantiate(cfg.evaluate)
     sources = [cfg.checkpoint] if isinstance(cfg.checkpoint, str) else list(cfg.checkpoint)
@@ -59,27 +59,27 @@ def evaluate(cfg: DictConfig) -> None:
             "checkpoint=[] names nothing to judge; give a run folder, a file, timm:<name> or hf:<repository>"
         )
     loggers = list(filter(None, instantiate(cfg.logger).values()))
-    subjects = [_open(source, cfg, evaluation) for source in sources]
+    checkpoints = [_open(source, cfg, evaluation) for source in sources]
     asked: Any = OmegaConf.to_container(cfg)
     choices: Any = HydraConfig.get().runtime.choices
-    row = evaluation(subjects) | {"evaluate": choices["evaluate"], "checkpoint": asked["checkpoint"]}
-    device = next(subjects[0].encoder.parameters()).device
+    row = evaluation(checkpoints) | {"evaluate": choices["evaluate"], "checkpoint": asked["checkpoint"]}
+    device = next(checkpoints[0].encoder.parameters()).device
     made = provenance("eval.py", overrides(), cfg.seed, device, 1)
     (Path(cfg.paths.run) / "results.json").write_text(json.dumps(row | made, indent=2) + "\n")
     _say(row)
     try:
-        record(loggers, row, Path(cfg.paths.run))
+        log_row(loggers, row, Path(cfg.paths.run))
     finally:
         wandb.finish()
 
 
-def _open(source: str, cfg: DictConfig, evaluation: Any) -> Subject:
+def _open(source: str, cfg: DictConfig, evaluation: Any) -> EvaluatedCheckpoint:
     """Build the encoder that a checkpoint is of, and the data to judge it on."""
-    weights = read(source)._replace(own_encoder=_own_encoder(cfg))
+    weights = read_weights(source)._replace(own_encoder=_own_encoder(cfg))
     images = _images(cfg, weights)
     data = _build_data(images, cfg, weights)
     encoder = build_encoder(weights, data.image_size)
-    print(f"{'checkpoint':<14}{printable(fit(weights, encoder), 10_000)}")
+    print(f"{'checkpoint':<14}{printable(load_weights_into(weights, encoder), 10_000)}")
     precision: Any = cfg.precision or _own_precision(weights)
     fabric = Fabric(accelerator=cfg.accelerator, devices=1, precision=precision)
     data.only_judged = isinstance(evaluation, ONLY_JUDGES)
@@ -109,7 +109,7 @@ def _open(source: str, cfg: DictConfig, evaluation: Any) -> Subject:
         return open_dense(weights, task, data.image_size).to(fabric.device).eval()
 
     folder, names = Path(cfg.paths.run), _names(cfg, weights, data)
-    return Subject(source, encoder, data, prepare, fabric.autocast, folder, key, cache, classifier, names, dense)
+    return EvaluatedCheckpoint(source, encoder, data, prepare, fabric.autocast, folder, key, cache, classifier, names, dense)
 
 
 def _names(cfg: DictConfig, weights: Weights, data: Any) -> Sequence[str]:
@@ -134,7 +134,7 @@ def _images(cfg: DictConfig, weights: Weights) -> dict[str, Any]:
     asked: Any = OmegaConf.to_container(cfg, resolve=True)
     images: Any = asked.get("data") or {}
     if "_target_" not in images:
-        images = own_data(weights, images, asked["paths"], CONFIGS)
+        images = data_of_run(weights, images, asked["paths"], CONFIGS)
     return images | {"augment": asked["augment"]} if asked.get("augment") else images
 
 
@@ -144,7 +144,7 @@ def _build_data(images: dict[str, Any], cfg: DictConfig, weights: Weights) -> An
         return instantiate(images)
     if not cfg.get("augment"):
         return build(images, DATA, weights.origin, "data")
-    data = build({**images, "augment": WHOLE}, DATA, weights.origin, "data")
+    data = build({**images, "augment": NO_AUGMENT}, DATA, weights.origin, "data")
     data.augment = instantiate(images["augment"])
     return data
 

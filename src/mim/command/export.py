@@ -10,10 +10,10 @@ from pathlib import Path
 
 from mim.launch.arguments import Arguments, path
 from mim.weights.build import build_encoder
-from mim.weights.export import EXPORTERS, export
-from mim.weights.fit import fit
+from mim.weights.export import EXPORTERS, export_encoder
 from mim.weights.images import image_format
-from mim.weights.read import read
+from mim.weights.into_model import load_weights_into
+from mim.weights.read import read_weights
 
 
 def run(arguments: list[str], configs: Path) -> None:
@@ -26,10 +26,10 @@ def run(arguments: list[str], configs: Path) -> None:
     parser.add_argument("--encoder", help="a class of your own that the checkpoint is of: my_module.MyEncoder")
     parser.add_argument("--heads", type=int, help="attention heads, where nothing in the checkpoint says")
     given = parser.parse_args(arguments)
-    weights = read(given.checkpoint)._replace(own_encoder=given.encoder)
+    weights = read_weights(given.checkpoint)._replace(own_encoder=given.encoder)
     encoder = build_encoder(weights, given.image_size, given.heads)
-    print(f"{'read':<14}{fit(weights, encoder)}")
-    print(f"{'wrote':<14}{given.out}: {export(encoder, given.out, given.to, image_format(weights))}")
+    print(f"{'read':<14}{load_weights_into(weights, encoder)}")
+    print(f"{'wrote':<14}{given.out}: {export_encoder(encoder, given.out, given.to, image_format(weights))}")
     call = {
         "onnx": f'onnxruntime.InferenceSession("{given.out}").run(["tokens"], {{"image": images}})[0]  # numpy float32',
         "program": f'torch.export.load("{given.out}").module()(images)',

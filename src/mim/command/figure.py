@@ -35,7 +35,7 @@ from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio
 from mim.masker.score.random import Random
 from mim.weights.build import build_encoder
-from mim.weights.fit import fit
+from mim.weights.into_model import load_weights_into
 from mim.weights.model import open_model, open_painter
 
 
@@ -167,7 +167,7 @@ def _draw_attention(given: argparse.Namespace) -> Drawn:
     maps = []
     for each in opened:
         encoder = build_encoder(each.weights, image.shape[2]).eval()
-        fit(each.weights, encoder)
+        load_weights_into(each.weights, encoder)
         maps.append(attention_maps(encoder, batch_of(image, each.mean, each.std).image, each.name, given.block))
     return attention_figure(image, names, maps, given.heads)
 

@@ -23,7 +23,7 @@ from mim.analysis.mask_statistics import mask_statistics
 from mim.batch import Batch
 from mim.encoder.encoder import Attends, Encoder, cls_attention
 from mim.launch.arguments import Arguments
-from mim.launch.check import check
+from mim.launch.check import check_config
 from mim.launch.quoting import quoted
 from mim.launch.resolvers import register_resolvers
 from mim.logger import wandb
@@ -56,7 +56,7 @@ def run(arguments: list[str], configs: Path) -> None:
     with initialize_config_dir(str(configs), version_base="1.3"):
         composed = {name: compose("gallery", overrides=quoted([*others, f"masker={name}"])) for name in names}
     for cfg in composed.values():
-        check(cfg)
+        check_config(cfg)
     cfg = composed[names[0]]
     if not all(isinstance(count, int) and count > 0 for count in (cfg.pictures, cfg.images)):
         raise ValueError(
@@ -130,7 +130,7 @@ def _look(cfg: DictConfig, data: Any, encoder: Encoder, maskers: dict[str, Any])
 def _batches(data: Any, count: int) -> Iterator[Batch]:
     """The first `count` training images, whole, normalised."""
     data.setup()
-    for batch in data.whole_dataloader():
+    for batch in data.unaugmented_dataloader():
         keep = batch.index < count
         if not keep.any():
             return

@@ -26,13 +26,13 @@ from mim.door.preprocess import Preprocess
 from mim.door.reconstruct import reconstruct
 from mim.door.sources import Source, source_of
 from mim.launch.arguments import Arguments, path
-from mim.launch.check import check
+from mim.launch.check import check_config
 from mim.launch.quoting import quoted
 from mim.launch.resolvers import register_resolvers
 from mim.plain import printable
 from mim.weights.images import image_format
 from mim.weights.model import open_model, open_painter
-from mim.weights.read import read
+from mim.weights.read import read_weights
 
 
 def run(arguments: list[str], configs: Path) -> None:
@@ -41,7 +41,7 @@ def run(arguments: list[str], configs: Path) -> None:
     for name, value in (("--seeds", given.seeds), ("--images", given.images)):
         if value < 1:
             raise ValueError(f"{name}={value}; needs 1 at least")
-    weights = read(given.checkpoint)._replace(own_encoder=given.encoder)
+    weights = read_weights(given.checkpoint)._replace(own_encoder=given.encoder)
     model = open_model(weights, _masker(given.masker, configs), given.image_size)
     painter = open_painter(weights, model.encoder.patch_size, given.target)
     geometry = geometry_of(model.encoder)
@@ -95,7 +95,7 @@ def _masker(asked: list[str], configs: Path) -> Any:
     register_resolvers()
     with initialize_config_dir(str(configs), version_base="1.3"):
         cfg = compose("gallery", quoted(named))
-    check(OmegaConf.create({"masker": OmegaConf.to_container(cfg.masker, resolve=True)}))
+    check_config(OmegaConf.create({"masker": OmegaConf.to_container(cfg.masker, resolve=True)}))
     return instantiate(cfg.masker)
 
 

@@ -17,19 +17,19 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 
 from mim.checkpoint.resume import continued, resumable
-from mim.launch.own_folder import own_folder
-from mim.launch.place import check_nodes, count_devices, portion_of_step
+from mim.launch.own_folder import check_own_folder
+from mim.launch.processes import check_nodes, count_devices, portion_of_step
 from mim.logger import wandb
 from mim.plain import printable
-from mim.run.agreement import Agreement
 from mim.run.resumed import Resumed, restoring
+from mim.run.same_config import SameConfigOnAllRanks
 from mim.run.start_epoch import StartEpoch
-from mim.weights.load import load
+from mim.weights.load import load_checkpoint_into
 
 
 def train(cfg: DictConfig) -> None:
     """Build data, task and trainer; fit."""
-    own_folder(cfg.paths.run)
+    check_own_folder(cfg.paths.run)
     torch.set_float32_matmul_precision("high")
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     check_nodes(cfg.trainer.num_nodes)
@@ -54,14 +54,14 @@ def train(cfg: DictConfig) -> None:
     trainer = instantiate(
         cfg.trainer,
         callbacks=[
-            Agreement(config),
+            SameConfigOnAllRanks(config),
             *([Resumed(source.changes)] if source else _starts(cfg)),
             *filter(None, instantiate(cfg.callback).values()),
         ],
         logger=list(filter(None, instantiate(cfg.logger).values())),
     )
     if cfg.checkpoint and not resume:
-        matched = load(cfg.checkpoint, task.model)
+        matched = load_checkpoint_into(cfg.checkpoint, task.model)
         rank_zero_only(print)(f"{'checkpoint':<14}{printable(matched, 10_000)}")
     OmegaConf.save(cfg, Path(cfg.paths.run) / "config.yaml", resolve=True)
     try:

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mim.augment.augmentation import Augmentation
+from mim.augment.no_augment import NoAugment
 from mim.augment.pictures import Centred, Cropped
-from mim.augment.whole import Whole
 from mim.batch import Batch, View
 from mim.data.files import Files, first_readable
 from mim.data.listing import Listing
@@ -80,7 +80,7 @@ def from_files_splits(listing: Listing, augment: Augmentation, centred: Centred)
     image_size = centred.size
     return Splits(
         train=FromFiles(listing.files, listing.train, Cropped(augment, image_size)),
-        whole=FromFiles(listing.files, listing.train, Cropped(Whole(augment.interpolation), image_size)),
+        unaugmented=FromFiles(listing.files, listing.train, Cropped(NoAugment(augment.interpolation), image_size)),
         val=FromFiles(listing.files, listing.val, centred),
         bank=FromFiles(listing.files, listing.train, centred),
         classes=listing.classes,

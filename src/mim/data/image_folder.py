@@ -10,7 +10,7 @@ from mim.data.listing import list_folders
 from mim.data.module import Splits
 from mim.data.on_disk import OfPictures
 from mim.data.statistics import Deviation, Mean
-from mim.ranges import Count, Positive, Seed, Whole
+from mim.ranges import Count, NonNegativeInt, Positive, Seed
 
 
 class ImageFolder(OfPictures):
@@ -36,7 +36,7 @@ class ImageFolder(OfPictures):
         held_out: float | None = None,
         in_memory: bool = False,
         seed: Seed = 0,
-        num_workers: Whole | None = None,
+        num_workers: NonNegativeInt | None = None,
         shuffle: bool = True,
         mean: Mean = "imagenet",
         std: Deviation = "imagenet",

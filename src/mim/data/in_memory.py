@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mim.augment.augmentation import Augmentation, OneView
+from mim.augment.no_augment import NoAugment
 from mim.augment.pictures import Centred, finished
 from mim.augment.resample import Interpolation, resized_crop
-from mim.augment.whole import Whole
 from mim.batch import Batch, View, uncropped
 from mim.cores import available_cores
 from mim.data.from_files import mirrored
@@ -123,7 +123,7 @@ class Central(InMemory):
     wants_workers = True
 
     def __init__(self, stored: Stored, centred: Centred):
-        super().__init__(stored, Whole(), centred.size)
+        super().__init__(stored, NoAugment(), centred.size)
         self.centred = centred
 
     def __str__(self) -> str:
@@ -155,7 +155,7 @@ def in_memory_splits(
         centred: what is shown of clean pictures; null for all of them.
         bank: training pictures with labels, where the others have none.
     """
-    whole = Whole(augment.interpolation)
+    unaugmented = NoAugment(augment.interpolation)
 
     def show(stored: Stored, seen: Augmentation) -> InMemory | CutInMemory:
         # Of the whole data set all is cut in one place: `finish` is told of no batch which pictures it is of.
@@ -164,11 +164,11 @@ def in_memory_splits(
         return InMemory(stored, seen.views[0], image_size)
 
     def clean(stored: Stored) -> InMemory | CutInMemory:
-        return Central(stored, centred) if centred else show(stored, whole)
+        return Central(stored, centred) if centred else show(stored, unaugmented)
 
     return Splits(
         train=show(train, augment),
-        whole=show(train, whole),
+        unaugmented=show(train, unaugmented),
         val=clean(val),
         bank=clean(bank or train),
         classes=classes,

@@ -124,7 +124,7 @@ def hold_out(count: int, share: float | None) -> tuple[Tensor, Tensor]:
     return order[held_out:].sort().values, order[:held_out].sort().values
 
 
-def whole(count: int) -> tuple[Tensor, Tensor]:
+def all_held_out(count: int) -> tuple[Tensor, Tensor]:
     """Numbers of the pictures where all are judged and none is learned from."""
     return torch.arange(count), torch.arange(count)
 
@@ -164,7 +164,7 @@ def list_pictures(
     if val:
         chosen = torch.arange(len(files))
         return Listing(files, chosen[: len(train_paths)], chosen[len(train_paths) :], names, said)
-    parts = whole(len(files)) if only_judged and held_out is None else hold_out(len(files), held_out)
+    parts = all_held_out(len(files)) if only_judged and held_out is None else hold_out(len(files), held_out)
     return Listing(files, *parts, names, said)
 
 

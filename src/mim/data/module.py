@@ -17,7 +17,7 @@ from mim.cores import available_cores
 from mim.data.loader import Loader, Waiting
 from mim.data.sampler import OrderedRows, Rows, ShuffledRows
 from mim.data.statistics import Channels, Deviation, Mean, chosen
-from mim.ranges import Count, Seed, Whole
+from mim.ranges import Count, NonNegativeInt, Seed
 
 
 @lru_cache
@@ -47,7 +47,7 @@ class Splits(NamedTuple):
     """The same training pictures augmented and whole, those held out, and those a probe learns from."""
 
     train: Pictures
-    whole: Pictures
+    unaugmented: Pictures
     """With the same indices, nothing cut off and nothing mirrored."""
     val: Pictures
     bank: Pictures
@@ -90,7 +90,7 @@ class Data(L.LightningDataModule, ABC):
         image_size: Count,
         batch_size: Count,
         seed: Seed = 0,
-        num_workers: Whole | None = None,
+        num_workers: NonNegativeInt | None = None,
         shuffle: bool = True,
         mean: Mean = "own",
         std: Deviation = "own",
@@ -239,9 +239,9 @@ class Data(L.LightningDataModule, ABC):
         """Training images, clean, in order, each once over all processes; at most `limit`, evenly spread."""
         return self._ordered(self.splits.bank, limit)
 
-    def whole_dataloader(self) -> DataLoader[Batch]:
+    def unaugmented_dataloader(self) -> DataLoader[Batch]:
         """Training images, whole and not mirrored, in order, each once over all processes: for maps of all their pixels."""
-        return self._ordered(self.splits.whole, None)
+        return self._ordered(self.splits.unaugmented, None)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int = 0) -> Batch:
         """On the training device: the rest of the augmentation, then normalise -> views (B, 3, size, size)."""

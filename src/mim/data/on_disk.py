@@ -9,7 +9,7 @@ from mim.augment.resample import Interpolation
 from mim.data.decode import MAX_MEGAPIXELS
 from mim.data.module import Data
 from mim.data.statistics import Deviation, Mean
-from mim.ranges import Count, Positive, Seed, Whole
+from mim.ranges import Count, NonNegativeInt, Positive, Seed
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ class OnDisk(Data):
         image_size: Count,
         batch_size: Count,
         seed: Seed = 0,
-        num_workers: Whole | None = None,
+        num_workers: NonNegativeInt | None = None,
         shuffle: bool = True,
         mean: Mean = "own",
         std: Deviation = "own",
@@ -86,7 +86,7 @@ class OfPictures(OnDisk):
         image_size: Count,
         batch_size: Count,
         seed: Seed = 0,
-        num_workers: Whole | None = None,
+        num_workers: NonNegativeInt | None = None,
         shuffle: bool = True,
         mean: Mean = "own",
         std: Deviation = "own",

@@ -18,7 +18,7 @@ from mim.data.scenes import Labels
 from mim.data.statistics import Deviation, Mean
 from mim.dense import Objects
 from mim.draw import SCENE, keys, uniform
-from mim.ranges import Count, Seed, Whole
+from mim.ranges import Count, Seed, NonNegativeInt
 
 MOST, TRIES = 5, 8
 """Digits of a scene, and places that are tried for each."""
@@ -140,7 +140,7 @@ class ScatteredDigits(DenseData):
         train_scenes: Count = 1000,
         held_out: Count = 250,
         seed: Seed = 0,
-        num_workers: Whole | None = None,
+        num_workers: NonNegativeInt | None = None,
         shuffle: bool = True,
         mean: Mean = "own",
         std: Deviation = "own",

@@ -9,12 +9,12 @@ from mim.augment.augmentation import Augmentation
 from mim.augment.resample import Interpolation
 from mim.data.decode import MAX_MEGAPIXELS
 from mim.data.from_files import from_files_splits
-from mim.data.listing import Listing, hold_out, whole
+from mim.data.listing import Listing, all_held_out, hold_out
 from mim.data.module import Splits
 from mim.data.on_disk import OfPictures
 from mim.data.shards import NO_LABEL, Members, index_of
 from mim.data.statistics import Deviation, Mean
-from mim.ranges import Count, Positive, Seed, Whole
+from mim.ranges import Count, NonNegativeInt, Positive, Seed
 
 
 class WebDataset(OfPictures):
@@ -43,7 +43,7 @@ class WebDataset(OfPictures):
         held_out: float | None = None,
         cache: str | None = None,
         seed: Seed = 0,
-        num_workers: Whole | None = None,
+        num_workers: NonNegativeInt | None = None,
         shuffle: bool = True,
         mean: Mean = "imagenet",
         std: Deviation = "imagenet",
@@ -93,7 +93,7 @@ class WebDataset(OfPictures):
         """Whether pictures lie in shards that are held out, (N,) bool -> numbers of those to train on, and of those held out."""
         train, val = (~is_val).nonzero()[:, 0], is_val.nonzero()[:, 0]
         if self.only_judged and self.held_out is None and not (len(train) and len(val)):
-            return whole(len(is_val))
+            return all_held_out(len(is_val))
         return (train, val) if len(val) else hold_out(len(is_val), self.held_out)
 
     @property

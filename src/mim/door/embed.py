@@ -15,7 +15,7 @@ from torch import Tensor
 from mim.checkpoint.swap import remove
 from mim.door.sources import Source
 from mim.door.table import Rows, writer_of
-from mim.launch.own_folder import own_folder
+from mim.launch.own_folder import check_own_folder
 from mim.plain import read_json
 
 PART_BYTES, PART_SECONDS = 2**26, 30.0
@@ -113,7 +113,7 @@ class _Parts:
             remove(folder)
             folder.mkdir(parents=True)
             said.write_text(json.dumps({"key": key}))
-        own_folder(folder)
+        check_own_folder(folder)
 
     @property
     def done(self) -> int:

@@ -12,7 +12,7 @@ from mim.door.load import geometry_of
 from mim.door.preprocess import Preprocess, with_statistics
 from mim.door.sources import Source, source_of
 from mim.encoder.encoder import Encoder
-from mim.evaluate.look import Look
+from mim.evaluate.feature_extractor import FeatureExtractor
 from mim.image_format import ImageFormat
 from mim.installed import CONFIGS
 from mim.launch.check import nearest
@@ -20,8 +20,8 @@ from mim.pool.pool import Pool, fitted
 from mim.weights.settings import POOL, build
 
 
-class FeatureExtractor:
-    """Feature extractor: normalised images to pooled tokens, or patch tokens, of one block of an encoder.
+class Embedder:
+    """Embedder: normalised images to pooled tokens, or patch tokens, of one block of an encoder.
 
     Args:
         encoder: in any mode, on any device; its mode is as before afterwards.
@@ -38,18 +38,18 @@ class FeatureExtractor:
         self, encoder: Encoder, pool: Any = "mean", block: int | None = None, patches: bool = False, norm: bool = True
     ):
         chosen = {} if patches else {"pool": fitted(pool_named(pool) if isinstance(pool, str) else pool, encoder)}
-        self.patches, self.look = patches, Look(encoder, chosen, block, norm)
+        self.patches, self.extractor = patches, FeatureExtractor(encoder, chosen, block, norm)
         first = next(iter(encoder.parameters()))
         self.device, self.dtype = first.device, first.dtype
 
     @torch.no_grad()
     def __call__(self, image: Tensor) -> Tensor:
         """Images (B, 3, H, W), normalised -> (B, D'), or patch tokens (B, L, D): float32, on the CPU."""
-        encoder = self.look.encoder
+        encoder = self.extractor.encoder
         was_training = encoder.training
         encoder.eval()
         try:
-            tokens, pooled = self.look(image.to(self.device, self.dtype))
+            tokens, pooled = self.extractor(image.to(self.device, self.dtype))
         finally:
             encoder.train(was_training)
         made = tokens[:, encoder.prefix :] if self.patches else pooled["pool"]
@@ -93,7 +93,7 @@ def features(
         ValueError: where a picture cannot be read, or is none.
     """
     encoder = getattr(encoder, "encoder", encoder)
-    extract = FeatureExtractor(encoder, pool, block, patches, norm)
+    extract = Embedder(encoder, pool, block, patches, norm)
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size}; needs 1 at least")
     images = source_of(source, preprocess_of(encoder, source, mean, std), part, workers)

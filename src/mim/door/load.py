@@ -10,9 +10,9 @@ from mim.geometry import Geometry
 from mim.image_format import ImageFormat
 from mim.plain import printable
 from mim.weights.build import build_encoder
-from mim.weights.fit import fit
 from mim.weights.images import image_format
-from mim.weights.read import read
+from mim.weights.into_model import load_weights_into
+from mim.weights.read import read_weights
 from mim.weights.weights import Weights
 
 
@@ -85,14 +85,14 @@ def load(
     own = (
         f"{encoder_class.__module__}.{encoder_class.__qualname__}" if isinstance(encoder_class, type) else encoder_class
     )
-    weights = read(source)._replace(own_encoder=own)
+    weights = read_weights(source)._replace(own_encoder=own)
     return load_weights(weights._replace(images=with_statistics(image_format(weights), mean, std)), image_size, heads)
 
 
 def load_weights(weights: Weights, image_size: int | None = None, heads: int | None = None) -> LoadedEncoder:
     """The same, of weights that have been read."""
     encoder = build_encoder(weights, image_size, heads)
-    matched = fit(weights, encoder).removeprefix(f"{weights.origin}: ")
+    matched = load_weights_into(weights, encoder).removeprefix(f"{weights.origin}: ")
     images = image_format(weights)
     geometry = geometry_of(encoder)
     loaded = cast(Any, encoder.eval())

@@ -18,11 +18,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mim.door.load import LoadedEncoder, load
 from mim.installed import CONFIGS
-from mim.launch.check import check
+from mim.launch.check import check_config
 from mim.launch.entry import check_command
 from mim.launch.errors import one_line
-from mim.launch.place import count_devices
-from mim.launch.quiet import quiet
+from mim.launch.processes import count_devices
+from mim.launch.quiet import silence_libraries
 from mim.launch.resolvers import register_resolvers
 from mim.launch.signals import SIGNALS, listen
 from mim.plain import read_json
@@ -84,14 +84,14 @@ def train(cfg: DictConfig) -> Run:
     """
     from mim.command.train import train as fit
 
-    check(cfg)
+    check_config(cfg)
     processes = count_devices(cfg.trainer.accelerator, cfg.trainer.devices) * cfg.trainer.num_nodes
     if processes > 1:
         raise ValueError(
             f"mim.train trains in this process, and trainer= asks for {processes}; give trainer.devices=1, or start them from a "
             "shell: python -m mim train ..."
         )
-    quiet()
+    silence_libraries()
     with _listening():
         fit(cfg)
     folder = Path(cfg.paths.run)
@@ -117,7 +117,7 @@ def evaluate(
     several = [checkpoint] if isinstance(checkpoint, str | Path) else list(checkpoint)
     given = {"checkpoint": [str(each) for each in several], "evaluate": evaluation} | settings
     cfg = compose(*(f"{name}={written(value)}" for name, value in given.items()), *overrides, program="eval")
-    quiet()
+    silence_libraries()
     judge(cfg)
     return read_json(Path(cfg.paths.run) / "results.json")
 
@@ -150,7 +150,7 @@ def _settle(node: Any, root: DictConfig) -> None:
             continue
         raw = node._get_node(key)
         if OmegaConf.is_interpolation(node, key):
-            if re.search(r"\$\{(hydra:|overrides:|moment:|now:)", str(raw._value())):
+            if re.search(r"\$\{(hydra:|overrides:|run_stamp:|now:)", str(raw._value())):
                 node[key] = node[key]
         elif OmegaConf.is_config(raw) and not raw._is_none():
             _settle(raw, root)

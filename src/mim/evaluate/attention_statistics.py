@@ -7,9 +7,9 @@ from typing import Any
 from mim.analysis.attention_pass import check_attends, measure
 from mim.analysis.attention_stats import HeadStatistics
 from mim.analysis.curves import Curves, curves
-from mim.analysis.keep import keep
-from mim.analysis.names import called
-from mim.evaluate.subject import Subject
+from mim.analysis.figure_files import save_figure
+from mim.analysis.names import names_of_checkpoints
+from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
 
 
 class AttentionStatistics:
@@ -27,19 +27,19 @@ class AttentionStatistics:
             )
         self.names, self.limit = names, limit
 
-    def __call__(self, subjects: Sequence[Subject]) -> dict[str, Any]:
+    def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> dict[str, Any]:
         """A table of each checkpoint's last block, and `curves`: over blocks, the mean of each statistic.
 
         Raises:
             ValueError: where an encoder has no cls token that attends to all patches, or it is not one name a checkpoint.
         """
-        names = called(self.names, [subject.name for subject in subjects])
-        for subject in subjects:  # before the first is measured
-            check_attends(subject.encoder)
+        names = names_of_checkpoints(self.names, [checkpoint.name for checkpoint in checkpoints])
+        for checkpoint in checkpoints:  # before the first is measured
+            check_attends(checkpoint.encoder)
         known: list[dict[str, Any]] = [
-            {"name": name} | self._measure(subject) for name, subject in zip(names, subjects, strict=True)
+            {"name": name} | self._measure(checkpoint) for name, checkpoint in zip(names, checkpoints, strict=True)
         ]
-        folder = subjects[0].folder
+        folder = checkpoints[0].folder
         (folder / "statistics.json").write_text(json.dumps(known, indent=2) + "\n")
         fields = ("name", "grid", "patch_size", "statistics")
         figure = curves([Curves(**{field: model[field] for field in fields}) for model in known])
@@ -50,14 +50,14 @@ class AttentionStatistics:
                 for model in known
                 for statistic, values in model["statistics"].items()
             },
-            "picture": str(keep(figure, folder, "attention_stats")),
+            "picture": str(save_figure(figure, folder, "attention_stats")),
         }
 
-    def _measure(self, subject: Subject) -> dict[str, Any]:
-        encoder = subject.encoder
-        stats = measure(encoder, subject.data.val_dataloader(self.limit), subject.prepare, subject.autocast)
+    def _measure(self, checkpoint: EvaluatedCheckpoint) -> dict[str, Any]:
+        encoder = checkpoint.encoder
+        stats = measure(encoder, checkpoint.data.val_dataloader(self.limit), checkpoint.prepare, checkpoint.autocast)
         return {
-            "checkpoint": subject.name,
+            "checkpoint": checkpoint.name,
             "images": stats.head.count,
             "grid": list(encoder.grid),
             "patch_size": encoder.patch_size,

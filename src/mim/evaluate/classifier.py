@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
+from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint, check_labels, needs_classes
 from mim.evaluate.metrics import accuracies
-from mim.evaluate.subject import Subject, check_labels, needs_classes
 from mim.plain import printable
 
 
@@ -23,43 +23,43 @@ class OwnClassifier:
     def __init__(self, held_out_limit: int | None = None, classes: Sequence[str] | None = None):
         self.held_out_limit, self.classes = held_out_limit, classes
 
-    def __call__(self, subjects: Sequence[Subject]) -> dict[str, Any]:
+    def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> dict[str, Any]:
         """`classifier/top1` of the best, its interval, and a table of all."""
-        table = [self._row(subject) for subject in subjects]
+        table = [self._row(checkpoint) for checkpoint in checkpoints]
         top = max(table, key=lambda row: row["top1"])
         return {"classifier/top1": top["top1"], "classifier/top1_interval": top["top1_interval"], "table": table}
 
     @torch.no_grad()
-    def _row(self, subject: Subject) -> dict[str, Any]:
-        classes = needs_classes(subject, "evaluate=classifier")
-        model: Any = subject.classifier()  # type: ignore[misc]
-        names = class_names(subject, model.head.out_features, self.classes)
-        position = torch.tensor([names.index(name) for name in subject.data.classes])
+    def _row(self, checkpoint: EvaluatedCheckpoint) -> dict[str, Any]:
+        classes = needs_classes(checkpoint, "evaluate=classifier")
+        model: Any = checkpoint.classifier()  # type: ignore[misc]
+        names = class_names(checkpoint, model.head.out_features, self.classes)
+        position = torch.tensor([names.index(name) for name in checkpoint.data.classes])
         scores, labels = [], []
-        for batch in map(subject.prepare, subject.data.val_dataloader(self.held_out_limit)):
-            with subject.autocast():
+        for batch in map(checkpoint.prepare, checkpoint.data.val_dataloader(self.held_out_limit)):
+            with checkpoint.autocast():
                 scores.append(model(batch).float())
             labels.append(batch.label)
         label = torch.cat(labels)
         check_labels(label, classes)
-        return {"checkpoint": subject.name} | accuracies(torch.cat(scores), position.to(label.device)[label], names)
+        return {"checkpoint": checkpoint.name} | accuracies(torch.cat(scores), position.to(label.device)[label], names)
 
 
-def class_names(subject: Subject, scores: int, given: Sequence[str] | None = None) -> list[str]:
+def class_names(checkpoint: EvaluatedCheckpoint, scores: int, given: Sequence[str] | None = None) -> list[str]:
     """Names of the classes that a head has scores for, in their order; those of the data set are among them.
 
     Args:
-        subject: the checkpoint, and the data set that it is judged on.
+        checkpoint: the checkpoint, and the data set that it is judged on.
         scores: of an image.
         given: the names, where the checkpoint does not say them.
 
     Raises:
         ValueError: where nothing says them, they are not as many as the scores, or the data set has others.
     """
-    has, name = list(subject.data.classes), type(subject.data).__name__
-    apart = f"{subject.name} tells {scores} classes apart"
+    has, name = list(checkpoint.data.classes), type(checkpoint.data).__name__
+    apart = f"{checkpoint.name} tells {scores} classes apart"
     how = "choose the data that it was fine-tuned on, or fine-tune it on these: python train.py task=finetune checkpoint=..."
-    names = list(subject.class_names or given or ())
+    names = list(checkpoint.class_names or given or ())
     if not names and scores == len(has) == 1000 and all(re.fullmatch(r"n\d{8}", each) for each in has):
         names = sorted(has)  # ImageNet's, of whoever has published a head for them
     if not names:

@@ -9,11 +9,11 @@ from torch import Tensor
 from torchmetrics.functional.classification import multiclass_accuracy
 
 from mim.encoder.encoder import Encoder
+from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint, check_labels, needs_classes
+from mim.evaluate.feature_cache import cached_features, from_cache_or_made
+from mim.evaluate.feature_extractor import FeatureExtractor
 from mim.evaluate.features import Features, Judge, extract
-from mim.evaluate.look import Look
 from mim.evaluate.metrics import accuracies
-from mim.evaluate.store import cached, stored
-from mim.evaluate.subject import Subject, check_labels, needs_classes
 from mim.pool.pool import Pool, Pools, fitted
 from mim.ranges import Count
 
@@ -41,24 +41,25 @@ def _called(name: str, pool: Pool) -> str:
 
 
 def bank_and_held_out(
-    subject: Subject, look: Look, bank_limit: Count | None, held_out_limit: Count | None
+    checkpoint: EvaluatedCheckpoint, extractor: FeatureExtractor, bank_limit: Count | None, held_out_limit: Count | None
 ) -> dict[str, tuple[Features, Features]]:
     """By pool, features of the training images, clean, and of those held out; of each at most so many, evenly spread."""
-    data, device = subject.data, next(look.encoder.parameters()).device
+    data, device = checkpoint.data, next(extractor.encoder.parameters()).device
 
     def store(cache: Path) -> list[dict[str, Features]]:
-        kept = [stored(cache, subject, look, "bank", bank_limit)]
-        kept += [stored(cache, subject, look, "held_out", held_out_limit)]
+        kept = [cached_features(cache, checkpoint, extractor, "bank", bank_limit)]
+        kept += [cached_features(cache, checkpoint, extractor, "held_out", held_out_limit)]
         return [
-            {name: Features(part[name].to(device), part["label"].to(device)) for name in look.pools} for part in kept
+            {name: Features(part[name].to(device), part["label"].to(device)) for name in extractor.pools}
+            for part in kept
         ]
 
     def without() -> list[dict[str, Features]]:
         loaders = data.bank_dataloader(bank_limit), data.val_dataloader(held_out_limit)
-        return [extract(subject, look, loader) for loader in loaders]
+        return [extract(checkpoint, extractor, loader) for loader in loaders]
 
-    bank, held_out = cached(subject.cache, store, without)
-    return {name: (bank[name], held_out[name]) for name in look.pools}
+    bank, held_out = from_cache_or_made(checkpoint.cache, store, without)
+    return {name: (bank[name], held_out[name]) for name in extractor.pools}
 
 
 def top1(scores: Mapping[str, Tensor], label: Tensor) -> dict[str, float]:
@@ -96,9 +97,9 @@ class Classify:
         self.block, self.norm = block, norm
         self.bank_limit, self.held_out_limit = bank_limit, held_out_limit
 
-    def __call__(self, subjects: Sequence[Subject]) -> dict[str, Any]:
+    def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> dict[str, Any]:
         """`<name>/top1` of the best, its interval, and a table of all."""
-        table = [row for subject in subjects for row in self.rows(subject)]
+        table = [row for checkpoint in checkpoints for row in self.rows(checkpoint)]
         top = max((row for row in table if self.counts(row)), key=lambda row: row["top1"])
         return {
             f"{self.name}/top1": top["top1"],
@@ -110,16 +111,18 @@ class Classify:
         """Whether a row of the table may stand for all."""
         return True
 
-    def rows(self, subject: Subject) -> Iterator[dict[str, Any]]:
+    def rows(self, checkpoint: EvaluatedCheckpoint) -> Iterator[dict[str, Any]]:
         """One for each pool and setting of the classifier."""
-        classes = needs_classes(subject, f"evaluate={self.name}")
-        for about, bank, held_out in self.features(subject):
+        classes = needs_classes(checkpoint, f"evaluate={self.name}")
+        for about, bank, held_out in self.features(checkpoint):
             check_labels(torch.cat([bank.label, held_out.label]), classes)
             for setting, score in self.judge(bank, held_out.feature, classes).items():
-                yield about | {"setting": setting} | accuracies(score, held_out.label, subject.data.classes)
+                yield about | {"setting": setting} | accuracies(score, held_out.label, checkpoint.data.classes)
 
-    def features(self, subject: Subject) -> Iterator[tuple[dict[str, Any], Features, Features]]:
+    def features(self, checkpoint: EvaluatedCheckpoint) -> Iterator[tuple[dict[str, Any], Features, Features]]:
         """What each pool makes of the bank and of the held-out images, with what a row says about it."""
-        look = Look(subject.encoder, ready(self.pools, subject.encoder), self.block, self.norm)
-        for pool, (bank, held_out) in bank_and_held_out(subject, look, self.bank_limit, self.held_out_limit).items():
-            yield {"checkpoint": subject.name, "pool": pool, "block": look.block_number}, bank, held_out
+        extractor = FeatureExtractor(checkpoint.encoder, ready(self.pools, checkpoint.encoder), self.block, self.norm)
+        for pool, (bank, held_out) in bank_and_held_out(
+            checkpoint, extractor, self.bank_limit, self.held_out_limit
+        ).items():
+            yield {"checkpoint": checkpoint.name, "pool": pool, "block": extractor.block_number}, bank, held_out

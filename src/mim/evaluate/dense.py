@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize, one_hot
 
 from mim.dense import IGNORE
-from mim.evaluate.look import Look
+from mim.evaluate.feature_extractor import FeatureExtractor
 from mim.evaluate.overlap import Overlap
-from mim.evaluate.store import cached, stored
-from mim.evaluate.subject import Subject
+from mim.evaluate.feature_cache import from_cache_or_made, cached_features
+from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
 from mim.ranges import Count, NotNegative, Positive, Seed
 
 Precision = Literal["float16", "float32"]
@@ -73,18 +73,18 @@ class DenseFeatures:
         """Class scores of patches, (B, L, classes), of some held-out images after others."""
         raise NotImplementedError
 
-    def __call__(self, subjects: Sequence[Subject]) -> dict[str, Any]:
+    def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> dict[str, Any]:
         """`<name>/miou` of the best, and a table of all."""
-        table = [self._row(subject) for subject in subjects]
+        table = [self._row(checkpoint) for checkpoint in checkpoints]
         return {f"{self.name}/miou": max(row["miou"] for row in table), "table": table}
 
-    def _row(self, subject: Subject) -> dict[str, Any]:
-        look = Look(subject.encoder, {}, self.block, self.norm)
-        classes = subject.data.classes
-        device = next(subject.encoder.parameters()).device
+    def _row(self, checkpoint: EvaluatedCheckpoint) -> dict[str, Any]:
+        extractor = FeatureExtractor(checkpoint.encoder, {}, self.block, self.norm)
+        classes = checkpoint.data.classes
+        device = next(checkpoint.encoder.parameters()).device
         with tempfile.TemporaryDirectory() as nowhere:
-            store = partial(self._patches, subject, look)
-            bank, asked = cached(subject.cache, store, partial(store, Path(nowhere)))
+            store = partial(self._patches, checkpoint, extractor)
+            bank, asked = from_cache_or_made(checkpoint.cache, store, partial(store, Path(nowhere)))
             overlap, first = Overlap(classes), 0
             for scores in self.score(bank, asked, len(classes), device):
                 maps = scores.transpose(1, 2).unflatten(2, asked.grid)
@@ -93,14 +93,14 @@ class DenseFeatures:
                 pixels = interpolate(maps.float(), size=size, mode="bilinear", align_corners=False)
                 overlap.update(pixels.argmax(dim=1), label_map)
                 first += len(maps)
-        return {"checkpoint": subject.name, "block": look.block_number, "norm": self.norm} | overlap.row()
+        return {"checkpoint": checkpoint.name, "block": extractor.block_number, "norm": self.norm} | overlap.row()
 
-    def _patches(self, subject: Subject, look: Look, folder: Path) -> tuple[Patches, Patches]:
+    def _patches(self, checkpoint: EvaluatedCheckpoint, extractor: FeatureExtractor, folder: Path) -> tuple[Patches, Patches]:
         """Of training images and of those held out."""
         dtype = getattr(torch, self.precision)
-        bank = stored(folder, subject, look, "bank", self.bank_limit, dtype)["tokens"]
-        asked = stored(folder, subject, look, "held_out", self.held_out_limit, dtype)["tokens"]
-        data, prefix, grid = subject.data, subject.encoder.prefix, subject.encoder.grid
+        bank = cached_features(folder, checkpoint, extractor, "bank", self.bank_limit, dtype)["tokens"]
+        asked = cached_features(folder, checkpoint, extractor, "held_out", self.held_out_limit, dtype)["tokens"]
+        data, prefix, grid = checkpoint.data, checkpoint.encoder.prefix, checkpoint.encoder.grid
         loaders = data.bank_dataloader(self.bank_limit), data.val_dataloader(self.held_out_limit)
         first, second = (
             Patches(tokens[:, prefix:], loader.dataset.label_maps(loader.sampler.index), grid)

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from mim.analysis.embedding import Points, Projection, agreement, scatter, write
-from mim.analysis.keep import keep
-from mim.analysis.names import called, spelt
+from mim.analysis.figure_files import save_figure
+from mim.analysis.names import display_name, names_of_checkpoints
 from mim.batch import Batch
 from mim.evaluate.classify import ready
+from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
+from mim.evaluate.feature_extractor import FeatureExtractor
 from mim.evaluate.features import extract
-from mim.evaluate.look import Look
-from mim.evaluate.subject import Subject
 from mim.pool.pool import Pools
 
 
@@ -47,25 +47,25 @@ class Embedding:
         self.projection, self.pools, self.block, self.norm = projection, pools, block, norm
         self.names, self.classes, self.limit = names, classes, limit
 
-    def __call__(self, subjects: Sequence[Subject]) -> dict[str, Any]:
+    def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> dict[str, Any]:
         """A table: of each panel, in how many cases the nearest neighbour in the picture is of the same class.
 
         Raises:
             ValueError: where checkpoints are judged on different classes, or it is not one name a checkpoint.
         """
-        names = called(self.names, [subject.name for subject in subjects])
-        classes = subjects[0].data.classes[: self.classes]
-        if any(subject.data.classes[: self.classes] != classes for subject in subjects):
+        names = names_of_checkpoints(self.names, [checkpoint.name for checkpoint in checkpoints])
+        classes = checkpoints[0].data.classes[: self.classes]
+        if any(checkpoint.data.classes[: self.classes] != classes for checkpoint in checkpoints):
             raise ValueError(
                 "the checkpoints were trained on different classes; choose one data set for all, data=cifar10"
             )
         drawn = {
             (name, pool): points
-            for name, subject in zip(names, subjects, strict=True)
-            for pool, points in self._points(name, subject).items()
+            for name, checkpoint in zip(names, checkpoints, strict=True)
+            for pool, points in self._points(name, checkpoint).items()
         }
-        folder, sheets = subjects[0].folder, list(drawn.values())
-        picture = keep(scatter(sheets, classes), folder, "embedding")
+        folder, sheets = checkpoints[0].folder, list(drawn.values())
+        picture = save_figure(scatter(sheets, classes), folder, "embedding")
         write(sheets, classes, folder / "embedding.csv")
         table = [
             {"model": name, "pool": pool, "images": len(points.label)}
@@ -74,7 +74,7 @@ class Embedding:
         ]
         return {"table": table, "picture": str(picture)}
 
-    def _points(self, name: str, subject: Subject) -> dict[str, Points]:
+    def _points(self, name: str, checkpoint: EvaluatedCheckpoint) -> dict[str, Points]:
         """By pool."""
         seen: list[Tensor] = []
 
@@ -83,10 +83,12 @@ class Embedding:
                 seen.append(batch.index)
                 yield batch
 
-        look = Look(subject.encoder, ready(self.pools, subject.encoder), self.block, self.norm)
-        features = extract(subject, look, noted(subject.data.val_dataloader(self.limit, self.classes)))
+        extractor = FeatureExtractor(checkpoint.encoder, ready(self.pools, checkpoint.encoder), self.block, self.norm)
+        features = extract(checkpoint, extractor, noted(checkpoint.data.val_dataloader(self.limit, self.classes)))
         image = torch.cat(seen).cpu().numpy()
         return {
-            pool: Points(f"{name}, {spelt(pool)}", self.projection(feature.cpu().numpy()), label.cpu().numpy(), image)
+            pool: Points(
+                f"{name}, {display_name(pool)}", self.projection(feature.cpu().numpy()), label.cpu().numpy(), image
+            )
             for pool, (feature, label) in features.items()
         }

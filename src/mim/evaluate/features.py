@@ -8,8 +8,8 @@ from torch import Tensor
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from mim.batch import Batch
-from mim.evaluate.look import Look
-from mim.evaluate.subject import Subject
+from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
+from mim.evaluate.feature_extractor import FeatureExtractor
 
 
 class Features(NamedTuple):
@@ -25,7 +25,7 @@ Judge = Callable[[Features, Tensor, int], Mapping[str, Tensor]]
 """Labelled features, queries (M, D) and the number of classes -> class scores (M, classes) of each of its settings, by name."""
 
 
-class Seen(NamedTuple):
+class ExtractedBatch(NamedTuple):
     """One batch."""
 
     tokens: Tensor
@@ -39,31 +39,39 @@ class Seen(NamedTuple):
 
 
 @torch.no_grad()
-def see(subject: Subject, look: Look, batches: Iterable[Batch]) -> Iterator[Seen]:
+def extract_batches(
+    checkpoint: EvaluatedCheckpoint, extractor: FeatureExtractor, batches: Iterable[Batch]
+) -> Iterator[ExtractedBatch]:
     """Run the encoder, in eval mode, over every image once; its mode is as before when this ends."""
-    was_training = look.encoder.training
-    look.encoder.eval()
+    was_training = extractor.encoder.training
+    extractor.encoder.eval()
     try:
-        for batch in map(subject.prepare, batches):
-            with subject.autocast():
-                tokens, pooled = look(batch.image)
-            yield Seen(tokens, {name: feature.float() for name, feature in pooled.items()}, batch.label, batch.index)
+        for batch in map(checkpoint.prepare, batches):
+            with checkpoint.autocast():
+                tokens, pooled = extractor(batch.image)
+            yield ExtractedBatch(
+                tokens, {name: feature.float() for name, feature in pooled.items()}, batch.label, batch.index
+            )
     finally:
-        look.encoder.train(was_training)
+        extractor.encoder.train(was_training)
 
 
-def extract(subject: Subject, look: Look, batches: Iterable[Batch]) -> dict[str, Features]:
+def extract(
+    checkpoint: EvaluatedCheckpoint, extractor: FeatureExtractor, batches: Iterable[Batch]
+) -> dict[str, Features]:
     """What each pool makes of the images, in their order, also when several processes share the work.
 
     Args:
-        subject: how images get to the encoder.
-        look: the encoder, and pools by name.
+        checkpoint: how images get to the encoder.
+        extractor: the encoder, and pools by name.
         batches: this process's share of the images.
     """
-    seen = [(batch.pooled, batch.label, batch.index) for batch in see(subject, look, batches)]
+    seen = [(batch.pooled, batch.label, batch.index) for batch in extract_batches(checkpoint, extractor, batches)]
     order = _everyone([index for _, _, index in seen]).argsort()
     label = _everyone([label for _, label, _ in seen])[order]
-    return {name: Features(_everyone([pooled[name] for pooled, _, _ in seen])[order], label) for name in look.pools}
+    return {
+        name: Features(_everyone([pooled[name] for pooled, _, _ in seen])[order], label) for name in extractor.pools
+    }
 
 
 def _everyone(parts: list[Tensor]) -> Tensor:

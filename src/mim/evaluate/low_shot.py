@@ -10,8 +10,8 @@ from torch import Tensor
 
 from mim.draw import keys
 from mim.evaluate.classify import Classify, Pools, top1
+from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint, needs_classes
 from mim.evaluate.features import Features, Judge
-from mim.evaluate.subject import Subject, needs_classes
 from mim.ranges import Count
 
 
@@ -52,10 +52,10 @@ class LowShot(Classify):
         """What was learned from the most images."""
         return row["shots"] == max(self.shots)
 
-    def rows(self, subject: Subject) -> Iterator[dict[str, Any]]:
+    def rows(self, checkpoint: EvaluatedCheckpoint) -> Iterator[dict[str, Any]]:
         """One for each pool, number of images and setting of the classifier, over all seeds."""
-        classes = needs_classes(subject, f"evaluate={self.name}")
-        for about, bank, held_out in self.features(subject):
+        classes = needs_classes(checkpoint, f"evaluate={self.name}")
+        for about, bank, held_out in self.features(checkpoint):
             for shots in self.shots:
                 judged = []
                 for seed in self.seeds:

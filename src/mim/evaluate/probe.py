@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from mim.encoder.encoder import Encoder
+from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint, check_labels, needs_classes
+from mim.evaluate.feature_cache import cached_features, from_cache_or_made
+from mim.evaluate.feature_extractor import FeatureExtractor
 from mim.evaluate.heads import Heads, Setting
-from mim.evaluate.look import Look
 from mim.evaluate.metrics import accuracies
-from mim.evaluate.store import cached, stored
-from mim.evaluate.subject import Subject, check_labels, needs_classes
 from mim.optim.schedule import WarmupCosine
 from mim.pool.pool import Pool, Pools, fitted, pool_tokens, width_of
 from mim.ranges import Count, Seed
@@ -61,36 +61,43 @@ class Probe:
         self.block, self.norm, self.precision = block, norm, precision
         self.bank_limit, self.held_out_limit = bank_limit, held_out_limit
 
-    def __call__(self, subjects: Sequence[Subject]) -> dict[str, Any]:
+    def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> dict[str, Any]:
         """`probe/top1` of the best head, which one it is, and a table of all."""
-        return best("probe", [row for subject in subjects for row in self._rows(subject)])
+        return best("probe", [row for checkpoint in checkpoints for row in self._rows(checkpoint)])
 
-    def _rows(self, subject: Subject) -> Iterator[dict[str, Any]]:
-        classes = needs_classes(subject, "evaluate=probe")
-        free, learned = sort_pools(self.pools, subject.encoder, self.seed)
-        look = Look(subject.encoder, free, self.block, self.norm)
+    def _rows(self, checkpoint: EvaluatedCheckpoint) -> Iterator[dict[str, Any]]:
+        classes = needs_classes(checkpoint, "evaluate=probe")
+        free, learned = sort_pools(self.pools, checkpoint.encoder, self.seed)
+        extractor = FeatureExtractor(checkpoint.encoder, free, self.block, self.norm)
         tokens = getattr(torch, self.precision) if learned else None
-        device = next(subject.encoder.parameters()).device
+        device = next(checkpoint.encoder.parameters()).device
         with tempfile.TemporaryDirectory() as nowhere:
 
             def store(folder: Path) -> list[dict[str, Tensor]]:
-                kept = [stored(folder, subject, look, "bank", self.bank_limit, tokens)]
-                return [*kept, stored(folder, subject, look, "held_out", self.held_out_limit, tokens)]
+                kept = [cached_features(folder, checkpoint, extractor, "bank", self.bank_limit, tokens)]
+                return [*kept, cached_features(folder, checkpoint, extractor, "held_out", self.held_out_limit, tokens)]
 
-            bank, asked = cached(subject.cache, store, partial(store, Path(nowhere)))
+            bank, asked = from_cache_or_made(checkpoint.cache, store, partial(store, Path(nowhere)))
             check_labels(torch.cat([bank["label"], asked["label"]]), classes)
             for name in self.pools:
                 pool = learned.get(name)
                 if pool is None:
                     x, y = bank[name], asked[name]
                 else:
-                    x, y = (pool_tokens(part["tokens"], subject.encoder.prefix, pool.needs) for part in (bank, asked))
-                width = x.shape[1] if pool is None else width_of(pool, subject.encoder)
+                    x, y = (
+                        pool_tokens(part["tokens"], checkpoint.encoder.prefix, pool.needs) for part in (bank, asked)
+                    )
+                width = x.shape[1] if pool is None else width_of(pool, checkpoint.encoder)
                 heads = Heads(pool, width, classes, self.settings, self.seed).to(device)
                 self._fit(heads, near(x, device), bank["label"].to(device))
                 scores = predict(heads, near(y, device), self.batch_size)
-                about = {"checkpoint": subject.name, "pool": name, "block": look.block_number, "norm": self.norm}
-                yield from rows(about, heads, scores, asked["label"].to(device), subject.data.classes)
+                about = {
+                    "checkpoint": checkpoint.name,
+                    "pool": name,
+                    "block": extractor.block_number,
+                    "norm": self.norm,
+                }
+                yield from rows(about, heads, scores, asked["label"].to(device), checkpoint.data.classes)
 
     @torch.enable_grad()
     def _fit(self, heads: Heads, x: Tensor, label: Tensor) -> None:

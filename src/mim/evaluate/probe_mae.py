@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from mim.batch import Batch
-from mim.evaluate.features import Seen, see
+from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint, needs_classes
+from mim.evaluate.feature_extractor import FeatureExtractor
+from mim.evaluate.features import ExtractedBatch, extract_batches
 from mim.evaluate.heads import Heads
-from mim.evaluate.look import Look
 from mim.evaluate.probe import best, grid, rows, sort_pools
-from mim.evaluate.subject import Subject, needs_classes
 from mim.optim.lars import Lars
 from mim.optim.schedule import WarmupCosine
 from mim.pool.pool import Pool, Pools, pool_tokens, width_of
-from mim.ranges import Count, Positive, Seed, Whole
+from mim.ranges import Count, NonNegativeInt, Positive, Seed
 
 
 class ProbeMAE:
@@ -48,7 +48,7 @@ class ProbeMAE:
         base_lr: float | Sequence[float] = 0.1,
         weight_decay: float | Sequence[float] = 0.0,
         epochs: Count = 90,
-        warmup_epochs: Whole = 10,
+        warmup_epochs: NonNegativeInt = 10,
         batch_size: Count = 16384,
         batch_norm_images: Count = 512,
         head_std: Positive | None = 0.01,
@@ -68,26 +68,26 @@ class ProbeMAE:
             )
         self.schedule(0, epochs, 1.0)  # refuses a warm-up that is too long before anything is done
 
-    def __call__(self, subjects: Sequence[Subject]) -> dict[str, Any]:
+    def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> dict[str, Any]:
         """`probe_mae/top1` of the best head, which one it is, and a table of all."""
-        return best("probe_mae", [row for subject in subjects for row in self._rows(subject)])
+        return best("probe_mae", [row for checkpoint in checkpoints for row in self._rows(checkpoint)])
 
-    def _rows(self, subject: Subject) -> Iterator[dict[str, Any]]:
-        classes = needs_classes(subject, "evaluate=probe_mae")
-        subject.data.learn_from_labels()
-        self._check_size(subject.data)
-        free, learned = sort_pools(self.pools, subject.encoder, self.seed)
-        look = Look(subject.encoder, free, self.block, self.norm)
-        device = next(subject.encoder.parameters()).device
+    def _rows(self, checkpoint: EvaluatedCheckpoint) -> Iterator[dict[str, Any]]:
+        classes = needs_classes(checkpoint, "evaluate=probe_mae")
+        checkpoint.data.learn_from_labels()
+        self._check_size(checkpoint.data)
+        free, learned = sort_pools(self.pools, checkpoint.encoder, self.seed)
+        extractor = FeatureExtractor(checkpoint.encoder, free, self.block, self.norm)
+        device = next(checkpoint.encoder.parameters()).device
         every = {}
         for name in self.pools:
-            width = width_of((free | learned)[name], subject.encoder)
+            width = width_of((free | learned)[name], checkpoint.encoder)
             every[name] = Heads(learned.get(name), width, classes, self.settings, self.seed, self.head_std).to(device)
-        self._fit(subject, look, every, learned)
-        scores, label = self._judge(subject, look, every, learned)
+        self._fit(checkpoint, extractor, every, learned)
+        scores, label = self._judge(checkpoint, extractor, every, learned)
         for name, heads in every.items():
-            about = {"checkpoint": subject.name, "pool": name, "block": look.block_number}
-            yield from rows(about, heads, scores[name], label, subject.data.classes)
+            about = {"checkpoint": checkpoint.name, "pool": name, "block": extractor.block_number}
+            yield from rows(about, heads, scores[name], label, checkpoint.data.classes)
 
     def _check_size(self, data: Any) -> None:
         """Refuse a batch that the training images do not fill.
@@ -104,21 +104,31 @@ class ProbeMAE:
             )
 
     @torch.enable_grad()
-    def _fit(self, subject: Subject, look: Look, every: dict[str, Heads], learned: Mapping[str, Pool]) -> None:
+    def _fit(
+        self,
+        checkpoint: EvaluatedCheckpoint,
+        extractor: FeatureExtractor,
+        every: dict[str, Heads],
+        learned: Mapping[str, Pool],
+    ) -> None:
         factor, gathered = self.batch_size / 256, self.batch_size // self.batch_norm_images
         optimizer = Lars([group for heads in every.values() for group in heads.groups(factor)], lr=0.0)
         peaks = [group["lr"] for group in optimizer.param_groups]
-        loader: Any = subject.data.train_dataloader(self.batch_norm_images)
+        loader: Any = checkpoint.data.train_dataloader(self.batch_norm_images)
         steps = len(loader.sampler) // gathered
         for epoch in range(self.epochs):
             loader.sampler.set_epoch(epoch)
-            total = torch.zeros((), device=next(look.encoder.parameters()).device)
-            for number, seen in enumerate(_see_whole(subject, look, itertools.islice(loader, steps * gathered))):
+            total = torch.zeros((), device=next(extractor.encoder.parameters()).device)
+            for number, seen in enumerate(
+                _see_whole(checkpoint, extractor, itertools.islice(loader, steps * gathered))
+            ):
                 if number % gathered == 0:
                     share = self.schedule(epoch + number / (steps * gathered), self.epochs, 1.0)
                     for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                         group["lr"] = peak * share
-                losses = [heads.loss(_given(seen, name, look, learned), seen.label) for name, heads in every.items()]
+                losses = [
+                    heads.loss(_given(seen, name, extractor, learned), seen.label) for name, heads in every.items()
+                ]
                 loss = torch.stack(losses).sum() / gathered
                 loss.backward()
                 total += loss.detach()
@@ -132,29 +142,35 @@ class ProbeMAE:
 
     @torch.no_grad()
     def _judge(
-        self, subject: Subject, look: Look, every: dict[str, Heads], learned: Mapping[str, Pool]
+        self,
+        checkpoint: EvaluatedCheckpoint,
+        extractor: FeatureExtractor,
+        every: dict[str, Heads],
+        learned: Mapping[str, Pool],
     ) -> tuple[dict[str, Tensor], Tensor]:
         """Scores (heads, M, classes) by pool, and labels (M,), of the held-out images."""
         scores: dict[str, list[Tensor]] = {name: [] for name in every}
         labels = []
-        for seen in see(subject, look, subject.data.val_dataloader(self.held_out_limit)):
+        for seen in extract_batches(checkpoint, extractor, checkpoint.data.val_dataloader(self.held_out_limit)):
             labels.append(seen.label)
             for name, heads in every.items():
-                scores[name].append(heads.eval()(_given(seen, name, look, learned)))
+                scores[name].append(heads.eval()(_given(seen, name, extractor, learned)))
         return {name: torch.cat(parts, dim=1) for name, parts in scores.items()}, torch.cat(labels)
 
 
-def _given(seen: Seen, name: str, look: Look, learned: Mapping[str, Pool]) -> Tensor:
+def _given(seen: ExtractedBatch, name: str, extractor: FeatureExtractor, learned: Mapping[str, Pool]) -> Tensor:
     """What the heads of a pool are given: what it has made, or the tokens that it learns on."""
     if name not in learned:
         return seen.pooled[name].float()
-    return pool_tokens(seen.tokens, look.encoder.prefix, learned[name].needs).float()
+    return pool_tokens(seen.tokens, extractor.encoder.prefix, learned[name].needs).float()
 
 
-def _see_whole(subject: Subject, look: Look, batches: Iterable[Batch]) -> Iterator[Seen]:
+def _see_whole(
+    checkpoint: EvaluatedCheckpoint, extractor: FeatureExtractor, batches: Iterable[Batch]
+) -> Iterator[ExtractedBatch]:
     """What is seen of each batch, of which the encoder takes no more images at once than the data's batch size."""
     for batch in batches:
-        seen = list(see(subject, look, batch.split(subject.data.batch_size)))
-        pooled = {name: torch.cat([part.pooled[name] for part in seen]) for name in look.pools}
+        seen = list(extract_batches(checkpoint, extractor, batch.split(checkpoint.data.batch_size)))
+        pooled = {name: torch.cat([part.pooled[name] for part in seen]) for name in extractor.pools}
         tokens, label, index = (torch.cat([getattr(p, name) for p in seen]) for name in ("tokens", "label", "index"))
-        yield Seen(tokens, pooled, label, index)
+        yield ExtractedBatch(tokens, pooled, label, index)

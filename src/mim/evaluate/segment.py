@@ -7,7 +7,7 @@ import torch
 
 from mim.dense import DenseBatch
 from mim.evaluate.overlap import Overlap
-from mim.evaluate.subject import Subject, fine_tuned
+from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint, fine_tuned
 from mim.ranges import Count, Share
 
 
@@ -31,27 +31,27 @@ class Segmentation:
             )
         self.stride, self.held_out_limit = stride, held_out_limit
 
-    def __call__(self, subjects: Sequence[Subject]) -> dict[str, Any]:
+    def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> dict[str, Any]:
         """`segmentation/miou` of the best, and a table of all."""
-        table = [self._row(subject) for subject in subjects]
+        table = [self._row(checkpoint) for checkpoint in checkpoints]
         return {"segmentation/miou": max(row["miou"] for row in table), "table": table}
 
     @torch.no_grad()
-    def _row(self, subject: Subject) -> dict[str, Any]:
-        model: Any = fine_tuned(subject, "segment")
-        classes, scenes = subject.data.classes, subject.data.held_out_scenes
+    def _row(self, checkpoint: EvaluatedCheckpoint) -> dict[str, Any]:
+        model: Any = fine_tuned(checkpoint, "segment")
+        classes, scenes = checkpoint.data.classes, checkpoint.data.held_out_scenes
         if model.num_classes != len(classes):
             raise ValueError(
                 f"{subject.name} tells {model.num_classes} classes of pixels apart, and {type(subject.data).__name__} has "
                 f"{len(classes)}; choose the data that it was trained on"
             )
         overlap = Overlap(classes)
-        prepare: Callable[[DenseBatch], DenseBatch] = subject.prepare  # type: ignore[assignment]  # of dense data
-        for batch in map(prepare, subject.data.val_dataloader(self.held_out_limit)):
+        prepare: Callable[[DenseBatch], DenseBatch] = checkpoint.prepare  # type: ignore[assignment]  # of dense data
+        for batch in map(prepare, checkpoint.data.val_dataloader(self.held_out_limit)):
             for image, (height, width), number in zip(
                 batch.image, batch.size.tolist(), batch.index.tolist(), strict=True
             ):
-                with subject.autocast():
+                with checkpoint.autocast():
                     scores = model.segment(image[None, :, :height, :width], scenes.size(number), self.stride)
                 overlap.update(scores[0].argmax(dim=0), scenes.label_map(number))
-        return {"checkpoint": subject.name} | overlap.row()
+        return {"checkpoint": checkpoint.name} | overlap.row()

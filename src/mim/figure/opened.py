@@ -8,15 +8,15 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from mim.analysis.names import short_names, spelt, told_apart
+from mim.analysis.names import display_name, short_names, told_apart
 from mim.figure.images import Images, held_out, read_files
-from mim.launch.check import check
+from mim.launch.check import check_config
 from mim.launch.quoting import quoted, values_of
 from mim.launch.resolvers import register_resolvers
 from mim.weights.build import encoder_config
 from mim.weights.images import image_format
-from mim.weights.own_data import own_data
-from mim.weights.read import read
+from mim.weights.own_data import data_of_run
+from mim.weights.read import read_weights
 from mim.weights.settings import DATA, build
 from mim.weights.weights import Weights
 
@@ -58,7 +58,7 @@ def open_checkpoints(
     """
     if len(set(sources)) != len(sources):
         raise ValueError(f"{max(sources, key=list(sources).count)} is given twice; give each checkpoint once")
-    weights = [read(source)._replace(own_encoder=own_encoder) for source in sources]
+    weights = [read_weights(source)._replace(own_encoder=own_encoder) for source in sources]
     called = list(names) if names else _names(sources, weights)
     if len(set(called)) != len(sources):
         raise ValueError(
@@ -70,7 +70,7 @@ def open_checkpoints(
 def _names(sources: Sequence[str], weights: Sequence[Weights]) -> list[str]:
     """Those of the runs, or of the files, without the words that all share."""
     runs = [str((each.config or {}).get("name", "")) for each in weights]
-    long = [spelt(run) for run in runs] if all(runs) and len(set(runs)) == len(runs) else short_names(sources)
+    long = [display_name(run) for run in runs] if all(runs) and len(set(runs)) == len(runs) else short_names(sources)
     return told_apart(long)
 
 
@@ -107,7 +107,7 @@ def open_data(first: Weights, asked: Sequence[str], configs: Path) -> Any:
     with initialize_config_dir(str(configs), version_base="1.3"):
         cfg = compose("gallery", quoted([f"data={asked[0]}", *(f"data.{one}" for one in asked[1:])]) if named else [])
     if named:
-        check(OmegaConf.create({"data": OmegaConf.to_container(cfg.data, resolve=True)}))
+        check_config(OmegaConf.create({"data": OmegaConf.to_container(cfg.data, resolve=True)}))
         return instantiate(cfg.data)
     if "data" not in (first.config or {}):
         raise ValueError(
@@ -115,4 +115,4 @@ def open_data(first: Weights, asked: Sequence[str], configs: Path) -> Any:
         )
     changed = values_of([one.removeprefix("+").removeprefix("data.") for one in asked])  # as for eval.py, too
     paths = {"data": cfg.paths.data, "runs": cfg.paths.runs, "cache": cfg.paths.cache}
-    return build(own_data(first, changed, paths, configs), DATA, first.origin, "data")
+    return build(data_of_run(first, changed, paths, configs), DATA, first.origin, "data")

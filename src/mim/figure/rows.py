@@ -27,7 +27,7 @@ def read_rows(file: Path) -> Iterator[dict[str, str]]:
         raise ValueError(f"{printable(file)} is no table of numbers ({printable(error, 100)})") from error
 
 
-def whole(text: str, file: Path) -> int:
+def whole_number(text: str, file: Path) -> int:
     """A number that something is counted by.
 
     Raises:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mim.figure.rows import finite, read_rows, whole
+from mim.figure.rows import finite, read_rows, whole_number
 from mim.plain import printable, read_json, read_yaml
 
 SIGNS = ("results.json", "metrics.csv")  # a folder with either is a run's
@@ -73,7 +73,7 @@ class Run(NamedTuple):
         for row in read_rows(file):
             has |= {key for key, value in row.items() if value}
             if row.get(name) and row.get("epoch"):
-                found.setdefault(whole(row["epoch"], file) + 1, []).append(finite(row[name], file))
+                found.setdefault(whole_number(row["epoch"], file) + 1, []).append(finite(row[name], file))
         if not found:
             numbers = ", ".join(sorted(has - {"epoch", "step"})) or "no numbers"
             raise ValueError(f"{self.folder} has no {name} over epochs; it has {printable(numbers, 1000)}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from mim.analysis.names import spelt
+from mim.analysis.names import display_name
 from mim.figure.runs import Run, Series
 
 
@@ -34,7 +34,7 @@ def series_names(firsts: Sequence[Run], along: Callable[[Run], str | None]) -> l
     """What tells series apart: words of their names, and where those do not, settings as well; of one series its name."""
     words = [run.name.split("_") for run in firsts]
     common = set.intersection(*map(set, words)) if len(firsts) > 1 else set()
-    short = [spelt("_".join(word for word in name if word not in common)) for name in words]
+    short = [display_name("_".join(word for word in name if word not in common)) for name in words]
     fixed = [_fixed(run, along(run)) for run in firsts]
     names = []
     for i, name in enumerate(short):
@@ -47,7 +47,7 @@ def series_names(firsts: Sequence[Run], along: Callable[[Run], str | None]) -> l
         settings = [
             f"{key}={str(value).rpartition('.')[2] if key == '_target_' else value}" for key, value in told.items()
         ]
-        names.append(" ".join(part for part in (name, *settings[:3]) if part) or spelt(firsts[i].name))
+        names.append(" ".join(part for part in (name, *settings[:3]) if part) or display_name(firsts[i].name))
     return names
 
 

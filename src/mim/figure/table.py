@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from mim.analysis.keep import keep
+from mim.analysis.figure_files import save_figure
 
 
 class Drawn(NamedTuple):
@@ -22,7 +22,7 @@ class Drawn(NamedTuple):
 def write(drawn: Drawn, picture: Path) -> str:
     """Write the picture as PNG and PDF and the numbers as CSV, side by side; a line that says where they are."""
     picture.parent.mkdir(parents=True, exist_ok=True)
-    keep(drawn.figure, picture.parent, picture.stem)
+    save_figure(drawn.figure, picture.parent, picture.stem)
     with picture.with_suffix(".csv").open("w", newline="") as stream:
         lines = csv.writer(stream)
         lines.writerow(drawn.header)

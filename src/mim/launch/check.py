@@ -17,7 +17,7 @@ from pydantic_core import SchemaError
 
 from mim.launch.signature import Signature, signature_of
 from mim.moved import moved
-from mim.ranges import Count, Positive, Share, Whole
+from mim.ranges import Count, NonNegativeInt, Positive, Share
 
 
 def _days_hours_minutes_seconds(text: str) -> str:
@@ -44,7 +44,7 @@ _TIGHTER: dict[str, dict[str, Any]] = {  # than the library's own hints, which l
         "accumulate_grad_batches": Count | None,
         "gradient_clip_val": Positive | None,
         "limit_train_batches": Count | Annotated[Share, Gt(0)] | None,
-        "limit_val_batches": Whole | Share | None,
+        "limit_val_batches": NonNegativeInt | Share | None,
         "log_every_n_steps": Count,
         "max_time": _Duration,
         "num_nodes": Count,
@@ -62,7 +62,7 @@ def nearest(given: str, allowed: list[str]) -> str:
     return (f"did you mean '{close[0]}'? " if close else "") + f"allowed: {', '.join(sorted(allowed))}"
 
 
-def check(cfg: DictConfig) -> None:
+def check_config(cfg: DictConfig) -> None:
     """Raise on the first key or value that no signature allows.
 
     Raises:

@@ -15,10 +15,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_method
 from omegaconf import DictConfig
 
-from mim.launch.check import check, check_wiring
+from mim.launch.check import check_config, check_wiring
 from mim.launch.choices import check_keys, check_recipe
 from mim.launch.errors import Interrupted, Pruned, report
-from mim.launch.quiet import quiet
+from mim.launch.quiet import silence_libraries
 from mim.launch.quoting import quoted
 from mim.launch.resolvers import register_resolvers
 from mim.launch.signals import end, listen
@@ -52,7 +52,7 @@ def launch(run: Callable[[DictConfig], Any] | str, configs: Path, config_name: s
 
             forget_earlier_attempts()
             function = get_method(run) if isinstance(run, str) else run
-            quiet()  # libraries choose how loud they are while they are imported
+            silence_libraries()  # libraries choose how loud they are while they are imported
             return function(cfg)
         except Interrupted as stop:
             print(stop, file=sys.stderr, flush=True)
@@ -92,7 +92,7 @@ def check_command(cfg: DictConfig, hydra_config: Any, configs: Path, config_name
         ValueError: one line about the first thing that cannot be.
     """
     check_top(cfg, config_name)
-    check(cfg)
+    check_config(cfg)
     check_wiring(cfg, hydra_config.runtime.choices)
     searched = [Path(source.path) for source in hydra_config.runtime.config_sources if source.schema == "file"]
     check_recipe(hydra_config.runtime.choices, *searched)

@@ -13,6 +13,7 @@ from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 from mim.launch.check import nearest, takes
 from mim.launch.choices import belongs_elsewhere, chosen, composed, files_of
+from mim.moved import moved_choice
 
 
 def said_by_hydra(error: BaseException, configs: Path, config_name: str) -> str | None:
@@ -50,6 +51,8 @@ def _unknown_choice(message: str, configs: Path) -> str:
     given = (re.split("[@=]", argument) for argument in sys.argv[1:] if "=" in argument)
     split = next(((key, value) for key, *_, value in given if f"{key}/{value}" == name), name.rpartition("/")[::2])
     group, choice = split
+    if (now := moved_choice(f"{group}={choice}")) != f"{group}={choice}":
+        return f"{group}={choice} is {now} now"
     options = re.findall(r"^\t(\S+)$", message, flags=re.MULTILINE) or files_of(configs, group)
     of_one_folder = [option for option in options if option.startswith(choice.partition("/")[0] + "/")]
     return f"{group}={choice} is not a choice; {nearest(choice, of_one_folder or options)}"

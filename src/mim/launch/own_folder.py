@@ -6,7 +6,7 @@ from pathlib import Path
 from mim.plain import no_link, printable, refuse_special
 
 
-def own_folder(folder: str | Path) -> Path:
+def check_own_folder(folder: str | Path) -> Path:
     """Make a folder, or take links out of it that lead out of it, so that nothing is written through one.
 
     Raises:

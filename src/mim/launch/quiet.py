@@ -19,7 +19,7 @@ _NOTHING_TO_ACT_ON = (
 )
 
 
-def quiet() -> None:
+def silence_libraries() -> None:
     """Leave warnings that matter, and errors."""
     for name in ("pytorch_lightning", "lightning.fabric", "lightning_fabric", "lightning.pytorch", "fontTools"):
         logging.getLogger(name).setLevel(logging.WARNING)

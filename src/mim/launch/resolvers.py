@@ -4,7 +4,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from mim.launch.identity import sweep_name
-from mim.launch.place import devices, has_gpu, moment, nodes
+from mim.launch.processes import devices, has_gpu, nodes, run_stamp
 
 
 def best_precision(accelerator: str) -> str:
@@ -27,4 +27,4 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
     OmegaConf.register_new_resolver("devices", devices, replace=True)
     OmegaConf.register_new_resolver("nodes", nodes, replace=True)
-    OmegaConf.register_new_resolver("moment", moment, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("run_stamp", run_stamp, replace=True, use_cache=True)

@@ -7,7 +7,7 @@ from annotated_types import MinLen
 from omegaconf import DictConfig, OmegaConf
 
 from mim.launch.check import Accelerator, check_value
-from mim.ranges import Count, NotNegative, Positive, Seed, Whole
+from mim.ranges import Count, NonNegativeInt, NotNegative, Positive, Seed
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 """In which an encoder is run; its weights and the images stay float32."""
@@ -54,7 +54,7 @@ class Sweep(TypedDict, total=False):
     metric: str | list[str]
     maximise: bool | list[bool]
     trials: Count
-    trial: Whole | None
+    trial: NonNegativeInt | None
 
 
 _OF: dict[str, Any] = {"train": Train, "eval": Eval}

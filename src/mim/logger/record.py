@@ -7,7 +7,7 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 
 
-def record(loggers: Iterable[Logger], row: Mapping[str, Any], folder: Path) -> None:
+def log_row(loggers: Iterable[Logger], row: Mapping[str, Any], folder: Path) -> None:
     """Log what an evaluation returned and drew.
 
     Args:

@@ -7,7 +7,7 @@ from mim.batch import Batch
 from mim.masker.masker import Masker
 from mim.masker.split import Split
 from mim.part import Part
-from mim.ranges import Whole
+from mim.ranges import NonNegativeInt
 
 
 class Scheduled(Part, nn.Module):
@@ -20,7 +20,7 @@ class Scheduled(Part, nn.Module):
             release changes at 41 (mae-AMT/models_mae.py: `epoch > 40`).
     """
 
-    def __init__(self, first: Masker, then: Masker, at_epoch: Whole):
+    def __init__(self, first: Masker, then: Masker, at_epoch: NonNegativeInt):
         super().__init__()
         if at_epoch < 0:
             raise ValueError(f"Scheduled got at_epoch={at_epoch}; needs 0 or more, e.g. masker.at_epoch=40")

@@ -3,7 +3,7 @@
 import math
 from typing import Protocol
 
-from mim.ranges import NotNegative, Whole
+from mim.ranges import NonNegativeInt, NotNegative
 
 
 class Schedule(Protocol):
@@ -29,7 +29,7 @@ class Warmup:
         ValueError: where one is negative.
     """
 
-    def __init__(self, warmup_epochs: NotNegative, warmup_steps: Whole | None = None):
+    def __init__(self, warmup_epochs: NotNegative, warmup_steps: NonNegativeInt | None = None):
         if warmup_epochs < 0 or (warmup_steps or 0) < 0:
             given = f"warmup_epochs={warmup_epochs}, warmup_steps={warmup_steps}"
             raise ValueError(f"{type(self).__name__} got {given}; neither may be negative")
@@ -63,7 +63,9 @@ class WarmupCosine(Warmup):
         warmup_steps: the rise in optimiser steps; null for `warmup_epochs`.
     """
 
-    def __init__(self, warmup_epochs: NotNegative, min_lr: NotNegative = 0.0, warmup_steps: Whole | None = None):
+    def __init__(
+        self, warmup_epochs: NotNegative, min_lr: NotNegative = 0.0, warmup_steps: NonNegativeInt | None = None
+    ):
         super().__init__(warmup_epochs, warmup_steps)
         self.min_lr = min_lr
 

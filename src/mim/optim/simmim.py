@@ -1,7 +1,7 @@
 """Learning rates of SimMIM (lr_scheduler.py): a warm-up from above zero, then steps, a line, or a cosine that ran all along."""
 
 from mim.optim.schedule import Warmup, half_cosine
-from mim.ranges import NotNegative, Positive, Share, Whole
+from mim.ranges import NonNegativeInt, NotNegative, Positive, Share
 
 
 class _Warmup(Warmup):
@@ -11,7 +11,7 @@ class _Warmup(Warmup):
     # step, so that step k runs at the rate of step k - 1 (SimMIM, main_simmim.py: step_update).
     per_group = late = True
 
-    def __init__(self, warmup_epochs: NotNegative, warmup_lr: NotNegative, warmup_steps: Whole | None):
+    def __init__(self, warmup_epochs: NotNegative, warmup_lr: NotNegative, warmup_steps: NonNegativeInt | None):
         super().__init__(warmup_epochs, warmup_steps)
         if warmup_lr < 0:
             raise ValueError(f"{type(self).__name__} got warmup_lr={warmup_lr}; it may not be negative")
@@ -40,7 +40,7 @@ class WarmupSteps(_Warmup):
         milestones: list[float],
         gamma: Positive = 0.1,
         warmup_lr: NotNegative = 0.0,
-        warmup_steps: Whole | None = None,
+        warmup_steps: NonNegativeInt | None = None,
     ):
         super().__init__(warmup_epochs, warmup_lr, warmup_steps)
         if list(milestones) != sorted(milestones) or any(milestone < warmup_epochs for milestone in milestones):
@@ -74,7 +74,7 @@ class WarmupLine(_Warmup):
         warmup_epochs: NotNegative,
         min_share: Share = 0.01,
         warmup_lr: NotNegative = 0.0,
-        warmup_steps: Whole | None = None,
+        warmup_steps: NonNegativeInt | None = None,
     ):
         super().__init__(warmup_epochs, warmup_lr, warmup_steps)
         if not 0 <= min_share <= 1:
@@ -106,7 +106,7 @@ class RunningCosine(_Warmup):
         warmup_epochs: NotNegative,
         min_lr: NotNegative = 0.0,
         warmup_lr: NotNegative = 0.0,
-        warmup_steps: Whole | None = None,
+        warmup_steps: NonNegativeInt | None = None,
     ):
         super().__init__(warmup_epochs, warmup_lr, warmup_steps)
         self.min_lr = min_lr

@@ -1,7 +1,7 @@
 """Learning rates written down step by step before a training begins: the peak stands twice, at the end of the rise and after it."""
 
 from mim.optim.schedule import Warmup, half_cosine
-from mim.ranges import NotNegative, Whole
+from mim.ranges import NonNegativeInt, NotNegative
 
 
 class LinspaceCosine(Warmup):
@@ -18,7 +18,9 @@ class LinspaceCosine(Warmup):
 
     start = 0.0
 
-    def __init__(self, warmup_epochs: NotNegative, min_lr: NotNegative = 0.0, warmup_steps: Whole | None = None):
+    def __init__(
+        self, warmup_epochs: NotNegative, min_lr: NotNegative = 0.0, warmup_steps: NonNegativeInt | None = None
+    ):
         super().__init__(warmup_epochs, warmup_steps)
         self.min_lr = min_lr
 
@@ -49,7 +51,7 @@ class MMLinearCosine(LinspaceCosine):
         warmup_epochs: NotNegative,
         min_lr: NotNegative = 0.0,
         start: NotNegative = 1e-4,
-        warmup_steps: Whole | None = None,
+        warmup_steps: NonNegativeInt | None = None,
     ):
         super().__init__(warmup_epochs, min_lr, warmup_steps)
         self.start = start

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mim.moved import moved_setting
+from mim.moved import moved_choice, moved_setting
 from mim.paper.command import recipe, settings, written
 from mim.plain import printable, read_json, refuse_special
 
@@ -98,7 +98,7 @@ def _read(file: Path) -> Record | None:
 def _overrides(results: Mapping[str, Any]) -> tuple[str, ...]:
     """As they are called now."""
     evaluates = results["program"] == "eval.py"
-    return tuple(moved_setting(each) if evaluates else each for each in results["overrides"])
+    return tuple(moved_setting(each) if evaluates else moved_choice(each) for each in results["overrides"])
 
 
 def _check(results: dict[str, Any], file: Path) -> None:

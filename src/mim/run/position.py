@@ -14,7 +14,7 @@ class Pace(NamedTuple):
     """Images to learn from."""
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """Where a training goes on."""
 
     epoch: int
@@ -38,11 +38,11 @@ class Length(NamedTuple):
     """Epochs after which held-out images are judged; 0 for never."""
 
 
-def place(steps: int, before: Pace, now: Pace) -> Place:
+def position_after(steps: int, before: Pace, now: Pace) -> Position:
     """Where a training that has taken some steps goes on at another pace: after the same images of the same epoch."""
     epoch, done = divmod(steps, max(1, before.steps))
     step, again = divmod(done * before.images, now.images)
-    return Place(epoch, step, again) if step < now.steps else Place(epoch + 1, 0)
+    return Position(epoch, step, again) if step < now.steps else Position(epoch + 1, 0)
 
 
 def go_on_from(checkpoint: dict[str, Any], taken: int, length: Length) -> None:

@@ -22,7 +22,7 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from mim.checkpoint.optimizer_state import by_name
 from mim.checkpoint.sharded import is_sharded, read_rest, read_shares, write_sharded
 from mim.strategy.blocks import blocks
-from mim.strategy.whole import whole
+from mim.strategy.sharding import unsharded
 
 
 class FSDP(ModelParallelStrategy):
@@ -96,7 +96,7 @@ class FSDP(ModelParallelStrategy):
     def on_validation_start(self) -> None:
         """Held-out images are dealt out without padding, so one process may have a batch more than another: let each run alone."""
         for model in self._cut:
-            self._while_validating.enter_context(whole(model))
+            self._while_validating.enter_context(unsharded(model))
 
     def on_validation_end(self) -> None:
         """Together again."""
@@ -130,12 +130,12 @@ class FSDP(ModelParallelStrategy):
 
     def _load_whole(self, path: str | Path) -> dict[str, Any]:
         model: Any = self.model
-        rest, whole = self.checkpoint_io.load_checkpoint(path), StateDictOptions(full_state_dict=True)
-        set_model_state_dict(model, rest.pop("state_dict"), options=whole)
+        rest, full = self.checkpoint_io.load_checkpoint(path), StateDictOptions(full_state_dict=True)
+        set_model_state_dict(model, rest.pop("state_dict"), options=full)
         for optimizer, state in zip(self.optimizers, rest.pop("optimizer_states"), strict=True):
             groups: Any = get_optimizer_state_dict(model, optimizer)["param_groups"]
             named = by_name(state, [group["params"] for group in groups])
-            set_optimizer_state_dict(model, optimizer, named, options=whole)
+            set_optimizer_state_dict(model, optimizer, named, options=full)
         return rest
 
     @property

@@ -6,7 +6,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from mim.launch.own_folder import own_folder
+from mim.launch.own_folder import check_own_folder
 from mim.launch.top import check_sweep
 from mim.plain import printable
 
@@ -22,7 +22,7 @@ class Begin(Callback):
         """
         try:
             check_sweep(OmegaConf.to_container(OmegaConf.masked_copy(config, ["sweep"]), resolve=True))
-            own_folder(config.hydra.sweep.dir)
+            check_own_folder(config.hydra.sweep.dir)
         except (ValueError, OSError) as error:  # Hydra would warn, and go on
             print(f"error: {printable(error, 10_000)}", file=sys.stderr, flush=True)
             raise SystemExit(1) from error

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from mim.launch.errors import Interrupted
-from mim.launch.own_folder import own_folder
+from mim.launch.own_folder import check_own_folder
 from mim.launch.signals import listener
 from mim.sweep.job import OUTPUT, read_job, write_record
 
@@ -87,7 +87,7 @@ def _least_taken(gpus: Sequence[str], running: Sequence[_Running]) -> list[str]:
 def _begin(task: Task, gpus: Sequence[str]) -> _Running | None:
     """Start a task, unless somebody else is running it."""
     task.folder.mkdir(parents=True, exist_ok=True)
-    with (own_folder(task.folder) / OUTPUT).open("a") as log:
+    with (check_own_folder(task.folder) / OUTPUT).open("a") as log:
         if not _locked(log):
             _say(task, "is being run by another sweep")
             return None

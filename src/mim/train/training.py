@@ -21,7 +21,7 @@ from mim.optim.follow import Follow, WeightDecaySchedule
 from mim.optim.schedule import Schedule
 from mim.part import Part, Progress, parts_of
 from mim.ranges import NotNegative, Positive, Seed
-from mim.run.position import Length, Pace, Place, go_on_from, place
+from mim.run.position import Length, Pace, Position, go_on_from, position_after
 from mim.teacher.ema import EMA
 
 Clip = Callable[[Iterable[Tensor]], None]
@@ -64,7 +64,7 @@ class Training(L.LightningModule):
         self.base_lr, self.weight_decay, self.seed = base_lr, weight_decay, seed
         self.teacher: EMA | None = None
         self.steps: int | None = None  # of the whole training, where its length is given in steps
-        self.resumed_at: Place | None = None
+        self.resumed_at: Position | None = None
         self.compiles = compile  # a strategy that cuts the model up compiles what it cuts, and takes this off
 
     def setup(self, stage: str) -> None:
@@ -146,7 +146,7 @@ class Training(L.LightningModule):
                 f"resume= goes on with the images that the run was started with, {before.training_set:,} of them, and there are "
                 f"{now.training_set:,} here; give those, or start anew from its weights with checkpoint="
             )
-        at = self.resumed_at = place(checkpoint["global_step"], before, now)
+        at = self.resumed_at = position_after(checkpoint["global_step"], before, now)
         taken = at.epoch * now.steps + at.step
         if taken > self.length:
             raise ValueError(

@@ -10,7 +10,7 @@ from mim.pool.cls import Cls
 from mim.pool.mean import Mean
 from mim.pool.pool import Pools
 from mim.weights.build import build_encoder
-from mim.weights.fit import fit
+from mim.weights.into_model import load_weights_into
 from mim.weights.settings import POOL, build
 from mim.weights.weights import Weights
 
@@ -39,5 +39,5 @@ def open_classifier(weights: Weights, image_size: int | None = None) -> nn.Modul
     missing = [name for name in model.state_dict() if not name.startswith("encoder.") and name not in tensors]
     if missing:
         raise ValueError(f"{weights.origin} does not hold the whole classifier: it lacks {', '.join(missing)}")
-    fit(weights, model)
+    load_weights_into(weights, model)
     return model

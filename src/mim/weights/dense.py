@@ -7,7 +7,7 @@ from torch import nn
 
 from mim.head.segmenter import Segmenter
 from mim.weights.build import build_encoder
-from mim.weights.fit import fit
+from mim.weights.into_model import load_weights_into
 from mim.weights.settings import Kind, build
 from mim.weights.weights import Weights
 
@@ -29,7 +29,7 @@ def open_dense(weights: Weights, task: str, image_size: int) -> nn.Module:
     lacks = [name for name in model.state_dict() if not name.startswith("encoder.") and name not in weights.tensors]
     if lacks:
         raise ValueError(f"{weights.origin} does not hold the whole model: it lacks {', '.join(lacks[:3])}")
-    fit(weights, model)
+    load_weights_into(weights, model)
     return model
 
 

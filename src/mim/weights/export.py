@@ -18,7 +18,7 @@ from mim.weights.images import IMAGENET
 TOLERANCE = 1e-4  # max |file - eager| / max |eager| in float32
 
 
-def export(encoder: Encoder, out: Path, to: str, images: ImageFormat = IMAGENET) -> str:
+def export_encoder(encoder: Encoder, out: Path, to: str, images: ImageFormat = IMAGENET) -> str:
     """Write an encoder, images (B, 3, H, W) -> tokens (B, R + L, D) for any B, and check the file on real pictures.
 
     Args:

@@ -10,7 +10,7 @@ from torch import Tensor
 from mim.weights import official_mae
 from mim.weights.hugging_face import from_hugging_face
 from mim.weights.official_simmim import from_bare, from_official_simmim
-from mim.weights.prefixes import prefixes
+from mim.weights.prefixes import encoder_prefixes
 from mim.weights.strangers import refuse_other_blocks
 
 Tensors = Mapping[str, Tensor]
@@ -57,7 +57,7 @@ def translate(tensors: Tensors, file: str) -> tuple[dict[str, Tensor], str]:
         ValueError: where no format is recognised.
     """
     tensors = {name.removeprefix("module.").replace("_orig_mod.", ""): value for name, value in tensors.items()}
-    found = [] if any(form.sign in tensors for form in FORMATS) else prefixes(tensors)
+    found = [] if any(form.sign in tensors for form in FORMATS) else encoder_prefixes(tensors)
     if found:
         under = {name.removeprefix(found[0]): value for name, value in tensors.items() if name.startswith(found[0])}
         ours, name = translate(under, file)

@@ -6,11 +6,11 @@ from torch import nn
 
 from mim.encoder.encoder import Encoder
 from mim.weights.build import build_encoder
-from mim.weights.fit import fit
-from mim.weights.read import read
+from mim.weights.into_model import load_weights_into
+from mim.weights.read import read_weights
 
 
-def load(source: str | Path, model: nn.Module) -> str:
+def load_checkpoint_into(source: str | Path, model: nn.Module) -> str:
     """Load weights into a model that has an `encoder` (or into an encoder), and return one line about what matched.
 
     Args:
@@ -22,7 +22,7 @@ def load(source: str | Path, model: nn.Module) -> str:
         FileNotFoundError: where there is no such file.
         ValueError: where it cannot be read safely, or is not of this encoder.
     """
-    return fit(read(source), model)
+    return load_weights_into(read_weights(source), model)
 
 
 def open_encoder(
@@ -39,9 +39,9 @@ def open_encoder(
     Returns:
         The encoder, and one line about what matched.
     """
-    weights = read(source)._replace(own_encoder=own)
+    weights = read_weights(source)._replace(own_encoder=own)
     encoder = build_encoder(weights, image_size, heads)
-    return encoder, fit(weights, encoder)
+    return encoder, load_weights_into(weights, encoder)
 
 
 def encoder_of(source: str | Path | None) -> Encoder:

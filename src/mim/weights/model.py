@@ -12,7 +12,7 @@ from mim.model.simmim import SimMIM
 from mim.target.frequency import Frequency
 from mim.target.pixel import Pixel
 from mim.weights.build import build_encoder, guess_heads
-from mim.weights.fit import fit
+from mim.weights.into_model import load_weights_into
 from mim.weights.weights import Weights
 
 Target = Literal["normalised", "raw"]
@@ -49,7 +49,7 @@ def open_model(weights: Weights, masker: Masker, image_size: int | None = None) 
     lacks = [name for name in model.state_dict() if not name.startswith("encoder.") and name not in tensors]
     if lacks:
         raise ValueError(f"{weights.origin} does not hold the whole decoder: it lacks {', '.join(lacks[:3])}")
-    fit(weights, model)
+    load_weights_into(weights, model)
     return model.eval()
 
 

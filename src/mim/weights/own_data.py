@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from mim.launch.check import check
+from mim.launch.check import check_config
 from mim.plain import printable
 from mim.weights.settings import DATA, check_settings
 from mim.weights.weights import Weights
@@ -19,7 +19,9 @@ LOCAL = (
 )  # of a data set's settings, what belongs to a computer and not to a run
 
 
-def own_data(weights: Weights, changed: Mapping[str, Any], paths: Mapping[str, Any], configs: Path) -> dict[str, Any]:
+def data_of_run(
+    weights: Weights, changed: Mapping[str, Any], paths: Mapping[str, Any], configs: Path
+) -> dict[str, Any]:
     """The `data` node of the run that wrote some weights, held against the signature of its class.
 
     Args:
@@ -51,7 +53,7 @@ def own_data(weights: Weights, changed: Mapping[str, Any], paths: Mapping[str, A
             )
     kept = {key: value for key, value in own.items() if key not in LOCAL} | here
     merged: Any = OmegaConf.to_container(OmegaConf.merge(kept, changed), resolve=False)
-    check(OmegaConf.create({"data": merged}))  # first in the words for a command line, of which the change is
+    check_config(OmegaConf.create({"data": merged}))  # first in the words for a command line, of which the change is
     return check_settings(merged, DATA, weights.origin, "data")
 
 

@@ -9,7 +9,7 @@ _WORDS = {*AVERAGED, "module", "backbone", "encoder", "student", "model", "net",
 _STEM = "patch_embed.proj.weight"
 
 
-def prefixes(names: Iterable[str]) -> list[str]:
+def encoder_prefixes(names: Iterable[str]) -> list[str]:
     """Prefixes under which there is a whole encoder, `teacher.backbone.`, of averaged weights first."""
     found = [name.removesuffix(_STEM) for name in names if name.endswith(f".{_STEM}")]
     known = [prefix for prefix in found if set(prefix[:-1].split(".")) <= _WORDS]

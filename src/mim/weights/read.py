@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from mim.checkpoint.resume import checkpoint_file
-from mim.checkpoint.sharded import is_sharded, read_rest, read_weights
+from mim.checkpoint.sharded import is_sharded, read_rest, read_sharded_weights
 from mim.checkpoint.sound import UNREADABLE, check_archive, check_numbers, check_storage
 from mim.image_format import INTERPOLATIONS, ImageFormat
 from mim.moved import current
@@ -29,7 +29,7 @@ from mim.weights.weights import Weights
 SETTINGS: list[Any] = [argparse.Namespace, (OrderedDict, "yacs.config.CfgNode")]
 
 
-def read(source: str | Path) -> Weights:
+def read_sharded_weights(source: str | Path) -> Weights:
     """Weights under our names.
 
     Args:
@@ -59,7 +59,7 @@ def read_file(file: Path, teacher: bool = False) -> Weights:
     """
     refuse_special(file)
     if is_sharded(file):
-        content, about = read_weights(file), read_rest(file)
+        content, about = read_sharded_weights(file), read_rest(file)
     elif file.stat().st_size == 0:
         raise ValueError(f"{file} is empty (0 bytes); copy or download it again")
     else:

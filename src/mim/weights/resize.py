@@ -15,7 +15,7 @@ _SHARED = "rel_pos_bias.relative_position_bias_table"
 _TABLE = "relative_position_bias_table"
 
 
-def resize(
+def resize_encoder(
     tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], encoder: Encoder
 ) -> tuple[dict[str, Tensor], list[str]]:
     """An encoder's tensors, by name -> those that fit the encoder whose tensors are `own`, and what was changed.

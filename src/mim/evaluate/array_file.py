@@ -13,7 +13,7 @@ from torch import Tensor
 from mim.plain import read_json
 
 
-class Column:
+class ArrayFile:
     """Rows of one shape; nothing is to be seen of them before all are there.
 
     Args:

@@ -20,7 +20,7 @@ _LOST = "mim/lost"
 _PLANNED = (0, 85, 130)  # exit codes of processes that were not lost
 
 
-class LostRank(L.Callback):
+class RankWatchdog(L.Callback):
     """Every process gives a sign of life each second; the first one looks for all of them, and all look for the first.
 
     Args:

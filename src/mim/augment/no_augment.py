@@ -7,7 +7,7 @@ from mim.augment.augmentation import Cut, OneView
 from mim.augment.resample import Interpolation
 
 
-class Whole(OneView):
+class NoAugment(OneView):
     """The view of pictures that augmentation would hurt, such as digits.
 
     Args:

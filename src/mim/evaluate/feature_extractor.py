@@ -10,7 +10,7 @@ from mim.encoder.encoder import Attends, Encoder
 from mim.pool.pool import CLS, Pool, pool_tokens
 
 
-class Look:
+class FeatureExtractor:
     """Run an encoder on whole images and pool the tokens of one of its blocks.
 
     Args:
@@ -43,10 +43,10 @@ class Look:
             pooled[name] = pool(pool_tokens(tokens, self.encoder.prefix, needs), *needed)
         return tokens, pooled
 
-    def only(self, names: Container[str]) -> "Look":
+    def only(self, names: Container[str]) -> "FeatureExtractor":
         """The same with some of the pools."""
         pools = {name: pool for name, pool in self.pools.items() if name in names}
-        return Look(self.encoder, pools, self.block_number, self.norm)
+        return FeatureExtractor(self.encoder, pools, self.block_number, self.norm)
 
     def tokens(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
         """(B, 3, H, W) -> tokens (B, R + L, D), and attention of all queries to patches (B, A, queries, L).

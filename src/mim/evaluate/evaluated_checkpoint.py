@@ -11,8 +11,8 @@ from mim.batch import Batch
 from mim.encoder.encoder import Encoder
 
 
-class Subject(NamedTuple):
-    """One checkpoint, open. An evaluation takes a list of them and returns a row: `evaluation(subjects) -> dict`."""
+class EvaluatedCheckpoint(NamedTuple):
+    """One checkpoint, open. An evaluation takes a list of them and returns a row: `evaluation(checkpoints) -> dict`."""
 
     name: str
     """For tables and figures: a run's folder, a file, or `timm:<name>`."""
@@ -38,30 +38,32 @@ class Subject(NamedTuple):
     """Opens what it was fine-tuned as by `task=segment` or `task=detect`, on its device."""
 
 
-def fine_tuned(subject: Subject, task: str) -> nn.Module:
+def fine_tuned(checkpoint: EvaluatedCheckpoint, task: str) -> nn.Module:
     """Model that a checkpoint was fine-tuned as, in eval mode: "segment" or "detect".
 
     Raises:
         ValueError: where it is of something else.
     """
-    assert subject.dense is not None
-    return subject.dense(task)
+    assert checkpoint.dense is not None
+    return checkpoint.dense(task)
 
 
-def needs_classes(subject: Subject, why: str) -> int:
-    """The number of classes that the subject's images are of.
+def needs_classes(checkpoint: EvaluatedCheckpoint, why: str) -> int:
+    """The number of classes that the checkpoint's images are of.
 
     Raises:
         ValueError: where there are no labels, or nothing to tell apart.
     """
-    data, count = type(subject.data).__name__, subject.data.num_classes
+    data, count = type(checkpoint.data).__name__, checkpoint.data.num_classes
     if count == 0:
         raise ValueError(
             f"{data} has no labels, and {why} needs them; choose a labelled data set, e.g. data=cifar10, or "
             "pictures in one folder for each class, two at least"
         )
     if count == 1:
-        raise ValueError(f"{data} has one class only ({subject.data.classes[0]}), and {why} has nothing to tell apart")
+        raise ValueError(
+            f"{data} has one class only ({checkpoint.data.classes[0]}), and {why} has nothing to tell apart"
+        )
     return count
 
 

@@ -11,20 +11,20 @@ import torch
 from torch import Tensor
 
 from mim.encoder.encoder import Encoder
-from mim.evaluate.column import Column
-from mim.evaluate.features import see
-from mim.evaluate.look import Look
-from mim.evaluate.subject import Subject
+from mim.evaluate.array_file import ArrayFile
+from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
+from mim.evaluate.feature_extractor import FeatureExtractor
+from mim.evaluate.features import extract_batches
 from mim.plain import printable
 from mim.pool.pool import Pool
 
 T = TypeVar("T")
 
 
-def stored(
+def cached_features(
     folder: Path,
-    subject: Subject,
-    look: Look,
+    checkpoint: EvaluatedCheckpoint,
+    extractor: FeatureExtractor,
     part: Literal["bank", "held_out"],
     limit: int | None,
     tokens: torch.dtype | None = None,
@@ -33,8 +33,8 @@ def stored(
 
     Args:
         folder: one array for each encoder, data set, block, precision and pool.
-        subject: the encoder, the images, and the key of both.
-        look: the block, the norm and the pools.
+        checkpoint: the encoder, the images, and the key of both.
+        extractor: the block, the norm and the pools.
         part: training images, clean, or those held out.
         limit: at most so many images, evenly spread; null for all.
         tokens: keep the tokens as well, in this precision.
@@ -45,23 +45,25 @@ def stored(
     Raises:
         OSError: where the disk has no room for them.
     """
-    loader: Any = subject.data.bank_dataloader(limit) if part == "bank" else subject.data.val_dataloader(limit)
+    loader: Any = checkpoint.data.bank_dataloader(limit) if part == "bank" else checkpoint.data.val_dataloader(limit)
     count = sum(len(rows.index) for rows in loader.sampler)
-    base = [subject.key, part, count, look.block_number, look.norm]
-    columns = {"label": Column(folder / digest([*base, "label"]), torch.int64)}
-    columns |= {name: Column(folder / digest([*base, pool_key(p)]), torch.float32) for name, p in look.pools.items()}
+    base = [checkpoint.key, part, count, extractor.block_number, extractor.norm]
+    columns = {"label": ArrayFile(folder / digest([*base, "label"]), torch.int64)}
+    columns |= {
+        name: ArrayFile(folder / digest([*base, pool_key(p)]), torch.float32) for name, p in extractor.pools.items()
+    }
     if tokens:
-        columns["tokens"] = Column(folder / digest([*base, "tokens", str(tokens)]), tokens)
+        columns["tokens"] = ArrayFile(folder / digest([*base, "tokens", str(tokens)]), tokens)
     missing = {name: column for name, column in columns.items() if not column.holds(count)}
     if missing:
         folder.mkdir(parents=True, exist_ok=True)
         if "tokens" in missing:
-            _needs_room(folder, count, look.encoder, tokens)
-        _write(missing, subject, look.only(missing), loader)
+            _needs_room(folder, count, extractor.encoder, tokens)
+        _write(missing, checkpoint, extractor.only(missing), loader)
     return {name: column.open() for name, column in columns.items()}
 
 
-def cached(cache: Path | None, store: Callable[[Path], T], otherwise: Callable[[], T]) -> T:
+def from_cache_or_made(cache: Path | None, store: Callable[[Path], T], otherwise: Callable[[], T]) -> T:
     """What is stored in a cache; where there is none, or it takes nothing, what is made for this time only.
 
     Args:
@@ -81,9 +83,11 @@ def cached(cache: Path | None, store: Callable[[Path], T], otherwise: Callable[[
     return otherwise()
 
 
-def _write(columns: dict[str, Column], subject: Subject, look: Look, loader: Any) -> None:
+def _write(
+    columns: dict[str, ArrayFile], checkpoint: EvaluatedCheckpoint, extractor: FeatureExtractor, loader: Any
+) -> None:
     try:
-        for seen in see(subject, look, loader):
+        for seen in extract_batches(checkpoint, extractor, loader):
             rows = {"label": seen.label, "tokens": seen.tokens} | seen.pooled
             for name, column in columns.items():
                 column.append(rows[name])

@@ -6,13 +6,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from mim.encoder.encoder import Encoder, Module
-from mim.weights.resize import resize, resize_positions
+from mim.weights.resize import resize_encoder, resize_positions
 from mim.weights.weights import Weights
 
 _STEM = "patch_embed.proj.weight"
 
 
-def fit(weights: Weights, model: Module) -> str:
+def load_weights_into(weights: Weights, model: Module) -> str:
     """Load weights into a model that has an `encoder`, or into an encoder; return one line about it.
 
     The encoder must match whole. Each other part (`decoder`, `decoders.hog`, `mask_token`, `head`, ...) is loaded if all of it
@@ -22,7 +22,7 @@ def fit(weights: Weights, model: Module) -> str:
         ValueError: where the encoder is of another architecture, saying which.
     """
     encoder: Any = getattr(model, "encoder", model)
-    given, changes = resize(weights.half(encoder=True), encoder.state_dict(), encoder)
+    given, changes = resize_encoder(weights.half(encoder=True), encoder.state_dict(), encoder)
     rest = weights.half(encoder=False)
     rest, stood_in = _stand_in(given, rest, encoder, model)
     stood_in += _leave_out(given, encoder)

@@ -11,7 +11,7 @@ from mim.ranges import Count
 from mim.run.checkpoint import Checkpoint
 
 
-class Finite(L.Callback):
+class StopOnNonFiniteLoss(L.Callback):
     """Remember on the device whether a loss was infinite or NaN; look now and then, and always before a checkpoint is written.
 
     Args:

@@ -8,10 +8,10 @@ from typing import Any
 import pytorch_lightning as L
 import torch.distributed as dist
 
-from mim.launch.place import started
+from mim.launch.processes import started
 
 
-class Agreement(L.Callback):
+class SameConfigOnAllRanks(L.Callback):
     """Before anything is built on it: as many processes as the trainer counts on, and one config.
 
     Args:

@@ -6,7 +6,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 
-def keep(figure: Figure, folder: Path, name: str) -> Path:
+def save_figure(figure: Figure, folder: Path, name: str) -> Path:
     """Write `<name>.png` and `<name>.pdf`, and return the former.
 
     The text of the PDF is text (TrueType fonts, which publishers ask for), and the same figure gives the same file.

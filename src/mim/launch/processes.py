@@ -64,7 +64,7 @@ def check_nodes(nodes: int) -> None:
         )
 
 
-def moment(pattern: str) -> str:
+def run_stamp(pattern: str) -> str:
     """A name for this run, the same on all its processes, and after a restart: when it began, or which SLURM job it is.
 
     Args:
@@ -79,7 +79,7 @@ def moment(pattern: str) -> str:
 
     # torchrun keeps a table that all processes see, and that outlives those it restarts: the first one's time counts
     table = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
-    return table.compare_set("mim/moment", "", now).decode()
+    return table.compare_set("mim/run_stamp", "", now).decode()
 
 
 def has_gpu() -> bool:

@@ -12,7 +12,7 @@ from mim.encoder.encoder import Module
 
 
 @contextmanager
-def whole(model: Module) -> Iterator[None]:
+def unsharded(model: Module) -> Iterator[None]:
     """Inside, each process holds all weights, in the precision they are kept in, and may run the model as often as it likes.
 
     A model cut by FSDP2 runs on all processes or on none, which is not how one looks at it: one process draws a picture,
