@@ -245,7 +245,7 @@ def test_what_cannot_be_had_is_said_in_one_line(source, monkeypatch):
     monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
     monkeypatch.setattr(timm, "create_model", offline)
     with pytest.raises(ValueError, match=f"{source} could not be had: no network"):
-        reading.read(source)
+        reading.read_weights(source)
 
 
 @pytest.mark.parametrize(
