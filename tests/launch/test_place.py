@@ -4,7 +4,16 @@ import pytest
 import torch
 from torch.distributed import TCPStore
 
-from mim.launch.processes import check_nodes, count_devices, devices, run_stamp, nodes, portion_of_step, share_of_step, started
+from mim.launch.processes import (
+    check_nodes,
+    count_devices,
+    devices,
+    nodes,
+    portion_of_step,
+    run_stamp,
+    share_of_step,
+    started,
+)
 
 SRUN = {
     **{"SLURM_STEP_ID": "2", "SLURM_STEP_NUM_NODES": "4", "SLURM_STEP_NUM_TASKS": "32"},
