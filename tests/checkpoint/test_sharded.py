@@ -18,7 +18,7 @@ from mim.checkpoint.sharded import (
     write_sharded,
 )
 from mim.checkpoint.swap import previous_of, put_in_place
-from mim.weights.read import read_sharded_weights
+from mim.weights.read import read_weights
 
 GROUPS = [[{"params": ["b", "a"], "lr": 0.1}]]
 
@@ -125,7 +125,7 @@ def test_metadata_that_would_run_code_is_refused(saved):
     folder = saved(1.0)
     (folder / ".metadata").write_bytes(pickle.dumps(os.system))
     with pytest.raises(ValueError, match="no metadata of a checkpoint"):
-        read_sharded_weights(folder)
+        read_weights(folder)
 
 
 @pytest.mark.parametrize("lost", ["__0_0.distcp", "rest.pt"])

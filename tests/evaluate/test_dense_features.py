@@ -36,7 +36,9 @@ def subject(tmp_path: Path) -> EvaluatedCheckpoint:
     batches = [*data.bank_dataloader(), *data.val_dataloader()]
     shown = torch.cat([data.on_after_batch_transfer(batch).image for batch in batches])
     encoder.learn(shown, torch.cat([batch.label_map for batch in batches]), 11)
-    return EvaluatedCheckpoint("run", encoder, data, data.on_after_batch_transfer, nullcontext, tmp_path, "key", tmp_path / "cache")
+    return EvaluatedCheckpoint(
+        "run", encoder, data, data.on_after_batch_transfer, nullcontext, tmp_path, "key", tmp_path / "cache"
+    )
 
 
 @pytest.mark.parametrize("judge", [DenseKNN(k=5), DenseLinear(epochs=30)])

@@ -16,7 +16,7 @@ from mim.data.shards import index_of
 from mim.evaluate.array_file import ArrayFile
 from mim.figure.runs import read_run
 from mim.sweep.job import read_job
-from mim.weights.read import read_sharded_weights
+from mim.weights.read import read_weights
 from tests.security.files import CONFIG, SIZES, WRITERS, changed, write_ckpt, write_sharded
 from tests.security.test_configs_in_files import HUGE, command, judge, leaves, reference
 from tests.security.test_pictures_from_elsewhere import BOMBS, encoded, gif, png
@@ -73,9 +73,9 @@ def attacks(root: Path, trap: Path) -> Iterator[tuple[str, Attack]]:
                 lambda n=name, v=value: judge(write_ckpt(fresh(), changed(f"encoder.{n}", v))),
             )
     for content in damaged(write_ckpt(fresh(), CONFIG).read_bytes(), 60, 0):
-        yield "a damaged .ckpt", in_file("x.ckpt", content, read_sharded_weights)
+        yield "a damaged .ckpt", in_file("x.ckpt", content, read_weights)
     for content in damaged(WRITERS["safetensors"](fresh(), CONFIG).read_bytes(), 40, 1):
-        yield "a damaged .safetensors", in_file("x.safetensors", content, read_sharded_weights)
+        yield "a damaged .safetensors", in_file("x.safetensors", content, read_weights)
     for change in CHANGES.values():
 
         def described(change: Any = change) -> Any:

@@ -9,10 +9,13 @@ import torch
 
 from mim.batch import Batch
 from mim.evaluate.classify import bank_and_held_out, ready, top1
+from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
+from mim.evaluate.feature_extractor import FeatureExtractor
 from mim.evaluate.features import Judge
 from mim.pool.pool import Pool, Shape
 from mim.ranges import Count
 from mim.run.interruption import stop_if_asked
+from mim.strategy.sharding import unsharded
 
 
 class OnlineProbe(L.Callback):

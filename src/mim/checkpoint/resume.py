@@ -48,7 +48,7 @@ class Resumable(NamedTuple):
 
     file: Path
     """Or a folder."""
-    changed_settings: list[Change]
+    changes: list[Change]
     """Settings that are not what they were."""
 
 

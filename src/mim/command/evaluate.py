@@ -22,9 +22,9 @@ from mim.batch import Batch
 from mim.evaluate.attention_statistics import AttentionStatistics
 from mim.evaluate.classifier import OwnClassifier
 from mim.evaluate.embedding import Embedding
-from mim.evaluate.segment import Segmentation
-from mim.evaluate.feature_cache import digest, tensors_key
 from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
+from mim.evaluate.feature_cache import digest, tensors_key
+from mim.evaluate.segment import Segmentation
 from mim.installed import CONFIGS
 from mim.launch.own_folder import check_own_folder
 from mim.launch.provenance import provenance
@@ -45,7 +45,7 @@ from mim.weights.weights import Weights
 
 PRECISIONS = get_args(Precision)
 ONLY_JUDGES = (OwnClassifier, AttentionStatistics, Embedding, Segmentation)  # evaluations that learn from no images
-WHOLE = {"_target_": "mim.augment.no_augment.NoAugment"}
+NO_AUGMENT = {"_target_": "mim.augment.no_augment.NoAugment"}
 
 
 def evaluate(cfg: DictConfig) -> None:
@@ -109,7 +109,9 @@ def _open(source: str, cfg: DictConfig, evaluation: Any) -> EvaluatedCheckpoint:
         return open_dense(weights, task, data.image_size).to(fabric.device).eval()
 
     folder, names = Path(cfg.paths.run), _names(cfg, weights, data)
-    return EvaluatedCheckpoint(source, encoder, data, prepare, fabric.autocast, folder, key, cache, classifier, names, dense)
+    return EvaluatedCheckpoint(
+        source, encoder, data, prepare, fabric.autocast, folder, key, cache, classifier, names, dense
+    )
 
 
 def _names(cfg: DictConfig, weights: Weights, data: Any) -> Sequence[str]:

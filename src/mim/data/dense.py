@@ -71,7 +71,7 @@ class DenseData(Data):
             train=self._batches(
                 SceneBatches(scenes.train, self.labels, self.jitter, self.image_size, None, scenes.repeats)
             ),
-            whole=self._batches(clean),
+            unaugmented=self._batches(clean),
             val=self._batches(SceneBatches(scenes.val, self.labels, None, side, resize)),
             bank=self._batches(clean),
             classes=scenes.classes,

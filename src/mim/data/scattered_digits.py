@@ -18,7 +18,7 @@ from mim.data.scenes import Labels
 from mim.data.statistics import Deviation, Mean
 from mim.dense import Objects
 from mim.draw import SCENE, keys, uniform
-from mim.ranges import Count, Seed, NonNegativeInt
+from mim.ranges import Count, NonNegativeInt, Seed
 
 MOST, TRIES = 5, 8
 """Digits of a scene, and places that are tried for each."""

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize, one_hot
 
 from mim.dense import IGNORE
+from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
+from mim.evaluate.feature_cache import cached_features, from_cache_or_made
 from mim.evaluate.feature_extractor import FeatureExtractor
 from mim.evaluate.overlap import Overlap
-from mim.evaluate.feature_cache import from_cache_or_made, cached_features
-from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
 from mim.ranges import Count, NotNegative, Positive, Seed
 
 Precision = Literal["float16", "float32"]
@@ -95,7 +95,9 @@ class DenseFeatures:
                 first += len(maps)
         return {"checkpoint": checkpoint.name, "block": extractor.block_number, "norm": self.norm} | overlap.row()
 
-    def _patches(self, checkpoint: EvaluatedCheckpoint, extractor: FeatureExtractor, folder: Path) -> tuple[Patches, Patches]:
+    def _patches(
+        self, checkpoint: EvaluatedCheckpoint, extractor: FeatureExtractor, folder: Path
+    ) -> tuple[Patches, Patches]:
         """Of training images and of those held out."""
         dtype = getattr(torch, self.precision)
         bank = cached_features(folder, checkpoint, extractor, "bank", self.bank_limit, dtype)["tokens"]

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 
 from mim.dense import DenseBatch
-from mim.evaluate.overlap import Overlap
 from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint, fine_tuned
+from mim.evaluate.overlap import Overlap
 from mim.ranges import Count, Share
 
 
@@ -42,7 +42,7 @@ class Segmentation:
         classes, scenes = checkpoint.data.classes, checkpoint.data.held_out_scenes
         if model.num_classes != len(classes):
             raise ValueError(
-                f"{subject.name} tells {model.num_classes} classes of pixels apart, and {type(subject.data).__name__} has "
+                f"{checkpoint.name} tells {model.num_classes} classes of pixels apart, and {type(checkpoint.data).__name__} has "
                 f"{len(classes)}; choose the data that it was trained on"
             )
         overlap = Overlap(classes)

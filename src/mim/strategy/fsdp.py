@@ -22,6 +22,7 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from mim.checkpoint.optimizer_state import by_name
 from mim.checkpoint.sharded import is_sharded, read_rest, read_shares, write_sharded
 from mim.strategy.blocks import blocks
+from mim.strategy.sharding import unsharded
 
 
 class FSDP(ModelParallelStrategy):

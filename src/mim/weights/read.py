@@ -29,7 +29,7 @@ from mim.weights.weights import Weights
 SETTINGS: list[Any] = [argparse.Namespace, (OrderedDict, "yacs.config.CfgNode")]
 
 
-def read_sharded_weights(source: str | Path) -> Weights:
+def read_weights(source: str | Path) -> Weights:
     """Weights under our names.
 
     Args:
