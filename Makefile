@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test lint format bench gpu parity recipes tables dist docker clean
+.PHONY: help demo test lint format bench gpu parity recipes tables choose docs dist docker clean
 .DEFAULT_GOAL := help
 
 help:  ## say what each target does
@@ -39,6 +39,13 @@ recipes: $(READY)  ## change every setting of every experiment, one at a time: t
 
 tables: $(READY)  ## write docs/tables.md: what papers print, what was measured, and the commands
 	$(BIN)/python -m mim tables > docs/tables.md
+
+choose: $(READY)  ## write docs/choose.md: every choice of every config group
+	$(BIN)/python docs/choose.py > docs/choose.md
+
+docs: choose  ## build the site into site/
+	$(BIN)/pip install --quiet 'mkdocs>=1.6'
+	$(BIN)/mkdocs build --strict
 
 dist: $(READY)  ## build wheel and sdist into dist/
 	$(BIN)/pip install --quiet 'build>=1.2'

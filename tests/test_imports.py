@@ -54,9 +54,20 @@ ALLOWED = {
     "data": TYPES | {"augment"},
     "analysis": TYPES | {"encoder"},
     "figure": TYPES | {"analysis", "augment", "checkpoint", "data", "encoder", "launch", "target", "weights"},
-    "checkpoint": TYPES,
+    "checkpoint": TYPES | {"launch.there"},
     "weights": TYPES
-    | {"checkpoint", "encoder", "head", "target", "masker", "model", "pool", "launch.check", "launch.signature"},
+    | {
+        "checkpoint",
+        "encoder",
+        "head",
+        "target",
+        "masker",
+        "model",
+        "pool",
+        "launch.check",
+        "launch.signature",
+        "launch.there",
+    },
     "run": TYPES | {"analysis", "checkpoint", "data", "evaluate.metrics", "launch", "logger", "strategy", "weights"},
     "door": TYPES
     | {
@@ -76,6 +87,7 @@ ALLOWED = {
         "train",
         "weights",
     },
+    "hub": TYPES | {"weights", "paper"},
     "launch": {"ranges", "plain", "cores", "moved"},
     "sweep": {"launch", "plain"},
     "strategy": {"checkpoint", "encoder.encoder"},
@@ -83,7 +95,7 @@ ALLOWED = {
     "paper": {"sweep", "plain", "moved"},
 }
 ANYTHING = {"callback", "command", "program", "__main__"}  # and nothing imports these, but for
-ABOVE = {("__main__", "command"), ("command", "callback"), ("door", "command")}
+ABOVE = {("__main__", "command"), ("__main__", "program"), ("command", "callback"), ("door", "command")}
 
 
 def part_of(module: str) -> str:

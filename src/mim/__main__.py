@@ -1,4 +1,7 @@
-"""`python -m mim <command> ...`: one file a command, in `mim/command/`."""
+"""`python -m mim <command> ...`: what its command line may say is in `mim/program/`, what it does in `mim/command/`.
+
+Programs import nothing that takes seconds: help, typos and files that are not there are said at once.
+"""
 
 import ast
 import os
@@ -8,18 +11,19 @@ from pathlib import Path
 from pkgutil import iter_modules
 from runpy import run_module
 
-from mim import command
+from mim import program
 from mim.installed import COMMANDS, CONFIGS
 from mim.launch.check import nearest
 from mim.launch.errors import report
+from mim.launch.there import refuse_missing
 
 
 def main(arguments: list[str]) -> int:
     """Run the command that the first argument names -> exit code: 0 well, 1 refused."""
-    commands = [module.name for module in iter_modules(command.__path__)]
+    commands = [module.name for module in iter_modules(program.__path__)]
     if not arguments or arguments[0] in ("-h", "--help"):
         for name in commands:
-            source = Path(command.__path__[0], f"{name}.py").read_text()  # not imported: that takes seconds
+            source = Path(program.__path__[0], f"{name}.py").read_text()  # not imported: that takes seconds
             print(f"{name:<14}{(ast.get_docstring(ast.parse(source)) or '').partition(chr(10))[0]}")
         return 0
     if arguments[0] not in commands:
@@ -29,7 +33,9 @@ def main(arguments: list[str]) -> int:
         sys.argv[1:] = arguments[1:]
         run_module(f"mim.program.{arguments[0]}", run_name="__main__", alter_sys=True)
     try:
-        import_module(f"mim.command.{arguments[0]}").run(arguments[1:], CONFIGS)
+        given = import_module(f"mim.program.{arguments[0]}").parser().parse_args(arguments[1:])
+        refuse_missing(getattr(given, "checkpoints", None) or filter(None, [getattr(given, "checkpoint", None)]))
+        import_module(f"mim.command.{arguments[0]}").run(given, CONFIGS)
     except BrokenPipeError:
         raise
     except Exception as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mim.command import figure
+from mim.program.figure import parser
 
 ROOT = Path(__file__).parents[2]
 MODULE = Path(__file__).with_name("my_encoder.py")
@@ -93,9 +94,8 @@ def test_it_is_fine_tuned_from_its_checkpoint_and_judged_as_a_classifier(run, tr
 @pytest.mark.parametrize("name", ["attention", "reconstructions"])
 def test_figures_are_drawn_of_it(run, name, tmp_path):
     out = tmp_path / f"{name}.png"
-    figure.run(
-        [name, str(run.folder), "--encoder", "theirs.Registers", "--images", "1", "--out", str(out)], ROOT / "configs"
-    )
+    asked = [name, str(run.folder), "--images", "1", "--out", str(out)]
+    figure.run(parser().parse_args([*asked, "--encoder", "theirs.Registers"]), ROOT / "configs")
     assert out.exists()
     with pytest.raises(ValueError, match=r"wants to build theirs\.Registers"):
-        figure.run([name, str(run.folder), "--images", "1", "--out", str(out)], ROOT / "configs")
+        figure.run(parser().parse_args(asked), ROOT / "configs")

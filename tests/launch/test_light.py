@@ -1,5 +1,6 @@
 """What only says something imports no torch, nor what imports it."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,9 @@ else:
         ("mim --help", "Print papers' tables"),
         ("mim train maskr=random", "did you mean 'masker'?"),
         ("mim nothing", "is no command"),
+        ("train.py checkpoint=nowhere", "there is no nowhere"),
+        ("eval.py checkpoint=[timm:some,nowhere]", "there is no nowhere"),
+        ("mim figure attention timm:some nowhere", "there is no nowhere"),
     ],
 )
 def test_it_is_said_without_what_takes_seconds(command, said):
@@ -42,3 +46,42 @@ def test_it_is_said_without_what_takes_seconds(command, said):
     assert said in ran.stdout + words
     assert "hydra" in imported.split()
     assert not HEAVY & set(imported.split())
+
+
+EVERY_HELP = """
+import sys
+from importlib import import_module
+from pkgutil import iter_modules
+from mim import program
+for module in iter_modules(program.__path__):
+    said = import_module(f"mim.program.{module.name}")
+    if module.name not in ("train", "evaluate"):
+        print(said.parser().format_help())
+print("imported", *sys.modules, file=sys.stderr)
+"""
+
+
+def test_no_command_needs_more_for_its_help():
+    ran = subprocess.run([sys.executable, "-c", EVERY_HELP], capture_output=True, text=True, timeout=300)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count("usage: python -m mim ") >= 8
+    assert not HEAVY & set(ran.stderr.split())
+
+
+def test_a_sweep_leaves_to_its_jobs_what_takes_seconds(tmp_path):
+    job = tmp_path / "sweeps" / "two" / "0"
+    job.mkdir(parents=True)
+    (job / "job.json").write_text('{"overrides": ["trainer=cpu", "seed=1"], "exit_code": 0}')
+    (job / "results.json").write_text('{"status": "finished", "metrics": {"knn/top1": 0.5}}')
+    command = ["train.py", "-m", "trainer=cpu", "seed=1", "sweep.name=two"]
+    ran = subprocess.run(
+        [sys.executable, "-c", WATCHED, *command],
+        cwd=ROOT,
+        env=os.environ | {"MIM_RUNS": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert "1 jobs in" in ran.stdout, ran.stderr
+    assert "1 done before" in ran.stdout
+    assert not HEAVY & set(ran.stderr.rpartition("imported ")[2].split())

@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal
 import pytest
 from annotated_types import Ge
 
+from mim.launch.call import call_of
 from mim.launch.check import check_value
-from mim.launch.source import Call, Unreadable, call_of
+from mim.launch.hint import Unreadable
+from mim.launch.source import Call
 
 PACKAGE = {
     "__init__": "raise RuntimeError('imported')\n",

@@ -10,8 +10,8 @@ from torch import nn
 from mim.checkpoint.changes import Change, changed_settings, refuse_changes
 from mim.checkpoint.sharded import is_sharded, read_rest, shapes
 from mim.checkpoint.sound import UNREADABLE, check_archive
-from mim.checkpoint.swap import previous_of
 from mim.checkpoint.training_state import check_training
+from mim.launch.there import no_such_weights, previous_of
 from mim.moved import current
 from mim.plain import plain
 
@@ -40,7 +40,7 @@ def checkpoint_file(path: str | Path) -> Path:
         raise FileNotFoundError(
             f"{path} holds no checkpoints/last.ckpt; give a run folder that has one, or a .ckpt file"
         )
-    raise FileNotFoundError(f"there is no {path}; give a run folder (runs/<name>/<date_time>) or a .ckpt file")
+    raise no_such_weights(path)
 
 
 class Resumable(NamedTuple):

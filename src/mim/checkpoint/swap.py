@@ -3,15 +3,12 @@
 import shutil
 from pathlib import Path
 
+from mim.launch.there import previous_of
+
 
 def partial_of(target: Path) -> Path:
     """Where a checkpoint is written until it is whole."""
     return target.with_name(f".{target.name}.partial")
-
-
-def previous_of(target: Path) -> Path:
-    """Where the old checkpoint is while a folder takes its place: folders are not replaced in one go."""
-    return target.with_name(f".{target.name}.previous")
 
 
 def put_in_place(partial: Path, target: Path) -> None:

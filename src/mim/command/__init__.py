@@ -1,1 +1,1 @@
-"""What `python -m mim <command>` runs: one module a command; its docstring is the help, `run(arguments, configs)` does it."""
+"""What `python -m mim <command>` does, once what it was given is sound: one module a command."""

@@ -1,37 +1,16 @@
-"""Write the weights of any checkpoint in another format.
+"""`python -m mim convert`: read weights of anyone's, write them in another format."""
 
-    python -m mim convert runs/<name>/<date_time> encoder.safetensors --to timm
-    python -m mim convert mae_pretrain_vit_base.pth vit_mae --to hf
-
-timm         an encoder for timm.create_model(..., checkpoint_path=...)
-mae          the names of the official MAE, both halves, as a .pth file
-hf           a folder for transformers' ViTMAEForPreTraining.from_pretrained
-safetensors  our own names, everything, with the config of the run
-ckpt         the whole training as one file, of what many processes saved: resume= and checkpoint= take it as they take the folder
-"""
-
+import argparse
 from pathlib import Path
 
 from mim.checkpoint.gather import write_whole
-from mim.launch.arguments import Arguments, path
-from mim.weights.convert import WRITERS, write
+from mim.weights.convert import write
 from mim.weights.read import read_weights
 
-WHOLE = "ckpt"  # everything else takes weights from anywhere
 
-
-def run(arguments: list[str], configs: Path) -> None:
+def run(given: argparse.Namespace, configs: Path) -> None:
     """Convert, and say how to load the result."""
-    parser = Arguments("python -m mim convert", __doc__)
-    parser.add_argument("checkpoint", help="a run folder, a file, timm:<name> or hf:<repository>")
-    parser.add_argument("out", type=path, help="where to write; must not exist yet")
-    parser.add_argument("--to", choices=[*sorted(WRITERS), WHOLE], required=True)
-    parser.add_argument(
-        "--heads", type=int, help="attention heads of the encoder, where nothing in the checkpoint says"
-    )
-    parser.add_argument("--decoder-heads", type=int, help="the same of the decoder")
-    given = parser.parse_args(arguments)
-    if given.to == WHOLE:
+    if given.to == "ckpt":
         print(write_whole(given.checkpoint, given.out))
         return
     weights = read_weights(given.checkpoint)

@@ -1,17 +1,6 @@
-"""Write features of pictures to a file: one row a picture, with its path, and its label where it has one.
+"""`python -m mim embed`: what it does once its command line is read."""
 
-    python -m mim embed runs/<name>/<date_time> photos/ --out features.parquet
-    python -m mim embed timm:vit_small_patch16_224.dino data=cifar10 --part training --out cifar10.npz --pool cls
-    python -m mim embed mae_pretrain_vit_base.pth a.jpg b.jpg --out patches.npz --patches --block 9
-
-Folders in the folder are the labels. The same command goes on where it was stopped. A picture that cannot be read is
-left out, and said. `data=own` is the data set of the run that wrote the checkpoint.
-
-.npz      path, label, feature (N, D) or (N, L, D), about: numpy.load
-.csv      path, label, f0, f1, ...
-.parquet  path, label, feature (a list of D, or L x D numbers); needs pyarrow
-"""
-
+import argparse
 import hashlib
 import json
 import sys
@@ -33,15 +22,13 @@ from mim.door.table import writer_of
 from mim.evaluate.feature_cache import digest, tensors_key
 from mim.figure.opened import open_data
 from mim.geometry import Geometry
-from mim.launch.arguments import Arguments, path
 from mim.plain import printable
 from mim.weights.read import read_weights
 from mim.weights.weights import Weights
 
 
-def run(arguments: list[str], configs: Path) -> None:
+def run(given: argparse.Namespace, configs: Path) -> None:
     """Embed, and say what was written."""
-    given = _parser().parse_args(arguments)
     writer_of(given.out, given.patches)  # refused before anything is opened
     weights = read_weights(given.checkpoint)._replace(own_encoder=given.encoder)
     encoder = load_weights(weights, given.image_size, given.heads)
@@ -87,26 +74,6 @@ def run(arguments: list[str], configs: Path) -> None:
     said = f"{'wrote':<14}{printable(given.out)}: {made.rows:,} rows"
     said += f", {made.resumed:,} pictures were done before" if made.resumed else ""
     print(said + (f", {made.unread:,} could not be read and are left out" if made.unread else ""))
-
-
-def _parser() -> Arguments:
-    parser = Arguments("python -m mim embed", __doc__)
-    parser.add_argument("checkpoint", help="a run folder, a file, timm:<name> or hf:<repository>")
-    parser.add_argument("pictures", nargs="+", help="a folder, files, or data=<name> and settings of it, data.root=...")
-    parser.add_argument("--out", type=path, required=True, help="a .npz, .csv or .parquet file; must not exist yet")
-    parser.add_argument("--pool", default="mean", help="a name of configs/pool; the default is mean")
-    parser.add_argument("--block", type=int, help="whose tokens, counted from 1; the default is the last")
-    parser.add_argument("--patches", action="store_true", help="all patch tokens, nothing is pooled")
-    parser.add_argument("--no-norm", action="store_true", help="without the encoder's final norm")
-    parser.add_argument("--part", choices=("held_out", "training"), default="held_out", help="of a data set")
-    parser.add_argument("--batch-size", type=int, default=64, help="images at a time; the default is 64")
-    parser.add_argument("--workers", type=int, help="processes that decode; the default is one a core")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1; the default is cuda where there is one")
-    parser.add_argument("--precision", choices=("float32", "bf16"), default="float32", help="the default is float32")
-    parser.add_argument("--image-size", type=int, help="pixels per side, where not those of the training")
-    parser.add_argument("--encoder", help="a class of your own that the checkpoint is of: my_module.MyEncoder")
-    parser.add_argument("--heads", type=int, help="attention heads, where nothing in the checkpoint says")
-    return parser
 
 
 def pictures_of(asked: Sequence[str], weights: Weights, geometry: Geometry, configs: Path) -> Any:

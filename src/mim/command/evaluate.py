@@ -1,9 +1,4 @@
-"""Judge the features of checkpoints, on their own data set or another.
-
-    python -m mim evaluate checkpoint=runs/<name>/<date_time> evaluate=knn pool=mean data=cifar10
-
-Settings are those of configs/eval.yaml; `python eval.py` is the same in a checkout.
-"""
+"""`python -m mim evaluate`: open checkpoints, judge them on images, write one row."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,10 +1,6 @@
-"""What maskers hide, as a picture and in numbers.
+"""`python -m mim gallery`: mask images of a data set with several maskers, draw and count what they hide."""
 
-    python -m mim gallery masker=random,sbm,sbam,am,amt checkpoint=runs/<name>/<date_time> data=cifar10 pictures=8
-
-Rows of the picture are images, columns maskers. Settings are those of configs/gallery.yaml, changed as those of train.py are.
-"""
-
+import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +18,6 @@ from mim.analysis.gallery import gallery
 from mim.analysis.mask_statistics import mask_statistics
 from mim.batch import Batch
 from mim.encoder.encoder import Attends, Encoder, cls_attention
-from mim.launch.arguments import Arguments
 from mim.launch.check import check_config
 from mim.launch.quoting import quoted
 from mim.launch.resolvers import register_resolvers
@@ -47,11 +42,9 @@ class Seen(NamedTuple):
     """By masker, of all N images."""
 
 
-def run(arguments: list[str], configs: Path) -> None:
+def run(given: argparse.Namespace, configs: Path) -> None:
     """Draw, count, print; the picture and the numbers go to a new run folder."""
-    parser = Arguments("python -m mim gallery", __doc__)
-    parser.add_argument("settings", nargs="*", help="key=value; masker= takes several, separated by commas")
-    names, others = _maskers(parser.parse_args(arguments).settings)
+    names, others = _maskers(given.settings)
     register_resolvers()
     with initialize_config_dir(str(configs), version_base="1.3"):
         composed = {name: compose("gallery", overrides=quoted([*others, f"masker={name}"])) for name in names}

@@ -1,14 +1,6 @@
-"""Draw what a pre-trained model makes of pictures: image, masked, predicted, and predicted with the visible patches.
+"""`python -m mim reconstruct`: what it does once its command line is read."""
 
-    python -m mim reconstruct runs/<name>/<date_time> photos/ --masker sbam --seeds 3 --out reconstructions
-    python -m mim reconstruct mae_visualize_vit_large.pth a.jpg --masker masker.partition.ratio=0.6
-    python -m mim reconstruct runs/<name>/<date_time> data=own --images 4
-
-A .png a picture: a row a kind, a column a mask. Predictions of standardised patches are shown with each patch's own mean
-and deviation put back. `--masker` takes a name of configs/masker and settings of it; the mask need not be that of the
-training. Maskers that go by attention are shown the model's own.
-"""
-
+import argparse
 import os
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +17,6 @@ from mim.door.load import geometry_of
 from mim.door.preprocess import Preprocess
 from mim.door.reconstruct import reconstruct
 from mim.door.sources import Source, source_of
-from mim.launch.arguments import Arguments, path
 from mim.launch.check import check_config
 from mim.launch.quoting import quoted
 from mim.launch.resolvers import register_resolvers
@@ -35,9 +26,8 @@ from mim.weights.model import open_model, open_painter
 from mim.weights.read import read_weights
 
 
-def run(arguments: list[str], configs: Path) -> None:
+def run(given: argparse.Namespace, configs: Path) -> None:
     """Reconstruct, draw, and say where the pictures are."""
-    given = _parser().parse_args(arguments)
     for name, value in (("--seeds", given.seeds), ("--images", given.images)):
         if value < 1:
             raise ValueError(f"{name}={value}; needs 1 at least")
@@ -63,25 +53,6 @@ def run(arguments: list[str], configs: Path) -> None:
         print(f"{'left out':<14}{count - drawn} picture(s) that cannot be read")
     if count < len(source):
         print(f"{'drawn':<14}{count} of {len(source):,} pictures, evenly spread; --images takes another number")
-
-
-def _parser() -> Arguments:
-    parser = Arguments("python -m mim reconstruct", __doc__)
-    parser.add_argument("checkpoint", help="a run of pre-training, or weights with both halves")
-    parser.add_argument("pictures", nargs="+", help="a folder, files, or data=<name> and settings of it, data.root=...")
-    parser.add_argument("--masker", nargs="+", default=["random"], help="a name, and settings: sbam masker.cell=2")
-    parser.add_argument("--seeds", type=int, default=1, help="how many masks of each picture; the default is 1")
-    parser.add_argument("--images", type=int, default=8, help="at most so many, evenly spread; the default is 8")
-    parser.add_argument("--out", type=path, help="the folder to write to; the default is a new one of runs")
-    parser.add_argument(
-        "--target",
-        choices=("normalised", "raw"),
-        help="what is predicted, where the checkpoint does not say: standardised patches (MAE) or pixels as they are (SimMIM)",
-    )
-    parser.add_argument("--part", choices=("held_out", "training"), default="held_out", help="of a data set")
-    parser.add_argument("--image-size", type=int, help="pixels per side, where not those of the training")
-    parser.add_argument("--encoder", help="a class of your own that the checkpoint is of: my_module.MyEncoder")
-    return parser
 
 
 def _masker(asked: list[str], configs: Path) -> Any:

@@ -1,13 +1,4 @@
-"""Print papers' tables: published, measured, difference, and the command for each row.
-
-    python -m mim tables amt
-    python -m mim tables amt --runs runs            # with what runs have measured, and the commands that are missing
-    python -m mim tables amt --scale bench --run    # make it, at a size that a CPU can do; again: what is missing
-    python -m mim tables                            # all of them: docs/tables.md
-
-A table is lines of src/mim/paper/<paper>.yaml, or of a yaml of your own, which is given by its path. A row of parts that there are
-takes those and a file in configs/experiment/<paper>/.
-"""
+"""`python -m mim tables`: print papers' tables, and make them where that is asked for."""
 
 import argparse
 import os
@@ -15,7 +6,6 @@ from pathlib import Path
 
 from mim.cores import available_cores
 from mim.installed import program
-from mim.launch.arguments import Arguments, path
 from mim.launch.check import nearest
 from mim.launch.errors import Interrupted
 from mim.launch.signals import end, listen
@@ -37,13 +27,16 @@ Made by `make tables` from `src/mim/paper/`.
 """
 
 
-def run(arguments: list[str], configs: Path) -> None:
+def run(asked: argparse.Namespace, configs: Path) -> None:
     """Print the tables as Markdown, and make them where that is asked for.
 
     Raises:
         SystemExit: 1 if a job failed, 85 or 130 if some were only stopped.
     """
-    asked = _arguments(arguments)
+    if asked.run and not asked.papers:
+        raise ValueError("--run makes the tables of the papers that are named; e.g. python -m mim tables amt --run")
+    if asked.parallel < 1:
+        raise ValueError(f"--parallel {asked.parallel} leaves nothing to run; needs 1 at least")
     papers = {name: _at_scale(name, asked.scale) for name in asked.papers or names()}
     runs = asked.runs or (Path(os.environ.get("MIM_RUNS", "runs")) if asked.run else None)
     ended = Outcome([], [])
@@ -61,28 +54,6 @@ def _unmade() -> str:
     names = ", ".join(f"`{name}`" for each in unmade().values() for name in each)
     said = f"The sources have recipes, or numbers without one, of {names}; nothing here makes them yet."
     return f"## Recipes without a command\n\n{said}"
-
-
-def _arguments(arguments: list[str]) -> argparse.Namespace:
-    parser = Arguments("python -m mim tables", __doc__)
-    parser.add_argument("papers", nargs="*", help=f"{', '.join(names())}, or a yaml; all of them where none is given")
-    parser.add_argument("--runs", type=path, help="folder of runs; with --run $MIM_RUNS or runs by default")
-    parser.add_argument(
-        "--scale", choices=["paper", "bench"], default="paper", help="bench: as its yaml makes it small"
-    )
-    parser.add_argument("--run", action="store_true", help="run what is missing, each job in a process of its own")
-    parser.add_argument("--parallel", type=int, default=1, help="jobs at a time")
-    parser.add_argument("--seeds", type=_seeds, default=[0], help="that every number is wanted of, e.g. 0,1,2")
-    asked = parser.parse_args(arguments)
-    if asked.run and not asked.papers:
-        raise ValueError("--run makes the tables of the papers that are named; e.g. python -m mim tables amt --run")
-    if asked.parallel < 1:
-        raise ValueError(f"--parallel {asked.parallel} leaves nothing to run; needs 1 at least")
-    return asked
-
-
-def _seeds(text: str) -> list[int]:
-    return [int(seed) for seed in text.split(",")]
 
 
 def _at_scale(name: str, scale: str) -> Paper:

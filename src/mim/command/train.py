@@ -1,10 +1,4 @@
-"""Train any encoder, masker, model and loss on any data set; the demo where nothing is chosen.
-
-    python -m mim train
-    python -m mim train model=mae encoder=vit_base masker=block data=imagenet trainer=gpu logger=wandb
-
-Settings are those of configs/train.yaml; `python train.py` is the same in a checkout.
-"""
+"""`python -m mim train`: build data, task and trainer of a config, and fit."""
 
 from functools import partial
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Accuracy and loss over the epochs of several runs (AMT, arXiv 2211.15362, figure 5; SBAM, arXiv 2404.08327)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -25,9 +25,12 @@ class Point(NamedTuple):
 
 def column_of(run: Run, metric: str) -> dict[int, float]:
     """A number over epochs; as epoch 0 that of the untrained encoder, where the run has it."""
-    column = run.column(metric)
-    start = run.metrics.get(f"{metric}_untrained")
-    return column if start is None else {0: start} | column
+    return with_start(run.column(metric), run.metrics.get(f"{metric}_untrained"))
+
+
+def with_start(column: Mapping[int, float], untrained: float | None) -> dict[int, float]:
+    """A number over epochs, as epoch 0 that of the untrained encoder where it is known."""
+    return dict(column) if untrained is None else {0: untrained, **column}
 
 
 def curve_of(series: Series, metric: str) -> dict[int, Point]:

@@ -23,6 +23,7 @@ from mim.launch.quoting import quoted
 from mim.launch.resolvers import register_resolvers
 from mim.launch.signals import end, listen
 from mim.launch.slurm import requeue
+from mim.launch.there import refuse_missing
 from mim.launch.top import check_top
 
 
@@ -48,6 +49,7 @@ def launch(run: Callable[[DictConfig], Any] | str, configs: Path, config_name: s
     def job(cfg: DictConfig) -> Any:
         try:
             check_command(cfg, HydraConfig.get(), configs, config_name)
+            refuse_missing(_weights(cfg))
             from mim.launch.restart import forget_earlier_attempts  # from here on with torch
 
             forget_earlier_attempts()
@@ -97,6 +99,13 @@ def check_command(cfg: DictConfig, hydra_config: Any, configs: Path, config_name
     searched = [Path(source.path) for source in hydra_config.runtime.config_sources if source.schema == "file"]
     check_recipe(hydra_config.runtime.choices, *searched)
     check_keys(cfg, hydra_config.overrides.task, configs, config_name)
+
+
+def _weights(cfg: DictConfig) -> list[str]:
+    """Weights that a config asks for, of those settings that are paths of them."""
+    asked = [cfg.get(name) for name in ("checkpoint", "resume", "attention_from")]
+    listed = [[each] if isinstance(each, str) else each or [] for each in asked]
+    return [source for sources in listed for source in sources if source != "auto"]
 
 
 def _end_workers() -> None:

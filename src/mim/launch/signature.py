@@ -7,7 +7,9 @@ from typing import Any, NamedTuple, get_type_hints
 
 from hydra.utils import get_object
 
-from mim.launch.source import Call, Unreadable, call_of
+from mim.launch.call import call_of
+from mim.launch.hint import Unreadable
+from mim.launch.source import Call
 
 READ = ("hydra_plugins", "mim", "pytorch_lightning", "timm", "torch")
 """Packages whose source is read; a class of a user's own is imported, so that what fails in its module is said at once."""

@@ -1,34 +1,24 @@
-"""Signatures read from source, so that a config is checked without importing torch, which takes seconds.
+"""Modules read from source, so that a config is checked without importing torch, which takes seconds.
 
 What the source does not say plainly raises `Unreadable`, and whoever asks imports the class instead (launch/signature.py).
 """
 
 import ast
-import builtins
-import operator
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from enum import Enum
 from functools import cache
 from importlib import import_module
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Generic, NamedTuple, Protocol, runtime_checkable
+
+from mim.launch.hint import StandIn, Unreadable, evaluate
 
 LIGHT = sys.stdlib_module_names | {"annotated_types", "typing_extensions", "omegaconf"}
 """Packages that are imported as they are: they take no time."""
-_ARITHMETIC: dict[type, Any] = {
-    ast.Pow: operator.pow,
-    ast.Mult: operator.mul,
-    ast.Sub: operator.sub,
-    ast.Add: operator.add,
-}
-
-
-class Unreadable(Exception):
-    """The source does not say; the class itself does."""
 
 
 class Call(NamedTuple):
@@ -85,7 +75,7 @@ class Source:
         if isinstance(node, ast.ImportFrom):
             (original,) = (alias.name for alias in node.names if name == (alias.asname or alias.name))
             origin = self._absolute(node)
-            return _member(module(origin), original) if origin != self.name else module(f"{origin}.{original}")
+            return member(module(origin), original) if origin != self.name else module(f"{origin}.{original}")
         if isinstance(node, ast.Import):
             alias = next(alias for alias in node.names if name == (alias.asname or alias.name.partition(".")[0]))
             return module(alias.name if alias.asname else name)
@@ -127,51 +117,15 @@ class Source:
         Raises:
             Unreadable: the source does not say.
         """
-        match node:
-            case ast.Constant(value=str() as text):
-                return self.evaluate(ast.parse(text.strip(), mode="eval").body)
-            case ast.Constant(value=value):
-                return value
-            case ast.Name(id=name):
-                return self.find(name) if self.has(name) or not hasattr(builtins, name) else getattr(builtins, name)
-            case ast.Attribute(value=of, attr=name):
-                return _member(self.evaluate(of), name)
-            case ast.Subscript(value=of, slice=inside):
-                return self._subscript(self.evaluate(of), inside)
-            case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-                return self.evaluate(left) | self.evaluate(right)
-            case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
-                return _ARITHMETIC[type(op)](self.evaluate(left), self.evaluate(right))
-            case ast.Tuple(elts=parts):
-                return tuple(self.evaluate(part) for part in parts)
-            case ast.List(elts=parts):
-                return [self.evaluate(part) for part in parts]
-            case ast.Call(func=function, args=arguments, keywords=[]) if not any(
-                isinstance(each, ast.Starred) for each in arguments
-            ):
-                called = self.evaluate(function)
-                if not isinstance(called, type) or called.__module__ != "annotated_types":
-                    raise Unreadable(ast.unparse(node))
-                return called(*(self.evaluate(each) for each in arguments))
-        raise Unreadable(ast.unparse(node))
+        return evaluate(node, self)
 
-    def _subscript(self, of: Any, inside: ast.expr) -> Any:
-        if of is Literal:  # words, not the names of classes
-            parts = inside.elts if isinstance(inside, ast.Tuple) else [inside]
-            if not all(isinstance(part, ast.Constant) for part in parts):
-                raise Unreadable(ast.unparse(inside))
-            return Literal[tuple(ast.literal_eval(part) for part in parts)]
-        if of is Callable:
-            return of  # what it takes and returns shows only when it is called
-        if isinstance(of, type) and issubclass(of, StandIn):
-            raise Unreadable(f"{of.__name__}[...]")
-        if of is Annotated and isinstance(inside, ast.Tuple):
-            return Annotated[tuple(self.evaluate(part) for part in inside.elts)]
-        return of[self.evaluate(inside)]
+    def member(self, of: Any, name: str) -> Any:
+        """`of.name`.
 
-
-class StandIn:
-    """Of a class that is read and not imported: its name, its bases and its constructor."""
+        Raises:
+            Unreadable: the source does not say.
+        """
+        return member(of, name)
 
 
 def _bindings(node: ast.stmt) -> dict[str, Any]:
@@ -193,24 +147,7 @@ def _bindings(node: ast.stmt) -> dict[str, Any]:
     return {}
 
 
-def _as_written(call: Call) -> Call:
-    """A function whose decorators, if it has any, leave its signature as it is, which is what `functools.wraps` does.
-
-    Raises:
-        Unreadable: where one may not.
-    """
-    for decorator in call.node.decorator_list:
-        made = call.module.evaluate(decorator)
-        inner = ast.walk(made.node) if isinstance(made, Call) else ()
-        wraps = [
-            ast.unparse(word) for each in inner if isinstance(each, ast.FunctionDef) for word in each.decorator_list
-        ]
-        if not any(word.removeprefix("functools.").startswith("wraps(") for word in wraps):
-            raise Unreadable(f"{call.node.name} is decorated")
-    return call
-
-
-def _member(of: Any, name: str) -> Any:
+def member(of: Any, name: str) -> Any:
     """`of.name`."""
     if not isinstance(of, Source):
         if isinstance(of, types.ModuleType) and hasattr(of, name):
@@ -287,29 +224,3 @@ def _bases(source: Source, node: ast.ClassDef) -> Iterator[Any]:
         if not isinstance(base, type) or issubclass(base, Enum):
             raise Unreadable(f"{node.name} is a {ast.unparse(each)}")
         yield base
-
-
-def call_of(target: str) -> Call | None:
-    """What calling a class or a function calls, by its dotted name; None for a class without a constructor of its own.
-
-    Raises:
-        Unreadable: the source does not say.
-    """
-    of, _, name = target.rpartition(".")
-    found = _own_constructor(module(of), name) or _member(module(of), name)
-    if isinstance(found, Call):
-        return _as_written(found)
-    if not isinstance(found, type) or not issubclass(found, StandIn):
-        raise Unreadable(target)
-    calls = (each.__dict__.get("__init__") for each in found.__mro__)
-    call = next((each for each in calls if isinstance(each, Call)), None)
-    return call and _as_written(call)
-
-
-def _own_constructor(source: Any, name: str) -> Call | None:
-    """Of a class that has one itself; of what it inherits, nothing needs to be read."""
-    node = source.class_of(name) if isinstance(source, Source) else None
-    if node is None or node.decorator_list or node.keywords:
-        return None
-    functions = {each.name: each for each in node.body if isinstance(each, ast.FunctionDef)}
-    return Call(source, functions["__init__"]) if "__init__" in functions and "__new__" not in functions else None

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib.util import find_spec
 from typing import Any
 
 from pytorch_lightning.loggers import WandbLogger
@@ -20,6 +21,9 @@ class Wandb(WandbLogger):
         offline: whether to keep everything on disk; by default, where no key is found.
         init_timeout: seconds to wait for the server.
         settings: anything else that `wandb.init` takes (`entity`, `group`, `tags`, ...).
+
+    Raises:
+        ValueError: where wandb is not installed.
     """
 
     def __init__(
@@ -31,6 +35,8 @@ class Wandb(WandbLogger):
         init_timeout: Positive = 30.0,
         **settings: Any,
     ):
+        if find_spec("wandb") is None:
+            raise ValueError("logger=wandb needs wandb: pip install wandb (an extra of ours: wandb), or logger=csv")
         import wandb  # it takes half a second, which other loggers need not wait for
 
         super().__init__(

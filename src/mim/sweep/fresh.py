@@ -13,6 +13,7 @@ from typing import IO, NamedTuple
 
 from mim.launch.errors import Interrupted
 from mim.launch.own_folder import check_own_folder
+from mim.launch.processes import has_gpu
 from mim.launch.signals import listener
 from mim.sweep.job import OUTPUT, read_job, write_record
 
@@ -133,11 +134,11 @@ def _say(task: Task, what: str) -> None:
 
 def visible_gpus() -> list[str]:
     """Names of the GPUs that this process may use."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:
+        return [name for name in given.split(",") if name]
+    if not has_gpu():
+        return []
     import torch
 
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return (
-        [name for name in given.split(",") if name]
-        if given is not None
-        else list(map(str, range(torch.cuda.device_count())))
-    )
+    return list(map(str, range(torch.cuda.device_count())))

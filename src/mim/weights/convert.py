@@ -39,13 +39,13 @@ def write(weights: Weights, out: Path, to: str, heads: int | None = None, decode
 
 
 def _to_timm(weights: Weights, out: Path) -> str:
-    tensors, call = in_timm(weights, out)
+    tensors, model = in_timm(weights)
     images = image_format(weights).to_plain()
     if out.suffix == ".safetensors":
-        save_file(_contiguous(tensors), out, metadata={"format": "pt", "images": json.dumps(images)})
+        save_file(contiguous(tensors), out, metadata={"format": "pt", "images": json.dumps(images)})
     else:
         torch.save({"state_dict": tensors, "images": images}, out)
-    return _report(out, tensors, f"import timm; {call}")
+    return _report(out, tensors, f"import timm; {model.loading(out)}")
 
 
 def _to_mae(weights: Weights, out: Path) -> str:
@@ -78,7 +78,7 @@ def _to_hugging_face(weights: Weights, out: Path) -> str:
     )
     tensors = to_hugging_face(ours)
     out.mkdir()
-    save_file(_contiguous(tensors), out / "model.safetensors", metadata={"format": "pt"})
+    save_file(contiguous(tensors), out / "model.safetensors", metadata={"format": "pt"})
     (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     processor = _processor(image_format(weights), config["image_size"])
     (out / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n")
@@ -92,7 +92,7 @@ def _to_hugging_face(weights: Weights, out: Path) -> str:
 def _to_safetensors(weights: Weights, out: Path) -> str:
     metadata = {"format": "pt", "images": json.dumps(image_format(weights).to_plain())}
     metadata |= {"config": json.dumps(weights.config)} if weights.config else {}
-    save_file(_contiguous(weights.tensors), out, metadata=metadata)
+    save_file(contiguous(weights.tensors), out, metadata=metadata)
     return _report(out, weights.tensors, f"python train.py checkpoint={out}")
 
 
@@ -129,7 +129,8 @@ def _processor(images: ImageFormat, size: int) -> dict[str, Any]:
     }
 
 
-def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors as safetensors stores them."""
     return {name: value.contiguous() for name, value in tensors.items()}
 
 

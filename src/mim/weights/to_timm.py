@@ -1,7 +1,7 @@
 """Weights as timm's models take them: an encoder, or a whole classifier where timm has the same one."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -9,12 +9,26 @@ from mim.weights.build import encoder_config
 from mim.weights.weights import Weights
 
 
-def in_timm(weights: Weights, file: Path) -> tuple[dict[str, Tensor], str]:
-    """Tensors under timm's names, and the Python that builds their model and loads `file` into it, strictly."""
+class TimmModel(NamedTuple):
+    """Model of timm, as `timm.create_model` builds it."""
+
+    name: str
+    arguments: dict[str, Any]
+    """`num_classes` among them, 0 of an encoder."""
+
+    def loading(self, file: Path) -> str:
+        """Python that builds it and loads a file into it, strictly."""
+        what = "model" if self.arguments["num_classes"] else "encoder"
+        arguments = ", ".join(f"{key}={value!r}" for key, value in self.arguments.items())
+        return f'{what} = timm.create_model("{self.name}", {arguments}, checkpoint_path="{file}")'
+
+
+def in_timm(weights: Weights) -> tuple[dict[str, Tensor], TimmModel]:
+    """Tensors under timm's names, and the model that they are of."""
     config = encoder_config(weights, heads=weights.heads)
     family = config["_target_"].rpartition(".")[2]
     tensors, head = _with_head(weights, family)
-    return tensors, f"{'model' if head['num_classes'] else 'encoder'} = {_call(config, family, head, file)}"
+    return tensors, _model(config, family, head)
 
 
 def published_pool(weights: Weights, family: str) -> str | None:
@@ -38,7 +52,7 @@ def _with_head(weights: Weights, family: str) -> tuple[dict[str, Tensor], dict[s
     return tensors, {"num_classes": 0} | ({"global_pool": "token"} if family == "Beit" else {})
 
 
-def _call(config: dict[str, Any], family: str, head: dict[str, Any], file: Path) -> str:
+def _model(config: dict[str, Any], family: str, head: dict[str, Any]) -> TimmModel:
     small = 2 ** (len(config["depths"]) - 1) if family == "Swin" else 1
     sizes = {
         "img_size": config["image_size"],
@@ -64,5 +78,4 @@ def _call(config: dict[str, Any], family: str, head: dict[str, Any], file: Path)
             {"depths": config.get("depths"), "num_heads": config["heads"], "window_size": config.get("window")},
         ),
     }[family]
-    arguments = ", ".join(f"{key}={value!r}" for key, value in (sizes | more | head).items())
-    return f'timm.create_model("{name}", {arguments}, checkpoint_path="{file}")'
+    return TimmModel(name, sizes | more | head)
