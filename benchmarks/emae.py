@@ -35,6 +35,7 @@ from mim.augment.resample import resized_crop
 from mim.batch import Batch, View
 from mim.draw import keys
 from mim.encoder.vit import ViT
+from mim.geometry import Geometry
 from mim.loss.consistency import Consistency
 from mim.loss.term import Term
 from mim.loss.weighted_sum import WeightedSum
@@ -63,7 +64,10 @@ class Arm(NamedTuple):
 def arms(parts: int, images: int, patch_size: int) -> dict[str, Arm]:
     """By name; the first is the measure of the others."""
     one, many = FixedRatio(1 - 1 / parts, "mask_up"), ParallelParts(parts)
-    terms = {"pixel": Term(Pixel(patch_size)), "consistency": Consistency(patch_size)}
+    terms = {
+        "pixel": Term(Pixel(Geometry.of(patch_size, patch_size))),
+        "consistency": Consistency(geometry=Geometry.of(patch_size, patch_size)),
+    }
     pixel, emae = WeightedSum.of_one(terms["pixel"]), WeightedSum(terms, {"pixel": 1.0, "consistency": 1.0})
     return {
         f"{parts} MAE steps": Arm(one, pixel, images, parts),

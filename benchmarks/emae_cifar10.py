@@ -33,6 +33,7 @@ from mim.evaluate.feature_extractor import FeatureExtractor
 from mim.evaluate.features import Features, Judge, extract
 from mim.evaluate.knn import KNN
 from mim.evaluate.linear import Linear
+from mim.geometry import Geometry
 from mim.loss.consistency import Consistency
 from mim.loss.term import Term
 from mim.loss.weighted_sum import WeightedSum
@@ -142,7 +143,10 @@ def main() -> None:
 
     data = ImageFolder(args.folder, CropFlip(TorchvisionBoxes()), image_size=32, batch_size=args.batch, in_memory=True)
     data.setup()
-    terms = {"pixel": Term(Pixel(PATCH)), "consistency": Consistency(PATCH)}
+    terms = {
+        "pixel": Term(Pixel(Geometry.of(PATCH, PATCH))),
+        "consistency": Consistency(geometry=Geometry.of(PATCH, PATCH)),
+    }
     pixel, both = WeightedSum.of_one(terms["pixel"]), WeightedSum(terms, {"pixel": 1.0, "consistency": 1.0})
     fewer = args.batch // PARTS
     arms = {

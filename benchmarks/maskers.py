@@ -28,6 +28,7 @@ from mim.draw import keys
 from mim.encoder.encoder import cls_attention
 from mim.launch.resolvers import register_resolvers
 from mim.loss.term import Term
+from mim.loss.weighted_sum import WeightedSum
 from mim.masker.attention_store import AttentionStore, attention_weights
 from mim.target.pixel import Pixel
 
@@ -56,8 +57,9 @@ class Trainee:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             configs = {name: compose("train", [*settings, *chosen]) for name, chosen in MASKERS.items()}
         self.maskers: dict[str, nn.Module] = {name: instantiate(cfg.masker) for name, cfg in configs.items()}
-        self.loss = Term(Pixel(configs["random"].encoder.patch_size))
-        self.model = instantiate(configs["random"].model)(target_dims={"pixel": self.loss.target_dim}).to(image.device)
+        loss = WeightedSum.of_one(Term(Pixel))
+        self.model = instantiate(configs["random"].model)(target_dims=loss.fit).to(image.device)
+        self.loss = loss.term["pixel"]
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=True)
         place = torch.arange(len(image), device=image.device)
         self.batch: Batch = blank(len(image), image.shape[-2:], image.device)._replace(
@@ -69,7 +71,7 @@ class Trainee:
         self._add_ideal()
 
     def _fill(self) -> None:
-        grid = self.model.encoder.grid
+        grid = self.model.encoder.geometry.grid
         for masker in self.maskers.values():
             masker.to(self.batch.image.device)
             for store in (part for part in masker.modules() if isinstance(part, AttentionStore)):
@@ -78,7 +80,7 @@ class Trainee:
     @torch.no_grad()
     def _add_ideal(self) -> None:
         tokens = self.model.encoder.embed(self.batch.image)
-        split = self.maskers["sbam"](self.batch, self.model.encoder.grid, tokens)
+        split = self.maskers["sbam"](self.batch, self.model.encoder.geometry.grid, tokens)
         shown = split.visible_valid.sum(-1).float()
         self.ratio = 1 - shown.mean().item() / tokens.shape[1]
         self.padded = split.visible.shape[2] / shown.mean().item()
@@ -103,7 +105,7 @@ class Trainee:
     @torch.no_grad()
     def mask(self, name: str, tokens: Tensor) -> None:
         with self._autocast():
-            self.maskers[name](self.batch, self.model.encoder.grid, tokens)
+            self.maskers[name](self.batch, self.model.encoder.geometry.grid, tokens)
 
     @torch.no_grad()
     def look(self) -> None:

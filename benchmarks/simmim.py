@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mim.batch import blank
 from mim.encoder.vit import ViT
+from mim.geometry import Geometry
 from mim.loss.term import Term
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio
@@ -30,7 +31,7 @@ class OnSets(nn.Module):
     def __init__(self, sizes: Sizes, partition: nn.Module):
         super().__init__()
         torch.manual_seed(0)
-        self.loss = Term(Pixel(sizes.patch, normalise=False), "l1")
+        self.loss = Term(Pixel(Geometry.of(sizes.patch, sizes.patch), normalise=False), "l1")
         encoder = ViT(sizes.image, sizes.patch, *sizes.encoder)
         self.model = SimMIM(encoder, Masker(Random(), partition, CELL), {"pixel": self.loss.target_dim})
 
@@ -52,7 +53,12 @@ class Dense(nn.Module):
         )
         self.vit.load_state_dict(sets.encoder.state_dict())
         self.vit.pos_embed.requires_grad_(False)
-        self.mask_token, self.masker, self.grid, self.patch = sets.mask_token, sets.masker, sets.encoder.grid, patch
+        self.mask_token, self.masker, self.grid, self.patch = (
+            sets.mask_token,
+            sets.masker,
+            sets.encoder.geometry.grid,
+            patch,
+        )
         self.head = nn.Sequential(nn.Conv2d(width, 3 * patch**2, 1), nn.PixelShuffle(patch))
         # by (row, column, channel); PixelShuffle wants (channel, row, column)
         weight, bias = sets.decoder.weight.data, sets.decoder.bias.data

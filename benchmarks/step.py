@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from mim.batch import Batch, View
 from mim.draw import keys
 from mim.encoder.vit import ViT
+from mim.geometry import Geometry
 from mim.loss.term import Term
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio
@@ -47,7 +48,7 @@ class Ours(nn.Module):
     def __init__(self, sizes: Sizes):
         super().__init__()
         width, depth, heads = sizes.decoder
-        self.loss = Term(Pixel(sizes.patch, normalise=True))
+        self.loss = Term(Pixel(Geometry.of(sizes.patch, sizes.patch), normalise=True))
         encoder = ViT(sizes.image, sizes.patch, *sizes.encoder)
         decoder = partial(Decoder, width=width, depth=depth, heads=heads)
         self.model = MAE(encoder, Masker(Random(), FixedRatio(RATIO)), decoder, {"pixel": self.loss.target_dim})

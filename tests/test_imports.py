@@ -26,7 +26,7 @@ TYPES = {
 }  # small enough for everyone to know
 ALLOWED = {
     "batch": {"draw"},
-    "tokens": set(),
+    "tokens": {"geometry", "ranges"},
     "draw": set(),
     "precision": set(),
     "ranges": set(),
@@ -34,7 +34,7 @@ ALLOWED = {
     "moved": set(),
     "room": set(),
     "cores": set(),
-    "geometry": set(),
+    "geometry": {"ranges"},
     "image_format": {"plain"},
     "installed": set(),
     "part": set(),

@@ -205,7 +205,7 @@ def step_alone(size: Size, device: torch.device, seconds: float) -> float:
     """Images a second of a training step of MAE on the same batch again and again, eager, bf16 on a GPU."""
     cfg = configured("data=image_folder", f"data.image_size={size.image_size}", "model=mae", f"encoder={size.encoder}")
     loss = WeightedSum.of_one(instantiate(cfg.loss))
-    model = instantiate(cfg.model)(target_dims=loss.target_dims).to(device).train()
+    model = instantiate(cfg.model)(target_dims=loss.fit).to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=device.type == "cuda")
     place = torch.arange(size.batch, device=device)
     batch = blank(size.batch, (size.image_size, size.image_size), device)._replace(key=keys(0, 0, place))

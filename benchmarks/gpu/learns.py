@@ -153,7 +153,7 @@ class Arm:
             cfg = compose("train", [*settings, f"encoder.patch_size={PATCH}", *chosen])
         torch.manual_seed(seed)
         self.loss = WeightedSum.of_one(instantiate(cfg.loss))
-        self.model: Any = instantiate(cfg.model)(target_dims=self.loss.target_dims).to(train.image.device).train()
+        self.model: Any = instantiate(cfg.model)(target_dims=self.loss.fit).to(train.image.device).train()
         self.optimizer = torch.optim.AdamW(
             param_groups_weight_decay(self.model, 0.05), lr=lr, betas=(0.9, 0.95), fused=train.image.is_cuda
         )
@@ -201,7 +201,7 @@ class Arm:
             maps.append(attention_weights(row, stores[0].heads).half())
         encoder.train()
         for store in stores:
-            store.maps = torch.cat(maps).unflatten(1, encoder.grid)
+            store.maps = torch.cat(maps).unflatten(1, encoder.geometry.grid)
         on_cpu, two = deepcopy(encoder).cpu(), self.train.image[:2].cpu().float()
         with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
             cls_attention(on_cpu, two)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mim.batch import Batch, View
 from mim.draw import keys
 from mim.encoder.vit import ViT
+from mim.geometry import Geometry
 from mim.launch.resolvers import register_resolvers
 from mim.loss.term import Term
 from mim.masker.attention_store import AttentionStore
@@ -50,7 +51,7 @@ class Masked(nn.Module):
             masker = instantiate(compose("train", MASKERS[name]).masker)
         width, depth, heads = sizes.decoder
         decoder = partial(Decoder, width=width, depth=depth, heads=heads)
-        self.loss = Term(Pixel(sizes.patch, normalise=True))
+        self.loss = Term(Pixel(Geometry.of(sizes.patch, sizes.patch), normalise=True))
         encoder = ViT(sizes.image, sizes.patch, *sizes.encoder)
         self.model, self.times = MAE(encoder, masker, decoder, {"pixel": self.loss.target_dim}), times
         self.register_buffer("key", keys(0, 0, torch.arange(batch * times)))  # the input makes them, not the step
@@ -66,5 +67,5 @@ class Masked(nn.Module):
         """Moved, and the maps of attention that a run would have looked up drawn at random."""
         super().to(device)
         for store in (part for part in self.modules() if isinstance(part, AttentionStore)):
-            store.maps = torch.rand(1024, *self.model.encoder.grid, device=device).half()
+            store.maps = torch.rand(1024, *self.model.encoder.geometry.grid, device=device).half()
         return self

@@ -14,7 +14,7 @@ class View(NamedTuple):
     """One crop of each image of a batch, as a network sees it."""
 
     image: Tensor
-    """(B, 3, H, W), normalised float once on the training device."""
+    """(B, C, H, W), normalised float once on the training device."""
     box: Tensor
     """(B, 4) float32, the crop as (x1, y1, x2, y2) in fractions of the source image."""
     flip: Tensor
@@ -38,7 +38,7 @@ class Batch(NamedTuple):
 
     @property
     def image(self) -> Tensor:
-        """Images of the first view: (B, 3, H, W)."""
+        """Images of the first view: (B, C, H, W)."""
         return self.views[0].image
 
     @property
@@ -58,7 +58,7 @@ class Batch(NamedTuple):
 
     @classmethod
     def of(cls, image: Tensor, seed: int = 0) -> "Batch":
-        """Batch of whole images (B, 3, H, W), normalised, without labels; the seed decides their masks."""
+        """Batch of whole images (B, C, H, W), normalised, without labels; the seed decides their masks."""
         number = torch.arange(len(image), device=image.device)
         return cls((uncropped(image),), torch.full_like(number, -1), number, keys(seed, 0, number))
 
@@ -67,7 +67,7 @@ class Batch(NamedTuple):
         return self._replace(views=(self.views[number],), key=view_key(self.key, number))
 
     def with_image(self, image: Tensor) -> "Batch":
-        """The same batch with other images (B, 3, H, W) as its first view."""
+        """The same batch with other images (B, C, H, W) as its first view."""
         return self._replace(views=(self.views[0]._replace(image=image), *self.views[1:]))
 
     def apply(self, change: Callable[[Tensor], Tensor]) -> "Batch":
@@ -85,13 +85,13 @@ class Batch(NamedTuple):
 
 
 def uncropped(image: Tensor) -> View:
-    """View of whole images (B, 3, H, W)."""
+    """View of whole images (B, C, H, W)."""
     box = torch.tensor([0.0, 0.0, 1.0, 1.0], device=image.device).expand(len(image), 4)
     return View(image, box, torch.zeros(len(image), dtype=torch.bool, device=image.device))
 
 
-def blank(count: int, image_size: tuple[int, int], device: torch.device | str = "cpu") -> Batch:
+def blank(count: int, image_size: tuple[int, int], device: torch.device | str = "cpu", channels: int = 3) -> Batch:
     """Black images, uncropped: to ask a model what it would do with `count` images of (height, width)."""
     number = torch.arange(count, device=device)
-    image = torch.zeros(count, 3, *image_size, device=device)
+    image = torch.zeros(count, channels, *image_size, device=device)
     return Batch((uncropped(image),), torch.full_like(number, -1), number, number)

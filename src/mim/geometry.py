@@ -1,6 +1,9 @@
 """Geometry of images as a transformer cuts them up."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
+
+from mim.ranges import Size
 
 
 class Geometry(NamedTuple):
@@ -14,3 +17,54 @@ class Geometry(NamedTuple):
     """Height and width of a patch in pixels."""
     grid: tuple[int, int]
     """Rows and columns of patches; L is their product."""
+
+    @classmethod
+    def of(cls, image_size: Size, patch_size: Size, channels: int = 3) -> "Geometry":
+        """Geometry of images that patches tile.
+
+        Raises:
+            ValueError: where the patch size does not divide the image size.
+        """
+        image, patch = pair(image_size), pair(patch_size)
+        return cls(channels, image, patch, grid_of(image, patch))
+
+    @property
+    def patches(self) -> int:
+        """L, patches of an image."""
+        return self.grid[0] * self.grid[1]
+
+    @property
+    def values_per_patch(self) -> int:
+        """P, pixel values of a patch: rows x columns x channels."""
+        return self.patch_size[0] * self.patch_size[1] * self.channels
+
+
+def pair(size: Size | Sequence[int]) -> tuple[int, int]:
+    """Height and width of a size: of a number both, of a list its two values."""
+    if isinstance(size, int):
+        return size, size
+    height, width = size
+    return height, width
+
+
+def by(size: Size | Sequence[int]) -> str:
+    """A size in words: `32 x 64`."""
+    height, width = pair(size)
+    return f"{height} x {width}"
+
+
+def grid_of(image_size: tuple[int, int], patch_size: Size) -> tuple[int, int]:
+    """Rows and columns of patches.
+
+    Raises:
+        ValueError: where the patch size does not divide the image size.
+    """
+    (height, width), (tall, wide) = image_size, pair(patch_size)
+    if height % tall or width % wide:
+        fitting = [p for p in range(2, min(height, width) + 1) if height % p == 0 and width % p == 0]
+        given = tall if tall == wide else f"[{tall},{wide}]"
+        raise ValueError(
+            f"image size {height} x {width} is not divisible by patch_size={given}; "
+            f"patch sizes that divide it: {', '.join(map(str, fitting)) or 'none'}"
+        )
+    return height // tall, width // wide

@@ -5,6 +5,8 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Le, Lt
 
 Count = Annotated[int, Ge(1), Lt(2**31)]
+Size = Count | tuple[Count, Count]
+"""Pixels per side, or (height, width)."""
 NonNegativeInt = Annotated[int, Ge(0), Lt(2**31)]
 Seed = Annotated[int, Ge(0), Lt(2**32)]
 """What NumPy takes."""

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from mim.analysis.consistency import disagreement, sheet, stages
+from mim.geometry import Geometry
 from mim.loss.consistency import Consistency
 from mim.masker.partition.parallel_parts import ParallelParts
 from mim.masker.score.ranking import Ranking
@@ -15,7 +16,9 @@ IMAGE = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(2))
 def test_disagreement_is_the_consistency_loss_patch_by_patch():
     apart = disagreement(PREDICTED, SPLIT, patches=16)
     assert apart.shape == (2, 16)
-    assert apart.mean().item() == pytest.approx(Consistency(2)(PREDICTED, IMAGE, SPLIT).item(), rel=1e-5)
+    assert apart.mean().item() == pytest.approx(
+        Consistency(geometry=Geometry.of(2, 2))(PREDICTED, IMAGE, SPLIT).item(), rel=1e-5
+    )
 
 
 def test_a_patch_that_no_two_parts_predict_has_none():

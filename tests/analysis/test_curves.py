@@ -15,7 +15,7 @@ def model(name: str, depth: int = 3, grid: tuple[int, int] = (4, 4), seed: int =
     stats.head.add(torch.rand(5, depth, 4, 9, generator=draw))
     stats.block.add(torch.rand(5, depth, 9, generator=draw))
     stats.update.add(torch.rand(5, depth, 2, generator=draw))
-    return Curves(name, grid, 8, stats.summary())
+    return Curves(name, grid, (8, 8), stats.summary())
 
 
 def ink(figure) -> float:

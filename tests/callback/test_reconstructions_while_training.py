@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from mim.batch import blank
 from mim.callback.reconstructions import Reconstructions
+from mim.geometry import Geometry
 from mim.loss.term import Term
 from mim.loss.weighted_sum import WeightedSum
 from mim.masker.split import Split
@@ -29,7 +30,7 @@ class Model(torch.nn.Module):
 
 def test_of_two_terms_the_one_that_can_be_painted_is_drawn(tmp_path):
     split = Split(torch.tensor([[[0]], [[3]]]), torch.tensor([[[1, 2, 3]], [[0, 1, 2]]]))
-    hog, pixel = HOG(8), Pixel(8, normalise=False)
+    hog, pixel = HOG(Geometry.of(8, 8)), Pixel(Geometry.of(8, 8), normalise=False)
     loss = WeightedSum({"hog": Term(hog), "pixel": Term(pixel)}, {"hog": 1.0, "pixel": 1.0})
     predictions = {name: torch.rand(2, 1, 3, dim) for name, dim in loss.target_dims.items()}
     module = SimpleNamespace(loss=loss, model=Model(Reconstruction(predictions, split)), device=torch.device("cpu"))

@@ -15,7 +15,7 @@ class Masks(L.Callback):
         self.steps = []
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        split = pl_module.model.masker(batch, pl_module.model.encoder.grid)
+        split = pl_module.model.masker(batch, pl_module.model.encoder.geometry.grid)
         self.steps.append((batch.index, split.masked))
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:

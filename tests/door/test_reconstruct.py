@@ -11,6 +11,7 @@ from mim.door.preprocess import Preprocess
 from mim.door.reconstruct import reconstruct
 from mim.encoder.swin import Swin
 from mim.encoder.vit import ViT
+from mim.geometry import Geometry
 from mim.image_format import ImageFormat
 from mim.masker.attention_store import AttentionStore
 from mim.masker.masker import Masker
@@ -65,7 +66,9 @@ def image():
 
 def test_visible_patches_are_the_pictures_and_predictions_are_pasted_into_them(image):
     pixels, preprocess = image
-    rows = reconstruct(mae(), Pixel(8, normalise=False), preprocess.normalise(pixels), preprocess, range(3))
+    rows = reconstruct(
+        mae(), Pixel(Geometry.of(8, 8), normalise=False), preprocess.normalise(pixels), preprocess, range(3)
+    )
     assert list(rows) == ["image", "masked", "prediction", "with visible"]
     assert all(row.shape == (3, 3, 32, 32) for row in rows.values())
     torch.testing.assert_close(rows["image"], pixels.expand(3, -1, -1, -1), atol=1e-5, rtol=0)
@@ -79,7 +82,7 @@ def test_visible_patches_are_the_pictures_and_predictions_are_pasted_into_them(i
 def test_parts_of_a_mask_are_beside_each_other(image):
     pixels, preprocess = image
     model = mae(Masker(Random(), ParallelParts(4)))
-    rows = reconstruct(model, Pixel(8), preprocess.normalise(pixels), preprocess, [0])
+    rows = reconstruct(model, Pixel(Geometry.of(8, 8)), preprocess.normalise(pixels), preprocess, [0])
     visible = (rows["masked"] - rows["image"]).abs().amax(1) < 1e-5
     assert (visible.sum(0) == 1).all()  # each patch is visible in one of the four
 
@@ -100,7 +103,7 @@ def test_a_masker_by_attention_is_shown_that_of_the_picture(image):
     pixels, preprocess = image
     model = mae()
     model.masker.score.store = AttentionStore()
-    reconstruct(model, Pixel(8), preprocess.normalise(pixels), preprocess, [0])
+    reconstruct(model, Pixel(Geometry.of(8, 8)), preprocess.normalise(pixels), preprocess, [0])
     maps = model.masker.score.store.maps
     assert maps.shape == (1, 4, 4)
     assert (maps.min(), maps.max()) == (0, 1)
@@ -131,7 +134,7 @@ def test_attention_of_an_encoder_that_has_none_is_refused(image):
     with pytest.raises(
         ValueError, match="Swin has no cls token that attends to all patches, which this masker goes by"
     ):
-        reconstruct(model, Pixel(32), preprocess.normalise(pixels), preprocess, [0])
+        reconstruct(model, Pixel(Geometry.of(32, 32)), preprocess.normalise(pixels), preprocess, [0])
 
 
 @pytest.mark.parametrize(

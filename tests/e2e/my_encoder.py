@@ -6,25 +6,25 @@ from torch import nn
 from mim.encoder.attention import Block
 from mim.encoder.blocks import run_blocks
 from mim.encoder.padding import padding_bias
+from mim.geometry import Geometry
 from mim.tokens import patchify, take_patches
 
 
 class Registers(nn.Module):
     def __init__(self, image_size: int, patch_size: int, width: int, depth: int, heads: int, drop_path: float = 0.0):
         super().__init__()
-        side = image_size // patch_size
-        self.grid, self.patch_size, self.width, self.heads = (side, side), patch_size, width, heads
+        self.geometry, self.width, self.heads = Geometry.of(image_size, patch_size), width, heads
         self.depth, self.prefix = depth, 3
         self.first = nn.Parameter(torch.randn(1, self.prefix, width) * 0.02)
-        self.position = nn.Parameter(torch.randn(side**2, width) * 0.02)
-        self.project = nn.Linear(3 * patch_size**2, width)
+        self.position = nn.Parameter(torch.randn(self.geometry.patches, width) * 0.02)
+        self.project = nn.Linear(self.geometry.values_per_patch, width)
         self.blocks = nn.ModuleList(Block(width, heads, qkv_bias=True) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
 
     def embed(self, image, index=None):
         if index is None:
-            return self.project(patchify(image, self.patch_size)) + self.position
-        return self.project(take_patches(image, index, self.patch_size)) + self.position[index]
+            return self.project(patchify(image, self.geometry.patch_size)) + self.position
+        return self.project(take_patches(image, index, self.geometry.patch_size)) + self.position[index]
 
     def position_token(self, token, index):
         return token + self.position[index]

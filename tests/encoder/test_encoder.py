@@ -31,15 +31,14 @@ def shaken(name):
 
 
 def images_for(encoder, count=3):
-    sides = [side * encoder.patch_size for side in encoder.grid]
-    return torch.randn(count, 3, *sides, generator=torch.Generator().manual_seed(1))
+    return torch.randn(count, 3, *encoder.geometry.image_size, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.mark.parametrize("name", MAKERS)
 @torch.no_grad()
 def test_an_encoder_is_as_large_as_it_says(name):
     encoder = shaken(name)
-    rows, columns = encoder.grid
+    rows, columns = encoder.geometry.grid
     assert encoder(images_for(encoder)).shape == (3, encoder.prefix + rows * columns, encoder.width)
     assert len(list(encoder.blocks)) == encoder.depth
 

@@ -18,7 +18,7 @@ def image():
 
 
 def test_a_patch_is_what_the_last_stage_sees(encoder, image):
-    assert encoder.grid == (4, 8)
+    assert encoder.geometry.grid == (4, 8)
     assert encoder(image).shape == (2, 32, 32)
     assert encoder.embed(image).shape == (2, 32, 16 * 8)
 

@@ -18,7 +18,7 @@ def image():
 
 
 def test_features_are_cls_and_patches_of_a_grid_that_need_not_be_square(encoder, image):
-    assert encoder.grid == (4, 6)
+    assert encoder.geometry.grid == (4, 6)
     assert encoder(image).shape == (2, 25, 16)
 
 

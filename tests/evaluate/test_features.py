@@ -14,6 +14,7 @@ from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
 from mim.evaluate.feature_cache import cached_features
 from mim.evaluate.feature_extractor import FeatureExtractor
 from mim.evaluate.features import extract
+from mim.geometry import Geometry
 from mim.pool.cls import Cls
 from mim.pool.mean import Mean
 
@@ -24,7 +25,8 @@ class Encoder(nn.Module):
     def __init__(self, scale: float = 1.0):
         super().__init__()
         self.scale = nn.Parameter(torch.tensor(scale))
-        self.shown, self.grid, self.width, self.depth, self.prefix = 0, (1, 1), 4, 1, 1
+        self.shown, self.width, self.depth, self.prefix = 0, 4, 1, 1
+        self.geometry = Geometry.of(4, 4)
 
     def forward(self, image):
         assert not self.training

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from mim.figure.reconstructions import HEADER, Made, reconstruct, reconstructions_figure
+from mim.geometry import Geometry
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio
 from mim.masker.score.random import Random
@@ -31,7 +32,7 @@ def image():
 
 @pytest.mark.parametrize("normalise", [True, False])
 def test_a_perfect_prediction_is_the_image_in_its_own_colours(image, normalise):
-    painter = Pixel(4, normalise)
+    painter = Pixel(Geometry.of(4, 4), normalise)
     made = reconstruct(Knowing(painter), painter, image, MEAN, STD, [0, 1, 2])
     assert made.pixels.shape == (2, 3, 8, 48)
     assert torch.allclose(made.pixels, take(patchify(image, 4), made.split.masked), atol=1e-5)
@@ -40,7 +41,7 @@ def test_a_perfect_prediction_is_the_image_in_its_own_colours(image, normalise):
 
 
 def test_a_seed_always_gives_the_same_mask_and_another_seed_another(image):
-    painter = Pixel(4)
+    painter = Pixel(Geometry.of(4, 4))
     first, again = (reconstruct(Knowing(painter), painter, image, MEAN, STD, seeds) for seeds in ([0, 7], [7, 0]))
     assert torch.equal(first.split.masked, again.split.masked.flip(1))
     assert not torch.equal(first.split.masked[:, 0], first.split.masked[:, 1])

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from mim.geometry import Geometry
 from mim.loss.term import Term
 from mim.masker.masker import Masker
 from mim.masker.partition.adaptive_ratio import AdaptiveRatio
@@ -118,11 +119,13 @@ def simmim_of_patches(reference: Any, build_mae: Any, batch: Any) -> Published:
     m, device = reference.meta, batch.image.device
     encoder = simmim.encoder_of(m)
     score = simmim.Drawn(reference["mask_perm"].to(device))
-    masker = Masker(score, FixedRatio(m["mask_ratio"], "mask_up"), m["mask_patch_size"] // encoder.patch_size)
-    loss = Term(Pixel(encoder.patch_size, normalise=False), "l1")
+    masker = Masker(
+        score, FixedRatio(m["mask_ratio"], "mask_up"), m["mask_patch_size"] // encoder.geometry.patch_size[0]
+    )
+    loss = Term(Pixel(encoder.geometry, normalise=False), "l1")
     model = SimMIM(encoder, masker, {"pixel": loss.target_dim})
     model.load_state_dict(from_official_simmim(reference.under("sd.")))
-    pred = patchify(reference["x_rec"].to(device), encoder.patch_size)
+    pred = patchify(reference["x_rec"].to(device), encoder.geometry.patch_size)
 
     def compared(prediction: Tensor, split: Split) -> tuple[Tensor, Tensor]:
         return prediction, take(pred, split.masked)
@@ -139,7 +142,7 @@ def amt_simmim(reference: Any, build_mae: Any, batch: Any) -> Published:
     def compared(prediction: Tensor, split: Split) -> tuple[Tensor, Tensor]:
         return prediction, take(pred, _in_order_of_grid(split))
 
-    loss = Term(Pixel(m["patch_size"], normalise=False), "l1")
+    loss = Term(Pixel(Geometry.of(m["patch_size"], m["patch_size"]), normalise=False), "l1")
     return _pretraining(reference, model, loss, batch, compared, from_official_simmim)
 
 

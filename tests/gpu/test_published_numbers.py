@@ -6,6 +6,7 @@ from timm.optim import param_groups_weight_decay
 
 from mim.encoder.encoder import cls_attention
 from mim.encoder.vit import ViT
+from mim.geometry import Geometry
 from mim.loss.consistency import Consistency
 from mim.loss.term import Term
 from mim.loss.weighted_sum import WeightedSum
@@ -139,7 +140,10 @@ def test_emae(golden, within, device, dtype, prefix):
     prediction = everywhere.gather(2, split.masked[..., None].expand(-1, -1, -1, everywhere.shape[3]))
     wide = torch.float64 if dtype == torch.float64 else torch.float32
     image = unpatchify(reference["target"].to(device, wide), m["patch_size"], (m["grid"], m["grid"]))
-    terms = {"pixel": Term(Pixel(m["patch_size"], normalise=False)), "consistency": Consistency(m["patch_size"])}
+    terms = {
+        "pixel": Term(Pixel(Geometry.of(m["patch_size"], m["patch_size"]), normalise=False)),
+        "consistency": Consistency(geometry=Geometry.of(m["patch_size"], m["patch_size"])),
+    }
     loss = WeightedSum(terms, {"pixel": 1.0, "consistency": 1.0})({"pixel": prediction}, image, split)
     published = (reference[f"{prefix}loss_whole"] + reference[f"{prefix}cons_abs"]).item()
     limit = {torch.float64: 1e-9, torch.float32: 1e-6, torch.bfloat16: PRECISIONS["bf16"].loss}[dtype]

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from mim.geometry import Geometry
 from mim.loss.consistency import Consistency
 from mim.masker.partition.parallel_parts import ParallelParts
 from mim.masker.partition.thrown_parts import ThrownParts
@@ -57,7 +58,7 @@ SPLITS = {
 def test_it_equals_the_mean_over_all_ordered_pairs_value_and_gradient(name, norm, stop_gradient):
     split = SPLITS[name]
     prediction = draws(3, *split.masked.shape, 5).requires_grad_()
-    loss = Consistency(PATCH, norm, stop_gradient)(prediction, IMAGE, split)
+    loss = Consistency(norm, stop_gradient, geometry=Geometry.of(PATCH, PATCH))(prediction, IMAGE, split)
     (gradient,) = torch.autograd.grad(loss, prediction)
     expected = by_pairs(prediction, split, norm, stop_gradient)
     (expected_gradient,) = torch.autograd.grad(expected, prediction)
@@ -69,13 +70,15 @@ def test_it_equals_the_mean_over_all_ordered_pairs_value_and_gradient(name, norm
 def test_three_predictions_of_one_patch_make_six_ordered_pairs(norm, expected):
     split = Split(torch.tensor([[[1], [2], [3]]]), torch.zeros(1, 3, 1, dtype=torch.int64))
     prediction = torch.tensor([0.0, 1.0, 3.0]).view(1, 3, 1, 1)
-    assert Consistency(PATCH, norm)(prediction, IMAGE[:1], split).item() == pytest.approx(expected)
+    assert Consistency(norm, geometry=Geometry.of(PATCH, PATCH))(prediction, IMAGE[:1], split).item() == pytest.approx(
+        expected
+    )
 
 
 def test_predictions_that_agree_do_not_push_each_other_but_are_drawn_to_the_third():
     split = Split(torch.tensor([[[1], [2], [3]]]), torch.zeros(1, 3, 1, dtype=torch.int64))
     prediction = torch.tensor([1.0, 1.0, 3.0]).view(1, 3, 1, 1).requires_grad_()
-    Consistency(PATCH)(prediction, IMAGE[:1], split).backward()
+    Consistency(geometry=Geometry.of(PATCH, PATCH))(prediction, IMAGE[:1], split).backward()
     assert prediction.grad.flatten().tolist() == pytest.approx([-1 / 6, -1 / 6, 2 / 6])
 
 
@@ -84,7 +87,7 @@ def test_agreement_costs_nothing_and_teaches_nothing(norm):
     split = SPLITS["parallel"]
     everywhere = draws(4, 3, 1, 16, 5).expand(-1, 4, -1, -1)
     prediction = everywhere.gather(2, split.masked[..., None].expand(-1, -1, -1, 5)).requires_grad_()
-    loss = Consistency(PATCH, norm)(prediction, IMAGE, split)
+    loss = Consistency(norm, geometry=Geometry.of(PATCH, PATCH))(prediction, IMAGE, split)
     loss.backward()
     assert loss.item() == pytest.approx(0, abs=1e-28)
     assert prediction.grad.abs().max() < 1e-15
@@ -94,7 +97,7 @@ def test_halves_that_share_nothing_cost_nothing():
     split = ParallelParts(2)(Ranking(draws(0, 3, 16)))
     prediction = draws(5, *split.masked.shape, 5).requires_grad_()
     for norm in ("l1", "l2"):
-        loss = Consistency(PATCH, norm)(prediction, IMAGE, split)
+        loss = Consistency(norm, geometry=Geometry.of(PATCH, PATCH))(prediction, IMAGE, split)
         loss.backward()
         assert loss.item() == 0
     assert prediction.grad.abs().max() == 0
@@ -103,7 +106,7 @@ def test_halves_that_share_nothing_cost_nothing():
 @pytest.mark.parametrize("name", SPLITS)
 @pytest.mark.parametrize("norm", ["l1", "l2"])
 def test_a_batch_is_the_mean_of_its_images_so_that_shards_of_it_can_be_averaged(name, norm):
-    split, loss = SPLITS[name], Consistency(PATCH, norm)
+    split, loss = SPLITS[name], Consistency(norm, geometry=Geometry.of(PATCH, PATCH))
     prediction = draws(3, *split.masked.shape, 5)
     alone = [
         loss(prediction[b : b + 1], IMAGE[:1], Split(*(None if part is None else part[b : b + 1] for part in split)))
@@ -117,9 +120,9 @@ def test_what_is_predicted_for_padding_does_not_matter(norm):
     split = SPLITS["padded"]
     prediction = draws(3, *split.masked.shape, 5)
     other = prediction.where(split.masked_valid[..., None], draws(4, *prediction.shape) * 100).requires_grad_()
-    loss = Consistency(PATCH, norm)(other, IMAGE, split)
+    loss = Consistency(norm, geometry=Geometry.of(PATCH, PATCH))(other, IMAGE, split)
     loss.backward()
-    assert loss.item() == Consistency(PATCH, norm)(prediction, IMAGE, split).item() > 0
+    assert loss.item() == Consistency(norm, geometry=Geometry.of(PATCH, PATCH))(prediction, IMAGE, split).item() > 0
     assert other.grad[~split.masked_valid].abs().max() == 0
 
 
@@ -134,7 +137,7 @@ def kept_bytes(parts: int, norm: str) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        Consistency(PATCH, norm)(prediction, torch.zeros(2, 3, 16, 16), split)
+        Consistency(norm, geometry=Geometry.of(PATCH, PATCH))(prediction, torch.zeros(2, 3, 16, 16), split)
     return sum(kept.values())
 
 
@@ -147,12 +150,12 @@ def test_memory_grows_with_the_parts_not_with_their_pairs(norm):
 def test_half_precision_predictions_are_compared_in_float32():
     split = SPLITS["parallel"]
     prediction = draws(3, *split.masked.shape, 5).bfloat16()
-    value = Consistency(PATCH)(prediction, IMAGE, split)
+    value = Consistency(geometry=Geometry.of(PATCH, PATCH))(prediction, IMAGE, split)
     assert value.dtype == torch.float32
-    assert value.item() == Consistency(PATCH)(prediction.float(), IMAGE, split).item()
+    assert value.item() == Consistency(geometry=Geometry.of(PATCH, PATCH))(prediction.float(), IMAGE, split).item()
 
 
 def test_one_part_is_refused():
     split = Split(torch.zeros(3, 1, 4, dtype=torch.int64), torch.ones(3, 1, 12, dtype=torch.int64))
     with pytest.raises(ValueError, match="this masker makes 1; use masker/partition=parallel_parts"):
-        Consistency(PATCH)(torch.zeros(3, 1, 12, 5), IMAGE, split)
+        Consistency(geometry=Geometry.of(PATCH, PATCH))(torch.zeros(3, 1, 12, 5), IMAGE, split)

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.nn.functional import mse_loss
 
+from mim.geometry import Geometry
 from mim.loss.error import ERRORS, cosine, l1, l2, smooth_l1
 from mim.loss.term import Term
 from mim.masker.split import Split
@@ -43,7 +44,10 @@ def test_half_the_squared_distance_of_unit_vectors_is_their_cosine_error():
 
 @pytest.mark.parametrize("name", ERRORS)
 def test_padding_counts_for_nothing_whatever_the_error(name):
-    term, image = Term(Pixel(4), name), torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    term, image = (
+        Term(Pixel(Geometry.of(4, 4)), name),
+        torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)),
+    )
     masked = torch.tensor([[[3, 1]], [[0, 2]]])
     split = Split(torch.tensor([[[0]], [[3]]]), masked, masked_valid=torch.tensor([[[True, True]], [[True, False]]]))
     prediction = torch.ones(2, 1, 2, 48)

@@ -10,6 +10,7 @@ from torch import nn
 from mim.encoder.beit import Beit
 from mim.encoder.swin import Swin
 from mim.encoder.vit import ViT
+from mim.geometry import Geometry
 from mim.loss.consistency import Consistency
 from mim.loss.error import ERRORS
 from mim.loss.term import Term
@@ -30,11 +31,11 @@ from mim.target.target import Paintable, Target
 
 PATCH = 8
 TARGETS = {
-    "pixel": lambda: Pixel(PATCH),
-    "raw": lambda: Pixel(PATCH, normalise=False),
-    "hog": lambda: HOG(PATCH),
-    "frequency": lambda: Frequency(PATCH),
-    "low": lambda: Frequency(PATCH, keep=2),
+    "pixel": lambda: Pixel(Geometry.of(PATCH, PATCH)),
+    "raw": lambda: Pixel(Geometry.of(PATCH, PATCH), normalise=False),
+    "hog": lambda: HOG(Geometry.of(PATCH, PATCH)),
+    "frequency": lambda: Frequency(Geometry.of(PATCH, PATCH)),
+    "low": lambda: Frequency(Geometry.of(PATCH, PATCH), keep=2),
 }
 DECODER = partial(Decoder, width=16, depth=1, heads=2)
 MODELS = {
@@ -108,7 +109,11 @@ def test_any_two_terms_are_learned_with_a_decoder_each(batch_of, first, second, 
 @pytest.mark.parametrize("target", TARGETS)
 def test_parts_agree_on_any_target(batch_of, target, model):
     torch.manual_seed(0)
-    terms = {"other": Term(Pixel(PATCH)), target: Term(TARGETS[target]()), "agreement": Consistency(PATCH, of=target)}
+    terms = {
+        "other": Term(Pixel(Geometry.of(PATCH, PATCH))),
+        target: Term(TARGETS[target]()),
+        "agreement": Consistency(of=target, geometry=Geometry.of(PATCH, PATCH)),
+    }
     loss, batch = WeightedSum(terms, dict.fromkeys(terms, 1.0)), batch_of(torch.randn(2, 3, 32, 32))
     network = MODELS[model](Masker(Random(), ParallelParts(4)))(target_dims=loss.target_dims)
     made = network(batch)

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from mim.geometry import Geometry
 from mim.loss.consistency import Consistency
 from mim.loss.term import Term
 from mim.loss.weighted_sum import WeightedSum
@@ -17,7 +18,7 @@ HISTOGRAMS = torch.arange(2 * 4 * 12 * 27.0).cos().view(2, 4, 12, 27)
 
 
 def test_terms_are_weighted_and_each_is_known_by_its_name():
-    pixel, consistency = Term(Pixel(2)), Consistency(2)
+    pixel, consistency = Term(Pixel(Geometry.of(2, 2))), Consistency(geometry=Geometry.of(2, 2))
     loss = WeightedSum({"pixel": pixel, "agreement": consistency}, {"pixel": 2.0, "agreement": 0.5})
     terms = loss.terms({"pixel": PIXELS}, IMAGE, SPLIT)
     assert terms == {"pixel": pixel(PIXELS, IMAGE, SPLIT), "agreement": consistency(PIXELS, IMAGE, SPLIT)}
@@ -27,7 +28,7 @@ def test_terms_are_weighted_and_each_is_known_by_its_name():
 
 
 def test_each_term_that_predicts_has_a_prediction_of_its_own():
-    pixel, hog = Term(Pixel(2)), Term(HOG(2, cells=1))
+    pixel, hog = Term(Pixel(Geometry.of(2, 2))), Term(HOG(Geometry.of(2, 2), cells=1))
     loss = WeightedSum({"hog": hog, "pixel": pixel}, {"hog": 3.0, "pixel": 1.0})
     assert list(loss.target_dims.items()) == [("hog", 27), ("pixel", 12)]  # in their order
     predictions = {"pixel": PIXELS.clone().requires_grad_(), "hog": HISTOGRAMS.clone().requires_grad_()}
@@ -42,17 +43,21 @@ def test_each_term_that_predicts_has_a_prediction_of_its_own():
 
 
 def test_a_term_looks_at_the_prediction_that_it_names():
-    terms = {"pixel": Term(Pixel(2)), "hog": Term(HOG(2, cells=1)), "agreement": Consistency(2, of="hog")}
+    terms = {
+        "pixel": Term(Pixel(Geometry.of(2, 2))),
+        "hog": Term(HOG(Geometry.of(2, 2), cells=1)),
+        "agreement": Consistency(of="hog", geometry=Geometry.of(2, 2)),
+    }
     loss = WeightedSum(terms, {"pixel": 0.0, "hog": 0.0, "agreement": 1.0})
     assert loss.target_dims == {"pixel": 12, "hog": 27}
     predictions = {"pixel": PIXELS, "hog": HISTOGRAMS}
-    expected = Consistency(2)(HISTOGRAMS, IMAGE, SPLIT)
+    expected = Consistency(geometry=Geometry.of(2, 2))(HISTOGRAMS, IMAGE, SPLIT)
     assert torch.equal(loss(predictions, IMAGE, SPLIT), expected)
-    assert expected != Consistency(2)(PIXELS, IMAGE, SPLIT)
+    assert expected != Consistency(geometry=Geometry.of(2, 2))(PIXELS, IMAGE, SPLIT)
 
 
 def test_a_term_alone_is_the_sum_of_it():
-    hog = Term(HOG(2, cells=1))
+    hog = Term(HOG(Geometry.of(2, 2), cells=1))
     loss = WeightedSum.of_one(hog)
     assert loss.target_dims == {"hog": 27}
     assert torch.equal(loss({"hog": HISTOGRAMS}, IMAGE, SPLIT), hog(HISTOGRAMS, IMAGE, SPLIT))
@@ -64,8 +69,13 @@ def test_a_term_without_weight_is_watched_but_teaches_nothing():
         loss({"pixel": prediction} if isinstance(loss, WeightedSum) else prediction, IMAGE, SPLIT).backward()
         return prediction.grad
 
-    watched = WeightedSum({"pixel": Term(Pixel(2)), "consistency": Consistency(2)}, {"pixel": 0.0, "consistency": 1.0})
-    ours, theirs = (gradient(loss, PIXELS.clone().requires_grad_()) for loss in (watched, Consistency(2)))
+    watched = WeightedSum(
+        {"pixel": Term(Pixel(Geometry.of(2, 2))), "consistency": Consistency(geometry=Geometry.of(2, 2))},
+        {"pixel": 0.0, "consistency": 1.0},
+    )
+    ours, theirs = (
+        gradient(loss, PIXELS.clone().requires_grad_()) for loss in (watched, Consistency(geometry=Geometry.of(2, 2)))
+    )
     assert torch.equal(ours, theirs)
     assert watched.terms({"pixel": PIXELS}, IMAGE, SPLIT)["pixel"] > 0
 
@@ -73,28 +83,48 @@ def test_a_term_without_weight_is_watched_but_teaches_nothing():
 @pytest.mark.parametrize(
     ("terms", "weights", "message"),
     [
-        ({"pixel": Term(Pixel(2))}, ["pixels"], "the terms pixel and weights for pixels; each term needs one weight"),
-        ({"pixel": Term(Pixel(2))}, ["pixel", "hog"], "the terms pixel and weights for pixel, hog; each term needs"),
-        ({"a": Consistency(2)}, None, "Consistency alone does not say how many values a patch has; add it to a loss"),
         (
-            {"raw": Term(Pixel(2)), "hog": Term(HOG(2, cells=1)), "agreement": Consistency(2)},
+            {"pixel": Term(Pixel(Geometry.of(2, 2)))},
+            ["pixels"],
+            "the terms pixel and weights for pixels; each term needs one weight",
+        ),
+        (
+            {"pixel": Term(Pixel(Geometry.of(2, 2)))},
+            ["pixel", "hog"],
+            "the terms pixel and weights for pixel, hog; each term needs",
+        ),
+        (
+            {"a": Consistency(geometry=Geometry.of(2, 2))},
+            None,
+            "Consistency alone does not say how many values a patch has; add it to a loss",
+        ),
+        (
+            {
+                "raw": Term(Pixel(Geometry.of(2, 2))),
+                "hog": Term(HOG(Geometry.of(2, 2), cells=1)),
+                "agreement": Consistency(geometry=Geometry.of(2, 2)),
+            },
             None,
             r"loss\.term\.agreement\.of=pixel names no term that predicts; allowed: raw, hog$",
         ),
         (
-            {"pixel": Term(Pixel(2)), "a": Consistency(2, of="a")},
+            {"pixel": Term(Pixel(Geometry.of(2, 2))), "a": Consistency(of="a", geometry=Geometry.of(2, 2))},
             None,
             r"loss\.term\.a\.of=a names no term that predicts; allowed: pixel$",
         ),
         (
-            {"pixel": Term(Pixel(2)), "other": nn.MSELoss()},
+            {"pixel": Term(Pixel(Geometry.of(2, 2))), "other": nn.MSELoss()},
             None,
             "the term other is a MSELoss, which predicts nothing and",
         ),
-        ({"loss": Term(Pixel(2))}, None, "a term of a loss cannot be called 'loss'; give it another name"),
-        ({"keys": Term(Pixel(2))}, None, "a term of a loss cannot be called 'keys'"),
-        ({"training": Term(Pixel(2))}, None, "a term of a loss cannot be called 'training'"),
-        ({"low.pixel": Term(Pixel(2))}, None, r"a term of a loss cannot be called 'low\.pixel'"),
+        (
+            {"loss": Term(Pixel(Geometry.of(2, 2)))},
+            None,
+            "a term of a loss cannot be called 'loss'; give it another name",
+        ),
+        ({"keys": Term(Pixel(Geometry.of(2, 2)))}, None, "a term of a loss cannot be called 'keys'"),
+        ({"training": Term(Pixel(Geometry.of(2, 2)))}, None, "a term of a loss cannot be called 'training'"),
+        ({"low.pixel": Term(Pixel(Geometry.of(2, 2)))}, None, r"a term of a loss cannot be called 'low\.pixel'"),
     ],
 )
 def test_terms_that_do_not_go_together_are_refused(terms, weights, message):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mim.encoder.vit import ViT
+from mim.geometry import Geometry
 from mim.loss.term import Term
 from mim.masker.attention_store import AttentionStore
 from mim.masker.masker import Masker
@@ -136,7 +137,7 @@ def test_two_steps_of_training_are_finite_and_no_gradient_reaches_the_masker(bat
     masker = Masker(SCORES[score](), PARTITIONS[partition]())
     rankings = []
     masker.partition.register_forward_pre_hook(lambda module, given: rankings.append(given[0]))
-    network, loss = MODELS[model](masker), Term(Pixel(4))
+    network, loss = MODELS[model](masker), Term(Pixel(Geometry.of(4, 4)))
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
     for _ in range(2):
         optimizer.zero_grad()
@@ -166,7 +167,11 @@ def test_two_steps_of_training_are_finite_and_no_gradient_reaches_the_masker(bat
 )
 def test_a_step_is_one_graph_that_asks_the_host_nothing_and_is_compiled_once(batch, score, partition, model):
     """A value that the host would have to wait for, or a shape that depends on one, breaks the graph."""
-    network, loss, graphs = MODELS[model](Masker(SCORES[score](), PARTITIONS[partition]())), Term(Pixel(4)), []
+    network, loss, graphs = (
+        MODELS[model](Masker(SCORES[score](), PARTITIONS[partition]())),
+        Term(Pixel(Geometry.of(4, 4))),
+        [],
+    )
 
     def backend(graph, inputs):
         graphs.append(graph)

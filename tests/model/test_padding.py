@@ -8,6 +8,7 @@ from torch import nn
 
 from mim.encoder.beit import Beit
 from mim.encoder.vit import ViT
+from mim.geometry import Geometry
 from mim.loss.term import Term
 from mim.masker.masker import Masker
 from mim.masker.partition.adaptive_ratio import AdaptiveRatio
@@ -86,7 +87,7 @@ def test_predictions_loss_and_gradients_are_those_of_each_image_alone(model, bat
     prediction, split = made.prediction, made.split
     counts = split.visible_valid.sum(-1).flatten().tolist()
     assert len(set(counts)) >= 3, counts
-    loss = Term(Pixel(4))
+    loss = Term(Pixel(Geometry.of(4, 4)))
     value = loss(prediction, batch.image, split)
     value.backward()
     together = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}

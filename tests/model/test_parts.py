@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from mim.encoder.vit import ViT
+from mim.geometry import Geometry
 from mim.loss.consistency import Consistency
 from mim.loss.term import Term
 from mim.loss.weighted_sum import WeightedSum
@@ -66,7 +67,7 @@ def batch(batch_of):
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("name", ["random", "salience", "thrown", "independent"])
 def test_parts_equal_separate_passes_in_loss_and_gradient(batch, model, name):
-    masker, loss = MASKERS[name], Term(Pixel(PATCH))
+    masker, loss = MASKERS[name], Term(Pixel(Geometry.of(PATCH, PATCH)))
     batch = batch.with_image(batch.image.double())
 
     def passed(masker: nn.Module) -> tuple[torch.Tensor, dict[str, torch.Tensor], int]:
@@ -91,7 +92,11 @@ def test_parts_equal_separate_passes_in_loss_and_gradient(batch, model, name):
 def test_every_masker_with_parts_trains_every_model_with_consistency(batch, model, name):
     network = build(model, MASKERS[name])
     loss = WeightedSum(
-        {"pixel": Term(Pixel(PATCH)), "consistency": Consistency(PATCH)}, {"pixel": 1.0, "consistency": 1.0}
+        {
+            "pixel": Term(Pixel(Geometry.of(PATCH, PATCH))),
+            "consistency": Consistency(geometry=Geometry.of(PATCH, PATCH)),
+        },
+        {"pixel": 1.0, "consistency": 1.0},
     )
     made = network(batch)
     assert made.prediction.shape == (*made.split.masked.shape, 48)
@@ -121,7 +126,11 @@ def test_parallel_parts_embed_each_patch_once(batch, model, monkeypatch):
 def test_a_step_compiles_into_one_graph_and_gives_the_same_loss(batch, name, norm):
     network = build("mae", MASKERS[name])
     loss = WeightedSum(
-        {"pixel": Term(Pixel(PATCH)), "consistency": Consistency(PATCH, norm)}, {"pixel": 1.0, "consistency": 1.0}
+        {
+            "pixel": Term(Pixel(Geometry.of(PATCH, PATCH))),
+            "consistency": Consistency(norm, geometry=Geometry.of(PATCH, PATCH)),
+        },
+        {"pixel": 1.0, "consistency": 1.0},
     )
 
     def objective(batch):

@@ -9,6 +9,7 @@ from torch import nn
 from mim.encoder.beit import Beit
 from mim.encoder.swin import Swin
 from mim.encoder.vit import ViT
+from mim.geometry import Geometry
 from mim.loss.term import Term
 from mim.loss.weighted_sum import WeightedSum
 from mim.masker.masker import Masker
@@ -71,7 +72,10 @@ def test_a_decoder_learns_from_its_own_term_alone(model, batch_of):
 @pytest.mark.parametrize("model", MODELS)
 def test_a_step_of_two_terms_compiles_into_one_graph(model, batch_of):
     network, batch = build(model, TWO), batch_of(torch.randn(2, 3, 32, 32))
-    loss = WeightedSum({"pixel": Term(Pixel(8)), "hog": Term(HOG(8, cells=1))}, {"pixel": 1.0, "hog": 0.5})
+    loss = WeightedSum(
+        {"pixel": Term(Pixel(Geometry.of(8, 8))), "hog": Term(HOG(Geometry.of(8, 8), cells=1))},
+        {"pixel": 1.0, "hog": 0.5},
+    )
 
     def objective(batch):
         made = network(batch)

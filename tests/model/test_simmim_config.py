@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from mim.batch import blank
 from mim.launch.resolvers import register_resolvers
+from mim.loss.weighted_sum import WeightedSum
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -56,7 +57,7 @@ def test_the_command_line_has_the_last_word(composed):
 @pytest.mark.parametrize("encoder", ["vit_pico", "beit_pico", "swin_pico"])
 def test_every_small_encoder_predicts_three_of_four_cells_of_a_digit(composed, encoder):
     cfg = composed("model=simmim", f"encoder={encoder}")
-    model = instantiate(cfg.model)(target_dims={"pixel": instantiate(cfg.loss).target_dim})
+    model = instantiate(cfg.model)(target_dims=WeightedSum.of_one(instantiate(cfg.loss)).fit)
     assert model(blank(2, (32, 32))).prediction.shape == (2, 1, 12, 192)
 
 

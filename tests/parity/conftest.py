@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mim.batch import Batch
 from mim.encoder.vit import ViT
+from mim.geometry import Geometry
 from mim.loss.term import Term
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio
@@ -43,7 +44,7 @@ def build_mae() -> Callable[..., SimpleNamespace]:
             heads=m.get("decoder_num_heads", 4),
             mlp_ratio=m["mlp_ratio"],
         )
-        loss = Term(Pixel(m["patch_size"], m.get("norm_pix_loss", True)))
+        loss = Term(Pixel(Geometry.of(m["patch_size"], m["patch_size"]), m.get("norm_pix_loss", True)))
         score = Drawn()
         model = MAE(encoder, Masker(score, FixedRatio(m.get("mask_ratio", 0.75))), decoder, {"pixel": loss.target_dim})
         if load:

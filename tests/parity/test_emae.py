@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from mim.geometry import Geometry
 from mim.loss.consistency import Consistency
 from mim.loss.term import Term
 from mim.loss.weighted_sum import WeightedSum
@@ -54,7 +55,7 @@ def test_parts_are_slices_of_the_sorted_noise(reference, case, prefix):
 )
 def test_the_whole_loss_is_the_mean_over_parts(reference, case, prefix, key, normalise):
     prediction, image, split = case(prefix)
-    loss = Term(Pixel(reference.meta["patch_size"], normalise))
+    loss = Term(Pixel(Geometry.of(reference.meta["patch_size"], reference.meta["patch_size"]), normalise))
     for part, expected in enumerate(reference[f"{key}loss_parts"]):
         alone = Split(split.visible[:, part : part + 1], split.masked[:, part : part + 1])
         assert loss(prediction[:, part : part + 1], image, alone).item() == pytest.approx(expected.item(), rel=LIMIT)
@@ -65,7 +66,7 @@ def test_the_whole_loss_is_the_mean_over_parts(reference, case, prefix, key, nor
 @pytest.mark.parametrize(("norm", "name"), [("l1", "abs"), ("l2", "sq")])
 def test_consistency_is_the_mean_over_ordered_pairs(reference, case, prefix, norm, name):
     prediction, image, split = case(prefix)
-    loss = Consistency(reference.meta["patch_size"], norm)
+    loss = Consistency(norm, geometry=Geometry.of(reference.meta["patch_size"], reference.meta["patch_size"]))
     assert loss(prediction, image, split).item() == pytest.approx(reference[f"{prefix}cons_{name}"].item(), rel=LIMIT)
 
 
@@ -73,7 +74,7 @@ def test_consistency_is_the_mean_over_ordered_pairs(reference, case, prefix, nor
 @pytest.mark.parametrize(("norm", "name"), [("l1", "abs"), ("l2", "sq")])
 def test_two_parts_alone_give_the_difference_of_that_pair(reference, case, prefix, norm, name):
     prediction, image, split = case(prefix)
-    loss = Consistency(reference.meta["patch_size"], norm)
+    loss = Consistency(norm, geometry=Geometry.of(reference.meta["patch_size"], reference.meta["patch_size"]))
     for i in range(reference.meta["K"]):
         for j in range(i):
             pair = loss(prediction[:, [i, j]], image, Split(split.visible[:, [i, j]], split.masked[:, [i, j]]))
@@ -87,7 +88,9 @@ def test_the_gradient_is_the_published_one_and_double_without_the_stop(
 ):
     prediction, image, split = case()
     prediction.requires_grad_()
-    Consistency(reference.meta["patch_size"], norm, stop_gradient)(prediction, image, split).backward()
+    Consistency(norm, stop_gradient, geometry=Geometry.of(reference.meta["patch_size"], reference.meta["patch_size"]))(
+        prediction, image, split
+    ).backward()
     expected = reference[f"grad_cons_{name}_stopgrad"].transpose(0, 1) * times
     expected = expected.gather(2, split.masked[..., None].expand_as(prediction))
     assert distance(prediction.grad, expected) < LIMIT
@@ -96,7 +99,10 @@ def test_the_gradient_is_the_published_one_and_double_without_the_stop(
 def test_emae_is_whole_plus_consistency(reference, case):
     prediction, image, split = case()
     patch_size = reference.meta["patch_size"]
-    terms = {"pixel": Term(Pixel(patch_size, normalise=False)), "consistency": Consistency(patch_size)}
+    terms = {
+        "pixel": Term(Pixel(Geometry.of(patch_size, patch_size), normalise=False)),
+        "consistency": Consistency(geometry=Geometry.of(patch_size, patch_size)),
+    }
     loss = WeightedSum(terms, {"pixel": 1.0, "consistency": 1.0})
     expected = reference["loss_whole"] + reference["cons_abs"]
     assert loss({"pixel": prediction}, image, split).item() == pytest.approx(expected.item(), rel=LIMIT)

@@ -7,6 +7,7 @@ from torch import nn
 from mim.encoder.beit import Beit
 from mim.encoder.encoder import cls_attention
 from mim.encoder.vit import ViT
+from mim.geometry import Geometry
 from mim.loss.term import Term
 from mim.masker.attention_store import attention_weights
 from mim.masker.crop_map import crop_map
@@ -80,7 +81,7 @@ def test_with_mae_everything_is_the_official_one(golden, build_mae, batch_of, di
     place = torch.searchsorted(kept, split.masked[:, 0].contiguous())
     assert distance(prediction, take(reference["pred"], place[:, None])) < 2e-5
 
-    normalised = Term(Pixel(m["patch_size"], normalise=True))(prediction, images, split)
+    normalised = Term(Pixel(Geometry.of(m["patch_size"], m["patch_size"]), normalise=True))(prediction, images, split)
     assert normalised.item() == pytest.approx(reference["loss_normpix"].item(), rel=1e-5)
     loss = ours.loss(prediction, images, split)
     assert loss.item() == pytest.approx(reference["loss"].item(), rel=1e-5)
@@ -174,7 +175,7 @@ def test_with_simmim_everything_is_the_official_one(golden, batch_of, distance, 
     reference = golden("amt_simmim")
     m = reference.meta
     model = simmim(reference, layer_scale=bool(prefix))
-    images, grid = reference["images"], model.encoder.grid
+    images, grid = reference["images"], model.encoder.geometry.grid
     made = model(batch_of(images))
     prediction, split = made.prediction, made.split
     hidden = flags(split, grid[0] * grid[1])
@@ -183,7 +184,7 @@ def test_with_simmim_everything_is_the_official_one(golden, batch_of, distance, 
     assert ((hidden == 1).sum(1) == cell * m["mask_count"]).all()
     assert ((hidden == -1).sum(1) == cell * m["throw_count"]).all()
 
-    loss = Term(Pixel(m["patch_size"], normalise=False), "l1")(prediction, images, split)
+    loss = Term(Pixel(Geometry.of(m["patch_size"], m["patch_size"]), normalise=False), "l1")(prediction, images, split)
     assert loss.item() == pytest.approx(reference[f"{prefix}loss"].item(), rel=1e-5)
 
     kept = torch.cat([split.visible, split.masked], dim=2)[:, 0].sort(dim=1).values  # packed row by row
@@ -204,11 +205,11 @@ def test_simmims_random_start_is_the_official_one(golden, batch_of):
     model = simmim(reference, layer_scale=False)
     cell = m["mask_patch_size"] // m["patch_size"]
     model.masker = Masker(Drawn(reference["random.perm"]), FixedRatio(m["mask_ratio"], "mask_up"), cell)
-    images, (rows, columns) = reference["images"], model.encoder.grid
+    images, (rows, columns) = reference["images"], model.encoder.geometry.grid
     made = model(batch_of(images))
     prediction, split = made.prediction, made.split
     assert torch.equal(flags(split, rows * columns).view(-1, rows, columns), reference["random.mask"].long())
-    loss = Term(Pixel(m["patch_size"], normalise=False), "l1")(prediction, images, split)
+    loss = Term(Pixel(Geometry.of(m["patch_size"], m["patch_size"]), normalise=False), "l1")(prediction, images, split)
     assert loss.item() == pytest.approx(reference["random.loss"].item(), rel=1e-5)
 
 

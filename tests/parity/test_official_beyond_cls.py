@@ -52,7 +52,7 @@ def test_the_paper_s_centre_attention_sums_where_the_release_averages(vit, dista
     encoder, stored = vit
     look = FeatureExtractor(encoder, {"ca2": fitted(partial(CentreAttention, side=2), encoder)}, norm=False)
     with torch.no_grad():
-        assert distance(look(stored["images"])[1]["ca2"], encoder.grid[0] * encoder.grid[1] * stored["feat.ca2"]) < 2e-5
+        assert distance(look(stored["images"])[1]["ca2"], encoder.geometry.patches * stored["feat.ca2"]) < 2e-5
 
 
 def test_any_block_can_be_looked_at_with_or_without_the_final_norm(vit, distance):

@@ -25,8 +25,8 @@ def test_patches_are_cut_as_published(case):
     patch_size = reference.meta["patch_size"]
     patches = patchify(reference["images"], patch_size)
     assert torch.equal(patches, reference["patchify"])
-    assert torch.equal(unpatchify(patches, patch_size, ours.model.encoder.grid), reference["images"])
-    picture = unpatchify(reference["pred"], patch_size, ours.model.encoder.grid)
+    assert torch.equal(unpatchify(patches, patch_size, ours.model.encoder.geometry.grid), reference["images"])
+    picture = unpatchify(reference["pred"], patch_size, ours.model.encoder.geometry.grid)
     assert torch.equal(picture, reference["unpatchify_pred"])
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mim.encoder.vit import ViT
+from mim.geometry import Geometry
 from mim.loss.term import Term
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio
@@ -44,7 +45,7 @@ def test_decay_groups_are_the_official_ones(golden):
     decoder = partial(Decoder, width=8, depth=decoder_blocks, heads=2)
     task = Pretrain(
         model=partial(MAE, encoder=encoder, masker=masker, decoder=decoder),
-        loss=Term(Pixel(patch_size=16)),
+        loss=Term(Pixel(Geometry.of(16, 16))),
         optimizer=torch.optim.AdamW,
         schedule=Constant(),
         base_lr=1e-3,

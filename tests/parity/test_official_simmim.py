@@ -60,10 +60,10 @@ def case(request, golden, batch_of):
     reference = golden(request.param)
     m = reference.meta
     encoder = encoder_of(m)
-    cell = m["mask_patch_size"] // encoder.patch_size
+    cell = m["mask_patch_size"] // encoder.geometry.patch_size[0]
     score = Drawn(reference["mask_perm"])
     masker = Masker(score, FixedRatio(m["mask_ratio"], "mask_up"), cell)
-    loss = Term(Pixel(encoder.patch_size, normalise=False), "l1")
+    loss = Term(Pixel(encoder.geometry, normalise=False), "l1")
     model = SimMIM(encoder, masker, {"pixel": loss.target_dim})
     model.load_state_dict(from_official_simmim(reference.under("sd.")))
     return SimpleNamespace(
@@ -73,10 +73,12 @@ def case(request, golden, batch_of):
 
 def test_the_same_patches_are_hidden(case):
     split = case.reconstruction.split
-    patches = case.model.encoder.grid[0] * case.model.encoder.grid[1]
+    patches = case.model.encoder.geometry.grid[0] * case.model.encoder.geometry.grid[1]
     hidden = torch.zeros(len(split.masked), patches, dtype=torch.int64).scatter(1, split.masked[:, 0], 1)
-    side = case.model.encoder.patch_size // case.reference.meta["patch_size"]  # Swin's masks are on its small patches
-    small = hidden.unflatten(1, case.model.encoder.grid).repeat_interleave(side, 1).repeat_interleave(side, 2)
+    side = (
+        case.model.encoder.geometry.patch_size[0] // case.reference.meta["patch_size"]
+    )  # Swin's masks are on its small patches
+    small = hidden.unflatten(1, case.model.encoder.geometry.grid).repeat_interleave(side, 1).repeat_interleave(side, 2)
     assert torch.equal(small, case.reference["mask"])
 
 
@@ -94,7 +96,7 @@ def test_what_the_encoder_makes_of_it_is_official(case, distance):
 def test_predictions_are_the_official_ones(case, distance):
     made = case.reconstruction
     prediction, split = made.prediction, made.split
-    expected = patchify(case.reference["x_rec"], case.model.encoder.patch_size)
+    expected = patchify(case.reference["x_rec"], case.model.encoder.geometry.patch_size)
     assert distance(prediction, take(expected, split.masked)) < 2e-5
 
 
@@ -164,7 +166,7 @@ def test_decay_groups_of_pre_training_are_the_official_ones(golden, kind):
     }[kind]()
     task = Pretrain(
         model=partial(SimMIM, encoder=encoder, masker=Masker(Random(), FixedRatio(0.6, "mask_up"))),
-        loss=Term(Pixel(encoder.patch_size, normalise=False), "l1"),
+        loss=Term(Pixel(encoder.geometry, normalise=False), "l1"),
         optimizer=torch.optim.AdamW,
         schedule=Constant(),
         base_lr=m["base_lr"],

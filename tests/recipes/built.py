@@ -117,12 +117,13 @@ def _encoder(cfg: DictConfig, encoder: Any) -> Facts:
     swin = isinstance(encoder, Swin)
     stages = [stage.blocks for stage in encoder.layers] if swin else [encoder.blocks]
     blocks = [block for stage in stages for block in stage]
+    patch = encoder.geometry.patch_size[0]
     facts = {
         "encoder.width": encoder.embed_dim,
         "encoder.heads": [stage[0].attn.num_heads for stage in stages] if swin else blocks[0].attn.num_heads,
         "encoder.image_size": cfg.data.image_size,
-        "encoder.patch": encoder.patch_size // encoder.small if swin else encoder.patch_size,
-        "_pixels_of_a_patch": encoder.patch_size,
+        "encoder.patch": patch // encoder.small if swin else patch,
+        "_pixels_of_a_patch": patch,
         "encoder.drop_path": [_drop_path(block) for block in blocks],
         "encoder.layer_scale": _layer_scale(cfg.encoder),
         "encoder.positions": _positions(encoder),
@@ -233,7 +234,7 @@ def _decoder(decoder: Any) -> Facts:
 def _loss(loss: WeightedSum) -> Facts:
     """How a prediction that is 3 off is judged, and whether the target is standardised."""
     terms, pixel = loss.term, loss.term["pixel"]
-    side = 2 * pixel.target.patch_size
+    side = 2 * pixel.target.geometry.patch_size[0]
     image = torch.rand(1, 3, side, side)
     split = Split(torch.tensor([[[1, 2]]]), torch.tensor([[[0, 3]]]))
     target = pixel.target(image, split)
@@ -253,7 +254,7 @@ def _loss(loss: WeightedSum) -> Facts:
 
 def _masked(name: str, masker: Any, encoder: Any) -> Facts:
     """How many patches a masker hides, in what squares, by whose score; of Swin those of its first stage."""
-    grid, small = encoder.grid, getattr(encoder, "small", 1)
+    grid, small = encoder.geometry.grid, getattr(encoder, "small", 1)
     batch = blank(8, (grid[0] * 16, grid[1] * 16))._replace(key=keys(0, 0, torch.arange(8)))
     each = masker.masker if isinstance(masker, Independent) else masker
     tokens = torch.randn(8, grid[0] * grid[1], 64) if masker.needs_tokens else None

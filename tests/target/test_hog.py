@@ -3,6 +3,7 @@ import pytest
 import torch
 from skimage.feature import hog
 
+from mim.geometry import Geometry
 from mim.loss.term import Term
 from mim.masker.split import Split
 from mim.target.hog import HOG
@@ -22,7 +23,7 @@ def pictures(size: int, count: int = 2) -> torch.Tensor:
 def test_histograms_are_those_of_scikit_image(patch_size, cells, bins):
     image = pictures(48)
     cell = patch_size // cells
-    ours = HOG(patch_size, cells, bins).histograms(image).unflatten(1, (3, bins))
+    ours = HOG(Geometry.of(patch_size, patch_size), cells, bins).histograms(image).unflatten(1, (3, bins))
     for picture, histograms in zip(image, ours, strict=True):
         for channel, histogram in zip(picture, histograms, strict=True):
             theirs = hog(channel.numpy(), bins, (cell, cell), (1, 1), block_norm="L2", feature_vector=False)
@@ -32,15 +33,15 @@ def test_histograms_are_those_of_scikit_image(patch_size, cells, bins):
 
 def test_a_ramp_has_one_direction():
     ramp = torch.arange(16.0).expand(1, 3, 16, 16)
-    across = HOG(16).histograms(ramp).unflatten(1, (3, 9))
-    down = HOG(16).histograms(ramp.mT).unflatten(1, (3, 9))
+    across = HOG(Geometry.of(16, 16)).histograms(ramp).unflatten(1, (3, 9))
+    down = HOG(Geometry.of(16, 16)).histograms(ramp.mT).unflatten(1, (3, 9))
     assert torch.allclose(across[:, :, 0], torch.ones(1, 3, 2, 2))
     assert torch.allclose(down[:, :, 4], torch.ones(1, 3, 2, 2))  # 90 of 180 degrees: the fifth of nine
     assert across[:, :, 1:].abs().max() == down[:, :, :4].abs().max() == 0
 
 
 def test_a_patch_is_its_cells_in_reading_order():
-    loss, image = Term(HOG(16, cells=2)), pictures(32)
+    loss, image = Term(HOG(Geometry.of(16, 16), cells=2)), pictures(32)
     target = loss.target(image, SPLIT)
     assert target.shape == (2, 1, 2, loss.target_dim) == (2, 1, 2, 108)
     cells = loss.target.histograms(image)  # (2, 27, 4, 4)
@@ -50,15 +51,17 @@ def test_a_patch_is_its_cells_in_reading_order():
 
 def test_light_and_contrast_do_not_matter():
     image = pictures(32)
-    assert torch.allclose(HOG(16).histograms(image), HOG(16).histograms(5 * image - 3), atol=1e-4)
+    assert torch.allclose(
+        HOG(Geometry.of(16, 16)).histograms(image), HOG(Geometry.of(16, 16)).histograms(5 * image - 3), atol=1e-4
+    )
 
 
 def test_a_flat_patch_has_an_empty_histogram():
-    assert HOG(16).histograms(torch.full((1, 3, 16, 16), 0.3)).abs().max() == 0
+    assert HOG(Geometry.of(16, 16)).histograms(torch.full((1, 3, 16, 16), 0.3)).abs().max() == 0
 
 
 def test_error_is_averaged_over_values_and_masked_patches():
-    loss, image = Term(HOG(16)), pictures(32)
+    loss, image = Term(HOG(Geometry.of(16, 16))), pictures(32)
     prediction = (loss.target(image, SPLIT) + torch.tensor([1.0, -2.0]).view(1, 1, 2, 1)).requires_grad_()
     value = loss(prediction, image, SPLIT)
     value.backward()
@@ -70,6 +73,6 @@ def test_error_is_averaged_over_values_and_masked_patches():
 
 def test_cells_that_do_not_tile_a_patch_are_refused():
     with pytest.raises(ValueError, match=r"patch of 8 x 8 pixels into 3 x 3 cells; target.cells may be 1, 2, 4, 8"):
-        HOG(8, cells=3)
+        HOG(Geometry.of(8, 8), cells=3)
     with pytest.raises(ValueError, match="not divisible by patch_size=16"):
-        HOG(16).histograms(pictures(24))
+        HOG(Geometry.of(16, 16)).histograms(pictures(24))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mim.encoder.vit import ViT
+from mim.geometry import Geometry
 from mim.loss.term import Term
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio
@@ -165,5 +166,5 @@ def test_a_target_without_a_teacher_and_a_teacher_without_a_target_are_refused()
     with pytest.raises(ValueError, match="there is no teacher; add teacher=ema"):
         pretrain(Term(Features(1)), None)
     with pytest.raises(ValueError, match="nothing looks at it"):
-        pretrain(Term(Pixel(4)), EMA)
+        pretrain(Term(Pixel(Geometry.of(4, 4))), EMA)
     assert isinstance(pretrain(Term(Features(1)), EMA).teacher, nn.Module)

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from mim.batch import blank
+from mim.geometry import Geometry
 from mim.loss.term import Term
 from mim.masker.partition.random_ratio import RandomRatio
 from mim.target.pixel import Pixel
@@ -25,7 +26,12 @@ class Runs(SimpleNamespace):
 def test_what_is_drawn_once_a_step_hears_of_steps_and_not_of_accumulated_batches():
     partition = RandomRatio(per="batch")
     task = Pretrain(
-        lambda target_dims: nn.Sequential(partition), Term(Pixel(2)), torch.optim.SGD, lambda *_: 1.0, 1e-3, 0.0
+        lambda target_dims: nn.Sequential(partition),
+        Term(Pixel(Geometry.of(2, 2))),
+        torch.optim.SGD,
+        lambda *_: 1.0,
+        1e-3,
+        0.0,
     )
     trainer, steps = Runs(), []
     task.trainer = trainer
@@ -38,7 +44,9 @@ def test_what_is_drawn_once_a_step_hears_of_steps_and_not_of_accumulated_batches
 
 
 def test_a_fused_optimiser_that_undoes_the_scaling_of_float16_by_itself_is_not_given_gradients_that_are_cut_down():
-    task = Pretrain(lambda target_dims: nn.Linear(2, 2), Term(Pixel(2)), torch.optim.SGD, lambda *_: 1.0, 1e-3, 0.0)
+    task = Pretrain(
+        lambda target_dims: nn.Linear(2, 2), Term(Pixel(Geometry.of(2, 2))), torch.optim.SGD, lambda *_: 1.0, 1e-3, 0.0
+    )
     task.trainer = SimpleNamespace(
         precision_plugin=SimpleNamespace(scaler=torch.GradScaler("cpu")), gradient_clip_val=1.0
     )

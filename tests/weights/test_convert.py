@@ -13,6 +13,7 @@ from mim.__main__ import main
 from mim.encoder.beit import Beit
 from mim.encoder.swin import Swin
 from mim.encoder.vit import ViT
+from mim.geometry import Geometry
 from mim.loss.term import Term
 from mim.masker.score.ranking import Ranking
 from mim.model.classifier import Classifier
@@ -143,7 +144,7 @@ def test_transformers_loads_it_with_nothing_missing_and_the_same_loss(build_mae,
     model.masker.score = Drawn(noise)
     made = model(batch_of(images))
     prediction, split = made.prediction, made.split
-    assert Term(Pixel(4))(prediction, images, split).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert Term(Pixel(Geometry.of(4, 4)))(prediction, images, split).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize(("to", "out"), [("mae", "mae.pth"), ("hf", "vit_mae"), ("safetensors", "ours.safetensors")])

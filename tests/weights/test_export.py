@@ -10,6 +10,7 @@ from torch import nn
 from mim.__main__ import main
 from mim.encoder.beit import Beit
 from mim.encoder.vit import ViT
+from mim.geometry import Geometry
 from mim.weights.export import export_encoder, pictures
 
 ENCODERS = {
@@ -33,7 +34,7 @@ def test_onnx_gives_the_same_numbers_for_any_number_of_pictures(encoder, tmp_pat
     assert line.startswith("differs from the original by at most ")
     session = onnxruntime.InferenceSession(tmp_path / "encoder.onnx")
     for count in (1, 4):
-        image = pictures(count, tuple(4 * n for n in encoder.grid))
+        image = pictures(count, tuple(4 * n for n in encoder.geometry.grid))
         assert close(session.run(["tokens"], {"image": image.numpy()})[0], encoder(image).detach())
 
 
@@ -41,7 +42,7 @@ def test_a_program_gives_the_same_numbers_for_any_number_of_pictures(encoder, tm
     export_encoder(encoder, tmp_path / "encoder.pt2", "program")
     program = torch.export.load(tmp_path / "encoder.pt2").module()
     for count in (1, 4):
-        image = pictures(count, tuple(4 * n for n in encoder.grid))
+        image = pictures(count, tuple(4 * n for n in encoder.geometry.grid))
         assert close(program(image), encoder(image).detach())
 
 
@@ -54,7 +55,7 @@ def test_the_pictures_are_real_and_differ():
 
 def test_a_file_with_other_numbers_is_not_kept(tmp_path, monkeypatch):
     class Noisy(nn.Module):
-        grid, patch_size = (2, 2), 4
+        geometry = Geometry.of(8, 4)
 
         def forward(self, image):
             return image + torch.rand(())

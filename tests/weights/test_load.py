@@ -251,7 +251,7 @@ def test_what_cannot_be_had_is_said_in_one_line(source, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"patch_size": 2}, "it has patches of 4 pixels and the encoder of 2; try encoder.patch_size=4"),
+        ({"patch_size": 2}, "it has patches of 4 x 4 pixels and the encoder of 2 x 2; try encoder.patch_size=4"),
         ({"width": 32}, "it is 16 wide and the encoder 32; try another encoder, or encoder.width=16"),
         ({"depth": 1}, "it has 2 blocks and the encoder 1; try another encoder, or encoder.depth=2"),
         ({"depth": 3}, "it has 2 blocks and the encoder 3; try another encoder, or encoder.depth=2"),

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mim.encoder.beit import Beit
+from mim.geometry import Geometry
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio
 from mim.masker.score.random import Random
@@ -66,7 +67,7 @@ def test_of_several_decoders_the_first_that_predicts_pixels_opens(
     opened, model.masker = open_model(weights, masker()), masker()
     shown = "pixel" if "pixel" in terms else "a"
     assert torch.equal(predictions(opened).prediction, predictions(model).predictions[shown])
-    assert open_painter(weights, 4).dim == 48
+    assert open_painter(weights, Geometry.of(4, 4)).dim == 48
 
 
 def test_an_official_file_with_both_halves_opens(build_mae, tmp_path, predictions):
@@ -83,7 +84,7 @@ def test_an_official_file_with_both_halves_opens(build_mae, tmp_path, prediction
 
 def test_positions_of_both_halves_are_carried_to_another_image_size(build_mae, save_run):
     opened = open_model(read_weights(save_run(build_mae(), model=DECODER)), masker(), image_size=32)
-    assert opened.encoder.grid == (8, 8)
+    assert opened.encoder.geometry.grid == (8, 8)
     assert opened.decoder.pos_embed.shape == (1, 65, 8)
 
 
@@ -122,7 +123,7 @@ def test_heads_that_are_no_number_are_refused(build_mae, save_run):
     ],
 )
 def test_a_run_says_what_its_predictions_are(build_mae, save_run, loss, expected):
-    painter = open_painter(read_weights(save_run(build_mae(), loss=loss)), 4)
+    painter = open_painter(read_weights(save_run(build_mae(), loss=loss)), Geometry.of(4, 4))
     pixel = painter.pixel if isinstance(painter, Frequency) else painter
     assert (type(painter), pixel.normalise) == expected
     assert painter.dim == (12 if isinstance(painter, Frequency) else 48)
@@ -130,11 +131,11 @@ def test_a_run_says_what_its_predictions_are(build_mae, save_run, loss, expected
 
 def test_where_nothing_says_it_is_as_published(build_mae, build_simmim, save_run):
     mae, simmim = read_weights(save_run(build_mae(), "mae")), read_weights(save_run(build_simmim(), "simmim"))
-    assert [open_painter(weights, 4).normalise for weights in (mae, simmim)] == [True, False]
-    assert [open_painter(mae, 4, target).normalise for target in ("raw", "normalised")] == [False, True]
+    assert [open_painter(weights, Geometry.of(4, 4)).normalise for weights in (mae, simmim)] == [True, False]
+    assert [open_painter(mae, Geometry.of(4, 4), target).normalise for target in ("raw", "normalised")] == [False, True]
 
 
 def test_what_is_no_picture_is_refused(build_mae, save_run):
     weights = read_weights(save_run(build_mae(), loss=TERMS["hog"]))
     with pytest.raises(ValueError, match="was trained to predict no pixels"):
-        open_painter(weights, 4)
+        open_painter(weights, Geometry.of(4, 4))

@@ -99,7 +99,7 @@ def measure(
         ValueError: where the encoder has no cls token that attends to all patches.
     """
     known = check_attends(encoder)
-    stats = AttentionPass(known.grid)
+    stats = AttentionPass(known.geometry.grid)
     was_training = known.training
     known.eval()
     try:
@@ -113,5 +113,5 @@ def measure(
 
 
 def _images_at_once(encoder: AttentionEncoder) -> int:
-    rows, columns = encoder.grid
+    rows, columns = encoder.geometry.grid
     return max(1, NUMBERS_AT_ONCE // (encoder.heads * (encoder.prefix + rows * columns) ** 2))

@@ -12,7 +12,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from mim.analysis.pictures import panels
+from mim.geometry import grid_of
 from mim.masker.split import Split
+from mim.ranges import Size
 
 STRONG = 0.25  # the disagreement that is drawn brightest on a sheet: fixed, so that sheets can be compared
 
@@ -29,7 +31,7 @@ def disagreement(predicted: Tensor, split: Split, patches: int) -> Tensor:
     return torch.stack(pairs).nanmean(0)
 
 
-def sheet(image: Tensor, predicted: Tensor, split: Split, patch_size: int, title: str = "") -> Figure:
+def sheet(image: Tensor, predicted: Tensor, split: Split, patch_size: Size, title: str = "") -> Figure:
     """What each part saw and what it made of that: (B, 3, H, W), (B, K, Lm, P), both in [0, 1], and the split."""
     drawn = stages(image, {"": predicted}, split, patch_size, STRONG)
     if title:
@@ -41,7 +43,7 @@ def stages(
     image: Tensor,
     predicted: Mapping[str, Tensor],
     split: Split,
-    patch_size: int,
+    patch_size: Size,
     strong: float | None = None,
     kind: str = "part",
     numbers: Sequence[int] | None = None,
@@ -52,7 +54,7 @@ def stages(
         image: (B, 3, H, W) in [0, 1].
         predicted: by name of the stage, pixels of masked patches (B, K, Lm, P), in [0, 1].
         split: where they stand, the same in all stages.
-        patch_size: pixels per side of a patch.
+        patch_size: pixels per side of a patch, or (height, width).
         strong: the disagreement that is drawn brightest; null for the strongest in the figure.
         kind: what a part is called.
         numbers: of the K parts; null to count them from 1.
@@ -66,7 +68,7 @@ def stages(
             "a picture of consistency shows several parts of each image; use masker/partition=parallel_parts"
         )
     height, width = image.shape[2:]
-    grid = (height // patch_size, width // patch_size)
+    grid = grid_of((height, width), patch_size)
     apart = torch.stack([disagreement(pixels, split, grid[0] * grid[1]) for pixels in predicted.values()])
     scale = Normalize(0, strong or max(apart.nan_to_num().max().item(), 1e-6))
 

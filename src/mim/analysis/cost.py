@@ -47,8 +47,7 @@ def teacher_flops(teacher: Any, device: torch.device) -> float:
 
 def _blank(encoder: Encoder, device: torch.device) -> Batch:
     """Two images of the size that an encoder is for."""
-    rows, columns = encoder.grid
-    return blank(2, (rows * encoder.patch_size, columns * encoder.patch_size), device)
+    return blank(2, encoder.geometry.image_size, device, encoder.geometry.channels)
 
 
 def peak_memory(device: torch.device) -> int:

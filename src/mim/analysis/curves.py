@@ -1,5 +1,6 @@
 """Attention statistics over the blocks of one or several models, as Beyond [cls] draws them (arXiv 2412.03215)."""
 
+import math
 from collections.abc import Sequence
 from textwrap import fill
 from typing import Any, NamedTuple
@@ -36,7 +37,7 @@ class Curves(NamedTuple):
 
     name: str
     grid: tuple[int, int]
-    patch_size: int
+    patch_size: tuple[int, int]
     statistics: dict[str, dict[str, Any]]
     """As `AttentionPass.summary` tells them."""
 
@@ -51,7 +52,8 @@ class Curves(NamedTuple):
         return self._unit(statistic) * getattr(same, statistic).item()
 
     def _unit(self, statistic: str) -> float:
-        return self.patch_size if statistic == "distance" else 1
+        """Pixels of a patch's side; of an oblong one, of a square as large."""
+        return math.sqrt(self.patch_size[0] * self.patch_size[1]) if statistic == "distance" else 1
 
 
 def curves(models: Sequence[Curves]) -> Figure:

@@ -9,7 +9,9 @@ from matplotlib.patches import Patch
 from torch import Tensor
 
 from mim.analysis.mask_statistics import indicator
+from mim.geometry import grid_of
 from mim.masker.split import Split
+from mim.ranges import Size
 from mim.tokens import patchify, unpatchify
 
 MASKED = (0.83, 0.83, 0.83)
@@ -17,14 +19,14 @@ THROWN = (0.36, 0.47, 0.66)
 WIDTH = 7.0  # inches: the text width of most papers
 
 
-def covered(image: Tensor, split: Split, patch_size: int) -> Tensor:
+def covered(image: Tensor, split: Split, patch_size: Size) -> Tensor:
     """Images (B, 3, H, W) in [0, 1] with masked patches grey and thrown ones blue; of K parts the first."""
     patches = patchify(image, patch_size)
     masked, visible = _sets(split, patches.shape[1])
-    grey, blue = (patches.new_tensor(colour).repeat(patch_size**2) for colour in (MASKED, THROWN))
+    grey, blue = (patches.new_tensor(colour).repeat(patches.shape[-1] // 3) for colour in (MASKED, THROWN))
     shown = torch.where(visible[..., None] > 0, patches, 0.25 * patches + 0.75 * blue)  # what was thrown shines through
     shown = torch.where(masked[..., None] > 0, grey, shown)
-    return unpatchify(shown, patch_size, (image.shape[2] // patch_size, image.shape[3] // patch_size))
+    return unpatchify(shown, patch_size, grid_of((image.shape[2], image.shape[3]), patch_size))
 
 
 def caption(split: Split, image: int, patches: int) -> str:
@@ -34,17 +36,17 @@ def caption(split: Split, image: int, patches: int) -> str:
     return f"{masked:.0%} + {thrown:.0%}" if thrown > 1e-6 else f"{masked:.0%}"
 
 
-def gallery(image: Tensor, heat: Mapping[str, Tensor], splits: Mapping[str, Split], patch_size: int) -> Figure:
+def gallery(image: Tensor, heat: Mapping[str, Tensor], splits: Mapping[str, Split], patch_size: Size) -> Figure:
     """The picture.
 
     Args:
         image: (B, 3, H, W) in [0, 1].
         heat: what maskers look at, by name: (B, L) in [0, 1].
         splits: by masker.
-        patch_size: pixels per side of a patch.
+        patch_size: pixels per side of a patch, or (height, width).
     """
     B, _, height, width = image.shape
-    grid = height // patch_size, width // patch_size
+    grid = grid_of((height, width), patch_size)
     columns = 1 + len(heat) + len(splits)
     side = (WIDTH - 0.04 * (columns - 1)) / columns
     sheet = Figure(figsize=(WIDTH, B * (side * height / width + 0.14) + 0.5), dpi=300)

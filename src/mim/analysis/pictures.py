@@ -6,7 +6,9 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from mim.geometry import grid_of
 from mim.masker.split import Split
+from mim.ranges import Size
 from mim.tokens import patchify, unpatchify
 
 MASKED_GREY = 0.5
@@ -21,24 +23,24 @@ def scatter(patches: Tensor, index: Tensor, values: Tensor, valid: Tensor | None
     return patches.scatter(1, index[..., None].expand_as(values), values)
 
 
-def panels(image: Tensor, predicted: Tensor, split: Split, patch_size: int) -> dict[str, Tensor]:
+def panels(image: Tensor, predicted: Tensor, split: Split, patch_size: Size) -> dict[str, Tensor]:
     """The four pictures of each image, in [0, 1].
 
     Args:
         image: (B, 3, H, W) in [0, 1].
         predicted: pixels of masked patches (B, Lm, P), in [0, 1], of one part.
         split: of that part, (B, 1, ...).
-        patch_size: pixels per side of a patch.
+        patch_size: pixels per side of a patch, or (height, width).
 
     Returns:
         Rows by name, each (B, 3, H, W).
     """
-    grid = (image.shape[2] // patch_size, image.shape[3] // patch_size)
+    grid = grid_of((image.shape[2], image.shape[3]), patch_size)
     patches = patchify(image, patch_size)
     visible, masked = split.visible[:, 0], split.masked[:, 0]
     visible_valid = None if split.visible_valid is None else split.visible_valid[:, 0]
     masked_valid = None if split.masked_valid is None else split.masked_valid[:, 0]
-    thrown = patches.new_tensor(THROWN_TINT).repeat(patch_size**2).expand_as(patches)
+    thrown = patches.new_tensor(THROWN_TINT).repeat(patches.shape[-1] // 3).expand_as(patches)
     shown = torch.gather(patches, 1, visible[..., None].expand(-1, -1, patches.shape[-1]))
 
     seen = scatter(thrown, masked, torch.full_like(predicted, MASKED_GREY), masked_valid)
@@ -72,7 +74,7 @@ def figure(rows: dict[str, Tensor], title: str = "") -> Figure:
     return sheet
 
 
-def sheet(image: Tensor, predicted: Tensor, split: Split, patch_size: int, title: str = "") -> Figure:
+def sheet(image: Tensor, predicted: Tensor, split: Split, patch_size: Size, title: str = "") -> Figure:
     """What the model makes of the first of K parts: (B, 3, H, W), (B, K, Lm, P), both in [0, 1], and the split."""
     first: Any = (None if field is None else field[:, :1] for field in split)
     return figure(panels(image, predicted[:, 0], Split(*first), patch_size), title)

@@ -82,17 +82,16 @@ def _masking(model: Any, device: torch.device) -> str:
 
 @torch.no_grad()
 def _masked(encoder: Any, masker: Any, device: torch.device) -> str:
-    rows, columns = encoder.grid
-    patch = encoder.patch_size
-    split = split_of(encoder, masker, blank(2, (rows * patch, columns * patch), device))
+    patches = encoder.geometry.patches
+    split = split_of(encoder, masker, blank(2, encoder.geometry.image_size, device, encoder.geometry.channels))
     parts, visible = split.visible.shape[1:]
     masked = split.masked.shape[2]
     kind = f"{type(masker.score).__name__} x {type(masker.partition).__name__}" + (
         f", {parts} parts" if parts > 1 else ""
     )
-    thrown = max(0, rows * columns - visible - masked) if parts == 1 else 0
+    thrown = max(0, patches - visible - masked) if parts == 1 else 0
     most = "" if split.visible_valid is None else "up to "
-    return f"{kind}: of {rows * columns} patches {most}{visible} visible, {most}{masked} masked, {thrown} thrown"
+    return f"{kind}: of {patches} patches {most}{visible} visible, {most}{masked} masked, {thrown} thrown"
 
 
 def _peak(module: Any) -> str:

@@ -97,12 +97,12 @@ class Reconstructions(L.Callback):
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{self.name}_{epoch:04d}.png"
         image = batch.image * std + mean
-        self.sheet(image, pixels, split, target.patch_size, title).savefig(path)
+        self.sheet(image, pixels, split, target.geometry.patch_size, title).savefig(path)
         if self.comparison and epoch == 0:
             self.untrained = pixels.half().cpu()
         elif self.comparison and self.untrained is not None:
             latest = {"before\ntraining": self.untrained.to(pixels), f"after\n{epoch} epochs": pixels}
-            self.comparison(image, latest, split, target.patch_size).savefig(self.folder / f"{self.name}.png")
+            self.comparison(image, latest, split, target.geometry.patch_size).savefig(self.folder / f"{self.name}.png")
         for logger in trainer.loggers:
             if hasattr(logger, "log_image"):
                 logger.log_image(self.name, [str(path)], step=trainer.global_step)

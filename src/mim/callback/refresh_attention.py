@@ -82,7 +82,7 @@ class RefreshAttention(L.Callback):
             self._refresh(trainer, pl_module, _attending(encoder).to(pl_module.device))
         else:
             _attending(pl_module.model.encoder)
-            self._keep(trainer, pl_module, torch.ones(data.train_size, *pl_module.model.encoder.grid).half())
+            self._keep(trainer, pl_module, torch.ones(data.train_size, *pl_module.model.encoder.geometry.grid).half())
         self._look_if_due(trainer, pl_module, trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
@@ -127,7 +127,7 @@ class RefreshAttention(L.Callback):
             found, place = (torch.cat(gather_all_tensors(part)) for part in (found, place))
         everything = torch.ones(data.train_size, found.shape[1], dtype=torch.float16)
         everything[place.cpu()] = found.cpu()  # an unreadable picture keeps its ones
-        return everything.unflatten(1, encoder.grid)
+        return everything.unflatten(1, encoder.geometry.grid)
 
     def _heads(self, pl_module: Any) -> Heads:
         found = {store.heads for store in _stores(pl_module)}

@@ -18,6 +18,7 @@ from mim.figure.reconstructions import Made, reconstruct, reconstructions_figure
 from mim.figure.runs import Run, common_accuracy, find_runs
 from mim.figure.series import sorted_into_series
 from mim.figure.table import Drawn, write
+from mim.geometry import by
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio
 from mim.masker.score.random import Random
@@ -83,18 +84,18 @@ def _draw_reconstructions(given: argparse.Namespace, configs: Path) -> Drawn:
     masker = Masker(Random(), FixedRatio(given.ratio), given.cell)
     image, names = open_images(opened[0].weights, _choice(given), configs)
     models = {each.name: open_model(each.weights, masker, image.shape[2]) for each in opened}
-    patch_sizes = {name: model.encoder.patch_size for name, model in models.items()}
+    patch_sizes = {name: model.encoder.geometry.patch_size for name, model in models.items()}
     if len(set(patch_sizes.values())) > 1:
-        said = ", ".join(f"{name} {size}" for name, size in patch_sizes.items())
+        said = ", ".join(f"{name} {by(size)}" for name, size in patch_sizes.items())
         raise ValueError(
-            f"these checkpoints cannot be given the same masks: their patches are {said} pixels wide; draw them one by one"
+            f"these checkpoints cannot be given the same masks: their patches are {said} pixels; draw them one by one"
         )
     made = {each.name: _reconstruct(each, models[each.name], image, given) for each in opened}
     return reconstructions_figure(image, names, made, given.seeds, next(iter(patch_sizes.values())))
 
 
 def _reconstruct(each: Opened, model: Any, image: Tensor, given: argparse.Namespace) -> Made:
-    painter = open_painter(each.weights, model.encoder.patch_size, given.target)
+    painter = open_painter(each.weights, model.encoder.geometry, given.target)
     return reconstruct(model, painter, image, each.mean, each.std, given.seeds)
 
 

@@ -67,7 +67,7 @@ def run(given: argparse.Namespace, configs: Path) -> None:
     folder.mkdir(parents=True)
     drawn = {name: _rows(split, seen.rows) for name, split in seen.splits.items()}
     heat = {name: values[seen.rows] for name, values in seen.heat.items()}
-    gallery(seen.image, heat, drawn, encoder.patch_size).savefig(folder / "gallery.png")
+    gallery(seen.image, heat, drawn, encoder.geometry.patch_size).savefig(folder / "gallery.png")
     numbers = {
         name: {by: mask_statistics(split, score)._asdict() for by, score in seen.heat.items()}
         for name, split in seen.splits.items()
@@ -110,8 +110,8 @@ def _look(cfg: DictConfig, data: Any, encoder: Encoder, maskers: dict[str, Any])
         here = batch._replace(index=torch.arange(len(batch.image)))
         for name, masker in maskers.items():
             for store in (part for part in masker.modules() if isinstance(part, AttentionStore)):
-                store.maps = attention_weights(row, store.heads).unflatten(1, encoder.grid).half()
-            splits[name].append(masker(here, encoder.grid, tokens))
+                store.maps = attention_weights(row, store.heads).unflatten(1, encoder.geometry.grid).half()
+            splits[name].append(masker(here, encoder.geometry.grid, tokens))
     return Seen(
         image=torch.stack(image),
         rows=rows,

@@ -13,7 +13,6 @@ from omegaconf import OmegaConf
 
 from mim.analysis.pictures import figure
 from mim.command.embed import pictures_of
-from mim.door.load import geometry_of
 from mim.door.preprocess import Preprocess
 from mim.door.reconstruct import reconstruct
 from mim.door.sources import Source, source_of
@@ -33,8 +32,8 @@ def run(given: argparse.Namespace, configs: Path) -> None:
             raise ValueError(f"{name}={value}; needs 1 at least")
     weights = read_weights(given.checkpoint)._replace(own_encoder=given.encoder)
     model = open_model(weights, _masker(given.masker, configs), given.image_size)
-    painter = open_painter(weights, model.encoder.patch_size, given.target)
-    geometry = geometry_of(model.encoder)
+    painter = open_painter(weights, model.encoder.geometry, given.target)
+    geometry = model.encoder.geometry
     preprocess = Preprocess(geometry.image_size, image_format(weights))
     source = source_of(pictures_of(given.pictures, weights, geometry, configs), preprocess, given.part, workers=0)
     folder = given.out or _default_folder()

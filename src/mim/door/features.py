@@ -8,7 +8,6 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from mim.data.module import Data
-from mim.door.load import geometry_of
 from mim.door.preprocess import Preprocess, with_statistics
 from mim.door.sources import Source, source_of
 from mim.encoder.encoder import Encoder
@@ -127,7 +126,7 @@ def preprocess_of(
             f"this {type(encoder).__name__} does not say how its images are normalised; give mean= and std=, of pixels in 0..1, "
             "or an encoder of mim.load"
         )
-    return Preprocess(geometry_of(encoder).image_size, with_statistics(images, mean, std))
+    return Preprocess(encoder.geometry.image_size, with_statistics(images, mean, std))
 
 
 def pool_named(name: str) -> Any:

@@ -27,8 +27,6 @@ class LoadedEncoder(Encoder, Protocol):
     """Deviation of each channel."""
     classes: tuple[str, ...]
     """Names of the classes of its training; empty where nothing says them."""
-    geometry: Geometry
-    """Image size, patch size, grid and channels."""
     describe: Callable[[], str]
     """Lines about where it is from, its architecture and its images."""
 
@@ -94,18 +92,12 @@ def load_weights(weights: Weights, image_size: int | None = None, heads: int | N
     encoder = build_encoder(weights, image_size, heads)
     matched = load_weights_into(weights, encoder).removeprefix(f"{weights.origin}: ")
     images = image_format(weights)
-    geometry = geometry_of(encoder)
+    geometry = encoder.geometry
     loaded = cast(Any, encoder.eval())
-    loaded.preprocess, loaded.geometry = Preprocess(geometry.image_size, images), geometry
+    loaded.preprocess = Preprocess(geometry.image_size, images)
     loaded.mean, loaded.std, loaded.classes = images.mean, images.std, images.classes
     loaded.describe = Description(weights.origin, _architecture(encoder), geometry, images, matched).text
     return loaded
-
-
-def geometry_of(encoder: Encoder) -> Geometry:
-    """Geometry of the images that an encoder embeds."""
-    (rows, columns), patch = encoder.grid, encoder.patch_size
-    return Geometry(3, (rows * patch, columns * patch), (patch, patch), (rows, columns))
 
 
 def _architecture(encoder: Encoder) -> str:

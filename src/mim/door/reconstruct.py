@@ -33,17 +33,18 @@ def reconstruct(
         By kind, (S * K, 3, H, W) in [0, 1]: the K parts of each mask are beside each other.
     """
     std, mean = (torch.tensor(values).view(3, 1, 1) for values in (preprocess.images.std, preprocess.images.mean))
+    height, width = painter.geometry.patch_size
     show_attention(model.masker, model.encoder, image)
     rows: dict[str, list[Tensor]] = {}
     for seed in seeds:
         made = model(Batch.of(image, seed))
         shown = painter.to_pixels(made.prediction.float(), image, made.split.masked)  # (1, K, Lm, P), normalised
-        scale, shift = (values.flatten().repeat(painter.patch_size**2) for values in (std, mean))
+        scale, shift = (values.flatten().repeat(height * width) for values in (std, mean))
         pixels = (shown * scale + shift).clamp(0, 1)
         for part in range(pixels.shape[1]):
             only: Any = (None if field is None else field[:, part : part + 1] for field in made.split)
             whole = (image * std + mean).clamp(0, 1)
-            for name, row in panels(whole, pixels[:, part], Split(*only), painter.patch_size).items():
+            for name, row in panels(whole, pixels[:, part], Split(*only), painter.geometry.patch_size).items():
                 rows.setdefault(name, []).append(row)
     return {name: torch.cat(each) for name, each in rows.items()}
 
@@ -61,4 +62,4 @@ def show_attention(masker: nn.Module, encoder: Any, image: Tensor) -> None:
             part.begin_epoch(part.at_epoch)
         elif isinstance(part, AttentionStore):
             looked = cls_attention(attending(encoder, "which this masker goes by; take masker=random, sbam"), image)
-            part.maps = attention_weights(looked, part.heads).unflatten(1, encoder.grid).half()
+            part.maps = attention_weights(looked, part.heads).unflatten(1, encoder.geometry.grid).half()

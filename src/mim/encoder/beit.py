@@ -5,7 +5,6 @@ from functools import partial
 from typing import Literal, overload
 
 import torch
-from timm.layers import to_2tuple
 from timm.models import beit
 from torch import Tensor, nn
 from torch.nn.functional import linear
@@ -15,8 +14,9 @@ from mim.encoder.blocks import check_number, run_blocks
 from mim.encoder.initialise import initialise_simmim
 from mim.encoder.padding import padding_bias, with_cls
 from mim.encoder.patches import add_positions, project
-from mim.ranges import Count, Positive, Rate
-from mim.tokens import grid_of, take
+from mim.geometry import Geometry
+from mim.ranges import Count, Positive, Rate, Size
+from mim.tokens import take
 
 
 class BiasedAttention(beit.Attention):
@@ -75,7 +75,7 @@ class Beit(beit.Beit):
 
     Args:
         image_size: pixels per side, or (height, width).
-        patch_size: pixels per side of a patch.
+        patch_size: pixels per side of a patch, or (height, width).
         width: channels of a token.
         depth: number of blocks.
         heads: attention heads per block.
@@ -85,6 +85,7 @@ class Beit(beit.Beit):
         mlp_ratio: hidden width of each MLP over `width`.
         layer_scale: what each branch is multiplied by at first, one learned number a channel.
         drop_path: rate of stochastic depth in the last block, rising linearly from 0 in the first.
+        channels: C, of an image.
 
     Raises:
         ValueError: where the patch size does not divide the image, or the heads the width.
@@ -95,8 +96,8 @@ class Beit(beit.Beit):
 
     def __init__(
         self,
-        image_size: int | tuple[int, int],
-        patch_size: Count,
+        image_size: Size,
+        patch_size: Size,
         width: Count,
         depth: Count,
         heads: Count,
@@ -104,14 +105,15 @@ class Beit(beit.Beit):
         mlp_ratio: Positive = 4.0,
         layer_scale: float = 0.1,
         drop_path: Rate = 0.0,
+        channels: Count = 3,
     ):
-        size = to_2tuple(image_size)
-        grid = grid_of(size, patch_size)
+        geometry = Geometry.of(image_size, patch_size, channels)
         if width % heads:
             raise ValueError(f"Beit got width={width}, heads={heads}; the heads must divide the width")
         super().__init__(
-            img_size=size,
-            patch_size=patch_size,
+            img_size=geometry.image_size,
+            in_chans=channels,
+            patch_size=geometry.patch_size,  # type: ignore[arg-type]  # timm takes a pair as well
             embed_dim=width,
             depth=0,  # the blocks are ours
             num_heads=heads,
@@ -121,12 +123,12 @@ class Beit(beit.Beit):
             use_abs_pos_emb=positions in ("absolute", "absolute_and_block_bias"),
             use_shared_rel_pos_bias=positions == "shared_bias",
         )
-        window = grid if positions in ("block_bias", "absolute_and_block_bias") else None
+        window = geometry.grid if positions in ("block_bias", "absolute_and_block_bias") else None
         rates = torch.linspace(0, drop_path, depth, device="cpu").tolist()
         self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio, rate, layer_scale, window) for rate in rates)
-        self.grid, self.patch_size = grid, patch_size
+        self.geometry = geometry
         self.width, self.heads, self.prefix = width, heads, 1
-        distance = beit.gen_relative_position_index(grid)  # (1 + L, 1 + L), a row of the table
+        distance = beit.gen_relative_position_index(geometry.grid)  # (1 + L, 1 + L), a row of the table
         self.register_buffer("distance", distance, persistent=False)
         initialise_simmim(self)
 
@@ -136,7 +138,7 @@ class Beit(beit.Beit):
         return len(self.blocks)
 
     def embed(self, image: Tensor, index: Tensor | None = None) -> Tensor:
-        """Images (B, 3, H, W) -> all tokens (B, L, D), or only those at indices (B, K, M) -> (B, K, M, D)."""
+        """Images (B, C, H, W) -> all tokens (B, L, D), or only those at indices (B, K, M) -> (B, K, M, D)."""
         return self._add_positions(project(image, index, self.patch_embed.proj), index)
 
     def position_token(self, token: Tensor, index: Tensor) -> Tensor:
@@ -173,7 +175,7 @@ class Beit(beit.Beit):
         Without `index` they are all patches, in order. Padding may stand anywhere; `valid` and
         `blocks` are as in `Encoder`.
         """
-        if valid is None and index is not None and index.shape[1] == self.grid[0] * self.grid[1]:
+        if valid is None and index is not None and index.shape[1] == self.geometry.patches:
             # All patches, in some order: put into that of the grid, images share their biases.
             tokens, order = take(tokens, index.argsort(dim=1)[:, None])[:, 0], index[:, None]
             if blocks is None:
@@ -186,7 +188,7 @@ class Beit(beit.Beit):
         return self.norm(left[0]) if blocks is None else left
 
     def attention(self, image: Tensor, queries: Sequence[int] | None = None, block: int | None = None) -> Tensor:
-        """What tokens of whole images (B, 3, H, W) attend to -> (B, A, queries, 1 + L)."""
+        """What tokens of whole images (B, C, H, W) attend to -> (B, A, queries, 1 + L)."""
         block = check_number(block, self.depth, "Beit")
         (entering,) = self.encode(self.embed(image), blocks=[block - 1])
         return self.block_attention(entering, queries, block)
@@ -217,7 +219,7 @@ class Beit(beit.Beit):
         return chosen, None if table is None else _look_up(table, self.distance[None])
 
     def forward(self, image: Tensor) -> Tensor:
-        """Features of the whole image: (B, 3, H, W) -> cls token first (B, 1 + L, D), normalised."""
+        """Features of the whole image: (B, C, H, W) -> cls token first (B, 1 + L, D), normalised."""
         return self.encode(self.embed(image))
 
     def no_weight_decay(self) -> set[str]:

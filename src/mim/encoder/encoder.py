@@ -6,6 +6,8 @@ from typing import Any, Protocol, Self, overload, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from mim.geometry import Geometry
+
 
 class Module(Protocol):
     """Methods of torch's `nn.Module` that are called on an encoder: every encoder is one."""
@@ -31,10 +33,8 @@ class Encoder(Module, Protocol):
     Its tokens are R prefix tokens, then patches: whole images have R + L.
     """
 
-    grid: tuple[int, int]
-    """Rows and columns of patches; L is their product."""
-    patch_size: int
-    """Pixels per side of a patch."""
+    geometry: Geometry
+    """Channels, image size, patch size and grid of what it embeds; L patches."""
     width: int
     """D, channels of an encoded token."""
     prefix: int
@@ -51,7 +51,7 @@ class Encoder(Module, Protocol):
         """Blocks, first to last: what layer decay goes by, and partial fine-tuning."""
 
     def embed(self, image: Tensor, index: Tensor | None = None) -> Tensor:
-        """Images (B, 3, H, W) -> all patches (B, L, E), or those at (B, K, M) -> (B, K, M, E).
+        """Images (B, C, H, W) -> all patches (B, L, E), or those at (B, K, M) -> (B, K, M, E).
 
         Positions are in them. E is D, except where blocks see something else than tokens (Swin).
         """
@@ -99,7 +99,7 @@ class Encoder(Module, Protocol):
         """
 
     def __call__(self, image: Tensor) -> Tensor:
-        """Whole images (B, 3, H, W) -> prefix tokens, then patches (B, R + L, D), normalised."""
+        """Whole images (B, C, H, W) -> prefix tokens, then patches (B, R + L, D), normalised."""
 
     def no_weight_decay(self) -> set[str]:
         """Names of the matrices among its parameters that weight decay leaves alone."""
@@ -117,7 +117,7 @@ class Attends(Protocol):
     """A, attention heads of a block."""
 
     def attention(self, image: Tensor, queries: Sequence[int] | None = None, block: int | None = None) -> Tensor:
-        """What tokens of whole images (B, 3, H, W) attend to -> (B, A, queries, R + L) float32.
+        """What tokens of whole images (B, C, H, W) attend to -> (B, A, queries, R + L) float32.
 
         Queries and keys in the precision in force (autocast, or that of the weights), with their
         biases; their products become float32 before biases of positions and softmax.
@@ -155,5 +155,5 @@ def attending(encoder: Encoder, refusal: str) -> AttentionEncoder:
 
 
 def cls_attention(encoder: AttentionEncoder, image: Tensor, block: int | None = None) -> Tensor:
-    """What the cls token attends to among patches: (B, 3, H, W) -> (B, A, L) float32."""
+    """What the cls token attends to among patches: (B, C, H, W) -> (B, A, L) float32."""
     return encoder.attention(image, [0], block)[:, :, 0, encoder.prefix :]

@@ -9,9 +9,10 @@ from mim.tokens import patchify, take_patches
 def project(image: Tensor, index: Tensor | None, projection: nn.Conv2d) -> Tensor:
     """Embed patches by a convolution whose stride is its kernel, as the matrix product that it is.
 
-    Images (B, 3, H, W) -> all tokens (B, L, D), or only those at indices (B, K, M) -> (B, K, M, D).
+    Images (B, C, H, W) -> all tokens (B, L, D), or only those at indices (B, K, M) -> (B, K, M, D).
     """
-    size = projection.kernel_size[0]
+    height, width = projection.kernel_size
+    size = height, width
     patches = patchify(image, size) if index is None else take_patches(image, index, size)
     weight = projection.weight.permute(0, 2, 3, 1).flatten(1)  # (D, P), a patch is (row, column, channel)
     return linear(patches, weight, projection.bias)

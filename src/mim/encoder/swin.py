@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from typing import overload
 
 import torch
-from timm.layers import PatchEmbed, to_2tuple
+from timm.layers import PatchEmbed
 from timm.models.swin_transformer import SwinTransformer
 from torch import Tensor, nn
 
 from mim.encoder.patches import project
-from mim.ranges import Count, Positive, Rate
-from mim.tokens import grid_of, patchify, take, take_patches, unpatchify
+from mim.geometry import Geometry
+from mim.ranges import Count, Positive, Rate, Size
+from mim.tokens import patchify, take, take_patches, unpatchify
 
 
 class Swin(SwinTransformer):
@@ -29,6 +30,7 @@ class Swin(SwinTransformer):
         window: small patches per side of a window.
         mlp_ratio: hidden width of each MLP over that of its stage.
         drop_path: rate of stochastic depth in the last block, rising linearly from 0 in the first.
+        channels: C, of an image.
 
     Raises:
         ValueError: where patches do not tile the image, or stages, heads and widths do not match.
@@ -38,7 +40,7 @@ class Swin(SwinTransformer):
 
     def __init__(
         self,
-        image_size: int | tuple[int, int],
+        image_size: Size,
         patch_size: Count,
         width: Count,
         depths: list[Count],
@@ -46,8 +48,8 @@ class Swin(SwinTransformer):
         window: Count,
         mlp_ratio: Positive = 4.0,
         drop_path: Rate = 0.0,
+        channels: Count = 3,
     ):
-        size = to_2tuple(image_size)
         if len(depths) != len(heads):
             raise ValueError(f"Swin got {len(depths)} depths and {len(heads)} heads; give one of each for every stage")
         if any(width * 2**stage % count for stage, count in enumerate(heads)):
@@ -59,9 +61,10 @@ class Swin(SwinTransformer):
             raise ValueError(
                 f"Swin got patch_size={patch_size} for {len(depths)} stages; needs a multiple of {small}, e.g. {4 * small}"
             )
-        grid = grid_of(size, patch_size)
+        geometry = Geometry.of(image_size, patch_size, channels)
         super().__init__(
-            img_size=size,
+            img_size=geometry.image_size,
+            in_chans=channels,
             patch_size=patch_size // small,
             num_classes=0,
             global_pool="",
@@ -72,7 +75,7 @@ class Swin(SwinTransformer):
             mlp_ratio=mlp_ratio,
             drop_path_rate=drop_path,
         )
-        self.grid, self.patch_size, self.small = grid, patch_size, small
+        self.geometry, self.small = geometry, small
         self.width, self.depth, self.prefix = self.num_features, sum(depths), 0
 
     @property
@@ -81,13 +84,13 @@ class Swin(SwinTransformer):
         return [block for stage in self.layers for block in stage.blocks]  # type: ignore[union-attr]
 
     def embed(self, image: Tensor, index: Tensor | None = None) -> Tensor:
-        """Images (B, 3, H, W) -> all patches (B, L, S * C), or only those at indices (B, K, M) -> (B, K, M, S * C).
+        """Images (B, C, H, W) -> all patches (B, L, S * C), or only those at indices (B, K, M) -> (B, K, M, S * C).
 
         The S small patches of each patch in rows, C channels of the first stage each.
         """
-        side = self.patch_size
+        side = self.geometry.patch_size
         patches = patchify(image, side) if index is None else take_patches(image, index, side)
-        pixels = patches.view(-1, side, side, 3).permute(0, 3, 1, 2)  # each patch a picture of its own
+        pixels = patches.view(-1, *side, self.geometry.channels).permute(0, 3, 1, 2)  # each patch a picture of its own
         small = self.patch_embed.norm(project(pixels, None, self.patch_embed.proj))  # (B * L, S, C)
         return small.flatten(1).view(*patches.shape[:-1], -1)
 
@@ -128,11 +131,10 @@ class Swin(SwinTransformer):
         Raises:
             ValueError: where a patch is missing, or another block is asked for.
         """
-        rows, columns = self.grid
-        if tokens.shape[1] != rows * columns:
+        if tokens.shape[1] != self.geometry.patches:
             raise ValueError(
-                f"Swin's windows need every patch and got {tokens.shape[1]} of {rows * columns}; use model=simmim with a masker "
-                "that throws none (masker=random_cell), or an encoder that runs on any subset (vit, beit)"
+                f"Swin's windows need every patch and got {tokens.shape[1]} of {self.geometry.patches}; use model=simmim with "
+                "a masker that throws none (masker=random_cell), or an encoder that runs on any subset (vit, beit)"
             )
         if blocks is not None and set(blocks) != {self.depth}:
             raise ValueError(
@@ -141,7 +143,7 @@ class Swin(SwinTransformer):
             )
         if index is not None:
             tokens = take(tokens, index.argsort(dim=1)[:, None])[:, 0]
-        x = unpatchify(tokens, self.small, self.grid).permute(0, 2, 3, 1)  # (B, rows * s, columns * s, C)
+        x = unpatchify(tokens, self.small, self.geometry.grid).permute(0, 2, 3, 1)  # (B, rows * s, columns * s, C)
         x = self.layers(x)
         x = (self.norm(x) if blocks is None else x).flatten(1, 2)  # (B, L, D)
         if index is not None:
@@ -149,7 +151,7 @@ class Swin(SwinTransformer):
         return x if blocks is None else [x] * len(blocks)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Features of the whole image: (B, 3, H, W) -> (B, L, D), normalised."""
+        """Features of the whole image: (B, C, H, W) -> (B, L, D), normalised."""
         return self.encode(self.embed(image))
 
     def no_weight_decay(self) -> set[str]:

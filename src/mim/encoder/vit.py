@@ -5,7 +5,6 @@ from functools import partial
 from typing import overload
 
 import torch
-from timm.layers import to_2tuple
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -15,8 +14,8 @@ from mim.encoder.initialise import initialise_mae
 from mim.encoder.padding import padding, with_cls
 from mim.encoder.patches import add_positions, project
 from mim.encoder.positions import sincos_positions
-from mim.ranges import Count, Positive, Rate
-from mim.tokens import grid_of
+from mim.geometry import Geometry
+from mim.ranges import Count, Positive, Rate, Size
 
 
 class ViT(VisionTransformer):
@@ -27,12 +26,13 @@ class ViT(VisionTransformer):
 
     Args:
         image_size: pixels per side, or (height, width).
-        patch_size: pixels per side of a patch.
+        patch_size: pixels per side of a patch, or (height, width).
         width: channels of a token.
         depth: number of blocks.
         heads: attention heads per block.
         mlp_ratio: hidden width of each MLP over `width`.
         drop_path: rate of stochastic depth in the last block, rising linearly from 0 in the first.
+        channels: C, of an image.
 
     Raises:
         ValueError: where the patch size does not divide the image, the heads the width, or 4 the width.
@@ -43,21 +43,22 @@ class ViT(VisionTransformer):
 
     def __init__(
         self,
-        image_size: int | tuple[int, int],
-        patch_size: Count,
+        image_size: Size,
+        patch_size: Size,
         width: Count,
         depth: Count,
         heads: Count,
         mlp_ratio: Positive = 4.0,
         drop_path: Rate = 0.0,
+        channels: Count = 3,
     ):
-        size = to_2tuple(image_size)
-        grid = grid_of(size, patch_size)
+        geometry = Geometry.of(image_size, patch_size, channels)
         if width % heads:
             raise ValueError(f"ViT got width={width}, heads={heads}; the heads must divide the width")
         super().__init__(
-            img_size=size,
-            patch_size=patch_size,
+            img_size=geometry.image_size,
+            in_chans=channels,
+            patch_size=geometry.patch_size,  # type: ignore[arg-type]  # timm takes a pair as well
             embed_dim=width,
             depth=depth,
             num_heads=heads,
@@ -69,9 +70,9 @@ class ViT(VisionTransformer):
             block_fn=Block,
             weight_init="skip",
         )
-        self.grid, self.patch_size = grid, patch_size
+        self.geometry = geometry
         self.width, self.heads, self.prefix = width, heads, 1
-        self.pos_embed.requires_grad_(False).copy_(sincos_positions(width, grid))
+        self.pos_embed.requires_grad_(False).copy_(sincos_positions(width, geometry.grid))
         self.apply(initialise_mae)
         nn.init.xavier_uniform_(self.patch_embed.proj.weight.view(width, -1))
         nn.init.normal_(self.cls_token, std=0.02)
@@ -84,7 +85,7 @@ class ViT(VisionTransformer):
     def embed(self, image: Tensor, index: Tensor | None = None) -> Tensor:
         """Project patches and add their positions, in the residual stream's precision: that of the projection.
 
-        Images (B, 3, H, W) -> all tokens (B, L, D), or only those at indices (B, K, M) -> (B, K, M, D).
+        Images (B, C, H, W) -> all tokens (B, L, D), or only those at indices (B, K, M) -> (B, K, M, D).
         """
         return add_positions(project(image, index, self.patch_embed.proj), index, self.pos_embed[:, 1:])
 
@@ -129,7 +130,7 @@ class ViT(VisionTransformer):
         return self.norm(left[0]) if blocks is None else left
 
     def attention(self, image: Tensor, queries: Sequence[int] | None = None, block: int | None = None) -> Tensor:
-        """What tokens of whole images (B, 3, H, W) attend to -> (B, A, queries, 1 + L)."""
+        """What tokens of whole images (B, C, H, W) attend to -> (B, A, queries, 1 + L)."""
         block = check_number(block, self.depth, "ViT")
         (entering,) = self.encode(self.embed(image), blocks=[block - 1])
         return self.block_attention(entering, queries, block)
@@ -159,5 +160,5 @@ class ViT(VisionTransformer):
         return torch.cat([cls.expand(tokens.shape[0], -1, -1), tokens], dim=1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Features of the whole image: (B, 3, H, W) -> cls token first (B, 1 + L, D), normalised."""
+        """Features of the whole image: (B, C, H, W) -> cls token first (B, 1 + L, D), normalised."""
         return self.encode(self.embed(image))

@@ -59,8 +59,8 @@ class AttentionStatistics:
         return {
             "checkpoint": checkpoint.name,
             "images": stats.head.count,
-            "grid": list(encoder.grid),
-            "patch_size": encoder.patch_size,
+            "grid": list(encoder.geometry.grid),
+            "patch_size": list(encoder.geometry.patch_size),
             "statistics": stats.summary(),
         }
 

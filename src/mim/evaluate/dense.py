@@ -102,7 +102,7 @@ class DenseFeatures:
         dtype = getattr(torch, self.precision)
         bank = cached_features(folder, checkpoint, extractor, "bank", self.bank_limit, dtype)["tokens"]
         asked = cached_features(folder, checkpoint, extractor, "held_out", self.held_out_limit, dtype)["tokens"]
-        data, prefix, grid = checkpoint.data, checkpoint.encoder.prefix, checkpoint.encoder.grid
+        data, prefix, grid = checkpoint.data, checkpoint.encoder.prefix, checkpoint.encoder.geometry.grid
         loaders = data.bank_dataloader(self.bank_limit), data.val_dataloader(self.held_out_limit)
         first, second = (
             Patches(tokens[:, prefix:], loader.dataset.label_maps(loader.sampler.index), grid)

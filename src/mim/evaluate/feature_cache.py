@@ -99,7 +99,7 @@ def _write(
 
 
 def _needs_room(folder: Path, count: int, encoder: Encoder, dtype: torch.dtype | None) -> None:
-    rows, columns = encoder.grid
+    rows, columns = encoder.geometry.grid
     wanted = count * (encoder.prefix + rows * columns) * encoder.width * (dtype or torch.float32).itemsize
     free = shutil.disk_usage(folder).free
     if wanted > free:

@@ -50,7 +50,7 @@ def attention_maps(encoder: Encoder, image: Tensor, name: str, block: int | None
     number = known.depth if block is None else block
     if not 1 <= number <= known.depth:
         raise ValueError(f"--block={block}: {name} has blocks 1 to {known.depth}")
-    return Maps(name, number, known.grid, cls_attention(known, image, number), known.prefix)
+    return Maps(name, number, known.geometry.grid, cls_attention(known, image, number), known.prefix)
 
 
 def attention_figure(image: Tensor, names: Sequence[str], maps: Sequence[Maps], each_head: bool) -> Drawn:

@@ -11,6 +11,7 @@ from mim.analysis.consistency import disagreement, stages
 from mim.figure.images import batch_of, per_channel
 from mim.figure.table import Drawn
 from mim.masker.split import Split
+from mim.ranges import Size
 from mim.target.target import Paintable
 from mim.tokens import patchify, take
 
@@ -52,7 +53,7 @@ def reconstruct(
 
 
 def reconstructions_figure(
-    image: Tensor, names: Sequence[str], made: Mapping[str, Made], seeds: Sequence[int], patch_size: int
+    image: Tensor, names: Sequence[str], made: Mapping[str, Made], seeds: Sequence[int], patch_size: Size
 ) -> Drawn:
     """For each image a row of what is visible under each seed, and a row a checkpoint of what it predicted, with what it saw.
 
@@ -64,7 +65,7 @@ def reconstructions_figure(
         names: of the images.
         made: by checkpoint, all under the same masks.
         seeds: of the masks.
-        patch_size: pixels per side of a patch.
+        patch_size: pixels per side of a patch, or (height, width).
 
     Raises:
         ValueError: where there is one seed only.
@@ -77,7 +78,7 @@ def reconstructions_figure(
     rows = [
         row for name, pixels in shown.items() for row in _numbers(image, names, name, pixels, split, seeds, patch_size)
     ]
-    masked, L = split.masked.shape[2], (image.shape[2] // patch_size) * (image.shape[3] // patch_size)
+    masked, L = split.masked.shape[2], patchify(image, patch_size).shape[1]
     what = (
         f"reconstructions of {len(image)} image(s), {masked} of {L} patches masked at random, under seeds "
         f"{', '.join(map(str, seeds))}: {', '.join(made)}"
@@ -86,7 +87,7 @@ def reconstructions_figure(
 
 
 def _numbers(
-    image: Tensor, names: Sequence[str], name: str, pixels: Tensor, split: Split, seeds: Sequence[int], patch_size: int
+    image: Tensor, names: Sequence[str], name: str, pixels: Tensor, split: Split, seeds: Sequence[int], patch_size: Size
 ) -> list[tuple[str, str, str, str, float]]:
     """Mean absolute error of each seed, disagreement of each pair, and of all pairs together, by image; of a range of 1."""
     patches = patchify(image, patch_size)

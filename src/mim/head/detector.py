@@ -61,16 +61,16 @@ class Detector(nn.Module):
     ):
         super().__init__()
         backbone = WindowedViT(encoder, (image_size, image_size), window, global_blocks, relative)
-        tile = 2 * encoder.patch_size  # the coarsest level that is no pooling has half the places of the map
+        tile = 2 * backbone.stride  # the coarsest level that is no pooling has half the places of the map
         if image_size % tile:
             raise ValueError(
-                f"data.image_size={image_size} is no multiple of two patches of {encoder.patch_size} pixels; e.g. "
+                f"data.image_size={image_size} is no multiple of two patches of {backbone.stride} pixels; e.g. "
                 f"data.image_size={(image_size // tile + 1) * tile}"
             )
         self.encoder, self.relative, self.tile = encoder, backbone.relative, tile
         self._backbone = [backbone]  # in a list, so that its parameters have one name: the encoder's, and `relative`
         self.pyramid = SimplePyramid(encoder.width, width)
-        self.strides = self.pyramid.strides(encoder.patch_size)
+        self.strides = self.pyramid.strides(backbone.stride)
         self.proposals = proposals(width=width)
         self.regions = regions(in_width=width, num_classes=num_classes)
 

@@ -65,13 +65,12 @@ class Segmenter(nn.Module):
     @property
     def image_size(self) -> tuple[int, int]:
         """Height and width in pixels that the encoder runs on."""
-        rows, columns = self.encoder.grid
-        return rows * self.encoder.patch_size, columns * self.encoder.patch_size
+        return self.encoder.geometry.image_size
 
     def maps(self, image: Tensor) -> list[Tensor]:
         """Images (B, 3, H, W) of the encoder's size -> a map (B, D, rows, columns) of each block."""
         tokens = self.encoder.encode(self.encoder.embed(image), blocks=self.blocks)
-        return [x[:, self.encoder.prefix :].transpose(1, 2).unflatten(2, self.encoder.grid) for x in tokens]
+        return [x[:, self.encoder.prefix :].transpose(1, 2).unflatten(2, self.encoder.geometry.grid) for x in tokens]
 
     def forward(self, image: Tensor) -> Tensor:
         """Images (B, 3, H, W) of the encoder's size -> class scores of coarser pixels (B, num_classes, h, w)."""

@@ -75,7 +75,7 @@ class WindowedViT(nn.Module):
         relative: add relative positions to every block.
 
     Raises:
-        ValueError: where the encoder is no ViT, or has too few blocks.
+        ValueError: where the encoder is no ViT, or has too few blocks, or its patches are no squares.
     """
 
     def __init__(
@@ -91,7 +91,9 @@ class WindowedViT(nn.Module):
             raise ValueError(
                 f"windows are for a plain ViT, and {type(encoder).__name__} is none; e.g. encoder=vit_base"
             )
-        side = encoder.patch_size
+        side, wide = encoder.geometry.patch_size
+        if side != wide:
+            raise ValueError(f"windows are for square patches, and these are of {side} x {wide} pixels")
         everywhere = _spread(encoder.depth, global_blocks)
         self.encoder, self.window = encoder.requires_grad_(), window
         # Nobody looks at these here, and DDP waits for every gradient.
@@ -107,7 +109,7 @@ class WindowedViT(nn.Module):
     @property
     def stride(self) -> int:
         """Pixels per side of a place of the map."""
-        return self.encoder.patch_size
+        return self.encoder.geometry.patch_size[0]
 
     def forward(self, image: Tensor) -> Tensor:
         """Images (B, 3, H, W) -> feature map (B, D, H / patch, W / patch)."""
@@ -115,7 +117,7 @@ class WindowedViT(nn.Module):
 
     def maps(self, image: Tensor) -> list[Tensor]:
         """Images (B, 3, H, W) -> tokens that leave each block, (B, H / patch, W / patch, D)."""
-        side = self.encoder.patch_size
+        side = self.encoder.geometry.patch_size[0]
         grid = (image.shape[-2] // side, image.shape[-1] // side)
         x = project(image, None, self.encoder.patch_embed.proj).unflatten(1, grid)
         x = x + self._positions(grid).to(x.dtype)
@@ -132,8 +134,8 @@ class WindowedViT(nn.Module):
 
     def _positions(self, grid: tuple[int, int]) -> Tensor:
         """The encoder's positions on another grid (1, rows, columns, D)."""
-        own = self.encoder.pos_embed[:, self.encoder.prefix :].unflatten(1, self.encoder.grid)
-        if grid == self.encoder.grid:
+        own = self.encoder.pos_embed[:, self.encoder.prefix :].unflatten(1, self.encoder.geometry.grid)
+        if grid == self.encoder.geometry.grid:
             return own
         return interpolate(own.permute(0, 3, 1, 2), size=grid, mode="bicubic", align_corners=False).permute(0, 2, 3, 1)
 

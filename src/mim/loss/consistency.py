@@ -23,9 +23,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from mim.geometry import Geometry, grid_of
 from mim.masker.split import Split
 from mim.precision import at_least_single
-from mim.tokens import grid_of, take
+from mim.tokens import take
 
 
 class Consistency(nn.Module):
@@ -35,20 +36,28 @@ class Consistency(nn.Module):
     equally many patches, and this is also the mean over pairs of their means.
 
     Args:
-        patch_size: pixels per side of a patch.
         error: "l1" takes the absolute difference (EMAE), "l2" squares it.
         stop_gradient: hold one side of each ordered pair constant. The value is the same, the gradient exactly half.
         of: the term whose predictions are compared.
+        geometry: of the images; None until `fit` gives the encoder's.
     """
 
     def __init__(
-        self, patch_size: int, error: Literal["l1", "l2"] = "l1", stop_gradient: bool = True, of: str = "pixel"
+        self,
+        error: Literal["l1", "l2"] = "l1",
+        stop_gradient: bool = True,
+        of: str = "pixel",
+        geometry: Geometry | None = None,
     ):
         super().__init__()
-        self.patch_size, self.error, self.stop_gradient, self.of = patch_size, error, stop_gradient, of
+        self.error, self.stop_gradient, self.of, self.geometry = error, stop_gradient, of, geometry
+
+    def fit(self, geometry: Geometry) -> None:
+        """Take the geometry of the encoder's images."""
+        self.geometry = geometry
 
     def forward(self, prediction: Tensor, image: Tensor, split: Split) -> Tensor:
-        """(B, K, Lm, P), (B, 3, H, W) and the masked indices (B, K, Lm) -> scalar; padding counts for nothing.
+        """(B, K, Lm, P), (B, C, H, W) and the masked indices (B, K, Lm) -> scalar; padding counts for nothing.
 
         Raises:
             ValueError: where there is one part only.
@@ -58,7 +67,8 @@ class Consistency(nn.Module):
                 "Consistency compares what several parts of an image predict, and this masker makes 1; "
                 "use masker/partition=parallel_parts, or loss=pixel"
             )
-        rows, columns = grid_of((image.shape[2], image.shape[3]), self.patch_size)
+        assert self.geometry is not None, "fit gives the geometry"
+        rows, columns = grid_of((image.shape[2], image.shape[3]), self.geometry.patch_size)
         L, prediction = rows * columns, at_least_single(prediction)
         place = split.masked if split.masked_valid is None else split.masked.where(split.masked_valid, L)
         there = _by_patch(prediction.detach(), place, L)

@@ -1,16 +1,17 @@
 """Term of a loss: the error of predictions against a target, or a relation between predictions of another term."""
 
 from functools import partial
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from mim.geometry import Geometry
 from mim.loss.error import ERRORS, Error, smooth_l1
 from mim.loss.masked_mean import masked_mean
 from mim.masker.split import Split
 from mim.precision import at_least_single
 from mim.ranges import Positive
-from mim.target.target import FollowingTarget, Target
+from mim.target.target import FollowingTarget, Target, Waiting
 from mim.teacher.teacher import Teacher
 
 
@@ -21,15 +22,18 @@ class Relation(Protocol):
     of: str
     """Name of that one."""
 
+    def fit(self, geometry: Geometry) -> None:
+        """Take the geometry of the encoder's images, before the first call."""
+
     def __call__(self, prediction: Tensor, image: Tensor, split: Split) -> Tensor:
-        """(B, K, Lm, P), (B, 3, H, W) and the masked indices (B, K, Lm) -> scalar."""
+        """(B, K, Lm, P), (B, C, H, W) and the masked indices (B, K, Lm) -> scalar."""
 
 
 class Term(nn.Module):
     """Mean error over masked patches: any target with any error.
 
     Args:
-        target: what the predictions are compared with.
+        target: what the predictions are compared with, or its class, where it waits for the geometry.
         error: "l1", "l2", "smooth_l1" or "cosine", of the values of a patch (`mim.loss.error`).
         beta: where smooth_l1 turns from squares to sizes; null for 1. The other errors have none.
 
@@ -37,17 +41,37 @@ class Term(nn.Module):
         ValueError: where an error is given a `beta` that it has not.
     """
 
-    def __init__(self, target: Target | FollowingTarget, error: Error = "l2", beta: Positive | None = None):
+    def __init__(self, target: Target | FollowingTarget | Waiting, error: Error = "l2", beta: Positive | None = None):
         super().__init__()
         if beta is not None and error != "smooth_l1":
             raise ValueError(f"loss.beta={beta:g} is of error=smooth_l1, and error={error} has none; loss.beta=null")
-        self.target, self.error, self.beta = target, error, beta
+        self.target: Any = target
+        self.error, self.beta = error, beta
         self.measure = ERRORS[error] if beta is None else partial(smooth_l1, beta=beta)
-        self.target_dim = target.dim
-        self.needs_teacher = isinstance(target, FollowingTarget)
+
+    def fit(self, geometry: Geometry) -> None:
+        """Build the target for the encoder's images, where it waits for them."""
+        if not isinstance(self.target, nn.Module):
+            self.target = self.target(geometry)
+
+    @property
+    def name(self) -> str:
+        """Name of the class of its target, in lower case."""
+        kind = self.target.func if isinstance(self.target, partial) else self.target
+        return (kind if isinstance(kind, type) else type(kind)).__name__.lower()
+
+    @property
+    def target_dim(self) -> int | None:
+        """P, values per patch, None for the encoder's width; known once the target is built."""
+        return self.target.dim
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether the target is made of a teacher's tokens; known once it is built."""
+        return isinstance(self.target, FollowingTarget)
 
     def forward(self, prediction: Tensor, image: Tensor, split: Split, teacher: Teacher | None = None) -> Tensor:
-        """(B, K, Lm, P), (B, 3, H, W) and the masked indices (B, K, Lm) -> scalar.
+        """(B, K, Lm, P), (B, C, H, W) and the masked indices (B, K, Lm) -> scalar.
 
         Padding counts for nothing. A target that follows a teacher is given it.
         """

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from mim.geometry import Geometry
 from mim.loss.term import Relation, Term
 from mim.masker.split import Split
 from mim.teacher.teacher import Teacher
@@ -35,10 +36,9 @@ class WeightedSum(nn.Module):
         for name in term:
             if name in _TAKEN or not name.isidentifier():
                 raise ValueError(f"a term of a loss cannot be called {name!r}; give it another name, in letters")
-        self.target_dims = {name: each.target_dim for name, each in term.items() if isinstance(each, Term)}
-        """Values per patch of each prediction, by the term that it is made for; None for the encoder's width."""
-        self.needs_teacher = any(isinstance(each, Term) and each.needs_teacher for each in term.values())
-        if not self.target_dims:
+        self.predicting = [name for name, each in term.items() if isinstance(each, Term)]
+        """Names of the terms that predict, in their order."""
+        if not self.predicting:
             raise ValueError(
                 f"{', '.join(type(each).__name__ for each in term.values())} alone does not say how many values a patch "
                 "has; add it to a loss that does, as loss=emae does (there loss.weight.pixel=0 leaves it alone)"
@@ -49,8 +49,27 @@ class WeightedSum(nn.Module):
     @classmethod
     def of_one(cls, loss: nn.Module) -> "WeightedSum":
         """A sum as it is; a term alone as the sum of it, called as the class of its target is, in lower case."""
-        name = type(loss.target if isinstance(loss, Term) else loss).__name__.lower()
+        name = loss.name if isinstance(loss, Term) else type(loss).__name__.lower()
         return loss if isinstance(loss, WeightedSum) else cls({name: loss}, {name: 1.0})
+
+    def fit(self, geometry: Geometry) -> dict[str, int | None]:
+        """Build the targets for the encoder's images -> values per patch of each prediction, by its term.
+
+        None is for the encoder's width.
+        """
+        for each in self.term.values():
+            each.fit(geometry)  # type: ignore[operator]
+        return self.target_dims
+
+    @property
+    def target_dims(self) -> dict[str, int | None]:
+        """Values per patch of each prediction, by the term that it is made for; known once targets are built."""
+        return {name: self.term[name].target_dim for name in self.predicting}  # type: ignore[misc]
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether a target is made of a teacher's tokens; known once targets are built."""
+        return any(isinstance(each, Term) and each.needs_teacher for each in self.term.values())
 
     def _looked_at(self, name: str, term: nn.Module) -> str:
         """Whose prediction a term that makes none looks at."""
@@ -59,9 +78,9 @@ class WeightedSum(nn.Module):
                 f"the term {name} is a {type(term).__name__}, which predicts nothing and does not say whose prediction it "
                 "looks at; a term is a mim.loss.term.Term, or has the name of one in its `of`"
             )
-        if term.of not in self.target_dims:
+        if term.of not in self.predicting:
             raise ValueError(
-                f"loss.term.{name}.of={term.of} names no term that predicts; allowed: {', '.join(self.target_dims)}"
+                f"loss.term.{name}.of={term.of} names no term that predicts; allowed: {', '.join(self.predicting)}"
             )
         return term.of
 
@@ -72,7 +91,7 @@ class WeightedSum(nn.Module):
 
         Args:
             predictions: (B, K, Lm, P) each, by the term that they are made for.
-            image: (B, 3, H, W).
+            image: (B, C, H, W).
             split: with `masked` (B, K, Lm).
             teacher: for the targets that follow one.
 
@@ -91,5 +110,5 @@ class WeightedSum(nn.Module):
     def forward(
         self, predictions: Mapping[str, Tensor], image: Tensor, split: Split, teacher: Teacher | None = None
     ) -> Tensor:
-        """Predictions by term, (B, K, Lm, P) each, (B, 3, H, W) and the split -> scalar."""
+        """Predictions by term, (B, K, Lm, P) each, (B, C, H, W) and the split -> scalar."""
         return self.weigh(self.terms(predictions, image, split, teacher))

@@ -19,7 +19,7 @@ class Classifier(nn.Module):
     that pre-training held fixed.
 
     Args:
-        encoder: (B, 3, H, W) -> (B, R + L, D).
+        encoder: (B, C, H, W) -> (B, R + L, D).
         pools: the one pool, by its name; trained with the rest where it has weights.
         num_classes: scores per image.
         norm: where the last layer norm stands. "tokens": the encoder's own, on every token, before the pool. "pooled": a new one
@@ -62,7 +62,7 @@ class Classifier(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, batch: Batch | Tensor) -> Tensor:
-        """A batch, or normalised images (B, 3, H, W) -> class scores before the softmax (B, num_classes)."""
+        """A batch, or normalised images (B, C, H, W) -> class scores before the softmax (B, num_classes)."""
         tokens = self.encoder(batch.image if isinstance(batch, Batch) else batch)
         feature = self.pool(pool_tokens(tokens, self.encoder.prefix, self.pool.needs))
         if self.norm == "pooled":

@@ -1,6 +1,6 @@
 """Masked autoencoder: encode what is visible, decode what is masked (MAE, arXiv 2111.06377)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from torch import Tensor, nn
 
@@ -9,6 +9,7 @@ from mim.encoder.encoder import Encoder
 from mim.masker.masker import Masker
 from mim.model.decoder import Decoder
 from mim.model.reconstruction import Reconstruction
+from mim.model.target_dims import TargetDims, dims_of
 from mim.model.visible import as_batch, embed_visible
 
 
@@ -19,27 +20,22 @@ class MAE(nn.Module):
         encoder: embeds and encodes patches.
         masker: decides which patches are visible and which are masked.
         decoder: builds a decoder, once the encoder's width and grid are known, for each term of the loss that predicts.
-        target_dims: values per patch of the predictions, by term, None for the encoder's width; the first term's
-            decoder is `decoder` in checkpoints.
+        target_dims: values per patch of the predictions, by term, None for the encoder's width; or what says them once it
+            knows the geometry (a loss's `fit`). The first term's decoder is `decoder` in checkpoints.
     """
 
-    def __init__(
-        self,
-        encoder: Encoder,
-        masker: Masker,
-        decoder: Callable[..., Decoder],
-        target_dims: Mapping[str, int | None],
-    ):
+    def __init__(self, encoder: Encoder, masker: Masker, decoder: Callable[..., Decoder], target_dims: TargetDims):
         super().__init__()
-        self.encoder, self.masker, self.terms = encoder, masker, tuple(target_dims)
+        dims = dims_of(target_dims, encoder.geometry)
+        self.encoder, self.masker, self.terms = encoder, masker, tuple(dims)
         self.decoder, *others = (
-            decoder(encoder_width=encoder.width, grid=encoder.grid, target_dim=dim or encoder.width)
-            for dim in target_dims.values()
+            decoder(encoder_width=encoder.width, grid=encoder.geometry.grid, target_dim=dim or encoder.width)
+            for dim in dims.values()
         )
         self.decoders = nn.ModuleDict(dict(zip(self.terms[1:], others, strict=True)))
 
     def forward(self, batch: Batch | Tensor) -> Reconstruction:
-        """A batch, or normalised images (B, 3, H, W) -> predictions (B, K, Lm, P) of the patches that the masker hid."""
+        """A batch, or normalised images (B, C, H, W) -> predictions (B, K, Lm, P) of the patches that the masker hid."""
         batch = as_batch(batch)
         visible, split = embed_visible(self.encoder, self.masker, batch)
         valid = None if split.visible_valid is None else split.visible_valid.flatten(0, 1)

@@ -1,7 +1,5 @@
 """SimMIM: the mask token enters before the encoder, and a linear layer predicts (arXiv 2111.09886)."""
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +8,7 @@ from mim.encoder.encoder import Encoder
 from mim.masker.masker import Masker
 from mim.model.packing import pack
 from mim.model.reconstruction import Reconstruction
+from mim.model.target_dims import TargetDims, dims_of
 from mim.model.visible import as_batch, embed_visible
 from mim.tokens import take
 
@@ -22,19 +21,20 @@ class SimMIM(nn.Module):
     Args:
         encoder: embeds, places and encodes patches.
         masker: decides which patches are visible and which are masked.
-        target_dims: values per patch of the predictions, by term of the loss, None for the encoder's width; each has
-            a linear layer, the first term's is `decoder` in checkpoints.
+        target_dims: values per patch of the predictions, by term of the loss, None for the encoder's width; or what says
+            them once it knows the geometry (a loss's `fit`). Each has a linear layer, the first term's is `decoder` in checkpoints.
     """
 
-    def __init__(self, encoder: Encoder, masker: Masker, target_dims: Mapping[str, int | None]):
+    def __init__(self, encoder: Encoder, masker: Masker, target_dims: TargetDims):
         super().__init__()
-        self.encoder, self.masker, self.terms = encoder, masker, tuple(target_dims)
+        dims = dims_of(target_dims, encoder.geometry)
+        self.encoder, self.masker, self.terms = encoder, masker, tuple(dims)
         self.mask_token = encoder.new_token()
-        self.decoder, *others = (nn.Linear(encoder.width, dim or encoder.width) for dim in target_dims.values())
+        self.decoder, *others = (nn.Linear(encoder.width, dim or encoder.width) for dim in dims.values())
         self.decoders = nn.ModuleDict(dict(zip(self.terms[1:], others, strict=True)))
 
     def forward(self, batch: Batch | Tensor) -> Reconstruction:
-        """A batch, or normalised images (B, 3, H, W) -> predictions (B, K, Lm, P) of the patches that the masker hid."""
+        """A batch, or normalised images (B, C, H, W) -> predictions (B, K, Lm, P) of the patches that the masker hid."""
         batch = as_batch(batch)
         visible, split = embed_visible(self.encoder, self.masker, batch)
         B, K, Lm = split.masked.shape
@@ -42,7 +42,7 @@ class SimMIM(nn.Module):
         tokens = torch.cat([masked, visible], dim=2).flatten(0, 1)  # (B * K, Lm + Lv, D)
         index, valid = torch.cat([split.masked, split.visible], dim=2).flatten(0, 1), split.valid()
         if valid is not None:  # masked tokens come first and stay where they are
-            order, valid = pack(valid.flatten(0, 1), most=self.encoder.grid[0] * self.encoder.grid[1])
+            order, valid = pack(valid.flatten(0, 1), most=self.encoder.geometry.patches)
             tokens, index = take(tokens, order[:, None])[:, 0], index.gather(1, order)
         first = self.encoder.prefix
         latent = self.encoder.encode(tokens, index, valid)[:, first : first + Lm]

@@ -10,12 +10,12 @@ from mim.masker.split import Split
 
 
 def as_batch(images: Batch | Tensor) -> Batch:
-    """A batch as it is, or one of whole, normalised images (B, 3, H, W)."""
+    """A batch as it is, or one of whole, normalised images (B, C, H, W)."""
     return images if isinstance(images, Batch) else Batch.of(images)
 
 
 def embed_visible(encoder: Encoder, masker: Masker, batch: Batch) -> tuple[Tensor, Split]:
-    """Images (B, 3, H, W) -> tokens of the visible patches (B, K, Lv, D), and what is visible and what is masked.
+    """Images (B, C, H, W) -> tokens of the visible patches (B, K, Lv, D), and what is visible and what is masked.
 
     Masked patches are embedded only for a masker that looks at tokens, and never for the network.
     """
@@ -26,12 +26,12 @@ def embed_visible(encoder: Encoder, masker: Masker, batch: Batch) -> tuple[Tenso
 def split_of(encoder: Encoder, masker: Masker, batch: Batch) -> Split:
     """What a masker makes visible and what it masks, given embeddings of all patches if it looks at them."""
     tokens = embed_for_score(encoder, batch.image) if masker.needs_tokens else None
-    return masker(batch, encoder.grid, tokens)
+    return masker(batch, encoder.geometry.grid, tokens)
 
 
 @torch.no_grad()
 def embed_for_score(encoder: Encoder, image: Tensor) -> Tensor:
-    """Tokens of all patches in the precision of the weights, whatever the autocast: (B, 3, H, W) -> (B, L, D).
+    """Tokens of all patches in the precision of the weights, whatever the autocast: (B, C, H, W) -> (B, L, D).
 
     Tokens of bf16 move salience by 1e-2. To embed the visible patches again costs less than the gradient of an embedding of
     all. Where FSDP gathers weights in bf16, these are tokens of bf16 nevertheless.

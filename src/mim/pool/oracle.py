@@ -39,10 +39,9 @@ class Oracle(nn.Module):
 
     @torch.no_grad()
     def attention(self, image: Tensor) -> Tensor:
-        """Where the other model looks: (B, 3, H, W) -> (B, L) of our grid."""
+        """Where the other model looks: (B, C, H, W) -> (B, L) of our grid."""
         self.encoder.to(image.device)
-        patch, grid = self.encoder.patch_size, self.encoder.grid
-        size = (grid[0] * patch, grid[1] * patch)
+        size, grid = self.encoder.geometry.image_size, self.encoder.geometry.grid
         if image.shape[-2:] != size:
             image = interpolate(image, size, mode="bicubic", antialias=True)
         seen = cls_attention(self.encoder, image).mean(dim=1).unflatten(1, grid)[:, None]  # (B, 1, rows, columns)
@@ -51,5 +50,5 @@ class Oracle(nn.Module):
         return seen.flatten(1)
 
     def forward(self, patches: Tensor, image: Tensor) -> Tensor:
-        """Patches (B, L, D), and the images (B, 3, H, W) -> (B, D)."""
+        """Patches (B, L, D), and the images (B, C, H, W) -> (B, D)."""
         return weighted(patches, self.attention(image))

@@ -21,7 +21,7 @@ class Needs(NamedTuple):
     """Patches by their numbers, or CLS, whose attention to the patches it wants in the block whose
     tokens are pooled: a second argument (B, A, queries, L)."""
     image: bool = False
-    """The images, normalised, as its last argument: (B, 3, H, W)."""
+    """The images, normalised, as its last argument: (B, C, H, W)."""
 
 
 class Shape(NamedTuple):
@@ -57,7 +57,7 @@ def fitted(pool: Pool | Callable[[Shape], Pool], encoder: Encoder) -> Pool:
     """
     fit: Any = pool
     if not isinstance(pool, nn.Module):
-        fit = fit(Shape(encoder.width, encoder.grid))
+        fit = fit(Shape(encoder.width, encoder.geometry.grid))
     needs: Needs = fit.needs
     lacks_cls = (needs.cls or CLS in needs.queries) and encoder.prefix == 0
     lacks_attention = bool(needs.queries) and not isinstance(encoder, Attends)
@@ -72,13 +72,12 @@ def fitted(pool: Pool | Callable[[Shape], Pool], encoder: Encoder) -> Pool:
 
 def width_of(pool: Pool, encoder: Encoder) -> int:
     """D', how many numbers a fitted pool makes of an image."""
-    rows, columns = encoder.grid
-    needs, L = pool.needs, rows * columns
+    needs, L = pool.needs, encoder.geometry.patches
     needed: list[Tensor] = []
     if needs.queries:
         needed.append(torch.full((1, 1, len(needs.queries), L), 1 / L))
     if needs.image:
-        needed.append(torch.zeros(1, 3, rows * encoder.patch_size, columns * encoder.patch_size))
+        needed.append(torch.zeros(1, encoder.geometry.channels, *encoder.geometry.image_size))
     return pool(torch.zeros(1, int(needs.cls) + L, encoder.width), *needed).shape[1]
 
 

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from mim.geometry import Geometry
 from mim.masker.split import Split
 from mim.precision import at_least_single
 from mim.target.pixel import Pixel
@@ -17,49 +18,50 @@ class Frequency(nn.Module):
     Fewer frequencies ask for less detail; absolute errors treat the basis differently.
 
     Args:
-        patch_size: pixels per side of a patch.
-        keep: frequencies kept per axis, from the lowest; null for all.
+        geometry: of the images.
+        keep: frequencies kept per axis, from the lowest; null for all. Of oblong patches both axes
+            keep as many.
         normalise: standardise the pixels of each patch first, as MAE does.
     """
 
-    basis: Tensor
+    down: Tensor
+    across: Tensor
 
-    def __init__(self, patch_size: int, keep: int | None = None, normalise: bool = True):
+    def __init__(self, geometry: Geometry, keep: int | None = None, normalise: bool = True):
         super().__init__()
-        keep = patch_size if keep is None else keep
-        if not 1 <= keep <= patch_size:
+        (height, width), least = geometry.patch_size, min(geometry.patch_size)
+        if keep is not None and not 1 <= keep <= least:
             raise ValueError(
-                f"Frequency got keep={keep}; a patch of {patch_size} x {patch_size} pixels has 1 to {patch_size} "
-                f"frequencies per axis, e.g. target.keep={(patch_size + 1) // 2}"
+                f"Frequency got keep={keep}; a patch of {height} x {width} pixels has 1 to {least} "
+                f"frequencies per axis, e.g. target.keep={(least + 1) // 2}"
             )
-        self.patch_size, self.keep = patch_size, keep
-        self.pixel = Pixel(patch_size, normalise)
-        self.dim = 3 * keep**2
-        self.register_buffer("basis", cosines(patch_size)[:keep], persistent=False)
+        self.geometry, self.kept = geometry, (keep or height, keep or width)
+        self.pixel = Pixel(geometry, normalise)
+        self.dim = self.kept[0] * self.kept[1] * geometry.channels
+        self.register_buffer("down", cosines(height)[: self.kept[0]], persistent=False)
+        self.register_buffer("across", cosines(width)[: self.kept[1]], persistent=False)
 
     def forward(self, image: Tensor, split: Split) -> Tensor:
-        """(B, 3, H, W), masked indices (B, K, Lm) -> (B, K, Lm, P).
+        """(B, C, H, W), masked indices (B, K, Lm) -> (B, K, Lm, P).
 
         The values of a patch are (row frequency, column frequency, channel).
         """
-        tiles = self._tiles(self.pixel(image, split))
-        basis = self.basis.to(tiles.dtype)
-        return (basis @ tiles @ basis.mT).movedim(-3, -1).flatten(-3)
+        tiles = self._tiles(self.pixel(image, split), self.geometry.patch_size)
+        down, across = self.down.to(tiles.dtype), self.across.to(tiles.dtype)
+        return (down @ tiles @ across.mT).movedim(-3, -1).flatten(-3)
 
     def to_pixels(self, prediction: Tensor, image: Tensor, masked: Tensor) -> Tensor:
         """Predictions as pixels, without the frequencies that were left out.
 
-        (B, K, Lm, P), (B, 3, H, W), indices (B, K, Lm) -> (B, K, Lm, 3 * patch_size**2).
+        (B, K, Lm, P), (B, C, H, W), indices (B, K, Lm) -> (B, K, Lm, values_per_patch).
         """
-        tiles = self._tiles(at_least_single(prediction))
-        basis = self.basis.to(tiles.dtype)
-        return self.pixel.to_pixels((basis.mT @ tiles @ basis).movedim(-3, -1).flatten(-3), image, masked)
+        tiles = self._tiles(at_least_single(prediction), self.kept)
+        down, across = self.down.to(tiles.dtype), self.across.to(tiles.dtype)
+        return self.pixel.to_pixels((down.mT @ tiles @ across).movedim(-3, -1).flatten(-3), image, masked)
 
-    @staticmethod
-    def _tiles(values: Tensor) -> Tensor:
-        """(..., n * n * 3) -> (..., 3, n, n)."""
-        side = math.isqrt(values.shape[-1] // 3)
-        return values.unflatten(-1, (side, side, 3)).movedim(-1, -3)
+    def _tiles(self, values: Tensor, sides: tuple[int, int]) -> Tensor:
+        """(..., rows * columns * C) -> (..., C, rows, columns)."""
+        return values.unflatten(-1, (*sides, self.geometry.channels)).movedim(-1, -3)
 
 
 def cosines(n: int) -> Tensor:

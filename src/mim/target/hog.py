@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
+from mim.geometry import Geometry, grid_of
 from mim.masker.split import Split
 from mim.precision import at_least_single
-from mim.tokens import grid_of, take_patches
+from mim.tokens import take_patches
 
 
 class HOG(nn.Module):
@@ -19,38 +20,40 @@ class HOG(nn.Module):
     MaskFeat's release has Sobel filters and a Gaussian window over 16 x 16 pixels instead.
 
     Args:
-        patch_size: pixels per side of a patch.
-        cells: cells per side of a patch (MaskFeat: 2, of 8 x 8 pixels in patches of 16 x 16).
+        geometry: of the images.
+        cells: cells per side of a patch (MaskFeat: 2, of 8 x 8 pixels in patches of 16 x 16); as
+            oblong as the patch.
         bins: directions that are told apart.
     """
 
-    def __init__(self, patch_size: int, cells: int = 2, bins: int = 9):
+    def __init__(self, geometry: Geometry, cells: int = 2, bins: int = 9):
         super().__init__()
-        if cells < 1 or patch_size % cells:
-            divisors = [d for d in range(1, patch_size + 1) if patch_size % d == 0]
+        height, width = geometry.patch_size
+        if cells < 1 or height % cells or width % cells:
+            divisors = [d for d in range(1, height + 1) if height % d == 0 and width % d == 0]
             raise ValueError(
-                f"HOG cannot cut a patch of {patch_size} x {patch_size} pixels into {cells} x {cells} cells; "
+                f"HOG cannot cut a patch of {height} x {width} pixels into {cells} x {cells} cells; "
                 f"target.cells may be {', '.join(map(str, divisors))}"
             )
-        self.patch_size, self.cells, self.bins = patch_size, cells, bins
-        self.dim = 3 * bins * cells**2
+        self.geometry, self.cells, self.bins = geometry, cells, bins
+        self.cell = height // cells, width // cells
+        self.dim = geometry.channels * bins * cells**2
 
     @torch.no_grad()
     def histograms(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, 3 * bins, rows of cells, columns of cells), each histogram of unit length or 0."""
-        grid_of((image.shape[2], image.shape[3]), self.patch_size)
+        """(B, C, H, W) -> (B, C * bins, rows of cells, columns of cells), each histogram of unit length or 0."""
+        grid_of((image.shape[2], image.shape[3]), self.geometry.patch_size)
         image = at_least_single(image)
         down, across = torch.zeros_like(image), torch.zeros_like(image)
         down[:, :, 1:-1] = image[:, :, 2:] - image[:, :, :-2]
         across[..., 1:-1] = image[..., 2:] - image[..., :-2]
         magnitude = torch.hypot(down, across)
         bin = (torch.atan2(down, across) / math.pi * self.bins).floor().remainder(self.bins)
-        cell = self.patch_size // self.cells
         # Bin by bin: a scatter would need `bins` times the image at once, and adds in no fixed order on a GPU.
-        histogram = torch.stack([avg_pool2d(magnitude * (bin == i), cell) for i in range(self.bins)], dim=2)
+        histogram = torch.stack([avg_pool2d(magnitude * (bin == i), self.cell) for i in range(self.bins)], dim=2)
         length = (histogram.square().sum(2, keepdim=True) + 1e-10).sqrt()  # scikit-image: 1e-5, squared
         return (histogram / length).flatten(1, 2)
 
     def forward(self, image: Tensor, split: Split) -> Tensor:
-        """(B, 3, H, W), masked indices (B, K, Lm) -> (B, K, Lm, P), a patch being (cell row, cell column, channel, bin)."""
+        """(B, C, H, W), masked indices (B, K, Lm) -> (B, K, Lm, P), a patch being (cell row, cell column, channel, bin)."""
         return take_patches(self.histograms(image), split.masked, self.cells)

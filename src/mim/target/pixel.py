@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from mim.geometry import Geometry
 from mim.masker.split import Split
 from mim.precision import at_least_single
 from mim.tokens import patchify, take
@@ -12,21 +13,21 @@ class Pixel(nn.Module):
     """Pixel values of each masked patch, channels last, standardised patch by patch if `normalise`.
 
     Args:
-        patch_size: pixels per side of a patch.
+        geometry: of the images.
         normalise: standardise each patch with its unbiased variance and 1e-6 under the root (MAE's norm_pix_loss).
     """
 
-    def __init__(self, patch_size: int, normalise: bool = True):
+    def __init__(self, geometry: Geometry, normalise: bool = True):
         super().__init__()
-        self.patch_size, self.normalise = patch_size, normalise
-        self.dim = 3 * patch_size**2
+        self.geometry, self.normalise = geometry, normalise
+        self.dim = geometry.values_per_patch
 
     def forward(self, image: Tensor, split: Split) -> Tensor:
-        """(B, 3, H, W), masked indices (B, K, Lm) -> (B, K, Lm, P), at least float32.
+        """(B, C, H, W), masked indices (B, K, Lm) -> (B, K, Lm, P), at least float32.
 
         Patches are standardised before they are picked, each once, however many parts predict it.
         """
-        patches = at_least_single(patchify(image, self.patch_size))
+        patches = at_least_single(patchify(image, self.geometry.patch_size))
         if self.normalise:
             mean, std = _statistics(patches)
             patches = (patches - mean) / std
@@ -35,11 +36,11 @@ class Pixel(nn.Module):
     def to_pixels(self, prediction: Tensor, image: Tensor, masked: Tensor) -> Tensor:
         """Predictions as pixels: each normalised patch gets its own mean and deviation back.
 
-        (B, K, Lm, P), (B, 3, H, W), indices (B, K, Lm) -> (B, K, Lm, P).
+        (B, K, Lm, P), (B, C, H, W), indices (B, K, Lm) -> (B, K, Lm, P).
         """
         if not self.normalise:
             return prediction
-        mean, std = _statistics(at_least_single(patchify(image, self.patch_size)))
+        mean, std = _statistics(at_least_single(patchify(image, self.geometry.patch_size)))
         return prediction * take(std, masked) + take(mean, masked)
 
 

@@ -1,9 +1,11 @@
 """Contract of a target: what the predictions of masked patches are compared with."""
 
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
+from mim.geometry import Geometry
 from mim.masker.split import Split
 from mim.teacher.teacher import Teacher
 
@@ -16,7 +18,7 @@ class Target(Protocol):
     """P, values per patch."""
 
     def __call__(self, image: Tensor, split: Split) -> Tensor:
-        """Images (B, 3, H, W), split with `masked` (B, K, Lm) -> target values (B, K, Lm, P)."""
+        """Images (B, C, H, W), split with `masked` (B, K, Lm) -> target values (B, K, Lm, P)."""
 
 
 @runtime_checkable
@@ -29,7 +31,7 @@ class FollowingTarget(Protocol):
     """P, values per patch; None for the width of the encoder."""
 
     def __call__(self, image: Tensor, split: Split, teacher: Teacher) -> Tensor:
-        """Images (B, 3, H, W), split with `masked` (B, K, Lm) -> target values (B, K, Lm, P)."""
+        """Images (B, C, H, W), split with `masked` (B, K, Lm) -> target values (B, K, Lm, P)."""
 
 
 @runtime_checkable
@@ -37,7 +39,11 @@ class Paintable(Protocol):
     """Target whose predictions can be shown as pixels."""
 
     dim: int
-    patch_size: int
+    geometry: Geometry
 
     def to_pixels(self, prediction: Tensor, image: Tensor, masked: Tensor) -> Tensor:
-        """(B, K, Lm, P), images (B, 3, H, W), indices (B, K, Lm) -> pixels (B, K, Lm, 3 * patch_size**2)."""
+        """(B, K, Lm, P), images (B, C, H, W), indices (B, K, Lm) -> pixels (B, K, Lm, values_per_patch)."""
+
+
+Waiting = Callable[[Geometry], Target]
+"""Target that waits for the geometry of the encoder's images: its class, with its other settings."""

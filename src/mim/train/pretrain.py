@@ -21,7 +21,8 @@ class Pretrain(Training):
     """Masked image modelling.
 
     Args:
-        model: builds the network once the loss has said how many values per patch each term predicts (`target_dims`).
+        model: builds the network; it asks the loss how many values per patch each term predicts (`target_dims`), of images
+            as its encoder sees them.
         loss: a term, or a sum of them.
         optimizer: builds the optimiser from parameter groups.
         schedule: share of the peak learning rate at (epoch, epochs, peak).
@@ -55,7 +56,7 @@ class Pretrain(Training):
     ):
         super().__init__(optimizer, schedule, base_lr, weight_decay, compile, seed, lr, weight_decay_schedule, clip)
         self.loss = WeightedSum.of_one(loss)
-        self.model = model(target_dims=self.loss.target_dims)
+        self.model = model(target_dims=self.loss.fit)
         self.teacher = self._taught(teacher)
 
     def _taught(self, teacher: Callable[[nn.Module], EMA] | None) -> EMA | None:
@@ -73,18 +74,18 @@ class Pretrain(Training):
         return None if teacher is None else teacher(self.model)
 
     def objective(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Reconstruction]:
-        """Images (B, 3, H, W) -> scalar loss, its terms by name where there are several, and the predictions it judged."""
+        """Images (B, C, H, W) -> scalar loss, its terms by name where there are several, and the predictions it judged."""
         made: Reconstruction = self.model(batch)
         terms = self.loss.terms(made.predictions, batch.image, made.split, self.teacher)
         named = {name: term.detach() for name, term in terms.items()} if len(terms) > 1 else {}
         return self.loss.weigh(terms), named, made
 
     def forward(self, batch: Batch) -> Reconstruction:
-        """Images (B, 3, H, W) -> predictions (B, K, Lm, P)."""
+        """Images (B, C, H, W) -> predictions (B, K, Lm, P)."""
         return self.model(batch)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One step on images (B, 3, H, W) -> scalar loss."""
+        """One step on images (B, C, H, W) -> scalar loss."""
         loss, terms, _ = self.objective(batch)
         named = {"train/loss": loss} | {f"train/{name}": term for name, term in terms.items()}
         self.log_dict(named, batch_size=len(batch.image), sync_dist=True)

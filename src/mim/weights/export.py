@@ -38,8 +38,7 @@ def export_encoder(encoder: Encoder, out: Path, to: str, images: ImageFormat = I
         raise ValueError(f"{out} exists already; remove it, or write elsewhere")
     out.parent.mkdir(parents=True, exist_ok=True)
     assert isinstance(encoder, nn.Module)
-    rows, columns = encoder.grid
-    size = (rows * encoder.patch_size, columns * encoder.patch_size)
+    size = encoder.geometry.image_size
     run = EXPORTERS[to](encoder.eval(), pictures(2, size, images), out, json.dumps(images.to_plain()))
     worst = max(_difference(encoder, run, pictures(count, size, images)) for count in (1, 5))
     if not worst < TOLERANCE:

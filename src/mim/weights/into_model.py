@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mim.encoder.encoder import Encoder, Module
+from mim.geometry import by
 from mim.weights.resize import resize_encoder, resize_positions
 from mim.weights.weights import Weights
 
@@ -30,7 +31,7 @@ def load_weights_into(weights: Weights, model: Module) -> str:
     encoder.load_state_dict(given)
     said = [f"encoder {len(given)} of {len(given)} tensors", *changes, *stood_in]
     if encoder is not model:
-        said += _fit_parts(rest, model, encoder.grid)
+        said += _fit_parts(rest, model, encoder.geometry.grid)
     elif rest:
         said.append(f"left over: {_some(rest)}")
     return f"{weights.origin}: {', '.join(said)}"
@@ -112,11 +113,13 @@ def _check(given: Mapping[str, Tensor], encoder: Encoder, weights: Weights) -> N
 def _patch_size(given: Mapping[str, Tensor], own: Mapping[str, Tensor], encoder: Encoder) -> str | None:
     if not all(_STEM in tensors for tensors in (given, own)):  # an encoder of somebody's own
         return None
-    theirs, ours = (t[_STEM].shape[-1] for t in (given, own))
+    theirs, ours = (tuple(t[_STEM].shape[2:]) for t in (given, own))
     if theirs == ours:
         return None
-    fitting = encoder.patch_size * theirs // ours  # Swin's is that of its last stage
-    return f"has patches of {theirs} pixels and the encoder of {ours}; try encoder.patch_size={fitting}"
+    whole = encoder.geometry.patch_size  # Swin's is that of its last stage
+    fitting = [size * a // b for size, a, b in zip(whole, theirs, ours, strict=True)]
+    said = fitting[0] if fitting[0] == fitting[1] else fitting
+    return f"has patches of {by(theirs)} pixels and the encoder of {by(ours)}; try encoder.patch_size={said}"
 
 
 def _width(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str | None:

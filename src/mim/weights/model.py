@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
+from mim.geometry import Geometry
 from mim.masker.masker import Masker
 from mim.model.decoder import Decoder
 from mim.model.mae import MAE
@@ -88,12 +89,12 @@ def _decoder(weights: Weights) -> Callable[..., Decoder]:
     )
 
 
-def open_painter(weights: Weights, patch_size: int, otherwise: Target | None = None) -> Pixel | Frequency:
+def open_painter(weights: Weights, geometry: Geometry, otherwise: Target | None = None) -> Pixel | Frequency:
     """Target of the training, whose `to_pixels` shows predictions as pixels.
 
     Args:
         weights: of a run, which says what it predicts, or of anyone.
-        patch_size: pixels per side of a patch.
+        geometry: of the images.
         otherwise: what is predicted, where the weights do not say: standardised patches or pixels as they are. None: as
             published, standardised for MAE, raw for SimMIM.
 
@@ -102,7 +103,7 @@ def open_painter(weights: Weights, patch_size: int, otherwise: Target | None = N
     """
     if "loss" not in (weights.config or {}):
         raw = "decoder.weight" in weights.tensors if otherwise is None else otherwise == "raw"
-        return Pixel(patch_size, normalise=not raw)
+        return Pixel(geometry, normalise=not raw)
     node = shown_target(weights)
     if node is None:
         raise ValueError(
@@ -110,5 +111,5 @@ def open_painter(weights: Weights, patch_size: int, otherwise: Target | None = N
         )
     normalise, keep = weights.setting(f"{node}.normalise", bool, True), weights.setting(f"{node}.keep", int, 0)
     if weights.setting(f"{node}._target_", str, "") in PIXEL:
-        return Pixel(patch_size, normalise)
-    return Frequency(patch_size, keep or None, normalise)
+        return Pixel(geometry, normalise)
+    return Frequency(geometry, keep or None, normalise)

@@ -32,7 +32,7 @@ def resize_encoder(
             tensors.update(dict.fromkeys(blocks, shared))
             changes.append("the shared bias copied to every block")
     sizes: set[tuple[int, tuple[int, int]]] = set()
-    grid = encoder.grid
+    grid = encoder.geometry.grid
     for name in tensors.keys() & own.keys():
         value, wanted = tensors[name], own[name]
         if value.shape == wanted.shape:

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mim.draw import keys
+from mim.geometry import Geometry
 from mim.loss.term import Term
 from mim.masker.partition.random_ratio import RandomRatio
 from mim.masker.score.ranking import Ranking
@@ -76,7 +77,7 @@ def test_an_image_with_no_mask_counts_for_nothing_in_the_loss():
     split = RandomRatio(0.5, 0.0, unmasked=1 - 1e-9)(ranking(2, 4))
     assert not split.masked_valid.any()
     prediction = torch.randn(2, 1, split.masked.shape[2], 12, requires_grad=True)
-    loss = Term(Pixel(2))(prediction, torch.randn(2, 3, 4, 4), split)
+    loss = Term(Pixel(Geometry.of(2, 2)))(prediction, torch.randn(2, 3, 4, 4), split)
     loss.backward()
     assert loss == 0
     assert prediction.grad.eq(0).all()
