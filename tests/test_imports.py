@@ -40,7 +40,7 @@ ALLOWED = {
     "part": set(),
     "dense": set(),
     "head": TYPES | {"encoder"},
-    "masker": TYPES,
+    "masker": TYPES | {"optim.number"},
     "encoder": TYPES,
     "teacher": TYPES | {"encoder.encoder", "optim.number"},
     "target": TYPES | {"teacher.teacher"},

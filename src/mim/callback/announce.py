@@ -10,7 +10,7 @@ from timm.layers import DropPath
 from mim.batch import blank
 from mim.masker.scheduled import Scheduled
 from mim.model.visible import split_of
-from mim.optim.number import describe_number
+from mim.optim.number import describe_number, described_schedules
 from mim.run.results import seen_from_here
 from mim.strategy.sharding import unsharded
 
@@ -40,6 +40,7 @@ class Announce(L.Callback):
             "model": _model(pl_module),
             **data.words,
             **({"masking": _masking(model, pl_module.device)} if hasattr(model, "masker") else {}),
+            **({"changing": changing} if (changing := _changing(pl_module)) else {}),
             **({"teacher": _teacher(pl_module)} if pl_module.teacher else {}),
             **({"targets": pl_module.targets} if hasattr(pl_module, "targets") else {}),
             "batch": (
@@ -51,7 +52,7 @@ class Announce(L.Callback):
                 f"{pl_module.length:,} steps in all, precision {trainer.precision}, on {pl_module.device}"
                 + (f", {type(trainer.strategy).__name__}" if trainer.world_size > 1 else "")
             ),
-            "learning rate": f"peak {_peak(pl_module)}, {type(pl_module.schedule).__name__}{_layers(trainer)}",
+            "learning rate": f"peak {_peak(pl_module)}, {_ends(trainer, pl_module)}{_layers(trainer)}",
             "weight decay": _decay(pl_module),
             **({"clipping": clipped} if (clipped := _clipping(pl_module)) else {}),
             "drop path": _drop_path(model),
@@ -65,6 +66,10 @@ def _model(module: Any) -> str:
     encoder = sum(p.numel() for p in module.model.encoder.parameters())
     kind = ", ".join(type(part).__name__.removeprefix("FSDP") for part in (module.model, module.model.encoder))
     return f"{kind}: {count:,} parameters, {trained:,} trained, {encoder:,} in the encoder"
+
+
+def _changing(module: Any) -> str:
+    return ", ".join(described_schedules(module.parts, module.length, module.progress.steps_per_epoch))
 
 
 def _teacher(module: Any) -> str:
@@ -98,6 +103,11 @@ def _peak(module: Any) -> str:
     if module.absolute_lr:
         return f"{module.lr:.3g} (lr; base_lr is not used)"
     return f"{module.lr:.3g} = {module.base_lr:.3g} x {module.effective_batch:,} / 256"
+
+
+def _ends(trainer: Any, module: Any) -> str:
+    first, last = (max(trainer.lr_scheduler_configs[0].scheduler.rates(step)) for step in (0, module.length - 1))
+    return type(module.schedule).__name__ + (f" from {first:.3g} to {last:.3g}" if first != last else "")
 
 
 def _clipping(module: Any) -> str:

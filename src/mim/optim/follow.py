@@ -61,11 +61,15 @@ class Follow(LambdaLR):
                 if start:
                     group["weight_decay"] = self._decay(self.last_epoch / self._steps, start)
 
+    def rates(self, step: int) -> list[float]:
+        """Learning rate of each group after so many steps."""
+        return [float(peak) * share(step) for peak, share in zip(self.base_lrs, self.lr_lambdas, strict=True)]
+
     def begin_at(self, step: int) -> None:
         """Take steps as done, and set the groups as they are then."""
         self.last_epoch = step
         self._set_decay()
-        self._last_lr = [peak * share(step) for peak, share in zip(self.base_lrs, self.lr_lambdas, strict=True)]
+        self._last_lr = [*self.rates(step)]
         for group, lr in zip(self.optimizer.param_groups, self._last_lr, strict=True):
             group["lr"] = lr
 

@@ -1,12 +1,12 @@
-"""Schedules of any number over a training: momentum of a teacher, temperature, weight of a term."""
+"""Schedules of any number over a training: momentum of a teacher, ratio of a mask, temperature."""
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Literal, Protocol, runtime_checkable
 
-from mim.part import Progress
+from mim.part import Part, Progress
 
 
 @runtime_checkable
@@ -32,6 +32,62 @@ def describe_number(number: Number, steps: int, steps_per_epoch: int) -> str:
     if not isinstance(number, NumberSchedule):
         return f"{first:g}"
     return f"{first:.6g} to {last:.6g} ({type(number).__name__})"
+
+
+class Varying(Part):
+    """Part with numbers that may change from step to step.
+
+    A subclass gives them to `vary` when it is built and reads each as its own attribute. A value follows from the step
+    alone, so a resumed run has it without anything saved.
+
+    Attributes:
+        schedules: of the numbers that change, by name.
+    """
+
+    schedules: dict[str, NumberSchedule]
+
+    def vary(self, **numbers: Number) -> None:
+        """Set numbers that are fixed for good, and the others as at the first step of a training.
+
+        Raises:
+            ValueError: where `check_numbers` refuses them.
+        """
+        self.schedules = {name: number for name, number in numbers.items() if isinstance(number, NumberSchedule)}
+        self._ahead = bool(self.schedules)
+        self._set({name: number_at(number, Progress(0, 1, 1)) for name, number in numbers.items()})
+
+    def check_numbers(self) -> None:
+        """Refuse numbers that cannot be, by a ValueError: asked whenever they are set."""
+
+    def begin_step(self, progress: Progress) -> None:
+        """Set the numbers of this step; before the first one, see that the last one's are allowed.
+
+        Raises:
+            ValueError: where `check_numbers` refuses them.
+        """
+        if self._ahead:
+            self._ahead = False
+            self._set_at(progress._replace(step=progress.steps - 1))
+        self._set_at(progress)
+
+    def _set_at(self, progress: Progress) -> None:
+        if self.schedules:
+            self._set({name: schedule(progress) for name, schedule in self.schedules.items()})
+
+    def _set(self, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            setattr(self, name, value)
+        self.check_numbers()
+
+
+def described_schedules(parts: Iterable[Part], steps: int, steps_per_epoch: int) -> list[str]:
+    """Where each number that changes begins and ends, in words."""
+    return [
+        f"{name} of {type(part).__name__} {describe_number(schedule, steps, steps_per_epoch)}"
+        for part in parts
+        if isinstance(part, Varying)
+        for name, schedule in part.schedules.items()
+    ]
 
 
 class Cosine:

@@ -7,36 +7,48 @@ from torch import Tensor, nn
 
 from mim.masker.score.ranking import Ranking
 from mim.masker.split import Split
+from mim.optim.number import NumberSchedule, Varying
 
 
-class AdaptiveRatio(nn.Module):
+class AdaptiveRatio(Varying, nn.Module):
     """The ratio follows the salience S: R = ratio - spread + 2 * spread * mean(1[S > threshold]).
 
     The sets have the lengths of the two extreme ratios, whatever the images: no shape depends on what a tensor holds, so the
     host never waits and nothing compiles twice. Padding repeats patches of the other set and is marked as not valid.
 
     Args:
-        ratio: share of patches to predict where half of the patches are salient.
-        spread: by how much the ratio may differ from it.
+        ratio: share of patches to predict where half of the patches are salient; a number, or a schedule of it.
+        spread: by how much the ratio may differ from it; likewise.
         threshold: salience above which a patch counts.
         per: every `image` has its own ratio (the paper), or all of a process's `batch` have their mean (the release).
     """
 
+    ratio: float
+    spread: float
+
     def __init__(
-        self, ratio: float = 0.75, spread: float = 0.1, threshold: float = 0.1, per: Literal["image", "batch"] = "image"
+        self,
+        ratio: float | NumberSchedule = 0.75,
+        spread: float | NumberSchedule = 0.1,
+        threshold: float = 0.1,
+        per: Literal["image", "batch"] = "image",
     ):
         super().__init__()
-        if not (spread >= 0 and ratio - spread > 0 and ratio + spread < 1):
-            raise ValueError(
-                f"AdaptiveRatio got ratio={ratio}, spread={spread}; needs 0 < ratio - spread and ratio + spread < 1, "
-                "e.g. masker.partition.ratio=0.75 masker.partition.spread=0.1"
-            )
+        self.vary(ratio=ratio, spread=spread)
         if not 0 <= threshold < 1:
             raise ValueError(
                 f"AdaptiveRatio got threshold={threshold}; salience lies in [0, 1], so it needs 0 <= threshold < 1, "
                 "e.g. masker.partition.threshold=0.1"
             )
-        self.ratio, self.spread, self.threshold, self.per = ratio, spread, threshold, per
+        self.threshold, self.per = threshold, per
+
+    def check_numbers(self) -> None:
+        """Refuse ratios that hide nothing or everything of some image."""
+        if not (self.spread >= 0 and self.ratio - self.spread > 0 and self.ratio + self.spread < 1):
+            raise ValueError(
+                f"AdaptiveRatio got ratio={self.ratio}, spread={self.spread}; needs 0 < ratio - spread and "
+                "ratio + spread < 1, e.g. masker.partition.ratio=0.75 masker.partition.spread=0.1"
+            )
 
     def ratios(self, salience: Tensor) -> Tensor:
         """Salience (B, L) -> the share of each image to predict (B,): float64 per image, float32 per batch as published."""

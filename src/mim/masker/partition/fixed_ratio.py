@@ -7,26 +7,35 @@ from torch import nn
 
 from mim.masker.score.ranking import Ranking
 from mim.masker.split import Split
+from mim.optim.number import NumberSchedule, Varying
 
 
-class FixedRatio(nn.Module):
+class FixedRatio(Varying, nn.Module):
     """Cut each ranking into masked | visible.
 
     Args:
-        ratio: share of patches to predict.
+        ratio: share of patches to predict; a number, or a schedule of it (`mim.optim.number`).
         rounding: how the product becomes a count, in Python's float64 as published. `keep_down` keeps
             int(L * (1 - ratio)) (MAE), `mask_up` masks ceil(L * ratio) (SimMIM), `mask_down` masks int(L * ratio)
             (AttMask, AMT).
     """
 
-    def __init__(self, ratio: float, rounding: Literal["keep_down", "mask_up", "mask_down"] = "keep_down"):
+    ratio: float
+
+    def __init__(
+        self, ratio: float | NumberSchedule, rounding: Literal["keep_down", "mask_up", "mask_down"] = "keep_down"
+    ):
         super().__init__()
-        if not 0 < ratio < 1:
+        self.rounding = rounding
+        self.vary(ratio=ratio)
+
+    def check_numbers(self) -> None:
+        """Refuse a ratio that hides nothing or everything."""
+        if not 0 < self.ratio < 1:
             raise ValueError(
-                f"FixedRatio got ratio={ratio}; needs a share between 0 and 1 (both excluded), "
+                f"FixedRatio got ratio={self.ratio}; needs a share between 0 and 1 (both excluded), "
                 "e.g. masker.partition.ratio=0.75"
             )
-        self.ratio, self.rounding = ratio, rounding
 
     def masked_count(self, patches: int) -> int:
         """How many of `patches` are hidden.

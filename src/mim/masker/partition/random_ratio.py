@@ -8,11 +8,12 @@ from torch import Tensor, nn
 from mim.draw import HINT, RATIO, keys, uniform
 from mim.masker.score.ranking import Ranking
 from mim.masker.split import Split
-from mim.part import Part, Progress
+from mim.optim.number import NumberSchedule, Varying
+from mim.part import Progress
 from mim.ranges import Seed
 
 
-class RandomRatio(Part, nn.Module):
+class RandomRatio(Varying, nn.Module):
     """Mask int(L * r) patches of the top of each ranking, with r uniform in [ratio - spread, ratio + spread].
 
     AttMask's release (gkakogeorgiou/attmask, loader.py: get_pred_ratio; attmask.py: AttMask) draws r once a batch, and masks an
@@ -23,8 +24,8 @@ class RandomRatio(Part, nn.Module):
     The sets have the lengths of the extreme ratios, so no shape depends on a draw. Padding repeats patches of the other set.
 
     Args:
-        ratio: middle of the range.
-        spread: half of its width.
+        ratio: middle of the range; a number, or a schedule of it (`mim.optim.number`).
+        spread: half of its width; likewise.
         unmasked: probability that an image stays whole.
         hints_from: share of all patches, the highest ranked, among which hints are drawn; 0 for no hints.
         per: every `image` draws its own ratios, or all of a `batch`, the step of all processes and accumulated batches together,
@@ -34,33 +35,40 @@ class RandomRatio(Part, nn.Module):
     """
 
     step: Tensor
+    ratio: float
+    spread: float
 
     def __init__(
         self,
-        ratio: float = 0.3,
-        spread: float = 0.2,
+        ratio: float | NumberSchedule = 0.3,
+        spread: float | NumberSchedule = 0.2,
         unmasked: float = 0.5,
         hints_from: float = 0.0,
         per: Literal["image", "batch"] = "image",
         seed: Seed = 0,
     ):
         super().__init__()
-        if not (spread >= 0 and ratio - spread > 0 and ratio + spread < 1):
-            raise ValueError(
-                f"RandomRatio got ratio={ratio}, spread={spread}; needs spread >= 0, ratio - spread > 0 and ratio + spread < 1, "
-                "e.g. masker.partition.ratio=0.3 masker.partition.spread=0.2"
-            )
+        self.vary(ratio=ratio, spread=spread)
         if not (0 <= unmasked < 1 and 0 <= hints_from < 1):
             raise ValueError(
                 f"RandomRatio got unmasked={unmasked}, hints_from={hints_from}; both are shares from 0 to below 1, "
                 "e.g. masker.partition.unmasked=0.5 masker.partition.hints_from=0.1"
             )
-        self.ratio, self.spread, self.unmasked, self.hints_from = ratio, spread, unmasked, hints_from
+        self.unmasked, self.hints_from = unmasked, hints_from
         self.per, self.seed = per, seed
         self.register_buffer("step", torch.zeros((), dtype=torch.int64), persistent=False)
 
+    def check_numbers(self) -> None:
+        """Refuse ratios that hide nothing or everything of some image."""
+        if not (self.spread >= 0 and self.ratio - self.spread > 0 and self.ratio + self.spread < 1):
+            raise ValueError(
+                f"RandomRatio got ratio={self.ratio}, spread={self.spread}; needs spread >= 0, ratio - spread > 0 and "
+                "ratio + spread < 1, e.g. masker.partition.ratio=0.3 masker.partition.spread=0.2"
+            )
+
     def begin_step(self, progress: Progress) -> None:
         """Remember the step; a tensor holds it, so that compiled code is not compiled again."""
+        super().begin_step(progress)
         self.step.fill_(progress.step)
 
     def draw(self, key: Tensor) -> tuple[Tensor, Tensor, Tensor]:
