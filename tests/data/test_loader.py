@@ -112,6 +112,21 @@ def test_a_process_that_does_nothing_is_not_waited_for(asked, kind):
     assert time.monotonic() - started < 60
 
 
+@pytest.mark.parametrize(("asked", "kind"), [(False, WorkerLost), (True, KeyError)])
+@pytest.mark.parametrize("signum", [signal.SIGSTOP, signal.SIGKILL])
+def test_between_two_epochs_neither(signals, signum, asked, kind):
+    """Processes that live on answer that they begin anew; before this was watched, it was waited for for ever."""
+    settings = {"batch_size": None, "num_workers": 2, "multiprocessing_context": "fork", "persistent_workers": True}
+    patience = Impatient(asked)
+    patience.stuck_after = 2 if signum == signal.SIGSTOP else 1000
+    batches = Loader(Slow(float), patience, **settings)
+    assert list(batches) == list(batches) == [0, 1, 2, 3]
+    os.kill(batches._processes[0].pid, signum)
+    why = "has read nothing for 2 s" if signum == signal.SIGSTOP else "died"
+    with pytest.raises(kind, match=f"a process that reads data {why}|stopped"):
+        list(batches)
+
+
 def test_a_slow_process_that_reads_is_waited_for():
     def slowly(i):
         for _ in range(4):

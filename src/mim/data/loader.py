@@ -60,6 +60,19 @@ class Loader(DataLoader[Batch]):
         super().__init__(dataset, **(settings | own))
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        """The batches as they come.
+
+        Raises:
+            WorkerLost: a process is dead, or none has read a picture for too long.
+        """
+        if not self.num_workers:
+            return super().__iter__()
+        if self.persistent_workers and self._iterator is not None:
+            watch = _Watch(self._processes, self.pulse, self.waiting)
+            return self._patiently(self._again(watch), watch)
+        return self._patiently(self._begun())
+
+    def _begun(self) -> Iterator[Batch]:
         """Begin processes with signals held back from them: one that came before they ignore it would kill them."""
         others = multiprocessing.active_children()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
@@ -69,15 +82,20 @@ class Loader(DataLoader[Batch]):
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._processes += [process for process in multiprocessing.active_children() if process not in others]
-        return self._patiently(batches) if self.num_workers else batches
+        return batches
 
-    def _patiently(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """The batches as they come.
+    def _again(self, watch: "_Watch") -> Iterator[Batch]:
+        """Let the processes begin anew; each has to answer that it does."""
+        watch.waits = True
+        try:
+            with self._named(watch):
+                return super().__iter__()
+        except BaseException:
+            watch.over.set()
+            raise
 
-        Raises:
-            WorkerLost: a process is dead, or none has read a picture for too long.
-        """
-        watch = _Watch(self._processes, self.pulse, self.waiting)
+    def _patiently(self, batches: Iterator[Batch], watch: "_Watch | None" = None) -> Iterator[Batch]:
+        watch = watch or _Watch(self._processes, self.pulse, self.waiting)
         try:
             while True:
                 watch.waits = True
