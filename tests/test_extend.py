@@ -1,0 +1,129 @@
+"""docs/extend.md: what it shows is written to a folder as it says, and every command of it composes, builds and runs."""
+
+import importlib
+import re
+import shlex
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.utils import instantiate
+
+from mim.augment.no_augment import NoAugment
+from mim.batch import Batch
+from mim.data.digits import Digits
+from mim.encoder.vit import ViT
+from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
+from mim.masker.split import Split
+
+PAGE = (Path(__file__).parents[1] / "docs" / "extend.md").read_text()
+BLOCKS = re.findall(r"```\w+\n# (\S+)\n(.*?)```", PAGE, flags=re.DOTALL)
+COMMANDS = re.findall(r"^    python -m mim (train|evaluate) --config-dir my_configs (.*)$", PAGE, flags=re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The folder of the page's reader, with all that the page shows."""
+    folder = tmp_path_factory.mktemp("theirs")
+    for name, text in BLOCKS:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        with (folder / name).open("a") as file:
+            file.write(text)
+    sys.path.insert(0, str(folder))
+    yield folder
+    sys.path.remove(str(folder))
+    sys.modules.pop("my_parts", None)
+
+
+@pytest.fixture
+def made(written, composed_command):
+    """What the page's command about a part composes."""
+
+    def make(part):
+        ((program, overrides),) = (command for command in COMMANDS if f"={part}" in command[1])
+        name = {"train": "train.py", "evaluate": "eval.py"}[program]
+        given = " ".join(shlex.quote(each) for each in shlex.split(overrides.replace("<run>", "run")))
+        return composed_command(f"python {name} {given} hydra.searchpath=[file://{written}/my_configs]")
+
+    return make
+
+
+def test_the_page_shows_five_parts():
+    assert len(COMMANDS) == 5
+    assert {name for name, _ in BLOCKS if name != "my_parts.py"} == {
+        f"my_configs/{group}/{name}.yaml"
+        for group, name in (
+            ("masker", "centre"),
+            ("target", "mean_colour"),
+            ("data", "stripes"),
+            ("encoder", "small"),
+            ("evaluate", "effective_rank"),
+        )
+    }
+
+
+def loss_of(cfg, batch):
+    """A step of the training that a config asks for."""
+    task = instantiate(cfg.task)
+    loss, *_ = task.objective(batch)
+    loss.backward()
+    assert loss.isfinite()
+    assert all(parameter.grad is not None for parameter in task.parameters() if parameter.requires_grad)
+    return task
+
+
+@pytest.mark.parametrize("part", ["centre", "mean_colour", "small"])
+def test_what_the_page_adds_to_a_model_learns(made, part):
+    torch.manual_seed(0)
+    task = loss_of(made(part), Batch.of(torch.randn(2, 3, 32, 32)))
+    assert any(type(module).__module__ == "my_parts" for module in task.modules())
+
+
+def test_the_masker_of_the_page_hides_the_centre(written):
+    Centre = importlib.import_module("my_parts").Centre
+    rank = Centre(0.0)(Batch.of(torch.zeros(2, 3, 8, 8)), (5, 3)).rank
+    assert rank.argmax(1).tolist() == [7, 7]
+    assert set(rank.argsort(1)[:, :4].flatten().tolist()) == {0, 2, 12, 14}
+
+
+def test_the_target_of_the_page_is_the_mean_of_a_patch(made):
+    term = instantiate(made("mean_colour").loss)
+    encoder = ViT(image_size=8, patch_size=4, width=8, depth=1, heads=2)
+    term.fit(encoder.geometry)
+    image = torch.arange(3.0)[None, :, None, None].expand(1, 3, 8, 8)
+    found = term.target(image, Split(torch.tensor([[[0]]]), torch.tensor([[[1, 3]]])))
+    assert found.tolist() == [[[[0, 1, 2], [0, 1, 2]]]]
+
+
+def test_the_data_set_of_the_page_yields_batches_and_its_normalisation_is_its_own(made):
+    data = instantiate(made("stripes").data)
+    data.setup()
+    batch = data.on_after_batch_transfer(next(iter(data.val_dataloader())))
+    assert batch.image.shape[1:] == (3, 32, 32)
+    assert abs(batch.image.mean()) < 0.05
+    assert abs(batch.image.std() - 1) < 0.1
+    assert set(batch.label.tolist()) == {0, 1}
+
+
+def test_the_encoder_of_the_page_gives_padding_no_say(written):
+    torch.manual_seed(0)
+    encoder = importlib.import_module("my_parts").Small(8, 4, 16, 2, 2).eval()
+    tokens = encoder.embed(torch.randn(1, 3, 8, 8))
+    valid = torch.tensor([[True, True, True, False]])
+    torch.testing.assert_close(encoder.encode(tokens, valid=valid)[:, :3], encoder.encode(tokens[:, :3]))
+    assert encoder.encode(tokens, blocks=[0])[0] is tokens
+
+
+def test_the_evaluation_of_the_page_returns_a_row(made):
+    torch.manual_seed(0)
+    evaluation = instantiate(made("effective_rank").evaluate)
+    evaluation.held_out_limit = 64
+    data = Digits(NoAugment(), 16, 64)
+    data.setup()
+    encoder = ViT(image_size=16, patch_size=8, width=16, depth=1, heads=2)
+    row = evaluation([EvaluatedCheckpoint("a", encoder, data, data.on_after_batch_transfer, nullcontext, Path())])
+    assert [line["pool"] for line in row["table"]] == ["cls", "mean"]
+    assert all(1 < line["rank"] <= 16 for line in row["table"])
+    assert row["effective_rank/rank"] == max(line["rank"] for line in row["table"])
