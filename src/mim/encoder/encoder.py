@@ -29,7 +29,7 @@ class Module(Protocol):
 class Encoder(Module, Protocol):
     """Encoder: an `nn.Module` that embeds patches and encodes any of them, for example a ViT.
 
-    A class of your own inherits from `nn.Module` alone and has what stands here (docs/design.md).
+    A class of your own inherits from `nn.Module` alone and has what stands here (docs/extend.md).
     Its tokens are R prefix tokens, then patches: whole images have R + L.
     """
 
