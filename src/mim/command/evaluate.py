@@ -14,12 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from mim.batch import Batch
-from mim.evaluate.attention_statistics import AttentionStatistics
-from mim.evaluate.classifier import OwnClassifier
-from mim.evaluate.embedding import Embedding
 from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
+from mim.evaluate.evaluation import Evaluation
 from mim.evaluate.feature_cache import digest, tensors_key
-from mim.evaluate.segment import Segmentation
 from mim.installed import CONFIGS
 from mim.launch.own_folder import check_own_folder
 from mim.launch.provenance import provenance
@@ -39,7 +36,6 @@ from mim.weights.settings import DATA, build
 from mim.weights.weights import Weights
 
 PRECISIONS = get_args(Precision)
-ONLY_JUDGES = (OwnClassifier, AttentionStatistics, Embedding, Segmentation)  # evaluations that learn from no images
 NO_AUGMENT = {"_target_": "mim.augment.no_augment.NoAugment"}
 
 
@@ -47,7 +43,7 @@ def evaluate(cfg: DictConfig) -> None:
     """Open every checkpoint, judge them, write one row and print it."""
     check_own_folder(cfg.paths.run)
     torch.set_float32_matmul_precision("high")  # as in training
-    evaluation = instantiate(cfg.evaluate)
+    evaluation: Evaluation = instantiate(cfg.evaluate)
     sources = [cfg.checkpoint] if isinstance(cfg.checkpoint, str) else list(cfg.checkpoint)
     if not sources:
         raise ValueError(
@@ -68,7 +64,7 @@ def evaluate(cfg: DictConfig) -> None:
         wandb.finish()
 
 
-def _open(source: str, cfg: DictConfig, evaluation: Any) -> EvaluatedCheckpoint:
+def _open(source: str, cfg: DictConfig, evaluation: Evaluation) -> EvaluatedCheckpoint:
     """Build the encoder that a checkpoint is of, and the data to judge it on."""
     weights = read_weights(source)._replace(own_encoder=_own_encoder(cfg))
     images = _images(cfg, weights)
@@ -77,7 +73,7 @@ def _open(source: str, cfg: DictConfig, evaluation: Any) -> EvaluatedCheckpoint:
     print(f"{'checkpoint':<14}{printable(load_weights_into(weights, encoder), 10_000)}")
     precision: Any = cfg.precision or _own_precision(weights)
     fabric = Fabric(accelerator=cfg.accelerator, devices=1, precision=precision)
-    data.only_judged = isinstance(evaluation, ONLY_JUDGES)
+    data.only_judged = not evaluation.learns
     labels = getattr(evaluation, "labels", None)
     if labels:
         data.learn_from(labels)

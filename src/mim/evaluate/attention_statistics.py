@@ -10,6 +10,7 @@ from mim.analysis.curves import Curves, curves
 from mim.analysis.figure_files import save_figure
 from mim.analysis.names import names_of_checkpoints
 from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
+from mim.evaluate.evaluation import Row
 
 
 class AttentionStatistics:
@@ -20,6 +21,8 @@ class AttentionStatistics:
         limit: look at at most so many held-out images, evenly spread; null for all.
     """
 
+    learns = False
+
     def __init__(self, names: list[str] | None = None, limit: int | None = None):
         if limit is not None and limit < 1:
             raise ValueError(
@@ -27,7 +30,7 @@ class AttentionStatistics:
             )
         self.names, self.limit = names, limit
 
-    def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> dict[str, Any]:
+    def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> Row:
         """A table of each checkpoint's last block, and `curves`: over blocks, the mean of each statistic.
 
         Raises:

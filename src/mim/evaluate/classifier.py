@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint, check_labels, needs_classes
+from mim.evaluate.evaluation import Row
 from mim.evaluate.metrics import accuracies
 from mim.plain import printable
 
@@ -20,10 +21,12 @@ class OwnClassifier:
             say them; null for what it says.
     """
 
+    learns = False
+
     def __init__(self, held_out_limit: int | None = None, classes: Sequence[str] | None = None):
         self.held_out_limit, self.classes = held_out_limit, classes
 
-    def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> dict[str, Any]:
+    def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> Row:
         """`classifier/top1` of the best, its interval, and a table of all."""
         table = [self._row(checkpoint) for checkpoint in checkpoints]
         top = max(table, key=lambda row: row["top1"])

@@ -10,6 +10,7 @@ from torchmetrics.functional.classification import multiclass_accuracy
 
 from mim.encoder.encoder import Encoder
 from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint, check_labels, needs_classes
+from mim.evaluate.evaluation import Row
 from mim.evaluate.feature_cache import cached_features, from_cache_or_made
 from mim.evaluate.feature_extractor import FeatureExtractor
 from mim.evaluate.features import Features, Judge, extract
@@ -83,6 +84,8 @@ class Classify:
         held_out_limit: classify at most so many held-out images; null for all.
     """
 
+    learns = True
+
     def __init__(
         self,
         judge: Judge,
@@ -97,7 +100,7 @@ class Classify:
         self.block, self.norm = block, norm
         self.bank_limit, self.held_out_limit = bank_limit, held_out_limit
 
-    def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> dict[str, Any]:
+    def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> Row:
         """`<name>/top1` of the best, its interval, and a table of all."""
         table = [row for checkpoint in checkpoints for row in self.rows(checkpoint)]
         top = max((row for row in table if self.counts(row)), key=lambda row: row["top1"])

@@ -12,6 +12,7 @@ from torch.nn.functional import interpolate, normalize, one_hot
 
 from mim.dense import IGNORE
 from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
+from mim.evaluate.evaluation import Row
 from mim.evaluate.feature_cache import cached_features, from_cache_or_made
 from mim.evaluate.feature_extractor import FeatureExtractor
 from mim.evaluate.overlap import Overlap
@@ -54,6 +55,8 @@ class DenseFeatures:
         held_out_limit: judge at most so many held-out images; null for all.
     """
 
+    learns = True
+
     labels = "label_maps"
     squares = True
     name: str
@@ -73,7 +76,7 @@ class DenseFeatures:
         """Class scores of patches, (B, L, classes), of some held-out images after others."""
         raise NotImplementedError
 
-    def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> dict[str, Any]:
+    def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> Row:
         """`<name>/miou` of the best, and a table of all."""
         table = [self._row(checkpoint) for checkpoint in checkpoints]
         return {f"{self.name}/miou": max(row["miou"] for row in table), "table": table}

@@ -1,7 +1,6 @@
 """A picture of what features hold: held-out images as points of a plane, in the colours of their classes."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +11,7 @@ from mim.analysis.names import display_name, names_of_checkpoints
 from mim.batch import Batch
 from mim.evaluate.classify import ready
 from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
+from mim.evaluate.evaluation import Row
 from mim.evaluate.feature_extractor import FeatureExtractor
 from mim.evaluate.features import extract
 from mim.pool.pool import Pools
@@ -30,6 +30,8 @@ class Embedding:
         limit: draw at most so many held-out images, evenly spread; null for all.
     """
 
+    learns = False
+
     def __init__(
         self,
         projection: Projection,
@@ -47,7 +49,7 @@ class Embedding:
         self.projection, self.pools, self.block, self.norm = projection, pools, block, norm
         self.names, self.classes, self.limit = names, classes, limit
 
-    def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> dict[str, Any]:
+    def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> Row:
         """A table: of each panel, in how many cases the nearest neighbour in the picture is of the same class.
 
         Raises:

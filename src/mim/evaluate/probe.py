@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from mim.encoder.encoder import Encoder
 from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint, check_labels, needs_classes
+from mim.evaluate.evaluation import Row
 from mim.evaluate.feature_cache import cached_features, from_cache_or_made
 from mim.evaluate.feature_extractor import FeatureExtractor
 from mim.evaluate.heads import Heads, Setting
@@ -42,6 +43,8 @@ class Probe:
         held_out_limit: judge at most so many held-out images; null for all.
     """
 
+    learns = True
+
     def __init__(
         self,
         pools: Pools,
@@ -61,7 +64,7 @@ class Probe:
         self.block, self.norm, self.precision = block, norm, precision
         self.bank_limit, self.held_out_limit = bank_limit, held_out_limit
 
-    def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> dict[str, Any]:
+    def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> Row:
         """`probe/top1` of the best head, which one it is, and a table of all."""
         return best("probe", [row for checkpoint in checkpoints for row in self._rows(checkpoint)])
 

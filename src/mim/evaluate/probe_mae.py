@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mim.batch import Batch
 from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint, needs_classes
+from mim.evaluate.evaluation import Row
 from mim.evaluate.feature_extractor import FeatureExtractor
 from mim.evaluate.features import ExtractedBatch, extract_batches
 from mim.evaluate.heads import Heads
@@ -42,6 +43,8 @@ class ProbeMAE:
         held_out_limit: judge at most so many held-out images; null for all.
     """
 
+    learns = True
+
     def __init__(
         self,
         pools: Pools,
@@ -68,7 +71,7 @@ class ProbeMAE:
             )
         self.schedule(0, epochs, 1.0)  # refuses a warm-up that is too long before anything is done
 
-    def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> dict[str, Any]:
+    def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> Row:
         """`probe_mae/top1` of the best head, which one it is, and a table of all."""
         return best("probe_mae", [row for checkpoint in checkpoints for row in self._rows(checkpoint)])
 

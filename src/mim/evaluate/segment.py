@@ -7,6 +7,7 @@ import torch
 
 from mim.dense import DenseBatch
 from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint, fine_tuned
+from mim.evaluate.evaluation import Row
 from mim.evaluate.overlap import Overlap
 from mim.ranges import Count, Share
 
@@ -22,6 +23,8 @@ class Segmentation:
         held_out_limit: segment at most so many held-out images; null for all.
     """
 
+    learns = False
+
     labels = "label_maps"
 
     def __init__(self, stride: Share = 2 / 3, held_out_limit: Count | None = None):
@@ -31,7 +34,7 @@ class Segmentation:
             )
         self.stride, self.held_out_limit = stride, held_out_limit
 
-    def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> dict[str, Any]:
+    def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> Row:
         """`segmentation/miou` of the best, and a table of all."""
         table = [self._row(checkpoint) for checkpoint in checkpoints]
         return {"segmentation/miou": max(row["miou"] for row in table), "table": table}

@@ -6,7 +6,9 @@ from torch.nn.functional import pad
 
 from mim.batch import Batch
 from mim.draw import keys
-from mim.masker.masker import Masker
+from mim.masker.any_masker import AnyMasker
+from mim.masker.partition.partition import Partition
+from mim.masker.score.score import Score
 from mim.masker.split import Split
 
 
@@ -20,7 +22,7 @@ class Independent(nn.Module):
         parts: K.
     """
 
-    def __init__(self, masker: Masker, parts: int):
+    def __init__(self, masker: AnyMasker, parts: int):
         super().__init__()
         if parts < 1:
             raise ValueError(f"Independent got parts={parts}; needs at least 1 mask, e.g. masker.parts=4")
@@ -32,12 +34,12 @@ class Independent(nn.Module):
         return self.masker.needs_tokens
 
     @property
-    def score(self) -> nn.Module:
+    def score(self) -> Score:
         """Ranks the patches, K times."""
         return self.masker.score
 
     @property
-    def partition(self) -> nn.Module:
+    def partition(self) -> Partition:
         """Cuts each ranking."""
         return self.masker.partition
 

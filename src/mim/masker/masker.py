@@ -5,6 +5,8 @@ from torch import Tensor, nn
 
 from mim.batch import Batch
 from mim.masker.cell import cells_of, pool_to_cells, split_to_patches
+from mim.masker.partition.partition import Partition
+from mim.masker.score.score import Score
 from mim.masker.split import Split
 
 
@@ -17,7 +19,7 @@ class Masker(nn.Module):
         cell: patches per side of the square that is masked as one (SimMIM: 2, for 32-pixel cells of 16-pixel patches).
     """
 
-    def __init__(self, score: nn.Module, partition: nn.Module, cell: int = 1):
+    def __init__(self, score: Score, partition: Partition, cell: int = 1):
         super().__init__()
         if cell < 1:
             raise ValueError(f"Masker got cell={cell}; needs at least 1 patch per side, e.g. masker.cell=2")
@@ -26,7 +28,7 @@ class Masker(nn.Module):
     @property
     def needs_tokens(self) -> bool:
         """Whether the score looks at embedded patches; if not, hidden patches need not be embedded at all."""
-        return bool(self.score.needs_tokens)
+        return self.score.needs_tokens
 
     @torch.no_grad()
     def forward(self, batch: Batch, grid: tuple[int, int], tokens: Tensor | None = None) -> Split:

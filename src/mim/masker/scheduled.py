@@ -4,7 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from mim.batch import Batch
-from mim.masker.masker import Masker
+from mim.masker.any_masker import AnyMasker
+from mim.masker.partition.partition import Partition
+from mim.masker.score.score import Score
 from mim.masker.split import Split
 from mim.part import Part
 from mim.ranges import NonNegativeInt
@@ -20,7 +22,7 @@ class Scheduled(Part, nn.Module):
             release changes at 41 (mae-AMT/models_mae.py: `epoch > 40`).
     """
 
-    def __init__(self, first: Masker, then: Masker, at_epoch: NonNegativeInt):
+    def __init__(self, first: AnyMasker, then: AnyMasker, at_epoch: NonNegativeInt):
         super().__init__()
         if at_epoch < 0:
             raise ValueError(f"Scheduled got at_epoch={at_epoch}; needs 0 or more, e.g. masker.at_epoch=40")
@@ -32,7 +34,7 @@ class Scheduled(Part, nn.Module):
         self.changed = epoch >= self.at_epoch
 
     @property
-    def current(self) -> Masker:
+    def current(self) -> AnyMasker:
         """The masker in use."""
         return self.then if self.changed else self.first
 
@@ -42,12 +44,12 @@ class Scheduled(Part, nn.Module):
         return self.current.needs_tokens
 
     @property
-    def score(self) -> nn.Module:
+    def score(self) -> Score:
         """The score in use."""
         return self.current.score
 
     @property
-    def partition(self) -> nn.Module:
+    def partition(self) -> Partition:
         """The partition in use."""
         return self.current.partition
 

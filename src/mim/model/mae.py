@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from mim.batch import Batch
 from mim.encoder.encoder import Encoder
-from mim.masker.masker import Masker
+from mim.masker.any_masker import AnyMasker
 from mim.model.decoder import Decoder
 from mim.model.reconstruction import Reconstruction
 from mim.model.target_dims import TargetDims, dims_of
@@ -24,7 +24,7 @@ class MAE(nn.Module):
             knows the geometry (a loss's `fit`). The first term's decoder is `decoder` in checkpoints.
     """
 
-    def __init__(self, encoder: Encoder, masker: Masker, decoder: Callable[..., Decoder], target_dims: TargetDims):
+    def __init__(self, encoder: Encoder, masker: AnyMasker, decoder: Callable[..., Decoder], target_dims: TargetDims):
         super().__init__()
         dims = dims_of(target_dims, encoder.geometry)
         self.encoder, self.masker, self.terms = encoder, masker, tuple(dims)

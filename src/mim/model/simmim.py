@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from mim.batch import Batch
 from mim.encoder.encoder import Encoder
-from mim.masker.masker import Masker
+from mim.masker.any_masker import AnyMasker
 from mim.model.packing import pack
 from mim.model.reconstruction import Reconstruction
 from mim.model.target_dims import TargetDims, dims_of
@@ -25,7 +25,7 @@ class SimMIM(nn.Module):
             them once it knows the geometry (a loss's `fit`). Each has a linear layer, the first term's is `decoder` in checkpoints.
     """
 
-    def __init__(self, encoder: Encoder, masker: Masker, target_dims: TargetDims):
+    def __init__(self, encoder: Encoder, masker: AnyMasker, target_dims: TargetDims):
         super().__init__()
         dims = dims_of(target_dims, encoder.geometry)
         self.encoder, self.masker, self.terms = encoder, masker, tuple(dims)

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from mim.batch import Batch
 from mim.encoder.encoder import Encoder
-from mim.masker.masker import Masker
+from mim.masker.any_masker import AnyMasker
 from mim.masker.split import Split
 
 
@@ -14,7 +14,7 @@ def as_batch(images: Batch | Tensor) -> Batch:
     return images if isinstance(images, Batch) else Batch.of(images)
 
 
-def embed_visible(encoder: Encoder, masker: Masker, batch: Batch) -> tuple[Tensor, Split]:
+def embed_visible(encoder: Encoder, masker: AnyMasker, batch: Batch) -> tuple[Tensor, Split]:
     """Images (B, C, H, W) -> tokens of the visible patches (B, K, Lv, D), and what is visible and what is masked.
 
     Masked patches are embedded only for a masker that looks at tokens, and never for the network.
@@ -23,7 +23,7 @@ def embed_visible(encoder: Encoder, masker: Masker, batch: Batch) -> tuple[Tenso
     return encoder.embed(batch.image, split.visible), split
 
 
-def split_of(encoder: Encoder, masker: Masker, batch: Batch) -> Split:
+def split_of(encoder: Encoder, masker: AnyMasker, batch: Batch) -> Split:
     """What a masker makes visible and what it masks, given embeddings of all patches if it looks at them."""
     tokens = embed_for_score(encoder, batch.image) if masker.needs_tokens else None
     return masker(batch, encoder.geometry.grid, tokens)

@@ -36,10 +36,8 @@ class Follow(LambdaLR):
         passes: int,
         weight_decay: WeightDecaySchedule | None = None,
     ):
-        per_group, late = getattr(schedule, "per_group", False), getattr(schedule, "late", False)
-
         def share(peak: float) -> Callable[[int], float]:
-            return lambda step: schedule(max(0, step - late) / passes, steps / passes, peak, passes)
+            return lambda step: schedule(max(0, step - schedule.late) / passes, steps / passes, peak, passes)
 
         self._decay, self._steps = weight_decay, steps
         self._settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
@@ -48,7 +46,9 @@ class Follow(LambdaLR):
             raise ValueError(
                 "weight_decay_schedule starts at weight_decay=0, which decays nothing; e.g. weight_decay=0.04"
             )
-        super().__init__(optimizer, [share(group["lr"] if per_group else lr) for group in optimizer.param_groups])
+        super().__init__(
+            optimizer, [share(group["lr"] if schedule.per_group else lr) for group in optimizer.param_groups]
+        )
 
     def get_lr(self) -> list[Any]:
         """Learning rates of the step to come; the weight decay is set on the way."""

@@ -7,12 +7,16 @@ from mim.ranges import NonNegativeInt, NotNegative
 
 
 class Schedule(Protocol):
-    """Share of a peak learning rate that is in force.
+    """Schedule of a learning rate: the share of its peak that is in force.
 
-    Two more things a schedule may say of itself: `per_group`, that its absolute rates are the same for every group of
-    parameters, whatever its peak (without it a group's rates are the highest group's, in proportion to its peak); and `late`,
-    that a step runs at the rate of the step before, because the rate is set after a step.
+    Attributes:
+        per_group: whether its absolute rates are the same for every group of parameters, whatever its peak; if not, a group's
+            rates are the highest group's, in proportion to its peak.
+        late: whether a step runs at the rate of the step before, because the rate is set after a step.
     """
+
+    per_group: bool
+    late: bool
 
     def __call__(self, epoch: float, epochs: float, lr: float, passes: float = 1) -> float:
         """Share of the peak `lr` at a (fractional) epoch of a training of `epochs`, each of `passes` steps."""
@@ -28,6 +32,8 @@ class Warmup:
     Raises:
         ValueError: where one is negative.
     """
+
+    per_group = late = False
 
     def __init__(self, warmup_epochs: NotNegative, warmup_steps: NonNegativeInt | None = None):
         if warmup_epochs < 0 or (warmup_steps or 0) < 0:
@@ -85,7 +91,7 @@ class CosineByEpoch:
         min_lr: where the cosine would end after the last epoch, as an absolute learning rate.
     """
 
-    per_group = True
+    per_group, late = True, False
 
     def __init__(self, min_lr: NotNegative = 0.0):
         self.min_lr = min_lr
@@ -97,6 +103,8 @@ class CosineByEpoch:
 
 class Constant:
     """Learning rate that stays at its peak."""
+
+    per_group = late = False
 
     def __call__(self, epoch: float, epochs: float, lr: float, passes: float = 1) -> float:
         """1."""

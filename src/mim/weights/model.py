@@ -6,7 +6,7 @@ from functools import partial
 from typing import Literal
 
 from mim.geometry import Geometry
-from mim.masker.masker import Masker
+from mim.masker.any_masker import AnyMasker
 from mim.model.decoder import Decoder
 from mim.model.mae import MAE
 from mim.model.simmim import SimMIM
@@ -23,7 +23,7 @@ PIXEL = {"mim.loss.term.Pixel", "mim.target.pixel.Pixel", "mim.loss.pixel.Pixel"
 FREQUENCY = {"mim.loss.term.Frequency", "mim.target.frequency.Frequency", "mim.loss.frequency.Frequency"}
 
 
-def open_model(weights: Weights, masker: Masker, image_size: int | None = None) -> MAE | SimMIM:
+def open_model(weights: Weights, masker: AnyMasker, image_size: int | None = None) -> MAE | SimMIM:
     """Model of pre-trained weights, in eval mode; sizes are read off the tensors, and nothing that a file names is called.
 
     Args:

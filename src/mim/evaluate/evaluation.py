@@ -1,0 +1,19 @@
+"""Contract of an evaluation: one way of judging features."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
+
+Row = dict[str, Any]
+"""What an evaluation returns: numbers, words and tables of them by name, as JSON can hold them."""
+
+
+class Evaluation(Protocol):
+    """Evaluation: what one row says of checkpoints."""
+
+    learns: bool
+    """Whether it learns from training images; if not, all of a data set without a split is held out."""
+
+    def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> Row:
+        """Opened checkpoints, each with data to judge it on -> one row."""

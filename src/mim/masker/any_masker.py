@@ -1,0 +1,32 @@
+"""Contract of a masker: one score and one partition (`Masker`), one after another (`Scheduled`), or K at once (`Independent`)."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from mim.batch import Batch
+from mim.masker.partition.partition import Partition
+from mim.masker.score.score import Score
+from mim.masker.split import Split
+
+
+class AnyMasker(Protocol):
+    """Masker: an `nn.Module` that decides which patches each image shows and which are predicted."""
+
+    @property
+    def needs_tokens(self) -> bool:
+        """Whether it looks at embedded patches; if not, hidden patches need not be embedded at all."""
+
+    @property
+    def score(self) -> Score:
+        """Ranks the patches."""
+
+    @property
+    def partition(self) -> Partition:
+        """Cuts the ranking."""
+
+    def __call__(self, batch: Batch, grid: tuple[int, int], tokens: Tensor | None = None) -> Split:
+        """B images, each a grid of L patches, and their embeddings (B, L, D) if needed -> split of K parts."""
+
+    def modules(self) -> Iterator[nn.Module]: ...
