@@ -88,7 +88,7 @@ ALLOWED = {
         "weights",
     },
     "hub": TYPES | {"weights", "paper"},
-    "launch": {"ranges", "plain", "cores", "moved"},
+    "launch": {"installed", "ranges", "plain", "cores", "moved"},
     "sweep": {"launch", "plain"},
     "strategy": {"checkpoint", "encoder.encoder"},
     "logger": {"ranges", "plain"},

@@ -76,7 +76,8 @@ def test_it_prints_tables_and_trains_with_modules_and_configs_of_a_users_own(sit
     command = [sys.executable, "-c", USE, str(site)]
     ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0, ended.stderr
-    assert "# " in ended.stdout
+    assert "python -m mim train experiment=amt/" in ended.stdout
+    assert "train.py" not in ended.stdout + ended.stderr
     (folder,) = (tmp_path / "runs" / "own").iterdir()
     assert "my_masks.Mine" in (folder / "config.yaml").read_text()
     assert '"status": "finished"' in (folder / "results.json").read_text()

@@ -1,6 +1,7 @@
 """Where the config tree and the programs are: in a checkout, and in a package that was installed without one."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -9,6 +10,15 @@ CONFIGS = _PACKAGE / "configs" if (_PACKAGE / "configs").is_dir() else _PACKAGE.
 
 COMMANDS = {"train.py": "train", "eval.py": "evaluate"}
 """The programs of a checkout, and what `python -m mim` calls them everywhere."""
+
+
+def as_typed(text: str, in_checkout: bool = CONFIGS.parent != _PACKAGE) -> str:
+    """Text with commands as they are typed here: `python train.py` in a checkout, `python -m mim train` without one."""
+    if in_checkout:
+        return text
+    return re.sub(
+        r"(?:python )?\b(train|eval)\.py\b", lambda found: f"python -m mim {COMMANDS[f'{found[1]}.py']}", text
+    )
 
 
 def program(name: str) -> list[str]:

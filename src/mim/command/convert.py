@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from mim.checkpoint.gather import write_whole
+from mim.installed import as_typed
 from mim.weights.convert import write
 from mim.weights.read import read_weights
 
@@ -11,8 +12,8 @@ from mim.weights.read import read_weights
 def run(given: argparse.Namespace, configs: Path) -> None:
     """Convert, and say how to load the result."""
     if given.to == "ckpt":
-        print(write_whole(given.checkpoint, given.out))
+        print(as_typed(write_whole(given.checkpoint, given.out)))
         return
     weights = read_weights(given.checkpoint)
     print(f"{'read':<14}{weights.origin}: {len(weights.tensors)} tensors")
-    print(write(weights, given.out, given.to, given.heads, given.decoder_heads))
+    print(as_typed(write(weights, given.out, given.to, given.heads, given.decoder_heads)))

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from mim.cores import available_cores
-from mim.installed import program
+from mim.installed import as_typed, program
 from mim.launch.check import nearest
 from mim.launch.errors import Interrupted
 from mim.launch.signals import end, listen
@@ -44,7 +44,7 @@ def run(asked: argparse.Namespace, configs: Path) -> None:
         assert runs is not None
         ended = Outcome(*(a + b for a, b in zip(ended, _make(name, paper, runs, asked), strict=True)))
     tables = "\n\n".join(_text(paper, runs, asked.seeds) for paper in papers.values())
-    print(tables if asked.papers or runs or asked.scale == "bench" else f"{ALL}{tables}\n\n{_unmade()}")
+    print(as_typed(tables) if asked.papers or runs or asked.scale == "bench" else f"{ALL}{tables}\n\n{_unmade()}")
     if ended.failed or ended.unfinished:
         raise SystemExit(1 if ended.failed else 85)
 

@@ -15,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_method
 from omegaconf import DictConfig
 
+from mim.installed import as_typed
 from mim.launch.check import check_config, check_wiring
 from mim.launch.choices import check_keys, check_recipe
 from mim.launch.errors import Interrupted, Pruned, report
@@ -57,7 +58,7 @@ def launch(run: Callable[[DictConfig], Any] | str, configs: Path, config_name: s
             silence_libraries()  # libraries choose how loud they are while they are imported
             return function(cfg)
         except Interrupted as stop:
-            print(stop, file=sys.stderr, flush=True)
+            print(as_typed(str(stop)), file=sys.stderr, flush=True)
             exit_codes.append(stop.exit_code)
             requeue(stop)
         except Pruned as end:
@@ -74,7 +75,7 @@ def launch(run: Callable[[DictConfig], Any] | str, configs: Path, config_name: s
         listen()
         hydra.main(version_base="1.3", config_path=str(configs), config_name=config_name)(job)()
     except Interrupted as stop:  # of a whole sweep
-        print(stop, file=sys.stderr, flush=True)
+        print(as_typed(str(stop)), file=sys.stderr, flush=True)
         exit_codes.append(stop.exit_code)
         requeue(stop)
     except KeyboardInterrupt:

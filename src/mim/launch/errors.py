@@ -8,6 +8,7 @@ from pathlib import Path
 from hydra.errors import HydraException
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from mim.installed import as_typed
 from mim.launch.disk import said_of_disk
 from mim.launch.hydra_errors import said_by_hydra
 from mim.plain import printable
@@ -54,7 +55,7 @@ def one_line(error: BaseException, configs: Path, config_name: str) -> str:
     """The message of an error, without a traceback."""
     known = said_by_hydra(error, configs, config_name)
     error = root_cause(error)
-    return known or _explained(error) or short(error)
+    return as_typed(known or _explained(error) or short(error))
 
 
 def explain(error: BaseException, why: str) -> None:
