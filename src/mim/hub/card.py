@@ -55,7 +55,7 @@ def _front_matter(format_: str, licence: str) -> str:
 def _images(images: ImageFormat) -> str:
     mean, std = (", ".join(f"{value:g}" for value in values) for values in images[:2])
     said = f"Images have {images.channels} channels of pixels in 0..1, minus the mean ({mean}), divided by ({std})."
-    side = f"{images.short:g} times the side of the image"
+    side = f"{images.short:g} times the side of the image" if images.short != 1 else "the side of the image"
     cut = f"Pictures are resized ({images.interpolation}) to {side}, and the centre is cut out."
     classes = f"\n\nClasses: {', '.join(map(_cell, images.classes))}." if images.classes else ""
     return f"{said} {cut}{classes}"
@@ -69,8 +69,9 @@ def _recipe(config: Mapping[str, Any] | None, records: Sequence[Record]) -> str:
     rows += [(name, f"{config[name]}") for name in NUMBERS if config.get(name) is not None]
     made = [record for record in records if record.program == "train.py"][:1]
     for record in made:
-        hours = float(record.results.get("wall_seconds") or 0) / 3600
-        rows += [("hardware", record.hardware), ("wall time", f"{hours:.2f} h"), ("commit of mim", record.commit)]
+        minutes = float(record.results.get("wall_seconds") or 0) / 60
+        time = f"{minutes / 60:.1f} hours" if minutes > 90 else f"{minutes:.1f} minutes"
+        rows += [("hardware", record.hardware), ("wall time", time), ("commit of mim", record.commit)]
     table = _table(("setting", "value"), rows)
     return table + "".join(f"\n\nMade by `{_cell(without_places(record))}`." for record in made)
 
@@ -79,7 +80,7 @@ def _numbers(records: Sequence[Record]) -> str:
     rows = [row for record in records for row in _measured(record)]
     if not rows:
         return "Not measured."
-    said = "Every number with the command that made it, on held-out images.\n\n"
+    said = "On held-out images, each with the command that made it.\n\n"
     return said + _table(("number", "value", "95 % interval", "made by"), rows)
 
 
@@ -92,7 +93,8 @@ def _measured(record: Record) -> Iterator[tuple[str, ...]]:
         if name.endswith(("/top1", "/top5")) and isinstance(value, int | float):
             interval = intervals.get(name) or numbers.get(f"{name}_interval")
             between = f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}" if interval else "not computed"
-            yield name, f"{100 * value:.2f} %", between, f"`{without_places(record)}`"
+            made = "the training above" if trained else f"`{without_places(record)}`"
+            yield name, f"{100 * value:.2f} %", between, made
 
 
 def part_said(node: Any) -> str:
