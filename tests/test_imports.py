@@ -48,7 +48,7 @@ ALLOWED = {
     "pool": TYPES | {"encoder.encoder", "encoder.positions"},
     "optim": TYPES | {"encoder.encoder"},
     "model": TYPES | {"encoder", "masker", "pool"},
-    "evaluate": TYPES | {"encoder", "pool", "optim", "analysis"},
+    "evaluate": TYPES | {"encoder", "head", "pool", "optim", "analysis"},
     "train": TYPES | {"model", "head", "loss", "optim", "run.position", "teacher"},
     "augment": TYPES,
     "data": TYPES | {"augment"},

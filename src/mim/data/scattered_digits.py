@@ -1,6 +1,7 @@
 """Scenes of scanned digits of several sizes on a ground: boxes, masks and label maps are known, nothing is downloaded."""
 
 from functools import cached_property
+from typing import Any
 
 import torch
 from sklearn.datasets import load_digits
@@ -13,6 +14,7 @@ from mim.augment.jitter import Jitter
 from mim.augment.resample import Interpolation
 from mim.data.dense import DenseData, SceneSplits
 from mim.data.in_memory import Stored, in_memory_splits
+from mim.data.masks import run_lengths
 from mim.data.module import Splits
 from mim.data.scenes import Labels
 from mim.data.statistics import Deviation, Mean
@@ -38,6 +40,8 @@ class DigitScenes:
     """
 
     wants_workers = False
+    style = "coco"
+    category_ids = tuple(range(10))
 
     def __init__(self, digits: Tensor, category: Tensor, count: int, side: int, part: int):
         self.digits, self.category, self.side = digits, category, side
@@ -73,6 +77,36 @@ class DigitScenes:
         if size != (self.side, self.side):
             mask = interpolate(mask[None].float(), size=size, mode="nearest-exact")[0].bool()
         return Objects.of_masks(mask, categories[number])
+
+    def image_id(self, number: int) -> int:
+        """As `truth` numbers it."""
+        return number
+
+    @cached_property
+    def truth(self) -> dict[str, Any]:
+        """The digits in COCO's format, their masks as run lengths."""
+        annotations: list[dict[str, Any]] = []
+        for number in range(len(self)):
+            objects = self.objects(number, self.size(number))
+            for box, category, mask in zip(objects.box.tolist(), objects.category.tolist(), objects.mask, strict=True):
+                x1, y1, x2, y2 = box
+                runs = run_lengths(mask)
+                annotations.append(
+                    {
+                        "id": len(annotations) + 1,
+                        "image_id": number,
+                        "category_id": category,
+                        "iscrowd": 0,
+                        "area": int(mask.sum()),
+                        "bbox": [x1, y1, x2 - x1, y2 - y1],
+                        "segmentation": runs,
+                    }
+                )
+        return {
+            "images": [{"id": n, "height": self.side, "width": self.side} for n in range(len(self))],
+            "annotations": annotations,
+            "categories": [{"id": digit, "name": str(digit)} for digit in self.category_ids],
+        }
 
     def _draw(self, key: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         side, u = self.side, uniform(key[None], 64 + MOST * (8 + 2 * TRIES), SCENE)[0]

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from mim.dense import DenseBatch
 from mim.encoder.vit import ViT
@@ -67,7 +68,8 @@ class Detector(nn.Module):
                 f"data.image_size={image_size} is no multiple of two patches of {backbone.stride} pixels; e.g. "
                 f"data.image_size={(image_size // tile + 1) * tile}"
             )
-        self.encoder, self.relative, self.tile = encoder, backbone.relative, tile
+        self.encoder, self.relative = encoder, backbone.relative
+        self.image_size, self.tile = image_size, tile
         self._backbone = [backbone]  # in a list, so that its parameters have one name: the encoder's, and `relative`
         self.pyramid = SimplePyramid(encoder.width, width)
         self.strides = self.pyramid.strides(backbone.stride)
@@ -80,8 +82,12 @@ class Detector(nn.Module):
         return self._backbone[0]
 
     def levels(self, image: Tensor) -> list[Tensor]:
-        """Images (B, 3, H, W) -> levels of the pyramid."""
-        return self.pyramid(self.backbone(image))
+        """Images (B, 3, H, W) -> levels of the pyramid.
+
+        Smaller images than those of training are padded to a square of their size, as detectron2 does (`square_pad`).
+        """
+        height, width = (max(self.image_size, -(-side // self.tile) * self.tile) for side in image.shape[-2:])
+        return self.pyramid(self.backbone(pad(image, (0, width - image.shape[-1], 0, height - image.shape[-2]))))
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """The same, by the name that hooks know."""

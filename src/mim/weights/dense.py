@@ -5,13 +5,20 @@ from typing import Any
 
 from torch import nn
 
+from mim.encoder.vit import ViT
+from mim.head.detector import Detector
 from mim.head.segmenter import Segmenter
+from mim.launch.check import check_value
+from mim.launch.signature import type_hints
 from mim.weights.build import build_encoder
 from mim.weights.into_model import load_weights_into
 from mim.weights.settings import Kind, build
 from mim.weights.weights import Weights
 
 HEAD = Kind("mim.head", ("with_auxiliary",))
+PROPOSALS = Kind("mim.head", ("propose",))
+REGIONS = Kind("mim.head", ("describe",))
+OF_DETECTOR = ("image_size", "window", "global_blocks", "relative")
 
 
 def open_dense(weights: Weights, task: str, image_size: int) -> nn.Module:
@@ -57,4 +64,22 @@ def _other(weights: Weights, task: str) -> ValueError:
     )
 
 
-MODELS: dict[str, Callable[[Weights, int], nn.Module]] = {"segment": _segmenter}
+def _detector(weights: Weights, image_size: int) -> nn.Module:
+    settings = weights.setting("task.model", dict, {})
+    if "regions.score.weight" not in weights.tensors or "regions" not in settings:
+        raise _other(weights, "detect")
+    encoder, num_classes = build_encoder(weights), len(weights.tensors["regions.score.weight"]) - 1
+    if not isinstance(encoder, ViT):
+        raise ValueError(f"{weights.origin}: a detector is built on a ViT, and this one says {type(encoder).__name__}")
+    width = weights.setting("task.model.width", int, 256)
+    own = {name: settings[name] for name in OF_DETECTOR if name in settings}
+    proposals = _built(settings["proposals"], PROPOSALS, weights, "task.model.proposals", width=width)
+    regions = _built(
+        settings["regions"], REGIONS, weights, "task.model.regions", in_width=width, num_classes=num_classes
+    )
+    for name, value in own.items():
+        check_value(f"{weights.origin}: task.model.{name}", value, type_hints(Detector)[name])
+    return Detector(encoder, lambda **_: proposals, lambda **_: regions, num_classes, width=width, **own)
+
+
+MODELS: dict[str, Callable[[Weights, int], nn.Module]] = {"segment": _segmenter, "detect": _detector}

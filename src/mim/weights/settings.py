@@ -36,6 +36,7 @@ POOL = Kind("mim.pool", ("forward", "named_parameters"))
 NESTED = {
     "augment": Kind("mim.augment", ("views",)),
     "boxes": Kind("mim.augment", ("draws",)),
+    "federated": Kind("mim.head", ("chosen",)),
     "jitter": Kind("mim.augment", ("uniforms",)),
 }
 """Arguments that are built themselves."""

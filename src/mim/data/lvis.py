@@ -1,0 +1,23 @@
+"""LVIS: 1,203 categories of objects on COCO's pictures, of which most have few (arXiv 1908.03195)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mim.data.coco import Coco, CocoScenes
+
+
+class LvisScenes(CocoScenes):
+    """Pictures and objects of one of LVIS's files, which name COCO's pictures by where they were downloaded."""
+
+    style = "lvis"
+
+    def file_name(self, picture: Mapping[str, Any]) -> str:
+        """The last two parts of its address: `train2017/000000391895.jpg`."""
+        address = picture.get("coco_url") or picture["file_name"]
+        return super().file_name({**picture, "file_name": "/".join(str(address).split("/")[-2:])})
+
+
+class Lvis(Coco):
+    """As `Coco`, with pictures found by their address, and judged as LVIS does."""
+
+    scenes_of = LvisScenes

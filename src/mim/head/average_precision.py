@@ -1,0 +1,189 @@
+"""Average precision of boxes and masks, of COCO (pycocotools) and of LVIS, by faster-coco-eval."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
+from typing import Any, Literal, Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mim.dense import DenseBatch
+from mim.head.detector import Found, in_picture
+from mim.head.regions import Detections
+
+T = TypeVar("T")
+Style = Literal["coco", "lvis"]
+Kind = Literal["bbox", "segm"]
+Result = dict[str, Any]
+"""One detection in COCO's format: image_id, category_id, score, bbox as (x, y, width, height), segmentation as RLE."""
+
+DETECTIONS = {"coco": 100, "lvis": 300}
+"""That count: COCO's of an image and category, LVIS's of an image."""
+SIZES = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+
+
+def backend(module: str = "") -> Any:
+    """faster-coco-eval, or a module of it.
+
+    Raises:
+        ImportError: one line, where it is not installed.
+    """
+    try:
+        return import_module(f"faster_coco_eval{module}")
+    except ImportError as error:
+        raise ImportError("objects need faster-coco-eval: pip install 'mim-lab[dense]'") from error
+
+
+def encoded(mask: Tensor) -> list[dict[str, Any]]:
+    """Masks (G, H, W) bool -> run-length encodings, as text that json holds."""
+    columns = np.asfortranarray(mask.cpu().numpy().astype(np.uint8).transpose(1, 2, 0))
+    runs = backend(".core.mask").encode(columns)
+    return [{"size": list(run["size"]), "counts": _text(run["counts"])} for run in runs]
+
+
+def _text(counts: bytes | str) -> str:
+    return counts.decode() if isinstance(counts, bytes) else counts
+
+
+def results_of(found: Found, image_id: int, category_ids: Sequence[int]) -> list[Result]:
+    """Detections of one image in COCO's format."""
+    box = found.box.double().cpu()
+    sides = torch.cat([box[:, :2], box[:, 2:] - box[:, :2]], dim=1).tolist()
+    return [
+        {"image_id": image_id, "category_id": category_ids[category], "score": score, "bbox": side, "segmentation": run}
+        for category, score, side, run in zip(
+            found.category.tolist(), found.score.double().tolist(), sides, encoded(found.mask), strict=True
+        )
+    ]
+
+
+def everyone(results: list[T]) -> list[T]:
+    """What all processes have, of which each saw other images."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return results
+    parts: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(parts, results)
+    return [result for part in parts for result in part]
+
+
+def average_precision(
+    truth: Mapping[str, Any], results: Sequence[Result], kind: Kind, style: Style = "coco"
+) -> dict[str, Any]:
+    """Average precision over overlaps of 0.5 to 0.95, for boxes or masks; null where there is nothing to measure.
+
+    Areas of masks are those of the masks, also where a box is given (detectron2's evaluators take boxes off first).
+
+    Args:
+        truth: annotations in COCO's or LVIS's format.
+        results: detections in COCO's format.
+        kind: boxes or masks.
+        style: COCO's counts 100 detections of an image and category and knows crowds; LVIS's 300 of an image, and leaves out
+            those of a category that nobody looked for in it.
+
+    Returns:
+        AP, AP50, AP75, APs, APm, APl; of LVIS APr, APc, APf too; and `categories`, by name.
+
+    Raises:
+        ValueError: where a detection is of an image or a category that the annotations do not have.
+    """
+    _refuse_strangers(truth, results)
+    if not results:
+        names = [category["name"] for category in truth["categories"]]
+        more = ("APr", "APc", "APf") if style == "lvis" else ()
+        return dict.fromkeys([*SIZES, *more], 0.0) | {"categories": dict.fromkeys(names, 0.0)}
+    kept = list(_of_images(results, DETECTIONS["lvis"])) if style == "lvis" else list(results)
+    needless = "bbox" if kind == "segm" else "segmentation"
+    plain = [{name: value for name, value in result.items() if name != needless} for result in kept]
+    library = backend()
+    known = library.COCO(
+        {name: [dict(each) for each in truth[name]] for name in ("images", "annotations", "categories")}
+    )
+    judge = library.COCOeval_faster(
+        known, known.loadRes(plain), kind, lvis_style=style == "lvis", print_function=lambda *_: None
+    )
+    if style == "lvis":
+        judge.params.maxDets = [DETECTIONS["lvis"]]
+    judge.evaluate()
+    judge.accumulate()
+    judge.summarize()
+    table = judge.eval["precision"][:, :, :, 0, -1]  # overlaps x recalls x categories, of all sizes
+    name_of = {category["id"]: category["name"] for category in truth["categories"]}
+    found: dict[str, Any] = dict(zip(SIZES, map(_known, judge.stats), strict=False))
+    if style == "lvis":
+        found |= {name: _known(judge.stats_as_dict[name]) for name in ("APr", "APc", "APf")}
+    by_category = {name_of[number]: _mean(table[:, :, place]) for place, number in enumerate(judge.params.catIds)}
+    return found | {"categories": by_category}
+
+
+def _known(value: float) -> float | None:
+    """pycocotools says -1 where there is nothing to measure."""
+    return float(value) if value > -1 else None
+
+
+def _mean(precision: Any) -> float | None:
+    there = precision[precision > -1]
+    return float(there.mean()) if there.size else None
+
+
+def _of_images(results: Iterable[Result], most: int) -> Iterable[Result]:
+    """The best of each image, over all categories."""
+    by_image: dict[int, list[Result]] = {}
+    for result in results:
+        by_image.setdefault(result["image_id"], []).append(result)
+    for those in by_image.values():
+        yield from sorted(those, key=lambda result: -result["score"])[:most]
+
+
+def _refuse_strangers(truth: Mapping[str, Any], results: Sequence[Result]) -> None:
+    for name, field in (("images", "image_id"), ("categories", "category_id")):
+        known = {each["id"] for each in truth[name]}
+        strange = next((result[field] for result in results if result[field] not in known), None)
+        if strange is not None:
+            raise ValueError(
+                f"a detection has {field}={strange}, and the annotations have no such id among their {name}"
+            )
+
+
+class Judged(Protocol):
+    """Held-out scenes with objects."""
+
+    style: Style
+    truth: Mapping[str, Any]
+    """Annotations in COCO's or LVIS's format."""
+    category_ids: Sequence[int]
+
+    def size(self, number: int) -> tuple[int, int]: ...
+    def image_id(self, number: int) -> int: ...
+
+
+class Detected:
+    """What is found in held-out images, one batch after another.
+
+    Args:
+        scenes: the images.
+    """
+
+    def __init__(self, scenes: Judged):
+        self.scenes = scenes
+        self.results: list[Result] = []
+        self.seen: list[int] = []
+
+    def add(self, found: Sequence[Detections], batch: DenseBatch) -> None:
+        """Detections in the images of a batch, carried to their pictures."""
+        for one, size, number in zip(found, batch.size.tolist(), batch.index.tolist(), strict=True):
+            whole = in_picture(one, size, self.scenes.size(number))
+            image_id = self.scenes.image_id(number)
+            self.results += results_of(whole, image_id, self.scenes.category_ids)
+            self.seen.append(image_id)
+
+    def row(self) -> dict[str, dict[str, Any]]:
+        """Average precision of `bbox` and `segm`, on the images that all processes have seen."""
+        seen, truth = set(everyone(self.seen)), self.scenes.truth
+        there: dict[str, Any] = dict(truth) | {
+            "images": [each for each in truth["images"] if each["id"] in seen],
+            "annotations": [each for each in truth["annotations"] if each["image_id"] in seen],
+        }
+        results = everyone(self.results)
+        kinds: tuple[Kind, ...] = ("bbox", "segm")
+        return {kind: average_precision(there, results, kind, self.scenes.style) for kind in kinds}

@@ -1,0 +1,122 @@
+"""Detection: train a pre-trained ViT as a Mask R-CNN (ViTDet, arXiv 2203.16527)."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from mim.dense import DenseBatch
+from mim.head.average_precision import Detected
+from mim.head.detector import Detector
+from mim.optim.follow import WeightDecaySchedule
+from mim.optim.schedule import Schedule
+from mim.optim.vitdet import vitdet_groups
+from mim.ranges import NotNegative, Positive, Seed
+from mim.train.training import Clip, Training, follow
+
+
+class Detect(Training):
+    """Detection and instance segmentation, from the encoder on; judged on the held-out images after every epoch.
+
+    Args:
+        model: builds the detector once the data has said how many categories there are (`num_classes`).
+        num_classes: of the data.
+        optimizer: builds the optimiser from parameter groups.
+        schedule: share of the peak learning rate at (epoch, epochs, peak).
+        base_lr: learning rate of the heads for an effective batch of 256; its peak is `base_lr * effective_batch / 256`.
+        weight_decay: of everything but positions and the ViT's norms, as ViTDet's release has it.
+        layer_decay: rate of each layer over that of the next one, down from the heads.
+        compile: compile the step into one graph.
+        seed: of everything random in a step that has no key of its own.
+        lr: the peak itself, whatever the batch; null for `base_lr`, which is not used otherwise.
+        weight_decay_schedule: decay in force at a share of all steps; null for one that stays.
+        clip: cuts gradients down once a step; null for none but the trainer's `gradient_clip_val`.
+
+    Raises:
+        ValueError: where the data has no category, or the step is to be compiled.
+    """
+
+    learns_from = "objects"
+    model: Detector
+
+    def __init__(
+        self,
+        model: Callable[..., Detector],
+        num_classes: int,
+        optimizer: Callable[..., Optimizer],
+        schedule: Schedule,
+        base_lr: Positive,
+        weight_decay: NotNegative,
+        layer_decay: Positive = 1.0,
+        compile: bool = False,
+        seed: Seed = 0,
+        lr: Positive | None = None,
+        weight_decay_schedule: WeightDecaySchedule | None = None,
+        clip: Clip | None = None,
+    ):
+        super().__init__(optimizer, schedule, base_lr, weight_decay, compile, seed, lr, weight_decay_schedule, clip)
+        if num_classes < 1:
+            raise ValueError("detection needs a category of objects at least, and the data set has none")
+        if compile:
+            raise ValueError(
+                "compile=true makes one graph of a step, and how many regions there are depends on the images; use compile=false"
+            )
+        self.model = model(num_classes=num_classes)
+        self.layer_decay, self.num_classes = layer_decay, num_classes
+        self.detected: Detected | None = None
+        self.best = 0.0
+
+    def setup(self, stage: str) -> None:
+        """Tell a federated loss how many training pictures each category has, where the data knows."""
+        super().setup(stage)
+        federated = self.model.regions.federated
+        if federated is not None:
+            federated.images = self.trainer.datamodule.category_images  # type: ignore[attr-defined]
+            federated.prepare(self.num_classes)
+
+    def objective(self, batch: DenseBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Images (B, 3, H, W) with objects -> scalar loss, and its five parts."""
+        losses = self.model.losses(batch)
+        return sum(losses.values(), start=batch.image.new_zeros(())), losses
+
+    def forward(self, batch: DenseBatch) -> list[Tensor]:
+        """Images (B, 3, H, W) -> levels of the pyramid."""
+        return self.model(batch.image)
+
+    def training_step(self, batch: DenseBatch, batch_idx: int) -> Tensor:
+        """One step on images (B, 3, H, W) -> scalar loss."""
+        loss, losses = self.objective(batch)
+        named = {f"train/{name}": value.detach() for name, value in losses.items()}
+        self.log_dict({"train/loss": loss} | named, batch_size=len(batch.image), sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: DenseBatch, batch_idx: int) -> None:
+        """Detect in held-out images (B, 3, H, W), each once over all processes."""
+        if self.detected is None:
+            self.detected = Detected(self.trainer.datamodule.held_out_scenes)  # type: ignore[attr-defined]
+        self.detected.add(self.model.detect(batch.image, batch.size), batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log average precision of boxes and masks, and the best of masks so far."""
+        assert self.detected is not None
+        row = self.detected.row()
+        self.detected = None
+        self.best = max(self.best, row["segm"]["AP"] or 0.0)
+        named = {"val/box_ap": row["bbox"]["AP"] or 0.0, "val/mask_ap": row["segm"]["AP"] or 0.0}
+        self.log_dict(named | {"val/mask_ap_best": self.best}, sync_dist=True)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """A resumed run goes on with the best so far."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["best"] = self.best
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The best so far."""
+        super().on_load_checkpoint(checkpoint)
+        self.best = checkpoint["best"]
+
+    def configure_optimizers(self) -> Any:
+        """Groups by layer and decay; each follows the schedule per step."""
+        groups = vitdet_groups(self.model, self.lr, self.weight_decay, self.layer_decay)
+        return follow(self, self.optimizer(groups, lr=self.lr))
