@@ -1,12 +1,12 @@
 """Forget what a block computed in the forward pass and compute it again in the backward one (Chen et al., arXiv 1604.06174)."""
 
 from functools import partial
-from typing import Any
 
 import pytorch_lightning as L
 from torch.utils.checkpoint import checkpoint
 
 from mim.strategy.blocks import blocks
+from mim.train.training import Training
 
 
 class ActivationCheckpointing(L.Callback):
@@ -26,7 +26,7 @@ class ActivationCheckpointing(L.Callback):
             )
         self.every_n_blocks = every_n_blocks
 
-    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+    def setup(self, trainer: L.Trainer, pl_module: Training, stage: str) -> None:
         """Change how the blocks run, before a strategy cuts them up; their parameters keep their names."""
         for block in blocks(pl_module.model)[:: self.every_n_blocks]:
             block.forward = partial(checkpoint, block.forward, use_reentrant=False)

@@ -1,18 +1,23 @@
 """Say once, before training, what took effect."""
 
-from typing import Any
-
 import pytorch_lightning as L
 import torch
 from rich.console import Console
 from timm.layers import DropPath
+from torch import nn
 
 from mim.batch import blank
+from mim.encoder.encoder import Encoder
+from mim.masker.any_masker import AnyMasker
 from mim.masker.scheduled import Scheduled
 from mim.model.visible import split_of
+from mim.optim.follow import Follow
 from mim.optim.number import describe_number, described_schedules
 from mim.run.results import seen_from_here
+from mim.run.training_data import data_of
 from mim.strategy.sharding import unsharded
+from mim.teacher.ema import EMA
+from mim.train.training import Training, encoder_of, masker_of
 
 
 class Announce(L.Callback):
@@ -25,7 +30,7 @@ class Announce(L.Callback):
     def __init__(self, run: str):
         self.run = run
 
-    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+    def on_train_start(self, trainer: L.Trainer, pl_module: Training) -> None:
         """Print on one process."""
         with unsharded(pl_module.model):
             if trainer.is_global_zero:
@@ -33,16 +38,17 @@ class Announce(L.Callback):
                 for name, text in self.lines(trainer, pl_module).items():
                     console.print(f"[bold]{name:<14}[/bold]{text}")
 
-    def lines(self, trainer: Any, pl_module: Any) -> dict[str, str]:
+    def lines(self, trainer: L.Trainer, pl_module: Training) -> dict[str, str]:
         """What is said, by subject."""
-        model, data = pl_module.model, trainer.datamodule
+        model, data = pl_module.model, data_of(trainer)
+        masker, encoder = masker_of(model), encoder_of(model)
         return {
             "model": _model(pl_module),
             **data.words,
-            **({"masking": _masking(model, pl_module.device)} if hasattr(model, "masker") else {}),
+            **({"masking": _masking(encoder, masker, pl_module.device)} if masker else {}),
             **({"changing": changing} if (changing := _changing(pl_module)) else {}),
-            **({"teacher": _teacher(pl_module)} if pl_module.teacher else {}),
-            **({"targets": pl_module.targets} if hasattr(pl_module, "targets") else {}),
+            **({"teacher": _teacher(pl_module.teacher, pl_module)} if pl_module.teacher else {}),
+            **({"targets": pl_module.targets} if pl_module.targets else {}),
             "batch": (
                 f"{pl_module.effective_batch:,} images a step = {data.batch_size:,} x {trainer.world_size} process(es) "
                 f"x {trainer.accumulate_grad_batches} accumulated"
@@ -60,33 +66,33 @@ class Announce(L.Callback):
         }
 
 
-def _model(module: Any) -> str:
+def _model(module: Training) -> str:
     count = sum(p.numel() for p in module.parameters())
     trained = sum(p.numel() for p in module.parameters() if p.requires_grad)
-    encoder = sum(p.numel() for p in module.model.encoder.parameters())
-    kind = ", ".join(type(part).__name__.removeprefix("FSDP") for part in (module.model, module.model.encoder))
-    return f"{kind}: {count:,} parameters, {trained:,} trained, {encoder:,} in the encoder"
+    encoder = encoder_of(module.model)
+    inside = sum(p.numel() for p in encoder.parameters())
+    kind = ", ".join(type(part).__name__.removeprefix("FSDP") for part in (module.model, encoder))
+    return f"{kind}: {count:,} parameters, {trained:,} trained, {inside:,} in the encoder"
 
 
-def _changing(module: Any) -> str:
+def _changing(module: Training) -> str:
     return ", ".join(described_schedules(module.parts, module.length, module.progress.steps_per_epoch))
 
 
-def _teacher(module: Any) -> str:
-    momentum = describe_number(module.teacher.momentum, module.length, module.progress.steps_per_epoch)
-    return f"average of the student's {' and '.join(module.teacher.of)}, momentum {momentum}"
+def _teacher(teacher: EMA, module: Training) -> str:
+    momentum = describe_number(teacher.momentum, module.length, module.progress.steps_per_epoch)
+    return f"average of the student's {' and '.join(teacher.of)}, momentum {momentum}"
 
 
-def _masking(model: Any, device: torch.device) -> str:
-    masker = model.masker
+def _masking(encoder: Encoder, masker: AnyMasker, device: torch.device) -> str:
     if not isinstance(masker, Scheduled):
-        return _masked(model.encoder, masker, device)
-    first, then = (_masked(model.encoder, each, device) for each in (masker.first, masker.then))
+        return _masked(encoder, masker, device)
+    first, then = (_masked(encoder, each, device) for each in (masker.first, masker.then))
     return f"{first}; from epoch {masker.at_epoch + 1} on {then}" if masker.at_epoch else then
 
 
 @torch.no_grad()
-def _masked(encoder: Any, masker: Any, device: torch.device) -> str:
+def _masked(encoder: Encoder, masker: AnyMasker, device: torch.device) -> str:
     patches = encoder.geometry.patches
     split = split_of(encoder, masker, blank(2, encoder.geometry.image_size, device, encoder.geometry.channels))
     parts, visible = split.visible.shape[1:]
@@ -99,25 +105,27 @@ def _masked(encoder: Any, masker: Any, device: torch.device) -> str:
     return f"{kind}: of {patches} patches {most}{visible} visible, {most}{masked} masked, {thrown} thrown"
 
 
-def _peak(module: Any) -> str:
+def _peak(module: Training) -> str:
     if module.absolute_lr:
         return f"{module.lr:.3g} (lr; base_lr is not used)"
     return f"{module.lr:.3g} = {module.base_lr:.3g} x {module.effective_batch:,} / 256"
 
 
-def _ends(trainer: Any, module: Any) -> str:
-    first, last = (max(trainer.lr_scheduler_configs[0].scheduler.rates(step)) for step in (0, module.length - 1))
+def _ends(trainer: L.Trainer, module: Training) -> str:
+    follow = trainer.lr_scheduler_configs[0].scheduler
+    assert isinstance(follow, Follow)  # as a training configures it
+    first, last = (max(follow.rates(step)) for step in (0, module.length - 1))
     return type(module.schedule).__name__ + (f" from {first:.3g} to {last:.3g}" if first != last else "")
 
 
-def _clipping(module: Any) -> str:
+def _clipping(module: Training) -> str:
     if module.clip:
         return f"{type(module.clip).__name__} to a norm of {module.clip.max_norm:g}"
     most = module.trainer.gradient_clip_val
     return f"all gradients together to a norm of {most:g}" if most else ""
 
 
-def _decay(module: Any) -> str:
+def _decay(module: Training) -> str:
     count: dict[float, int] = {}
     for group in module.trainer.optimizers[0].param_groups:
         count[group["weight_decay"]] = count.get(group["weight_decay"], 0) + len(group["params"])
@@ -126,11 +134,11 @@ def _decay(module: Any) -> str:
     return ", ".join(f"{decay:g} on {number} parameters" for decay, number in sorted(count.items())) + to
 
 
-def _layers(trainer: Any) -> str:
+def _layers(trainer: L.Trainer) -> str:
     rates = {group["initial_lr"] for group in trainer.optimizers[0].param_groups}
     return f", in {len(rates)} layers down to {min(rates):.3g}" if len(rates) > 1 else ""
 
 
-def _drop_path(model: Any) -> str:
+def _drop_path(model: nn.Module) -> str:
     rates = [m.drop_prob for m in model.modules() if isinstance(m, DropPath) and m.drop_prob]
     return f"up to {max(rates):g}, active in {len(rates)} places" if rates else "none"

@@ -15,7 +15,9 @@ from mim.evaluate.features import Judge
 from mim.pool.pool import Pool, Shape
 from mim.ranges import Count
 from mim.run.interruption import stop_if_asked
+from mim.run.training_data import data_of
 from mim.strategy.sharding import unsharded
+from mim.train.training import Training
 
 
 class OnlineProbe(L.Callback):
@@ -62,7 +64,7 @@ class OnlineProbe(L.Callback):
         """Take over what the untrained encoder was worth."""
         self.untrained = state_dict["untrained"]
 
-    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+    def on_train_start(self, trainer: L.Trainer, pl_module: Training) -> None:
         """Judge the untrained encoder, unless training is being resumed; `Results` hands it to the loggers.
 
         Raises:
@@ -79,13 +81,13 @@ class OnlineProbe(L.Callback):
             }
         pl_module.log_dict(self.untrained, sync_dist=True, logger=False)
 
-    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Training) -> None:
         """Judge."""
         epoch = trainer.current_epoch + 1
         if epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs:
             pl_module.log_dict(self.judge(trainer, pl_module), sync_dist=True)
 
-    def judge(self, trainer: Any, pl_module: Any) -> dict[str, float]:
+    def judge(self, trainer: L.Trainer, pl_module: Training) -> dict[str, float]:
         """Top-1 accuracies on the held-out images; nothing where the data set has no labels."""
         found: dict[str, float] = {}
         for who in self.of:
@@ -93,9 +95,9 @@ class OnlineProbe(L.Callback):
             found |= judged if who == "student" else {f"{name}_teacher": value for name, value in judged.items()}
         return found
 
-    def _judge(self, model: Any, trainer: Any, pl_module: Any) -> dict[str, float]:
+    def _judge(self, model: Any, trainer: L.Trainer, pl_module: Training) -> dict[str, float]:
         """The same, of a model that has an encoder."""
-        data = trainer.datamodule
+        data = data_of(trainer)
         if not data.num_classes:
             return {}
 

@@ -9,6 +9,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 from mim.ranges import Count, NotNegative
+from mim.run.position import batches_done
+from mim.train.training import Training
 
 
 class Progress(L.Callback):
@@ -24,11 +26,11 @@ class Progress(L.Callback):
         self._console = Console()
         self._bar: Bar | None = None
 
-    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+    def on_train_start(self, trainer: L.Trainer, pl_module: Training) -> None:
         """Draw the bar where training (re)starts."""
         self._per_step = trainer.accumulate_grad_batches
         self._total = pl_module.length * self._per_step
-        self._start = self._now = trainer.fit_loop.epoch_loop.batch_progress.total.processed
+        self._start = self._now = batches_done(trainer)
         self._started = self._drawn = time.monotonic()
         self._images = 0
         if trainer.is_global_zero and self._console.is_terminal:
@@ -45,7 +47,9 @@ class Progress(L.Callback):
             self._task = self._bar.add_task("", total=self._steps(self._total), epoch="", numbers="")
             self._bar.start()
 
-    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: Training, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         """Move on."""
         if not trainer.is_global_zero:
             return
@@ -74,11 +78,11 @@ class Progress(L.Callback):
         images, self._images = self._images, 0
         return f"loss {loss:.4f}  {images / seconds:,.0f} images/s"
 
-    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+    def on_train_end(self, trainer: L.Trainer, pl_module: Training) -> None:
         """Leave the bar as it is."""
         self._stop()
 
-    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+    def on_exception(self, trainer: L.Trainer, pl_module: Training, exception: BaseException) -> None:
         """Leave the bar as it is."""
         self._stop()
 

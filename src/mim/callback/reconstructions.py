@@ -13,8 +13,10 @@ from mim.batch import Batch
 from mim.loss.term import Term
 from mim.loss.weighted_sum import WeightedSum
 from mim.ranges import Count
+from mim.run.training_data import data_of
 from mim.strategy.sharding import unsharded
 from mim.target.target import Paintable
+from mim.train.training import Training
 
 
 class Reconstructions(L.Callback):
@@ -58,20 +60,20 @@ class Reconstructions(L.Callback):
         """Take over what the untrained model predicted."""
         self.untrained = state_dict.get("untrained")
 
-    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+    def on_train_start(self, trainer: L.Trainer, pl_module: Training) -> None:
         """Draw what an untrained model makes of the images, if that is wanted; not where training is being resumed."""
         if self.comparison and trainer.global_step == 0:
             self.draw(trainer, pl_module, 0)
 
-    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Training) -> None:
         """Draw, on one process."""
         epoch = trainer.current_epoch + 1
         if epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs:
             self.draw(trainer, pl_module, epoch)
 
-    def draw(self, trainer: Any, pl_module: Any, epoch: int) -> None:
+    def draw(self, trainer: L.Trainer, pl_module: Training, epoch: int) -> None:
         """Write the picture, on one process, and hand it to the loggers that take pictures."""
-        shown = painter(pl_module.loss) if hasattr(pl_module, "loss") else None  # fine-tuning reconstructs nothing
+        shown = painter(pl_module.loss) if pl_module.loss else None  # fine-tuning reconstructs nothing
         if shown is None:
             return
         # Asked on all processes: what was just logged is averaged over them.
@@ -81,9 +83,9 @@ class Reconstructions(L.Callback):
                 self._draw(trainer, pl_module, *shown, epoch, loss)
 
     def _draw(
-        self, trainer: Any, pl_module: Any, term: str, target: Paintable, epoch: int, loss: Tensor | None
+        self, trainer: L.Trainer, pl_module: Training, term: str, target: Paintable, epoch: int, loss: Tensor | None
     ) -> None:
-        data = trainer.datamodule
+        data = data_of(trainer)
         batch = self._held_out(trainer, pl_module)
         mean, std = (torch.tensor(v, device=batch.image.device).view(3, 1, 1) for v in (data.mean, data.std))
         with torch.random.fork_rng(), torch.no_grad(), trainer.precision_plugin.forward_context():
@@ -107,8 +109,8 @@ class Reconstructions(L.Callback):
             if hasattr(logger, "log_image"):
                 logger.log_image(self.name, [str(path)], step=trainer.global_step)
 
-    def _held_out(self, trainer: Any, pl_module: Any) -> Batch:
-        batch = next(iter(trainer.datamodule.val_dataloader()))
+    def _held_out(self, trainer: L.Trainer, pl_module: Training) -> Batch:
+        batch = next(iter(data_of(trainer).val_dataloader()))
         few = batch.some(slice(self.count))
         return trainer.strategy.batch_to_device(few, pl_module.device)
 

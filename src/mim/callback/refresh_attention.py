@@ -13,7 +13,9 @@ from mim.encoder.encoder import AttentionEncoder, Encoder, attending, cls_attent
 from mim.masker.attention_store import AttentionStore, Heads, attention_weights
 from mim.ranges import Count
 from mim.run.interruption import stop_if_asked
+from mim.run.training_data import data_of
 from mim.strategy.sharding import unsharded
+from mim.train.training import Training, encoder_of
 from mim.weights.load import open_encoder
 
 
@@ -53,7 +55,7 @@ class RefreshAttention(L.Callback):
         """A resumed run goes on with the maps that it had."""
         self.maps, self.looked_at_epoch = state_dict["maps"], state_dict["looked_at_epoch"]
 
-    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+    def on_train_start(self, trainer: L.Trainer, pl_module: Training) -> None:
         """Open the stores: with the maps of the checkpoint, of another model, or all alike. Look, if it is time.
 
         Raises:
@@ -64,7 +66,7 @@ class RefreshAttention(L.Callback):
             self.maps = None
             return
         self._heads(pl_module)
-        data = trainer.datamodule
+        data = data_of(trainer)
         if not data.stable_index:
             raise ValueError(
                 f"{type(data).__name__} streams shards, whose images have no stable index to keep attention by; "
@@ -81,22 +83,24 @@ class RefreshAttention(L.Callback):
             encoder, _ = open_encoder(self.attention_from, data.image_size)
             self._refresh(trainer, pl_module, _attending(encoder).to(pl_module.device))
         else:
-            _attending(pl_module.model.encoder)
-            self._keep(trainer, pl_module, torch.ones(data.train_size, *pl_module.model.encoder.geometry.grid).half())
+            _attending(encoder_of(pl_module.model))
+            self._keep(
+                trainer, pl_module, torch.ones(data.train_size, *encoder_of(pl_module.model).geometry.grid).half()
+            )
         self._look_if_due(trainer, pl_module, trainer.current_epoch)
 
-    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Training) -> None:
         """Look again, if it is time, for the epoch that comes next; here a checkpoint can be written if a signal stops it."""
-        if trainer.current_epoch + 1 < trainer.max_epochs:
+        if trainer.current_epoch + 1 < (trainer.max_epochs or 0):
             self._look_if_due(trainer, pl_module, trainer.current_epoch + 1)
 
-    def _look_if_due(self, trainer: Any, pl_module: Any, epoch: int) -> None:
+    def _look_if_due(self, trainer: L.Trainer, pl_module: Training, epoch: int) -> None:
         due = epoch - (epoch - self.first_epoch) % self.every_n_epochs if epoch >= self.first_epoch else 0
         if self.maps is not None and not self.attention_from and due > self.looked_at_epoch:
-            self._refresh(trainer, pl_module, _attending(pl_module.model.encoder))
+            self._refresh(trainer, pl_module, _attending(encoder_of(pl_module.model)))
             self.looked_at_epoch = due
 
-    def _refresh(self, trainer: Any, pl_module: Any, encoder: AttentionEncoder) -> None:
+    def _refresh(self, trainer: L.Trainer, pl_module: Training, encoder: AttentionEncoder) -> None:
         start = time.perf_counter()
         was_training = encoder.training
         encoder.eval()
@@ -109,9 +113,9 @@ class RefreshAttention(L.Callback):
                 logger.log_metrics({"attention/refresh_seconds": time.perf_counter() - start}, trainer.global_step)
 
     @torch.no_grad()
-    def _look(self, trainer: Any, pl_module: Any, encoder: AttentionEncoder) -> Tensor:
+    def _look(self, trainer: L.Trainer, pl_module: Training, encoder: AttentionEncoder) -> Tensor:
         """Attention of all training images: (N, rows, columns) float16, on every process."""
-        data = trainer.datamodule
+        data = data_of(trainer)
         index, maps, heads = [], [], self._heads(pl_module)
         batches_of_all = data.train_size // (data.batch_size * trainer.world_size)
         for i, batch in enumerate(data.unaugmented_dataloader()):
@@ -129,7 +133,7 @@ class RefreshAttention(L.Callback):
         everything[place.cpu()] = found.cpu()  # an unreadable picture keeps its ones
         return everything.unflatten(1, encoder.geometry.grid)
 
-    def _heads(self, pl_module: Any) -> Heads:
+    def _heads(self, pl_module: Training) -> Heads:
         found = {store.heads for store in _stores(pl_module)}
         if len(found) > 1:
             raise ValueError(
@@ -138,7 +142,7 @@ class RefreshAttention(L.Callback):
             )
         return found.pop()
 
-    def _keep(self, trainer: Any, pl_module: Any, maps: Tensor) -> None:
+    def _keep(self, trainer: L.Trainer, pl_module: Training, maps: Tensor) -> None:
         """Write the maps, once on each computer, and open them on each process."""
         if trainer.local_rank == 0:
             AttentionStore.write(self.file, maps)

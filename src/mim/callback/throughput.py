@@ -9,6 +9,7 @@ import torch
 from mim.analysis.cost import forward_flops, peak_flops, peak_memory, teacher_flops
 from mim.ranges import NonNegativeInt
 from mim.strategy.sharding import unsharded
+from mim.train.training import Training
 
 
 class Throughput(L.Callback):
@@ -34,7 +35,7 @@ class Throughput(L.Callback):
         before, self._mark = self._mark, time.perf_counter()
         return self._mark - before
 
-    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+    def on_train_start(self, trainer: L.Trainer, pl_module: Training) -> None:
         """Count the work of one image, where the device's peak is known: backward costs two forwards, a teacher has none."""
         self._peak = peak_flops(pl_module.device, trainer.precision)
         if self._peak:
@@ -44,11 +45,11 @@ class Throughput(L.Callback):
                 with unsharded(pl_module.teacher):
                     self._flops_per_image += teacher_flops(pl_module.teacher, pl_module.device)
 
-    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: Training) -> None:
         """Start the clock."""
         self._since_mark()
 
-    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: Training, batch: Any, batch_idx: int) -> None:
         """The batch is here: what passed since the last step ended was waiting."""
         waited = self._since_mark()
         if self._steps >= self.skip_first_steps:
@@ -58,7 +59,7 @@ class Throughput(L.Callback):
             elif self._ended is not None:
                 self._gaps.append((self._ended, _event(pl_module.device)))
 
-    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(self, trainer: Any, pl_module: Training, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Count the step. What is logged waits for the device: here, so that its backlog is not taken for waiting."""
         due = trainer.global_step % trainer.log_every_n_steps == 0
         if pl_module.device.type == "cuda":
@@ -73,15 +74,15 @@ class Throughput(L.Callback):
         if self._images and due:
             pl_module.log_dict(self.numbers(pl_module.device, trainer.world_size))
 
-    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
+    def on_validation_start(self, trainer: L.Trainer, pl_module: Training) -> None:
         """Stop the clock, before the epoch is over."""
         self.on_train_epoch_end(trainer, pl_module)
 
-    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+    def on_validation_end(self, trainer: L.Trainer, pl_module: Training) -> None:
         """Go on."""
         self._since_mark()
 
-    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Training) -> None:
         """Wait for the device, so that its backlog is counted with training and not with what watches."""
         if pl_module.device.type == "cuda":
             self._settle(pl_module.device)

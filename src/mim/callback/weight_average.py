@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import pytorch_lightning as L
 from pytorch_lightning.callbacks import WeightAveraging
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mim.run.checkpoint import Checkpoint
 from mim.run.interruption import Interruption
 from mim.strategy.fsdp import FSDP
+from mim.train.training import Training
 
 
 class WeightAverage(WeightAveraging):
@@ -28,9 +30,9 @@ class WeightAverage(WeightAveraging):
         super().__init__(use_buffers=False, multi_avg_fn=get_ema_multi_avg_fn(decay))
         self._is_judged = False  # then it is in the place of the weights
 
-    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+    def setup(self, trainer: L.Trainer, pl_module: Training, stage: str) -> None:
         """Copy the weights."""
-        callbacks = trainer.callbacks
+        callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
         if any(isinstance(other, Checkpoint | Interruption) for other in callbacks[: callbacks.index(self)]):
             raise ValueError(
                 "weight_average comes after callbacks that write checkpoints, which would miss the last step; name it first: "
@@ -42,24 +44,24 @@ class WeightAverage(WeightAveraging):
             )
         super().setup(trainer, pl_module, stage)
 
-    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+    def on_train_end(self, trainer: L.Trainer, pl_module: Training) -> None:
         """Leave the weights as they are: a run that ends early is saved after this, and goes on with them."""
 
-    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+    def on_fit_start(self, trainer: L.Trainer, pl_module: Training) -> None:
         """Follow the weights, which have been copied before they reached their device."""
         self._average_model.to(pl_module.device)  # type: ignore[union-attr]
 
-    def on_validation_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: Training) -> None:
         """Judge the average."""
         super().on_validation_epoch_start(trainer, pl_module)
         self._is_judged = True
 
-    def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: Training) -> None:
         """Go on with the weights."""
         super().on_validation_epoch_end(trainer, pl_module)
         self._is_judged = False
 
-    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: Training, checkpoint: dict[str, Any]) -> None:
         """Both, each under its own name, also of a run that stops while the average is judged."""
         super().on_save_checkpoint(trainer, pl_module, checkpoint)
         if self._is_judged:

@@ -1,15 +1,22 @@
 """What makes the groups of an optimiser follow their schedules, step by step."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from mim.optim.schedule import Schedule
 
-WeightDecaySchedule = Callable[[float, float], float]
-"""Steps done / all steps, and the decay at the start -> the decay in force."""
+
+class WeightDecaySchedule(Protocol):
+    """Schedule of a weight decay."""
+
+    end: float
+    """Where it would be after the last step."""
+
+    def __call__(self, progress: float, start: float) -> float:
+        """Steps done / all steps, and the decay at the start -> the decay in force."""
 
 
 class Follow(LambdaLR):

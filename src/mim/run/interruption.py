@@ -14,6 +14,7 @@ from mim.data.loader import STUCK_AFTER, Waiting, WorkerLost
 from mim.launch.errors import Interrupted, explain
 from mim.launch.signals import listener, wait_for_the_step
 from mim.ranges import Count, Positive
+from mim.run.training_data import data_of
 
 TIME_LIMIT, STEP_LIMIT, ENOUGH = 1000, 1001, 1002  # beyond all signals
 
@@ -53,7 +54,7 @@ class Interruption(L.Callback):
         if trainer.max_steps != -1:
             self._most = trainer.max_steps
             trainer.fit_loop.epoch_loop.max_steps = -1
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        data = data_of(trainer)
         data.waiting = _Waiting(self, trainer, pl_module)
 
     def on_train_batch_start(

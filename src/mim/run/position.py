@@ -87,6 +87,12 @@ def _count(counts: dict[str, int], value: int) -> None:
     counts.update(dict.fromkeys(counts, value))
 
 
+def batches_done(trainer: Any) -> int:
+    """Batches that each process has trained on, over all epochs."""
+    done: int = trainer.fit_loop.epoch_loop.batch_progress.total.processed
+    return done
+
+
 def begin_at(trainer: Any, epoch: int) -> int:
     """Let a training that has not begun begin with an epoch, counted from 0: Lightning's counters and the schedules.
 

@@ -20,6 +20,7 @@ from mim.launch.errors import Interrupted, Pruned
 from mim.launch.provenance import provenance
 from mim.logger.csv import CSV
 from mim.plain import no_link
+from mim.run.training_data import data_of
 
 PACKAGES = ("torch", "torchvision", "timm", "pytorch-lightning", "hydra-core", "numpy")
 
@@ -123,7 +124,7 @@ class Results(L.Callback):
 
     def _intervals(self, trainer: L.Trainer, metrics: dict[str, float]) -> dict[str, list[float]]:
         """95 % intervals of the accuracies of fine-tuning on all held-out images."""
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        data = data_of(trainer)
         shares = {name: share for name, share in metrics.items() if name in ("val/top1", "val/top5")}
         return {name: wilson(share, len(data.splits.val)) for name, share in shares.items()}
 

@@ -15,6 +15,7 @@ from mim.optim.follow import WeightDecaySchedule
 from mim.optim.layer_decay import layer_decay_groups
 from mim.optim.schedule import Schedule
 from mim.ranges import NotNegative, Positive, Rate, Seed
+from mim.run.training_data import data_of
 from mim.train.training import Clip, Training, follow
 
 Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -106,7 +107,7 @@ class Finetune(Training):
         Raises:
             ValueError: where images cannot be mixed in pairs, or are not to be mixed at all.
         """
-        size, mix = self.trainer.datamodule.batch_size, self.mix  # type: ignore[attr-defined]
+        size, mix = data_of(self.trainer).batch_size, self.mix
         if mix and size % 2:
             raise ValueError(
                 f"images are mixed in pairs, and data.batch_size={size} is odd; try data.batch_size={size + 1}"

@@ -39,6 +39,8 @@ class Pretrain(Training):
         ValueError: where a target has no teacher, or a teacher nobody looks at.
     """
 
+    loss: WeightedSum
+
     def __init__(
         self,
         model: Callable[..., nn.Module],

@@ -4,7 +4,7 @@ import math
 import random
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 import pytorch_lightning as L
@@ -16,16 +16,26 @@ from torch.optim import Optimizer
 
 from mim.batch import Batch
 from mim.draw import keys
+from mim.encoder.encoder import Encoder
 from mim.image_format import ImageFormat
+from mim.loss.weighted_sum import WeightedSum
+from mim.masker.any_masker import AnyMasker
 from mim.optim.follow import Follow, WeightDecaySchedule
 from mim.optim.schedule import Schedule
 from mim.part import Part, Progress, parts_of
 from mim.ranges import NotNegative, Positive, Seed
 from mim.run.position import Length, Pace, Position, go_on_from, position_after
+from mim.run.training_data import data_of
 from mim.teacher.ema import EMA
 
-Clip = Callable[[Iterable[Tensor]], None]
-"""Parameters -> their gradients, cut down in place."""
+
+class Clip(Protocol):
+    """Clipping of gradients."""
+
+    max_norm: float
+
+    def __call__(self, parameters: Iterable[Tensor]) -> None:
+        """Cut the gradients of parameters down, in place."""
 
 
 class Training(L.LightningModule):
@@ -45,6 +55,8 @@ class Training(L.LightningModule):
 
     objective: Callable[..., Any]
     model: nn.Module
+    targets: str | None = None
+    """What is compared with, in words, where there is more to say than what the loss is."""
 
     def __init__(
         self,
@@ -63,25 +75,26 @@ class Training(L.LightningModule):
         self.optimizer, self.schedule = optimizer, schedule
         self.base_lr, self.weight_decay, self.seed = base_lr, weight_decay, seed
         self.teacher: EMA | None = None
+        self.loss: WeightedSum | None = None  # fine-tuning reconstructs nothing
         self.steps: int | None = None  # of the whole training, where its length is given in steps
         self.resumed_at: Position | None = None
         self.compiles = compile  # a strategy that cuts the model up compiles what it cuts, and takes this off
 
     def setup(self, stage: str) -> None:
         """Where the length is given in steps, say how many epochs they are, the last of them perhaps not whole."""
-        trainer: Any = self.trainer
+        trainer, data = self.trainer, data_of(self.trainer)
         if trainer.max_epochs == -1 and self.steps is None:
             self.steps = trainer.max_steps
         if self.steps is not None:
-            trainer.datamodule.steps = self.steps
-            trainer.fit_loop.max_epochs = math.ceil(self.steps / max(1, trainer.datamodule.steps_per_epoch))
+            data.steps = self.steps
+            trainer.fit_loop.max_epochs = math.ceil(self.steps / max(1, data.steps_per_epoch))
 
     def on_train_start(self) -> None:
         """Let Lightning judge what is held out after the last batch of an epoch, however many it has; tell the parts.
 
         A run resumed in mid-epoch begins no epoch: the parts are told here which one it is in.
         """
-        trainer: Any = self.trainer
+        trainer = self.trainer
         if trainer.val_check_interval == 1.0:
             trainer.val_check_batch = math.inf
         if self.resumed_at is None or not self.global_step:
@@ -130,7 +143,7 @@ class Training(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say what a step is worth, another run may take steps of other images; and what the images are."""
         checkpoint["pace"] = self.pace._asdict()
-        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        data = data_of(self.trainer)
         checkpoint["images"] = ImageFormat.of_data(data).to_plain()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -190,32 +203,41 @@ class Training(L.LightningModule):
     @property
     def effective_batch(self) -> int:
         """Images per optimiser step, over all devices and accumulated batches."""
-        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        data = data_of(self.trainer)
         return data.batch_size * self.trainer.world_size * self.trainer.accumulate_grad_batches
 
     @property
     def pace(self) -> Pace:
         """Images of a step, steps of an epoch, and all images."""
-        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        data = data_of(self.trainer)
         return Pace(self.effective_batch, data.steps_per_epoch, data.train_size)
 
     @property
     def length(self) -> int:
         """Optimiser steps of the whole training."""
-        trainer: Any = self.trainer
         # not trainer.estimated_stepping_batches: it builds the loader before a resumed run knows where it stopped
-        return self.steps or trainer.max_epochs * max(1, trainer.datamodule.steps_per_epoch)
+        return self.steps or (self.trainer.max_epochs or 0) * max(1, data_of(self.trainer).steps_per_epoch)
 
     @property
     def progress(self) -> Progress:
         """Progress at the step that is being made."""
-        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        data = data_of(self.trainer)
         return Progress(self.global_step, self.length, max(1, data.steps_per_epoch))
 
     @property
     def lr(self) -> float:
         """Peak learning rate."""
         return self.absolute_lr or self.base_lr * self.effective_batch / 256
+
+
+def encoder_of(model: nn.Module) -> Encoder:
+    """Encoder of a model: every model that is trained has one."""
+    return cast(Encoder, model.get_submodule("encoder"))
+
+
+def masker_of(model: nn.Module) -> AnyMasker | None:
+    """Masker of a model, where it hides patches."""
+    return cast(AnyMasker, model.get_submodule("masker")) if "masker" in dict(model.named_children()) else None
 
 
 def follow(training: Training, optimizer: Optimizer) -> dict[str, Any]:
@@ -225,8 +247,7 @@ def follow(training: Training, optimizer: Optimizer) -> dict[str, Any]:
         training: has the schedules, and a trainer that says how long it is.
         optimizer: its groups start at their own peaks.
     """
-    trainer: Any = training.trainer
-    passes = max(1, trainer.datamodule.steps_per_epoch)
+    passes = max(1, data_of(training.trainer).steps_per_epoch)
     schedule = Follow(
         optimizer, training.schedule, training.lr, training.length, passes, training.weight_decay_schedule
     )

@@ -1,0 +1,46 @@
+"""Contract of the data that a trainer is given, and where it keeps them."""
+
+from typing import Protocol
+
+import pytorch_lightning as L
+from torch.utils.data import DataLoader
+
+from mim.batch import Batch
+from mim.data.loader import Waiting
+from mim.data.module import Splits
+from mim.image_format import FormattedData
+
+
+class TrainingData(FormattedData, Protocol):
+    """Data of a training: a data module of `mim.data`, or one that says as much."""
+
+    batch_size: int
+    """Images of a batch, of each process."""
+    steps: int | None
+    """Optimiser steps of the whole training, where it may end within an epoch."""
+
+    waiting: Waiting | None
+    """What to do where a batch does not come."""
+    stable_index: bool
+    """Whether an image has the same index in every epoch."""
+
+    @property
+    def splits(self) -> Splits: ...
+    @property
+    def train_size(self) -> int: ...
+    @property
+    def batches_per_epoch(self) -> int: ...
+    @property
+    def steps_per_epoch(self) -> int: ...
+    @property
+    def num_classes(self) -> int: ...
+    @property
+    def words(self) -> dict[str, str]: ...
+    def val_dataloader(self) -> DataLoader[Batch]: ...
+    def unaugmented_dataloader(self) -> DataLoader[Batch]: ...
+
+
+def data_of(trainer: L.Trainer) -> TrainingData:
+    """Data that a trainer trains on."""
+    data: TrainingData = trainer.datamodule  # type: ignore[attr-defined]  # Lightning does not declare it
+    return data
