@@ -50,15 +50,16 @@ class FromFiles(Dataset[Batch]):
         places: list[int] = []
         parts: list[tuple[View, ...]] = []
         pictures: list[Tensor] = []
+        pixels = 0
         last = len(rows.index) - 1
         for number, index in enumerate(rows.index.tolist()):
             place, picture = first_readable(self.files, self.numbers, index)
             places.append(place)
             pictures.append(picture)
-            pixels = sum(each[0].numel() for each in pictures)
+            pixels += picture[0].numel()
             if number == last or len(pictures) == CHUNK or pixels >= CHUNK_PIXELS:
                 parts.append(self.cut(pictures, rows.key[number + 1 - len(pictures) : number + 1]))
-                pictures = []
+                pictures, pixels = [], 0
             del picture  # or it would be held while the next is decoded
         views = tuple(View(*map(torch.cat, zip(*view, strict=True))) for view in zip(*parts, strict=True))
         index = torch.tensor(places)
