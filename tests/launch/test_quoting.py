@@ -78,7 +78,11 @@ def test_settings_of_a_data_set_are_read_likewise_and_nested(tmp_path, name):
     assert values_of(given) == {"root": path, "augment": {"scale": [0.5, 1]}, "resize": None, "held_out": 0.2}
 
 
-@pytest.mark.parametrize("argument", ["cifar10", "~root", "root=a,b", "+root=a", "=a", ""])
+@pytest.mark.parametrize("argument", ["cifar10", "~root", "+root=a", "=a", ""])
 def test_what_is_no_setting_of_a_data_set_is_refused(argument):
     with pytest.raises(ValueError, match=r"is no setting; give key=value, e\.g\. root=/my/pictures"):
         values_of([argument])
+
+
+def test_a_comma_is_one_of_the_name_where_nothing_takes_several_values():
+    assert values_of(["root=/nowhere/a b,c", "held_out=0.5"]) == {"root": "/nowhere/a b,c", "held_out": 0.5}

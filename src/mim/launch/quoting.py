@@ -30,12 +30,10 @@ def values_of(arguments: Sequence[str]) -> dict[str, Any]:
     values = OmegaConf.create()
     for argument in quoted(arguments):
         found = _parsed(argument)
-        if (
-            found is None
-            or not found.key_or_group
-            or found.is_sweep_override()
-            or found.type is not OverrideType.CHANGE
-        ):
+        if found is not None and found.is_sweep_override():  # a comma, where nothing takes several values
+            key, _, value = argument.partition("=")
+            found = _parsed(f"{key}={_text(value)}")
+        if found is None or not found.key_or_group or found.type is not OverrideType.CHANGE:
             raise ValueError(f"{printable(argument)} is no setting; give key=value, e.g. root=/my/pictures")
         OmegaConf.update(values, found.key_or_group, found.value())
     return OmegaConf.to_container(values)  # type: ignore[return-value]
