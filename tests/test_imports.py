@@ -79,7 +79,7 @@ ALLOWED = {
         "launch.signature",
         "launch.there",
     },
-    "run": TYPES | {"analysis", "checkpoint", "data", "evaluate.metrics", "launch", "logger", "strategy", "weights"},
+    "run": TYPES | {"analysis", "checkpoint", "data", "evaluate.metrics", "launch", "logger", "weights"},
     "door": TYPES
     | {
         "analysis",
@@ -101,7 +101,7 @@ ALLOWED = {
     "hub": TYPES | {"weights", "paper"},
     "launch": {"installed", "ranges", "plain", "cores", "moved"},
     "sweep": {"launch", "plain"},
-    "strategy": {"checkpoint", "encoder.encoder"},
+    "strategy": {"checkpoint", "encoder.encoder", "run.insides"},
     "logger": {"ranges", "plain"},
     "paper": {"sweep", "plain", "moved"},
 }

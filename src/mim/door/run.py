@@ -64,7 +64,7 @@ def compose(*overrides: str, program: Program = "train") -> DictConfig:
         HydraConfig.instance().set_config(whole)
         cfg = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
         check_command(cfg, whole.hydra, CONFIGS, program)
-        _settle(cfg, cfg)
+        _settle(cfg, OmegaConf.to_container(cfg, resolve=False))
         return cfg
     except (HydraException, OmegaConfBaseException, TypeError) as error:
         with patch.object(sys, "argv", [f"{program}.py", *overrides]):  # whose words are explained
@@ -135,7 +135,7 @@ def written(value: Any) -> str:
     if isinstance(value, str | Path):
         plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_./-]*", str(value)) is not None
         text = str(value)
-        return text if plain else "'" + re.sub(r"(\\*)'", r"\1\1\\'", text) + "'"
+        return text if plain else "'" + re.sub(r"(\\+)$", r"\1\1", re.sub(r"(\\*)'", r"\1\1\\'", text)) + "'"
     if isinstance(value, list | tuple):
         return f"[{','.join(map(written, value))}]"
     if isinstance(value, dict):
@@ -143,17 +143,18 @@ def written(value: Any) -> str:
     raise ValueError(f"a {type(value).__name__} is no setting; give numbers, words, lists or dictionaries")
 
 
-def _settle(node: Any, root: DictConfig) -> None:
-    """Put in place of what asks Hydra for something its answer: a later config would change it."""
-    for key in list(node) if isinstance(node, DictConfig) else range(len(node)):
-        if OmegaConf.is_missing(node, key):
-            continue
-        raw = node._get_node(key)
-        if OmegaConf.is_interpolation(node, key):
-            if re.search(r"\$\{(hydra:|overrides:|run_stamp:|now:)", str(raw._value())):
-                node[key] = node[key]
-        elif OmegaConf.is_config(raw) and not raw._is_none():
-            _settle(raw, root)
+def _settle(node: Any, raw: Any) -> None:
+    """Put in place of what asks Hydra for something its answer: a later config would change it.
+
+    Args:
+        node: of a config; changed in place.
+        raw: the same, unresolved and plain.
+    """
+    for key, value in raw.items() if isinstance(raw, dict) else enumerate(raw):
+        if isinstance(value, dict | list):
+            _settle(node[key], value)
+        elif isinstance(value, str) and re.search(r"\$\{(hydra:|overrides:|run_stamp:|now:)", value):
+            node[key] = node[key]
 
 
 @contextmanager

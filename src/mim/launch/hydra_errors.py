@@ -24,12 +24,12 @@ def said_by_hydra(error: BaseException, configs: Path, config_name: str) -> str 
         configs: folder of the config tree.
         config_name: `train` or `eval`.
     """
-    if isinstance(error, MissingConfigException):
-        return _unknown_choice(str(error), configs)
-    if isinstance(error, ConfigCompositionException | OmegaConfBaseException):
+    if isinstance(error, MissingConfigException | ConfigCompositionException | OmegaConfBaseException):
         elsewhere = belongs_elsewhere(sys.argv[1:], configs, config_name)
         if elsewhere:
             return elsewhere
+    if isinstance(error, MissingConfigException):
+        return _unknown_choice(str(error), configs)
     if isinstance(error, TypeError) and _while_composing(error):
         return f"a choice is a name, as in masker=block, and what is chosen here is none ({error})"
     if isinstance(error, InterpolationKeyError):

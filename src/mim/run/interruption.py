@@ -14,6 +14,7 @@ from mim.data.loader import STUCK_AFTER, Waiting, WorkerLost
 from mim.launch.errors import Interrupted, explain
 from mim.launch.signals import listener, wait_for_the_step
 from mim.ranges import Count, Positive
+from mim.run.insides import leave_signals_alone, take_over_limit_of_steps
 from mim.run.training_data import data_of
 
 TIME_LIMIT, STEP_LIMIT, ENOUGH = 1000, 1001, 1002  # beyond all signals
@@ -40,20 +41,13 @@ class Interruption(L.Callback):
         self._judged_by_all = 0
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Take the place of Lightning's own ways to stop.
-
-        Its handler of SIGTERM talks to the other processes from within the handler; its SIGUSR1 under SLURM writes a checkpoint
-        of its own and requeues without stopping; its timer and its count of steps end a run as if it were complete.
-        """
-        connector: Any = trainer._signal_connector
-        connector.register_signal_handlers = lambda: None
+        """Take the place of Lightning's own ways to stop: its timer, too, ends a run as if it were complete."""
+        leave_signals_alone(trainer)
         callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
         for timer in [callback for callback in callbacks if isinstance(callback, Timer)]:
             self._deadline = time.monotonic() + (timer.time_remaining() or 0)
             callbacks.remove(timer)
-        if trainer.max_steps != -1:
-            self._most = trainer.max_steps
-            trainer.fit_loop.epoch_loop.max_steps = -1
+        self._most = min(self._most, take_over_limit_of_steps(trainer))
         data = data_of(trainer)
         data.waiting = _Waiting(self, trainer, pl_module)
 

@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+from mim.run.insides import set_steps_logged
+
 
 class Pace(NamedTuple):
     """How a training walks through its images."""
@@ -111,7 +113,7 @@ def begin_at(trainer: Any, epoch: int) -> int:
     for counts, value in counted:
         for name in vars(counts):
             setattr(counts, name, value)
-    loop.epoch_loop._batches_that_stepped = step
+    set_steps_logged(trainer, step)
     for config in trainer.lr_scheduler_configs:
         config.scheduler.begin_at(step)
     return step

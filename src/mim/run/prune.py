@@ -8,6 +8,7 @@ import torch
 
 from mim.launch.errors import Pruned
 from mim.ranges import Count
+from mim.run.insides import trial_by_number
 
 
 class Prune(L.Callback):
@@ -36,7 +37,7 @@ class Prune(L.Callback):
 
             storage = optuna.storages.JournalStorage(JournalFileBackend(str(self.study)))
             study = optuna.load_study(study_name="sweep", storage=storage, pruner=self.pruner)
-            self.trial = optuna.trial.Trial(study, study.get_trials(deepcopy=False)[self.number]._trial_id)
+            self.trial = trial_by_number(study, self.number)
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """Report what the epoch before came to.

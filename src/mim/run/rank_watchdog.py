@@ -15,6 +15,7 @@ import torch.distributed as dist
 
 from mim.launch.errors import Interrupted, Pruned, explain, short
 from mim.ranges import NotNegative, Positive
+from mim.run.insides import table_of_processes, take_over_children
 
 _LOST = "mim/lost"
 _PLANNED = (0, 85, 130)  # exit codes of processes that were not lost
@@ -36,11 +37,7 @@ class RankWatchdog(L.Callback):
         """Begin to watch, in the place of Lightning's observer, which kills all processes without a word."""
         if trainer.world_size == 1 or self._watch:
             return
-        launcher = trainer.strategy.launcher
-        children = list(getattr(launcher, "procs", ()))
-        if children:  # the observer holds the same list: empty, there is nothing left for it to kill
-            launcher.procs.clear()
-            launcher.procs = children
+        children = take_over_children(trainer)
         self._watch = _Watch(trainer.global_rank, trainer.world_size, children, self.patience, self.grace)
         self._watch.start()
 
@@ -66,9 +63,7 @@ class _Watch(threading.Thread):
         super().__init__(daemon=True, name="lost-rank")
         self.rank, self.children, self.patience, self.grace = rank, children, patience, grace
         self.others = list(range(1, world_size)) if rank == 0 else [0]
-        self.table = (
-            dist.distributed_c10d._get_default_store().clone()
-        )  # its own connection: collectives block the other
+        self.table = table_of_processes()
         self.table.set_timeout(timedelta(seconds=patience))
         self.beat: dict[int, tuple[bytes, float]] = {}
         self.lost = ""

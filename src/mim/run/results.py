@@ -20,6 +20,7 @@ from mim.launch.errors import Interrupted, Pruned
 from mim.launch.provenance import provenance
 from mim.logger.csv import CSV
 from mim.plain import no_link
+from mim.run.insides import is_within_step, metrics_known_here, said_of_step
 from mim.run.training_data import data_of
 
 PACKAGES = ("torch", "torchvision", "timm", "pytorch-lightning", "hydra-core", "numpy")
@@ -76,8 +77,7 @@ class Results(L.Callback):
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """A checkpoint says how its model was built, and what loggers are told about its step once it is written."""
         checkpoint["config"] = self._config
-        within_step = trainer.training and trainer._logger_connector._first_loop_iter is not None
-        checkpoint["said"] = _said(trainer) if within_step else self._said
+        checkpoint["said"] = _said(trainer) if is_within_step(trainer) else self._said
         checkpoint["known"] = {name: float(value) for name, value in trainer.callback_metrics.items()}
 
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
@@ -93,8 +93,7 @@ class Results(L.Callback):
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """The run stopped early; what several processes have not summed up yet is left out: they may not be there any more."""
-        connector: Any = trainer._logger_connector
-        metrics = trainer.callback_metrics if trainer.world_size == 1 else connector._callback_metrics
+        metrics = metrics_known_here(trainer)
         kinds = {Interrupted: "interrupted", KeyboardInterrupt: "interrupted", Pruned: "pruned"}
         with suppress(OSError):  # a full disk: what stopped the run is what is to be said
             self._write(trainer, pl_module, kinds.get(type(exception), "failed"), _numbers(metrics))
@@ -144,10 +143,9 @@ def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _said(trainer: L.Trainer) -> dict[str, float]:
-    """What loggers are told about the step that ends; nothing at most steps."""
-    connector: Any = trainer._logger_connector
-    said = connector.metrics["log"] if connector.should_update_logs else {}
-    return {name: float(value) for name, value in said.items()} | ({"epoch": trainer.current_epoch} if said else {})
+    """What loggers are told about the step that ends, and its epoch; nothing at most steps."""
+    said = said_of_step(trainer)
+    return said | ({"epoch": trainer.current_epoch} if said else {})
 
 
 def seen_from_here(path: str | Path) -> Path:

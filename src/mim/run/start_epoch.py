@@ -5,10 +5,10 @@ from typing import Any
 
 import pytorch_lightning as L
 from pytorch_lightning.utilities import rank_zero_only
+from torch.distributed.tensor import DTensor
 
 from mim.checkpoint.resume import checkpoint_file
 from mim.run.position import begin_at
-from mim.strategy.fsdp import FSDP
 from mim.weights.official_optimizer import official_training
 
 
@@ -44,7 +44,7 @@ class StartEpoch(L.Callback):
             raise ValueError(
                 f"start_epoch={self.epoch} leaves nothing of epochs={trainer.max_epochs}; epochs counts those that are done too"
             )
-        if isinstance(trainer.strategy, FSDP):
+        if any(isinstance(parameter, DTensor) for parameter in pl_module.parameters()):
             raise ValueError("start_epoch= needs whole weights, and trainer=fsdp cuts them up; use trainer=ddp")
         moments = "the optimiser's moments start at zero: there are none to take"
         if self._moments:

@@ -1,6 +1,5 @@
 """Look at a model that is cut over several processes as if it were whole."""
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,6 +8,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
 from mim.encoder.encoder import Module
+from mim.run.insides import without_forward_hooks
 
 
 @contextmanager
@@ -28,13 +28,9 @@ def unsharded(model: Module) -> Iterator[None]:
     for part, name, share in places:
         setattr(part, name, nn.Parameter(share.full_tensor(), share.requires_grad))
     hooked = [part for part in model.modules() if isinstance(part, FSDPModule)]
-    hooks = [(part._forward_pre_hooks, part._forward_hooks) for part in hooked]
     try:
-        for part in hooked:  # they gather weights, together with all processes
-            part._forward_pre_hooks, part._forward_hooks = OrderedDict(), OrderedDict()
-        yield
+        with without_forward_hooks(hooked):
+            yield
     finally:
-        for part, (before, after) in zip(hooked, hooks, strict=True):
-            part._forward_pre_hooks, part._forward_hooks = before, after
         for part, name, share in places:
             setattr(part, name, share)

@@ -62,9 +62,8 @@ def _of_this_computer(target: str, paths: Mapping[str, Any], configs: Path) -> t
     for file in sorted((configs / "data").glob("*.yaml")):
         node: Any = OmegaConf.load(file)
         if node.get("_target_") == target:
-            wired = OmegaConf.create(
-                {"paths": paths, "data": {key: node._get_node(key) for key in LOCAL if key in node}}
-            )
+            raw: Any = OmegaConf.to_container(node, resolve=False)
+            wired = OmegaConf.create({"paths": paths, "data": {key: raw[key] for key in LOCAL if key in raw}})
             here: Any = OmegaConf.to_container(wired.data, resolve=True)
             return file.stem, here
     raise ValueError(f"{target} has no file in {configs / 'data'}; choose where to judge it, e.g. data=cifar10")

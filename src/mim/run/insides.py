@@ -1,0 +1,94 @@
+"""Insides of Lightning, torch and Optuna that a run has to reach: one function a reach, and a contract each.
+
+`pyproject.toml` bounds the versions that are known; where a newer one is other, the contract fails, and not a training.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from subprocess import Popen
+from typing import Any
+
+import pytorch_lightning as L
+import torch.distributed as dist
+from torch import nn
+from torch.distributed import Store
+
+
+def leave_signals_alone(trainer: L.Trainer) -> None:
+    """Keep Lightning from putting in handlers of its own.
+
+    That of SIGTERM talks to the other processes from within the handler; that of SIGUSR1 under SLURM writes a checkpoint and
+    requeues without stopping. No setting leaves them out.
+    """
+    connector: Any = trainer._signal_connector
+    connector.register_signal_handlers = lambda: None
+
+
+def take_over_limit_of_steps(trainer: L.Trainer) -> float:
+    """`trainer.max_steps`, infinity for none, which Lightning no longer heeds: it would end the run as if it were complete."""
+    if trainer.max_steps == -1:
+        return float("inf")
+    most = trainer.max_steps
+    trainer.fit_loop.epoch_loop.max_steps = -1
+    return most
+
+
+def is_within_step(trainer: L.Trainer) -> bool:
+    """Whether a step is being logged: what it says has not reached the loggers."""
+    connector: Any = trainer._logger_connector
+    return trainer.training and connector._first_loop_iter is not None
+
+
+def said_of_step(trainer: L.Trainer) -> dict[str, float]:
+    """What loggers are told about the step that ends; nothing at most steps."""
+    connector: Any = trainer._logger_connector
+    said = connector.metrics["log"] if connector.should_update_logs else {}
+    return {name: float(value) for name, value in said.items()}
+
+
+def metrics_known_here(trainer: L.Trainer) -> dict[str, Any]:
+    """Metrics, on several processes those that were summed up already: asking for others would wait for every process."""
+    connector: Any = trainer._logger_connector
+    return trainer.callback_metrics if trainer.world_size == 1 else connector._callback_metrics
+
+
+def take_over_children(trainer: L.Trainer) -> list[Popen]:
+    """Processes that Lightning's launcher started, out of reach of its observer, which kills all without a word."""
+    launcher: Any = trainer.strategy.launcher
+    children = list(getattr(launcher, "procs", ()))
+    if children:  # the observer holds the same list: empty, there is nothing left for it to kill
+        launcher.procs.clear()
+        launcher.procs = children
+    return children
+
+
+def table_of_processes() -> Store:
+    """Table that all processes see, on a connection of its own: collectives block the other."""
+    return dist.distributed_c10d._get_default_store().clone()
+
+
+def set_steps_logged(trainer: L.Trainer, steps: int) -> None:
+    """Let loggers count from so many steps on."""
+    trainer.fit_loop.epoch_loop._batches_that_stepped = steps
+
+
+@contextmanager
+def without_forward_hooks(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Inside, the forward pass of modules calls no hook: FSDP2's gather weights, together with all processes."""
+    hooked = list(modules)
+    hooks = [(module._forward_pre_hooks, module._forward_hooks) for module in hooked]
+    try:
+        for module in hooked:
+            module._forward_pre_hooks, module._forward_hooks = OrderedDict(), OrderedDict()
+        yield
+    finally:
+        for module, (before, after) in zip(hooked, hooks, strict=True):
+            module._forward_pre_hooks, module._forward_hooks = before, after
+
+
+def trial_by_number(study: Any, number: int) -> Any:
+    """Trial of Optuna's study that another process began; the public way gives what cannot be reported to."""
+    import optuna
+
+    return optuna.trial.Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
