@@ -133,7 +133,8 @@ def written(value: Any) -> str:
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, str | Path):
-        plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_./-]*", str(value)) is not None
+        means_other = str(value).lower() in ("true", "false", "null", "inf", "nan")
+        plain = not means_other and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_./-]*", str(value)) is not None
         text = str(value)
         return text if plain else "'" + re.sub(r"(\\+)$", r"\1\1", re.sub(r"(\\*)'", r"\1\1\\'", text)) + "'"
     if isinstance(value, list | tuple):
