@@ -29,6 +29,7 @@ class Detection:
         held_out_limit: detect in at most so many held-out images; null for all.
     """
 
+    learns = False
     labels = "objects"
 
     def __init__(

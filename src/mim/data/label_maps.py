@@ -1,0 +1,224 @@
+"""Pairs of pictures and label maps, in two folders: ADE20K, VOC, or anybody's."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mim.augment.augmentation import Augmentation
+from mim.augment.jitter import Jitter
+from mim.augment.resample import Interpolation
+from mim.data.decode import MAX_MEGAPIXELS, decode, refuse_large
+from mim.data.dense import DenseData, SceneSplits
+from mim.data.files import Files
+from mim.data.listing import find_pictures
+from mim.data.module import Splits
+from mim.data.scenes import Labels, refuse_classes
+from mim.data.statistics import Deviation, Mean
+from mim.dense import IGNORE, Objects
+from mim.plain import printable
+from mim.ranges import Count, NonNegativeInt, Positive, Seed
+
+Colour = tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt]
+
+
+class LabelMapScenes:
+    """Pictures and their label maps, which have the names of the pictures.
+
+    Args:
+        images: folder of the pictures.
+        label_maps: folder of the label maps: pictures of one channel or with a palette, whose values are classes.
+        classes: how many there are.
+        first_class: value of class 0; smaller ones are ignored.
+        ignore: value of pixels of which nothing is known.
+        colours: of the classes, where label maps are coloured; others are ignored.
+        max_megapixels: of a picture that is decoded, in millions of pixels.
+
+    Raises:
+        FileNotFoundError: where a folder, or the label map of a picture, is missing.
+    """
+
+    wants_workers = True
+
+    def __init__(
+        self,
+        images: Path,
+        label_maps: Path,
+        classes: int,
+        first_class: int = 0,
+        ignore: int = IGNORE,
+        colours: Sequence[Colour] | None = None,
+        max_megapixels: float = MAX_MEGAPIXELS,
+    ):
+        for folder in (images, label_maps):
+            if not folder.is_dir():
+                raise FileNotFoundError(
+                    f"there is no folder {printable(folder)}; set data.root, or the folders of the data set"
+                )
+        names, maps = (
+            find_pictures(images),
+            {str(Path(name).with_suffix("")): name for name in find_pictures(label_maps)},
+        )
+        lacks = [name for name in names if str(Path(name).with_suffix("")) not in maps]
+        if lacks:
+            raise FileNotFoundError(
+                f"{len(lacks):,} of {len(names):,} pictures of {printable(images)} have no label map of their name in "
+                f"{printable(label_maps)}, e.g. {printable(lacks[0])}"
+            )
+        paths = [str(images / name) for name in names]
+        self.files = Files(paths, [-1] * len(paths), max_megapixels)
+        self.maps = [label_maps / maps[str(Path(name).with_suffix(""))] for name in names]
+        self.classes, self.first_class, self.ignore = classes, first_class, ignore
+        self.colours = None if colours is None else torch.tensor([list(colour) for colour in colours])
+
+    def __len__(self) -> int:
+        return len(self.maps)
+
+    def size(self, number: int) -> tuple[int, int]:
+        """Height and width of a picture, by what the header of its label map says."""
+        with Image.open(self.maps[number]) as picture:
+            return picture.size[1], picture.size[0]
+
+    def image(self, number: int) -> Tensor:
+        """A picture (3, H, W) uint8.
+
+        Raises:
+            ValueError: where its label map is of another size.
+        """
+        image, size = decode(self.files.content(number), self.files.max_megapixels), self.size(number)
+        if tuple(image.shape[1:]) != size:
+            raise ValueError(
+                f"{printable(self.files.path(number))} has {image.shape[1]} x {image.shape[2]} pixels and its label map "
+                f"{size[0]} x {size[1]}"
+            )
+        return image
+
+    def label_map(self, number: int) -> Tensor:
+        """Classes (H, W) uint8.
+
+        Raises:
+            ValueError: where a pixel has a class that is none, or colours are not said.
+        """
+        file = self.maps[number]
+        with Image.open(file) as picture:
+            refuse_large(*picture.size, self.files.max_megapixels)
+            values = torch.from_numpy(np.asarray(picture).astype(np.int32))
+        if values.ndim == 3:
+            return self._of_colours(values[..., :3], file)
+        known = (values != self.ignore) & (values >= self.first_class)
+        values = torch.where(known, values - self.first_class, IGNORE)
+        return refuse_classes(values, self.classes, lambda: printable(file)).byte()
+
+    def _of_colours(self, values: Tensor, file: Path) -> Tensor:
+        if self.colours is None:
+            raise ValueError(
+                f"{printable(file)} is coloured; say the colours of the classes, data.colours=[[0,0,0],[128,0,0]], or give label "
+                "maps of one channel"
+            )
+        same = (values[..., None, :] == self.colours).all(dim=-1)  # (H, W, classes)
+        return torch.where(same.any(dim=-1), same.int().argmax(dim=-1), IGNORE).byte()
+
+    def objects(self, number: int, size: tuple[int, int]) -> Objects:
+        """Label maps have no objects.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError("label maps have no objects; take task=segment, or data=coco")
+
+
+class LabelMaps(DenseData):
+    """Folders of pictures and label maps.
+
+    Args:
+        root: folder of the following.
+        classes: how many classes of pixels there are, or their names.
+        train_images: folder of the training pictures.
+        train_label_maps: of their label maps, of the same names.
+        val_images: folder of the held-out pictures.
+        val_label_maps: of their label maps.
+        augment: says what views there are where images are learned from without labels.
+        jitter: what is done to training images.
+        image_size: pixels per side of what the model is trained on.
+        batch_size: training images per step and process.
+        first_class: value of class 0; smaller ones are ignored (1 for ADE20K, whose 0 is anything else).
+        ignore: value of pixels of which nothing is known.
+        colours: of the classes, where label maps are coloured.
+        longest: what the long side of held-out images may become.
+        seed, num_workers, shuffle, mean, std, resize, resize_interpolation: those of `Data`.
+        max_megapixels: of a picture, in millions of pixels.
+
+    Raises:
+        ValueError: where there are too many classes for 8 bits, or not as many colours as classes.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        classes: Count | Sequence[str],
+        train_images: str,
+        train_label_maps: str,
+        val_images: str,
+        val_label_maps: str,
+        augment: Augmentation,
+        jitter: Jitter,
+        image_size: Count,
+        batch_size: Count,
+        first_class: NonNegativeInt = 0,
+        ignore: NonNegativeInt = IGNORE,
+        colours: Sequence[Colour] | None = None,
+        longest: Count | None = None,
+        seed: Seed = 0,
+        num_workers: NonNegativeInt | None = None,
+        shuffle: bool = True,
+        mean: Mean = "imagenet",
+        std: Deviation = "imagenet",
+        resize: Count | None = None,
+        resize_interpolation: Interpolation = "bicubic",
+        max_megapixels: Positive = MAX_MEGAPIXELS,
+    ):
+        super().__init__(
+            augment, image_size, batch_size, seed, num_workers, shuffle, mean, std, resize, resize_interpolation
+        )
+        self.names = [str(n) for n in range(classes)] if isinstance(classes, int) else list(classes)
+        if len(self.names) > IGNORE or (colours is not None and len(colours) != len(self.names)):
+            given = "" if colours is None else f" and {len(colours)} colours"
+            raise ValueError(
+                f"{len(self.names)} classes{given}; at most {IGNORE} classes of pixels, and as many colours where there are any"
+            )
+        self.root = Path(root).expanduser()
+        self.folders = ((train_images, train_label_maps), (val_images, val_label_maps))
+        self.values = (first_class, ignore, colours)
+        self.jitter, self.longest, self.max_megapixels = jitter, longest, max_megapixels
+
+    def scenes(self, labels: Labels) -> SceneSplits:
+        """Pictures with a class for every pixel.
+
+        Raises:
+            ValueError: where objects are asked for.
+        """
+        if labels != "label_maps":
+            raise ValueError(
+                f"{type(self).__name__} has label maps and no objects, and the task learns from them; task=segment, or data=coco"
+            )
+        train, val = (
+            LabelMapScenes(
+                self.root / images, self.root / maps, len(self.names), *self.values, max_megapixels=self.max_megapixels
+            )
+            for images, maps in self.folders
+        )
+        return SceneSplits(train, val, self.names)
+
+    def images_alone(self) -> Splits:
+        """Pictures for what needs no labels.
+
+        Raises:
+            ValueError: always: a folder of pictures is a data set of its own.
+        """
+        raise ValueError(
+            f"{type(self).__name__} gives label maps to task=segment; pictures alone are data=image_folder "
+            f"data.root={printable(self.root)} data.train={self.folders[0][0]} data.val={self.folders[1][0]}"
+        )

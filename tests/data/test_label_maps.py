@@ -1,0 +1,100 @@
+"""Folders of pictures and label maps."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mim.augment.jitter import Jitter
+from mim.augment.no_augment import NoAugment
+from mim.data.label_maps import LabelMaps, LabelMapScenes
+from mim.dense import IGNORE
+
+VALUES = np.array([[0, 1, 2, 255], [1, 1, 2, 2]], dtype=np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("images", "maps"):
+        (tmp_path / name).mkdir()
+    Image.fromarray(np.full((2, 4, 3), 9, dtype=np.uint8)).save(tmp_path / "images" / "a.jpg")
+    Image.fromarray(VALUES).save(tmp_path / "maps" / "a.png")
+    return tmp_path
+
+
+def scenes(folder, **settings) -> LabelMapScenes:
+    return LabelMapScenes(folder / "images", folder / "maps", **({"classes": 3} | settings))
+
+
+def data(folder, **settings) -> LabelMaps:
+    where = {
+        f"{part}_{what}": name
+        for part in ("train", "val")
+        for what, name in (("images", "images"), ("label_maps", "maps"))
+    }
+    given = {
+        "classes": 3,
+        "augment": NoAugment(),
+        "jitter": Jitter((1.0, 2.0), fit="shorter"),
+        "image_size": 8,
+        "batch_size": 1,
+    }
+    made = LabelMaps(str(folder), **(where | given | settings))
+    made.learn_from("label_maps")
+    return made
+
+
+def test_values_are_classes_and_one_value_is_ignored(folder):
+    assert scenes(folder).label_map(0).tolist() == VALUES.tolist()
+    assert scenes(folder, ignore=2).size(0) == (2, 4)
+    assert (scenes(folder, classes=2, ignore=2, first_class=0).label_map(0) == IGNORE).sum() == 4
+
+
+def test_the_first_class_may_be_another_value(folder):
+    """ADE20K's 0 is anything else."""
+    assert scenes(folder, classes=2, first_class=1).label_map(0).tolist() == [[IGNORE, 0, 1, IGNORE], [0, 0, 1, 1]]
+
+
+def test_a_palette_is_read_by_its_indices(folder):
+    picture = Image.fromarray(VALUES, mode="P")
+    picture.putpalette([7, 7, 7] * 256)
+    picture.save(folder / "maps" / "a.png")
+    assert scenes(folder).label_map(0).tolist() == VALUES.tolist()
+
+
+def test_colours_are_classes_where_they_are_said(folder):
+    colours = np.array([[0, 0, 0], [128, 0, 0], [0, 128, 0]], dtype=np.uint8)
+    Image.fromarray(np.concatenate([colours, [[1, 2, 3]]])[VALUES.clip(max=3)].astype(np.uint8)).save(
+        folder / "maps" / "a.png"
+    )
+    assert scenes(folder, colours=colours.tolist()).label_map(0).tolist() == VALUES.tolist()
+    with pytest.raises(ValueError, match="is coloured; say the colours"):
+        scenes(folder).label_map(0)
+
+
+def test_batches_have_label_maps_and_classes_have_names(folder):
+    made = data(folder, classes=["ground", "road", "car"], num_workers=0)
+    assert made.classes == ["ground", "road", "car"]
+    batch = next(iter(made.train_dataloader()))
+    assert batch.label_map.shape == (1, 8, 8)
+    assert set(batch.label_map.unique().tolist()) <= {0, 1, 2, IGNORE}
+
+
+def test_what_cannot_be_is_refused_in_one_line(folder):
+    with pytest.raises(ValueError, match=r"a\.png has class 2, and classes are 0 to 1"):
+        scenes(folder, classes=2).label_map(0)
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        LabelMapScenes(folder / "none", folder / "maps", 3)
+    with pytest.raises(ValueError, match="at most 255 classes"):
+        data(folder, classes=256)
+    with pytest.raises(ValueError, match="3 classes and 1 colours"):
+        data(folder, colours=[[0, 0, 0]])
+    with pytest.raises(ValueError, match="has label maps and no objects"):
+        data(folder).scenes("objects")
+    Image.fromarray(np.zeros((3, 3, 3), dtype=np.uint8)).save(folder / "images" / "b.png")
+    with pytest.raises(FileNotFoundError, match=r"1 of 2 pictures .* have no label map of their name .*b\.png"):
+        scenes(folder)
+    Image.fromarray(np.zeros((4, 4), dtype=np.uint8)).save(folder / "maps" / "b.png")
+    with pytest.raises(ValueError, match="has 3 x 3 pixels and its label map 4 x 4"):
+        scenes(folder).image(1)
+    assert torch.equal(scenes(folder).label_map(1), torch.zeros(4, 4, dtype=torch.uint8))
