@@ -12,7 +12,7 @@ from mim.launch.check import check_value
 from mim.launch.signature import type_hints
 from mim.weights.build import build_encoder
 from mim.weights.into_model import load_weights_into
-from mim.weights.settings import Kind, build
+from mim.weights.settings import NESTED, Kind, build
 from mim.weights.weights import Weights
 
 HEAD = Kind("mim.head", ("with_auxiliary",))
@@ -53,7 +53,8 @@ def _segmenter(weights: Weights, image_size: int) -> nn.Module:
 
 def _built(settings: dict[str, Any], kind: Kind, weights: Weights, what: str, **sizes: int) -> Any:
     """What settings name, with the sizes that data and encoder give."""
-    known = {name: value for name, value in settings.items() if name != "_partial_"}
+    left_out = {"_partial_", *(name for name in NESTED if settings.get(name, 0) is None)}  # null is their default
+    known = {name: value for name, value in settings.items() if name not in left_out}
     return build(known | sizes, kind, weights.origin, what)
 
 
