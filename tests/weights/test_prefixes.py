@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from mim.encoder.vit import ViT
-from mim.weights.load import open_encoder
+from mim.weights.load import load_checkpoint_into, open_encoder
 from mim.weights.read import read_weights
 from mim.weights.strangers import refuse_other_blocks, refuse_other_config
 
@@ -49,6 +49,47 @@ def test_of_two_the_averaged_one_is_taken_and_named(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("key", "seed"),
+    [
+        ("student", 1),
+        ("student.backbone", 1),
+        ("teacher", 2),
+        ("state_dict_ema", 4),
+        ("state_dict", 2),
+        ("state_dict.student", 1),
+        (None, 4),
+    ],
+)
+def test_a_key_chooses_among_the_weights_of_a_file(tmp_path, key, seed):
+    both = under("student.backbone.", weights(1)) | under("teacher.backbone.", weights(2))
+    where = key.startswith(("student", "teacher")) if key else False
+    torch.save({"state_dict": both} | ({} if where else {"state_dict_ema": weights(4)}), tmp_path / "x.pth")
+    found = read_weights(tmp_path / "x.pth", key)
+    assert torch.equal(found.tensors["encoder.norm.weight"], weights(seed)["norm.weight"])
+
+
+@pytest.mark.parametrize("key", ["ema", "teach", "student.nothing"])
+def test_a_key_that_is_not_there_is_refused_with_those_that_are(tmp_path, key):
+    save_file(under("student.backbone.", weights(1)) | under("teacher.", weights(2)), tmp_path / "x.safetensors")
+    with pytest.raises(ValueError, match=f"checkpoint_key={key}; there is one under student.backbone, teacher$"):
+        read_weights(tmp_path / "x.safetensors", key)
+
+
+def test_heads_are_said_where_nothing_tells_them_and_contradict_nothing(tmp_path):
+    torch.save(weights(), tmp_path / "x.pth")
+    assert open_encoder(tmp_path / "x.pth", heads=4)[0].heads == 4
+    with pytest.raises(ValueError, match="has 2 attention heads, and 4 are asked for"):
+        read_weights(tmp_path / "x.pth")._replace(heads=2).with_heads(4)
+
+
+def test_other_channels_are_no_other_encoder(tmp_path):
+    grey = weights() | {"patch_embed.proj.weight": torch.zeros(16, 4, 8, 8)}
+    torch.save(grey, tmp_path / "x.pth")
+    with pytest.raises(ValueError, match="embeds images of 4 channels and the encoder those of 3"):
+        load_checkpoint_into(tmp_path / "x.pth", ViT(**SIZES))
+
+
+@pytest.mark.parametrize(
     ("name", "said"),
     [
         ("blocks.0.mlp.w12.weight", "SwiGLU"),
@@ -71,7 +112,9 @@ def test_a_whole_file_of_another_network_is_refused_by_name(tmp_path):
         {"model": under("backbone.", weights() | {"blocks.0.mlp.w12.weight": torch.zeros(3)})}, tmp_path / "x.pth"
     )
     with pytest.raises(ValueError, match="SwiGLU"):
-        read_weights(tmp_path / "x.pth")
+        open_encoder(tmp_path / "x.pth", heads=2)
+    with pytest.raises(ValueError, match="SwiGLU"):
+        load_checkpoint_into(tmp_path / "x.pth", ViT(**SIZES))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,18 @@ from typing import Any, NamedTuple
 from mim.plain import printable
 
 _ABSENT = "absent"
-_SILENT = ("name", "paths", "resume", "checkpoint", "start_epoch", "logger", "sweep", "debug", "callback.results")
+_SILENT = (
+    "name",
+    "paths",
+    "resume",
+    "checkpoint",
+    "checkpoint_key",
+    "start_epoch",
+    "logger",
+    "sweep",
+    "debug",
+    "callback.results",
+)
 _FIXED = (  # what is refused, and why
     (
         r"(.*\.)?(encoder|model)\.(?!(.*\.)?(drop_path|masker)\b).*",

@@ -14,6 +14,6 @@ def run(given: argparse.Namespace, configs: Path) -> None:
     if given.to == "ckpt":
         print(as_typed(write_whole(given.checkpoint, given.out)))
         return
-    weights = read_weights(given.checkpoint)
+    weights = read_weights(given.checkpoint, given.key)
     print(f"{'read':<14}{weights.origin}: {len(weights.tensors)} tensors")
     print(as_typed(write(weights, given.out, given.to, given.heads, given.decoder_heads)))

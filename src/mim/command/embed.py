@@ -30,7 +30,7 @@ from mim.weights.weights import Weights
 def run(given: argparse.Namespace, configs: Path) -> None:
     """Embed, and say what was written."""
     writer_of(given.out, given.patches)  # refused before anything is opened
-    weights = read_weights(given.checkpoint)._replace(own_encoder=given.encoder)
+    weights = read_weights(given.checkpoint, given.key)._replace(own_encoder=given.encoder)
     encoder = load_weights(weights, given.image_size, given.heads)
     print(encoder.describe())
     if given.batch_size < 1:

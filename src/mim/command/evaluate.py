@@ -18,6 +18,7 @@ from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
 from mim.evaluate.evaluation import Evaluation
 from mim.evaluate.feature_cache import digest, tensors_key
 from mim.installed import CONFIGS
+from mim.launch.check import check_value
 from mim.launch.own_folder import check_own_folder
 from mim.launch.provenance import provenance
 from mim.launch.resolvers import overrides
@@ -25,6 +26,7 @@ from mim.launch.top import Precision
 from mim.logger import wandb
 from mim.logger.record import log_row
 from mim.plain import printable
+from mim.ranges import Count
 from mim.sweep.table import markdown
 from mim.weights.build import build_encoder, encoder_config
 from mim.weights.classifier import open_classifier
@@ -66,7 +68,8 @@ def evaluate(cfg: DictConfig) -> None:
 
 def _open(source: str, cfg: DictConfig, evaluation: Evaluation) -> EvaluatedCheckpoint:
     """Build the encoder that a checkpoint is of, and the data to judge it on."""
-    weights = read_weights(source)._replace(own_encoder=_own_encoder(cfg))
+    own, heads = _said_of_encoders(cfg)
+    weights = read_weights(source, cfg.checkpoint_key)._replace(own_encoder=own).with_heads(heads)
     images = _images(cfg, weights)
     data = _build_data(images, cfg, weights)
     encoder = build_encoder(weights, data.image_size)
@@ -114,12 +117,13 @@ def _names(cfg: DictConfig, weights: Weights, data: Any) -> Sequence[str]:
     return said or (data.classes if is_own else ())
 
 
-def _own_encoder(cfg: DictConfig) -> str | None:
-    """The class of the user's own that checkpoints may be of."""
-    surplus = [name for name in cfg.encoder if name != "_target_"]
+def _said_of_encoders(cfg: DictConfig) -> tuple[str | None, int | None]:
+    """The class of the user's own that checkpoints may be of, and their attention heads."""
+    surplus = [str(name) for name in cfg.encoder if name not in ("_target_", "heads")]
     if surplus:
         raise ValueError(f"encoder.{surplus[0]} would do nothing: an encoder is built as its checkpoint says")
-    return cfg.encoder._target_
+    check_value("encoder.heads", cfg.encoder.heads, Count | None)
+    return cfg.encoder._target_, cfg.encoder.heads
 
 
 def _images(cfg: DictConfig, weights: Weights) -> dict[str, Any]:

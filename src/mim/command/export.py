@@ -12,7 +12,7 @@ from mim.weights.read import read_weights
 
 def run(given: argparse.Namespace, configs: Path) -> None:
     """Export, and say how to run the result."""
-    weights = read_weights(given.checkpoint)._replace(own_encoder=given.encoder)
+    weights = read_weights(given.checkpoint, given.key)._replace(own_encoder=given.encoder)
     encoder = build_encoder(weights, given.image_size, given.heads)
     print(f"{'read':<14}{load_weights_into(weights, encoder)}")
     print(f"{'wrote':<14}{given.out}: {export_encoder(encoder, given.out, given.to, image_format(weights))}")

@@ -30,7 +30,7 @@ def run(given: argparse.Namespace, configs: Path) -> None:
     for name, value in (("--seeds", given.seeds), ("--images", given.images)):
         if value < 1:
             raise ValueError(f"{name}={value}; needs 1 at least")
-    weights = read_weights(given.checkpoint)._replace(own_encoder=given.encoder)
+    weights = read_weights(given.checkpoint, given.key)._replace(own_encoder=given.encoder)
     model = open_model(weights, _masker(given.masker, configs), given.image_size)
     painter = open_painter(weights, model.encoder.geometry, given.target)
     geometry = model.encoder.geometry

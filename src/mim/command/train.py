@@ -44,6 +44,8 @@ def train(cfg: DictConfig) -> None:
         raise ValueError("checkpoint= starts anew from weights, resume= continues a run; give one of them")
     resume = continued(cfg.resume, cfg.paths.run)
     config: Any = OmegaConf.to_container(cfg, resolve=True)
+    if cfg.checkpoint_key and not cfg.checkpoint:
+        raise ValueError(f"checkpoint_key={cfg.checkpoint_key} chooses among weights of a file: give checkpoint=<file>")
     source = resumable(resume, task, config) if resume else None
     trainer = instantiate(
         cfg.trainer,
@@ -55,7 +57,7 @@ def train(cfg: DictConfig) -> None:
         logger=list(filter(None, instantiate(cfg.logger).values())),
     )
     if cfg.checkpoint and not resume:
-        matched = load_checkpoint_into(cfg.checkpoint, task.model)
+        matched = load_checkpoint_into(cfg.checkpoint, task.model, cfg.checkpoint_key)
         rank_zero_only(print)(f"{'checkpoint':<14}{printable(matched, 10_000)}")
     OmegaConf.save(cfg, Path(cfg.paths.run) / "config.yaml", resolve=True)
     try:

@@ -62,6 +62,7 @@ def load(
     image_size: int | None = None,
     *,
     heads: int | None = None,
+    key: str | None = None,
     encoder_class: type | str | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -73,6 +74,8 @@ def load(
             saved, `timm:<name>` or `hf:<repository>`.
         image_size: pixels per side, where not those of the weights: positions are interpolated.
         heads: attention heads, where neither the weights nor the width tell.
+        key: which weights of a file that holds several: the key or the prefix that they are under,
+            "student", "state_dict_ema"; None for the averaged ones.
         encoder_class: a class of your own that the checkpoint may be of; files cannot name others.
         mean, std: normalisation of three channels, where the checkpoint says none or another.
 
@@ -83,7 +86,7 @@ def load(
     own = (
         f"{encoder_class.__module__}.{encoder_class.__qualname__}" if isinstance(encoder_class, type) else encoder_class
     )
-    weights = read_weights(source)._replace(own_encoder=own)
+    weights = read_weights(source, key)._replace(own_encoder=own)
     return load_weights(weights._replace(images=with_statistics(image_format(weights), mean, std)), image_size, heads)
 
 

@@ -1,15 +1,17 @@
 """Running a transformer's blocks, up to the last one that is asked for."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from mim.encoder.padding import Lengths
 
 Bias = Tensor | Lengths | None
 
 
-def run_blocks(x: Tensor, blocks: Iterable[nn.Module], biases: Sequence[Bias], wanted: Sequence[int]) -> list[Tensor]:
+def run_blocks(
+    x: Tensor, blocks: Iterable[Callable[[Tensor, Bias], Tensor]], biases: Sequence[Bias], wanted: Sequence[int]
+) -> list[Tensor]:
     """Tokens (B, M, D) -> those that leave each of the wanted blocks, counted from 1; 0 is `x`.
 
     Args:

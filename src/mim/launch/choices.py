@@ -18,6 +18,7 @@ READ_BY_ENTRY = {
         "name",
         "seed",
         "checkpoint",
+        "checkpoint_key",
         "resume",
         "start_epoch",
         "steps",

@@ -25,6 +25,7 @@ class Train(TypedDict, total=False):
     weight_decay: NotNegative
     compile: bool
     checkpoint: str | None
+    checkpoint_key: str | None
     attention_from: str | None
     resume: str | None
     watch_every_n_epochs: Count
@@ -35,6 +36,7 @@ class Eval(TypedDict, total=False):
 
     name: str
     checkpoint: str | list[str]
+    checkpoint_key: str | None
     seed: Seed
     accelerator: Accelerator
     precision: Precision | None

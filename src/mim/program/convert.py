@@ -25,4 +25,5 @@ def parser() -> Arguments:
         "--heads", type=int, help="attention heads of the encoder, where nothing in the checkpoint says"
     )
     parser.add_argument("--decoder-heads", type=int, help="the same of the decoder")
+    parser.add_argument("--key", help="which weights of a file that holds several: student, state_dict_ema")
     return parser

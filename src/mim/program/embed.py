@@ -33,4 +33,5 @@ def parser() -> Arguments:
     parser.add_argument("--image-size", type=int, help="pixels per side, where not those of the training")
     parser.add_argument("--encoder", help="a class of your own that the checkpoint is of: my_module.MyEncoder")
     parser.add_argument("--heads", type=int, help="attention heads, where nothing in the checkpoint says")
+    parser.add_argument("--key", help="which weights of a file that holds several: student, state_dict_ema")
     return parser

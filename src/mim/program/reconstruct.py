@@ -29,4 +29,5 @@ def parser() -> Arguments:
     parser.add_argument("--part", choices=("held_out", "training"), default="held_out", help="of a data set")
     parser.add_argument("--image-size", type=int, help="pixels per side, where not those of the training")
     parser.add_argument("--encoder", help="a class of your own that the checkpoint is of: my_module.MyEncoder")
+    parser.add_argument("--key", help="which weights of a file that holds several: student, state_dict_ema")
     return parser

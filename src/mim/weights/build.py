@@ -6,12 +6,16 @@ from typing import Any
 from torch import Tensor
 
 from mim.encoder.encoder import Encoder
+from mim.encoder.timm_model import input_side
 from mim.plain import printable
+from mim.weights.architecture import TIMM_VIT, check_shapes, depth_of, of_tensors
 from mim.weights.resize import side_of
 from mim.weights.settings import ENCODER, Kind, build, check_settings, public_classes
+from mim.weights.strangers import refuse_other_blocks, refuse_other_tokens
 from mim.weights.weights import Weights
 
 MOST_PATCHES, MOST_PAIRS = 2**14, 2**28  # of an image, 2048 x 2048 in patches of 16; of an index of their distances
+HEADS_SAID_BY = "encoder.heads= of train.py and eval.py, --heads of convert, embed and export, heads= of mim.load"
 HEADS = {192: 3, 384: 6, 512: 16, 768: 12, 1024: 16, 1280: 16}  # by width: ViT-Ti to ViT-H, and MAE's decoder
 
 
@@ -24,23 +28,26 @@ def encoder_config(weights: Weights, image_size: int | None = None, heads: int |
         heads: attention heads, where neither the weights nor the width tell.
 
     Raises:
-        ValueError: where something cannot be told.
+        ValueError: where something cannot be told, or the weights say other heads.
     """
-    known = (weights.config or {}).get("encoder")
+    weights = weights.with_heads(heads)
+    known = (weights.config or {}).get("encoder") or weights.architecture
     try:
-        config = check_settings(known, _kind(weights), weights.origin, "encoder") if known else _sizes(weights, heads)
+        config = check_settings(known, _kind(weights), weights.origin, "encoder") if known else _sizes(weights)
         own = config["_target_"] not in public_classes(ENCODER)  # its tensors have names that nobody knows
         measured = {} if own else _measured(weights.half(encoder=True))
     except (KeyError, IndexError, ArithmeticError, TypeError) as error:
         raise ValueError(
             f"{weights.origin} holds no whole encoder: {printable(error)} is missing or of no size that fits the others"
         ) from error
+    if config["_target_"] == TIMM_VIT:
+        config = _of_timm(config, measured, weights)
     if image_size and (not own or "image_size" in config):
         config["image_size"] = image_size
     if config.get("image_size") is None and not own:
         raise ValueError(f"{weights.origin} does not say for which image size it was trained; give one")
     for name, size in measured.items():
-        if name in config and config[name] != size:
+        if config.get(name, size) != size:
             raise ValueError(
                 f"{weights.origin} is damaged: its config says encoder.{name}={config[name]}, its tensors {size}"
             )
@@ -55,6 +62,17 @@ def build_encoder(weights: Weights, image_size: int | None = None, heads: int | 
         ValueError: where a checkpoint names anything but an encoder of this project, or the one that the command line names.
     """
     return build(encoder_config(weights, image_size, heads), _kind(weights), weights.origin, "encoder")
+
+
+def _of_timm(config: dict[str, Any], measured: dict[str, Any], weights: Weights) -> dict[str, Any]:
+    """Settings of a transformer of timm with its sizes, once they are known to be those of the tensors."""
+    sizes = {name: size for name, size in measured.items() if config.get(name) is None}
+    heads = {"heads": weights.heads} if config.get("heads") is None and weights.heads else {}
+    config = config | sizes | heads
+    if config.get("image_size") is None:
+        config["image_size"] = input_side(config["name"]) // config["patch_size"] * config["patch_size"]
+    check_shapes(config, weights.half(encoder=True), weights.origin)
+    return config
 
 
 def _kind(weights: Weights) -> Kind:
@@ -75,9 +93,14 @@ def guess_heads(width: int, given: int | None, option: str) -> int:
     return given or HEADS[width]
 
 
-def _sizes(weights: Weights, heads: int | None) -> dict[str, Any]:
+def _sizes(weights: Weights) -> dict[str, Any]:
     """Read an architecture off the tensors of an encoder."""
     tensors = weights.half(encoder=True)
+    timms = of_tensors(tensors, weights.heads)
+    if timms is not None:
+        return timms | {"heads": timms["heads"] or guess_heads(timms["width"], weights.heads, HEADS_SAID_BY)}
+    refuse_other_blocks(tensors, weights.origin)
+    refuse_other_tokens(tensors, weights.origin)
     config = _measured(tensors)
     if "depths" in config:
         return config | _swin(tensors, len(config["depths"]))
@@ -85,7 +108,7 @@ def _sizes(weights: Weights, heads: int | None) -> dict[str, Any]:
     config["mlp_ratio"] = tensors["blocks.0.mlp.fc1.weight"].shape[0] / width
     if "blocks.0.attn.q_bias" not in tensors:
         side = side_of(tensors["pos_embed"].shape[1] - 1)
-        heads = guess_heads(width, heads or weights.heads, "--heads")
+        heads = guess_heads(width, weights.heads, HEADS_SAID_BY)
         return config | {"_target_": "mim.encoder.vit.ViT", "image_size": side * patch, "heads": heads}
     tables = [value for name, value in tensors.items() if name.endswith("relative_position_bias_table")]
     side = (side_of(len(tables[0]) - 3) + 1) // 2 if tables else side_of(tensors["pos_embed"].shape[1] - 1)
@@ -94,7 +117,7 @@ def _sizes(weights: Weights, heads: int | None) -> dict[str, Any]:
     return config | {
         "_target_": "mim.encoder.beit.Beit",
         "image_size": side * patch,
-        "heads": tables[0].shape[1] if tables else guess_heads(width, heads or weights.heads, "--heads"),
+        "heads": tables[0].shape[1] if tables else guess_heads(width, weights.heads, HEADS_SAID_BY),
         "positions": "shared_bias" if shared else both if tables else "absolute",
     }
 
@@ -109,7 +132,7 @@ def _measured(tensors: dict[str, Tensor]) -> dict[str, Any]:
     width, patch = shape[0], shape[3]
     stages = _count(tensors, r"layers\.\d+\.blocks\.0\.norm1\.weight")
     if not stages:
-        return {"patch_size": patch, "width": width, "depth": _count(tensors, r"blocks\.\d+\.norm1\.weight")}
+        return {"patch_size": patch, "width": width, "depth": depth_of(tensors)}
     depths = [_count(tensors, rf"layers\.{stage}\.blocks\.\d+\.norm1\.weight") for stage in range(stages)]
     return {"patch_size": patch * 2 ** (stages - 1), "width": width, "depths": depths}
 

@@ -1,6 +1,5 @@
 """Tell who wrote a checkpoint by the names of its tensors, and translate them into ours."""
 
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -10,13 +9,9 @@ from torch import Tensor
 from mim.weights import official_mae
 from mim.weights.hugging_face import from_hugging_face
 from mim.weights.official_simmim import from_bare, from_official_simmim
-from mim.weights.prefixes import encoder_prefixes
-from mim.weights.strangers import refuse_other_blocks
+from mim.weights.prefixes import encoder_prefixes, under_key
 
 Tensors = Mapping[str, Tensor]
-
-
-OTHER_TOKENS = {"register tokens": "reg_token", "a distillation token": "dist_token"}
 
 
 class Format(NamedTuple):
@@ -50,30 +45,29 @@ FORMATS = [
 ]
 
 
-def translate(tensors: Tensors, file: str) -> tuple[dict[str, Tensor], str]:
+def translate(tensors: Tensors, file: str, key: str | None = None) -> tuple[dict[str, Tensor], str]:
     """Tensors under anyone's names -> under ours, and the format's name.
+
+    Args:
+        tensors: of a file.
+        file: for messages.
+        key: of several encoders in it the one whose names begin with this; None for the averaged one.
 
     Raises:
         ValueError: where no format is recognised.
     """
     tensors = {name.removeprefix("module.").replace("_orig_mod.", ""): value for name, value in tensors.items()}
-    found = [] if any(form.sign in tensors for form in FORMATS) else encoder_prefixes(tensors)
+    if key is not None:
+        found = [under_key(tensors, key, file)]
+    else:
+        found = [] if any(form.sign in tensors for form in FORMATS) else encoder_prefixes(tensors)
     if found:
         under = {name.removeprefix(found[0]): value for name, value in tensors.items() if name.startswith(found[0])}
         ours, name = translate(under, file)
         return ours, f"{name} under {found[0]}" + (f", not {' or '.join(found[1:])}" if found[1:] else "")
     for form in FORMATS:
         if form.sign in tensors or (form.sign.endswith(".") and any(name.startswith(form.sign) for name in tensors)):
-            if form.translate in (
-                from_bare,
-                from_official_simmim,
-                from_hugging_face,
-            ):  # not of a run, which brings its own
-                refuse_other_blocks(tensors, file)
-            ours = form.translate(tensors)
-            if form.translate is from_bare:  # anyone's
-                _check_tokens(ours, file)
-            return ours, form.name
+            return form.translate(tensors), form.name
     first = ", ".join(list(tensors)[:3])
     raise ValueError(
         f"{file} holds no encoder that is known here: none of its {len(tensors)} tensors ({first}, ...) embeds patches; "
@@ -98,23 +92,3 @@ def teacher_of(tensors: Tensors, file: str | Path) -> dict[str, Tensor]:
             "checkpoint alone"
         )
     return found
-
-
-def _check_tokens(tensors: Tensors, file: str) -> None:
-    """Refuse what is not one cls token before the patches, each of them with a position."""
-    positions = tensors.get("encoder.pos_embed")
-    if positions is None:  # relative ones
-        return
-    others = [kind for kind, name in OTHER_TOKENS.items() if f"encoder.{name}" in tensors]
-    if others:
-        has = f"{' and '.join(others)} beside its patches"
-    elif "encoder.cls_token" not in tensors:
-        has = "no cls token"
-    elif math.isqrt(positions.shape[1]) ** 2 == positions.shape[1]:  # those of a square of patches, and no other
-        has = "a cls token without a position"
-    else:
-        return
-    raise ValueError(
-        f"{file} has {has}; an encoder here has one cls token, its patches and a position for each of them: choose such a "
-        "ViT, e.g. timm:vit_small_patch16_224.dino"
-    )

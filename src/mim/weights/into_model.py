@@ -6,8 +6,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from mim.encoder.encoder import Encoder, Module
+from mim.encoder.timm_vit import TimmViT
 from mim.geometry import by
 from mim.weights.resize import resize_encoder, resize_positions
+from mim.weights.strangers import refuse_other_blocks
 from mim.weights.weights import Weights
 
 _STEM = "patch_embed.proj.weight"
@@ -91,6 +93,8 @@ def _differ_in_length_only(a: Tensor, b: Tensor) -> bool:
 def _check(given: Mapping[str, Tensor], encoder: Encoder, weights: Weights) -> None:
     """Refuse weights of another architecture with its difference in the user's words."""
     own = encoder.state_dict()
+    if not isinstance(encoder, TimmViT):
+        refuse_other_blocks([name for name in given if name not in own], weights.origin)
     encoder_settings = (weights.config or {}).get("encoder")
     heads = weights.heads or (encoder_settings.get("heads") if isinstance(encoder_settings, dict) else None)
     has = [m.num_heads for name, m in encoder.named_modules() if name == "blocks.0.attn"]
@@ -100,6 +104,7 @@ def _check(given: Mapping[str, Tensor], encoder: Encoder, weights: Weights) -> N
         else None
     )
     for message in (
+        _channels(given, own),
         _patch_size(given, own, encoder),
         _width(given, own),
         _depth(given, own),
@@ -108,6 +113,15 @@ def _check(given: Mapping[str, Tensor], encoder: Encoder, weights: Weights) -> N
     ):
         if message:
             raise ValueError(f"{weights.origin} does not fit {type(encoder).__name__}: it {message}")
+
+
+def _channels(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str | None:
+    if not all(_STEM in tensors for tensors in (given, own)):  # an encoder of somebody's own
+        return None
+    theirs, ours = (t[_STEM].shape[1] for t in (given, own))
+    if theirs == ours:
+        return None
+    return f"embeds images of {theirs} channels and the encoder those of {ours}; choose weights for {ours} channels"
 
 
 def _patch_size(given: Mapping[str, Tensor], own: Mapping[str, Tensor], encoder: Encoder) -> str | None:

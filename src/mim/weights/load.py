@@ -10,19 +10,20 @@ from mim.weights.into_model import load_weights_into
 from mim.weights.read import read_weights
 
 
-def load_checkpoint_into(source: str | Path, model: nn.Module) -> str:
+def load_checkpoint_into(source: str | Path, model: nn.Module, key: str | None = None) -> str:
     """Load weights into a model that has an `encoder` (or into an encoder), and return one line about what matched.
 
     Args:
         source: a run folder, a `.ckpt`, `.pth` or `.safetensors` file, a folder that transformers saved, `timm:<name>` or
             `hf:<repository>`; its format is recognised.
         model: changed in place; as it was where an error is raised.
+        key: which weights of a file that holds several, as in `read`.
 
     Raises:
         FileNotFoundError: where there is no such file.
         ValueError: where it cannot be read safely, or is not of this encoder.
     """
-    return load_weights_into(read_weights(source), model)
+    return load_weights_into(read_weights(source, key), model)
 
 
 def open_encoder(

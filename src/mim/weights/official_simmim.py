@@ -33,7 +33,8 @@ def from_bare(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A classifier under timm's names -> `encoder.*`; its head and the norm before it keep their names, buffers are dropped."""
     learned = {name: value for name, value in tensors.items() if not _BUFFER.search(name)}
     return {
-        name if name.startswith(("head.", "fc_norm.")) else f"encoder.{name}": value for name, value in learned.items()
+        name if name.startswith(("head.", "fc_norm.", "attn_pool.")) else f"encoder.{name}": value
+        for name, value in learned.items()
     }
 
 

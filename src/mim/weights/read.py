@@ -19,8 +19,11 @@ from mim.checkpoint.sound import UNREADABLE, check_archive, check_numbers, check
 from mim.image_format import INTERPOLATIONS, ImageFormat
 from mim.moved import current
 from mim.plain import parse_json, plain, printable, read_json, refuse_special
+from mim.weights.architecture import of_model, of_name
+from mim.weights.families import of_transformers
 from mim.weights.formats import teacher_of, translate
-from mim.weights.prefixes import CONTAINERS
+from mim.weights.prefixes import CONTAINERS, container_of
+from mim.weights.saved_folder import SAVED, parts_of, saved_weights
 from mim.weights.strangers import refuse_other_config
 from mim.weights.weights import Weights
 
@@ -29,42 +32,40 @@ from mim.weights.weights import Weights
 SETTINGS: list[Any] = [argparse.Namespace, (OrderedDict, "yacs.config.CfgNode")]
 
 
-def read_weights(source: str | Path) -> Weights:
+def read_weights(source: str | Path, key: str | None = None) -> Weights:
     """Weights under our names.
 
     Args:
         source: a run folder, a `.ckpt` (a file, or the folder that many processes wrote), a `.pth` or `.safetensors` file, a
             folder that transformers saved, `timm:<name>`, `hf:<repository>`, or `teacher:` before a run or a file of
             one: the teacher that followed its model.
+        key: which weights of a file that holds several: the key or the prefix that they are under, `student`,
+            `state_dict_ema`; None for the averaged ones.
 
     Raises:
         FileNotFoundError: where there is nothing.
-        ValueError: where it is damaged, wants to run code, or holds no encoder that is known here.
+        ValueError: where it is damaged, wants to run code, holds no encoder that is known here, or nothing under `key`.
     """
     kind, colon, name = str(source).partition(":")
     if colon and kind in _REMOTE:
-        return _REMOTE[kind](name)
+        return _REMOTE[kind](name, key)
     if colon and kind == "teacher":
-        return read_file(checkpoint_file(Path(name)), teacher=True)
+        return read_file(checkpoint_file(Path(name)), key, teacher=True)
     path = Path(source)
-    if (path / "model.safetensors").exists():
-        return _read_transformers(path / "model.safetensors", path / "config.json", path.name)
-    return read_file(checkpoint_file(path))
+    saved = saved_weights(path)
+    if saved is not None:
+        return _read_transformers(saved, saved.parent / "config.json", path.name, key)
+    return read_file(checkpoint_file(path), key)
 
 
-def read_file(file: Path, teacher: bool = False) -> Weights:
+def read_file(file: Path, key: str | None = None, teacher: bool = False) -> Weights:
     """Weights of one file, or of the folder of many processes, under our names; the format is recognised by what is in it.
 
     Those of its teacher if asked for.
     """
     refuse_special(file)
-    if is_sharded(file):
-        content, about = read_sharded_weights(file), read_rest(file)
-    elif file.stat().st_size == 0:
-        raise ValueError(f"{file} is empty (0 bytes); copy or download it again")
-    else:
-        content, about = _read_safetensors(file) if _is_safetensors(file) else _read_torch(file)
-    tensors, form = _ours(teacher_of(content, file) if teacher else content, file)
+    content, about, prefix = _open(file, key)
+    tensors, form = _ours(teacher_of(content, file) if teacher else content, file, prefix)
     config, images = about.get("config"), about.get("images")
     return Weights(
         tensors,
@@ -74,10 +75,21 @@ def read_file(file: Path, teacher: bool = False) -> Weights:
     )
 
 
-def _ours(content: dict[str, Tensor], file: Path) -> tuple[dict[str, Tensor], str]:
+def _open(file: Path, key: str | None) -> tuple[dict[str, Tensor], dict[str, Any], str | None]:
+    """Tensors of a file, what it says about them, and what is left of the key: a prefix of their names."""
+    if is_sharded(file):
+        return read_sharded_weights(file), read_rest(file), key
+    if file.stat().st_size == 0:
+        raise ValueError(f"{file} is empty (0 bytes); copy or download it again")
+    if _is_safetensors(file):
+        return *_read_safetensors(file), key
+    return _unwrap(open_torch(file), file, key)
+
+
+def _ours(content: dict[str, Tensor], file: Path, prefix: str | None = None) -> tuple[dict[str, Tensor], str]:
     """Tensors under our names, once they are known to be sound, and the format."""
     check_storage(content, str(file))
-    tensors, form = translate(content, str(file))
+    tensors, form = translate(content, str(file), prefix)
     check_numbers(tensors, str(file))
     return tensors, form
 
@@ -99,10 +111,6 @@ def _read_safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         name: parse_json(metadata[name], f"the {name} of {file}") for name in ("config", "images") if name in metadata
     }
     return tensors, {name: value for name, value in about.items() if isinstance(value, dict)}
-
-
-def _read_torch(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    return _unwrap(open_torch(file), file)
 
 
 def open_torch(file: Path) -> Any:
@@ -127,9 +135,12 @@ def open_torch(file: Path) -> Any:
         raise _damaged(file, error) from error
 
 
-def _unwrap(content: Any, file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _unwrap(content: Any, file: Path, key: str | None) -> tuple[dict[str, Tensor], dict[str, Any], str | None]:
     about = {name: content.get(name) for name in ("config", "images")} if isinstance(content, Mapping) else {}
-    fitting = [key for key in CONTAINERS if isinstance(content, Mapping) and isinstance(content.get(key), Mapping)]
+    fitting = [each for each in CONTAINERS if isinstance(content, Mapping) and isinstance(content.get(each), Mapping)]
+    container, prefix = container_of(content, key)
+    if container is not None:
+        fitting = [container, *(each for each in fitting if each != container)]
     content = content[fitting[0]] if fitting else content
     tensors = {k: v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, Mapping) else {}
     if not tensors:
@@ -137,7 +148,8 @@ def _unwrap(content: Any, file: Path) -> tuple[dict[str, Tensor], dict[str, Any]
     config, images = about.get("config"), about.get("images")
     of_a_run = {"config": config} if isinstance(config, dict) and "encoder" in config else {}
     said = {"under": f"{fitting[0]}, not {' or '.join(fitting[1:])}"} if fitting[1:] else {}
-    return tensors, of_a_run | said | ({"images": images} if isinstance(images, dict) and "mean" in images else {})
+    looks = {"images": images} if isinstance(images, dict) and "mean" in images else {}
+    return tensors, of_a_run | said | looks, prefix
 
 
 def _damaged(file: Path, error: Exception) -> ValueError:
@@ -147,15 +159,40 @@ def _damaged(file: Path, error: Exception) -> ValueError:
     )
 
 
-def _read_transformers(file: Path, config: Path, name: str) -> Weights:
-    tensors, form = _ours(_read_safetensors(file)[0], file)
+def _read_transformers(file: Path, config: Path, name: str, key: str | None = None) -> Weights:
+    content: dict[str, Tensor] = {}
+    for part, names in parts_of(file):
+        refuse_special(part)
+        opened = _read_safetensors(part)[0] if _is_safetensors(part) else _unwrap(open_torch(part), part, None)[0]
+        missing = [each for each in names if each not in opened]
+        if missing:
+            raise ValueError(
+                f"{part} lacks {printable(missing[0], 100)}, which {file.name} says it holds; copy it again"
+            )
+        content |= opened
     sizes = read_json(config) if config.exists() else {}
-    refuse_other_config(sizes, config)
+    known = of_transformers(content, sizes, str(config)) if key is None else None
+    if known is None:
+        tensors, form = _ours(content, file, key)
+        refuse_other_config(sizes, config)
+        architecture = of_name(sizes.get("architecture")) if isinstance(sizes, dict) else None
+    else:
+        check_storage(content, str(file))
+        (tensors, architecture), form = known, f"Hugging Face, {sizes['model_type']}"
+        check_numbers(tensors, str(file))
+    about = sizes.get("vision_config", sizes) if isinstance(sizes, dict) else sizes
     heads, decoder_heads = (
-        _heads(sizes, name, config) for name in ("num_attention_heads", "decoder_num_attention_heads")
+        _heads(about, name, config) for name in ("num_attention_heads", "decoder_num_attention_heads")
     )
     images = _format_of_transformers(config.parent / "preprocessor_config.json")
-    return Weights(tensors, f"{name} ({form})", heads=heads, decoder_heads=decoder_heads, images=images)
+    return Weights(
+        tensors,
+        f"{name} ({form})",
+        heads=heads,
+        decoder_heads=decoder_heads,
+        images=images,
+        architecture=architecture,
+    )
 
 
 def _format_of_transformers(file: Path) -> ImageFormat | None:
@@ -173,16 +210,23 @@ def _heads(sizes: Any, name: str, file: Path) -> int | None:
     return heads
 
 
-def _from_timm(name: str) -> Weights:
+def _from_timm(name: str, key: str | None = None) -> Weights:
     import timm
 
     try:
         model = timm.create_model(name, pretrained=True, num_classes=0)
     except Exception as error:  # a network, a registry and a cache may each fail in their own way
         raise ValueError(f"timm:{name} could not be had: {' '.join(str(error).split())}") from error
-    tensors, _ = translate(model.state_dict(), f"timm:{name}")
+    architecture = of_model(model, name)
+    tensors, _ = translate(model.state_dict(), f"timm:{name}", key)
     heads = [m.num_heads for name, m in model.named_modules() if name == "blocks.0.attn"]
-    return Weights(tensors, f"timm:{name}", heads=heads[0] if heads else None, images=_format_of_timm(model))
+    return Weights(
+        tensors,
+        f"timm:{name}",
+        heads=heads[0] if heads else None,
+        images=_format_of_timm(model),
+        architecture=architecture,
+    )
 
 
 def _format_of_timm(model: Any) -> ImageFormat | None:
@@ -195,16 +239,32 @@ def _format_of_timm(model: Any) -> ImageFormat | None:
     return ImageFormat.from_plain(content | {"interpolation": how if how in INTERPOLATIONS else "bicubic"}, "timm")
 
 
-def _from_hugging_face(repository: str) -> Weights:
+def _from_hugging_face(repository: str, key: str | None = None) -> Weights:
     from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    local = saved_weights(Path(repository))
+    if local is not None:
+        return _read_transformers(local, local.parent / "config.json", f"hf:{repository}", key)
+
+    def download(name: str) -> Path:
+        return Path(hf_hub_download(repository, name))
 
     try:
-        file, config = (Path(hf_hub_download(repository, name)) for name in ("model.safetensors", "config.json"))
+        config = download("config.json")
+        for name in SAVED:
+            with suppress(EntryNotFoundError):
+                file = download(name)
+                break
+        else:
+            raise ValueError(f"it holds none of {', '.join(SAVED)}")
+        for part in dict.fromkeys(each.name for each, _ in parts_of(file)):
+            download(part)
     except Exception as error:
         raise ValueError(f"hf:{repository} could not be had: {' '.join(str(error).split())}") from error
     with suppress(Exception):  # not every repository has one; it lies beside the config then
-        hf_hub_download(repository, "preprocessor_config.json")
-    return _read_transformers(file, config, f"hf:{repository}")
+        download("preprocessor_config.json")
+    return _read_transformers(file, config, f"hf:{repository}", key)
 
 
 _REMOTE = {"timm": _from_timm, "hf": _from_hugging_face}

@@ -5,10 +5,13 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from timm.layers import resize_rel_pos_bias_table
+import torch
+from timm.layers import resample_abs_pos_embed, resize_rel_pos_bias_table
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from mim.encoder.encoder import Encoder
+from mim.encoder.timm_vit import TimmViT
 from mim.weights.interpolate import interpolate_positions
 
 _SHARED = "rel_pos_bias.relative_position_bias_table"
@@ -38,8 +41,9 @@ def resize_encoder(
         if value.shape == wanted.shape:
             continue
         if name == "pos_embed" and value.shape[-1] == wanted.shape[-1]:
-            tensors[name] = resize_positions(value, grid, encoder.prefix)
-            sizes.add((side_of(value.shape[1] - encoder.prefix), grid))
+            prefix = encoder.positions_of_prefix if isinstance(encoder, TimmViT) else encoder.prefix
+            tensors[name] = _resized(value, encoder, prefix)
+            sizes.add((side_of(value.shape[1] - prefix), grid))
         elif name.endswith(_TABLE) and value.shape[1] == wanted.shape[1]:
             window = _window(name, encoder)
             with warnings.catch_warnings(action="ignore"):  # of torch, about how timm interpolates
@@ -48,6 +52,23 @@ def resize_encoder(
             sizes.add(((side_of(len(value) - extra) + 1) // 2, window))
     changes += [f"positions resized from {old} x {old} to {new[0]} x {new[1]}" for old, new in sorted(sizes)]
     return tensors, changes
+
+
+def _resized(positions: Tensor, encoder: Encoder, prefix: int) -> Tensor:
+    """Positions of another grid for an encoder, by the rule of its family.
+
+    timm's models as timm does (bicubic, smoothed), DINOv2 without registers as its release does: bicubic by a factor that is
+    a tenth of a patch too large (dinov2/models/vision_transformer.py: interpolate_pos_encoding). All others as MAE.
+    """
+    if not isinstance(encoder, TimmViT):
+        return resize_positions(positions, encoder.geometry.grid, prefix)
+    side, (rows, columns) = side_of(positions.shape[1] - prefix), encoder.geometry.grid
+    if not re.search(r"patch14_dinov2$", encoder.name):
+        return resample_abs_pos_embed(positions, [rows, columns], [side, side], num_prefix_tokens=prefix)
+    image = positions[:, prefix:].transpose(1, 2).unflatten(2, (side, side)).float()
+    factor = ((rows + 0.1) / side, (columns + 0.1) / side)
+    resized = interpolate(image, scale_factor=factor, mode="bicubic").flatten(2).transpose(1, 2)
+    return torch.cat([positions[:, :prefix], resized.to(positions.dtype)], dim=1)
 
 
 def resize_positions(positions: Tensor, grid: tuple[int, int], prefix: int = 1) -> Tensor:

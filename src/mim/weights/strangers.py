@@ -1,8 +1,11 @@
 """Networks that no encoder here is, known by their tensors or by what stands beside them: refused by name."""
 
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from torch import Tensor
 
 from mim.plain import printable
 
@@ -11,8 +14,10 @@ _BLOCKS = (  # by the names of timm, transformers and the releases
     (r"layers\.\d+\.blocks\.\d+\.attn\.(logit_scale|cpb_mlp\.)", "the attention of Swin v2"),
     (r"(^|\.)(rope|rope_embed|rotary_emb)\.|\.attn\.rope", "rotary positions"),
     (r"blocks\.\d+\.attn\.(q_norm|k_norm)\.", "normalised queries and keys"),
+    (r"(^|\.)norm_pre\.", "a norm before its blocks (CLIP, Perception Encoder)"),
     (r"blocks\.\d+\.(attns|ffns)\.\d+\.|blocks\.\d+\.(in_proj|mlp_out_proj)\.", "parallel blocks"),
 )
+OTHER_TOKENS = {"register tokens": "reg_token", "a distillation token": "dist_token"}
 _ALLOWED = {  # transformers writes 1e-12 for the official MAE, whose norms have 1e-6: far below any variance
     "hidden_act": ("gelu",),
     "layer_norm_eps": (1e-6, 1e-12),
@@ -32,8 +37,37 @@ def refuse_other_blocks(names: Iterable[str], file: str) -> None:
             if re.search(pattern, name):
                 raise ValueError(
                     f"{file} has {what} ({printable(name, 80)}), which no encoder here has; choose a plain ViT, a BEiT or "
-                    "a Swin, or bring its encoder along, encoder._target_=..."
+                    "a Swin, or say which model of timm it is, encoder=timm encoder.name=..."
                 )
+
+
+def refuse_other_tokens(tensors: Mapping[str, Tensor], file: str) -> None:
+    """Refuse an encoder that has not one cls token before the patches, each of them with a position.
+
+    Raises:
+        ValueError: naming what it has instead.
+    """
+    if "blocks.0.attn.q_bias" in tensors and not any(re.search("gamma_1|relative_position", name) for name in tensors):
+        raise ValueError(
+            f"{file} may have rotary positions (EVA-02), which no tensor tells; say which model of timm it is: "
+            "encoder=timm encoder.name=..."
+        )
+    positions = tensors.get("pos_embed")
+    if positions is None:  # relative ones
+        return
+    others = [kind for kind, name in OTHER_TOKENS.items() if name in tensors]
+    if others:
+        has = f"{' and '.join(others)} beside its patches"
+    elif "cls_token" not in tensors:
+        has = "no cls token"
+    elif math.isqrt(positions.shape[1]) ** 2 == positions.shape[1]:  # those of a square of patches, and no other
+        has = "a cls token without a position"
+    else:
+        return
+    raise ValueError(
+        f"{file} has {has}; an encoder here has one cls token, its patches and a position for each of them: choose such a "
+        "ViT, e.g. timm:vit_small_patch16_224.dino"
+    )
 
 
 def refuse_other_config(sizes: Any, file: object) -> None:

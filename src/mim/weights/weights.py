@@ -25,9 +25,27 @@ class Weights(NamedTuple):
     """The same of a decoder."""
     images: ImageFormat | None = None
     """How pictures become images for it, where something says so; `mim.weights.images` otherwise."""
+    architecture: dict[str, Any] | None = None
+    """Settings of its encoder, where it is one of timm's that tensors alone may not tell."""
     own_encoder: str | None = None
     """Class of the user's own, `module.Class`, that the config may name as its encoder: what the
     command line says, never what a file does."""
+
+    def with_heads(self, heads: int | None) -> "Weights":
+        """The same, with attention heads that somebody says, where nothing in the file does.
+
+        Raises:
+            ValueError: where the file says another number.
+        """
+        if heads is None:
+            return self
+        encoder = self.setting("encoder", dict, {})
+        known = encoder.get("heads", self.heads)
+        if known not in (None, heads):
+            raise ValueError(
+                f"{self.origin} has {printable(known, 60)} attention heads, and {heads} are asked for; leave heads out"
+            )
+        return self._replace(heads=heads)
 
     def setting(self, path: str, kind: type[T], default: T) -> T:
         """A value of the config by its path, `masker.partition.ratio`; the default where it has none.
