@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test lint format bench gpu parity recipes tables choose docs dist docker clean
+.PHONY: help demo test lint format bench gpu parity recipes tables choose readable docs dist docker clean
 .DEFAULT_GOAL := help
 
 help:  ## say what each target does
@@ -43,7 +43,10 @@ tables: $(READY)  ## write docs/tables.md: what papers print, what was measured,
 choose: $(READY)  ## write docs/choose.md: every choice of every config group
 	$(BIN)/python docs/choose.py > docs/choose.md
 
-docs: choose  ## build the site into site/
+readable: $(READY)  ## write the table of docs/weights.md: which models of timm are an encoder as they are
+	$(BIN)/python docs/readable.py
+
+docs: choose readable  ## build the site into site/
 	$(BIN)/pip install --quiet 'mkdocs>=1.6'
 	$(BIN)/mkdocs build --strict
 

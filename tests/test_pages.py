@@ -66,6 +66,16 @@ def test_the_page_of_choices_is_what_the_configs_say():
     assert "| `random` | MAE: three quarters of the patches, anywhere. |" in choose.page()
 
 
+def test_the_table_of_readable_weights_is_true():
+    spec = importlib.util.spec_from_file_location("readable", DOCS / "readable.py")
+    readable = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(readable)
+    page = (DOCS / "weights.md").read_text()
+    assert readable.written(page) == page, "python docs/readable.py"
+    assert page.count(" | works: ") >= 39
+    assert page.count(" | refused: ") >= 11
+
+
 def commands() -> list[tuple[str, str]]:
     """Commands of `python -m mim` on pages, but for those that Hydra reads (tests/test_docs.py)."""
     text = "\n".join(re.sub(r"\s*\\\n\s*", " ", page.read_text()) for page in PAGES)

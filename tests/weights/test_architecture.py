@@ -8,6 +8,7 @@ import mim
 from mim.encoder.timm_vit import TimmViT
 from mim.encoder.vit import ViT
 from mim.weights.architecture import TIMM_VIT
+from mim.weights.convert import write
 from mim.weights.load import load_checkpoint_into, open_encoder
 from mim.weights.read import read_weights
 from mim.weights.resize import resize_encoder
@@ -124,6 +125,21 @@ def test_a_run_says_its_encoder_and_no_more_memory_is_taken_than_its_tensors_hav
         torch.save({"state_dict": tensors, "config": {"encoder": settings | lie}}, tmp_path / "lie.ckpt")
         with pytest.raises(ValueError, match=r"lie\.ckpt|is no ViT of timm"):
             open_encoder(tmp_path / "lie.ckpt")
+
+
+@pytest.mark.parametrize("name", [V2, V3, "deit_tiny_distilled_patch16_224", "vit_huge_patch14_gap_224", *BY_NAME])
+@torch.no_grad()
+def test_timm_loads_what_is_written_for_it_and_others_are_refused(name, tmp_path, monkeypatch, distance):
+    model, image = small(name)
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: model)
+    weights = read_weights(f"timm:{name}")
+    monkeypatch.undo()
+    call = write(weights, tmp_path / "x.safetensors", "timm").rpartition("encoder = ")[2]
+    again = eval(call, {"timm": timm}).eval()
+    assert distance(again.forward_features(image), model.forward_features(image)) < 1e-6
+    for to in ("mae", "hf"):
+        with pytest.raises(ValueError, match=r"is no plain ViT, and .*--to timm writes all others"):
+            write(weights, tmp_path / to, to)
 
 
 def test_positions_are_carried_by_the_rule_of_the_family(distance):

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mim.image_format import ImageFormat
+from mim.weights.architecture import TIMM_VIT, of_tensors
 from mim.weights.build import encoder_config, guess_heads
 from mim.weights.hugging_face import hugging_face_config, to_hugging_face
 from mim.weights.images import image_format
@@ -112,8 +113,11 @@ def _is_of_mae(name: str) -> bool:
 
 
 def _refuse_all_but_vit(weights: Weights, whom: str) -> None:
-    if "encoder.blocks.0.attn.qkv.bias" not in weights.tensors:
-        raise ValueError(f"{weights.origin} is no plain ViT, and {whom} is; --to timm writes BEiT and Swin as well")
+    target = weights.setting("encoder._target_", str, "") or (weights.architecture or {}).get("_target_", "")
+    timms = TIMM_VIT if of_tensors(weights.half(encoder=True), weights.heads) else ""
+    other = (target or timms) not in ("", "mim.encoder.vit.ViT")
+    if other or "encoder.blocks.0.attn.qkv.bias" not in weights.tensors:
+        raise ValueError(f"{weights.origin} is no plain ViT, and {whom} is; --to timm writes all others")
 
 
 def _processor(images: ImageFormat, size: int) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import timm
 from torch import Tensor
 
+from mim.weights.architecture import TIMM_VIT
 from mim.weights.build import encoder_config
 from mim.weights.weights import Weights
 
@@ -26,9 +28,25 @@ class TimmModel(NamedTuple):
 def in_timm(weights: Weights) -> tuple[dict[str, Tensor], TimmModel]:
     """Tensors under timm's names, and the model that they are of."""
     config = encoder_config(weights, heads=weights.heads)
+    if config["_target_"] == TIMM_VIT:
+        return weights.half(encoder=True), _by_name(config, weights)
     family = config["_target_"].rpartition(".")[2]
     tensors, head = _with_head(weights, family)
     return tensors, _model(config, family, head)
+
+
+def _by_name(config: dict[str, Any], weights: Weights) -> TimmModel:
+    """A transformer of timm by its name, without a head and without what pools."""
+    name, has_norm = config["name"].partition(".")[0], "encoder.norm.weight" in weights.tensors
+    is_eva = timm.model_entrypoint(name).__module__.endswith(".eva")
+    names = {"image_size": "img_size", "width": "embed_dim", "heads": "num_heads", "channels": "in_chans"}
+    names["registers"] = "num_reg_tokens" if is_eva else "reg_tokens"
+    sizes = ("image_size", "patch_size", "width", "depth", "heads", "mlp_ratio", "registers", "channels")
+    said = {names.get(key, key): config[key] for key in sizes if config.get(key) is not None}
+    pooled: dict[str, Any] = {"num_classes": 0} | ({} if "distilled" in name else {"global_pool": ""})
+    if not has_norm:
+        pooled |= {"use_fc_norm": False, "use_post_transformer_norm": False} if is_eva else {"final_norm": False}
+    return TimmModel(name, said | pooled)
 
 
 def published_pool(weights: Weights, family: str) -> str | None:
