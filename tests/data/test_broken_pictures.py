@@ -6,6 +6,7 @@ import torch
 
 from mim.augment.boxes import TorchvisionBoxes
 from mim.augment.crop_flip import CropFlip
+from mim.data.files import Files
 from mim.data.image_folder import ImageFolder
 
 
@@ -88,3 +89,9 @@ def test_memory_refuses_more_than_one_in_a_hundred(pictures, truncate):
         truncate(path)
     with pytest.warns(UserWarning, match="skipped"), pytest.raises(ValueError, match="2 of 40 pictures cannot be read"):
         folder(root, in_memory=True).setup()
+
+
+def test_an_empty_file_is_skipped_and_said_to_be_empty(tmp_path):
+    (tmp_path / "a.jpg").touch()
+    with pytest.warns(UserWarning, match=r"skipped .*a\.jpg \(1 so far\): it is empty$"):
+        assert Files([str(tmp_path / "a.jpg")], [-1]).read(0) is None

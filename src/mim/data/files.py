@@ -45,11 +45,14 @@ class Files:
         """The bytes of a picture, (size,) uint8.
 
         Raises:
-            ValueError: where it is no file, or larger than any picture.
+            ValueError: where it is no file, empty, or larger than any picture.
         """
         file = self.path(number)
         refuse_special(Path(file))
-        self.refuse_long(os.path.getsize(file))
+        size = os.path.getsize(file)
+        self.refuse_long(size)
+        if size == 0:
+            raise ValueError("it is empty")
         try:
             file.encode()
         except UnicodeEncodeError:  # a name that is no UTF-8, which torchvision does not take
