@@ -44,7 +44,7 @@ from mim.masker.score.random import Random
 from mim.model.decoder import Decoder
 from mim.model.mae import MAE
 from mim.optim.schedule import WarmupCosine
-from mim.pool.mean import Mean
+from mim.pool.simple import Mean
 from mim.target.pixel import Pixel
 
 PATCH, PARTS = 4, 4

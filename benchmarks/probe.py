@@ -28,8 +28,7 @@ from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
 from mim.evaluate.probe import Probe
 from mim.launch.resolvers import register_resolvers
 from mim.pool.abmilp import AbMILP
-from mim.pool.cls import Cls
-from mim.pool.mean import Mean
+from mim.pool.simple import Cls, Mean
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 POOLS: Pools = {"cls": Cls(), "mean": Mean(), "abmilp": AbMILP}

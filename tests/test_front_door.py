@@ -62,7 +62,7 @@ def test_a_model_built_by_hand_takes_images():
 
 
 def test_a_classifier_takes_images_too():
-    from mim.pool.mean import Mean
+    from mim.pool.simple import Mean
 
     encoder = mim.ViT(image_size=16, patch_size=4, width=8, depth=1, heads=2)
     model, image = mim.Classifier(encoder, {"mean": Mean()}, 3).eval(), torch.randn(2, 3, 16, 16)

@@ -36,16 +36,11 @@ from mim.model.mae import MAE
 from mim.model.simmim import SimMIM
 from mim.pool.abmilp import AbMILP
 from mim.pool.attentive import Attentive
-from mim.pool.centre_attention import CentreAttention
+from mim.pool.by_attention import CentreAttention, LowestEntropy, MeanAttention
 from mim.pool.centre_patches import CentrePatches
-from mim.pool.cls import Cls
-from mim.pool.cls_mean import ClsMean
-from mim.pool.lowest_entropy import LowestEntropy
-from mim.pool.max import Max
-from mim.pool.mean import Mean
-from mim.pool.mean_attention import MeanAttention
 from mim.pool.oracle import Oracle
 from mim.pool.pool import fitted, width_of
+from mim.pool.simple import Cls, ClsMean, Max, Mean
 from mim.pool.simpool import SimPool
 from mim.target.frequency import Frequency
 from mim.target.hog import HOG

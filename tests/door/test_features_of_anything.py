@@ -14,7 +14,7 @@ from mim.augment.no_augment import NoAugment
 from mim.data.digits import Digits
 from mim.data.image_folder import ImageFolder as OurFolder
 from mim.door.sources import source_of
-from mim.pool.mean import Mean
+from mim.pool.simple import Mean
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from mim.augment.no_augment import NoAugment
 from mim.data.digits import Digits
 from mim.encoder.vit import ViT
 from mim.model.classifier import Classifier
-from mim.pool.mean import Mean
+from mim.pool.simple import Mean
 from mim.weights.load import load_checkpoint_into
 
 ROOT = Path(__file__).parents[2]

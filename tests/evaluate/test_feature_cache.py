@@ -15,8 +15,7 @@ from mim.evaluate.feature_cache import cached_features
 from mim.evaluate.feature_extractor import FeatureExtractor
 from mim.evaluate.features import extract
 from mim.geometry import Geometry
-from mim.pool.cls import Cls
-from mim.pool.mean import Mean
+from mim.pool.simple import Cls, Mean
 
 
 class Encoder(nn.Module):

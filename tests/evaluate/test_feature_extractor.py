@@ -10,12 +10,10 @@ from mim.encoder.encoder import cls_attention
 from mim.encoder.swin import Swin
 from mim.encoder.vit import ViT
 from mim.evaluate.feature_extractor import FeatureExtractor
-from mim.pool.centre_attention import CentreAttention
-from mim.pool.cls import Cls
-from mim.pool.mean import Mean
-from mim.pool.mean_attention import MeanAttention
+from mim.pool.by_attention import CentreAttention, MeanAttention
 from mim.pool.oracle import Oracle
 from mim.pool.pool import Shape, fitted
+from mim.pool.simple import Cls, Mean
 from tests.e2e.my_encoder import Registers
 
 SIZES = {"image_size": 16, "patch_size": 4, "width": 16, "depth": 2, "heads": 2}

@@ -6,7 +6,7 @@ import torch
 from mim.evaluate.features import Features
 from mim.evaluate.logistic import Logistic
 from mim.evaluate.low_shot import LowShot, draw, spread
-from mim.pool.mean import Mean
+from mim.pool.simple import Mean
 
 
 def test_each_class_gives_as_many_images_and_fewer_shots_are_some_of_the_same():

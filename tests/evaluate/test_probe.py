@@ -20,9 +20,8 @@ from mim.evaluate.probe_mae import ProbeMAE
 from mim.optim.lars import Lars
 from mim.pool.abmilp import AbMILP
 from mim.pool.attentive import Attentive
-from mim.pool.cls import Cls
-from mim.pool.mean import Mean
 from mim.pool.pool import Shape
+from mim.pool.simple import Cls, Mean
 from mim.pool.simpool import SimPool
 
 SETTINGS = [Setting(1e-3, 0.0), Setting(1e-2, 0.0), Setting(1e-2, 0.1)]

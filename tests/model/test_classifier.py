@@ -10,9 +10,7 @@ from mim.encoder.swin import Swin
 from mim.encoder.vit import ViT
 from mim.model.classifier import Classifier
 from mim.pool.abmilp import AbMILP
-from mim.pool.cls import Cls
-from mim.pool.cls_mean import ClsMean
-from mim.pool.mean import Mean
+from mim.pool.simple import Cls, ClsMean, Mean
 
 
 def vit(depth=3):

@@ -12,8 +12,7 @@ from mim.optim.follow import Follow
 from mim.optim.layer_decay import layer_decay_groups, layer_numbers
 from mim.optim.schedule import WarmupCosine
 from mim.optim.simmim import RunningCosine
-from mim.pool.cls import Cls
-from mim.pool.mean import Mean
+from mim.pool.simple import Cls, Mean
 from tests.e2e.my_encoder import Registers
 
 

@@ -11,13 +11,10 @@ from torch.nn.functional import cross_entropy
 from mim.encoder.vit import ViT
 from mim.evaluate.feature_extractor import FeatureExtractor
 from mim.pool.abmilp import AbMILP
-from mim.pool.centre_attention import CentreAttention
+from mim.pool.by_attention import CentreAttention, LowestEntropy, MeanAttention
 from mim.pool.centre_patches import CentrePatches
-from mim.pool.cls import Cls
-from mim.pool.lowest_entropy import LowestEntropy
-from mim.pool.mean import Mean
-from mim.pool.mean_attention import MeanAttention
 from mim.pool.pool import Shape, fitted, pool_tokens
+from mim.pool.simple import Cls, Mean
 from tests.stored import numbered
 
 POOLS = {

@@ -12,8 +12,7 @@ from mim.model.classifier import Classifier
 from mim.optim.follow import Follow
 from mim.optim.layer_decay import layer_decay_groups
 from mim.optim.simmim import RunningCosine, WarmupLine, WarmupSteps
-from mim.pool.cls import Cls
-from mim.pool.mean import Mean
+from mim.pool.simple import Cls, Mean
 from mim.weights.classifier import open_classifier
 from mim.weights.load import load_checkpoint_into
 from mim.weights.official_simmim import from_bare, from_official_simmim

@@ -7,10 +7,9 @@ from mim.encoder.swin import Swin
 from mim.encoder.vit import ViT
 from mim.pool.abmilp import AbMILP
 from mim.pool.attentive import Attentive
-from mim.pool.cls import Cls
-from mim.pool.mean import Mean
-from mim.pool.mean_attention import MeanAttention
+from mim.pool.by_attention import MeanAttention
 from mim.pool.pool import Needs, Shape, fitted, pool_tokens, width_of
+from mim.pool.simple import Cls, Mean
 from mim.pool.simpool import SimPool
 
 SHAPE = Shape(16, (3, 3))

@@ -3,15 +3,10 @@
 import pytest
 import torch
 
-from mim.pool.centre_attention import CentreAttention
+from mim.pool.by_attention import CentreAttention, LowestEntropy, MeanAttention
 from mim.pool.centre_patches import CentrePatches, centre
-from mim.pool.cls import Cls
-from mim.pool.cls_mean import ClsMean
-from mim.pool.lowest_entropy import LowestEntropy
-from mim.pool.max import Max
-from mim.pool.mean import Mean
-from mim.pool.mean_attention import MeanAttention
 from mim.pool.pool import Shape, pool_tokens
+from mim.pool.simple import Cls, ClsMean, Max, Mean
 
 TOKENS = torch.tensor([[[9.0, 0.0], [1.0, 4.0], [3.0, 2.0]]])
 PATCHES = TOKENS[:, 1:]

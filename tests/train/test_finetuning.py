@@ -12,7 +12,7 @@ from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 from mim.encoder.vit import ViT
 from mim.model.classifier import Classifier
 from mim.optim.schedule import Constant
-from mim.pool.mean import Mean
+from mim.pool.simple import Mean
 from mim.train.finetune import Finetune
 
 

@@ -18,9 +18,7 @@ from mim.loss.term import Term
 from mim.masker.score.ranking import Ranking
 from mim.model.classifier import Classifier
 from mim.model.simmim import SimMIM
-from mim.pool.cls import Cls
-from mim.pool.max import Max
-from mim.pool.mean import Mean
+from mim.pool.simple import Cls, Max, Mean
 from mim.target.pixel import Pixel
 from mim.weights.convert import write
 from mim.weights.load import load_checkpoint_into, open_encoder

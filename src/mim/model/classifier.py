@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from mim.batch import Batch
 from mim.encoder.encoder import Encoder
 from mim.encoder.swin import Swin
-from mim.pool.mean import Mean
 from mim.pool.pool import Pools, fitted, pool_tokens, width_of
+from mim.pool.simple import Mean
 from mim.ranges import Positive
 
 

@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from mim.encoder.encoder import Encoder, attending, cls_attention
+from mim.pool.by_attention import weighted
 from mim.pool.pool import Needs, Shape
-from mim.pool.weighted import weighted
 
 
 class Oracle(nn.Module):

@@ -6,9 +6,8 @@ from torch import nn
 
 from mim.encoder.swin import Swin
 from mim.model.classifier import Classifier
-from mim.pool.cls import Cls
-from mim.pool.mean import Mean
 from mim.pool.pool import Pools
+from mim.pool.simple import Cls, Mean
 from mim.weights.build import build_encoder
 from mim.weights.into_model import load_weights_into
 from mim.weights.settings import POOL, build
