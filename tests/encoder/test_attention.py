@@ -88,3 +88,14 @@ def test_maps_that_are_kept_do_not_change_by_a_bit(precision):
         without = torch.cat([in_bias[:48], torch.zeros_like(in_bias[:48]), in_bias[96:]])
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "autocast"):
             assert not torch.equal(row, attention_rows(x, weight, without, 4, [0], bias))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_dropout_leaves_weights_out_and_scales_the_others_up(dtype):
+    """With all values 1 every result is a sum of weights: 1 on average, and 0 where all are left out."""
+    torch.manual_seed(0)
+    query, key = (torch.randn(4, 4, 64, 8).to(dtype) for _ in range(2))
+    kept = attend(query, key, torch.ones(4, 4, 64, 8, dtype=dtype), drop=0.5).float()
+    assert kept.mean().item() == pytest.approx(1, abs=0.05)
+    assert kept.std() > 0.05
+    assert torch.allclose(attend(query, key, torch.ones(4, 4, 64, 8, dtype=dtype)).float(), torch.ones(1), atol=0.02)

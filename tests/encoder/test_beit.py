@@ -142,3 +142,12 @@ def test_sizes_that_do_not_divide_are_refused():
         Beit(30, 4, width=8, depth=1, heads=2)
     with pytest.raises(ValueError, match="width=8, heads=3; the heads must divide"):
         Beit(8, 4, width=8, depth=1, heads=3)
+
+
+def test_weights_of_attention_are_left_out_in_training_alone():
+    torch.manual_seed(0)
+    encoder, image = Beit(16, 4, 8, 2, 2, attention_dropout=0.5), torch.randn(2, 3, 16, 16)
+    plain = Beit(16, 4, 8, 2, 2)
+    plain.load_state_dict(encoder.state_dict())
+    assert torch.equal(encoder.eval()(image), plain(image))
+    assert not torch.equal(encoder.train()(image), encoder(image))

@@ -1,5 +1,6 @@
 """What a command builds, read off the built objects and not off its yaml, in the words of the ledger."""
 
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -21,8 +22,11 @@ from mim.masker.attention_store import AttentionStore
 from mim.masker.independent import Independent
 from mim.masker.partition.fixed_ratio import FixedRatio
 from mim.masker.scheduled import Scheduled
+from mim.masker.score.block import Block as BlockScore
 from mim.masker.score.ranking import Ranking
 from mim.masker.split import Split
+from mim.optim.number import number_at
+from mim.part import Progress
 from tests.recipes.views import views
 
 IMAGES = 1_281_167  # of ImageNet
@@ -130,6 +134,7 @@ def _encoder(cfg: DictConfig, encoder: Any) -> Facts:
         "encoder.qkv_bias": "query_value" if hasattr(blocks[0].attn, "q_bias") else blocks[0].attn.qkv.bias is not None,
         "encoder.norm_eps": blocks[0].norm1.eps,
         "encoder.cls_token": hasattr(encoder, "cls_token"),
+        **({"encoder.attention_dropout": rate} if (rate := _attention_dropout(blocks)) else {}),
         "encoder.mlp_ratio": blocks[0].mlp.fc1.out_features / blocks[0].mlp.fc1.in_features,
     }
     if swin:
@@ -143,6 +148,11 @@ def _encoder(cfg: DictConfig, encoder: Any) -> Facts:
 def _drop_path(block: nn.Module) -> float:
     rates = {part.drop_prob for part in block.modules() if isinstance(part, DropPath)}
     return rates.pop() if rates else 0.0
+
+
+def _attention_dropout(blocks: list[Any]) -> float:
+    rates = {block.attn.attn_drop.p for block in blocks}
+    return rates.pop() if len(rates) == 1 else -1.0
 
 
 def _layer_scale(node: DictConfig) -> float | None:
@@ -206,6 +216,7 @@ def _erasing(erase: Any) -> Facts:
 
 def _pretraining(cfg: DictConfig, task: Any) -> Facts:
     facts = _decoder(task.model.decoder) | _loss(task.loss) | {"label_smoothing": None, "mixup": None, "cutmix": None}
+    facts |= _teacher(task) if task.teacher else {}
     masker, encoder = instantiate(cfg.masker), task.model.encoder
     if not isinstance(masker, Scheduled):
         return facts | _masked("mask", masker, encoder)
@@ -217,6 +228,12 @@ def _pretraining(cfg: DictConfig, task: Any) -> Facts:
     return (
         facts | schedule | _masked("mask_schedule.first", masker.first, encoder) | _masked("mask", masker.then, encoder)
     )
+
+
+def _teacher(task: Any) -> Facts:
+    """Momentum at the first and the last step, and what is averaged."""
+    first, last = (number_at(task.teacher.momentum, Progress(step, 100, 10)) for step in (0, 99))
+    return {"teacher.ema.start": first, "teacher.ema.end": last, "teacher.of": list(task.teacher.of)}
 
 
 def _decoder(decoder: Any) -> Facts:
@@ -233,6 +250,9 @@ def _decoder(decoder: Any) -> Facts:
 
 def _loss(loss: WeightedSum) -> Facts:
     """How a prediction that is 3 off is judged, and whether the target is standardised."""
+    if "pixel" not in loss.term:
+        (term,) = loss.term.values()
+        return _features(term)
     terms, pixel = loss.term, loss.term["pixel"]
     side = 2 * pixel.target.geometry.patch_size[0]
     image = torch.rand(1, 3, side, side)
@@ -252,6 +272,38 @@ def _loss(loss: WeightedSum) -> Facts:
     return facts
 
 
+class _Known:
+    """Teacher of 12 blocks, whose tokens are the number of the block times a row of known values."""
+
+    depth, prefix = 12, 1
+
+    def __init__(self, values: Tensor):
+        self.values = values
+
+    def __call__(self, image: Tensor, blocks: list[int]) -> list[Tensor]:
+        self.asked = list(blocks)
+        return [number**2 * self.values.expand(1, 5, -1) for number in blocks]
+
+
+def _features(term: Any) -> Facts:
+    """Which blocks a target averages, what norms do to them, and how a prediction that is off is judged."""
+    known = _Known(torch.arange(8.0))
+    split = Split(torch.tensor([[[1, 2]]]), torch.tensor([[[0, 3]]]))
+    image = torch.rand(1, 3, 32, 32)
+    target = term.target(image, split, known)
+    errors = [term(target + off, image, split, known).item() for off in (1.0, 100.0)]
+    # smooth L1: off squared over 2 beta, and off less half of beta
+    beta = 0.5 / errors[0]
+    is_smooth = math.isclose(errors[1], 100 - beta / 2, rel_tol=1e-3)
+    return {
+        "target.kind": "features",
+        "target.blocks": [number - 1 for number in known.asked],
+        "target.norms": [list(term.target.each), list(term.target.mean)],
+        "target.eps": term.target.eps,
+        "target.loss": {"kind": "smooth L1" if is_smooth else "another", "beta": round(beta, 4)},
+    }
+
+
 def _masked(name: str, masker: Any, encoder: Any) -> Facts:
     """How many patches a masker hides, in what squares, by whose score; of Swin those of its first stage."""
     grid, small = encoder.geometry.grid, getattr(encoder, "small", 1)
@@ -268,6 +320,9 @@ def _masked(name: str, masker: Any, encoder: Any) -> Facts:
         f"{name}.parts": split.visible.shape[1],
     }
     facts |= {f"{name}.noise": score.noise} if hasattr(score, "noise") else {}
+    if isinstance(score, BlockScore):
+        facts |= {f"{name}.block_patches": [score.min_patches, score.max_patches]}
+        facts |= {f"{name}.aspect": [score.min_aspect, 1 / score.min_aspect], f"{name}.share": score.ratio}
     facts |= {"attention_map.heads": score.store.heads} if hasattr(score, "store") else {}
     if type(partition).__name__ == "AdaptiveRatio":
         return facts | {f"{name}.{key}": getattr(partition, key) for key in ("ratio", "spread", "threshold", "per")}

@@ -20,6 +20,7 @@ MASKS = {
     "attention over cells, nothing thrown": ("Attention", "FixedRatio", None),
     "salience": ("Salience", "FixedRatio", None),
     "salience, ratio by image": ("Salience", "AdaptiveRatio", None),
+    "blocks": ("Block", "FixedRatio", None),
     "parallel parts": ("Random", "ParallelParts", None),
 }
 """Words of the ledger -> score, partition and what is thrown."""
@@ -60,7 +61,8 @@ class Expected:
         if last == "masked_of_37":
             return self._rounded(head, facts[field])
         if field == "decoder.outputs":
-            return 3 * self.said("decoder.stride") ** 2
+            width = self.said("head.width")
+            return 3 * self.said("decoder.stride") ** 2 if width is ABSENT else width
         if field == "target.values_of_a_patch":
             return 3 * facts["_pixels_of_a_patch"] ** 2
         if field == "mixing.label_smoothing":
@@ -139,7 +141,9 @@ def _rates(recipe: Recipe, built: Training) -> Iterator[str]:
     depths = built.facts.get("encoder.depths", [built.facts.get("encoder.depth", 0)])
     top = sum(depths) + 1
     epochs, warmup = built.facts["epochs"], built.facts["warmup_epochs"]
-    late = 0.0 if lr["shape"] == "mae_half_cosine" else 1 / built.facts["_steps_of_an_epoch"]  # type: ignore[index]
+    per_epoch = built.facts["_steps_of_an_epoch"]
+    lr = {**lr, "steps_per_epoch": per_epoch}  # type: ignore[dict-item]
+    late = 0.0 if lr["shape"] in ("mae_half_cosine", "linspace_cosine") else 1 / per_epoch
     for group in built.groups:
         factor = 1.0 if layer_decay is None else layer_decay ** (top - layer_of(group.name, depths))
         for moment, epoch, ours in zip(MOMENTS, built.epochs, group.rates, strict=True):

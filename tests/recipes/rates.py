@@ -15,6 +15,8 @@ def rate(lr: Mapping[str, Any], epoch: float, epochs: float, warmup: float, fact
         if epoch < warmup:
             return factor * peak * epoch / warmup
         return factor * (low + (peak - low) * _half(epoch - warmup, epochs - warmup))
+    if lr["shape"] == "linspace_cosine":
+        return _linspace(factor * peak, factor * low, epoch, epochs, warmup, lr["steps_per_epoch"])
     peak *= factor
     if epoch < warmup:
         return start + (peak - start) * epoch / warmup
@@ -23,6 +25,14 @@ def rate(lr: Mapping[str, Any], epoch: float, epochs: float, warmup: float, fact
     if lr["shape"] == "multistep":
         return peak * lr["gamma"] ** sum(epoch >= milestone for milestone in lr["milestones_epochs"])
     raise ValueError(f"no formula for {lr['shape']}")
+
+
+def _linspace(peak: float, low: float, epoch: float, epochs: float, warmup: float, per_epoch: int) -> float:
+    """BEiT's table (utils.py: cosine_scheduler): `np.linspace(0, peak, warm)`, then a cosine over what is left."""
+    step, warm, steps = round(epoch * per_epoch), round(warmup * per_epoch), round(epochs * per_epoch)
+    if step < warm:
+        return peak * step / (warm - 1)
+    return low + (peak - low) * _half(step - warm, steps - warm)
 
 
 def _half(done: float, total: float) -> float:

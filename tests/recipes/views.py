@@ -44,15 +44,18 @@ def views(data: DictConfig, pictures: Path) -> dict[str, Any]:
 def _views(yaml: str) -> tuple[tuple[str, Any], ...]:
     node: Any = OmegaConf.create(yaml)
     augment = instantiate(node.augment)
-    boxes, flips = {}, []
+    (view,), boxes, flips = augment.views, {}, []
     for size in SIZES:
-        drawn, flip, _ = augment(keys(0, 0, torch.arange(DRAWS)), torch.tensor([size]).expand(DRAWS, 2))
+        drawn, flip, _ = view(keys(0, 0, torch.arange(DRAWS)), torch.tensor([size]).expand(DRAWS, 2))
         boxes[size] = torch.stack([drawn[:, 3] - drawn[:, 1], drawn[:, 2] - drawn[:, 0]], 1).float()
         flips.append(flip.float())
     unpainted = OmegaConf.merge(node, {})
     for key in ("policy", "color_jitter"):
         unpainted.augment.pop(key, None)
-    unpainted.augment._target_ = "mim.augment.crop_flip.CropFlip"
+    if "jittered" in unpainted.augment:
+        unpainted.augment.update({"jittered": 0.0, "grey": 0.0, "blur": [0.0] * 3, "solarize": [0.0] * 3})
+    else:
+        unpainted.augment._target_ = "mim.augment.crop_flip.CropFlip"
     dataset: Any = instantiate(unpainted)
     facts = {
         "_boxes": boxes,
@@ -61,8 +64,17 @@ def _views(yaml: str) -> tuple[tuple[str, Any], ...]:
         "crop.interpolation": _interpolation_of_crops(dataset),
         "auto_augment": getattr(augment, "policy", None),
         "color_jitter": getattr(augment, "color_jitter", None),
+        **(_colours(view.colours) if view.paints and "jittered" in node.augment else {}),
     }
     return tuple((facts | _normalisation(dataset) | _evaluation(dataset)).items())
+
+
+def _colours(colours: Any) -> dict[str, Any]:
+    """How much colours are jittered, and how often anything is done to them."""
+    return {
+        "color_jitter": colours.jitter._asdict() | {"share": colours.jittered},
+        **{name: getattr(colours, name) for name in ("grey", "blur", "solarize")},
+    }
 
 
 def _interpolation_of_crops(dataset: Any) -> str:

@@ -27,7 +27,8 @@ class BiasedAttention(beit.Attention):
         B, M, _ = x.shape
         qkv = linear(x, self.qkv.weight, self._no_key_bias()).view(B, M, 3, self.num_heads, -1)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        return self.proj(attend(query, key, value, shared_rel_pos_bias).transpose(1, 2).flatten(2))
+        drop = self.attn_drop.p if self.training else 0.0
+        return self.proj(attend(query, key, value, shared_rel_pos_bias, drop).transpose(1, 2).flatten(2))
 
     def rows(
         self,
@@ -57,10 +58,13 @@ class Block(beit.Block):
         drop_path: float,
         layer_scale: float,
         window: tuple[int, int] | None,
+        attention_dropout: float,
     ):
         norm = partial(nn.LayerNorm, eps=1e-6)
         super().__init__(width, heads, True, mlp_ratio, drop_path=drop_path, init_values=layer_scale, norm_layer=norm)  # type: ignore[arg-type]
-        self.attn = BiasedAttention(width, heads, qkv_bias=True, window_size=window)
+        self.attn = BiasedAttention(
+            width, heads, qkv_bias=True, attn_drop=attention_dropout, window_size=window
+        )
 
     def update(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """What attention adds to the tokens that enter the block: (B, M, D) -> (B, M, D)."""
@@ -86,6 +90,7 @@ class Beit(beit.Beit):
         layer_scale: what each branch is multiplied by at first, one learned number a channel.
         drop_path: rate of stochastic depth in the last block, rising linearly from 0 in the first.
         channels: C, of an image.
+        attention_dropout: probability that a weight of attention is left out in training (data2vec).
 
     Raises:
         ValueError: where the patch size does not divide the image, or the heads the width.
@@ -106,6 +111,7 @@ class Beit(beit.Beit):
         layer_scale: float = 0.1,
         drop_path: Rate = 0.0,
         channels: Count = 3,
+        attention_dropout: Rate = 0.0,
     ):
         geometry = Geometry.of(image_size, patch_size, channels)
         if width % heads:
@@ -125,7 +131,9 @@ class Beit(beit.Beit):
         )
         window = geometry.grid if positions in ("block_bias", "absolute_and_block_bias") else None
         rates = torch.linspace(0, drop_path, depth, device="cpu").tolist()
-        self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio, rate, layer_scale, window) for rate in rates)
+        self.blocks = nn.ModuleList(
+            Block(width, heads, mlp_ratio, rate, layer_scale, window, attention_dropout) for rate in rates
+        )
         self.geometry = geometry
         self.width, self.heads, self.prefix = width, heads, 1
         distance = beit.gen_relative_position_index(geometry.grid)  # (1 + L, 1 + L), a row of the table
