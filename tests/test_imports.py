@@ -44,7 +44,7 @@ ALLOWED = {
     "encoder": TYPES,
     "teacher": TYPES | {"encoder.encoder", "optim.number"},
     "target": TYPES | {"teacher.teacher"},
-    "loss": TYPES | {"target", "teacher.teacher"},
+    "loss": TYPES | {"target", "teacher.teacher", "optim.number"},
     "pool": TYPES | {"encoder.encoder", "encoder.positions"},
     "optim": TYPES | {"encoder.encoder"},
     "model": TYPES | {"encoder", "masker", "pool"},

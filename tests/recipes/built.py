@@ -25,7 +25,8 @@ from mim.masker.scheduled import Scheduled
 from mim.masker.score.block import Block as BlockScore
 from mim.masker.score.ranking import Ranking
 from mim.masker.split import Split
-from mim.optim.number import number_at
+from mim.model.bootmae import BootMAE
+from mim.optim.number import Lines, number_at
 from mim.part import Progress
 from tests.recipes.views import views
 
@@ -215,8 +216,9 @@ def _erasing(erase: Any) -> Facts:
 
 
 def _pretraining(cfg: DictConfig, task: Any) -> Facts:
-    facts = _decoder(task.model.decoder) | _loss(task.loss) | {"label_smoothing": None, "mixup": None, "cutmix": None}
-    facts |= _teacher(task) if task.teacher else {}
+    made = _cross_decoders(task.model) if isinstance(task.model, BootMAE) else _decoder(task.model.decoder)
+    facts = made | _loss(task.loss) | {"label_smoothing": None, "mixup": None, "cutmix": None}
+    facts |= _teacher(task.teacher, cfg.epochs) if task.teacher else {}
     masker, encoder = instantiate(cfg.masker), task.model.encoder
     if not isinstance(masker, Scheduled):
         return facts | _masked("mask", masker, encoder)
@@ -230,10 +232,59 @@ def _pretraining(cfg: DictConfig, task: Any) -> Facts:
     )
 
 
-def _teacher(task: Any) -> Facts:
-    """Momentum at the first and the last step, and what is averaged."""
-    first, last = (number_at(task.teacher.momentum, Progress(step, 100, 10)) for step in (0, 99))
-    return {"teacher.ema.start": first, "teacher.ema.end": last, "teacher.of": list(task.teacher.of)}
+def _teacher(teacher: Any, epochs: int) -> Facts:
+    """Momentum at the first and the last step, where it turns, and what is averaged."""
+    first, last = (number_at(teacher.momentum, Progress(step, 10 * epochs, 10)) for step in (0, 10 * epochs - 1))
+    facts = {"teacher.ema.start": first, "teacher.ema.end": last, "teacher.of": list(teacher.of)}
+    if isinstance(teacher.momentum, Lines):
+        for epoch in (100, 400):
+            facts[f"teacher.ema.at_epoch_{epoch}"] = teacher.momentum(Progress(10 * epoch, 10 * epochs, 10))
+    return {name: _digits(value) for name, value in facts.items()}
+
+
+def _digits(value: Any) -> Any:
+    """A share near 1 by what is left of it, which would be lost in a comparison of shares."""
+    return value if not isinstance(value, float) else round(value, 9) if value < 0.99 else f"1 - {1 - value:.3e}"
+
+
+def _cross_decoders(model: BootMAE) -> Facts:
+    """Of each decoder: its sizes, and the block that it looks at."""
+    facts: Facts = {}
+    for name, decoder in model.decoders.items():
+        attention, width = decoder.blocks[0].attn, decoder.embed.out_features
+        facts |= {
+            f"decoders.{name}.width": width,
+            f"decoders.{name}.depth": len(decoder.blocks),
+            f"decoders.{name}.heads": attention.heads,
+            f"decoders.{name}.head_width": attention.query.out_features // attention.heads,
+            f"decoders.{name}.mlp_ratio": decoder.blocks[0].mlp.fc1.out_features / width,
+            f"decoders.{name}.cross_attention_to": f"output of block {model.block[name] - 1}",
+        }
+    return facts
+
+
+def _two_terms(loss: WeightedSum) -> Facts:
+    """BootMAE's: what is predicted, how two of four patches that are off by 3 are judged, and the weights over the epochs."""
+    split = Split(torch.tensor([[[1, 2]]]), torch.tensor([[[0, 3]]]))
+    facts: Facts = {}
+    pixel, feature = loss.term["pixel"], loss.term["feature"]
+    pixel.grid = feature.grid = (2, 2)
+    side = 2 * pixel.target.geometry.patch_size[0]
+    image = torch.rand(1, 3, side, side)
+    values = pixel.target(image, split)
+    spread = values.unflatten(-1, (-1, 3)).std(-2, correction=0)
+    facts["target.pixel.normalised"] = bool((spread - 1).abs().max() < 1e-2)
+    facts["target.pixel.off_by_3"] = pixel(values + 3, image, split).item()
+    known = _Known(torch.rand(8))
+    values = feature.target(image, split, known)
+    facts["target.feature.blocks"] = [number - 1 for number in known.asked]
+    facts["target.feature.as_it_is"] = bool((values - known.asked[-1] ** 2 * known.values).abs().max() < 1e-5)
+    facts["target.feature.error_of_twice_and_more"] = round(feature(2 * values + 5, image, split, known).item(), 4)
+    facts["target.feature.error_of_the_opposite"] = feature(-values, image, split, known).item()
+    for name, weight in loss.weight.items():
+        at = [number_at(weight, Progress(10 * epoch, 8010, 10)) for epoch in (0, 100, 200, 800)]
+        facts[f"target.{name}.weights"] = [round(each, 5) for each in at]
+    return facts
 
 
 def _decoder(decoder: Any) -> Facts:
@@ -250,6 +301,8 @@ def _decoder(decoder: Any) -> Facts:
 
 def _loss(loss: WeightedSum) -> Facts:
     """How a prediction that is 3 off is judged, and whether the target is standardised."""
+    if set(loss.term) == {"pixel", "feature"}:
+        return _two_terms(loss)
     if "pixel" not in loss.term:
         (term,) = loss.term.values()
         return _features(term)

@@ -1,5 +1,6 @@
 """Every setting of a composed experiment, changed one at a time: what the comparison with the ledger has to notice."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -67,12 +68,23 @@ def mutations(cfg: DictConfig) -> Iterator[tuple[str, Any, Any]]:
             last.startswith("resize") and "model" in raw and "mix" not in raw["task"]
         ):  # of what is judged, and pre-training judges nothing
             continue
+        if path == "base_lr" and raw.get("lr") is not None:  # not used then
+            continue
+        if _of_no_crop(path, raw):
+            continue
         if "refresh_attention" in path and "AttentionStore" not in str(raw.get("masker")):  # nothing to refresh
             continue
         if isinstance(value, str) and "${" in value:  # changed where it stands
             continue
         for other in _others(value):
             yield path, value, other
+
+
+def _of_no_crop(path: str, raw: Any) -> bool:
+    """Whether a setting is of the second global crop, or of local ones, where there is one crop alone."""
+    augment = raw["data"].get("augment", {})
+    alone = augment.get("global_crops") == 1 and augment.get("local_crops") == 0
+    return alone and re.search(r"augment\.(local_s|blur\.[12]|solarize\.[12])", path) is not None
 
 
 def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -62,9 +62,7 @@ class Block(beit.Block):
     ):
         norm = partial(nn.LayerNorm, eps=1e-6)
         super().__init__(width, heads, True, mlp_ratio, drop_path=drop_path, init_values=layer_scale, norm_layer=norm)  # type: ignore[arg-type]
-        self.attn = BiasedAttention(
-            width, heads, qkv_bias=True, attn_drop=attention_dropout, window_size=window
-        )
+        self.attn = BiasedAttention(width, heads, qkv_bias=True, attn_drop=attention_dropout, window_size=window)
 
     def update(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """What attention adds to the tokens that enter the block: (B, M, D) -> (B, M, D)."""

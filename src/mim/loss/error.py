@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from torch import Tensor
-from torch.nn.functional import cosine_similarity, smooth_l1_loss
+from torch.nn.functional import cosine_similarity, layer_norm, smooth_l1_loss
 
-Error = Literal["l1", "l2", "smooth_l1", "cosine"]
+Error = Literal["l1", "l2", "smooth_l1", "cosine", "normalised_l2"]
 
 
 def l1(prediction: Tensor, target: Tensor) -> Tensor:
@@ -27,6 +27,14 @@ def smooth_l1(prediction: Tensor, target: Tensor, beta: float = 1.0) -> Tensor:
     return smooth_l1_loss(prediction, target, reduction="none", beta=beta).mean(-1)
 
 
+def normalised_l2(prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean squared difference of both, once the values of each patch have mean 0 and deviation 1 (BootMAE's features).
+
+    Two of (B, K, Lm, P) -> (B, K, Lm).
+    """
+    return l2(*(layer_norm(x, x.shape[-1:], eps=1e-6) for x in (prediction, target)))
+
+
 def cosine(prediction: Tensor, target: Tensor) -> Tensor:
     """1 less the cosine of the angle between the values of a patch; 1 where either has no length.
 
@@ -40,4 +48,5 @@ ERRORS: Mapping[Error, Callable[[Tensor, Tensor], Tensor]] = {
     "l2": l2,
     "smooth_l1": smooth_l1,
     "cosine": cosine,
+    "normalised_l2": normalised_l2,
 }

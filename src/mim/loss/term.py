@@ -75,10 +75,10 @@ class Term(nn.Module):
 
         Padding counts for nothing. A target that follows a teacher is given it.
         """
-        error = self.measure(at_least_single(prediction), self._values(image, split, teacher))
+        error = self.measure(at_least_single(prediction), self.values(image, split, teacher))
         return masked_mean(error, split)
 
-    def _values(self, image: Tensor, split: Split, teacher: Teacher | None) -> Tensor:
+    def values(self, image: Tensor, split: Split, teacher: Teacher | None) -> Tensor:
         """Target values (B, K, Lm, P)."""
         if not isinstance(self.target, FollowingTarget):
             return self.target(image, split)

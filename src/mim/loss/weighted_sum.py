@@ -8,25 +8,29 @@ from torch import Tensor, nn
 from mim.geometry import Geometry
 from mim.loss.term import Relation, Term
 from mim.masker.split import Split
+from mim.optim.number import NumberSchedule, number_at
+from mim.part import Part, Progress
 from mim.teacher.teacher import Teacher
 
 _TAKEN = {"loss", *dir(nn.ModuleDict())}  # the sum is logged as train/loss; a module's own names
 
 
-class WeightedSum(nn.Module):
+class WeightedSum(Part, nn.Module):
     """Sum of terms times weights. A term of weight 0 is still computed and logged, but teaches nothing.
 
     A term predicts what it is compared with (`Term`), or looks at what another one predicts (`Relation`).
 
     Args:
         term: by name.
-        weight: of each, by the same names.
+        weight: of each, by the same names; a number, or a schedule of it (`mim.optim.number`).
 
     Raises:
         ValueError: where names do not go together, or nothing is predicted.
     """
 
-    def __init__(self, term: Mapping[str, nn.Module], weight: Mapping[str, float]):
+    in_force: Tensor
+
+    def __init__(self, term: Mapping[str, nn.Module], weight: Mapping[str, float | NumberSchedule]):
         super().__init__()
         if set(term) != set(weight):
             raise ValueError(
@@ -45,6 +49,14 @@ class WeightedSum(nn.Module):
             )
         self.of = {name: name if isinstance(each, Term) else self._looked_at(name, each) for name, each in term.items()}
         self.term, self.weight = nn.ModuleDict(term), dict(weight)
+        self.scheduled = [name for name, each in self.weight.items() if isinstance(each, NumberSchedule)]
+        self.register_buffer("in_force", torch.zeros(len(self.scheduled)), persistent=False)
+        self.begin_step(Progress(0, 1, 1))
+
+    def begin_step(self, progress: Progress) -> None:
+        """Set the weights that change; a tensor holds them, so that compiled code is not compiled again."""
+        for place, name in enumerate(self.scheduled):
+            self.in_force[place].fill_(number_at(self.weight[name], progress))
 
     @classmethod
     def of_one(cls, loss: nn.Module) -> "WeightedSum":
@@ -105,7 +117,12 @@ class WeightedSum(nn.Module):
 
     def weigh(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Scalars by name -> their weighted sum."""
-        return torch.stack([self.weight[name] * term for name, term in terms.items()]).sum()
+        return torch.stack([self._weight(name) * term for name, term in terms.items()]).sum()
+
+    def _weight(self, name: str) -> float | Tensor:
+        """Weight in force."""
+        weight = self.weight[name]
+        return self.in_force[self.scheduled.index(name)] if isinstance(weight, NumberSchedule) else weight
 
     def forward(
         self, predictions: Mapping[str, Tensor], image: Tensor, split: Split, teacher: Teacher | None = None

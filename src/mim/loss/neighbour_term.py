@@ -1,0 +1,47 @@
+"""Term whose errors count more in the middle of what is masked (BootMAE, arXiv 2207.07116)."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from mim.geometry import Geometry
+from mim.loss.masked_mean import masked_mean
+from mim.loss.term import Term
+from mim.masker.split import Split
+from mim.precision import at_least_single
+from mim.teacher.teacher import Teacher
+from mim.tokens import take
+
+
+class NeighbourTerm(Term):
+    """Mean over masked patches of errors, each times 1 + the share of masked patches among the 3 x 3 around it.
+
+    Beyond the border nothing is masked (LightDXY/BootMAE, run_pretraining.py: `weight_mask`).
+
+    Args:
+        target, error, beta: as in `Term`.
+    """
+
+    grid: tuple[int, int]
+
+    def fit(self, geometry: Geometry) -> None:
+        """Build the target for the encoder's images, where it waits for them, and remember their grid."""
+        super().fit(geometry)
+        self.grid = geometry.grid
+
+    def forward(self, prediction: Tensor, image: Tensor, split: Split, teacher: Teacher | None = None) -> Tensor:
+        """(B, K, Lm, P), (B, C, H, W) and the masked indices (B, K, Lm) -> scalar; padding counts for nothing."""
+        error = self.measure(at_least_single(prediction), self.values(image, split, teacher))
+        return masked_mean(error * (1 + masked_around(split, self.grid)), split)
+
+
+def masked_around(split: Split, grid: tuple[int, int]) -> Tensor:
+    """Share of masked patches among the 3 x 3 around each masked one, itself included: (B, K, Lm)."""
+    (B, K, _), (rows, columns) = split.masked.shape, grid
+    hidden = torch.zeros(B, K, rows * columns, device=split.masked.device)
+    there = torch.ones_like(split.masked, dtype=hidden.dtype)
+    if split.masked_valid is not None:
+        there = split.masked_valid.to(hidden.dtype)
+    hidden = hidden.scatter_reduce(2, split.masked, there, "amax")  # padding may name a patch that is masked
+    share = avg_pool2d(hidden.unflatten(2, grid).flatten(0, 1)[:, None], 3, 1, padding=1).flatten(1)
+    return take(share[..., None], split.masked.flatten(0, 1)[:, None])[:, 0, :, 0].view_as(split.masked)
