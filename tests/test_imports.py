@@ -101,7 +101,7 @@ ALLOWED = {
     "hub": TYPES | {"weights", "paper"},
     "launch": {"installed", "ranges", "plain", "cores", "moved"},
     "sweep": {"launch", "plain"},
-    "strategy": {"checkpoint", "encoder.encoder", "run.insides"},
+    "strategy": {"checkpoint", "encoder.encoder", "precision", "run.insides"},
     "logger": {"ranges", "plain"},
     "paper": {"sweep", "plain", "moved"},
 }

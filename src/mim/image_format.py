@@ -59,7 +59,7 @@ class ImageFormat(NamedTuple):
 
     def to_plain(self) -> dict[str, Any]:
         """Lists, numbers and words, as files keep them."""
-        lists = {name: list(getattr(self, name)) for name in ("mean", "std", "classes")}
+        lists = {"mean": list(self.mean), "std": list(self.std), "classes": list(self.classes)}
         return self._asdict() | lists | {"channels": self.channels}
 
     @classmethod

@@ -1,7 +1,10 @@
-"""Precision in which targets are made and errors are summed."""
+"""Precision in which targets are made and errors are summed, and the names of precisions."""
 
 import torch
 from torch import Tensor
+
+DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
+"""By the names that settings give them."""
 
 
 def at_least_single(x: Tensor) -> Tensor:

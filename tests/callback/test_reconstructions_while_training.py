@@ -37,6 +37,7 @@ def test_of_two_terms_the_one_that_can_be_painted_is_drawn(tmp_path):
     data = SimpleNamespace(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), val_dataloader=lambda: [blank(2, (16, 16))])
     trainer = SimpleNamespace(
         is_global_zero=True,
+        global_step=0,
         callback_metrics={},
         datamodule=data,
         loggers=[],

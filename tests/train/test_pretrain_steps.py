@@ -15,7 +15,8 @@ from mim.train.pretrain import Pretrain
 class Runs(SimpleNamespace):
     """As much of a trainer as the start of a batch asks for: two batches accumulated to a step."""
 
-    global_rank, global_step = 0, 0
+    global_rank, global_step, max_epochs = 0, 0, 1
+    datamodule = SimpleNamespace(steps_per_epoch=3)
 
     def at(self, batch):
         self.global_step = batch // 2

@@ -49,7 +49,7 @@ class Curves(NamedTuple):
         """The number where every token attends to all tokens alike."""
         tokens = 1 + self.grid[0] * self.grid[1]
         same = head_statistics(torch.full((1, 1, tokens, tokens), 1 / tokens), self.grid)
-        return self._unit(statistic) * getattr(same, statistic).item()
+        return self._unit(statistic) * same._asdict()[statistic].item()
 
     def _unit(self, statistic: str) -> float:
         """Pixels of a patch's side; of an oblong one, of a square as large."""

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from mim.batch import Batch
+from mim.logger.image_logger import log_image
 from mim.loss.term import Term
 from mim.loss.weighted_sum import WeightedSum
 from mim.ranges import Count
@@ -105,9 +106,7 @@ class Reconstructions(L.Callback):
         elif self.comparison and self.untrained is not None:
             latest = {"before\ntraining": self.untrained.to(pixels), f"after\n{epoch} epochs": pixels}
             self.comparison(image, latest, split, target.geometry.patch_size).savefig(self.folder / f"{self.name}.png")
-        for logger in trainer.loggers:
-            if hasattr(logger, "log_image"):
-                logger.log_image(self.name, [str(path)], step=trainer.global_step)
+        log_image(trainer.loggers, self.name, path, trainer.global_step)
 
     def _held_out(self, trainer: L.Trainer, pl_module: Training) -> Batch:
         batch = next(iter(data_of(trainer).val_dataloader()))

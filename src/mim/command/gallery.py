@@ -22,6 +22,7 @@ from mim.launch.check import check_config
 from mim.launch.quoting import quoted
 from mim.launch.resolvers import register_resolvers
 from mim.logger import wandb
+from mim.logger.image_logger import log_image
 from mim.masker.attention_store import AttentionStore, attention_weights
 from mim.masker.scheduled import Scheduled
 from mim.masker.score.salience import salience
@@ -73,9 +74,7 @@ def run(given: argparse.Namespace, configs: Path) -> None:
         for name, split in seen.splits.items()
     }
     (folder / "gallery.json").write_text(json.dumps(numbers, indent=2) + "\n")
-    for logger in instantiate(cfg.logger).values():
-        if hasattr(logger, "log_image"):
-            logger.log_image("gallery", [str(folder / "gallery.png")])
+    log_image(instantiate(cfg.logger).values(), "gallery", folder / "gallery.png")
     wandb.finish()
     _print(numbers, len(next(iter(seen.heat.values()))), folder)
 
@@ -131,12 +130,23 @@ def _batches(data: Any, count: int) -> Iterator[Batch]:
 
 
 def _join(parts: list[Split]) -> Split:
-    columns = zip(*parts, strict=True)
-    return Split(*(None if column[0] is None else torch.cat(column) for column in columns))  # type: ignore[arg-type]
+    def joined(columns: list[Tensor | None]) -> Tensor | None:
+        given = [column for column in columns if column is not None]
+        return torch.cat(given) if given else None
+
+    return Split(
+        torch.cat([part.visible for part in parts]),
+        torch.cat([part.masked for part in parts]),
+        joined([part.visible_valid for part in parts]),
+        joined([part.masked_valid for part in parts]),
+    )
 
 
 def _rows(split: Split, rows: Tensor) -> Split:
-    return Split(*(None if column is None else column[rows] for column in split))  # type: ignore[arg-type]
+    visible_valid, masked_valid = (
+        None if column is None else column[rows] for column in (split.visible_valid, split.masked_valid)
+    )
+    return Split(split.visible[rows], split.masked[rows], visible_valid, masked_valid)
 
 
 def _print(numbers: dict[str, dict[str, dict[str, float]]], images: int, folder: Path) -> None:

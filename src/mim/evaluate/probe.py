@@ -20,6 +20,7 @@ from mim.evaluate.heads import Heads, Setting
 from mim.evaluate.metrics import accuracies
 from mim.optim.schedule import WarmupCosine
 from mim.pool.pool import Pool, Pools, fitted, pool_tokens, width_of
+from mim.precision import DTYPES
 from mim.ranges import Count, Seed
 
 
@@ -72,7 +73,7 @@ class Probe:
         classes = needs_classes(checkpoint, "evaluate=probe")
         free, learned = sort_pools(self.pools, checkpoint.encoder, self.seed)
         extractor = FeatureExtractor(checkpoint.encoder, free, self.block, self.norm)
-        tokens = getattr(torch, self.precision) if learned else None
+        tokens = DTYPES[self.precision] if learned else None
         device = next(checkpoint.encoder.parameters()).device
         with tempfile.TemporaryDirectory() as nowhere:
 

@@ -175,5 +175,9 @@ def _see_whole(
     for batch in batches:
         seen = list(extract_batches(checkpoint, extractor, batch.split(checkpoint.data.batch_size)))
         pooled = {name: torch.cat([part.pooled[name] for part in seen]) for name in extractor.pools}
-        tokens, label, index = (torch.cat([getattr(p, name) for p in seen]) for name in ("tokens", "label", "index"))
-        yield ExtractedBatch(tokens, pooled, label, index)
+        yield ExtractedBatch(
+            torch.cat([part.tokens for part in seen]),
+            pooled,
+            torch.cat([part.label for part in seen]),
+            torch.cat([part.index for part in seen]),
+        )

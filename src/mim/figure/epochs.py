@@ -78,7 +78,8 @@ def _draw(names: Sequence[str], curves: dict[str, list[dict[int, Point]]]) -> Fi
             if len(epochs) > 25:
                 style["markevery"] = -(-len(epochs) // 12)
             axis.plot(epochs, [scale * point.mean for point in curve.values()], label=name, **style)
-            low, high = ([scale * getattr(point, end) for point in curve.values()] for end in ("low", "high"))
+            low = [scale * point.low for point in curve.values()]
+            high = [scale * point.high for point in curve.values()]
             axis.fill_between(epochs, low, high, color=style["color"], alpha=0.15, linewidth=0)
         frame(axis, spoken(metric), "epoch (0: untrained)" if any(0 in curve for curve in lines) else "epoch", label)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))

@@ -98,7 +98,8 @@ def _draw(
     for i, (name, curve, mean) in enumerate(zip(names, curves, means, strict=True)):
         style, ratios = line_style(i), list(curve)
         axes[0].plot(ratios, [scale * point.mean for point in curve.values()], label=name, **style)
-        low, high = ([scale * getattr(point, end) for point in curve.values()] for end in ("low", "high"))
+        low = [scale * point.low for point in curve.values()]
+        high = [scale * point.high for point in curve.values()]
         axes[0].fill_between(ratios, low, high, color=style["color"], alpha=0.15, linewidth=0)
         gain = {shared[0]: 0.0} | pimr(curve, shared[0])
         axes[1].plot(list(gain), [scale * value for value in gain.values()], **style)

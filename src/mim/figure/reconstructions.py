@@ -48,7 +48,10 @@ def reconstruct(
         channels = shown.unflatten(-1, (-1, 3))
         pixels.append((channels * per_channel(std).flatten() + per_channel(mean).flatten()).flatten(-2))
         splits.append(made.split)
-    visible, masked = (torch.cat([getattr(split, name) for split in splits], 1) for name in ("visible", "masked"))
+    visible, masked = (
+        torch.cat([split.visible for split in splits], 1),
+        torch.cat([split.masked for split in splits], 1),
+    )
     return Made(torch.cat(pixels, 1), Split(visible=visible, masked=masked))
 
 

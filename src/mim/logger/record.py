@@ -6,6 +6,8 @@ from typing import Any
 
 from pytorch_lightning.loggers import Logger
 
+from mim.logger.image_logger import log_image
+
 
 def log_row(loggers: Iterable[Logger], row: Mapping[str, Any], folder: Path) -> None:
     """Log what an evaluation returned and drew.
@@ -22,9 +24,8 @@ def log_row(loggers: Iterable[Logger], row: Mapping[str, Any], folder: Path) -> 
             logger.log_metrics(here, step=1 + step)
         if numbers := _numbers(row):
             logger.log_metrics(numbers)
-        if hasattr(logger, "log_image"):
-            for picture in sorted(folder.glob("*.png")):
-                logger.log_image(picture.stem, [str(picture)])
+        for picture in sorted(folder.glob("*.png")):
+            log_image([logger], picture.stem, picture)
         logger.finalize("success")
 
 

@@ -21,6 +21,7 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
 from mim.checkpoint.optimizer_state import by_name
 from mim.checkpoint.sharded import is_sharded, read_rest, read_shares, write_sharded
+from mim.precision import DTYPES
 from mim.strategy.blocks import blocks
 from mim.strategy.sharding import unsharded
 
@@ -44,7 +45,7 @@ class FSDP(ModelParallelStrategy):
 
     def __init__(self, replicas: int = 1, reduce: Literal["float32", "bfloat16"] = "float32", regather: bool = True):
         super().__init__(save_distributed_checkpoint=True)
-        self.replicas, self.reduce_dtype, self.regather = replicas, getattr(torch, reduce), regather
+        self.replicas, self.reduce_dtype, self.regather = replicas, DTYPES[reduce], regather
         self._while_validating = ExitStack()
 
     def setup_environment(self) -> None:
