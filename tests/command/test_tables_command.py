@@ -22,7 +22,8 @@ def test_the_page_of_all_tables_is_what_the_data_say(capsys):
 def test_a_paper_that_is_not_here(capsys):
     assert main(["tables", "mea"]) == 1
     assert capsys.readouterr().err == (
-        "error: there are no tables of mea; did you mean 'mae'? allowed: amt, beyond_cls, emae, mae, sbam, simmim\n"
+        "error: there are no tables of mea; did you mean 'mae'? allowed: amt, beyond_cls, bootmae, data2vec, "
+        "emae, mae, sbam, simmim\n"
     )
 
 
