@@ -4,12 +4,13 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
 from torchvision.io import write_jpeg
 
-from mim.data.hand_over import _Piped
+from mim.data.hand_over import _Sent
 from mim.run.interruption import Interruption
 
 WATCH = "callback=[finite,interruption,checkpoint,results]"
@@ -93,5 +94,5 @@ def test_a_run_whose_data_worker_is_lost_saves_and_goes_on_exactly(
 def test_a_container_without_room_in_shared_memory_trains_as_any_other(train, photographs, monkeypatch):
     settings = (WATCH, *photographs)
     ordinary = train(*settings)
-    monkeypatch.setattr("mim.data.loader.hand_over", _Piped)
+    monkeypatch.setattr("mim.data.loader.hand_over", partial(_Sent, shared=False))
     assert train(*settings).column("train/loss") == ordinary.column("train/loss")
