@@ -154,7 +154,7 @@ def test_another_data_set_can_be_asked_for(figure, checkpoint_folder, tmp_path):
         (("reconstructions", "{vit}", "--ratio", "1.5"), "FixedRatio got ratio=1.5"),
         (
             ("reconstructions", "{vit}", "{fine}"),
-            "these checkpoints cannot be given the same masks: their patches are ViT 8, fine 4",
+            "these checkpoints cannot be given the same masks: their patches are ViT 8 x 8, fine 4 x 4 pixels",
         ),
         (("attention", "{swin}"), "Swin has no cls token that attends to all patches"),
         (("attention", "{vit}", "--block", "3"), "--block=3: MAE ViT digits has blocks 1 to 2"),

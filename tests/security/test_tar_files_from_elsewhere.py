@@ -140,7 +140,7 @@ def test_a_pipe_is_no_shard(tmp_path):
         {"text": lambda a: a.astype("U9")},
         {"text": lambda a: np.array([{"a": 1}], dtype=object)},
     ],
-    ids=str,
+    ids=lambda change: next(iter(change)),
 )
 def test_an_index_that_does_not_fit_its_shards_is_made_anew(tmp_path, change):
     file, cache = shard(tmp_path / "x.tar"), tmp_path / "cache"
