@@ -35,7 +35,7 @@ ALLOWED = {
     "room": set(),
     "cores": set(),
     "geometry": {"ranges"},
-    "image_format": {"plain"},
+    "image_format": {"plain", "geometry"},
     "installed": set(),
     "part": set(),
     "dense": set(),

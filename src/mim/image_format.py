@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
+from mim.geometry import pair
 from mim.plain import printable
 
 MOST_CLASSES, LONGEST_NAME = 100_000, 1000  # of a file; ImageNet-22k has 21,841 classes
@@ -13,7 +14,7 @@ INTERPOLATIONS = ("bicubic", "bilinear")
 class FormattedData(Protocol):
     """Parts of a data module that say how it shows clean images."""
 
-    image_size: int
+    image_size: int | tuple[int, int]
 
     @property
     def mean(self) -> Sequence[float]: ...
@@ -51,7 +52,7 @@ class ImageFormat(NamedTuple):
         names = tuple(str(name) for name in data.classes) if classes else ()
         mean, std = (tuple(float(value) for value in values) for values in (data.mean, data.std))
         short, interpolation = data.clean_resize
-        return cls(mean, std, short / data.image_size, interpolation, names)
+        return cls(mean, std, short / min(pair(data.image_size)), interpolation, names)
 
     def short_side(self, size: int) -> int:
         """Short side in pixels of what a centre of so many pixels is cut out of, rounded down."""

@@ -34,11 +34,11 @@ def test_grey_becomes_three_equal_channels(tmp_path):
     assert read_picture(tmp_path / "grey.png").unique().tolist() == [77]
 
 
-def test_sixteen_bits_are_scaled_to_eight(tmp_path):
-    Image.fromarray(np.full((4, 4), 200 * 257, dtype=np.uint16)).save(tmp_path / "deep.png")
+def test_sixteen_bits_are_levels_with_all_that_they_say(tmp_path):
+    Image.fromarray(np.full((4, 4), 200 * 257 + 64, dtype=np.uint16)).save(tmp_path / "deep.png")
     image = read_picture(tmp_path / "deep.png")
-    assert image.dtype == torch.uint8
-    assert image.unique().tolist() == [200]
+    assert (image.shape, image.dtype) == ((3, 4, 4), torch.float32)
+    assert image.unique().tolist() == pytest.approx([200 + 64 / 257])
 
 
 def test_of_an_animation_the_first_frame_is_read(tmp_path):

@@ -47,8 +47,3 @@ def test_what_is_no_statistic_is_refused_in_one_line(settings, said):
     with pytest.raises(ValueError, match=said) as error:
         digits(**settings)
     assert "\n" not in str(error.value)
-
-
-def test_a_folder_has_none_of_its_own():
-    with pytest.raises(ValueError, match=r"data\.std=own, but nobody has computed it .*; take data\.std=imagenet"):
-        ImageFolder(".", NoAugment(), 8, 2, std="own")

@@ -23,6 +23,7 @@ SPLIT = {
     "held_out",
     "root",
     "max_megapixels",
+    "range",
     "num_workers",
     "batch_size",
     "seed",

@@ -16,6 +16,7 @@ from mim.augment.pictures import LONGEST_STRIP, Centred
 from mim.data.decode import decode
 from mim.data.files import Files
 from mim.data.image_folder import ImageFolder
+from mim.data.levels import Reading
 from mim.data.webdataset import WebDataset
 from mim.figure.images import read_files
 from tests.data.test_webdataset import add, tarfile
@@ -89,9 +90,9 @@ def test_the_limit_is_one_for_every_format_and_can_be_set():
     for kind in ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM"):
         stream = io.BytesIO()
         Image.new("RGB", (50, 40)).save(stream, kind)
-        assert decode(tensor(stream.getvalue()), 0.002).shape == (3, 40, 50)
+        assert decode(tensor(stream.getvalue()), Reading(0.002)).shape == (3, 40, 50)
         with pytest.raises(ValueError, match=r"50 x 40 pixels, 0 million, and at most data\.max_megapixels=0\.0019"):
-            decode(tensor(stream.getvalue()), 0.0019)
+            decode(tensor(stream.getvalue()), Reading(0.0019))
 
 
 def test_of_an_animation_only_the_first_frame_is_decoded():

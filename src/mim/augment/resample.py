@@ -9,6 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from mim.geometry import pair
+from mim.ranges import Size
+
 Interpolation = Literal["bicubic", "bilinear"]
 
 
@@ -41,12 +44,12 @@ def resampling_matrix(
 
 
 def resized_crop(
-    image: Tensor, box: Tensor, flip: Tensor, size: int, interpolation: Interpolation = "bicubic"
+    image: Tensor, box: Tensor, flip: Tensor, size: Size, interpolation: Interpolation = "bicubic"
 ) -> Tensor:
-    """Images (B, C, H, W), boxes (B, 4) in fractions, flips (B,) -> (B, C, size, size) float32, not clamped."""
-    height, width = image.shape[-2:]
+    """Images (B, C, H, W), boxes (B, 4) in fractions, flips (B,) -> (B, C, *size) float32, not clamped."""
+    (height, width), (tall, wide) = image.shape[-2:], pair(size)
     x, y = (box[:, 0::2] * width).round().long(), (box[:, 1::2] * height).round().long()  # (B, 2), whole pixels
-    rows = resampling_matrix(y[:, 0], y[:, 1], height, size, interpolation)  # (B, size, H)
-    columns = resampling_matrix(x[:, 0], x[:, 1], width, size, interpolation)  # (B, size, W)
+    rows = resampling_matrix(y[:, 0], y[:, 1], height, tall, interpolation)  # (B, tall, H)
+    columns = resampling_matrix(x[:, 0], x[:, 1], width, wide, interpolation)  # (B, wide, W)
     columns = torch.where(flip[:, None, None], columns.flip(1), columns)
     return rows[:, None] @ image.float() @ columns[:, None].transpose(-1, -2)

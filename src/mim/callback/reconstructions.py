@@ -9,11 +9,12 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from mim.analysis.drawn_channels import as_colours, patches_as_colours
 from mim.batch import Batch
 from mim.logger.image_logger import log_image
 from mim.loss.term import Term
 from mim.loss.weighted_sum import WeightedSum
-from mim.ranges import Count
+from mim.ranges import Count, NonNegativeInt
 from mim.run.training_data import data_of
 from mim.strategy.sharding import unsharded
 from mim.target.target import Paintable
@@ -33,6 +34,7 @@ class Reconstructions(L.Callback):
         name: of the pictures.
         comparison: draws the same of several predictions, by name, on one figure, `<name>.png`: those of the untrained model, which
             is then drawn as epoch 0, and the latest ones. Null for none.
+        channels: numbers of the three that are drawn as red, green and blue, from 0, or of one, drawn grey; null for the first.
     """
 
     def __init__(
@@ -43,9 +45,10 @@ class Reconstructions(L.Callback):
         count: Count = 8,
         name: str = "reconstruction",
         comparison: Callable[..., Figure] | None = None,
+        channels: list[NonNegativeInt] | None = None,
     ):
         self.folder, self.every_n_epochs, self.count = Path(folder), every_n_epochs, count
-        self.sheet, self.name, self.comparison = sheet, name, comparison
+        self.sheet, self.name, self.comparison, self.channels = sheet, name, comparison, channels
         self.untrained: Tensor | None = None  # what the untrained model predicted, on the process that draws
 
     @property
@@ -88,18 +91,19 @@ class Reconstructions(L.Callback):
     ) -> None:
         data = data_of(trainer)
         batch = self._held_out(trainer, pl_module)
-        mean, std = (torch.tensor(v, device=batch.image.device).view(3, 1, 1) for v in (data.mean, data.std))
+        mean, std = (torch.tensor(v, device=batch.image.device).view(-1, 1, 1) for v in (data.mean, data.std))
         with torch.random.fork_rng(), torch.no_grad(), trainer.precision_plugin.forward_context():
             pl_module.model.eval()
             made = pl_module.model(batch)
             pl_module.model.train()
         split, prediction = made.split, made.predictions[term].float()
         pixels = _shown(target.to_pixels(prediction, batch.image, split.masked), data)
+        pixels = patches_as_colours(pixels, target.geometry.channels, self.channels)
         title = f"epoch {epoch}" + ("" if loss is None else f", training loss {float(loss):.4f}")
 
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{self.name}_{epoch:04d}.png"
-        image = batch.image * std + mean
+        image = as_colours(batch.image * std + mean, self.channels)
         self.sheet(image, pixels, split, target.geometry.patch_size, title).savefig(path)
         if self.comparison and epoch == 0:
             self.untrained = pixels.half().cpu()
@@ -122,5 +126,5 @@ def painter(loss: WeightedSum) -> tuple[str, Paintable] | None:
 
 def _shown(pixels: Tensor, data: Any) -> Tensor:
     """Normalised pixels (..., P), channels last in each patch -> [0, 1]."""
-    channels = pixels.unflatten(-1, (-1, 3))
+    channels = pixels.unflatten(-1, (-1, len(data.mean)))
     return (channels * channels.new_tensor(data.std) + channels.new_tensor(data.mean)).flatten(-2)

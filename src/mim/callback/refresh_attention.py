@@ -80,7 +80,9 @@ class RefreshAttention(L.Callback):
                 )
             self._keep(trainer, pl_module, self.maps)
         elif self.attention_from:
-            encoder, _ = open_encoder(self.attention_from, data.image_size)
+            encoder, _ = open_encoder(
+                self.attention_from, data.image_size, channels=encoder_of(pl_module.model).geometry.channels
+            )
             self._refresh(trainer, pl_module, _attending(encoder).to(pl_module.device))
         else:
             _attending(encoder_of(pl_module.model))

@@ -97,7 +97,8 @@ def pictures_of(asked: Sequence[str], weights: Weights, geometry: Geometry, conf
         )
     name, others = settings[0].removeprefix("data="), [each.removeprefix("data.") for each in settings[1:]]
     if not any(each.startswith("image_size=") for each in others):
-        others.append(f"image_size={geometry.image_size[0]}")
+        height, width = geometry.image_size
+        others.append(f"image_size={height}" if height == width else f"image_size=[{height},{width}]")
     return open_data(weights, [*([] if name == "own" else [name]), *others], configs)
 
 

@@ -72,7 +72,7 @@ def _open(source: str, cfg: DictConfig, evaluation: Evaluation) -> EvaluatedChec
     weights = read_weights(source, cfg.checkpoint_key)._replace(own_encoder=own).with_heads(heads)
     images = _images(cfg, weights)
     data = _build_data(images, cfg, weights)
-    encoder = build_encoder(weights, data.image_size)
+    encoder = build_encoder(weights, data.image_size, channels=data.channels)
     print(f"{'checkpoint':<14}{printable(load_weights_into(weights, encoder), 10_000)}")
     precision: Any = cfg.precision or _own_precision(weights)
     fabric = Fabric(accelerator=cfg.accelerator, devices=1, precision=precision)
@@ -91,13 +91,13 @@ def _open(source: str, cfg: DictConfig, evaluation: Evaluation) -> EvaluatedChec
         return data.on_after_batch_transfer(move_data_to_device(batch, fabric.device))
 
     encoder = encoder.to(fabric.device).eval()
-    built = encoder_config(weights, data.image_size)
+    built = encoder_config(weights, data.image_size, channels=data.channels)
     shown = [images, labels] if labels else images
     key = digest([tensors_key(encoder.state_dict()), built, shown, precision, fabric.device.type])
     cache = Path(cfg.cache) if cfg.cache else None
 
     def classifier() -> nn.Module:
-        return open_classifier(weights, data.image_size).to(fabric.device).eval()
+        return open_classifier(weights, data.image_size, data.channels).to(fabric.device).eval()
 
     def dense(task: str) -> nn.Module:
         return open_dense(weights, task, data.image_size).to(fabric.device).eval()

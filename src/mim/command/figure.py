@@ -73,7 +73,7 @@ def _draw_attention(given: argparse.Namespace, configs: Path) -> Drawn:
     image, names = open_images(opened[0].weights, _choice(given), configs)
     maps = []
     for each in opened:
-        encoder = build_encoder(each.weights, image.shape[2]).eval()
+        encoder = build_encoder(each.weights, (image.shape[2], image.shape[3])).eval()
         load_weights_into(each.weights, encoder)
         maps.append(attention_maps(encoder, batch_of(image, each.mean, each.std).image, each.name, given.block))
     return attention_figure(image, names, maps, given.heads)
@@ -83,7 +83,7 @@ def _draw_reconstructions(given: argparse.Namespace, configs: Path) -> Drawn:
     opened = open_checkpoints(given.checkpoints, given.names, given.encoder)
     masker = Masker(Random(), FixedRatio(given.ratio), given.cell)
     image, names = open_images(opened[0].weights, _choice(given), configs)
-    models = {each.name: open_model(each.weights, masker, image.shape[2]) for each in opened}
+    models = {each.name: open_model(each.weights, masker, (image.shape[2], image.shape[3])) for each in opened}
     patch_sizes = {name: model.encoder.geometry.patch_size for name, model in models.items()}
     if len(set(patch_sizes.values())) > 1:
         said = ", ".join(f"{name} {by(size)}" for name, size in patch_sizes.items())

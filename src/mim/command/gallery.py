@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from mim.analysis.drawn_channels import as_colours
 from mim.analysis.gallery import gallery
 from mim.analysis.mask_statistics import mask_statistics
 from mim.batch import Batch
@@ -58,7 +59,7 @@ def run(given: argparse.Namespace, configs: Path) -> None:
         )
     data = instantiate(cfg.data)
     encoder: Encoder = (
-        open_encoder(cfg.checkpoint, data.image_size, own=cfg.encoder._target_)[0]
+        open_encoder(cfg.checkpoint, data.image_size, own=cfg.encoder._target_, channels=data.channels)[0]
         if cfg.checkpoint
         else instantiate(cfg.encoder)
     )
@@ -68,7 +69,9 @@ def run(given: argparse.Namespace, configs: Path) -> None:
     folder.mkdir(parents=True)
     drawn = {name: _rows(split, seen.rows) for name, split in seen.splits.items()}
     heat = {name: values[seen.rows] for name, values in seen.heat.items()}
-    gallery(seen.image, heat, drawn, encoder.geometry.patch_size).savefig(folder / "gallery.png")
+    gallery(as_colours(seen.image, cfg.channels), heat, drawn, encoder.geometry.patch_size).savefig(
+        folder / "gallery.png"
+    )
     numbers = {
         name: {by: mask_statistics(split, score)._asdict() for by, score in seen.heat.items()}
         for name, split in seen.splits.items()
@@ -96,7 +99,7 @@ def _look(cfg: DictConfig, data: Any, encoder: Encoder, maskers: dict[str, Any])
                 part.begin_epoch(part.at_epoch)
     count = min(cfg.images, data.train_size)
     rows = torch.linspace(0, count - 1, cfg.pictures + 2)[1:-1].round().long()
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (data.mean, data.std))
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (data.mean, data.std))
     image, heat, splits = [], [], {name: [] for name in maskers}  # type: ignore[var-annotated]
     for batch in _batches(data, count):
         tokens = encoder.embed(batch.image)

@@ -43,7 +43,7 @@ def run(given: argparse.Namespace, configs: Path) -> None:
     drawn = 0
     for images in source.batches(chosen, 1):
         for number, image in zip(images.number.tolist(), images.image.split(1), strict=True):
-            rows = reconstruct(model, painter, image, preprocess, range(given.seeds))
+            rows = reconstruct(model, painter, image, preprocess, range(given.seeds), given.channels)
             file = folder / _name(source, number)
             figure(dict(rows)).savefig(file)
             print(f"{'picture':<14}{printable(file)}")

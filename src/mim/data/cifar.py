@@ -6,12 +6,14 @@ import torch
 from torchvision import datasets
 
 from mim.data.in_memory import Stored, in_memory_splits
+from mim.data.levels import as_channels
 from mim.data.module import Splits
 from mim.data.on_disk import OnDisk
 
 
-def _stored(dataset: datasets.CIFAR10) -> Stored:
-    return Stored(torch.from_numpy(dataset.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(dataset.targets))
+def _stored(dataset: datasets.CIFAR10, channels: int) -> Stored:
+    image = torch.from_numpy(dataset.data).permute(0, 3, 1, 2)
+    return Stored(as_channels(image, channels).contiguous(), torch.tensor(dataset.targets))
 
 
 class CIFAR10(OnDisk):
@@ -27,7 +29,8 @@ class CIFAR10(OnDisk):
             for train in (True, False)
         )
         classes = list(train.classes)
-        return in_memory_splits(_stored(train), _stored(val), self.augment, self.image_size, classes, self.in_centre)
+        seen, held_out = (_stored(part, self.channels) for part in (train, val))
+        return in_memory_splits(seen, held_out, self.augment, self.image_size, classes, self.in_centre)
 
 
 class CIFAR100(CIFAR10):

@@ -14,9 +14,10 @@ from torch import Tensor
 from mim.augment.augmentation import Augmentation
 from mim.augment.jitter import Jitter
 from mim.augment.resample import Interpolation
-from mim.data.decode import MAX_MEGAPIXELS, decode
+from mim.data.decode import decode
 from mim.data.dense import DenseData, SceneSplits
 from mim.data.files import Files
+from mim.data.levels import MAX_MEGAPIXELS, Reading
 from mim.data.masks import mask_of
 from mim.data.module import Splits
 from mim.data.scenes import Labels
@@ -74,7 +75,7 @@ class CocoScenes:
                 f"{len(missing):,} of {len(paths):,} pictures of {self.origin} are not in {printable(images)}, e.g. "
                 f"{printable(missing[0].name)}; set data.root, or the folders of pictures"
             )
-        self.files = Files(map(str, paths), [-1] * len(paths), max_megapixels)
+        self.files = Files(map(str, paths), [-1] * len(paths), Reading(max_megapixels))
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -116,7 +117,7 @@ class CocoScenes:
         Raises:
             ValueError: where it is of another size than the annotations say.
         """
-        image = decode(self.files.content(number), self.files.max_megapixels)
+        image = decode(self.files.content(number), self.files.reading).round().byte()  # deeper pixels too
         if tuple(image.shape[1:]) != self.size(number):
             height, width = image.shape[1:]
             raise ValueError(

@@ -1,16 +1,20 @@
-"""Read one picture as RGB, once its header has said that it is not too large."""
+"""Read one picture, once its header has said that it is not too large: what is in the file, in 0..255."""
 
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from io import BytesIO
+from typing import Any
 
 import numpy as np
-import torch
-from PIL import Image
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2 import functional as F
+
+from mim.data.arrays import TIFF_MARKS, read_npy, read_tiff
+from mim.data.levels import COLOURS, Reading, as_channels, channels_first, levels, refuse_large
 
 SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -26,32 +30,79 @@ SUFFIXES = {
     "TGA": (".tga",),
 }
 """What counts as a picture, by format."""
+ARRAYS = (".npy",)
+"""What counts as one where there are no others: arrays (H, W), (C, H, W) or (H, W, C)."""
 NEEDS = {".heic": "pip install pillow-heif", ".heif": "pip install pillow-heif", ".avif": "a newer Pillow"}
 """What reads a suffix that is not read."""
 FORMATS = tuple(SUFFIXES)  # in this order: TGA, which has no mark of its own, is tried last
 """What a file may be, whatever its name says, where Pillow has it. It knows others, of which EPS starts a program."""
-MAX_MEGAPIXELS = 179.0
-"""Pixels of the largest picture, in millions. Pillow refuses from there on by itself, and others read any size."""
 Image.MAX_IMAGE_PIXELS = None  # the limit is `refuse_large`, the same for every format and every decoder
+EIGHT_BIT = {"1": 1, "L": 1, "LA": 2, "P": 3, "PA": 4, "RGB": 3, "RGBA": 4, "CMYK": 3, "YCbCr": 3, "HSV": 3, "LAB": 3}
+"""Pillow's modes of at most 8 bits a channel, and how many channels they have once they are grey or colours."""
+_BITS, _WHITE_IS_ZERO, _SAMPLES = 258, 262, 277  # tags of a TIFF; values of a pixel, of which Pillow may drop some
 
 
-def decode(content: Tensor, max_megapixels: float = MAX_MEGAPIXELS) -> Tensor:
-    """Bytes (size,) uint8 -> (3, H, W) uint8, of an animation the first frame.
+def decode(content: Tensor, reading: Reading = COLOURS) -> Tensor:
+    """Bytes (size,) uint8 -> (C, H, W), of an animation the first frame: uint8, or float32 in 0..255 of deeper pixels.
 
     Raises:
-        ValueError: where its header asks for more pixels than the limit, before any is decoded.
+        ValueError: where its header asks for more pixels than the limit, before any is decoded, it has other channels than
+            those asked for, or nothing says which of its values are black and white.
         Exception: of many kinds, where the bytes are no picture.
     """
-    with Image.open(BytesIO(content.numpy().tobytes()), formats=_formats()) as picture:
-        refuse_large(*picture.size, max_megapixels)
-        if picture.format == "JPEG":
-            # torchvision is faster; of GIF it would decode all frames, and a damaged PNG ends its process (0.29.2)
-            with suppress(RuntimeError):  # of a broken file, Pillow says what is wrong in fewer words
-                return decode_image(content, ImageReadMode.RGB)
-        if picture.mode.startswith("I;16"):  # grey of 16 bits, which Pillow would cut off at 255
-            grey = torch.from_numpy(np.asarray(picture).astype(np.int32)) >> 8
-            return grey.to(torch.uint8).expand(3, -1, -1).contiguous()
-        return F.pil_to_tensor(picture.convert("RGB"))
+    raw = content.numpy().tobytes()
+    if raw.startswith(b"\x93NUMPY"):
+        return _from_array(read_npy(raw, reading.max_megapixels), reading)
+    try:
+        opened = Image.open(BytesIO(raw), formats=_formats())
+    except UnidentifiedImageError:
+        if raw.startswith(TIFF_MARKS):  # of more bands, or other values, than Pillow knows
+            return _from_array(read_tiff(raw, reading), reading)
+        raise
+    with opened as picture:
+        refuse_large(*picture.size, reading.max_megapixels)
+        if picture.format == "TIFF" and _drops(picture, reading.channels):
+            return _from_array(read_tiff(raw, reading), reading)
+        if picture.mode not in EIGHT_BIT:
+            return _from_array(_deep(picture), reading)
+        return as_channels(_levels_of(_eight_bit(picture, content, reading.channels), reading), reading.channels)
+
+
+def _drops(picture: Any, channels: int) -> bool:
+    """Whether Pillow would not give all that is in a TIFF: 16 bits of colours, further bands, pages that are channels."""
+    bands = len(picture.getbands())
+    deep = picture.mode in EIGHT_BIT and max(picture.tag_v2.get(_BITS, (1,))) > 8
+    pages = bands == 1 < channels and picture.n_frames == channels
+    return deep or pages or picture.tag_v2.get(_SAMPLES, 1) != bands
+
+
+def _deep(picture: Any) -> NDArray:
+    """Pixels of more than 8 bits, as Pillow has them; 16 bits may be in a wider type."""
+    values = np.asarray(picture)
+    if picture.mode.startswith("I;16") or (picture.format != "TIFF" and values.dtype == np.int32):
+        values = values.astype(np.uint16)
+        return 65535 - values if picture.format == "TIFF" and picture.tag_v2.get(_WHITE_IS_ZERO) == 0 else values
+    return values
+
+
+def _eight_bit(picture: Image.Image, content: Tensor, channels: int) -> Tensor:
+    """Pixels (c, H, W) uint8: with the channels asked for where they can be had, else with its own."""
+    modes = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+    mode = modes[channels if channels in (1, 3) else EIGHT_BIT[picture.mode]]
+    if picture.format == "JPEG":
+        # torchvision is faster; of GIF it would decode all frames, and a damaged PNG ends its process (0.29.2)
+        with suppress(RuntimeError):  # of a broken file, Pillow says what is wrong in fewer words
+            return decode_image(content, ImageReadMode.GRAY if mode == "L" else ImageReadMode.RGB)
+    return F.pil_to_tensor(picture.convert(mode))
+
+
+def _levels_of(pixels: Tensor, reading: Reading) -> Tensor:
+    return pixels if reading.range is None else levels(pixels.numpy(), reading.range)
+
+
+def _from_array(values: NDArray, reading: Reading) -> Tensor:
+    planes = channels_first(values, reading.channels)
+    return as_channels(levels(np.ascontiguousarray(planes), reading.range), reading.channels).contiguous()
 
 
 @cache
@@ -66,16 +117,3 @@ def _formats() -> list[str]:
     with suppress(ImportError):
         import_module("pillow_heif").register_heif_opener()
     return [name for name in FORMATS if name in Image.OPEN]
-
-
-def refuse_large(width: int, height: int, max_megapixels: float) -> None:
-    """Refuse a picture by the size that its header says.
-
-    Raises:
-        ValueError: where it has more pixels than the limit.
-    """
-    if width * height > max_megapixels * 1e6:
-        raise ValueError(
-            f"it has {width:,} x {height:,} pixels, {width * height / 1e6:,.0f} million, and at most data.max_megapixels="
-            f"{max_megapixels:g} are decoded; shrink it, or raise the limit where it can be trusted"
-        )

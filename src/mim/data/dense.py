@@ -39,6 +39,7 @@ class DenseData(Data):
     longest: int | None = None
     labels: Labels | None = None
     category_images: list[int] | None = None
+    image_size: int
 
     @abstractmethod
     def scenes(self, labels: Labels) -> SceneSplits:

@@ -17,9 +17,9 @@ class Digits(Data):
     own_mean, own_std = (0.305, 0.305, 0.305), (0.376, 0.376, 0.376)
 
     def load(self) -> Splits:
-        """Grey values 0..16 as uint8 in three equal channels."""
+        """Grey values 0..16 as uint8, in equal channels."""
         digits = load_digits()
-        image = (torch.from_numpy(digits.images) * (255 / 16)).round().byte()[:, None].expand(-1, 3, -1, -1)
+        image = (torch.from_numpy(digits.images) * (255 / 16)).round().byte()[:, None].expand(-1, self.channels, -1, -1)
         label = torch.from_numpy(digits.target).long()
         train, val = train_test_split(torch.arange(len(label)), test_size=0.25, stratify=label, random_state=0)
         return in_memory_splits(

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torchvision.io import read_file
 
-from mim.data.decode import MAX_MEGAPIXELS, decode
+from mim.data.decode import decode
 from mim.data.hand_over import shared_flags
+from mim.data.levels import COLOURS, Reading
 from mim.data.loader import beat
 from mim.data.names import Names
 from mim.plain import printable, refuse_special
@@ -24,14 +25,14 @@ class Files:
     Args:
         paths: one for each picture.
         label: one for each picture, -1 where there is none.
-        max_megapixels: of a picture that is decoded, in millions of pixels.
+        reading: how they become pictures: channels, range, and the largest that is decoded.
     """
 
-    def __init__(self, paths: Iterable[str], label: Iterable[int], max_megapixels: float = MAX_MEGAPIXELS):
+    def __init__(self, paths: Iterable[str], label: Iterable[int], reading: Reading = COLOURS):
         # Arrays of bytes: worker processes would copy a list of a million strings as they count its references.
         self._paths = Names.of(os.fsencode(path) for path in paths)
         self.label = torch.tensor(list(label), dtype=torch.int64)
-        self.max_megapixels = max_megapixels
+        self.reading = reading
         self._unreadable = shared_flags(len(self._paths))  # one for all workers
 
     def __len__(self) -> int:
@@ -65,16 +66,16 @@ class Files:
         Raises:
             ValueError: saying both.
         """
-        if size > self.max_megapixels * 6e6 + SLACK:
+        if size > self.reading.max_megapixels * 2e6 * max(3, self.reading.channels) + SLACK:
             raise ValueError(
-                f"it has {size:,} bytes, more than a picture of data.max_megapixels={self.max_megapixels:g}"
+                f"it has {size:,} bytes, more than a picture of data.max_megapixels={self.reading.max_megapixels:g}"
             )
 
     def read(self, number: int) -> Tensor | None:
-        """A picture (3, H, W) uint8, or None where the file is broken, which is said the first time."""
+        """A picture (C, H, W), uint8 or float32 in 0..255, or None where the file is broken, which is said the first time."""
         beat()
         try:
-            return decode(self.content(number), self.max_megapixels)
+            return decode(self.content(number), self.reading)
         except Exception as error:  # decoders raise what they like; the run goes on, up to a share of such files
             if not self._unreadable[number]:
                 self._unreadable[number] = True
@@ -105,14 +106,14 @@ class Files:
     def _reason(self, number: int) -> str:
         """Why a picture cannot be read; it was found out by another process."""
         try:
-            decode(self.content(number), self.max_megapixels)
+            decode(self.content(number), self.reading)
         except Exception as error:
             return printable(error)
         return "it can be read now"
 
 
 def first_readable(files: Files, numbers: Tensor, start: int) -> tuple[int, Tensor]:
-    """The first of `numbers` (N,) from place `start` on that can be read -> its place and picture (3, H, W)."""
+    """The first of `numbers` (N,) from place `start` on that can be read -> its place and picture (C, H, W)."""
     for step in range(len(numbers)):
         place = (start + step) % len(numbers)
         image = files.read(int(numbers[place]))
@@ -120,4 +121,4 @@ def first_readable(files: Files, numbers: Tensor, start: int) -> tuple[int, Tens
             return place, image
         if files.too_many_unreadable:  # the main process stops the run as soon as it gets this batch
             break
-    return start, torch.zeros(3, 1, 1, dtype=torch.uint8)
+    return start, torch.zeros(files.reading.channels, 1, 1, dtype=torch.uint8)

@@ -21,7 +21,7 @@ CHUNK, CHUNK_PIXELS = 32, 8_000_000
 
 
 Cutter = Callable[[Sequence[Tensor], Tensor], tuple[View, ...]]
-"""Pictures (3, H, W) uint8 and their keys (B,) -> views of them, not yet mirrored."""
+"""Pictures (C, H, W) uint8 and their keys (B,) -> views of them, not yet mirrored."""
 
 
 class FromFiles(Dataset[Batch]):
@@ -46,7 +46,7 @@ class FromFiles(Dataset[Batch]):
         return str(self.cut)
 
     def __getitem__(self, rows: Rows) -> Batch:
-        """Rows (B,) -> views (B, 3, size, size) uint8. In place of a broken picture comes the next one."""
+        """Rows (B,) -> views (B, C, size, size) uint8. In place of a broken picture comes the next one."""
         places: list[int] = []
         parts: list[tuple[View, ...]] = []
         pictures: list[Tensor] = []
@@ -66,7 +66,7 @@ class FromFiles(Dataset[Batch]):
         return Batch(views, self.label[index], index, rows.key)
 
     def finish(self, view: View) -> Tensor:
-        """On the training device: flip -> (B, 3, size, size) float in 0..255."""
+        """On the training device: flip -> (B, C, size, size) float in 0..255."""
         self.files.check()  # here, in the main process: an error raised in a worker would arrive as a page of text
         return mirrored(view)
 

@@ -2,15 +2,16 @@
 
 from mim.augment.augmentation import Augmentation
 from mim.augment.resample import Interpolation
-from mim.data.decode import MAX_MEGAPIXELS
 from mim.data.folders import find_folders
 from mim.data.from_files import from_files_splits
 from mim.data.in_memory import in_memory_splits, read_into_memory
+from mim.data.levels import MAX_MEGAPIXELS, Range
 from mim.data.listing import list_folders
 from mim.data.module import Splits
 from mim.data.on_disk import OfPictures
 from mim.data.statistics import Deviation, Mean
-from mim.ranges import Count, NonNegativeInt, Positive, Seed
+from mim.geometry import pair
+from mim.ranges import Count, NonNegativeInt, Positive, Seed, Size
 
 
 class ImageFolder(OfPictures):
@@ -23,7 +24,7 @@ class ImageFolder(OfPictures):
             `Testing`, ..). The same as `train` holds out a share of it.
         held_out: share of the pictures to hold out, always the same ones, where there is no folder of them; null for a
             tenth, and for all of them where nothing is learned from the others.
-        in_memory: keep all pictures as uint8 at `image_size`, or at `resize` where that is given, for small ones; otherwise
+        in_memory: keep all pictures, decoded, at `image_size`, or at `resize` where that is given, for small ones; otherwise
             workers decode them.
     """
 
@@ -31,20 +32,22 @@ class ImageFolder(OfPictures):
         self,
         root: str,
         augment: Augmentation,
-        image_size: Count,
+        image_size: Size,
         batch_size: Count,
         held_out: float | None = None,
         in_memory: bool = False,
         seed: Seed = 0,
         num_workers: NonNegativeInt | None = None,
         shuffle: bool = True,
-        mean: Mean = "imagenet",
-        std: Deviation = "imagenet",
+        mean: Mean | None = None,
+        std: Deviation | None = None,
         resize: Count | None = None,
         resize_interpolation: Interpolation = "bicubic",
         max_megapixels: Positive = MAX_MEGAPIXELS,
         train: str | None = None,
         val: str | None = None,
+        channels: Count = 3,
+        range: Range = None,
     ):
         super().__init__(
             root,
@@ -59,6 +62,8 @@ class ImageFolder(OfPictures):
             resize,
             resize_interpolation,
             max_megapixels,
+            channels,
+            range,
         )
         self.held_out, self.in_memory = held_out, in_memory
         self.named = train, val
@@ -68,16 +73,18 @@ class ImageFolder(OfPictures):
     def clean_resize(self) -> tuple[int, Interpolation]:
         """Short side that clean images are resized to before their centre is cut out, and how."""
         short, interpolation = super().clean_resize
-        return (self.resize or self.image_size) if self.in_memory else short, interpolation
+        return (self.resize or min(pair(self.image_size))) if self.in_memory else short, interpolation
 
     def load(self) -> Splits:
         """List the pictures; decode them if they stay in memory."""
         folders = find_folders(self.root, *self.named, self.only_judged)
-        listing = list_folders(folders, self.held_out, self.max_megapixels, self.only_judged)
+        listing = list_folders(folders, self.held_out, self.reading, self.only_judged)
         self._said = {"folders": folders.words, **({"left out": listing.left_out} if listing.left_out else {})}
         if not self.in_memory:
             return from_files_splits(listing, self.augment, self.centred)
-        train, val = read_into_memory(listing, self.resize or self.image_size, self.centred.interpolation)
+        train, val = read_into_memory(
+            listing, self.centred.frame if self.resize else self.image_size, self.centred.interpolation
+        )
         return in_memory_splits(train, val, self.augment, self.image_size, listing.classes, self.in_centre)
 
     @property

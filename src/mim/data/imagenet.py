@@ -25,5 +25,5 @@ class ImageNet(OfPictures):
                     "ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz,",
                     partial(datasets.ImageNet, self.root, split),
                 )
-        listing = list_pictures(self.root / "train", self.root / "val", max_megapixels=self.max_megapixels)
+        listing = list_pictures(self.root / "train", self.root / "val", reading=self.reading)
         return from_files_splits(listing, self.augment, self.centred)

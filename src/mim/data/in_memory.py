@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 
 from mim.augment.augmentation import Augmentation, OneView
 from mim.augment.no_augment import NoAugment
-from mim.augment.pictures import Centred, finished
+from mim.augment.pictures import Centred, finished, larger
 from mim.augment.resample import Interpolation, resized_crop
 from mim.batch import Batch, View, uncropped
 from mim.cores import available_cores
@@ -18,13 +18,15 @@ from mim.data.listing import Listing
 from mim.data.module import Splits
 from mim.data.sampler import Rows
 from mim.draw import view_key
+from mim.geometry import pair
+from mim.ranges import Size
 
 
 class Stored(NamedTuple):
     """Decoded pictures."""
 
     image: Tensor
-    """(N, 3, H, W) uint8."""
+    """(N, C, H, W) uint8, or float32 in 0..255."""
     label: Tensor
     """(N,) int64, -1 where there is none."""
 
@@ -40,7 +42,7 @@ class InMemory(Dataset[Batch]):
 
     wants_workers = False  # indexing a tensor is faster than asking another process to do it
 
-    def __init__(self, stored: Stored, recipe: OneView, image_size: int):
+    def __init__(self, stored: Stored, recipe: OneView, image_size: Size):
         self.image, self.label = stored
         self.recipe, self.image_size = recipe, image_size
 
@@ -51,14 +53,14 @@ class InMemory(Dataset[Batch]):
         return str(self.recipe)
 
     def __getitem__(self, rows: Rows) -> Batch:
-        """Rows (B,) -> the stored images (B, 3, H, W) uint8 and where to crop and flip them."""
+        """Rows (B,) -> the stored images (B, C, H, W) uint8 and where to crop and flip them."""
         height, width = self.image.shape[-2:]
         box, flip, _ = self.recipe(rows.key, torch.tensor([[height, width]]).expand(len(rows.key), 2))
         view = View(self.image[rows.index], box / torch.tensor([width, height, width, height]), flip)
         return Batch((view,), self.label[rows.index], rows.index, rows.key)
 
     def finish(self, view: View) -> Tensor:
-        """On the training device: crop, flip and resize -> (B, 3, image_size, image_size) float in 0..255."""
+        """On the training device: crop, flip and resize -> (B, C, image_size, image_size) float in 0..255."""
         interpolation = self.recipe.interpolation
         return resized_crop(view.image, view.box, view.flip, self.image_size, interpolation).clamp(0, 255)
 
@@ -72,7 +74,7 @@ class CutInMemory(Dataset[Batch]):
         image_size: pixels per side of the views that say none themselves.
     """
 
-    def __init__(self, stored: Stored, augment: Augmentation, image_size: int):
+    def __init__(self, stored: Stored, augment: Augmentation, image_size: Size):
         self.image, self.label = stored
         self.augment, self.image_size = augment, image_size
         self.wants_workers = needs_workers(augment)
@@ -84,7 +86,7 @@ class CutInMemory(Dataset[Batch]):
         return str(self.augment)
 
     def __getitem__(self, rows: Rows) -> Batch:
-        """Rows (B,) -> views (B, 3, size, size), uint8 where they are painted on and float32 where not."""
+        """Rows (B,) -> views (B, C, size, size), uint8 where they are painted on and float32 where not."""
         image = self.image[rows.index]
         views = tuple(
             self._view(recipe, image, rows.key, view_key(rows.key, number))
@@ -95,15 +97,15 @@ class CutInMemory(Dataset[Batch]):
     def _view(self, recipe: OneView, image: Tensor, key: Tensor, own_key: Tensor) -> View:
         height, width = image.shape[-2:]
         size = torch.tensor([[height, width]]).expand(len(image), 2)
-        cut, side = recipe(key, size), recipe.size or self.image_size
+        cut, side = recipe(key, size), pair(recipe.size or self.image_size)
         box = cut.box / torch.tensor([width, height, width, height])
         still = torch.zeros_like(cut.flip)
-        crops = resized_crop(image, box, still, side + recipe.margin, recipe.interpolation).clamp(0, 255)
+        crops = resized_crop(image, box, still, larger(side, recipe.margin), recipe.interpolation).clamp(0, 255)
         crops = crops.round().byte() if recipe.paints else crops
         return finished(recipe, list(crops), cut, side, own_key, size)
 
     def finish(self, view: View) -> Tensor:
-        """On the training device: flip -> (B, 3, size, size) float in 0..255."""
+        """On the training device: flip -> (B, C, size, size) float in 0..255."""
         return mirrored(view)
 
 
@@ -130,7 +132,7 @@ class Central(InMemory):
         return str(self.centred)
 
     def __getitem__(self, rows: Rows) -> Batch:
-        """Rows (B,) -> centres (B, 3, image_size, image_size) uint8, of which nothing is left to cut."""
+        """Rows (B,) -> centres (B, C, image_size, image_size) uint8, of which nothing is left to cut."""
         (view,) = self.centred(list(self.image[rows.index]), rows.key)
         return Batch((uncropped(view.image),), self.label[rows.index], rows.index, rows.key)
 
@@ -139,7 +141,7 @@ def in_memory_splits(
     train: Stored,
     val: Stored,
     augment: Augmentation,
-    image_size: int,
+    image_size: Size,
     classes: list[str],
     centred: Centred | None = None,
     bank: Stored | None = None,
@@ -177,10 +179,10 @@ def in_memory_splits(
 
 
 def read_into_memory(
-    listing: Listing, image_size: int, interpolation: Interpolation = "bicubic"
+    listing: Listing, image_size: Size, interpolation: Interpolation = "bicubic"
 ) -> tuple[Stored, Stored]:
     """Decode all files, shrunk to one size -> the training pictures and those held out, without the unreadable ones."""
-    files, centred = listing.files, Centred(image_size, image_size, interpolation)
+    files, centred = listing.files, Centred(image_size, min(pair(image_size)), interpolation)
 
     def read(number: int) -> Tensor | None:
         picture = files.read(number)

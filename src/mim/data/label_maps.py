@@ -11,9 +11,10 @@ from torch import Tensor
 from mim.augment.augmentation import Augmentation
 from mim.augment.jitter import Jitter
 from mim.augment.resample import Interpolation
-from mim.data.decode import MAX_MEGAPIXELS, decode, refuse_large
+from mim.data.decode import decode
 from mim.data.dense import DenseData, SceneSplits
 from mim.data.files import Files
+from mim.data.levels import MAX_MEGAPIXELS, Reading, refuse_large
 from mim.data.listing import find_pictures
 from mim.data.module import Splits
 from mim.data.scenes import Labels, refuse_classes
@@ -69,7 +70,7 @@ class LabelMapScenes:
                 f"{printable(label_maps)}, e.g. {printable(lacks[0])}"
             )
         paths = [str(images / name) for name in names]
-        self.files = Files(paths, [-1] * len(paths), max_megapixels)
+        self.files = Files(paths, [-1] * len(paths), Reading(max_megapixels))
         self.maps = [label_maps / maps[str(Path(name).with_suffix(""))] for name in names]
         self.classes, self.first_class, self.ignore = classes, first_class, ignore
         self.colours = None if colours is None else torch.tensor([list(colour) for colour in colours])
@@ -88,7 +89,7 @@ class LabelMapScenes:
         Raises:
             ValueError: where its label map is of another size.
         """
-        image, size = decode(self.files.content(number), self.files.max_megapixels), self.size(number)
+        image, size = decode(self.files.content(number), self.files.reading).round().byte(), self.size(number)
         if tuple(image.shape[1:]) != size:
             raise ValueError(
                 f"{printable(self.files.path(number))} has {image.shape[1]} x {image.shape[2]} pixels and its label map "
@@ -104,7 +105,7 @@ class LabelMapScenes:
         """
         file = self.maps[number]
         with Image.open(file) as picture:
-            refuse_large(*picture.size, self.files.max_megapixels)
+            refuse_large(*picture.size, self.files.reading.max_megapixels)
             values = torch.from_numpy(np.asarray(picture).astype(np.int32))
         if values.ndim == 3:
             return self._of_colours(values[..., :3], file)

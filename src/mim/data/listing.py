@@ -9,9 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mim.data.decode import MAX_MEGAPIXELS, NEEDS, suffixes
+from mim.data.decode import ARRAYS, NEEDS, suffixes
 from mim.data.files import Files
 from mim.data.folders import Folders, is_hidden
+from mim.data.levels import COLOURS, Reading
 from mim.plain import printable
 
 HELD_OUT = 0.1
@@ -55,18 +56,23 @@ def find(folder: Path, apart: Sequence[Path] = ()) -> Found:
     Raises:
         FileNotFoundError: where there are no pictures.
     """
-    pictures, others = [], Counter[str]()
+    pictures, arrays, others = [], [], Counter[str]()
     skipped = {str(path) for path in apart}
     for path in _files(str(folder), skipped):
         suffix = os.path.splitext(path)[1].lower()
         if suffix in suffixes():
             pictures.append(os.path.relpath(path, folder))
+        elif suffix in ARRAYS:
+            arrays.append(os.path.relpath(path, folder))
         else:
             others[suffix or "without a suffix"] += 1
+    if pictures and arrays:  # features beside pictures, say
+        others[ARRAYS[0]] += len(arrays)
+    pictures = pictures or arrays
     if not pictures:
         raise FileNotFoundError(
-            f"{printable(folder)} holds no pictures ({', '.join(suffixes())}); put some there or point data.root elsewhere, "
-            f"e.g. data.root=/path/to/pictures.{' It holds ' + counted(others) if others else ''}"
+            f"{printable(folder)} holds no pictures ({', '.join([*suffixes(), *ARRAYS])}); put some there or point data.root "
+            f"elsewhere, e.g. data.root=/path/to/pictures.{' It holds ' + counted(others) if others else ''}"
         )
     return Found(sorted(pictures), others)
 
@@ -133,7 +139,7 @@ def list_pictures(
     train: Path,
     val: Path | None,
     held_out: float | None = None,
-    max_megapixels: float = MAX_MEGAPIXELS,
+    reading: Reading = COLOURS,
     apart: Sequence[Path] = (),
     only_judged: bool = False,
 ) -> Listing:
@@ -157,7 +163,7 @@ def list_pictures(
     files = Files(
         [str(train / path) for path in train_paths] + [str(val / path) for path in val_paths if val],
         [number[_folder(path)] if classes else -1 for path in train_paths + val_paths],
-        max_megapixels,
+        reading,
     )
     names = [printable(name) for name in classes]
     said = _said(beside + beside_val, learned.others + judged.others)
@@ -187,6 +193,6 @@ def _said(stray: Sequence[str], others: Counter[str]) -> str:
     return "; ".join(parts)
 
 
-def list_folders(folders: Folders, held_out: float | None, max_megapixels: float, only_judged: bool = False) -> Listing:
+def list_folders(folders: Folders, held_out: float | None, reading: Reading, only_judged: bool = False) -> Listing:
     """The pictures of folders whose parts are known."""
-    return list_pictures(folders.train, folders.val, held_out, max_megapixels, folders.apart, only_judged)
+    return list_pictures(folders.train, folders.val, held_out, reading, folders.apart, only_judged)

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import pytorch_lightning as L
 import torch
@@ -16,13 +16,14 @@ from mim.batch import Batch, View
 from mim.cores import available_cores
 from mim.data.loader import Loader, Waiting
 from mim.data.sampler import OrderedRows, Rows, ShuffledRows
-from mim.data.statistics import Channels, Deviation, Mean, chosen
-from mim.ranges import Count, NonNegativeInt, Seed
+from mim.data.statistics import MEASURED, Channels, Deviation, Mean, Statistics, chosen, measure
+from mim.geometry import by, pair
+from mim.ranges import Count, NonNegativeInt, Seed, Size
 
 
 @lru_cache
-def _per_channel(values: tuple[float, float, float], device: torch.device) -> Tensor:
-    """Shares of 255 -> (3, 1, 1), copied to a device once: a copy in each step would wait for the device."""
+def _per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Shares of 255 -> (C, 1, 1), copied to a device once: a copy in each step would wait for the device."""
     return torch.tensor(values, device=device).mul(255)[:, None, None]
 
 
@@ -40,7 +41,7 @@ class Pictures(Protocol):
     def __getitem__(self, rows: Rows) -> Batch: ...
 
     def finish(self, view: View) -> Tensor:
-        """Images of a view (B, 3, H, W) -> what is left to do -> (B, 3, size, size) in 0..255."""
+        """Images of a view (B, C, H, W) -> what is left to do -> (B, C, size, size) in 0..255."""
 
 
 class Splits(NamedTuple):
@@ -62,16 +63,18 @@ class Data(L.LightningDataModule, ABC):
 
     Args:
         augment: says what views of training images there are: crops, flips, colours.
-        image_size: pixels per side of what the model sees.
+        image_size: pixels per side of what the model sees, or (height, width).
         batch_size: training images per step and process.
         seed: decides order, crops, flips and masks.
         num_workers: that decode pictures; null for this process's share of the cores. Memory needs none.
         shuffle: a new order every epoch; false to see the same batches in each.
-        mean: of pixels in [0, 1], subtracted: three numbers, `imagenet`, or `own` for the data set's.
+        mean: of pixels in [0, 1], subtracted: a number for each channel, `imagenet`, or `own` for the data set's, measured where
+            nobody knows it. Null: ImageNet's of three channels, else own.
         std: that they are divided by, alike.
         resize: pixels of the short side of held-out images (and of the bank) before the centre of `image_size` is cut out, as
             officially 256 for 224; null for the whole image where images are in memory, and for 256 / 224 of `image_size` in files.
         resize_interpolation: how. Without `resize`, images in memory are resized as crops are.
+        channels: C, of an image: 1 for grey, 3 for colours.
     """
 
     only_judged = False
@@ -87,27 +90,36 @@ class Data(L.LightningDataModule, ABC):
     def __init__(
         self,
         augment: Augmentation,
-        image_size: Count,
+        image_size: Size,
         batch_size: Count,
         seed: Seed = 0,
         num_workers: NonNegativeInt | None = None,
         shuffle: bool = True,
-        mean: Mean = "own",
-        std: Deviation = "own",
+        mean: Mean | None = "own",
+        std: Deviation | None = "own",
         resize: Count | None = None,
         resize_interpolation: Interpolation = "bicubic",
+        channels: Count = 3,
     ):
         super().__init__()
-        self.augment, self.image_size, self.batch_size = augment, image_size, batch_size
+        self.augment, self.batch_size, self.channels = augment, batch_size, channels
+        self.image_size = image_size if isinstance(image_size, int) else pair(image_size)
         self.seed, self.num_workers, self.shuffle = seed, num_workers, shuffle
-        self.mean = chosen("mean", mean, self.own_mean)
-        self.std = chosen("std", std, self.own_std)
-        if resize is not None and resize < image_size:
+        self._asked: dict[Literal["mean", "std"], Mean | None] = {"mean": mean, "std": std}
+        for name in ("mean", "std"):
+            chosen(name, self._asked[name], getattr(self, f"own_{name}"), channels, tuple)  # refuses what is none
+        if channels != 3 and any(view.paints for view in augment.views):
+            raise ValueError(
+                f"{type(augment).__name__} changes colours of three channels, and data.channels={channels}; crop and flip only: "
+                "augment@data.augment=crop_flip"
+            )
+        short = min(pair(image_size))
+        if resize is not None and resize < short:
             raise ValueError(
                 f"data.resize={resize} is smaller than the centre that is cut out of it, data.image_size={image_size}; e.g. "
-                f"data.resize={image_size * 256 // 224}, or null"
+                f"data.resize={short * 256 // 224}, or null"
             )
-        self.resize, self.centred = resize, Centred(image_size, resize, resize_interpolation)
+        self.resize, self.centred = resize, Centred(self.image_size, resize, resize_interpolation)
         self._from_labels = False
 
     @property
@@ -120,7 +132,24 @@ class Data(L.LightningDataModule, ABC):
         """Short side that clean images are resized to before their centre is cut out, and how."""
         if self.resize:
             return self.resize, self.centred.interpolation
-        return self.image_size, self.augment.interpolation
+        return min(pair(self.image_size)), self.augment.interpolation
+
+    @cached_property
+    def mean(self) -> Channels:
+        """Of each channel, subtracted from pixels in [0, 1]."""
+        return chosen("mean", self._asked["mean"], self.own_mean, self.channels, lambda: self._measured.mean)
+
+    @cached_property
+    def std(self) -> Channels:
+        """Deviation of each channel, by which they are then divided."""
+        return chosen("std", self._asked["std"], self.own_std, self.channels, lambda: self._measured.std)
+
+    @cached_property
+    def _measured(self) -> Statistics:
+        """Of the training images, whole: every process measures the same ones."""
+        pictures = self.splits.unaugmented
+        rows = OrderedRows(len(pictures), self.batch_size, self.seed, limit=MEASURED)
+        return measure(pictures.finish(batch.views[0]) for batch in self._loader(pictures, rows))
 
     @abstractmethod
     def load(self) -> Splits:
@@ -177,13 +206,21 @@ class Data(L.LightningDataModule, ABC):
     def words(self) -> dict[str, str]:
         """What is looked at, by subject: how many images, how they are cropped and normalised, what is held out."""
         labelled = "labelled " if self.training is self.splits.labelled else ""
-        mean, std = (" ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
+        mean, std = (" ".join(f"{value:.4g}" for value in values) for values in (self.mean, self.std))
+        channels = "" if self.channels == 3 else f" and {self.channels} channel{'' if self.channels == 1 else 's'}"
         return {
-            "data": f"{self.train_size:,} {labelled}images of {self.image_size} x {self.image_size}, {self.num_classes} classes",
+            "data": f"{self.train_size:,} {labelled}images of {by(self.image_size)}{channels}, {self.num_classes} classes",
             "augmentation": str(self.augment),
-            "normalisation": f"mean {mean}, deviation {std}",
+            "normalisation": f"mean {mean}, deviation {std}{self._measuring}",
             "held out": f"{len(self.splits.val):,} images, {self.splits.val}",
         }
+
+    @property
+    def _measuring(self) -> str:
+        """What the numbers were measured on, where they were."""
+        if "_measured" not in self.__dict__:
+            return ""
+        return f", measured on {min(MEASURED, len(self.splits.unaugmented)):,} training images"
 
     @property
     def train_size(self) -> int:
@@ -244,7 +281,7 @@ class Data(L.LightningDataModule, ABC):
         return self._ordered(self.splits.unaugmented, None)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int = 0) -> Batch:
-        """On the training device: the rest of the augmentation, then normalise -> views (B, 3, size, size)."""
+        """On the training device: the rest of the augmentation, then normalise -> views (B, C, size, size)."""
         finish = self.splits.train.finish
         mean, std = (_per_channel(values, batch.image.device) for values in (self.mean, self.std))
         views = tuple(view._replace(image=(finish(view) - mean) / std) for view in batch.views)

@@ -6,10 +6,10 @@ from typing import TypeVar
 
 from mim.augment.augmentation import Augmentation
 from mim.augment.resample import Interpolation
-from mim.data.decode import MAX_MEGAPIXELS
+from mim.data.levels import MAX_MEGAPIXELS, Range, Reading
 from mim.data.module import Data
 from mim.data.statistics import Deviation, Mean
-from mim.ranges import Count, NonNegativeInt, Positive, Seed
+from mim.ranges import Count, NonNegativeInt, Positive, Seed, Size
 
 T = TypeVar("T")
 
@@ -20,34 +20,47 @@ class OnDisk(Data):
     Args:
         root: the folder, set in one place for all sets: `paths.data`.
         augment: says what views of training images there are: crops, flips, colours.
-        image_size: pixels per side of what the model sees.
+        image_size: pixels per side of what the model sees, or (height, width).
         batch_size: training images per step and process.
         seed: decides order, crops, flips and masks.
         num_workers: that decode pictures; null for this process's share of the cores. Memory needs none.
         shuffle: a new order every epoch; false to see the same batches in each.
-        mean: of pixels in [0, 1], subtracted: three numbers, `imagenet`, or `own` for the data set's.
+        mean: of pixels in [0, 1], subtracted: a number for each channel, `imagenet`, or `own` for the data set's, measured where
+            nobody knows it.
         std: that they are divided by, alike.
         resize: pixels of the short side of held-out images (and of the bank) before the centre of `image_size` is cut out, as
             officially 256 for 224; null for the whole image where images are in memory, and for 256 / 224 of `image_size` in files.
         resize_interpolation: how. Without `resize`, images in memory are resized as crops are.
+        channels: C, of an image: 1 for grey, 3 for colours.
     """
 
     def __init__(
         self,
         root: str,
         augment: Augmentation,
-        image_size: Count,
+        image_size: Size,
         batch_size: Count,
         seed: Seed = 0,
         num_workers: NonNegativeInt | None = None,
         shuffle: bool = True,
-        mean: Mean = "own",
-        std: Deviation = "own",
+        mean: Mean | None = "own",
+        std: Deviation | None = "own",
         resize: Count | None = None,
         resize_interpolation: Interpolation = "bicubic",
+        channels: Count = 3,
     ):
         super().__init__(
-            augment, image_size, batch_size, seed, num_workers, shuffle, mean, std, resize, resize_interpolation
+            augment,
+            image_size,
+            batch_size,
+            seed,
+            num_workers,
+            shuffle,
+            mean,
+            std,
+            resize,
+            resize_interpolation,
+            channels,
         )
         self.root = Path(root).expanduser()
 
@@ -76,6 +89,10 @@ class OfPictures(OnDisk):
     Args:
         max_megapixels: of a picture, in millions of pixels; a larger one is skipped like a broken one, by what its header
             says, whatever its format.
+        channels: C, of every picture: grey is repeated for colours and colours are made grey; other numbers have to be those
+            of the files.
+        range: values that are black and white, two numbers; `image` for each image's own; null by their type: 255 of uint8,
+            65535 of uint16, 1 of floats.
         others: those of `OnDisk`.
     """
 
@@ -83,21 +100,40 @@ class OfPictures(OnDisk):
         self,
         root: str,
         augment: Augmentation,
-        image_size: Count,
+        image_size: Size,
         batch_size: Count,
         seed: Seed = 0,
         num_workers: NonNegativeInt | None = None,
         shuffle: bool = True,
-        mean: Mean = "own",
-        std: Deviation = "own",
+        mean: Mean | None = "own",
+        std: Deviation | None = "own",
         resize: Count | None = None,
         resize_interpolation: Interpolation = "bicubic",
         max_megapixels: Positive = MAX_MEGAPIXELS,
+        channels: Count = 3,
+        range: Range = None,
     ):
         super().__init__(
-            root, augment, image_size, batch_size, seed, num_workers, shuffle, mean, std, resize, resize_interpolation
+            root,
+            augment,
+            image_size,
+            batch_size,
+            seed,
+            num_workers,
+            shuffle,
+            mean,
+            std,
+            resize,
+            resize_interpolation,
+            channels,
         )
-        self.max_megapixels = max_megapixels
+        if isinstance(range, str) or range is None:
+            self.reading = Reading(max_megapixels, channels, range)
+        else:
+            black, white = range
+            if not black < white:
+                raise ValueError(f"data.range={list(range)}; needs black below white, e.g. data.range=[0,4095]")
+            self.reading = Reading(max_megapixels, channels, (black, white))
 
     @property
     def clean_resize(self) -> tuple[int, Interpolation]:

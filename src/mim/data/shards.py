@@ -17,8 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mim.data.decode import MAX_MEGAPIXELS, suffixes
+from mim.data.decode import suffixes
 from mim.data.files import Files
+from mim.data.levels import COLOURS, Reading
 from mim.data.listing import counted
 from mim.data.names import Names
 from mim.data.tar import Member, members
@@ -54,12 +55,12 @@ class Members(Files):
     Args:
         shards: the tar files.
         index: of their pictures.
-        max_megapixels: of a picture that is decoded, in millions of pixels.
+        reading: how they become pictures: channels, range, and the largest that is decoded.
     """
 
-    def __init__(self, shards: Sequence[Path], index: Index, max_megapixels: float = MAX_MEGAPIXELS):
+    def __init__(self, shards: Sequence[Path], index: Index, reading: Reading = COLOURS):
         names = (os.fsdecode(index.name[number]) for number in range(len(index.name)))
-        super().__init__(names, index.label, max_megapixels)
+        super().__init__(names, index.label, reading)
         self._shards, self._index = [str(shard) for shard in shards], index
 
     def path(self, number: int) -> str:

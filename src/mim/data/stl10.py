@@ -6,12 +6,13 @@ import torch
 from torchvision import datasets
 
 from mim.data.in_memory import Stored, in_memory_splits
+from mim.data.levels import as_channels
 from mim.data.module import Splits
 from mim.data.on_disk import OnDisk
 
 
-def _stored(dataset: datasets.STL10) -> Stored:
-    return Stored(torch.from_numpy(dataset.data), torch.from_numpy(dataset.labels).long())
+def _stored(dataset: datasets.STL10, channels: int) -> Stored:
+    return Stored(as_channels(torch.from_numpy(dataset.data), channels), torch.from_numpy(dataset.labels).long())
 
 
 class STL10(OnDisk):
@@ -26,11 +27,11 @@ class STL10(OnDisk):
             for split in ("unlabeled", "train", "test")
         )
         return in_memory_splits(
-            train=_stored(unlabelled),
-            val=_stored(test),
+            train=_stored(unlabelled, self.channels),
+            val=_stored(test, self.channels),
             augment=self.augment,
             image_size=self.image_size,
             classes=list(labelled.classes),
             centred=self.in_centre,
-            bank=_stored(labelled),
+            bank=_stored(labelled, self.channels),
         )

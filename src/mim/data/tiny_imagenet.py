@@ -6,6 +6,7 @@ from pathlib import Path
 from torchvision.datasets.utils import download_and_extract_archive
 
 from mim.data.in_memory import in_memory_splits, read_into_memory
+from mim.data.levels import Reading
 from mim.data.listing import list_pictures
 from mim.data.module import Splits
 from mim.data.on_disk import OnDisk
@@ -41,7 +42,7 @@ class TinyImageNet(OnDisk):
         """Download and sort what is missing, and keep all in memory."""
         folder = self.root / "tiny-imagenet-200"
         val = self.fetch(URL, lambda: sort_validation(self._download(folder)))
-        listing = list_pictures(folder / "train", val)
+        listing = list_pictures(folder / "train", val, reading=Reading(channels=self.channels))
         train, held_out = read_into_memory(listing, SIDE)
         return in_memory_splits(train, held_out, self.augment, self.image_size, listing.classes, self.in_centre)
 

@@ -7,14 +7,14 @@ from torch import Tensor
 
 from mim.augment.augmentation import Augmentation
 from mim.augment.resample import Interpolation
-from mim.data.decode import MAX_MEGAPIXELS
 from mim.data.from_files import from_files_splits
+from mim.data.levels import MAX_MEGAPIXELS, Range
 from mim.data.listing import Listing, all_held_out, hold_out
 from mim.data.module import Splits
 from mim.data.on_disk import OfPictures
 from mim.data.shards import NO_LABEL, Members, index_of
 from mim.data.statistics import Deviation, Mean
-from mim.ranges import Count, NonNegativeInt, Positive, Seed
+from mim.ranges import Count, NonNegativeInt, Positive, Seed, Size
 
 
 class WebDataset(OfPictures):
@@ -36,7 +36,7 @@ class WebDataset(OfPictures):
         self,
         root: str,
         augment: Augmentation,
-        image_size: Count,
+        image_size: Size,
         batch_size: Count,
         train: str = "*train*.tar",
         val: str = "*val*.tar",
@@ -45,11 +45,13 @@ class WebDataset(OfPictures):
         seed: Seed = 0,
         num_workers: NonNegativeInt | None = None,
         shuffle: bool = True,
-        mean: Mean = "imagenet",
-        std: Deviation = "imagenet",
+        mean: Mean | None = None,
+        std: Deviation | None = None,
         resize: Count | None = None,
         resize_interpolation: Interpolation = "bicubic",
         max_megapixels: Positive = MAX_MEGAPIXELS,
+        channels: Count = 3,
+        range: Range = None,
     ):
         super().__init__(
             root,
@@ -64,6 +66,8 @@ class WebDataset(OfPictures):
             resize,
             resize_interpolation,
             max_megapixels,
+            channels,
+            range,
         )
         self.patterns, self.held_out = (train, val), held_out
         self.cache = Path(cache).expanduser() / "shards" if cache else None
@@ -86,7 +90,7 @@ class WebDataset(OfPictures):
                 f"data.root={self.root} has {len(train)} shards {self.patterns[0]} (* is anything) and no picture in them; point "
                 "data.root at shards on a disk, and data.train and data.val at their names, e.g. 'data.train=in1k-train-*.tar'"
             )
-        files = Members([*train, *val], index, self.max_megapixels)
+        files = Members([*train, *val], index, self.reading)
         return from_files_splits(Listing(files, *self._parts(is_val), _classes(files)), self.augment, self.centred)
 
     def _parts(self, is_val: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ from mim.encoder.encoder import Attends, Encoder
 from mim.geometry import Geometry
 from mim.image_format import ImageFormat
 from mim.plain import printable
+from mim.ranges import Size
 from mim.weights.build import build_encoder
 from mim.weights.images import image_format
 from mim.weights.into_model import load_weights_into
@@ -20,7 +21,7 @@ class LoadedEncoder(Encoder, Protocol):
     """Encoder of a checkpoint, in eval mode, with what its pictures have to go through."""
 
     preprocess: Preprocess
-    """A picture of Pillow, an array or a path -> an image (3, H, W), normalised."""
+    """A picture of Pillow, an array or a path -> an image (C, H, W), normalised."""
     mean: tuple[float, ...]
     """Of each channel, of pixels in 0..1."""
     std: tuple[float, ...]
@@ -45,11 +46,13 @@ class Description(NamedTuple):
         (height, width), (rows, columns) = self.geometry.image_size, self.geometry.grid
         mean, std = (" ".join(f"{value:g}" for value in values) for values in self.images[:2])
         short, names = self.images.short_side(min(height, width)), self.images.classes
+        tall, wide = self.geometry.patch_size
+        patch = f"{tall}" if tall == wide else f"{tall} x {wide}"
         known = f"{len(names):,}: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}" if names else "not known"
         said = {
             "checkpoint": self.origin,
             "encoder": self.architecture,
-            "images": f"{self.geometry.channels} x {height} x {width}, {rows} x {columns} patches of {self.geometry.patch_size[0]}",
+            "images": f"{self.geometry.channels} x {height} x {width}, {rows} x {columns} patches of {patch}",
             "preprocess": f"short side to {short}, {self.images.interpolation}; mean {mean}, deviation {std}",
             "classes": known,
             "loaded": self.matched,
@@ -59,7 +62,7 @@ class Description(NamedTuple):
 
 def load(
     source: str | Path,
-    image_size: int | None = None,
+    image_size: Size | None = None,
     *,
     heads: int | None = None,
     key: str | None = None,
@@ -72,12 +75,12 @@ def load(
     Args:
         source: a run folder, a `.ckpt`, `.pth` or `.safetensors` file, a folder that transformers
             saved, `timm:<name>` or `hf:<repository>`.
-        image_size: pixels per side, where not those of the weights: positions are interpolated.
+        image_size: pixels per side, or (height, width), where not those of the weights: positions are interpolated.
         heads: attention heads, where neither the weights nor the width tell.
         key: which weights of a file that holds several: the key or the prefix that they are under,
             "student", "state_dict_ema"; None for the averaged ones.
         encoder_class: a class of your own that the checkpoint may be of; files cannot name others.
-        mean, std: normalisation of three channels, where the checkpoint says none or another.
+        mean, std: normalisation of each channel, where the checkpoint says none or another.
 
     Raises:
         FileNotFoundError: where there is no such file.
@@ -90,7 +93,7 @@ def load(
     return load_weights(weights._replace(images=with_statistics(image_format(weights), mean, std)), image_size, heads)
 
 
-def load_weights(weights: Weights, image_size: int | None = None, heads: int | None = None) -> LoadedEncoder:
+def load_weights(weights: Weights, image_size: Size | None = None, heads: int | None = None) -> LoadedEncoder:
     """The same, of weights that have been read."""
     encoder = build_encoder(weights, image_size, heads)
     matched = load_weights_into(weights, encoder).removeprefix(f"{weights.origin}: ")

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mim.analysis.drawn_channels import as_colours, patches_as_colours
 from mim.analysis.pictures import panels
 from mim.batch import Batch
 from mim.door.preprocess import Preprocess
@@ -18,21 +19,27 @@ from mim.target.target import Paintable
 
 @torch.no_grad()
 def reconstruct(
-    model: Any, painter: Paintable, image: Tensor, preprocess: Preprocess, seeds: Sequence[int]
+    model: Any,
+    painter: Paintable,
+    image: Tensor,
+    preprocess: Preprocess,
+    seeds: Sequence[int],
+    channels: Sequence[int] | None = None,
 ) -> Mapping[str, Tensor]:
     """One image under several masks: image, what is visible, what is predicted, and both together.
 
     Args:
         model: an MAE or a SimMIM in eval mode, on the CPU.
         painter: the target that shows its predictions as pixels.
-        image: (1, 3, H, W), normalised.
+        image: (1, C, H, W), normalised.
         preprocess: how it was normalised.
         seeds: of the masks, S of them.
+        channels: that are drawn: see `drawn_channels`.
 
     Returns:
         By kind, (S * K, 3, H, W) in [0, 1]: the K parts of each mask are beside each other.
     """
-    std, mean = (torch.tensor(values).view(3, 1, 1) for values in (preprocess.images.std, preprocess.images.mean))
+    std, mean = (torch.tensor(values).view(-1, 1, 1) for values in (preprocess.images.std, preprocess.images.mean))
     height, width = painter.geometry.patch_size
     show_attention(model.masker, model.encoder, image)
     rows: dict[str, list[Tensor]] = {}
@@ -40,10 +47,10 @@ def reconstruct(
         made = model(Batch.of(image, seed))
         shown = painter.to_pixels(made.prediction.float(), image, made.split.masked)  # (1, K, Lm, P), normalised
         scale, shift = (values.flatten().repeat(height * width) for values in (std, mean))
-        pixels = (shown * scale + shift).clamp(0, 1)
+        pixels = patches_as_colours((shown * scale + shift).clamp(0, 1), image.shape[1], channels)
         for part in range(pixels.shape[1]):
             only: Any = (None if field is None else field[:, part : part + 1] for field in made.split)
-            whole = (image * std + mean).clamp(0, 1)
+            whole = as_colours((image * std + mean).clamp(0, 1), channels)
             for name, row in panels(whole, pixels[:, part], Split(*only), painter.geometry.patch_size).items():
                 rows.setdefault(name, []).append(row)
     return {name: torch.cat(each) for name, each in rows.items()}

@@ -13,11 +13,13 @@ from mim.cores import available_cores
 from mim.data.files import Files
 from mim.data.folders import role
 from mim.data.from_files import FromFiles
+from mim.data.levels import Reading
 from mim.data.listing import class_names, find_pictures
 from mim.data.loader import Loader
 from mim.data.module import Data
 from mim.data.sampler import OrderedRows
 from mim.door.preprocess import Preprocess, as_images, pixels_of
+from mim.geometry import by, pair
 from mim.plain import printable
 
 
@@ -56,7 +58,8 @@ class FileSource:
     """
 
     def __init__(self, paths: Sequence[str], labels: Sequence[str], preprocess: Preprocess, workers: int | None = None):
-        self.files, self.labels, self.preprocess = Files(paths, [-1] * len(paths)), labels, preprocess
+        reading = Reading(channels=preprocess.images.channels)
+        self.files, self.labels, self.preprocess = Files(paths, [-1] * len(paths), reading), labels, preprocess
         self.workers = min(16, available_cores()) if workers is None else workers
 
     def __len__(self) -> int:
@@ -90,12 +93,18 @@ class _Decoded(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
         read = [(number, self.files.read(number)) for number in numbers.tolist()]
-        kept = [(number, self.preprocess.cut(picture)) for number, picture in read if picture is not None]
+        kept = [(number, self.preprocess.cut(_in_0_1(picture))) for number, picture in read if picture is not None]
         height, width = self.preprocess.image_size
-        images = [image for _, image in kept] or [torch.zeros(0, 3, height, width, dtype=torch.uint8)]
+        channels = self.preprocess.images.channels
+        images = [image for _, image in kept] or [torch.zeros(0, channels, height, width, dtype=torch.uint8)]
         return torch.tensor([number for number, _ in kept], dtype=torch.int64), (
             torch.stack(images) if kept else images[0]
         )
+
+
+def _in_0_1(picture: Tensor) -> Tensor:
+    """Pixels as a decoder gives them: uint8 as they are, deeper ones from 0..255 to 0..1."""
+    return picture if picture.dtype == torch.uint8 else picture / 255
 
 
 class TensorSource:
@@ -157,7 +166,7 @@ class ItemSource:
 
     def _image(self, picture: Any) -> Tensor:
         """Tensors and arrays of the encoder's own size have been cut by somebody; files and Pillow's pictures have not."""
-        pixels = pixels_of(picture)
+        pixels = pixels_of(picture, self.preprocess.images.channels)
         cut = (
             self.preprocess.fit(pixels[None])[0]
             if isinstance(picture, np.ndarray | Tensor)
@@ -184,12 +193,17 @@ class DataSource:
     """
 
     def __init__(self, data: Data, part: str, preprocess: Preprocess):
-        side = (data.image_size, data.image_size)
-        if side != tuple(preprocess.image_size):
-            height, width = preprocess.image_size
+        side, own = pair(data.image_size), pair(preprocess.image_size)
+        if side != own:
+            asked, given = (size[0] if size[0] == size[1] else f"[{size[0]},{size[1]}]" for size in (own, side))
             raise ValueError(
-                f"{type(data).__name__} shows images of {side[0]} x {side[1]}, and the encoder sees {height} x {width}; give "
-                f"data.image_size={height}, or open it with image_size={side[0]}"
+                f"{type(data).__name__} shows images of {by(side)}, and the encoder sees {by(own)}; give "
+                f"data.image_size={asked}, or open it with image_size={given}"
+            )
+        if data.channels != preprocess.images.channels:
+            raise ValueError(
+                f"{type(data).__name__} shows images of {data.channels} channels, and the encoder sees "
+                f"{preprocess.images.channels}; give data.channels={preprocess.images.channels}"
             )
         data.setup()
         self.data, self.part, self.preprocess = data, part, preprocess
@@ -236,7 +250,7 @@ def source_of(source: Any, preprocess: Preprocess, part: str = "held_out", worke
     if isinstance(source, str | Path):
         return _of_path(Path(source), preprocess, workers)
     if isinstance(source, np.ndarray | Tensor):
-        return TensorSource(as_images(source), preprocess)
+        return TensorSource(as_images(source, preprocess.images.channels), preprocess)
     if isinstance(source, Data):
         return DataSource(source, part, preprocess)
     if isinstance(source, list | tuple) and source and all(isinstance(each, str | Path) for each in source):

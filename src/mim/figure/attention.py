@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from torch import Tensor
 
+from mim.analysis.drawn_channels import as_colours
 from mim.analysis.gallery import bare, show_heat, show_image
 from mim.encoder.encoder import Encoder, attending, cls_attention
 from mim.figure.style import DPI, TEXT, WIDTH
@@ -35,7 +36,7 @@ class Maps(NamedTuple):
 
 @torch.no_grad()
 def attention_maps(encoder: Encoder, image: Tensor, name: str, block: int | None = None) -> Maps:
-    """Run an encoder on whole, normalised images (B, 3, H, W) and look at one of its blocks.
+    """Run an encoder on whole, normalised images (B, C, H, W) and look at one of its blocks.
 
     Args:
         encoder: a ViT or a Beit, in eval mode.
@@ -59,7 +60,7 @@ def attention_figure(image: Tensor, names: Sequence[str], maps: Sequence[Maps], 
     Values are drawn in multiples of what a patch would get if all tokens got the same, on one scale for the whole figure.
 
     Args:
-        image: (B, 3, H, W) in [0, 1].
+        image: (B, C, H, W) in [0, 1].
         names: of the images.
         maps: of each checkpoint.
         each_head: draw every head beside their mean; otherwise the mean alone.
@@ -74,7 +75,9 @@ def attention_figure(image: Tensor, names: Sequence[str], maps: Sequence[Maps], 
     heads = " and each head" if each_head else ""
     blocks = ", ".join(f"{each.name} (block {each.block})" for each in maps)
     what = f"attention of the cls token, mean over heads{heads}, to {len(image)} image(s): {blocks}"
-    return Drawn(_draw_heads(image, maps) if each_head else _draw_means(image, maps), HEADER, rows, what)
+    return Drawn(
+        _draw_heads(as_colours(image), maps) if each_head else _draw_means(as_colours(image), maps), HEADER, rows, what
+    )
 
 
 def _heads(maps: Maps, image: int, each_head: bool) -> dict[str, Tensor]:

@@ -11,14 +11,16 @@ from mim.augment.pictures import Centred
 from mim.batch import Batch
 from mim.data.decode import decode
 from mim.data.files import Files
+from mim.data.levels import Reading
 from mim.data.sampler import Rows
+from mim.ranges import Size
 
 
 class Images(NamedTuple):
     """What is looked at."""
 
     image: Tensor
-    """(B, 3, H, W) in [0, 1]."""
+    """(B, C, H, W) in [0, 1]."""
     names: list[str]
     """Of each: its number among the held-out images, or its file."""
 
@@ -43,18 +45,18 @@ def held_out(data: Any, count: int, rows: Sequence[int] | None = None) -> Images
     return Images((batch.image * std + mean).clamp(0, 1), [str(row) for row in rows])
 
 
-def read_files(files: Sequence[Path], size: int) -> Images:
+def read_files(files: Sequence[Path], size: Size, channels: int = 3) -> Images:
     """Pictures, resized by the short side and cut to the centre, as data sets show held-out ones.
 
     Raises:
         ValueError: where a file is no picture.
     """
-    return Images(torch.cat([_read(file, size) for file in files]), [file.stem for file in files])
+    return Images(torch.cat([_read(file, size, channels) for file in files]), [file.stem for file in files])
 
 
-def _read(file: Path, size: int) -> Tensor:
+def _read(file: Path, size: Size, channels: int) -> Tensor:
     try:
-        picture = decode(Files([str(file)], [-1]).content(0))
+        picture = decode(Files([str(file)], [-1]).content(0), Reading(channels=channels))
     except FileNotFoundError as error:
         raise FileNotFoundError(f"there is no {file}; --files takes pictures") from error
     except Exception as error:  # decoders raise what they like
@@ -64,10 +66,10 @@ def _read(file: Path, size: int) -> Tensor:
 
 
 def batch_of(image: Tensor, mean: Sequence[float], std: Sequence[float], seed: int = 0) -> Batch:
-    """Images (B, 3, H, W) in [0, 1] as a model is given them: normalised, whole, and masked by a seed."""
+    """Images (B, C, H, W) in [0, 1] as a model is given them: normalised, whole, and masked by a seed."""
     return Batch.of((image - per_channel(mean)) / per_channel(std), seed)
 
 
 def per_channel(values: Sequence[float]) -> Tensor:
-    """Three numbers -> (3, 1, 1)."""
-    return torch.tensor(list(values)).view(3, 1, 1)
+    """A number for each channel -> (C, 1, 1)."""
+    return torch.tensor(list(values)).view(-1, 1, 1)

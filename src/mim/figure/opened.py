@@ -87,7 +87,8 @@ def open_images(first: Weights, choice: Choice, configs: Path) -> Images:
         ValueError: where nothing says which data set.
     """
     if choice.files:
-        return read_files(choice.files, encoder_config(first)["image_size"])
+        config = encoder_config(first)
+        return read_files(choice.files, config["image_size"], config.get("channels", 3))
     return held_out(open_data(first, choice.data or [], configs), choice.images, choice.rows)
 
 

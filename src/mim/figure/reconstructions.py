@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mim.analysis.consistency import disagreement, stages
+from mim.analysis.drawn_channels import as_colours, patches_as_colours
 from mim.figure.images import batch_of, per_channel
 from mim.figure.table import Drawn
 from mim.masker.split import Split
@@ -31,7 +32,7 @@ class Made(NamedTuple):
 def reconstruct(
     model: Any, painter: Paintable, image: Tensor, mean: Sequence[float], std: Sequence[float], seeds: Sequence[int]
 ) -> Made:
-    """Mask images (B, 3, H, W) in [0, 1] by each seed, and predict.
+    """Mask images (B, C, H, W) in [0, 1] by each seed, and predict.
 
     Args:
         model: an MAE or a SimMIM in eval mode, whose masker makes one part.
@@ -45,7 +46,7 @@ def reconstruct(
         batch = batch_of(image, mean, std, seed)
         made = model(batch)
         shown = painter.to_pixels(made.prediction.float(), batch.image, made.split.masked)  # (B, 1, Lm, P), normalised
-        channels = shown.unflatten(-1, (-1, 3))
+        channels = shown.unflatten(-1, (-1, len(mean)))
         pixels.append((channels * per_channel(std).flatten() + per_channel(mean).flatten()).flatten(-2))
         splits.append(made.split)
     visible, masked = (
@@ -64,7 +65,7 @@ def reconstructions_figure(
     the model was not shown: where patches disagree, it is in what they depict and not in how bright they are.
 
     Args:
-        image: (B, 3, H, W) in [0, 1].
+        image: (B, C, H, W) in [0, 1].
         names: of the images.
         made: by checkpoint, all under the same masks.
         seeds: of the masks.
@@ -77,7 +78,8 @@ def reconstructions_figure(
         raise ValueError(f"--seeds={' '.join(map(str, seeds))}: needs two different ones at least, e.g. --seeds 0 1 2")
     split = next(iter(made.values())).split
     shown = {name: each.pixels.clamp(0, 1) for name, each in made.items()}
-    figure = stages(image, shown, split, patch_size, kind="seed", numbers=seeds)
+    colours = {name: patches_as_colours(pixels, image.shape[1]) for name, pixels in shown.items()}
+    figure = stages(as_colours(image), colours, split, patch_size, kind="seed", numbers=seeds)
     rows = [
         row for name, pixels in shown.items() for row in _numbers(image, names, name, pixels, split, seeds, patch_size)
     ]

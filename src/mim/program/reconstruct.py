@@ -18,6 +18,12 @@ def parser() -> Arguments:
     parser.add_argument("checkpoint", help="a run of pre-training, or weights with both halves")
     parser.add_argument("pictures", nargs="+", help="a folder, files, or data=<name> and settings of it, data.root=...")
     parser.add_argument("--masker", nargs="+", default=["random"], help="a name, and settings: sbam masker.cell=2")
+    parser.add_argument(
+        "--channels",
+        nargs="+",
+        type=int,
+        help="three to draw as red, green and blue, from 0, or one; the default is the first",
+    )
     parser.add_argument("--seeds", type=int, default=1, help="how many masks of each picture; the default is 1")
     parser.add_argument("--images", type=int, default=8, help="at most so many, evenly spread; the default is 8")
     parser.add_argument("--out", type=path, help="the folder to write to; the default is a new one of runs")

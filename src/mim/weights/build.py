@@ -7,7 +7,9 @@ from torch import Tensor
 
 from mim.encoder.encoder import Encoder
 from mim.encoder.timm_model import input_side
+from mim.geometry import pair
 from mim.plain import printable
+from mim.ranges import Size
 from mim.weights.architecture import TIMM_VIT, check_shapes, depth_of, of_tensors
 from mim.weights.resize import side_of
 from mim.weights.settings import ENCODER, Kind, build, check_settings, public_classes
@@ -19,13 +21,16 @@ HEADS_SAID_BY = "encoder.heads= of train.py and eval.py, --heads of convert, emb
 HEADS = {192: 3, 384: 6, 512: 16, 768: 12, 1024: 16, 1280: 16}  # by width: ViT-Ti to ViT-H, and MAE's decoder
 
 
-def encoder_config(weights: Weights, image_size: int | None = None, heads: int | None = None) -> dict[str, Any]:
+def encoder_config(
+    weights: Weights, image_size: Size | None = None, heads: int | None = None, channels: int | None = None
+) -> dict[str, Any]:
     """The `encoder` node of the config that builds the encoder these weights are of.
 
     Args:
         weights: of a run, which says how it was built, or of anyone, whose sizes are read off the tensors.
-        image_size: pixels per side, where not those of the weights.
+        image_size: pixels per side, or (height, width), where not those of the weights.
         heads: attention heads, where neither the weights nor the width tell.
+        channels: of an image, where not those of the weights.
 
     Raises:
         ValueError: where something cannot be told, or the weights say other heads.
@@ -47,26 +52,35 @@ def encoder_config(weights: Weights, image_size: int | None = None, heads: int |
     if config.get("image_size") is None and not own:
         raise ValueError(f"{weights.origin} does not say for which image size it was trained; give one")
     for name, size in measured.items():
-        if config.get(name, size) != size:
+        if name in config and _plain(name, config[name]) != size:
             raise ValueError(
                 f"{weights.origin} is damaged: its config says encoder.{name}={config[name]}, its tensors {size}"
             )
+    if not own and config["_target_"] != TIMM_VIT:  # timm's models keep theirs
+        config["channels"] = channels or measured["channels"]
     _refuse_too_many_patches(config, weights)
     return config
 
 
-def build_encoder(weights: Weights, image_size: int | None = None, heads: int | None = None) -> Encoder:
+def _plain(name: str, size: Any) -> Any:
+    """A size as it is measured: of a square patch one number."""
+    return size[0] if name == "patch_size" and isinstance(size, list | tuple) and size[0] == size[-1] else size
+
+
+def build_encoder(
+    weights: Weights, image_size: Size | None = None, heads: int | None = None, channels: int | None = None
+) -> Encoder:
     """The encoder that these weights are of, with new weights; see `encoder_config`.
 
     Raises:
         ValueError: where a checkpoint names anything but an encoder of this project, or the one that the command line names.
     """
-    return build(encoder_config(weights, image_size, heads), _kind(weights), weights.origin, "encoder")
+    return build(encoder_config(weights, image_size, heads, channels), _kind(weights), weights.origin, "encoder")
 
 
 def _of_timm(config: dict[str, Any], measured: dict[str, Any], weights: Weights) -> dict[str, Any]:
     """Settings of a transformer of timm with its sizes, once they are known to be those of the tensors."""
-    sizes = {name: size for name, size in measured.items() if config.get(name) is None}
+    sizes = {name: size for name, size in measured.items() if name != "channels" and config.get(name) is None}
     heads = {"heads": weights.heads} if config.get("heads") is None and weights.heads else {}
     config = config | sizes | heads
     if config.get("image_size") is None:
@@ -109,14 +123,14 @@ def _sizes(weights: Weights) -> dict[str, Any]:
     if "blocks.0.attn.q_bias" not in tensors:
         side = side_of(tensors["pos_embed"].shape[1] - 1)
         heads = guess_heads(width, weights.heads, HEADS_SAID_BY)
-        return config | {"_target_": "mim.encoder.vit.ViT", "image_size": side * patch, "heads": heads}
+        return config | {"_target_": "mim.encoder.vit.ViT", "image_size": _sides(side, patch), "heads": heads}
     tables = [value for name, value in tensors.items() if name.endswith("relative_position_bias_table")]
     side = (side_of(len(tables[0]) - 3) + 1) // 2 if tables else side_of(tensors["pos_embed"].shape[1] - 1)
     shared = "rel_pos_bias.relative_position_bias_table" in tensors
     both = "absolute_and_block_bias" if "pos_embed" in tensors else "block_bias"
     return config | {
         "_target_": "mim.encoder.beit.Beit",
-        "image_size": side * patch,
+        "image_size": _sides(side, patch),
         "heads": tables[0].shape[1] if tables else guess_heads(width, weights.heads, HEADS_SAID_BY),
         "positions": "shared_bias" if shared else both if tables else "absolute",
     }
@@ -125,16 +139,17 @@ def _sizes(weights: Weights) -> dict[str, Any]:
 def _measured(tensors: dict[str, Tensor]) -> dict[str, Any]:
     """The sizes that any encoder's tensors show: of its patches, its tokens and the number of its blocks."""
     shape = tensors["patch_embed.proj.weight"].shape
-    if len(shape) != 4 or shape[1] != 3 or shape[2] != shape[3]:
+    if len(shape) != 4:
         raise ValueError(
-            f"an encoder here embeds square patches of 3 channels; this one has patch_embed.proj.weight {tuple(shape)}"
+            f"an encoder here embeds patches of images; this one has patch_embed.proj.weight {tuple(shape)}"
         )
-    width, patch = shape[0], shape[3]
+    width, channels = shape[:2]
+    patch: Any = shape[3] if shape[2] == shape[3] else list(shape[2:])
     stages = _count(tensors, r"layers\.\d+\.blocks\.0\.norm1\.weight")
     if not stages:
-        return {"patch_size": patch, "width": width, "depth": depth_of(tensors)}
+        return {"channels": channels, "patch_size": patch, "width": width, "depth": depth_of(tensors)}
     depths = [_count(tensors, rf"layers\.{stage}\.blocks\.\d+\.norm1\.weight") for stage in range(stages)]
-    return {"patch_size": patch * 2 ** (stages - 1), "width": width, "depths": depths}
+    return {"channels": channels, "patch_size": patch * 2 ** (stages - 1), "width": width, "depths": depths}
 
 
 def _swin(tensors: dict[str, Tensor], stages: int) -> dict[str, Any]:
@@ -147,13 +162,17 @@ def _swin(tensors: dict[str, Tensor], stages: int) -> dict[str, Any]:
     }
 
 
+def _sides(side: int, patch: Any) -> Any:
+    """Image size of a square grid of patches."""
+    return side * patch if isinstance(patch, int) else [side * each for each in patch]
+
+
 def _refuse_too_many_patches(config: dict[str, Any], weights: Weights) -> None:
     """Positions and the index of their distances are made before any weight is loaded."""
     if not {"image_size", "patch_size"} <= config.keys():
         return
-    size = config["image_size"]
-    height, width = size if isinstance(size, list | tuple) else (size, size)
-    patches = max(0, height // config["patch_size"]) * max(0, width // config["patch_size"])
+    (height, width), (tall, wide) = pair(config["image_size"]), pair(config["patch_size"])
+    patches = max(0, height // tall) * max(0, width // wide)
     biases = str(config.get("positions", "")).endswith("bias")
     pairs = patches**2 * (config["depth"] if config.get("positions") == "block_bias" else 1) if biases else 0
     if not 1 <= patches <= MOST_PATCHES or pairs > MOST_PAIRS:

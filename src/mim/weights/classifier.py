@@ -8,13 +8,14 @@ from mim.encoder.swin import Swin
 from mim.model.classifier import Classifier
 from mim.pool.pool import Pools
 from mim.pool.simple import Cls, Mean
+from mim.ranges import Size
 from mim.weights.build import build_encoder
 from mim.weights.into_model import load_weights_into
 from mim.weights.settings import POOL, build
 from mim.weights.weights import Weights
 
 
-def open_classifier(weights: Weights, image_size: int | None = None) -> nn.Module:
+def open_classifier(weights: Weights, image_size: Size | None = None, channels: int | None = None) -> nn.Module:
     """Build and load it: a run's pool is its own; an official file is pooled as its paper does, by what its tensors show.
 
     Raises:
@@ -26,7 +27,7 @@ def open_classifier(weights: Weights, image_size: int | None = None) -> nn.Modul
             f"{weights.origin} has no head that tells classes apart; judge its features (evaluate=knn, evaluate=probe), or "
             "fine-tune it: python train.py task=finetune checkpoint=..."
         )
-    encoder = build_encoder(weights, image_size)
+    encoder = build_encoder(weights, image_size, channels=channels)
     own = (weights.config or {}).get("pool")
     if not isinstance(own or {}, dict):
         raise ValueError(f"{weights.origin}: pool is {type(own).__name__}; a config has one pool by its name")

@@ -50,11 +50,17 @@ def export_encoder(encoder: Encoder, out: Path, to: str, images: ImageFormat = I
 
 
 def pictures(count: int, size: tuple[int, int], images: ImageFormat = IMAGENET) -> Tensor:
-    """Crops of the photographs that come with scikit-learn, normalised: (count, 3, height, width)."""
+    """Crops of the photographs that come with scikit-learn, normalised: (count, C, height, width).
+
+    Colours are repeated where images have more channels than three, and some left out where fewer.
+    """
     photographs = [torch.tensor(image).permute(2, 0, 1)[None] / 255 for image in load_sample_images().images]
     crops = [photographs[i % 2][..., 20 * i : 20 * i + 360, 40 * i : 40 * i + 360] for i in range(count)]
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (images.mean, images.std))
-    return torch.cat([(interpolate(crop, size, mode="bilinear", antialias=True) - mean) / std for crop in crops])
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (images.mean, images.std))
+    channels = [i % 3 for i in range(images.channels)]
+    return torch.cat(
+        [(interpolate(crop[:, channels], size, mode="bilinear", antialias=True) - mean) / std for crop in crops]
+    )
 
 
 def _difference(encoder: Encoder, run: Callable[[Tensor], Tensor], image: Tensor) -> float:

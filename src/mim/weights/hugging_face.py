@@ -73,11 +73,11 @@ def hugging_face_config(
 ) -> dict[str, Any]:
     """The `config.json` of a ViTMAE with these tensors, under our names."""
     patches = tensors["encoder.pos_embed"].shape[1] - 1
-    patch_size = tensors["encoder.patch_embed.proj.weight"].shape[-1]
+    channels, patch_size, wide = tensors["encoder.patch_embed.proj.weight"].shape[1:]
     side = round(patches**0.5)
-    if side * side != patches:
+    if side * side != patches or patch_size != wide:
         raise ValueError(
-            f"Hugging Face's ViTMAE needs square images; these weights are of {patches} patches, which is no square"
+            f"Hugging Face's ViTMAE needs square images; these weights are of {patches} patches of {patch_size} x {wide} pixels"
         )
     hidden, inner = tensors["encoder.blocks.0.mlp.fc2.weight"].shape
     decoder_hidden, decoder_inner = tensors["decoder.blocks.0.mlp.fc2.weight"].shape
@@ -86,7 +86,7 @@ def hugging_face_config(
         "model_type": "vit_mae",
         "image_size": side * patch_size,
         "patch_size": patch_size,
-        "num_channels": 3,
+        "num_channels": channels,
         "hidden_size": hidden,
         "num_hidden_layers": _blocks(tensors, "encoder."),
         "num_attention_heads": heads,

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mim.encoder.encoder import Encoder, Module
 from mim.encoder.timm_vit import TimmViT
-from mim.geometry import by
+from mim.geometry import by, grid_of, pair
 from mim.weights.resize import resize_encoder, resize_positions
 from mim.weights.strangers import refuse_other_blocks
 from mim.weights.weights import Weights
@@ -25,7 +25,7 @@ def load_weights_into(weights: Weights, model: Module) -> str:
         ValueError: where the encoder is of another architecture, saying which.
     """
     encoder: Any = getattr(model, "encoder", model)
-    given, changes = resize_encoder(weights.half(encoder=True), encoder.state_dict(), encoder)
+    given, changes = resize_encoder(weights.half(encoder=True), encoder.state_dict(), encoder, grid_of_weights(weights))
     rest = weights.half(encoder=False)
     rest, stood_in = _stand_in(given, rest, encoder, model)
     stood_in += _leave_out(given, encoder)
@@ -33,10 +33,19 @@ def load_weights_into(weights: Weights, model: Module) -> str:
     encoder.load_state_dict(given)
     said = [f"encoder {len(given)} of {len(given)} tensors", *changes, *stood_in]
     if encoder is not model:
-        said += _fit_parts(rest, model, encoder.geometry.grid)
+        said += _fit_parts(rest, model, encoder.geometry.grid, grid_of_weights(weights))
     elif rest:
         said.append(f"left over: {_some(rest)}")
     return f"{weights.origin}: {', '.join(said)}"
+
+
+def grid_of_weights(weights: Weights) -> tuple[int, int] | None:
+    """Rows and columns of patches that a run's weights are of; None where nothing says them: of files of others a square."""
+    settings = (weights.config or {}).get("encoder")
+    try:
+        return grid_of(pair(settings["image_size"]), pair(settings["patch_size"])) if settings else None
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
 
 
 def _stand_in(
@@ -58,7 +67,9 @@ def _leave_out(given: dict[str, Tensor], encoder: Encoder) -> list[str]:
     return ["its norm left out"]
 
 
-def _fit_parts(rest: Mapping[str, Tensor], model: Module, grid: tuple[int, int]) -> list[str]:
+def _fit_parts(
+    rest: Mapping[str, Tensor], model: Module, grid: tuple[int, int], theirs: tuple[int, int] | None
+) -> list[str]:
     """Load each other part of the model if all of it is there; say which."""
     own = {name: value for name, value in model.state_dict().items() if not name.startswith("encoder.")}
     said, left = [], dict(rest)
@@ -67,7 +78,7 @@ def _fit_parts(rest: Mapping[str, Tensor], model: Module, grid: tuple[int, int])
         found = {name: left[name] for name in wanted if name in left}
         positions = f"{part}.pos_embed"
         if positions in found and _differ_in_length_only(found[positions], wanted[positions]):
-            found[positions] = resize_positions(found[positions], grid)
+            found[positions] = resize_positions(found[positions], grid, old=theirs)
         wrong = [name for name in wanted if name not in found or found[name].shape != wanted[name].shape]
         if not wrong:
             model.load_state_dict(found, strict=False)
@@ -121,7 +132,10 @@ def _channels(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str | N
     theirs, ours = (t[_STEM].shape[1] for t in (given, own))
     if theirs == ours:
         return None
-    return f"embeds images of {theirs} channels and the encoder those of {ours}; choose weights for {ours} channels"
+    return (
+        f"embeds images of {theirs} channels and the encoder those of {ours}; only three are carried "
+        f"to another number: give data.channels={theirs}, or choose weights for {ours} channels"
+    )
 
 
 def _patch_size(given: Mapping[str, Tensor], own: Mapping[str, Tensor], encoder: Encoder) -> str | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from torch import nn
 
 from mim.encoder.encoder import Encoder
+from mim.ranges import Size
 from mim.weights.build import build_encoder
 from mim.weights.into_model import load_weights_into
 from mim.weights.read import read_weights
@@ -27,21 +28,26 @@ def load_checkpoint_into(source: str | Path, model: nn.Module, key: str | None =
 
 
 def open_encoder(
-    source: str | Path, image_size: int | None = None, heads: int | None = None, own: str | None = None
+    source: str | Path,
+    image_size: Size | None = None,
+    heads: int | None = None,
+    own: str | None = None,
+    channels: int | None = None,
 ) -> tuple[Encoder, str]:
     """Build the encoder that a checkpoint is of, and load it; positions are carried to `image_size` where that is another.
 
     Args:
         source: as in `load`.
-        image_size: pixels per side, where not those of the weights.
+        image_size: pixels per side, or (height, width), where not those of the weights.
         heads: attention heads, where neither the weights nor the width tell.
         own: a class of the user's own that it may be of, as the command line names it.
+        channels: of an image, where not those of the weights.
 
     Returns:
         The encoder, and one line about what matched.
     """
     weights = read_weights(source)._replace(own_encoder=own)
-    encoder = build_encoder(weights, image_size, heads)
+    encoder = build_encoder(weights, image_size, heads, channels)
     return encoder, load_weights_into(weights, encoder)
 
 

@@ -10,6 +10,7 @@ from mim.masker.any_masker import AnyMasker
 from mim.model.decoder import Decoder
 from mim.model.mae import MAE
 from mim.model.simmim import SimMIM
+from mim.ranges import Size
 from mim.target.frequency import Frequency
 from mim.target.pixel import Pixel
 from mim.weights.build import build_encoder, guess_heads
@@ -23,13 +24,13 @@ PIXEL = {"mim.loss.term.Pixel", "mim.target.pixel.Pixel", "mim.loss.pixel.Pixel"
 FREQUENCY = {"mim.loss.term.Frequency", "mim.target.frequency.Frequency", "mim.loss.frequency.Frequency"}
 
 
-def open_model(weights: Weights, masker: AnyMasker, image_size: int | None = None) -> MAE | SimMIM:
+def open_model(weights: Weights, masker: AnyMasker, image_size: Size | None = None) -> MAE | SimMIM:
     """Model of pre-trained weights, in eval mode; sizes are read off the tensors, and nothing that a file names is called.
 
     Args:
         weights: with a decoder: of a run, the official MAE (both halves) or SimMIM, or Hugging Face's ViTMAE.
         masker: decides what the model sees; it need not be the one that it was trained with.
-        image_size: pixels per side, where not those of the training.
+        image_size: pixels per side, or (height, width), where not those of the training.
 
     Raises:
         ValueError: where the weights have no decoder, or not the whole of it.

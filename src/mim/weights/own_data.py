@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from mim.launch.check import check_config
 from mim.plain import printable
-from mim.weights.settings import DATA, check_settings
+from mim.weights.settings import DATA, check_settings, class_of
 from mim.weights.weights import Weights
 
 LOCAL = (
@@ -40,6 +40,10 @@ def data_of_run(
             f"{weights.origin} does not say what it was trained on; choose where to judge it, e.g. data=cifar10"
         )
     own = check_settings(own, DATA, weights.origin, "data")
+    known: Any = class_of(own["_target_"], DATA, weights.origin)
+    if weights.images is not None and (known.own_mean is None or own.get("channels", 3) != 3):
+        # what a run has measured is not measured again
+        own |= {key: list(getattr(weights.images, key)) for key in ("mean", "std") if own.get(key) in ("own", None)}
     name, here = _of_this_computer(own["_target_"], paths, configs)
     if "root" in own and "root" not in changed and not _same(own["root"], here.get("root")):
         raise ValueError(

@@ -7,24 +7,28 @@ from typing import Any
 
 import torch
 from timm.layers import resample_abs_pos_embed, resize_rel_pos_bias_table
+from timm.models import adapt_input_conv
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from mim.encoder.encoder import Encoder
 from mim.encoder.timm_vit import TimmViT
+from mim.geometry import by
 from mim.weights.interpolate import interpolate_positions
 
 _SHARED = "rel_pos_bias.relative_position_bias_table"
 _TABLE = "relative_position_bias_table"
+_STEM = "patch_embed.proj.weight"
 
 
 def resize_encoder(
-    tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], encoder: Encoder
+    tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], encoder: Encoder, old: tuple[int, int] | None = None
 ) -> tuple[dict[str, Tensor], list[str]]:
     """An encoder's tensors, by name -> those that fit the encoder whose tensors are `own`, and what was changed.
 
     Position embeddings are interpolated (bicubic, as MAE does), tables of biases too (as BEiT does), and one table for all blocks
-    becomes one for each where the encoder wants that (as SimMIM does to fine-tune).
+    becomes one for each where the encoder wants that (as SimMIM does to fine-tune). The first layer is carried from three
+    channels to another number as timm does it. `old` is the grid that the tensors are of; None for a square.
     """
     tensors = dict(tensors)
     changes = []
@@ -34,7 +38,10 @@ def resize_encoder(
             shared = tensors.pop(_SHARED)
             tensors.update(dict.fromkeys(blocks, shared))
             changes.append("the shared bias copied to every block")
-    sizes: set[tuple[int, tuple[int, int]]] = set()
+    if _STEM in tensors and _STEM in own:
+        tensors[_STEM], said = carry_channels(tensors[_STEM], own[_STEM].shape[1])
+        changes += said
+    sizes: set[tuple[tuple[int, int], tuple[int, int]]] = set()
     grid = encoder.geometry.grid
     for name in tensors.keys() & own.keys():
         value, wanted = tensors[name], own[name]
@@ -42,26 +49,27 @@ def resize_encoder(
             continue
         if name == "pos_embed" and value.shape[-1] == wanted.shape[-1]:
             prefix = encoder.positions_of_prefix if isinstance(encoder, TimmViT) else encoder.prefix
-            tensors[name] = _resized(value, encoder, prefix)
-            sizes.add((side_of(value.shape[1] - prefix), grid))
+            tensors[name] = _resized(value, encoder, prefix, old)
+            sizes.add((old_grid(value.shape[1] - prefix, old), grid))
         elif name.endswith(_TABLE) and value.shape[1] == wanted.shape[1]:
             window = _window(name, encoder)
             with warnings.catch_warnings(action="ignore"):  # of torch, about how timm interpolates
                 tensors[name] = resize_rel_pos_bias_table(value, window, tuple(wanted.shape))
             extra = len(wanted) - (2 * window[0] - 1) * (2 * window[1] - 1)
-            sizes.add(((side_of(len(value) - extra) + 1) // 2, window))
-    changes += [f"positions resized from {old} x {old} to {new[0]} x {new[1]}" for old, new in sorted(sizes)]
+            side = (side_of(len(value) - extra) + 1) // 2
+            sizes.add(((side, side), window))
+    changes += [f"positions resized from {by(before)} to {by(after)}" for before, after in sorted(sizes)]
     return tensors, changes
 
 
-def _resized(positions: Tensor, encoder: Encoder, prefix: int) -> Tensor:
+def _resized(positions: Tensor, encoder: Encoder, prefix: int, old: tuple[int, int] | None) -> Tensor:
     """Positions of another grid for an encoder, by the rule of its family.
 
     timm's models as timm does (bicubic, smoothed), DINOv2 without registers as its release does: bicubic by a factor that is
     a tenth of a patch too large (dinov2/models/vision_transformer.py: interpolate_pos_encoding). All others as MAE.
     """
     if not isinstance(encoder, TimmViT):
-        return resize_positions(positions, encoder.geometry.grid, prefix)
+        return resize_positions(positions, encoder.geometry.grid, prefix, old)
     side, (rows, columns) = side_of(positions.shape[1] - prefix), encoder.geometry.grid
     if not re.search(r"patch14_dinov2$", encoder.name):
         return resample_abs_pos_embed(positions, [rows, columns], [side, side], num_prefix_tokens=prefix)
@@ -71,10 +79,35 @@ def _resized(positions: Tensor, encoder: Encoder, prefix: int) -> Tensor:
     return torch.cat([positions[:, :prefix], resized.to(positions.dtype)], dim=1)
 
 
-def resize_positions(positions: Tensor, grid: tuple[int, int], prefix: int = 1) -> Tensor:
-    """Positions (1, R + L, D), prefix first, of a square grid -> of another grid (rows, columns)."""
-    side = side_of(positions.shape[1] - prefix)
-    return interpolate_positions(positions, (side, side), grid, prefix)
+def carry_channels(stem: Tensor, channels: int) -> tuple[Tensor, list[str]]:
+    """First layer (D, 3, h, w) -> (D, channels, h, w), by timm's rule (timm/models/_manipulate.py: adapt_input_conv).
+
+    Of one channel the three are summed; of others they are repeated and scaled by 3 / channels, so that what comes out is as
+    large as before. Weights of other than three channels stay as they are.
+    """
+    if stem.ndim != 4 or stem.shape[1] != 3 or channels == 3:
+        return stem, []
+    how = "summed" if channels == 1 else f"repeated, times 3/{channels}"
+    changed: Tensor = adapt_input_conv(channels, stem)
+    return changed, [f"first layer from 3 channels to {channels} ({how})"]
+
+
+def old_grid(count: int, known: tuple[int, int] | None) -> tuple[int, int]:
+    """Rows and columns of `count` patches: those that are known, else a square.
+
+    Raises:
+        ValueError: where it is none.
+    """
+    if known is not None and known[0] * known[1] == count:
+        return known
+    return side_of(count), side_of(count)
+
+
+def resize_positions(
+    positions: Tensor, grid: tuple[int, int], prefix: int = 1, old: tuple[int, int] | None = None
+) -> Tensor:
+    """Positions (1, R + L, D), prefix first, of an old grid (None: a square) -> of another grid (rows, columns)."""
+    return interpolate_positions(positions, old_grid(positions.shape[1] - prefix, old), grid, prefix)
 
 
 def side_of(count: int) -> int:

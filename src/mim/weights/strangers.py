@@ -22,7 +22,6 @@ _ALLOWED = {  # transformers writes 1e-12 for the official MAE, whose norms have
     "hidden_act": ("gelu",),
     "layer_norm_eps": (1e-6, 1e-12),
     "qkv_bias": (True,),
-    "num_channels": (3,),
 }
 
 

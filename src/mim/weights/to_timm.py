@@ -74,9 +74,10 @@ def _model(config: dict[str, Any], family: str, head: dict[str, Any]) -> TimmMod
     small = 2 ** (len(config["depths"]) - 1) if family == "Swin" else 1
     sizes = {
         "img_size": config["image_size"],
-        "patch_size": config["patch_size"] // small,
+        "patch_size": config["patch_size"] // small if small > 1 else config["patch_size"],
         "embed_dim": config["width"],
     }
+    sizes |= {"in_chans": config["channels"]} if config.get("channels", 3) != 3 else {}
     sizes |= {"mlp_ratio": config["mlp_ratio"]} if config.get("mlp_ratio", 4) != 4 else {}
     positions = config.get("positions", "shared_bias")
     blocks = {"depth": config.get("depth"), "num_heads": config["heads"]}

@@ -1,0 +1,74 @@
+"""Arrays out of files that have more than colours: NumPy's, and TIFF of any type and number of bands."""
+
+import math
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from mim.data.levels import Reading, refuse_large
+
+TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+MOST_CHANNELS = 1024
+
+
+def read_npy(content: bytes, max_megapixels: float) -> NDArray:
+    """The array of a .npy file, which runs no code and is no larger than its header says and than it is itself.
+
+    Raises:
+        ValueError: where it holds objects, or more pixels than the limit.
+    """
+    stream = BytesIO(content)
+    version = npy.read_magic(stream)
+    read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
+    if read is None:
+        raise ValueError(f"it is a .npy file of version {version[0]}.{version[1]}; 1.0 and 2.0 are read")
+    shape, _, dtype = read(stream)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, which could run code; save an array of numbers")
+    if len(shape) not in (2, 3):
+        raise ValueError(f"it is an array of shape {shape}; needs (height, width), with channels first or last")
+    _refuse(shape, max_megapixels)
+    stream.seek(0)
+    return np.asarray(np.load(stream, allow_pickle=False))
+
+
+def read_tiff(content: bytes, reading: Reading) -> NDArray:
+    """The first page of a TIFF, (H, W) or (C, H, W); all pages, as channels, where they are as many as are asked for.
+
+    Raises:
+        ValueError: where tifffile, which reads such files, is not installed, or it is larger than the limit.
+    """
+    try:
+        import tifffile
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            "a TIFF of more than 8 bits, or of other bands than colours, needs tifffile: pip install tifffile imagecodecs "
+            "(an extra of ours: tiff)"
+        ) from error
+    with tifffile.TiffFile(BytesIO(content)) as file:
+        page: Any = file.pages[0]
+        count = len(file.pages)
+        stack = count > 1 and count == reading.channels and page.ndim == 2
+        pages = [file.pages[i] for i in range(count)] if stack else [page]
+        for each in pages:
+            _refuse(each.shape, reading.max_megapixels)
+        if stack and len({each.shape for each in pages}) > 1:
+            raise ValueError("its pages are of different sizes, so they are no channels of one image")
+        values = np.stack([each.asarray() for each in pages]) if stack else page.asarray()
+        values = np.moveaxis(values, -1, 0) if not stack and page.axes.endswith("S") else values
+        white_is_zero = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and values.dtype.kind == "u"
+    return np.iinfo(values.dtype).max - values if white_is_zero else values
+
+
+def _refuse(shape: tuple[int, ...], max_megapixels: float) -> None:
+    """By its two longest sides; and by all its values, at four a pixel or as many as it has channels."""
+    sides = sorted(shape)[-2:]
+    refuse_large(sides[1], sides[0], max_megapixels)
+    if math.prod(shape) > MOST_CHANNELS * max(1, math.prod(sides)) or math.prod(shape) > 4 * max_megapixels * 1e6:
+        raise ValueError(
+            f"it holds {math.prod(shape):,} values, more than four for each of data.max_megapixels={max_megapixels:g}; "
+            "raise the limit where it can be trusted"
+        )
