@@ -57,6 +57,9 @@ def test_blur_and_solarization_are_those_of_pillow(image):
 def test_as_many_views_change_as_asked_and_each_change_is_drawn_by_itself(image, name):
     changed = torch.tensor([not only(**{name: 0.4})(image, key).equal(image) for key in KEYS])
     assert changed.float().mean().item() == pytest.approx(0.4, abs=0.1)
+    if name != "blur":
+        blurred = torch.tensor([not only(blur=0.4)(image, key).equal(image) for key in KEYS])
+        assert (changed & blurred).float().mean().item() == pytest.approx(0.16, abs=0.08)
     if name != "grey":
         others = torch.tensor([not only(grey=0.4)(image, key).equal(image) for key in KEYS])
         assert (changed & others).float().mean().item() == pytest.approx(0.16, abs=0.08)
