@@ -28,7 +28,17 @@ PACKAGES = (
     "evaluate",
 )
 # a file of several classes, a folder that says it already, and a sum that a paper gives its name to
-NAMED_OTHERWISE = ("cifar", "by_attention", "simple", "centre_patches", "classify", "decoder", "term", "weighted_sum")
+NAMED_OTHERWISE = (
+    "cifar",
+    "by_attention",
+    "simple",
+    "centre_patches",
+    "classify",
+    "decoder",
+    "term",
+    "timm_vit",
+    "weighted_sum",
+)
 NEEDS_MORE = {
     "encoder=swin_base": ["model=simmim", "data.image_size=192"],
     "encoder=swin_large": ["model=simmim", "data.image_size=192"],

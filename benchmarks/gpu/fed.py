@@ -278,15 +278,15 @@ def by_device(pictures: Pictures, size: Size, device: torch.device, seconds: flo
         return images
 
     def cropped(images: list[Tensor], turn: int) -> Tensor:
-        box, flip = view(keys(0, turn, torch.arange(len(images))), torch.tensor([image.shape[1:] for image in images]))
+        cut = view(keys(0, turn, torch.arange(len(images))), torch.tensor([image.shape[1:] for image in images]))
         crops = [
             F.resize(
                 image[:, y1:y2, x1:x2], [size.image_size] * 2, transforms.InterpolationMode.BICUBIC, antialias=True
             )
-            for image, (x1, y1, x2, y2) in zip(images, box.tolist(), strict=True)
+            for image, (x1, y1, x2, y2) in zip(images, cut.box.tolist(), strict=True)
         ]
         batch = torch.stack(crops)
-        return torch.where(flip.to(device)[:, None, None, None], batch.flip(-1), batch)
+        return torch.where(cut.flip.to(device)[:, None, None, None], batch.flip(-1), batch)
 
     def batches(crop: bool) -> Iterator[int]:
         for turn, group in enumerate(itertools.cycle(groups)):
