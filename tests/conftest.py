@@ -78,6 +78,7 @@ def distance() -> Callable[[Tensor, Tensor], float]:
     return measure
 
 
+@pytest.hookimpl(tryfirst=True)  # before the processes are given their tests
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All tests that read stored numbers are what `make parity` runs; those that share runs or models share a process."""
     for item in items:
