@@ -104,13 +104,17 @@ def test_what_cannot_be_listed_is_one_line(runs, tmp_path, monkeypatch, capsys, 
     assert said.count("\n") == 1
 
 
-def test_differences_have_short_names_and_are_said_once():
-    first = {"task.model.masker.score._target_": "mim.masker.score.random.Random", "epochs": 3, "data.image_size": 32}
-    second = {"task.model.masker.score._target_": "mim.masker.score.salience.Salience", "epochs": 3}
-    assert differences([first, second]) == [
-        {"masker.score": "Random", "data.image_size": "32"},
+def test_differences_have_short_names_and_a_part_is_told_by_its_class():
+    score = "task.model.masker.score"
+    first = {f"{score}._target_": "mim.masker.score.random.Random", f"{score}._partial_": True, "epochs": 3, "lr": 1}
+    second = {f"{score}._target_": "mim.masker.score.salience.Salience", f"{score}.noise": 0.5, "epochs": 3, "lr": 2}
+    third = {f"{score}._target_": "mim.masker.score.salience.Salience", f"{score}.noise": 0.1, "data.size": 32}
+    assert differences([first, second, third]) == [
+        {"masker.score": "Random", "lr": "1"},
+        {"masker.score": "Salience", "lr": "2"},
         {"masker.score": "Salience"},
     ]
+    assert differences([second, third | {"lr": 2}]) == [{"score.noise": "0.5"}, {"score.noise": "0.1"}]
     assert differences([first, first]) == [{}, {}]
 
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -120,14 +120,27 @@ def _columns(file: Path) -> dict[str, dict[int, float]]:
 
 
 def differences(settings: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Of several runs the settings in which they are not all the same, under short names.
+    """Settings in which several runs are not all the same, under short names.
+
+    What a run does not have is no difference; of a part that is another class, its class is said and not its settings.
 
     Args:
-        settings: of each run, plain values by dotted name. A setting that a run does not have is left out there.
+        settings: of each run, plain values by dotted name.
     """
-    names = sorted({name for each in settings for name in each})
-    told = [name for name in names if len({repr(each.get(name)) for each in settings}) > 1]
-    return [dict(_short(name, each[name]) for name in told if each.get(name) is not None) for each in settings]
+    values: dict[str, set[str]] = {}
+    for each in settings:
+        for name, value in each.items():
+            values.setdefault(name, set()).add(repr(value))
+    told = {name for name, found in values.items() if len(found) > 1}
+    shown = [name for name in sorted(told) if not _within_another_class(name, told)]
+    return [dict(_short(name, each[name]) for name in shown if each.get(name) is not None) for each in settings]
+
+
+def _within_another_class(name: str, told: Collection[str]) -> bool:
+    parts = name.split(".")
+    above = range(1, len(parts) - (parts[-1] == "_target_"))
+    private = parts[-1].startswith("_") and parts[-1] != "_target_"
+    return private or any(".".join([*parts[:end], "_target_"]) in told for end in above)
 
 
 def _short(name: str, value: Any) -> tuple[str, str]:
