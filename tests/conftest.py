@@ -78,14 +78,12 @@ def distance() -> Callable[[Tensor, Tensor], float]:
     return measure
 
 
-@pytest.hookimpl(tryfirst=True)  # before the processes are given their tests
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """All tests that read stored numbers are what `make parity` runs; those that share runs or models share a process."""
-    for item in items:
-        room = Path(__file__).parent / "distributed"
-        item.add_marker(pytest.mark.xdist_group(room.name if room in item.path.parents else str(item.path)))
-        if isinstance(item, pytest.Function) and "golden" in item.fixturenames:
-            item.add_marker("parity")
+    room = Path(__file__).parent / "distributed"
+    item.add_marker(pytest.mark.xdist_group(room.name if room in item.path.parents else item.path.stem))
+    if isinstance(item, pytest.Function) and "golden" in item.fixturenames:
+        item.add_marker("parity")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
