@@ -11,9 +11,18 @@ from mim.tokens import patchify, take_patches
 
 
 class Registers(nn.Module):
-    def __init__(self, image_size: int, patch_size: int, width: int, depth: int, heads: int, drop_path: float = 0.0):
+    def __init__(
+        self,
+        image_size: int,
+        patch_size: int,
+        width: int,
+        depth: int,
+        heads: int,
+        drop_path: float = 0.0,
+        channels: int = 3,
+    ):
         super().__init__()
-        self.geometry, self.width, self.heads = Geometry.of(image_size, patch_size), width, heads
+        self.geometry, self.width, self.heads = Geometry.of(image_size, patch_size, channels), width, heads
         self.depth, self.prefix = depth, 3
         self.first = nn.Parameter(torch.randn(1, self.prefix, width) * 0.02)
         self.position = nn.Parameter(torch.randn(self.geometry.patches, width) * 0.02)

@@ -76,7 +76,9 @@ def freeze_and_ask_to_stop(pid: int) -> None:
 def test_a_run_whose_data_worker_is_lost_saves_and_goes_on_exactly(
     train, disturbed, photographs, what, step, batches, code, says
 ):
-    settings = (WATCH, *photographs, f"trainer.accumulate_grad_batches={batches}")
+    patience = 60 if what is kill else 2  # a slow machine may read nothing for 2 s
+    watch = f"callback.interruption.stuck_after_seconds={patience}"
+    settings = (WATCH, *photographs, watch, f"trainer.accumulate_grad_batches={batches}")
     lost = disturbed(step, what, *settings)
     assert (lost.code, lost.err.count("\n")) == (code, 1), lost.err
     assert says in lost.err

@@ -79,13 +79,13 @@ def test_a_misspelt_data_set_is_not_replaced_by_that_of_the_run(train, command):
     run = train("debug=limit", "callback=[checkpoint,results]")
     judged = command("eval", f"checkpoint={run.folder}", "data=cifer10")
     assert judged.code == 1
-    assert judged.err.startswith("error: data=cifer10 is not a choice; did you mean 'cifar10'? allowed: cifar10, ")
+    assert judged.err.startswith("error: data=cifer10 is not a choice; did you mean 'cifar10'? allowed: ade20k, ")
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("data.image_size=16", "'data.image_size' is not a setting; choose data= with it (cifar10, "),
+        ("data.image_size=16", "'data.image_size' is not a setting; choose data= with it (ade20k, "),
         ("data.image_size=16", "), or change that of the run: +data.image_size=...\n"),
         ("+data.image_szie=16", "data.image_szie is not an argument of Digits; did you mean 'image_size'?"),
         ("+k=20", "k=20 would do nothing: "),

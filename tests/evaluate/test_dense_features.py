@@ -18,7 +18,7 @@ class Telling(ViT):
 
     def learn(self, images, label_maps, classes):
         self.known = images.flatten(1)
-        self.shares = Patches(torch.zeros(0), label_maps, self.grid).shares(torch.arange(len(images)), classes)
+        self.shares = Patches(torch.zeros(0), label_maps, self.geometry.grid).shares(torch.arange(len(images)), classes)
 
     def forward(self, image):
         which = torch.cdist(image.flatten(1), self.known).argmin(dim=1)

@@ -23,7 +23,7 @@ def test_views_are_cut_where_the_release_cuts_them(golden, number):
         augment.views[1],
         [image] * count,
         Cut(box, still, draws),
-        size,
+        (size, size),
         torch.zeros(count).long(),
         torch.tensor([[side, side]]).expand(count, 2),
     )

@@ -8,6 +8,7 @@ from torch import nn
 
 from mim.batch import Batch
 from mim.encoder.vit import ViT
+from mim.geometry import Geometry
 from mim.loss.term import Term
 from mim.masker.masker import Masker
 from mim.masker.partition.adaptive_ratio import AdaptiveRatio
@@ -109,7 +110,7 @@ def test_compiled_code_is_not_compiled_at_each_step():
 
     masker = Masker(Random(), FixedRatio(UP))
     decoder = partial(Decoder, width=16, depth=1, heads=2)
-    model, loss = MAE(ViT(16, 4, 16, 1, 2), masker, decoder, {"pixel": 48}), Term(Pixel(4))
+    model, loss = MAE(ViT(16, 4, 16, 1, 2), masker, decoder, {"pixel": 48}), Term(Pixel(Geometry.of(16, 4)))
     batch = Batch.of(torch.rand(2, 3, 16, 16))
 
     def objective(batch):
