@@ -18,8 +18,8 @@ class Registers(nn.Module):
         width: int,
         depth: int,
         heads: int,
-        drop_path: float = 0.0,
         channels: int = 3,
+        drop_path: float = 0.0,
     ):
         super().__init__()
         self.geometry, self.width, self.heads = Geometry.of(image_size, patch_size, channels), width, heads

@@ -41,14 +41,14 @@ def refused(file, said):
     [
         (b"30000000", r"says class 30,000,000; at most 262,144 classes"),
         (str(MOST_CLASSES).encode(), "says class 262,144"),
-        (b"-1", "is '-1', no number"),
-        (b"-7", "no number"),
-        (b"1_000", "no number"),
-        (b"", "is '', no number"),
-        (b"\xff\xfe", "no number"),
-        (b"9" * 31, "no number"),
-        (b"1" + b" " * 10**6, "no number"),
-        ("٣".encode(), "no number"),
+        (b"-1", "is '-1', no whole number"),
+        (b"-7", "no whole number"),
+        (b"1_000", "no whole number"),
+        (b"", "is '', no whole number"),
+        (b"\xff\xfe", "no whole number"),
+        (b"9" * 31, "no whole number"),
+        (b"1" + b" " * 10**6, "no whole number"),
+        ("٣".encode(), "no whole number"),
     ],
 )
 def test_a_class_out_of_bounds_is_refused(tmp_path, label, said):

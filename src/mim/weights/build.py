@@ -48,7 +48,8 @@ def encoder_config(
     if config["_target_"] == TIMM_VIT:
         config = _of_timm(config, measured, weights)
     if image_size and (not own or "image_size" in config):
-        config["image_size"] = image_size
+        height, width = pair(image_size)
+        config["image_size"] = height if height == width else [height, width]
     if config.get("image_size") is None and not own:
         raise ValueError(f"{weights.origin} does not say for which image size it was trained; give one")
     for name, size in measured.items():
