@@ -19,7 +19,7 @@ class Registers(nn.Module):
         depth: int,
         heads: int,
         channels: int = 3,
-        drop_path: float = 0.0,
+        drop_path: float = 0,
     ):
         super().__init__()
         self.geometry, self.width, self.heads = Geometry.of(image_size, patch_size, channels), width, heads
