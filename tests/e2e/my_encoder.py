@@ -11,16 +11,8 @@ from mim.tokens import patchify, take_patches
 
 
 class Registers(nn.Module):
-    def __init__(
-        self,
-        image_size: int,
-        patch_size: int,
-        width: int,
-        depth: int,
-        heads: int,
-        channels: int = 3,
-        drop_path: float = 0,
-    ):
+    def __init__(self, image_size: int, patch_size: int, width: int, depth: int, heads: int,
+                 drop_path: float = 0.0, channels: int = 3):  # fmt: skip
         super().__init__()
         self.geometry, self.width, self.heads = Geometry.of(image_size, patch_size, channels), width, heads
         self.depth, self.prefix = depth, 3
