@@ -13,10 +13,11 @@ from mim.optim.follow import WeightDecaySchedule
 from mim.optim.schedule import Schedule
 from mim.optim.vitdet import vitdet_groups
 from mim.ranges import NotNegative, Positive, Seed
-from mim.train.training import Clip, Training, follow
+from mim.train.labelled import Dense
+from mim.train.training import Clip
 
 
-class Detect(Training):
+class Detect(Dense):
     """Detection and instance segmentation, from the encoder on; judged on the held-out images after every epoch.
 
     Args:
@@ -65,7 +66,6 @@ class Detect(Training):
         self.model = model(num_classes=num_classes)
         self.layer_decay, self.num_classes = layer_decay, num_classes
         self.detected: Detected | None = None
-        self.best = 0.0
 
     def setup(self, stage: str) -> None:
         """Tell a federated loss how many training pictures each category has, where the data knows."""
@@ -75,21 +75,9 @@ class Detect(Training):
             federated.images = self.trainer.datamodule.category_images  # type: ignore[attr-defined]
             federated.prepare(self.num_classes)
 
-    def objective(self, batch: DenseBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Images (B, 3, H, W) with objects -> scalar loss, and its five parts."""
-        losses = self.model.losses(batch)
-        return sum(losses.values(), start=batch.image.new_zeros(())), losses
-
     def forward(self, batch: DenseBatch) -> list[Tensor]:
         """Images (B, 3, H, W) -> levels of the pyramid."""
         return self.model(batch.image)
-
-    def training_step(self, batch: DenseBatch, batch_idx: int) -> Tensor:
-        """One step on images (B, 3, H, W) -> scalar loss."""
-        loss, losses = self.objective(batch)
-        named = {f"train/{name}": value.detach() for name, value in losses.items()}
-        self.log_dict({"train/loss": loss} | named, batch_size=len(batch.image), sync_dist=True)
-        return loss
 
     def validation_step(self, batch: DenseBatch, batch_idx: int) -> None:
         """Detect in held-out images (B, 3, H, W), each once over all processes."""
@@ -106,17 +94,6 @@ class Detect(Training):
         named = {"val/box_ap": row["bbox"]["AP"] or 0.0, "val/mask_ap": row["segm"]["AP"] or 0.0}
         self.log_dict(named | {"val/mask_ap_best": self.best}, sync_dist=True)
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """A resumed run goes on with the best so far."""
-        super().on_save_checkpoint(checkpoint)
-        checkpoint["best"] = self.best
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The best so far."""
-        super().on_load_checkpoint(checkpoint)
-        self.best = checkpoint["best"]
-
-    def configure_optimizers(self) -> Any:
-        """Groups by layer and decay; each follows the schedule per step."""
-        groups = vitdet_groups(self.model, self.lr, self.weight_decay, self.layer_decay)
-        return follow(self, self.optimizer(groups, lr=self.lr))
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Groups by layer and decay, as ViTDet's release has them."""
+        return vitdet_groups(self.model, self.lr, self.weight_decay, self.layer_decay)

@@ -12,17 +12,17 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from mim.batch import Batch
 from mim.optim.follow import WeightDecaySchedule
-from mim.optim.layer_decay import layer_decay_groups
 from mim.optim.schedule import Schedule
 from mim.ranges import NotNegative, Positive, Rate, Seed
 from mim.run.training_data import data_of
-from mim.train.training import Clip, Training, follow
+from mim.train.labelled import Labelled
+from mim.train.training import Clip
 
 Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Images (B, 3, H, W) and labels (B,) -> mixed images and the shares of the classes in each (B, classes)."""
 
 
-class Finetune(Training):
+class Finetune(Labelled):
     """Classification, from the encoder on; judged on the held-out images after every epoch.
 
     Args:
@@ -89,7 +89,6 @@ class Finetune(Training):
             {f"val/top{k}": MulticlassAccuracy(num_classes, top_k=k, average="micro") for k in told}
         )
         self.held_out_loss = MeanMetric()
-        self.best = 0.0
 
     def objective(self, batch: Batch, target: Tensor) -> Tensor:
         """Images (B, 3, H, W), labels (B,) or the shares of the classes (B, classes) -> scalar loss."""
@@ -145,16 +144,6 @@ class Finetune(Training):
         # The metrics have looked at all processes already, so these are equal; Lightning cannot know.
         self.log_dict(accuracy | {"val/loss": loss, "val/top1_best": self.best}, sync_dist=True)
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """A resumed run goes on with the best so far."""
-        super().on_save_checkpoint(checkpoint)
-        checkpoint["best"] = self.best
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The best so far."""
-        super().on_load_checkpoint(checkpoint)
-        self.best = checkpoint["best"]
-
     @property
     def targets(self) -> str:
         """What is done to images and labels, in words."""
@@ -162,11 +151,6 @@ class Finetune(Training):
         mixed = f"mixup {mix.mixup_alpha:g} and cutmix {mix.cutmix_alpha:g}" if mix else "images not mixed"
         erased = f"{self._erase.probability:.0%} of images erased in part" if self._erase else "none erased"  # type: ignore[attr-defined]
         return f"label smoothing {self.label_smoothing:g}, {mixed}, {erased}"
-
-    def configure_optimizers(self) -> Any:
-        """Groups by layer and decay; each follows the schedule per step."""
-        groups = layer_decay_groups(self.model, self.lr, self.weight_decay, self.layer_decay)
-        return follow(self, self.optimizer(groups, lr=self.lr))
 
 
 def takes_classes(model: Callable[..., nn.Module]) -> bool:

@@ -1,7 +1,6 @@
 """Segmentation: train a pre-trained encoder, and a head on it, to give every pixel a class."""
 
 from collections.abc import Callable
-from typing import Any
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -10,13 +9,13 @@ from torchmetrics.classification import MulticlassJaccardIndex
 from mim.dense import IGNORE, DenseBatch
 from mim.head.segmenter import Segmenter
 from mim.optim.follow import WeightDecaySchedule
-from mim.optim.layer_decay import layer_decay_groups
 from mim.optim.schedule import Schedule
 from mim.ranges import NotNegative, Positive, Seed
-from mim.train.training import Clip, Training, follow
+from mim.train.labelled import Dense
+from mim.train.training import Clip
 
 
-class Segment(Training):
+class Segment(Dense):
     """Segmentation, from the encoder on; judged on the held-out images after every epoch.
 
     Args:
@@ -63,23 +62,10 @@ class Segment(Training):
         self.model = model(num_classes=num_classes)
         self.layer_decay = layer_decay
         self.overlap = MulticlassJaccardIndex(num_classes, ignore_index=IGNORE)
-        self.best = 0.0
-
-    def objective(self, batch: DenseBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Images (B, 3, H, W) with label maps -> scalar loss, and by head."""
-        losses = self.model.losses(batch)
-        return sum(losses.values(), start=batch.image.new_zeros(())), losses
 
     def forward(self, batch: DenseBatch) -> Tensor:
         """Images (B, 3, H, W) -> class scores of coarser pixels (B, classes, h, w)."""
         return self.model(batch.image)
-
-    def training_step(self, batch: DenseBatch, batch_idx: int) -> Tensor:
-        """One step on images (B, 3, H, W) -> scalar loss."""
-        loss, losses = self.objective(batch)
-        named = {f"train/{name}": value.detach() for name, value in losses.items()} if len(losses) > 1 else {}
-        self.log_dict({"train/loss": loss} | named, batch_size=len(batch.image), sync_dist=True)
-        return loss
 
     def validation_step(self, batch: DenseBatch, batch_idx: int) -> None:
         """Judge held-out images (B, 3, H, W), each once over all processes, by windows where they are large."""
@@ -92,18 +78,3 @@ class Segment(Training):
         self.best = max(self.best, overlap.item())
         # The metric has looked at all processes already, so these are equal; Lightning cannot know.
         self.log_dict({"val/miou": overlap, "val/miou_best": self.best}, sync_dist=True)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """A resumed run goes on with the best so far."""
-        super().on_save_checkpoint(checkpoint)
-        checkpoint["best"] = self.best
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The best so far."""
-        super().on_load_checkpoint(checkpoint)
-        self.best = checkpoint["best"]
-
-    def configure_optimizers(self) -> Any:
-        """Groups by layer and decay; each follows the schedule per step."""
-        groups = layer_decay_groups(self.model, self.lr, self.weight_decay, self.layer_decay)
-        return follow(self, self.optimizer(groups, lr=self.lr))
