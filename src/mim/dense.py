@@ -1,6 +1,7 @@
 """Batch of dense labels: images with a class for every pixel, or with objects, their boxes and masks."""
 
-from typing import NamedTuple
+from importlib import import_module
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -54,6 +55,18 @@ class DenseBatch(NamedTuple):
     def label(self) -> Tensor:
         """(B,) int64, -1: such an image has no class of its own."""
         return torch.full_like(self.index, -1)
+
+
+def coco_library(module: str = "") -> Any:
+    """faster-coco-eval, which reads COCO's masks and counts what was found; or a module of it.
+
+    Raises:
+        ImportError: one line, where it is not installed.
+    """
+    try:
+        return import_module(f"faster_coco_eval.{module}" if module else "faster_coco_eval")
+    except ImportError as error:
+        raise ImportError("objects need faster-coco-eval: pip install 'mim-lab[dense]'") from error
 
 
 def boxes_of(mask: Tensor) -> Tensor:

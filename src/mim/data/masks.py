@@ -1,12 +1,13 @@
 """Masks out of annotations: polygons and run-length encodings, by faster-coco-eval's copy of COCO's own code."""
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
+
+from mim.dense import coco_library
 
 Segmentation = Sequence[Sequence[float]] | Mapping[str, Any]
 
@@ -31,10 +32,7 @@ def mask_of(segmentation: Segmentation, size: tuple[int, int], resized: tuple[in
     Raises:
         ImportError: where faster-coco-eval is not installed.
     """
-    try:
-        library = import_module("faster_coco_eval.core.mask")
-    except ImportError as error:
-        raise ImportError("objects need faster-coco-eval: pip install 'mim-lab[dense]'") from error
+    library = coco_library("core.mask")
     if isinstance(segmentation, Mapping):
         runs = dict(segmentation)
         if isinstance(runs["counts"], list):

@@ -1,6 +1,6 @@
 """Average precision of a fine-tuned detector, as it is."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks, make_grid, save_image
 
-from mim.dense import DenseBatch
-from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint, fine_tuned
+from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint, dense_batches, fine_tuned
 from mim.head.average_precision import Detected
 from mim.head.detector import in_picture
 from mim.head.regions import Detections
@@ -63,8 +62,7 @@ class Detection:
             model.regions.detections = self.detections
         detected = Detected(checkpoint.data.held_out_scenes)
         drawn: list[Tensor] = []
-        prepare: Callable[[DenseBatch], DenseBatch] = checkpoint.prepare  # type: ignore[assignment]  # of dense data
-        for batch in map(prepare, checkpoint.data.val_dataloader(self.held_out_limit)):
+        for batch in dense_batches(checkpoint, self.held_out_limit):
             with checkpoint.autocast():
                 found = model.detect(batch.image, batch.size)
             detected.add(found, batch)

@@ -1,13 +1,14 @@
 """What is judged: an encoder, the images to judge it on, and how to show them to it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from torch import Tensor, nn
 
 from mim.batch import Batch
+from mim.dense import DenseBatch
 from mim.encoder.encoder import Encoder
 
 
@@ -46,6 +47,12 @@ def fine_tuned(checkpoint: EvaluatedCheckpoint, task: str) -> nn.Module:
     """
     assert checkpoint.dense is not None
     return checkpoint.dense(task)
+
+
+def dense_batches(checkpoint: EvaluatedCheckpoint, limit: int | None) -> Iterator[DenseBatch]:
+    """Held-out images with dense labels, at most so many, on the encoder's device."""
+    prepare = cast(Callable[[DenseBatch], DenseBatch], checkpoint.prepare)
+    return map(prepare, checkpoint.data.val_dataloader(limit))
 
 
 def needs_classes(checkpoint: EvaluatedCheckpoint, why: str) -> int:

@@ -1,12 +1,11 @@
 """Segmentation by a fine-tuned checkpoint, on whole pictures at their own size."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from mim.dense import DenseBatch
-from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint, fine_tuned
+from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint, dense_batches, fine_tuned
 from mim.evaluate.evaluation import Row
 from mim.evaluate.overlap import Overlap
 from mim.ranges import Count, Share
@@ -49,8 +48,7 @@ class Segmentation:
                 f"{len(classes)}; choose the data that it was trained on"
             )
         overlap = Overlap(classes)
-        prepare: Callable[[DenseBatch], DenseBatch] = checkpoint.prepare  # type: ignore[assignment]  # of dense data
-        for batch in map(prepare, checkpoint.data.val_dataloader(self.held_out_limit)):
+        for batch in dense_batches(checkpoint, self.held_out_limit):
             for image, (height, width), number in zip(
                 batch.image, batch.size.tolist(), batch.index.tolist(), strict=True
             ):

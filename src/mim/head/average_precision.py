@@ -1,18 +1,17 @@
 """Average precision of boxes and masks, of COCO (pycocotools) and of LVIS, by faster-coco-eval."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from importlib import import_module
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mim.dense import DenseBatch
+from mim.dense import DenseBatch, coco_library
 from mim.head.detector import Found, in_picture
+from mim.head.processes import of_all_processes
 from mim.head.regions import Detections
 
-T = TypeVar("T")
 Style = Literal["coco", "lvis"]
 Kind = Literal["bbox", "segm"]
 Result = dict[str, Any]
@@ -23,22 +22,10 @@ DETECTIONS = {"coco": 100, "lvis": 300}
 SIZES = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 
 
-def backend(module: str = "") -> Any:
-    """faster-coco-eval, or a module of it.
-
-    Raises:
-        ImportError: one line, where it is not installed.
-    """
-    try:
-        return import_module(f"faster_coco_eval{module}")
-    except ImportError as error:
-        raise ImportError("objects need faster-coco-eval: pip install 'mim-lab[dense]'") from error
-
-
 def encoded(mask: Tensor) -> list[dict[str, Any]]:
     """Masks (G, H, W) bool -> run-length encodings, as text that json holds."""
     columns = np.asfortranarray(mask.cpu().numpy().astype(np.uint8).transpose(1, 2, 0))
-    runs = backend(".core.mask").encode(columns)
+    runs = coco_library("core.mask").encode(columns)
     return [{"size": list(run["size"]), "counts": _text(run["counts"])} for run in runs]
 
 
@@ -56,15 +43,6 @@ def results_of(found: Found, image_id: int, category_ids: Sequence[int]) -> list
             found.category.tolist(), found.score.double().tolist(), sides, encoded(found.mask), strict=True
         )
     ]
-
-
-def everyone(results: list[T]) -> list[T]:
-    """What all processes have, of which each saw other images."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return results
-    parts: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(parts, results)
-    return [result for part in parts for result in part]
 
 
 def average_precision(
@@ -95,7 +73,7 @@ def average_precision(
     kept = list(_of_images(results, DETECTIONS["lvis"])) if style == "lvis" else list(results)
     needless = "bbox" if kind == "segm" else "segmentation"
     plain = [{name: value for name, value in result.items() if name != needless} for result in kept]
-    library = backend()
+    library = coco_library()
     known = library.COCO(
         {name: [dict(each) for each in truth[name]] for name in ("images", "annotations", "categories")}
     )
@@ -179,11 +157,11 @@ class Detected:
 
     def row(self) -> dict[str, dict[str, Any]]:
         """Average precision of `bbox` and `segm`, on the images that all processes have seen."""
-        seen, truth = set(everyone(self.seen)), self.scenes.truth
+        seen, truth = set(of_all_processes(self.seen)), self.scenes.truth
         there: dict[str, Any] = dict(truth) | {
             "images": [each for each in truth["images"] if each["id"] in seen],
             "annotations": [each for each in truth["annotations"] if each["image_id"] in seen],
         }
-        results = everyone(self.results)
+        results = of_all_processes(self.results)
         kinds: tuple[Kind, ...] = ("bbox", "segm")
         return {kind: average_precision(there, results, kind, self.scenes.style) for kind in kinds}
