@@ -49,8 +49,7 @@ class One(nn.Module):
         self.needs_tokens = masker.needs_tokens
 
     def forward(self, *inputs) -> Split:
-        split = self.masker(*inputs)
-        return Split(*(None if field is None else field[:, self.part : self.part + 1] for field in split))
+        return self.masker(*inputs).part(self.part)
 
 
 def build(model: str, masker: nn.Module) -> nn.Module:

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from mim.masker.partition.fixed_ratio import FixedRatio
-from mim.masker.score.block import place, sides
+from mim.masker.partition.random_ratio import RandomRatio
+from mim.masker.score.block import place, sides, smallest_block
+from mim.masker.score.ranking import Ranking
 from tests.stored import numbered
 
 
@@ -58,3 +60,39 @@ def test_blocks_are_those_of_beit_for_the_same_draws(golden, index):
         assert torch.equal(hidden, reference[f"mask_{index}"][call] > 0)
         assert hidden.sum().item() == m.masked_counts[call]
         assert hidden.sum().item() == m.num_masking_patches or failed.item() == 10
+
+
+@pytest.mark.parametrize("index", numbered("blockwise_ibot"))
+def test_blocks_and_counts_are_those_of_ibot_for_the_same_draws(golden, index):
+    reference = golden("blockwise_ibot")
+    m = SimpleNamespace(**reference.meta["configs"][index])
+    values, at = iter(reference[f"draw_value_{index}"]), 0
+    for item in range(m.n_items):
+        for view, side in enumerate(m.image_sizes):
+            n = side // m.patch_size
+            expected = reference[f"mask_{index}_view{view}"][item] > 0
+            assert expected.sum().item() == m.masked_counts[item][view]
+            if m.pred_shape == "rand":
+                ranking = Ranking(torch.rand(1, n * n), key=torch.zeros(1, dtype=torch.int64))
+                split = RandomRatio(m.pred_ratio[0], m.pred_ratio_var[0], unmasked=0.0)(ranking)
+                assert split.masked_valid.sum() == expected.sum()
+                continue
+            drawn = [
+                next(values) if spread else ratio for ratio, spread in zip(m.pred_ratio, m.pred_ratio_var, strict=True)
+            ]
+            share = next(values) if len(drawn) > 1 else drawn[0]
+            at += sum(map(bool, m.pred_ratio_var)) + (len(drawn) > 1)
+            target = torch.as_tensor([share * n * n], dtype=torch.float64)
+            age, failed = torch.zeros(1, n, n), torch.zeros(1, dtype=torch.int64)
+            while (age > 0).sum() < target and failed < 10:
+                limit = target - (age > 0).sum((1, 2))
+                area, aspect = next(values)[None], next(values)[None]
+                smallest, highest = sorted([float(smallest_block((n, n), None)), limit.item()])
+                assert smallest <= area.item() <= highest
+                height, width = sides(area, aspect.exp())
+                fits = height.item() < n and width.item() < n
+                top, left = (next(values)[None], next(values)[None]) if fits else torch.zeros(2, 1)
+                at += 4 if fits else 2
+                age, failed = place(age, failed, height, width, top, left, limit)
+            assert torch.equal(age[0] > 0, expected)
+        assert at == reference[f"draws_up_to_item_{index}"][item]

@@ -364,7 +364,7 @@ def _masked(name: str, masker: Any, encoder: Any) -> Facts:
     each = masker.masker if isinstance(masker, Independent) else masker
     tokens = torch.randn(8, grid[0] * grid[1], 64) if masker.needs_tokens else None
     split = masker.train()(batch, grid, tokens)
-    visible, masked = (_counts(index, valid) for index, valid in zip(split[:2], split[2:], strict=True))
+    visible, masked = (_counts(index, valid) for index, valid in zip(split[:2], split[2:4], strict=True))
     partition, score = each.partition, each.score
     facts = {
         f"{name}.score": type(score).__name__,

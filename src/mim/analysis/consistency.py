@@ -82,7 +82,7 @@ def stages(
             axes[b, row, -1].imshow(heat.numpy(), cmap="magma", norm=scale, interpolation="nearest")
             axes[b, row, -1].text(1.06, 0.5, f"{heat.nanmean():.3f}", transform=axes[b, row, -1].transAxes, fontsize=7)
     for i in range(K):
-        made = [panels(image, pixels[:, i], _part(split, i), patch_size) for pixels in predicted.values()]
+        made = [panels(image, pixels[:, i], split.part(i), patch_size) for pixels in predicted.values()]
         for b in range(B):
             for axis, picture in zip(
                 axes[b, :, i + 1], [made[0]["masked"], *(m["with visible"] for m in made)], strict=True
@@ -114,11 +114,6 @@ def _cells(stages: int, images: int, parts: Sequence[str], aspect: float) -> tup
         axis.set_title(name, fontsize=8)
     axes[0, -1].text(0.5, 0, "disagreement", ha="center", va="bottom", fontsize=8)
     return figure, axes.reshape(images, 1 + stages, columns)
-
-
-def _part(split: Split, part: int) -> Split:
-    fields: Any = (None if field is None else field[:, part : part + 1] for field in split)
-    return Split(*fields)
 
 
 def _show(axis: Any, picture: Tensor) -> None:

@@ -76,5 +76,4 @@ def figure(rows: dict[str, Tensor], title: str = "") -> Figure:
 
 def sheet(image: Tensor, predicted: Tensor, split: Split, patch_size: Size, title: str = "") -> Figure:
     """What the model makes of the first of K parts: (B, 3, H, W), (B, K, Lm, P), both in [0, 1], and the split."""
-    first: Any = (None if field is None else field[:, :1] for field in split)
-    return figure(panels(image, predicted[:, 0], Split(*first), patch_size), title)
+    return figure(panels(image, predicted[:, 0], split.part(0), patch_size), title)

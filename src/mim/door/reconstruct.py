@@ -13,7 +13,6 @@ from mim.door.preprocess import Preprocess
 from mim.encoder.encoder import attending, cls_attention
 from mim.masker.attention_store import AttentionStore, attention_weights
 from mim.masker.scheduled import Scheduled
-from mim.masker.split import Split
 from mim.target.target import Paintable
 
 
@@ -49,9 +48,8 @@ def reconstruct(
         scale, shift = (values.flatten().repeat(height * width) for values in (std, mean))
         pixels = patches_as_colours((shown * scale + shift).clamp(0, 1), image.shape[1], channels)
         for part in range(pixels.shape[1]):
-            only: Any = (None if field is None else field[:, part : part + 1] for field in made.split)
             whole = as_colours((image * std + mean).clamp(0, 1), channels)
-            for name, row in panels(whole, pixels[:, part], Split(*only), painter.geometry.patch_size).items():
+            for name, row in panels(whole, pixels[:, part], made.split.part(part), painter.geometry.patch_size).items():
                 rows.setdefault(name, []).append(row)
     return {name: torch.cat(each) for name, each in rows.items()}
 

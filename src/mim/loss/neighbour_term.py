@@ -1,6 +1,5 @@
 """Term whose errors count more in the middle of what is masked (BootMAE, arXiv 2207.07116)."""
 
-import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
@@ -37,11 +36,6 @@ class NeighbourTerm(Term):
 
 def masked_around(split: Split, grid: tuple[int, int]) -> Tensor:
     """Share of masked patches among the 3 x 3 around each masked one, itself included: (B, K, Lm)."""
-    (B, K, _), (rows, columns) = split.masked.shape, grid
-    hidden = torch.zeros(B, K, rows * columns, device=split.masked.device)
-    there = torch.ones_like(split.masked, dtype=hidden.dtype)
-    if split.masked_valid is not None:
-        there = split.masked_valid.to(hidden.dtype)
-    hidden = hidden.scatter_reduce(2, split.masked, there, "amax")  # padding may name a patch that is masked
+    hidden = split.hidden(grid[0] * grid[1]).float()
     share = avg_pool2d(hidden.unflatten(2, grid).flatten(0, 1)[:, None], 3, 1, padding=1).flatten(1)
     return take(share[..., None], split.masked.flatten(0, 1)[:, None])[:, 0, :, 0].view_as(split.masked)

@@ -46,4 +46,5 @@ def split_to_patches(split: Split, cells: tuple[int, int], cell: int) -> Split:
     def repeat(valid: Tensor | None) -> Tensor | None:
         return None if valid is None else valid.repeat_interleave(cell**2, dim=-1)
 
-    return Split(spread(split.visible), spread(split.masked), repeat(split.visible_valid), repeat(split.masked_valid))
+    visible_valid, masked_valid = repeat(split.visible_valid), repeat(split.masked_valid)
+    return Split(spread(split.visible), spread(split.masked), visible_valid, masked_valid, split.whole)

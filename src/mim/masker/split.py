@@ -20,6 +20,8 @@ class Split(NamedTuple):
     """(B, K, Lv) bool, or None: all valid."""
     masked_valid: Tensor | None = None
     """(B, K, Lm) bool, or None: all valid."""
+    whole: bool = False
+    """Whether every patch is visible or masked in each part, however many are padding; False where nobody knows."""
 
     def valid(self) -> Tensor | None:
         """What is not padding, masked patches first: (B, K, Lm + Lv), or None: all."""
@@ -27,3 +29,18 @@ class Split(NamedTuple):
             return None
         sets = ((self.masked, self.masked_valid), (self.visible, self.visible_valid))
         return torch.cat([torch.ones_like(i, dtype=torch.bool) if v is None else v for i, v in sets], dim=-1)
+
+    def part(self, number: int) -> "Split":
+        """One of the parts alone."""
+        return Split(*(field[:, number : number + 1] if isinstance(field, Tensor) else field for field in self))
+
+    def throws(self, patches: int) -> bool:
+        """Whether some of so many patches may be in neither set."""
+        counted = self.visible_valid is None and self.masked_valid is None
+        return not (self.whole or (counted and self.visible.shape[-1] + self.masked.shape[-1] == patches))
+
+    def hidden(self, patches: int) -> Tensor:
+        """Which of so many patches are masked: (B, K, L) bool."""
+        there = torch.ones_like(self.masked) if self.masked_valid is None else self.masked_valid.to(self.masked.dtype)
+        none = self.masked.new_zeros(*self.masked.shape[:2], patches)
+        return none.scatter_reduce(2, self.masked, there, "amax") > 0  # padding may name a patch that is masked

@@ -93,7 +93,14 @@ def test_blocks_hold_together(batch_of):
 def test_nearly_every_image_is_done_within_the_attempts(batch_of):
     """One that is neither full nor given up would still change its mask in another attempt."""
     draws = torch.rand(1000, ATTEMPTS, 4, generator=torch.Generator().manual_seed(0))
-    settings = {"rows": 14, "columns": 14, "target": 147, "smallest": 16, "largest": 147, "min_aspect": 0.3}
+    settings = {
+        "rows": 14,
+        "columns": 14,
+        "target": torch.full((1000,), 147),
+        "smallest": 16,
+        "largest": 147,
+        "min_aspect": 0.3,
+    }
     before = place_blocks(draws[:, : ATTEMPTS - 1], **settings) > 0
     after = place_blocks(draws, **settings) > 0
     assert (before == after).flatten(1).all(1).float().mean() > 0.998

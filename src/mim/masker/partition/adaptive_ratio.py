@@ -87,4 +87,5 @@ class AdaptiveRatio(Varying, nn.Module):
             masked=order.flip(-1)[..., : L - fewest],
             visible_valid=place[:most] < visible,
             masked_valid=place[: L - fewest] < L - visible,
+            whole=True,
         )

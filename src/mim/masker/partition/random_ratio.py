@@ -123,4 +123,5 @@ class RandomRatio(Varying, nn.Module):
             masked=order[..., :most],
             visible_valid=place[:shown] < L - total,
             masked_valid=place[:most] < total,
+            whole=True,
         )

@@ -54,9 +54,9 @@ def place(
 # One operator to `torch.compile`: unrolled into 48 attempts it took a minute to compile and ran no faster.
 @torch.library.custom_op("mim::place_blocks", mutates_args=())
 def place_blocks(
-    draws: Tensor, rows: int, columns: int, target: int, smallest: int, largest: int, min_aspect: float
+    draws: Tensor, rows: int, columns: int, target: Tensor, smallest: int, largest: int, min_aspect: float
 ) -> Tensor:
-    """Uniform draws (B, ATTEMPTS, 4) -> age (B, rows, columns) as in `place`, once `target` patches are hidden."""
+    """Uniform draws (B, ATTEMPTS, 4) -> age (B, rows, columns) as in `place`, once `target` (B,) patches are hidden."""
     age = draws.new_zeros(len(draws), rows, columns)
     failed = torch.zeros(len(draws), dtype=torch.int64, device=draws.device)
     span = -2 * math.log(min_aspect)  # from log(min_aspect) to log(1 / min_aspect)
@@ -69,8 +69,24 @@ def place_blocks(
 
 
 @place_blocks.register_fake
-def _(draws: Tensor, rows: int, columns: int, *_: float) -> Tensor:
+def _(draws: Tensor, rows: int, columns: int, *_: Tensor | float) -> Tensor:
     return draws.new_empty(len(draws), rows, columns)
+
+
+def smallest_block(grid: tuple[int, int], min_patches: int | None) -> int:
+    """Area of the smallest block that is tried, in patches: None for a third of the shorter side, squared.
+
+    Raises:
+        ValueError: where it does not fit on the grid.
+    """
+    rows, columns = grid
+    smallest = min_patches or max(1, (min(grid) // 3) ** 2)
+    if smallest > (rows - 1) * (columns - 1):
+        raise ValueError(
+            f"blocks of {smallest} patches do not fit on a grid of {rows} x {columns} with a margin of one; "
+            f"masker.score.min_patches may be at most {(rows - 1) * (columns - 1)}"
+        )
+    return smallest
 
 
 class Block(nn.Module):
@@ -117,15 +133,11 @@ class Block(nn.Module):
             ValueError: where not even the smallest block fits on the grid.
         """
         rows, columns = grid
-        smallest = self.min_patches or max(1, (min(grid) // 3) ** 2)
-        if smallest > (rows - 1) * (columns - 1):
-            raise ValueError(
-                f"blocks of {smallest} patches do not fit on a grid of {rows} x {columns} with a margin of one; "
-                f"masker.score.min_patches may be at most {(rows - 1) * (columns - 1)}"
-            )
+        smallest = smallest_block(grid, self.min_patches)
         target = math.ceil(rows * columns * self.ratio)
         largest = min(target, self.max_patches or target)
         draws = uniform(batch.key, rows * columns + ATTEMPTS * 4, MASK)
         noise, draws = draws[:, : rows * columns], draws[:, rows * columns :].unflatten(1, (ATTEMPTS, 4))
-        age = place_blocks(draws, rows, columns, target, smallest, largest, self.min_aspect)
+        targets = torch.full((len(draws),), target, device=draws.device)
+        age = place_blocks(draws, rows, columns, targets, smallest, largest, self.min_aspect)
         return Ranking(age.flatten(1) + noise)
