@@ -43,8 +43,9 @@ class Golden:
         return [str(name) for name in self.arrays[key]]
 
     def under(self, prefix: str) -> dict[str, Tensor]:
-        """The arrays whose keys start with `prefix`, which is taken off."""
-        return {key.removeprefix(prefix): self[key] for key in self.arrays.files if key.startswith(prefix)}
+        """The numbers whose keys start with `prefix`, which is taken off."""
+        found = [key for key in self.arrays.files if key.startswith(prefix) and self.arrays[key].dtype.kind != "U"]
+        return {key.removeprefix(prefix): self[key] for key in found}
 
 
 def numbered(name: str, settings: str = "configs") -> range:

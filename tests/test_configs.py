@@ -38,6 +38,7 @@ NAMED_OTHERWISE = (
     "term",
     "timm_vit",
     "weighted_sum",
+    "across_views",
 )
 NEEDS_MORE = {
     "encoder=swin_base": ["model=simmim", "data.image_size=192"],

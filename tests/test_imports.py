@@ -23,6 +23,7 @@ TYPES = {
     "part",
     "dense",
     "masker.split",
+    "views",
 }  # small enough for everyone to know
 ALLOWED = {
     "batch": {"draw"},
@@ -39,6 +40,7 @@ ALLOWED = {
     "installed": set(),
     "part": set(),
     "dense": set(),
+    "views": {"masker.split"},
     "head": TYPES | {"encoder"},
     "masker": TYPES | {"optim.number"},
     "encoder": TYPES,
@@ -47,7 +49,7 @@ ALLOWED = {
     "loss": TYPES | {"target", "teacher.teacher", "optim.number"},
     "pool": TYPES | {"encoder.encoder", "encoder.positions"},
     "optim": TYPES | {"encoder.encoder"},
-    "model": TYPES | {"encoder", "masker", "pool"},
+    "model": TYPES | {"encoder", "head", "masker", "pool"},
     "evaluate": TYPES | {"encoder", "head", "pool", "optim", "analysis"},
     "train": TYPES
     | {

@@ -35,6 +35,8 @@ class Batch(NamedTuple):
     """(B,) int64, the image's place in its data set: stable over epochs."""
     key: Tensor
     """(B,) int64, from which `mim.draw` takes all that is random about this image in this step."""
+    attention: Tensor | None = None
+    """(B, A, rows, columns), what a teacher's cls token attends to in the first view; None where no teacher looked."""
 
     @property
     def image(self) -> Tensor:
@@ -66,6 +68,12 @@ class Batch(NamedTuple):
         """Batch of one view alone, with keys of its own: what a masker takes to hide patches of that view."""
         return self._replace(views=(self.views[number],), key=view_key(self.key, number))
 
+    def of_views(self, count: int) -> "Batch":
+        """Batch of the first so many views, view by view, as so many more images, each with a key of its own."""
+        view = View(*(torch.cat(parts) for parts in zip(*self.views[:count], strict=True)))
+        key = torch.cat([view_key(self.key, number) for number in range(count)])
+        return Batch((view,), self.label.repeat(count), self.index.repeat(count), key)
+
     def with_image(self, image: Tensor) -> "Batch":
         """The same batch with other images (B, C, H, W) as its first view."""
         return self._replace(views=(self.views[0]._replace(image=image), *self.views[1:]))
@@ -73,7 +81,8 @@ class Batch(NamedTuple):
     def apply(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         """The same batch with each of its tensors changed: moved to a device, or cut to some of the images."""
         views = tuple(View(*map(change, view)) for view in self.views)
-        return Batch(views, change(self.label), change(self.index), change(self.key))
+        attention = None if self.attention is None else change(self.attention)
+        return Batch(views, change(self.label), change(self.index), change(self.key), attention)
 
     def some(self, which: Tensor | slice) -> "Batch":
         """Batch of some of the images: a slice, or (B,) bool, or their numbers in this batch."""

@@ -13,7 +13,7 @@ from mim.analysis.drawn_channels import as_colours, patches_as_colours
 from mim.batch import Batch
 from mim.logger.image_logger import log_image
 from mim.loss.term import Term
-from mim.loss.weighted_sum import WeightedSum
+from mim.loss.weights import Weights
 from mim.ranges import Count, NonNegativeInt
 from mim.run.training_data import data_of
 from mim.strategy.sharding import unsharded
@@ -118,7 +118,7 @@ class Reconstructions(L.Callback):
         return trainer.strategy.batch_to_device(few, pl_module.device)
 
 
-def painter(loss: WeightedSum) -> tuple[str, Paintable] | None:
+def painter(loss: Weights) -> tuple[str, Paintable] | None:
     """First term whose target can show predictions as pixels: its name and the target; None where there is none."""
     targets = ((name, term.target) for name, term in loss.term.items() if isinstance(term, Term))
     return next(((name, target) for name, target in targets if isinstance(target, Paintable)), None)

@@ -62,6 +62,10 @@ class RefreshAttention(L.Callback):
             ValueError: where images cannot be told apart over epochs, are others than before, the encoder has no cls attention,
                 or maskers want different maps.
         """
+        if self.attention_from:
+            for part in pl_module.modules():
+                if isinstance(part, AttentionStore):  # by another model's attention, though a teacher looks
+                    part.live = False
         if not _stores(pl_module):
             self.maps = None
             return
@@ -155,7 +159,8 @@ class RefreshAttention(L.Callback):
 
 
 def _stores(module: nn.Module) -> list[AttentionStore]:
-    return [part for part in module.modules() if isinstance(part, AttentionStore)]
+    """Stores that are to be filled: those that a teacher's attention comes to fill themselves."""
+    return [part for part in module.modules() if isinstance(part, AttentionStore) and not part.live]
 
 
 def _attending(encoder: Encoder) -> AttentionEncoder:

@@ -139,6 +139,14 @@ class Attends(Protocol):
         """What the block's attention adds to the tokens (B, R + L, D) that enter it -> the same."""
 
 
+@runtime_checkable
+class Resizes(Protocol):
+    """What an encoder can do whose positions are resized to images of other sizes than its geometry's."""
+
+    resize_offset: float
+    """Added to the new number of rows or columns when positions are resized (`resize_positions`)."""
+
+
 class AttentionEncoder(Encoder, Attends, Protocol):
     """Encoder whose attention can be asked for."""
 

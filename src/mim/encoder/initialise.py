@@ -1,4 +1,4 @@
-"""The official initialisations of MAE (models_mae.py: initialize_weights) and of SimMIM."""
+"""The official initialisations of MAE (models_mae.py: initialize_weights), of DINO and of SimMIM."""
 
 from torch import nn
 
@@ -12,6 +12,13 @@ def initialise_mae(module: nn.Module) -> None:
     elif isinstance(module, nn.LayerNorm):
         nn.init.ones_(module.weight)
         nn.init.zeros_(module.bias)
+
+
+def initialise_dino(module: nn.Module) -> None:
+    """Linear: a normal of deviation 0.02, zero bias; LayerNorm: one and zero (DINO, vision_transformer.py). For `module.apply`."""
+    initialise_mae(module)
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
 
 
 def initialise_simmim(encoder: nn.Module) -> None:

@@ -1,7 +1,8 @@
-"""Fixed two-dimensional sine-cosine positions (MAE, util/pos_embed.py)."""
+"""Positions: fixed two-dimensional sines and cosines (MAE, util/pos_embed.py), and any that are resized in every pass (DINO)."""
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 
 def _sincos(position: Tensor, width: int) -> Tensor:
@@ -26,3 +27,21 @@ def sincos_positions(width: int, grid: tuple[int, int], cls: bool = True) -> Ten
     row, column = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in grid), indexing="ij")
     table = torch.cat([_sincos(column.flatten(), width // 2), _sincos(row.flatten(), width // 2)], dim=1)
     return torch.cat([torch.zeros(1, width, dtype=torch.float64), table]) if cls else table
+
+
+def resize_positions(positions: Tensor, old: tuple[int, int], new: tuple[int, int], offset: float = 0.0) -> Tensor:
+    """Positions of an old grid (1, L, D) at a new one, (rows, columns), bicubic -> (1, L', D).
+
+    Points are apart by `old / (new + offset)` of the old grid. DINO's and iBOT's releases have an offset of 0.1
+    (vision_transformer.py: interpolate_pos_encoding), which shifts a small grid to its first rows and columns: a trait of their
+    published weights. 0 is a plain resize.
+    """
+    if old == new:
+        return positions
+    image = positions.mT.unflatten(2, old)  # (1, D, rows, columns)
+    if offset:
+        scale = [(n + offset) / o for n, o in zip(new, old, strict=True)]
+        image = interpolate(image, scale_factor=scale, mode="bicubic", align_corners=False)
+    else:
+        image = interpolate(image, size=new, mode="bicubic", align_corners=False)
+    return image.flatten(2).mT

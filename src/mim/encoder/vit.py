@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import overload
+from typing import Literal, overload
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -10,16 +10,18 @@ from torch import Tensor, nn
 
 from mim.encoder.attention import Attention, Block
 from mim.encoder.blocks import check_number, run_blocks
-from mim.encoder.initialise import initialise_mae
+from mim.encoder.initialise import initialise_dino, initialise_mae
 from mim.encoder.padding import padding, with_cls
 from mim.encoder.patches import add_positions, project
-from mim.encoder.positions import sincos_positions
-from mim.geometry import Geometry
-from mim.ranges import Count, Positive, Rate, Size
+from mim.encoder.positions import resize_positions, sincos_positions
+from mim.geometry import Geometry, grid_of
+from mim.ranges import Count, NotNegative, Positive, Rate, Size
 
 
 class ViT(VisionTransformer):
-    """A ViT with a cls token and fixed sine-cosine positions; parameters and key names are timm's.
+    """A ViT with a cls token; parameters and key names are timm's.
+
+    Images of other sizes get positions that are resized to their grid; that of the cls token stays.
 
     Under bf16 autocast the residual stream is bf16 from the patch projection on, so that nothing is cast between blocks;
     parameters, their gradients and the loss stay float32, and products, layer norms and softmax sum in float32.
@@ -33,6 +35,9 @@ class ViT(VisionTransformer):
         mlp_ratio: hidden width of each MLP over `width`.
         drop_path: rate of stochastic depth in the last block, rising linearly from 0 in the first.
         channels: C, of an image.
+        positions: fixed sines and cosines (MAE), or learned from a normal of deviation 0.02 (DINO, iBOT).
+        start: how weights begin: as MAE's, or as those of DINO and iBOT (`mim.encoder.initialise`).
+        resize_offset: of positions that are resized (`mim.encoder.positions`): 0.1 as in DINO's and iBOT's releases, or 0.
 
     Raises:
         ValueError: where the patch size does not divide the image, the heads the width, or 4 the width.
@@ -51,6 +56,9 @@ class ViT(VisionTransformer):
         mlp_ratio: Positive = 4.0,
         drop_path: Rate = 0.0,
         channels: Count = 3,
+        positions: Literal["sincos", "learned"] = "sincos",
+        start: Literal["mae", "dino"] = "mae",
+        resize_offset: NotNegative = 0.1,
     ):
         geometry = Geometry.of(image_size, patch_size, channels)
         if width % heads:
@@ -72,10 +80,15 @@ class ViT(VisionTransformer):
         )
         self.geometry = geometry
         self.width, self.heads, self.prefix = width, heads, 1
-        self.pos_embed.requires_grad_(False).copy_(sincos_positions(width, geometry.grid))
-        self.apply(initialise_mae)
-        nn.init.xavier_uniform_(self.patch_embed.proj.weight.view(width, -1))
+        self.resize_offset = resize_offset
+        self.apply(initialise_mae if start == "mae" else initialise_dino)
+        if start == "mae":
+            nn.init.xavier_uniform_(self.patch_embed.proj.weight.view(width, -1))
         nn.init.normal_(self.cls_token, std=0.02)
+        if positions == "learned":
+            nn.init.trunc_normal_(self.pos_embed, std=0.02)
+        else:
+            self.pos_embed.requires_grad_(False).copy_(sincos_positions(width, geometry.grid))
 
     @property
     def depth(self) -> int:
@@ -87,7 +100,9 @@ class ViT(VisionTransformer):
 
         Images (B, C, H, W) -> all tokens (B, L, D), or only those at indices (B, K, M) -> (B, K, M, D).
         """
-        return add_positions(project(image, index, self.patch_embed.proj), index, self.pos_embed[:, 1:])
+        grid = grid_of((image.shape[2], image.shape[3]), self.geometry.patch_size)
+        positions = resize_positions(self.pos_embed[:, 1:], self.geometry.grid, grid, self.resize_offset)
+        return add_positions(project(image, index, self.patch_embed.proj), index, positions)
 
     def position_token(self, token: Tensor, index: Tensor) -> Tensor:
         """One token in place of many patches: (1, 1, D) at indices (B, K, M) -> (B, K, M, D), each with its position."""

@@ -1,21 +1,20 @@
 """Loss of named terms, each with its weight."""
 
 from collections.abc import Mapping
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from mim.batch import Batch
 from mim.geometry import Geometry
 from mim.loss.term import Relation, Term
+from mim.loss.weights import Model, Weights
 from mim.masker.split import Split
-from mim.optim.number import NumberSchedule, number_at
-from mim.part import Part, Progress
+from mim.optim.number import NumberSchedule
 from mim.teacher.teacher import Teacher
 
-_TAKEN = {"loss", *dir(nn.ModuleDict())}  # the sum is logged as train/loss; a module's own names
 
-
-class WeightedSum(Part, nn.Module):
+class WeightedSum(Weights):
     """Sum of terms times weights. A term of weight 0 is still computed and logged, but teaches nothing.
 
     A term predicts what it is compared with (`Term`), or looks at what another one predicts (`Relation`).
@@ -28,18 +27,8 @@ class WeightedSum(Part, nn.Module):
         ValueError: where names do not go together, or nothing is predicted.
     """
 
-    in_force: Tensor
-
     def __init__(self, term: Mapping[str, nn.Module], weight: Mapping[str, float | NumberSchedule]):
-        super().__init__()
-        if set(term) != set(weight):
-            raise ValueError(
-                f"WeightedSum got the terms {', '.join(term)} and weights for {', '.join(weight)}; "
-                "each term needs one weight under its own name, e.g. loss.weight.consistency=1"
-            )
-        for name in term:
-            if name in _TAKEN or not name.isidentifier():
-                raise ValueError(f"a term of a loss cannot be called {name!r}; give it another name, in letters")
+        super().__init__(term, weight)
         self.predicting = [name for name, each in term.items() if isinstance(each, Term)]
         """Names of the terms that predict, in their order."""
         if not self.predicting:
@@ -48,15 +37,6 @@ class WeightedSum(Part, nn.Module):
                 "has; add it to a loss that does, as loss=emae does (there loss.weight.pixel=0 leaves it alone)"
             )
         self.of = {name: name if isinstance(each, Term) else self._looked_at(name, each) for name, each in term.items()}
-        self.term, self.weight = nn.ModuleDict(term), dict(weight)
-        self.scheduled = [name for name, each in self.weight.items() if isinstance(each, NumberSchedule)]
-        self.register_buffer("in_force", torch.zeros(len(self.scheduled)), persistent=False)
-        self.begin_step(Progress(0, 1, 1))
-
-    def begin_step(self, progress: Progress) -> None:
-        """Set the weights that change; a tensor holds them, so that compiled code is not compiled again."""
-        for place, name in enumerate(self.scheduled):
-            self.in_force[place].fill_(number_at(self.weight[name], progress))
 
     @classmethod
     def of_one(cls, loss: nn.Module) -> "WeightedSum":
@@ -115,14 +95,10 @@ class WeightedSum(Part, nn.Module):
             for name, term in self.term.items()
         }
 
-    def weigh(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """Scalars by name -> their weighted sum."""
-        return torch.stack([self._weight(name) * term for name, term in terms.items()]).sum()
-
-    def _weight(self, name: str) -> float | Tensor:
-        """Weight in force."""
-        weight = self.weight[name]
-        return self.in_force[self.scheduled.index(name)] if isinstance(weight, NumberSchedule) else weight
+    def of_step(self, model: Model, batch: Batch, teacher: Any) -> tuple[dict[str, Tensor], Any]:
+        """Each term of what a model makes of a batch, without its weight, and what it made."""
+        made = model(batch)
+        return self.terms(made.predictions, batch.image, made.split, teacher), made
 
     def forward(
         self, predictions: Mapping[str, Tensor], image: Tensor, split: Split, teacher: Teacher | None = None

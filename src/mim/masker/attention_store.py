@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
 
 from mim.batch import Batch
 from mim.masker.crop_map import crop_map
@@ -30,7 +31,8 @@ def attention_weights(row: Tensor, heads: Heads = "mean_first") -> Tensor:
 class AttentionStore(Part, nn.Module):
     """One map per training image. Before it is filled, and for images that are not trained on, all patches weigh the same.
 
-    The maps are no buffer: they are not weights, and DDP would send them round in every step.
+    Where a teacher has just looked at the very views that are masked, that is the map (AttMask with iBOT: arXiv 2203.12719,
+    section 3.2), and none is kept. The maps are no buffer: they are not weights, and DDP would send them round in every step.
 
     Args:
         heads: how the heads' attention becomes one map: `mean_first` (AMT's paper) or `stretch_first` (AMT's release).
@@ -38,11 +40,13 @@ class AttentionStore(Part, nn.Module):
 
     maps: Tensor | None
     """(N, rows, columns) float16, each over the whole image; a file mapped into memory, or its copy on a GPU."""
+    live: bool
+    """Whether batches bring a teacher's attention, so that nobody needs to fill the store."""
 
     def __init__(self, heads: Heads = "mean_first") -> None:
         super().__init__()
         self.heads: Heads = heads
-        self.maps = None
+        self.maps, self.live = None, False
 
     def begin_epoch(self, epoch: int) -> None:
         """See that somebody fills the store.
@@ -50,7 +54,7 @@ class AttentionStore(Part, nn.Module):
         Raises:
             ValueError: where nobody does: what is hidden would be random, without a word.
         """
-        if self.maps is None:
+        if self.maps is None and not self.live:
             raise ValueError(
                 "the masker hides by attention, and no callback looks where the network attends; add refresh_attention, e.g. "
                 "callback=[refresh_attention,checkpoint,results], or take a masker that needs none (masker=random)"
@@ -78,6 +82,11 @@ class AttentionStore(Part, nn.Module):
     def forward(self, batch: Batch, grid: tuple[int, int]) -> Tensor:
         """The weights of B images on a grid of L patches, cropped and mirrored as the images were: (B, L) in [0, 1]."""
         rows, columns = grid
+        if self.live and batch.attention is not None:
+            seen = batch.attention.float()
+            if seen.shape[2:] != grid:  # cells of patches
+                seen = adaptive_avg_pool2d(seen, grid)
+            return attention_weights(seen.flatten(2), self.heads)
         if self.maps is None or not self.training:
             return torch.ones(len(batch.index), rows * columns, device=batch.index.device)
         height, width = batch.image.shape[-2:]

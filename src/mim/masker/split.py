@@ -32,7 +32,11 @@ class Split(NamedTuple):
 
     def part(self, number: int) -> "Split":
         """One of the parts alone."""
-        return Split(*(field[:, number : number + 1] if isinstance(field, Tensor) else field for field in self))
+        only = slice(number, number + 1)
+        visible_valid, masked_valid = (
+            None if valid is None else valid[:, only] for valid in (self.visible_valid, self.masked_valid)
+        )
+        return Split(self.visible[:, only], self.masked[:, only], visible_valid, masked_valid, self.whole)
 
     def throws(self, patches: int) -> bool:
         """Whether some of so many patches may be in neither set."""

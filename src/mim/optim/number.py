@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Literal, Protocol, runtime_checkable
 
 from mim.part import Part, Progress
+from mim.ranges import Count, NonNegativeInt
 
 
 @runtime_checkable
@@ -134,3 +135,26 @@ class Lines:
             return self.values[-1]
         (left, right), (low, high) = self.epochs[after - 1 : after + 1], self.values[after - 1 : after + 1]
         return low + (high - low) * (epoch - left) / (right - left)
+
+
+class Linspace:
+    """Number that changes with each epoch from `start` to `end`, and stays there: a teacher's temperature (DINO, iBOT).
+
+    The first of so many epochs has `start` and the last of them `end`, as NumPy's linspace has it (main_dino.py: DINOLoss).
+
+    Args:
+        start: in the first epoch.
+        end: from the last of the epochs on.
+        epochs: of the change; with 1 the second epoch has `end` at once.
+        after: epochs before it, which have `start`.
+    """
+
+    def __init__(self, start: float, end: float, epochs: Count, after: NonNegativeInt = 0):
+        self.start, self.end, self.epochs, self.after = start, end, epochs, after
+
+    def __call__(self, progress: Progress) -> float:
+        """Value at a step."""
+        epoch = math.floor(progress.epoch + 1e-9) - self.after
+        if epoch >= self.epochs:
+            return self.end
+        return self.start + (self.end - self.start) * max(0, epoch) / max(1, self.epochs - 1)

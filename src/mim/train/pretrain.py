@@ -8,13 +8,20 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mim.batch import Batch
+from mim.loss.across_views import AcrossViews, SeesViews
 from mim.loss.weighted_sum import WeightedSum
+from mim.loss.weights import Weights
 from mim.model.reconstruction import Reconstruction
 from mim.optim.follow import WeightDecaySchedule
 from mim.optim.schedule import Schedule
 from mim.ranges import NotNegative, Positive, Seed
 from mim.teacher.ema import EMA
+from mim.teacher.views import ViewsEMA
 from mim.train.training import Clip, Training, follow
+from mim.views import Shown
+
+Made = Reconstruction | Shown
+"""Predictions of masked patches, or what a student makes of several views."""
 
 
 class Pretrain(Training):
@@ -36,10 +43,10 @@ class Pretrain(Training):
         teacher: builds what follows the model, for targets that are made of its tokens; null for none.
 
     Raises:
-        ValueError: where a target has no teacher, or a teacher nobody looks at.
+        ValueError: where a target has no teacher, a teacher nobody looks at, or loss and model compare different things.
     """
 
-    loss: WeightedSum
+    loss: Weights
 
     def __init__(
         self,
@@ -57,8 +64,13 @@ class Pretrain(Training):
         teacher: Callable[[nn.Module], EMA] | None = None,
     ):
         super().__init__(optimizer, schedule, base_lr, weight_decay, compile, seed, lr, weight_decay_schedule, clip)
-        self.loss = WeightedSum.of_one(loss)
+        self.loss = loss if isinstance(loss, AcrossViews) else WeightedSum.of_one(loss)
         self.model = model(target_dims=self.loss.fit)
+        if isinstance(self.loss, AcrossViews) and not isinstance(self.model, SeesViews):
+            raise ValueError(
+                f"the loss compares views of an image, and {type(self.model).__name__} predicts patches; take model=ibot, "
+                "or loss=pixel"
+            )
         self.teacher = self._taught(teacher)
 
     def _taught(self, teacher: Callable[[nn.Module], EMA] | None) -> EMA | None:
@@ -73,17 +85,21 @@ class Pretrain(Training):
                 "teacher=ema would follow the model and nothing looks at it; choose target@loss.target=features, or "
                 "leave it out (callback=[weight_average,...] keeps an average to judge)"
             )
-        return None if teacher is None else teacher(self.model)
+        taught = None if teacher is None else teacher(self.model)
+        across = isinstance(self.loss, AcrossViews)
+        if taught is not None and across != isinstance(taught, ViewsEMA):
+            wanted = "views, and needs teacher=views" if across else "patches, and needs teacher=ema"
+            raise ValueError(f"the loss compares {wanted}; the teacher is {type(taught).__name__}")
+        return taught
 
-    def objective(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Reconstruction]:
+    def objective(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Made]:
         """Images (B, C, H, W) -> scalar loss, its terms by name where there are several, and the predictions it judged."""
-        made: Reconstruction = self.model(batch)
-        terms = self.loss.terms(made.predictions, batch.image, made.split, self.teacher)
+        terms, made = self.loss.of_step(self.model, batch, self.teacher)
         named = {name: term.detach() for name, term in terms.items()} if len(terms) > 1 else {}
         return self.loss.weigh(terms), named, made
 
-    def forward(self, batch: Batch) -> Reconstruction:
-        """Images (B, C, H, W) -> predictions (B, K, Lm, P)."""
+    def forward(self, batch: Batch) -> Made:
+        """Images (B, C, H, W) -> predictions (B, K, Lm, P), or what is made of views."""
         return self.model(batch)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

@@ -18,7 +18,7 @@ from mim.batch import Batch
 from mim.draw import keys
 from mim.encoder.encoder import Encoder
 from mim.image_format import ImageFormat
-from mim.loss.weighted_sum import WeightedSum
+from mim.loss.weights import Weights
 from mim.masker.any_masker import AnyMasker
 from mim.optim.follow import Follow, WeightDecaySchedule
 from mim.optim.schedule import Schedule
@@ -75,7 +75,7 @@ class Training(L.LightningModule):
         self.optimizer, self.schedule = optimizer, schedule
         self.base_lr, self.weight_decay, self.seed = base_lr, weight_decay, seed
         self.teacher: EMA | None = None
-        self.loss: WeightedSum | None = None  # fine-tuning reconstructs nothing
+        self.loss: Weights | None = None  # fine-tuning reconstructs nothing
         self.steps: int | None = None  # of the whole training, where its length is given in steps
         self.resumed_at: Position | None = None
         self.compiles = compile  # a strategy that cuts the model up compiles what it cuts, and takes this off
@@ -172,7 +172,7 @@ class Training(L.LightningModule):
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None
     ) -> None:
-        """Cut the gradients of a whole step down; Lightning asks once a step, after it has undone any scaling.
+        """Cut the gradients of a whole step down, and tell the parts; Lightning asks once a step, after it has undone any scaling.
 
         Lightning refuses it for fused optimisers under mixed precision, though only those of float16 are scaled.
 
@@ -194,6 +194,8 @@ class Training(L.LightningModule):
             )
         else:
             super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        for part in self.parts:
+            part.before_step(self.model)
 
     @cached_property
     def parts(self) -> list[Part]:

@@ -46,4 +46,5 @@ class ThrownParts(nn.Module):
         order = ranking.rank.argsort(dim=1)
         order = torch.cat([order[:, : kept - kept // 2], order[:, order.shape[1] - kept // 2 :]], dim=1)
         visible, masked, *_ = self.cut(Ranking(ranking.rank.gather(1, order)))
-        return Split(*(order.gather(1, place.flatten(1)).view_as(place) for place in (visible, masked)))
+        visible, masked = (order.gather(1, place.flatten(1)).view_as(place) for place in (visible, masked))
+        return Split(visible, masked)

@@ -1,0 +1,79 @@
+"""Distribution of a teacher's outputs, centred and sharpened (DINO, arXiv 2104.14294, section 3.1)."""
+
+import torch
+from torch import Tensor, distributed, nn
+
+from mim.optim.number import Number, NumberSchedule, describe_number, number_at
+from mim.part import Part, Progress
+from mim.ranges import Count, Share
+
+
+class Centred(Part, nn.Module):
+    """softmax((outputs - centre) / temperature), where the centre follows the mean of all outputs that were seen.
+
+    A step is compared by the centre from before it. Once the optimiser has stepped,
+
+        centre = momentum * centre + (1 - momentum) * mean
+
+    with the mean of the whole step, all processes and accumulated batches together (DINO, main_dino.py: update_center).
+
+    Args:
+        out: P, values of an output.
+        temperature: a number, or a schedule of it (`mim.optim.number`).
+        momentum: share of the centre that stays in a step.
+
+    Raises:
+        ValueError: where the temperature is not above 0, or the momentum no share.
+    """
+
+    centre: Tensor
+    in_force: Tensor
+    total: Tensor
+    count: Tensor
+
+    def __init__(self, out: Count, temperature: Number = 0.04, momentum: Share = 0.9):
+        super().__init__()
+        if not isinstance(temperature, NumberSchedule) and temperature <= 0:
+            raise ValueError(f"a teacher's temperature is {temperature:g}; needs more than 0, e.g. 0.04")
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"a centre's momentum is {momentum:g}; needs a share from 0 to 1, e.g. 0.9")
+        self.temperature, self.momentum = temperature, momentum
+        self.register_buffer("centre", torch.zeros(out))
+        for name, shape in (("in_force", ()), ("total", (out,)), ("count", ())):
+            self.register_buffer(name, torch.zeros(shape), persistent=False)
+        self.begin_step(Progress(0, 1, 1))
+
+    def begin_step(self, progress: Progress) -> None:
+        """Set the temperature of this step; a tensor holds it, so that compiled code is not compiled again."""
+        temperature = number_at(self.temperature, progress)
+        if temperature <= 0:
+            raise ValueError(
+                f"a teacher's temperature is {temperature:g} at step {progress.step}; it has to stay above 0"
+            )
+        self.in_force.fill_(temperature)
+
+    def describe(self, progress: Progress) -> str:
+        """Its temperature over a training, in words."""
+        return describe_number(self.temperature, progress.steps, progress.steps_per_epoch)
+
+    @torch.no_grad()
+    def observe(self, mean: Tensor, count: int) -> None:
+        """Remember what was seen in this step: the mean of so many outputs, (P,)."""
+        if self.training:
+            self.total += count * mean
+            self.count += count
+
+    @torch.no_grad()
+    def after_step(self, student: nn.Module, progress: Progress) -> None:
+        """Move the centre by what was seen."""
+        seen = torch.cat([self.total, self.count[None]])
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.all_reduce(seen)
+        if seen[-1] > 0:
+            self.centre.lerp_(seen[:-1] / seen[-1], 1 - self.momentum)
+        self.total.zero_()
+        self.count.zero_()
+
+    def forward(self, outputs: Tensor) -> Tensor:
+        """(..., P), in at least float32 -> probabilities (..., P)."""
+        return ((outputs - self.centre) / self.in_force).softmax(-1)

@@ -1,0 +1,110 @@
+"""Cross entropies of a student's distribution over prototypes with a teacher's: across views, and of masked patches.
+
+DINO, arXiv 2104.14294, equation 3; iBOT, arXiv 2111.07832, equations 2 and 3 (bytedance/ibot, main_ibot.py: iBOTLoss).
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from mim.loss.centred import Centred
+from mim.optim.number import Number
+from mim.precision import at_least_single
+from mim.ranges import Count, Positive, Share
+from mim.tokens import take
+from mim.views import Seen, Shown
+
+
+class ClsDistillation(nn.Module):
+    """What the teacher makes of a view's cls token, predicted from every other view of the image; the mean over all pairs.
+
+    Args:
+        out: P, prototypes that both are distributions over.
+        student_temperature: what the student's outputs are divided by.
+        temperature: the same of the teacher's; a number, or a schedule of it (`mim.optim.number`).
+        centre_momentum: share of the teacher's centre that stays in a step.
+
+    Raises:
+        ValueError: where a temperature is not above 0, or the momentum no share.
+    """
+
+    def __init__(
+        self,
+        out: Count,
+        student_temperature: Positive = 0.1,
+        temperature: Number = 0.04,
+        centre_momentum: Share = 0.9,
+    ):
+        super().__init__()
+        self.out, self.student_temperature = out, student_temperature
+        self.target = Centred(out, temperature, centre_momentum)
+
+    def forward(self, made: Shown, seen: Seen) -> Tensor:
+        """Outputs of student (V, B, P) and teacher (V', B, P), whose views are the student's first -> scalar.
+
+        Raises:
+            ValueError: where there is no other view.
+        """
+        outputs, views = at_least_single(seen.cls), len(made.cls)
+        if views < 2:
+            raise ValueError(
+                "the loss compares views of an image, and the batch has one of each; take augment@data.augment=multi_crop"
+            )
+        target = self.target(outputs)
+        self.target.observe(outputs.mean((0, 1)), outputs.shape[0] * outputs.shape[1])
+        shown = (at_least_single(made.cls) / self.student_temperature).log_softmax(-1)
+        others = shown.sum(0) - shown[: len(target)]  # (V', B, P), of all views but the teacher's own
+        return -(target * others).sum(-1).mean() / (views - 1)
+
+
+class PatchDistillation(nn.Module):
+    """What the teacher makes of each patch that is masked, predicted from the same view.
+
+    The mean over the masked patches of each view, then over views. As in the release, one in which nothing is masked counts as 0.
+
+    Args:
+        out, student_temperature, temperature, centre_momentum: as in `ClsDistillation`.
+
+    Raises:
+        ValueError: where a temperature is not above 0, or the momentum no share.
+    """
+
+    def __init__(
+        self,
+        out: Count,
+        student_temperature: Positive = 0.1,
+        temperature: Number = 0.04,
+        centre_momentum: Share = 0.9,
+    ):
+        super().__init__()
+        self.out, self.student_temperature = out, student_temperature
+        self.target = Centred(out, temperature, centre_momentum)
+
+    def forward(self, made: Shown, seen: Seen) -> Tensor:
+        """The student's outputs of masked patches (V * B, Lm, P), and what the teacher's last layer is given of all -> scalar.
+
+        The last layer is linear: it gives the mean of all patches from their mean, and the masked ones alone by themselves.
+        """
+        assert made.patch is not None  # model and teacher know of this term
+        assert made.split is not None
+        assert seen.patch is not None
+        assert seen.weight is not None
+        with torch.no_grad():
+            self.target.observe(
+                _mean_output(seen.patch, seen.weight, seen.bias), seen.patch.shape[0] * seen.patch.shape[1]
+            )
+            masked = take(seen.patch, made.split.masked)[:, 0]  # (V * B, Lm, F)
+            target = self.target(at_least_single(linear(masked, seen.weight, seen.bias)))
+        shown = (at_least_single(made.patch) / self.student_temperature).log_softmax(-1)
+        error = -(target * shown).sum(-1)  # (V * B, Lm)
+        if made.split.masked_valid is None:
+            return error.mean()
+        valid = made.split.masked_valid[:, 0]
+        return ((error * valid).sum(-1) / valid.sum(-1).clamp(min=1)).mean()
+
+
+def _mean_output(patch: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Mean of the outputs of a linear layer (P,), from the mean of what it is given (N, L, F), in at least float32."""
+    with torch.autocast(patch.device.type, enabled=False):
+        mean = at_least_single(patch).mean((0, 1))
+        return linear(mean, weight.to(mean.dtype), None if bias is None else bias.to(mean.dtype))

@@ -1,0 +1,72 @@
+"""Weights of a loss's terms, and the contract of a loss of named terms."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mim.batch import Batch
+from mim.geometry import Geometry
+from mim.optim.number import NumberSchedule, number_at
+from mim.part import Part, Progress
+
+Model = Callable[..., Any]
+"""What a step goes through: of a batch it makes what the terms of a loss judge."""
+_TAKEN = {"loss", *dir(nn.ModuleDict())}  # the sum is logged as train/loss; a module's own names
+
+
+class Weights(Part, nn.Module):
+    """Loss of named terms, each with a weight. A term of weight 0 is still computed and logged, but teaches nothing.
+
+    Args:
+        term: by name.
+        weight: of each, by the same names; a number, or a schedule of it (`mim.optim.number`).
+
+    Raises:
+        ValueError: where names do not go together.
+    """
+
+    in_force: Tensor
+
+    def __init__(self, term: Mapping[str, nn.Module], weight: Mapping[str, float | NumberSchedule]):
+        super().__init__()
+        if set(term) != set(weight):
+            raise ValueError(
+                f"{type(self).__name__} got the terms {', '.join(term)} and weights for {', '.join(weight)}; "
+                "each term needs one weight under its own name, e.g. loss.weight.consistency=1"
+            )
+        for name in term:
+            if name in _TAKEN or not name.isidentifier():
+                raise ValueError(f"a term of a loss cannot be called {name!r}; give it another name, in letters")
+        self.term, self.weight = nn.ModuleDict(term), dict(weight)
+        self.scheduled = [name for name, each in self.weight.items() if isinstance(each, NumberSchedule)]
+        self.register_buffer("in_force", torch.zeros(len(self.scheduled)), persistent=False)
+        self.begin_step(Progress(0, 1, 1))
+
+    def begin_step(self, progress: Progress) -> None:
+        """Set the weights that change; a tensor holds them, so that compiled code is not compiled again."""
+        for place, name in enumerate(self.scheduled):
+            self.in_force[place].fill_(number_at(self.weight[name], progress))
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether a term compares with what a teacher makes; known once `fit` was called."""
+        raise NotImplementedError
+
+    def fit(self, geometry: Geometry) -> dict[str, int | None]:
+        """Get ready for the encoder's images -> values of each prediction, by its term; None is for the encoder's width."""
+        raise NotImplementedError
+
+    def of_step(self, model: Model, batch: Batch, teacher: Any) -> tuple[dict[str, Tensor], Any]:
+        """Each term of what a model makes of a batch, without its weight: scalars by name; and what it made."""
+        raise NotImplementedError
+
+    def weigh(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """Scalars by name -> their weighted sum."""
+        return torch.stack([self._weight(name) * term for name, term in terms.items()]).sum()
+
+    def _weight(self, name: str) -> float | Tensor:
+        """Weight in force."""
+        weight = self.weight[name]
+        return self.in_force[self.scheduled.index(name)] if isinstance(weight, NumberSchedule) else weight

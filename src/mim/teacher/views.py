@@ -1,0 +1,75 @@
+"""Teacher that sees the large views of an image whole (DINO, arXiv 2104.14294; iBOT, arXiv 2111.07832)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mim.batch import Batch
+from mim.encoder.encoder import attending
+from mim.optim.number import NumberSchedule
+from mim.ranges import Share
+from mim.teacher.ema import EMA
+from mim.views import Seen
+
+
+class ViewsEMA(EMA):
+    """Exponential moving average of a student's encoder and head, which look at the first views of each image.
+
+    The encoder runs in evaluation mode; the head as in training: where it has a batch norm, that goes by the batch, as
+    published, and its running statistics are the teacher's own.
+
+    Args:
+        student: has an `encoder`, a `head` and `views`, how many of them its teacher sees; and `projects_patches`.
+        momentum: share of the teacher that stays in a step, a number or a schedule of it (`mim.optim.number`).
+        of: names of the student's modules that it averages.
+
+    Raises:
+        ValueError: where the momentum is no share, or the student has no such module.
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        momentum: Share | NumberSchedule = 0.996,
+        of: Sequence[str] = ("encoder", "head"),
+    ):
+        super().__init__(student, momentum, of)
+        if "head" not in of:
+            raise ValueError(f"teacher.of={list(of)} projects nothing; needs the head, e.g. teacher.of=[encoder,head]")
+        shown: Any = student
+        self.views: int = shown.views
+        self.projects_patches: bool = shown.projects_patches
+
+    def train(self, mode: bool = True) -> "ViewsEMA":
+        """Evaluation mode but for the head, whatever the student's."""
+        super().train(False)
+        if "head" in self.of:
+            self.get_submodule("head").train()
+        return self
+
+    @torch.no_grad()
+    def forward(self, batch: Batch, attends: bool = False) -> Seen:  # type: ignore[override]
+        """Views of B images -> what is made of the first V of each; with `attends` also the attention of the last block."""
+        encoder, prefix = self.network, self.network.prefix
+        head: Any = self.get_submodule("head")
+        large, B = batch.of_views(self.views), len(batch.key)
+        embedded = encoder.embed(large.image)
+        attention = None
+        if attends:
+            looking = attending(
+                encoder, "so its attention cannot decide what is hidden; take masker=block_ibot or random"
+            )
+            entering, left = looking.encode(embedded, blocks=[encoder.depth - 1, encoder.depth])
+            tokens = encoder.norm(left)
+            row = looking.block_attention(entering, [0], encoder.depth)[:, :, 0, prefix:]
+            attention = row.unflatten(-1, encoder.geometry.grid)
+        else:
+            tokens = encoder.encode(embedded)
+        cls: Tensor = head(tokens[:, 0]).unflatten(0, (self.views, B))
+        if not self.projects_patches:
+            return Seen(cls, attention=attention)
+        last = head.of_patches  # copied: where weights are cut over processes they are gone after this
+        bias = None if last.bias is None else last.bias.clone()
+        return Seen(cls, head.features(tokens[:, prefix:]), last.weight.clone(), bias, attention)
