@@ -288,6 +288,29 @@ def test_a_file_chooses_neither_folder_nor_processes(tmp_path):
     assert data_of_run(weights, {}, PATHS, ROOT / "configs")["cache"] == "cache"
 
 
+def test_a_file_chooses_no_table_and_no_data_set_of_the_hub(tmp_path):
+    def of(kind, **settings):
+        node = {"_target_": f"mim.data.{kind}", **settings}
+        kept = {key: CONFIG["data"][key] for key in ("augment", "image_size", "batch_size")}
+        return read_weights(write_ckpt(tmp_path, changed("data", kept | node)))
+
+    def taken(weights, **typed):
+        return data_of_run(weights, typed, PATHS, ROOT / "configs")
+
+    hub = of("hf.HF", name="somebody/pictures")
+    with pytest.raises(ValueError, match=r"data=hf in somebody/pictures, which is not set here; .*\+data\.name="):
+        taken(hub)
+    assert taken(hub, name="/my/set")["name"] == "/my/set"
+    listed = of("csv.Csv", root="/usr", table="/etc/labels.csv")
+    with pytest.raises(ValueError, match=r"data=csv in /usr, which is not set here"):
+        taken(listed)
+    with pytest.raises(ValueError, match=r"looks for /etc/labels\.csv, outside of its folder"):
+        taken(listed, root="/my")
+    assert taken(listed, table="/my/labels.csv")["table"] == "/my/labels.csv"
+    inside = taken(of("csv.Csv", table="labels.csv"), root="/my")
+    assert (inside["root"], inside["table"]) == ("/my", "labels.csv")
+
+
 def test_sizes_are_those_of_the_tensors(tmp_path):
     file = write_ckpt(tmp_path, changed("encoder.depth", 3))
     with pytest.raises(ValueError, match=r"its config says encoder.depth=3, its tensors 1"):

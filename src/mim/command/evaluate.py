@@ -113,7 +113,7 @@ def _names(cfg: DictConfig, weights: Weights, data: Any) -> Sequence[str]:
     said = weights.images.classes if weights.images else ()
     asked: Any = OmegaConf.to_container(cfg)
     changed = asked.get("data") or {}
-    is_own = weights.config is not None and not {"_target_", "root", "train", "val"} & changed.keys()
+    is_own = weights.config is not None and not {"_target_", "root", "table", "name", "train", "val"} & changed.keys()
     return said or (data.classes if is_own else ())
 
 

@@ -19,6 +19,10 @@ LOCAL = (
 )  # of a data set's settings, what belongs to a computer and not to a run
 
 
+PLACES = ("root", "table", "name")
+"""Where a data set is."""
+
+
 def data_of_run(
     weights: Weights, changed: Mapping[str, Any], paths: Mapping[str, Any], configs: Path
 ) -> dict[str, Any]:
@@ -45,12 +49,14 @@ def data_of_run(
         # what a run has measured is not measured again
         own |= {key: list(getattr(weights.images, key)) for key in ("mean", "std") if own.get(key) in ("own", None)}
     name, here = _of_this_computer(own["_target_"], paths, configs)
-    if "root" in own and "root" not in changed and not _same(own["root"], here.get("root")):
+    place = next((key for key in PLACES if own.get(key) is not None), None)
+    if place and not changed.keys() & {*PLACES} and not (place == "root" and _same(own["root"], here.get("root"))):
+        set_here = f"the folder that is set here ({here.get('root')})" if here.get("root") else "set here"
         raise ValueError(
-            f"{weights.origin} was trained on data={name} in {printable(own['root'])}, which is not the folder that is set here "
-            f"({here.get('root')}); a path out of a file is opened only where you say so: +data.root=..., or choose another data="
+            f"{weights.origin} was trained on data={name} in {printable(own[place])}, which is not {set_here}; "
+            f"a path out of a file is opened only where you say so: +data.{place}=..., or choose another data="
         )
-    for pattern in (own.get("train"), own.get("val")):
+    for pattern in (own.get("train"), own.get("val"), None if "table" in changed else own.get("table")):
         if isinstance(pattern, str) and (".." in pattern or pattern.startswith("/")):
             raise ValueError(
                 f"{weights.origin}: data looks for {printable(pattern)}, outside of its folder; choose data="
