@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
     except BrokenPipeError:
         raise
     except Exception as error:
-        report(error, CONFIGS, arguments[0])
+        report(error, CONFIGS, arguments[0] if (CONFIGS / f"{arguments[0]}.yaml").is_file() else "gallery")
         return 1
     return 0
 

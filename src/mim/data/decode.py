@@ -4,9 +4,10 @@ from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from io import BytesIO
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
@@ -42,6 +43,15 @@ EIGHT_BIT = {"1": 1, "L": 1, "LA": 2, "P": 3, "PA": 4, "RGB": 3, "RGBA": 4, "CMY
 _BITS, _WHITE_IS_ZERO, _SAMPLES = 258, 262, 277  # tags of a TIFF; values of a pixel, of which Pillow may drop some
 
 
+class FileValues(NamedTuple):
+    """What is in a file."""
+
+    format: str
+    """As Pillow calls it, or `NPY`."""
+    values: NDArray
+    """(c, H, W), of the file's own type."""
+
+
 def decode(content: Tensor, reading: Reading = COLOURS) -> Tensor:
     """Bytes (size,) uint8 -> (C, H, W), of an animation the first frame: uint8, or float32 in 0..255 of deeper pixels.
 
@@ -50,22 +60,41 @@ def decode(content: Tensor, reading: Reading = COLOURS) -> Tensor:
             those asked for, or nothing says which of its values are black and white.
         Exception: of many kinds, where the bytes are no picture.
     """
+    values = read_values(content, reading).values
+    as_it_is = values.dtype == np.uint8 and reading.range is None
+    pixels = torch.from_numpy(values) if as_it_is else levels(values, reading.range)
+    return as_channels(pixels, reading.channels).contiguous()
+
+
+def read_values(content: Tensor, reading: Reading = COLOURS) -> FileValues:
+    """Bytes (size,) uint8 -> what is in them: colours or grey of 8 bits with the channels asked for, all others as they are.
+
+    Raises:
+        ValueError: where its header asks for more pixels than the limit, before any is decoded.
+        Exception: of many kinds, where the bytes are no picture.
+    """
     raw = content.numpy().tobytes()
     if raw.startswith(b"\x93NUMPY"):
-        return _from_array(read_npy(raw, reading.max_megapixels), reading)
+        return _array("NPY", read_npy(raw, reading.max_megapixels), reading)
     try:
         opened = Image.open(BytesIO(raw), formats=_formats())
     except UnidentifiedImageError:
         if raw.startswith(TIFF_MARKS):  # of more bands, or other values, than Pillow knows
-            return _from_array(read_tiff(raw, reading), reading)
+            return _array("TIFF", read_tiff(raw, reading), reading)
         raise
     with opened as picture:
         refuse_large(*picture.size, reading.max_megapixels)
-        if picture.format == "TIFF" and _drops(picture, reading.channels):
-            return _from_array(read_tiff(raw, reading), reading)
+        name = str(picture.format)
+        if name == "TIFF" and _drops(picture, reading.channels):
+            return _array(name, read_tiff(raw, reading), reading)
         if picture.mode not in EIGHT_BIT:
-            return _from_array(_deep(picture), reading)
-        return as_channels(_levels_of(_eight_bit(picture, content, reading.channels), reading), reading.channels)
+            return _array(name, _deep(picture), reading)
+        return FileValues(name, _eight_bit(picture, content, reading.channels).numpy())
+
+
+def _array(name: str, values: NDArray, reading: Reading) -> FileValues:
+    native = values.dtype.newbyteorder("=")
+    return FileValues(name, np.require(channels_first(values, reading.channels), native, ["C", "W"]))
 
 
 def _drops(picture: Any, channels: int) -> bool:
@@ -94,15 +123,6 @@ def _eight_bit(picture: Image.Image, content: Tensor, channels: int) -> Tensor:
         with suppress(RuntimeError):  # of a broken file, Pillow says what is wrong in fewer words
             return decode_image(content, ImageReadMode.GRAY if mode == "L" else ImageReadMode.RGB)
     return F.pil_to_tensor(picture.convert(mode))
-
-
-def _levels_of(pixels: Tensor, reading: Reading) -> Tensor:
-    return pixels if reading.range is None else levels(pixels.numpy(), reading.range)
-
-
-def _from_array(values: NDArray, reading: Reading) -> Tensor:
-    planes = channels_first(values, reading.channels)
-    return as_channels(levels(np.ascontiguousarray(planes), reading.range), reading.channels).contiguous()
 
 
 @cache

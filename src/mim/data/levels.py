@@ -21,7 +21,7 @@ class Reading(NamedTuple):
     max_megapixels: float = MAX_MEGAPIXELS
     """Of the largest picture that is decoded, in millions of pixels."""
     channels: int = 3
-    """C, of every picture, whatever its file has."""
+    """C, of every picture, whatever its file has; 0 for its own."""
     range: Range = None
     """Which values are black and white."""
 
