@@ -2,8 +2,9 @@
 
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from mim.data.loader import beat
 from mim.data.names import Names
 from mim.plain import printable, refuse_special
 
+T = TypeVar("T")
 SLACK = 2**24  # bytes of a file beside its pixels: profiles, previews, comments
 
 
@@ -73,9 +75,13 @@ class Files:
 
     def read(self, number: int) -> Tensor | None:
         """A picture (C, H, W), uint8 or float32 in 0..255, or None where the file is broken, which is said the first time."""
+        return self.tried(number, lambda content: decode(content, self.reading))
+
+    def tried(self, number: int, make: Callable[[Tensor], T]) -> T | None:
+        """What is made of the bytes of a picture, or None where that fails, which is said the first time."""
         beat()
         try:
-            return decode(self.content(number), self.reading)
+            return make(self.content(number))
         except Exception as error:  # decoders raise what they like; the run goes on, up to a share of such files
             if not self._unreadable[number]:
                 self._unreadable[number] = True

@@ -28,6 +28,10 @@ from mim.plain import parse_json, printable, refuse_special
 NO_LABEL = -1
 MOST_CLASSES = 2**18  # a head, a name and a count for each; ImageNet-21k has 21,841
 LONGEST_JSON = 2**20  # bytes of what stands beside a picture; of a longer one nothing is read
+BESIDE = "index.npz"
+"""The index that lies beside shards that we wrote."""
+UNREADABLE = (OSError, ValueError, LookupError, EOFError, MemoryError, zipfile.BadZipFile)
+"""What NumPy raises of a file that is no index."""
 CLASS_KEYS = ("label", "cls", "class", "class_id", "target")
 """Where the class of a picture is looked for in its `.json`, in this order."""
 
@@ -81,20 +85,30 @@ class Members(Files):
 
 
 def index_of(shards: Sequence[Path], cache: Path | None = None) -> Index:
-    """Read the headers of the shards, or what an earlier run kept of them.
+    """Read the headers of the shards, or the index beside them, or what an earlier run kept of them.
 
     Raises:
         ValueError: where a file is no plain tar file, or pictures and labels do not go together.
     """
+    if shards and (index := _beside(shards)):
+        return index
     known = [(str(shard.resolve()), stat.st_size, stat.st_mtime_ns) for shard in shards for stat in [shard.stat()]]
     kept = cache / f"{hashlib.sha256(repr((3, known)).encode()).hexdigest()[:16]}.npz" if cache else None
     if kept and (index := _kept(kept, [size for _, size, _ in known])):
         return index
+    index = _read(shards)
+    if kept:
+        _keep(index, kept)
+    return index
+
+
+def _read(shards: Sequence[Path]) -> Index:
+    """Read the headers of the shards."""
     with ThreadPoolExecutor(16) as pool:  # it is the disk that takes long
         found = list(pool.map(_pictures, shards))
     rows = [(number, *row) for number, part in enumerate(found) for row in part.pictures]
     shard, name, offset, size, label = zip(*rows, strict=True) if rows else ([],) * 5
-    index = Index(
+    return Index(
         np.array(shard, np.int32),
         Names.of(name),
         np.array(offset, np.int64),
@@ -102,9 +116,30 @@ def index_of(shards: Sequence[Path], cache: Path | None = None) -> Index:
         np.array(label, np.int64),
         _said(found),
     )
-    if kept:
-        _keep(index, kept)
-    return index
+
+
+def keep_beside(shards: Sequence[Path]) -> int:
+    """Write the index of shards of one folder into it, `index.npz` -> how many pictures they hold."""
+    index = _read(shards)
+    _keep(index, shards[0].parent / BESIDE, shards=np.array(_names_and_sizes(shards)))
+    return len(index.name)
+
+
+def _beside(shards: Sequence[Path]) -> Index | None:
+    """The index that lies beside shards, where it is of these, in this order; None where there is none that fits them."""
+    file = shards[0].parent / BESIDE
+    if not file.is_file() or {shard.parent for shard in shards} != {file.parent}:
+        return None
+    try:
+        with np.load(file) as arrays:
+            same = arrays["shards"].tolist() == _names_and_sizes(shards)
+    except UNREADABLE:
+        return None
+    return _kept(file, [shard.stat().st_size for shard in shards]) if same else None
+
+
+def _names_and_sizes(shards: Sequence[Path]) -> list[str]:
+    return [f"{shard.stat().st_size} {shard.name}" for shard in shards]
 
 
 def _kept(file: Path, sizes: Sequence[int]) -> Index | None:
@@ -113,7 +148,7 @@ def _kept(file: Path, sizes: Sequence[int]) -> Index | None:
         with np.load(file) as arrays:
             columns = [arrays[name] for name in ("shard", "offset", "size", "label")]
             name, left_out = Names(arrays["text"], arrays["end"]), arrays["left_out"]
-    except (OSError, ValueError, LookupError, EOFError, MemoryError, zipfile.BadZipFile):
+    except UNREADABLE:
         return None
     shard, offset, size, label = columns
     if left_out.dtype.kind != "U" or left_out.shape or left_out.nbytes > 2**14:
@@ -129,14 +164,14 @@ def _kept(file: Path, sizes: Sequence[int]) -> Index | None:
     return Index(shard, name, offset, size, label, str(left_out)) if whole else None
 
 
-def _keep(index: Index, file: Path) -> None:
+def _keep(index: Index, file: Path, **more: NDArray) -> None:
     """Write the index whole or not at all; without room for it, it is read anew next time."""
     partial = file.with_name(f"{file.stem}.{os.getpid()}.npz")
     columns = index._asdict()
     name: Names = columns.pop("name")
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(partial, text=name.text, end=name.end, **columns)
+        np.savez(partial, text=name.text, end=name.end, **columns, **more)
         partial.replace(file)
 
 

@@ -12,17 +12,23 @@ from mim.data.levels import MAX_MEGAPIXELS, Range
 from mim.data.listing import Listing, all_held_out, hold_out
 from mim.data.module import Splits
 from mim.data.on_disk import OfPictures
-from mim.data.shards import NO_LABEL, Members, index_of
+from mim.data.shards import MOST_CLASSES, NO_LABEL, Members, index_of
 from mim.data.statistics import Deviation, Mean
+from mim.plain import printable
 from mim.ranges import Count, NonNegativeInt, Positive, Seed, Size
+
+CLASSES = "classes.txt"
+"""Names of the classes, beside the shards."""
+LONGEST = 2**24  # bytes of them
 
 
 class WebDataset(OfPictures):
     """Pictures in shards on a disk. Each is read in place by its number, not as a stream: order, crops and masks belong to
     (seed, epoch, position) as everywhere, a stopped run goes on exactly, and what looks at an image again finds it.
 
-    The class is the number in `0001.cls`, or what `0001.json` has as `label`, `cls`, `class`, `class_id` or `target`. Of a
-    sample with several pictures one is read, `0001.jpg` before `0001.image.jpg`; what is left out is said in a line.
+    The class is the number in `0001.cls`, or what `0001.json` has as `label`, `cls`, `class`, `class_id` or `target`; its name
+    is that line of `classes.txt` in the root, where there is such a file. Of a sample with several pictures one is read,
+    `0001.jpg` before `0001.image.jpg`; what is left out is said in a line.
 
     Args:
         train: which files below the root are for training, e.g. `imagenet1k-train-*.tar`.
@@ -91,7 +97,8 @@ class WebDataset(OfPictures):
                 "data.root at shards on a disk, and data.train and data.val at their names, e.g. 'data.train=in1k-train-*.tar'"
             )
         files = Members([*train, *val], index, self.reading)
-        return from_files_splits(Listing(files, *self._parts(is_val), _classes(files)), self.augment, self.centred)
+        listing = Listing(files, *self._parts(is_val), _classes(files, self.root / CLASSES))
+        return from_files_splits(listing, self.augment, self.centred)
 
     def _parts(self, is_val: Tensor) -> tuple[Tensor, Tensor]:
         """Whether pictures lie in shards that are held out, (N,) bool -> numbers of those to train on, and of those held out."""
@@ -106,12 +113,19 @@ class WebDataset(OfPictures):
         return super().words | ({"left out": self._left_out} if self._left_out else {})
 
 
-def _classes(files: Members) -> list[str]:
-    """Numbers from 0 to the highest label; none without labels."""
+def _classes(files: Members, names: Path) -> list[str]:
+    """Names in a file beside the shards, a line each; without it, numbers from 0 to the highest label; none without labels."""
     without = (files.label == NO_LABEL).nonzero()[:, 0]
     if 0 < len(without) < len(files):
         raise ValueError(
             f"{len(without)} of {len(files)} pictures have no class, such as {files.path(int(without[0]))}; put a .cls file with "
             "its number beside each picture, or beside none; a .json may have it as label"
         )
-    return [] if len(without) else [str(number) for number in range(int(files.label.max()) + 1)]
+    if len(without):
+        return []
+    count = int(files.label.max()) + 1
+    if names.is_file() and names.stat().st_size < LONGEST:
+        lines = names.read_text("utf-8", "replace").splitlines()
+        if len(lines) >= count:
+            return [printable(line, 200) for line in lines[:MOST_CLASSES]]
+    return [str(number) for number in range(count)]
