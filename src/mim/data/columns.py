@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mim.data.folders import role
-from mim.data.listing import all_held_out, hold_out
+from mim.data.listing import hold_out
 from mim.plain import printable
 
 PATHS = (
@@ -121,7 +121,7 @@ def parts_of(
         words = f"{said} is trained on, {printable(held, 60)} is held out" + _unused(names, [*used, held])
         return Parts(rows, held_rows, words)
     if only_judged and held_out is None:
-        return Parts(*(rows[part] for part in all_held_out(len(rows))), f"{said} is judged" + _unused(names, used))
+        return Parts(rows, rows, f"{said} is judged" + _unused(names, used))
     learned_rows, held_rows = (rows[part] for part in hold_out(len(rows), held_out))
     return Parts(learned_rows, held_rows, f"{said} is trained on, a share of it is held out" + _unused(names, used))
 

@@ -172,7 +172,7 @@ def _of_values(path: str, training: bool, kind: str, values: NDArray) -> Inspect
     known = values[np.isfinite(values)]
     some = ((np.arange(min(SAMPLED, known.size)) + 0.5) * known.size / max(1, min(SAMPLED, known.size))).astype(int)
     digest = hashlib.blake2b(repr((values.shape, values.dtype.str)).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(values))
+    digest.update(values.tobytes())
     return Inspected(
         path,
         training,

@@ -167,11 +167,11 @@ def _kept(file: Path, sizes: Sequence[int]) -> Index | None:
 def _keep(index: Index, file: Path, **more: NDArray) -> None:
     """Write the index whole or not at all; without room for it, it is read anew next time."""
     partial = file.with_name(f"{file.stem}.{os.getpid()}.npz")
-    columns = index._asdict()
+    columns: dict[str, Any] = index._asdict() | more
     name: Names = columns.pop("name")
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(partial, text=name.text, end=name.end, **columns, **more)
+        np.savez(partial, text=name.text, end=name.end, **columns)
         partial.replace(file)
 
 
