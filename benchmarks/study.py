@@ -204,9 +204,9 @@ def page(args: argparse.Namespace, commands: list[list[str]], table: str, probes
         half = 100 * 1.96 * sum(trained[p] * (1 - trained[p]) / images for p in ("abmilp", "cls")) ** 0.5
         beats = "yes" if gap > half else "no: it is worse" if gap < -half else "not beyond chance"
         answer = (
-            f"**Does AbMILP beat cls?** {beats[0].upper()}{beats[1:]}. AbMILP is {gap:+.1f} points from cls under the probe; two "
-            f"pools of the same accuracy would differ by up to {half:.1f} points in 95 of 100 such draws of {images:,} images, if "
-            "drawn independently. "
+            f"**Does AbMILP beat cls?** {beats[0].upper()}{beats[1:]}. Under the probe the difference is {gap:+.1f} points. Two "
+            f"pools of the same accuracy would differ by up to {half:.1f} points in 95 of 100 such draws of {images:,} images, "
+            "if the draws were independent.\n\n"
         )
     order = ", ".join(f"{pool} {100 * trained[pool]:.1f}" for pool in ranking)
     return f"""# Which pool, which judge: a study on one checkpoint
@@ -215,11 +215,12 @@ def page(args: argparse.Namespace, commands: list[list[str]], table: str, probes
 
 {answer}From best to worst under the probe: {order}.
 
-Top-1 accuracy in per cent on {images:,} held-out images, and its 95 % interval: Wilson's for probe, k-NN, logistic regression
-and fine-tuning, Student's t over five draws for few images a class. A probe's ± is the standard deviation over the seeds, of
-initial weights and order, that the commands below name; without a ± it was one seed. Of several settings the one that is best on
-the held-out images is shown, as papers do, and named.
-Pools with weights have nothing to be judged by but a probe. The untrained encoder has weights drawn at random (seed 0).
+The table shows top-1 accuracy in per cent on {images:,} held-out images, with its 95 % interval in brackets. The interval is
+Wilson's for probe, k-NN, logistic regression and fine-tuning, and Student's t over five draws for few images a class. After a
+probe's ± is the standard deviation over the seeds that the commands below name; a seed decides initial weights and order.
+Without a ± there was one seed. Of several settings the table shows the one that is best on the held-out images, as papers do,
+and names it.
+Pools with weights can only be tested by a probe. The untrained encoder has random weights (seed 0).
 
 {table}
 ## How it was made
