@@ -1,4 +1,4 @@
-"""Where the seconds go before a training's first step, and how long it takes to only say something.
+"""Where the seconds go before a training's first step, what a sweep of two jobs takes, and how long it takes to only say something.
 
     python benchmarks/start.py
 
@@ -6,12 +6,14 @@ Processor seconds, not those of the clock: other programs on the machine do not 
 read once before, so run it twice.
 """
 
+import ctypes
 import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -41,6 +43,7 @@ SAID = (
     "-m mim embed nowhere photos --out a.npz",
     "-m mim runs nowhere",
 )
+SWEEP = "train.py -m seed=0,1 trainer=cpu callback=[results] epochs=1 warmup_epochs=0 trainer.limit_train_batches=1"
 CHOSEN = ["trainer=cpu", "callback=[]", "logger=[]", "epochs=1", "warmup_epochs=0"]
 
 
@@ -110,20 +113,29 @@ def compose() -> Any:
     return cfg
 
 
-def said_in(command: str) -> float:
-    """Processor seconds of a command that only says something."""
+def seconds_of(command: str) -> float:
+    """Processor seconds of a command and of all processes that it begins."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, *command.split()], cwd=ROOT, capture_output=True, check=False)
+    with suppress(ChildProcessError):
+        while True:  # what its children leave behind ends soon, and is ours
+            os.wait()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def main() -> None:
+    ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: wait for grandchildren whose parent has ended
+    os.environ |= {"MIM_RUNS": tempfile.mkdtemp()}
     print("| what is only said | processor seconds |\n|---|---|", flush=True)
     for command in SAID:
-        print(f"| `python {command}` | {said_in(command):.1f} |", flush=True)
+        print(f"| `python {command}` | {seconds_of(command):.1f} |", flush=True)
+    print("\n| a sweep of two jobs of one step | processor seconds |\n|---|---|", flush=True)
+    for share in ("true", "false"):
+        seconds = seconds_of(f"{SWEEP} sweep.share_imports={share} sweep.name={share}")
+        print(f"| `sweep.share_imports={share}` | {seconds:.1f} |", flush=True)
     print("\n| until the first step of the demo | processor seconds |\n|---|---|", flush=True)
-    subprocess.run([sys.executable, __file__, "first"], check=True, env=os.environ | {"MIM_RUNS": tempfile.mkdtemp()})
+    subprocess.run([sys.executable, __file__, "first"], check=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`hydra/launcher=fresh`: every job of a sweep is `python train.py <its overrides>`, whatever sweeper chose them.
+"""`hydra/launcher=fresh`: a job of a sweep is a process that runs `python train.py <its overrides>`, whatever sweeper chose it.
 
 Hydra looks for plugins in this folder and nowhere else; it imports them at every start, so what takes long is imported late.
 """
@@ -17,6 +17,7 @@ from mim.launch.errors import Interrupted
 from mim.launch.identity import identity
 from mim.sweep.fresh import Task, run_all, visible_gpus
 from mim.sweep.job import Job, read_job, read_jobs
+from mim.sweep.process import how_to_begin
 from mim.sweep.table import distinct, write_table
 
 
@@ -27,10 +28,11 @@ class FreshLauncher(Launcher):
         parallel: jobs at a time, packed onto the visible GPUs.
         metric: what jobs return to the sweeper: the name of one number, or of several.
         maximise: whether more of the first is better.
+        share_imports: whether jobs are forked from a process that has imported everything; null where that is safe.
     """
 
-    def __init__(self, parallel: int, metric: str | Sequence[str], maximise: bool):
-        self.parallel, self.maximise = parallel, maximise
+    def __init__(self, parallel: int, metric: str | Sequence[str], maximise: bool, share_imports: bool | None = None):
+        self.parallel, self.maximise, self.share_imports = parallel, maximise, share_imports
         self.metrics = [metric] if isinstance(metric, str) else list(metric)
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -48,6 +50,7 @@ class FreshLauncher(Launcher):
             raise ValueError(
                 "a sweep (-m) starts the processes of its jobs itself; run `python train.py -m ...` without torchrun"
             )
+        begin = how_to_begin(self.share_imports)
         sweep = Path(self.config.hydra.sweep.dir).absolute()
         known = {identity(job.overrides): job for job in read_jobs(sweep, self.metrics)}
         numbers = {int(job.folder.name) for job in known.values()}
@@ -63,7 +66,7 @@ class FreshLauncher(Launcher):
         done = f", {len(jobs) - len(tasks)} done before" if len(tasks) < len(jobs) else ""
         print(f"{len(jobs)} jobs in {sweep}{done}; what a job says goes to its output.log", flush=True)
         try:
-            run_all(tasks, self.parallel, visible_gpus(), self.metrics)
+            run_all(tasks, self.parallel, visible_gpus(), self.metrics, begin)
         except Interrupted as stop:
             write_table(sweep, self.metrics, self.maximise)
             raise Interrupted(stop.cause, "give the same command again to go on with what is missing") from None

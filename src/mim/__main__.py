@@ -15,7 +15,7 @@ from mim import program
 from mim.installed import COMMANDS, CONFIGS
 from mim.launch.check import nearest
 from mim.launch.errors import report
-from mim.launch.there import refuse_missing
+from mim.launch.there import refuse_missing, refuse_missing_pictures
 
 
 def main(arguments: list[str]) -> int:
@@ -35,6 +35,7 @@ def main(arguments: list[str]) -> int:
     try:
         given = import_module(f"mim.program.{arguments[0]}").parser().parse_args(arguments[1:])
         refuse_missing(getattr(given, "checkpoints", None) or filter(None, [getattr(given, "checkpoint", None)]))
+        refuse_missing_pictures([*(getattr(given, "pictures", None) or ()), *(getattr(given, "files", None) or ())])
         import_module(f"mim.command.{arguments[0]}").run(given, CONFIGS)
     except BrokenPipeError:
         raise

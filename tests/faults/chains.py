@@ -73,6 +73,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "DDP": (*PRETRAINED, "trainer=ddp", *TWO),
     "fine-tuning under DDP": (*FINETUNED, "trainer=ddp", *TWO),
     "FSDP": (*WITHOUT_PICTURES, "trainer=fsdp", *TWO),
+    "fine-tuning under FSDP": (*FINETUNED, "trainer=fsdp", *TWO),
 }
 
 MOMENTS: dict[str, tuple[Callable[..., None], Any, str, int]] = {  # before or after which call, and up to which of them

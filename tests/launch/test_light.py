@@ -36,6 +36,10 @@ else:
         ("train.py checkpoint=nowhere", "there is no nowhere"),
         ("eval.py checkpoint=[timm:some,nowhere]", "there is no nowhere"),
         ("mim figure attention timm:some nowhere", "there is no nowhere"),
+        ("train.py data=image_folder data.root=nowhere", "data.root=nowhere is not a folder"),
+        ("mim gallery maskr=random", "did you mean 'masker'?"),
+        ("mim gallery data=image_folder data.root=nowhere", "data.root=nowhere is not a folder"),
+        ("mim embed timm:some nowhere --out a.npz", "there is no nowhere"),
     ],
 )
 def test_it_is_said_without_what_takes_seconds(command, said):

@@ -1,8 +1,18 @@
-"""Weights that are not there are refused before anything is opened, and nothing else is."""
+"""Weights and pictures that are not there are refused before anything is opened, and nothing else is."""
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
-from mim.launch.there import previous_of, refuse_missing
+from mim.launch.there import (
+    DOWNLOADED,
+    previous_of,
+    refuse_missing,
+    refuse_missing_folder,
+    refuse_missing_pictures,
+)
 
 
 def test_what_is_there_or_elsewhere_is_left_to_who_opens_it(tmp_path):
@@ -19,3 +29,35 @@ def test_what_is_not_is_named(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match=rf"^there is no {name.removeprefix('teacher:')}; give a run folder"):
         refuse_missing(["timm:some.thing", name])
+
+
+@pytest.mark.parametrize("module", ["image_folder.ImageFolder", "webdataset.WebDataset", "coco.Coco"])
+def test_a_folder_of_pictures_that_is_not_there_is_named(tmp_path, module):
+    settings = {"_target_": f"mim.data.{module}", "root": str(tmp_path / "nowhere\n")}
+    with pytest.raises(FileNotFoundError, match=r"^data\.root=.*nowhere\\n is not a folder; point it at pictures"):
+        refuse_missing_folder(settings)
+    refuse_missing_folder(settings | {"root": str(tmp_path)})
+
+
+def test_folders_of_what_is_downloaded_or_of_a_class_of_ones_own_are_left_to_it(tmp_path):
+    nowhere = str(tmp_path / "nowhere")
+    refuse_missing_folder({"_target_": "mim.data.cifar.CIFAR10", "root": nowhere})
+    refuse_missing_folder({"_target_": "my_parts.Stripes", "root": nowhere})
+    refuse_missing_folder({"root": nowhere})  # the class is the checkpoint's
+    refuse_missing_folder({})
+
+
+def test_modules_that_download_are_those_that_fetch():
+    folder = Path(find_spec("mim.data").submodule_search_locations[0])
+    fetching = {
+        file.stem for file in folder.glob("*.py") if re.search(r"download=True|download_and_extract", file.read_text())
+    }
+    assert fetching == set(DOWNLOADED)
+
+
+def test_pictures_that_are_not_there_are_named_and_settings_are_none(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.jpg").touch()
+    refuse_missing_pictures(["a.jpg", tmp_path, "data=own", "data.root=nowhere"])
+    with pytest.raises(FileNotFoundError, match=r"^there is no b\.jpg; give a folder of pictures, or files"):
+        refuse_missing_pictures(["a.jpg", "b.jpg"])

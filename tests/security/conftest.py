@@ -25,7 +25,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     Plugins.instance()  # reads the launcher's file anew when it is first asked for
     commands: list[list[str]] = []
 
-    def pretend(tasks, parallel, gpus, metrics):
+    def pretend(tasks, parallel, gpus, metrics, begin):
         for task in tasks:
             commands.append(task.command[2:])
             task.folder.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ def ran(monkeypatch):
     Plugins.instance()  # reads the launcher's file anew when it is first asked for
     commands = []
 
-    def pretend(tasks, parallel, gpus, metrics):
+    def pretend(tasks, parallel, gpus, metrics, begin):
         for task in tasks:
             commands.append(task.command[2:])
             given = dict(override.split("=", 1) for override in task.overrides)

@@ -8,13 +8,13 @@ import pytorch_lightning as L
 import torch
 
 from mim.batch import Batch
-from mim.evaluate.classify import bank_and_held_out, ready, top1
+from mim.evaluate.classify import ready, top1
 from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
 from mim.evaluate.feature_extractor import FeatureExtractor
-from mim.evaluate.features import Judge
+from mim.evaluate.features import Judge, extract
 from mim.pool.pool import Pool, Shape
 from mim.ranges import Count
-from mim.run.interruption import stop_if_asked
+from mim.run.interruption import stoppable
 from mim.run.training_data import data_of
 from mim.strategy.sharding import unsharded
 from mim.train.training import Training
@@ -102,15 +102,16 @@ class OnlineProbe(L.Callback):
             return {}
 
         def prepare(batch: Batch) -> Batch:
-            if trainer.world_size == 1:  # several processes do not come here equally often
-                stop_if_asked(trainer, pl_module)
             return trainer.strategy.batch_to_device(batch, pl_module.device)
 
         autocast, folder = trainer.precision_plugin.forward_context, Path(trainer.default_root_dir)
         checkpoint = EvaluatedCheckpoint("online", model.encoder, data, prepare, autocast, folder)
         with torch.random.fork_rng(), unsharded(model.encoder):
             extractor = FeatureExtractor(checkpoint.encoder, ready({"online": self.pool}, checkpoint.encoder))
-            bank, held_out = bank_and_held_out(checkpoint, extractor, self.bank_limit, self.held_out_limit)["online"]
+            loaders = data.bank_dataloader(self.bank_limit), data.val_dataloader(self.held_out_limit)
+            bank, held_out = (
+                extract(checkpoint, extractor, stoppable(loader, trainer, pl_module))["online"] for loader in loaders
+            )
             return {
                 f"{name}/top1": max(top1(judge(bank, held_out.feature, data.num_classes), held_out.label).values())
                 for name, judge in self.judges.items()

@@ -12,7 +12,7 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 from mim.encoder.encoder import AttentionEncoder, Encoder, attending, cls_attention
 from mim.masker.attention_store import AttentionStore, Heads, attention_weights
 from mim.ranges import Count
-from mim.run.interruption import stop_if_asked
+from mim.run.interruption import stoppable
 from mim.run.training_data import data_of
 from mim.strategy.sharding import unsharded
 from mim.train.training import Training, encoder_of
@@ -123,10 +123,7 @@ class RefreshAttention(L.Callback):
         """Attention of all training images: (N, rows, columns) float16, on every process."""
         data = data_of(trainer)
         index, maps, heads = [], [], self._heads(pl_module)
-        batches_of_all = data.train_size // (data.batch_size * trainer.world_size)
-        for i, batch in enumerate(data.unaugmented_dataloader()):
-            if i % 10 == 0 and i < batches_of_all:
-                stop_if_asked(trainer, pl_module)
+        for batch in stoppable(data.unaugmented_dataloader(), trainer, pl_module):
             batch = trainer.strategy.batch_to_device(batch, pl_module.device)
             with trainer.precision_plugin.forward_context():
                 row = cls_attention(encoder, batch.image)

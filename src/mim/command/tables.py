@@ -16,6 +16,7 @@ from mim.paper.progress import Progress
 from mim.paper.records import find_records
 from mim.paper.table import HERE, Paper, names, read
 from mim.sweep.fresh import visible_gpus
+from mim.sweep.process import how_to_begin
 
 ALL = """# Papers' tables
 
@@ -77,6 +78,7 @@ def _make(name: str, paper: Paper, runs: Path, asked: argparse.Namespace) -> Out
             asked.parallel,
             visible_gpus(),
             devices,
+            how_to_begin(None),
         )
     except Interrupted as stop:
         print(f"stopped by {stop.cause}; give the same command again to go on with what is missing", flush=True)

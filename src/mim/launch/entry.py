@@ -24,7 +24,7 @@ from mim.launch.quoting import quoted
 from mim.launch.resolvers import register_resolvers
 from mim.launch.signals import end, listen
 from mim.launch.slurm import requeue
-from mim.launch.there import refuse_missing
+from mim.launch.there import refuse_missing, refuse_missing_folder
 from mim.launch.top import check_top
 
 
@@ -51,6 +51,7 @@ def launch(run: Callable[[DictConfig], Any] | str, configs: Path, config_name: s
         try:
             check_command(cfg, HydraConfig.get(), configs, config_name)
             refuse_missing(_weights(cfg))
+            refuse_missing_folder(cfg.get("data") or {})
             from mim.launch.restart import forget_earlier_attempts  # from here on with torch
 
             forget_earlier_attempts()

@@ -82,9 +82,14 @@ def run_stamp(pattern: str) -> str:
     return table.compare_set("mim/run_stamp", "", now).decode()
 
 
+def has_gpu_driver() -> bool:
+    """Whether there is a driver of a GPU; on other systems than Linux nobody can tell, and there may be."""
+    return sys.platform != "linux" or any(True for driver in _DRIVERS for _ in Path("/dev").glob(driver))
+
+
 def has_gpu() -> bool:
-    """Whether torch can use a GPU by CUDA or ROCm; it is imported only where there is a driver of one."""
-    if sys.platform == "linux" and not any(True for driver in _DRIVERS for _ in Path("/dev").glob(driver)):
+    """Whether torch can use a GPU by CUDA or ROCm; it is imported only where there may be a driver of one."""
+    if not has_gpu_driver():
         return False
     import torch
 

@@ -40,10 +40,11 @@ listener = Listener()
 
 
 def listen() -> None:
-    """From here on hear signals, and raise the first."""
+    """From here on hear signals, and raise the first; also one that whoever began this process held back until now."""
     listener.received, listener.patient = 0, False
     for signum in SIGNALS:
         signal.signal(signum, listener)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def wait_for_the_step() -> None:

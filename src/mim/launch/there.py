@@ -1,8 +1,14 @@
-"""Whether weights that a command asks for are there, said before anything that takes seconds is imported."""
+"""Whether weights and pictures that a command asks for are there, said before anything that takes seconds is imported."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+from mim.plain import printable
+
+OURS = "mim.data."
+DOWNLOADED = ("cifar", "stl10", "tiny_imagenet")
+"""Modules in it whose data sets are fetched where they are not there."""
 ELSEWHERE = ("timm", "hf")
 """What stands before the colon of weights that are fetched."""
 
@@ -26,6 +32,39 @@ def refuse_missing(sources: Iterable[str | Path]) -> None:
 def no_such_weights(path: Path) -> FileNotFoundError:
     """Error about a path at which there is nothing."""
     return FileNotFoundError(f"there is no {path}; give a run folder (runs/<name>/<date_time>) or a .ckpt file")
+
+
+def refuse_missing_folder(data: Mapping[Any, Any]) -> None:
+    """Refuse a data set of ours whose folder is not there, unless it would be downloaded.
+
+    Args:
+        data: its settings, with `_target_` and `root`; without these nothing is known about it.
+
+    Raises:
+        FileNotFoundError: naming the folder.
+    """
+    target, root = data.get("_target_"), data.get("root")
+    if not isinstance(target, str) or not isinstance(root, str) or not target.startswith(OURS):
+        return
+    if target.removeprefix(OURS).partition(".")[0] not in DOWNLOADED and not Path(root).expanduser().is_dir():
+        raise FileNotFoundError(
+            f"data.root={printable(root)} is not a folder; point it at pictures, e.g. data.root=/path/to/pictures (for all data "
+            "sets: the environment variable MIM_DATA)"
+        )
+
+
+def refuse_missing_pictures(pictures: Iterable[str | Path]) -> None:
+    """Refuse pictures that cannot be found.
+
+    Args:
+        pictures: a folder, files, or `data=<name>` and settings of it.
+
+    Raises:
+        FileNotFoundError: naming the first that is not there.
+    """
+    for picture in pictures:
+        if not str(picture).startswith(("data=", "data.")) and not Path(picture).expanduser().exists():
+            raise FileNotFoundError(f"there is no {printable(picture)}; give a folder of pictures, or files")
 
 
 def previous_of(target: Path) -> Path:

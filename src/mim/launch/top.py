@@ -55,6 +55,7 @@ class Sweep(TypedDict, total=False):
     parallel: Count
     metric: str | list[str]
     maximise: bool | list[bool]
+    share_imports: bool | None
     trials: Count
     trial: NonNegativeInt | None
 

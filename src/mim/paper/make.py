@@ -9,6 +9,7 @@ from typing import NamedTuple
 from mim.paper.progress import Job, Progress
 from mim.sweep.fresh import Task, run_all
 from mim.sweep.job import OUTPUT, read_job
+from mim.sweep.process import Begin, begin_new
 
 NUMBERS = ("val/top1", "probe_mae/top1", "probe/top1", "linear/top1", "logistic/top1", "knn/top1")
 """What is shown of a job when it ends."""
@@ -30,6 +31,7 @@ def make(
     parallel: int,
     gpus: Sequence[str],
     devices: int,
+    begin: Begin = begin_new,
 ) -> Outcome:
     """Run what is missing, in waves: what can be run now, and then what has become possible.
 
@@ -42,6 +44,7 @@ def make(
         parallel: jobs at a time.
         gpus: names of GPUs to hand out.
         devices: of them that a job takes; -1 for all.
+        begin: how the process of a job is begun.
 
     Raises:
         Interrupted: a signal came, and all jobs have stopped.
@@ -55,7 +58,7 @@ def make(
         tasks = [_task(job, folder, program, devices) for job in wave]
         tried |= {_key(job): task.folder for job, task in zip(wave, tasks, strict=True)}
         print(f"{len(wave)} of {len(missing)} missing jobs can be run; what they say goes to {folder}", flush=True)
-        run_all(tasks, parallel, gpus, NUMBERS)
+        run_all(tasks, parallel, gpus, NUMBERS, begin)
     return _outcome(missing, tried)
 
 

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytorch_lightning as L
 import torch
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.utilities import rank_zero_only
+from torch.utils.data import DataLoader
 
+from mim.batch import Batch
 from mim.data.loader import STUCK_AFTER, Waiting, WorkerLost
 from mim.launch.errors import Interrupted, explain
 from mim.launch.signals import listener, wait_for_the_step
@@ -84,7 +87,7 @@ class Interruption(L.Callback):
         if trainer.should_stop and not trainer.is_last_batch:
             self._save(trainer, ENOUGH)
         self._raise_if_stopped()
-        self._judged_by_all = _fewest_held_out_batches(trainer, pl_module)
+        self._judged_by_all = _fewest(sum(trainer.num_val_batches), trainer, pl_module)
 
     def on_validation_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -94,9 +97,7 @@ class Interruption(L.Callback):
         Raises:
             Interrupted: everything is saved.
         """
-        together = batch_idx % self.agree_every_n_steps == 0 and batch_idx < self._judged_by_all
-        if trainer.world_size == 1 or together:
-            self.pause(trainer, pl_module)
+        self.pause_before(batch_idx, self._judged_by_all, trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """The same where nothing is held out.
@@ -115,6 +116,21 @@ class Interruption(L.Callback):
             rank_zero_only(print)(
                 f"{'ended early':<14}at step {trainer.global_step:,} of {pl_module.length:,}, {self._stopped}"
             )
+
+    def pause_before(self, number: int, shared: int, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Stop before a batch that is only judged, if asked; several processes ask each other before some of them.
+
+        Args:
+            number: of the batch, from 0.
+            shared: how many batches every process has: at those that only some have, nobody may wait for the others.
+            trainer: of this process.
+            pl_module: what it trains.
+
+        Raises:
+            Interrupted: everything is saved.
+        """
+        if trainer.world_size == 1 or (number < shared and number % self.agree_every_n_steps == 0):
+            self.pause(trainer, pl_module)
 
     def pause(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Stop between two steps, where the weights are at rest. All processes come here together.
@@ -179,10 +195,11 @@ class Interruption(L.Callback):
         return Interrupted(name, f"continue with resume={self.checkpoint}", asked_for=cause in (STEP_LIMIT, ENOUGH))
 
 
-def _fewest_held_out_batches(trainer: Any, pl_module: L.LightningModule) -> int:
-    """Of any process: the last ones may be judged by some of them alone, and nobody may wait for the others there."""
-    count = torch.tensor(sum(trainer.num_val_batches), device=pl_module.device)
-    return int(count if trainer.world_size == 1 else trainer.strategy.reduce(count, reduce_op="min"))
+def _fewest(batches: int, trainer: L.Trainer, pl_module: L.LightningModule) -> int:
+    """Smallest number of batches of any process."""
+    if trainer.world_size == 1:
+        return batches
+    return int(trainer.strategy.reduce(torch.tensor(batches, device=pl_module.device), reduce_op="min"))
 
 
 class _Waiting(Waiting):
@@ -199,12 +216,15 @@ class _Waiting(Waiting):
         self.interruption.stop_without_batch(self.trainer, self.pl_module)
 
 
-def stop_if_asked(trainer: Any, pl_module: Any) -> None:
-    """Where something takes long between two epochs, let a signal end it. All processes have to come here together.
+def stoppable(batches: DataLoader[Batch], trainer: Any, pl_module: L.LightningModule) -> Iterator[Batch]:
+    """Batches that are looked at between two epochs, each process its own: a signal ends that, too. All come here together.
 
     Raises:
         Interrupted: everything is saved.
     """
-    for callback in trainer.callbacks:
-        if isinstance(callback, Interruption):
-            callback.pause(trainer, pl_module)
+    shared = _fewest(len(batches), trainer, pl_module)
+    interruptions = [callback for callback in trainer.callbacks if isinstance(callback, Interruption)]
+    for number, batch in enumerate(batches):
+        for interruption in interruptions:
+            interruption.pause_before(number, shared, trainer, pl_module)
+        yield batch

@@ -18,12 +18,13 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.optim import Optimizer
 
 from mim.checkpoint.optimizer_state import by_name
 from mim.checkpoint.sharded import is_sharded, read_rest, read_shares, write_sharded
 from mim.precision import DTYPES
 from mim.strategy.blocks import blocks
-from mim.strategy.sharding import unsharded
+from mim.strategy.sharding import shares_in_place, unsharded
 
 
 class FSDP(ModelParallelStrategy):
@@ -102,6 +103,16 @@ class FSDP(ModelParallelStrategy):
     def on_validation_end(self) -> None:
         """Together again."""
         self._while_validating.close()
+
+    def lightning_module_state_dict(self) -> dict[str, Any]:
+        """Weights of a checkpoint: shares, also of a run that stops while all weights are gathered to judge them."""
+        with shares_in_place():
+            return super().lightning_module_state_dict()
+
+    def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
+        """The optimiser's of a checkpoint, alike."""
+        with shares_in_place():
+            return super().optimizer_state(optimizer)
 
     def save_checkpoint(self, checkpoint: dict[str, Any], filepath: str | Path, storage_options: Any = None) -> None:
         """Write each process's share.

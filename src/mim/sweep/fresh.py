@@ -3,11 +3,10 @@
 import fcntl
 import os
 import signal
-import subprocess
 import time
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -16,6 +15,7 @@ from mim.launch.own_folder import check_own_folder
 from mim.launch.processes import has_gpu
 from mim.launch.signals import listener
 from mim.sweep.job import OUTPUT, read_job, write_record
+from mim.sweep.process import Begin, Process, begin_new
 
 
 class Task(NamedTuple):
@@ -38,12 +38,14 @@ class Task(NamedTuple):
 
 class _Running(NamedTuple):
     task: Task
-    process: subprocess.Popen
+    process: Process
     gpus: list[str]
     started: float
 
 
-def run_all(tasks: Sequence[Task], parallel: int, gpus: Sequence[str], metrics: Sequence[str]) -> None:
+def run_all(
+    tasks: Sequence[Task], parallel: int, gpus: Sequence[str], metrics: Sequence[str], begin: Begin = begin_new
+) -> None:
     """Run tasks in their order, at most `parallel` at a time, each on the GPUs that are least taken.
 
     A task's output goes to `output.log` in its folder, which stays locked for as long as any of its processes lives: a task
@@ -54,6 +56,7 @@ def run_all(tasks: Sequence[Task], parallel: int, gpus: Sequence[str], metrics: 
         parallel: how many at a time.
         gpus: names of the GPUs to hand out, as CUDA_VISIBLE_DEVICES has them.
         metrics: numbers to show when a job ends.
+        begin: how the process of a job is begun.
 
     Raises:
         Interrupted: a signal came; it was passed on, and all tasks have stopped.
@@ -62,8 +65,9 @@ def run_all(tasks: Sequence[Task], parallel: int, gpus: Sequence[str], metrics: 
     try:
         while waiting or running:
             while waiting and len(running) < parallel:
-                begun = _begin(waiting.pop(0), _least_taken(gpus, running))
-                running += [begun] if begun else []
+                with _signals_wait():  # a job that has begun is one that is told
+                    begun = _begin(waiting.pop(0), _least_taken(gpus, running), begin)
+                    running += [begun] if begun else []
             running = [job for job in running if not _ended(job, metrics)]
             time.sleep(0.1)
     except Interrupted:
@@ -85,7 +89,19 @@ def _least_taken(gpus: Sequence[str], running: Sequence[_Running]) -> list[str]:
     return sorted(gpus, key=lambda gpu: jobs[gpu])
 
 
-def _begin(task: Task, gpus: Sequence[str]) -> _Running | None:
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Raise what comes meanwhile at the end."""
+    before, listener.patient = listener.received, True
+    try:
+        yield
+    finally:
+        listener.patient = False
+    if listener.received != before:
+        raise Interrupted(signal.Signals(listener.received).name)
+
+
+def _begin(task: Task, gpus: Sequence[str], begin: Begin) -> _Running | None:
     """Start a task, unless somebody else is running it."""
     task.folder.mkdir(parents=True, exist_ok=True)
     with (check_own_folder(task.folder) / OUTPUT).open("a") as log:
@@ -95,10 +111,8 @@ def _begin(task: Task, gpus: Sequence[str]) -> _Running | None:
         (task.folder / "results.json").unlink(missing_ok=True)  # of an earlier attempt
         write_record(task.folder, overrides=task.overrides, exit_code=None)
         mine = list(gpus if task.devices < 0 else gpus[: task.devices])
-        environment = os.environ | {"MIM_REQUEUE": "0"} | ({"CUDA_VISIBLE_DEVICES": ",".join(mine)} if mine else {})
-        process = subprocess.Popen(
-            task.command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
-        )
+        environment = {"MIM_REQUEUE": "0"} | ({"CUDA_VISIBLE_DEVICES": ",".join(mine)} if mine else {})
+        process = begin(task.command, log, environment)
     _say(task, f"begins on GPU {','.join(mine)}" if mine else "begins")
     return _Running(task, process, mine, time.monotonic())
 
