@@ -59,7 +59,7 @@ def test_a_setting_that_is_given_is_not_proposed(statistics, scans):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nowhere"], "data.root=nowhere is not a folder"),
+        (["nowhere"], "there is no nowhere; give a folder of pictures"),
         (["data=digits", "epochs=3"], "give a folder, or data=<name> and settings of it"),
         (["data=digits", "--images", "0"], "--images=0; needs 1 at least"),
         (["data=digits", "data.rot=x"], "data.rot"),

@@ -58,6 +58,7 @@ def test_modules_that_download_are_those_that_fetch():
 def test_pictures_that_are_not_there_are_named_and_settings_are_none(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.jpg").touch()
-    refuse_missing_pictures(["a.jpg", tmp_path, "data=own", "data.root=nowhere"])
+    refuse_missing_pictures(["a.jpg", tmp_path])
+    refuse_missing_pictures(["data=own", "data.root=nowhere", "epochs=3"])
     with pytest.raises(FileNotFoundError, match=r"^there is no b\.jpg; give a folder of pictures, or files"):
         refuse_missing_pictures(["a.jpg", "b.jpg"])

@@ -57,13 +57,16 @@ def refuse_missing_pictures(pictures: Iterable[str | Path]) -> None:
     """Refuse pictures that cannot be found.
 
     Args:
-        pictures: a folder, files, or `data=<name>` and settings of it.
+        pictures: a folder, files, or `data=<name>` and settings of it, which whoever opens it looks at.
 
     Raises:
         FileNotFoundError: naming the first that is not there.
     """
-    for picture in pictures:
-        if not str(picture).startswith(("data=", "data.")) and not Path(picture).expanduser().exists():
+    asked = list(map(str, pictures))
+    if any(each.startswith(("data=", "data.")) for each in asked):
+        return
+    for picture in asked:
+        if not Path(picture).expanduser().exists():
             raise FileNotFoundError(f"there is no {printable(picture)}; give a folder of pictures, or files")
 
 
