@@ -14,9 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
-
 from input import official, ours
+from PIL import Image
 
 READERS = {"mim": ours, "official MAE recipe (Pillow)": official}
 
