@@ -41,7 +41,7 @@ class Interruption(L.Callback):
         self.stuck_after_seconds = stuck_after_seconds
         self._stopped: Interrupted | None = None
         self._deadline, self._most = float("inf"), float("inf")
-        self._judged_by_all = 0
+        self._judged_by_all = 0.0
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Take the place of Lightning's own ways to stop: its timer, too, ends a run as if it were complete."""
@@ -87,7 +87,7 @@ class Interruption(L.Callback):
         if trainer.should_stop and not trainer.is_last_batch:
             self._save(trainer, ENOUGH)
         self._raise_if_stopped()
-        self._judged_by_all = _fewest(sum(trainer.num_val_batches), trainer, pl_module)
+        self._judged_by_all = _fewest(sum(map(float, trainer.num_val_batches)), trainer, pl_module)
 
     def on_validation_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -117,7 +117,7 @@ class Interruption(L.Callback):
                 f"{'ended early':<14}at step {trainer.global_step:,} of {pl_module.length:,}, {self._stopped}"
             )
 
-    def pause_before(self, number: int, shared: int, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def pause_before(self, number: int, shared: float, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Stop before a batch that is only judged, if asked; several processes ask each other before some of them.
 
         Args:
@@ -195,11 +195,11 @@ class Interruption(L.Callback):
         return Interrupted(name, f"continue with resume={self.checkpoint}", asked_for=cause in (STEP_LIMIT, ENOUGH))
 
 
-def _fewest(batches: int, trainer: L.Trainer, pl_module: L.LightningModule) -> int:
+def _fewest(batches: float, trainer: Any, pl_module: L.LightningModule) -> float:
     """Smallest number of batches of any process."""
     if trainer.world_size == 1:
         return batches
-    return int(trainer.strategy.reduce(torch.tensor(batches, device=pl_module.device), reduce_op="min"))
+    return float(trainer.strategy.reduce(torch.tensor(float(batches), device=pl_module.device), reduce_op="min"))
 
 
 class _Waiting(Waiting):
