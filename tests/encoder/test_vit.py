@@ -87,3 +87,29 @@ def test_sizes_that_do_not_divide_are_refused():
         ViT(image_size=8, patch_size=4, width=8, depth=1, heads=3)
     with pytest.raises(ValueError, match="width=6; needs a multiple of 4"):
         ViT(image_size=8, patch_size=4, width=6, depth=1, heads=2)
+
+
+def test_without_a_cls_token_there_are_patches_alone(image):
+    encoder = ViT(image_size=(16, 24), patch_size=4, width=16, depth=2, heads=2, cls=False).eval()
+    timm = VisionTransformer(
+        (16, 24), 4, embed_dim=16, depth=2, num_heads=2, num_classes=0, class_token=False, global_pool=""
+    )
+    timm.load_state_dict(encoder.state_dict(), strict=True)
+    assert encoder.prefix == 0
+    assert encoder(image).shape == (2, 24, 16)
+    assert torch.allclose(encoder(image), timm.eval().forward_features(image), atol=1e-5)
+    assert torch.allclose(encoder.attention(image).sum(-1), torch.ones(2, 2, 24))
+    index, valid = torch.tensor([[5, 0, 23], [2, 3, 3]]), torch.tensor([[True, True, True], [True, True, False]])
+    some = encoder.embed(image, index[:, None])[:, 0]
+    alone = encoder.encode(some[1:, :2], index[1:, :2])
+    assert torch.allclose(encoder.encode(some, index, valid)[1:, :2], alone, atol=1e-5)
+
+
+@pytest.mark.parametrize(("start", "deviation"), [("mae", (2 / 80) ** 0.5), ("dino", 0.02), ("ijepa", 0.02)])
+def test_weights_start_as_they_are_said_to(start, deviation):
+    torch.manual_seed(0)
+    encoder = ViT(16, 4, 16, 8, 2, start=start)
+    weights = torch.stack([block.mlp.fc1.weight for block in encoder.blocks])
+    assert weights.std().item() == pytest.approx(deviation, rel=0.05)
+    assert all(block.mlp.fc1.bias.eq(0).all() for block in encoder.blocks)
+    assert encoder.patch_embed.proj.bias.eq(0).all() == (start == "ijepa")

@@ -19,7 +19,7 @@ def test_it_is_the_first_masker_until_the_epoch_and_the_other_from_then_on(sched
     for epoch, masker in [(0, scheduled.first), (39, scheduled.first), (40, scheduled.then), (41, scheduled.then)]:
         scheduled.begin_epoch(epoch)
         assert scheduled.needs_tokens == (masker is scheduled.then)
-        assert scheduled.partition is masker.partition
+        assert scheduled.kind == masker.kind
         assert torch.equal(scheduled(batch, (4, 4), tokens).masked, masker(batch, (4, 4), tokens).masked)
 
 

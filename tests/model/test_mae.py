@@ -31,6 +31,13 @@ class Parts(nn.Module):
         return Split(*(index.expand(B, -1, -1) for index in self.split[:2]))
 
 
+class Shared(Parts):
+    """The same, whose visible patches are all the same."""
+
+    def forward(self, ranking):
+        return super().forward(ranking)._replace(shared=True)
+
+
 @pytest.fixture
 def build():
     def build(masker: Masker) -> MAE:
@@ -75,6 +82,18 @@ def test_parallel_parts_equal_separate_passes(build, batch):
     for part in range(2):
         alone = build(Masker(Random(), Parts([[visible[part]]], [[masked[part]]])))(batch).prediction
         assert torch.allclose(together[:, part], alone[:, 0], atol=1e-5)
+
+
+def test_what_parts_share_is_encoded_once_and_predicted_from_alike(build, batch):
+    """Several targets and one context: as with separate passes, which encode it anew for each."""
+    context, targets = [0, 5, 9], [[1, 2, 20, 21], [1, 3, 10, 11]]
+    model = build(Masker(Random(), Parts([[context, context]], [targets])))
+    expected = model(batch).prediction
+    model.masker.partition = Shared([[context, context]], [targets])
+    rows = []
+    model.encoder.blocks[0].register_forward_hook(lambda _, given, __: rows.append(len(given[0])))
+    assert torch.allclose(model(batch).prediction, expected, atol=1e-5)
+    assert rows == [3]
 
 
 def test_only_visible_patches_influence_predictions(build, batch):

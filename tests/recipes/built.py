@@ -20,6 +20,7 @@ from mim.launch.processes import portion_of_step
 from mim.loss.weighted_sum import WeightedSum
 from mim.masker.attention_store import AttentionStore
 from mim.masker.independent import Independent
+from mim.masker.multi_block import MultiBlock
 from mim.masker.partition.fixed_ratio import FixedRatio
 from mim.masker.scheduled import Scheduled
 from mim.masker.score.block import Block as BlockScore
@@ -34,6 +35,8 @@ IMAGES = 1_281_167  # of ImageNet
 CLASSES = 1000
 MOMENTS = ("first step", "in the warm-up", "after the warm-up", "half-way", "last step")
 Facts = dict[str, Any]
+OF_BLOCKS = ("targets", "scale", "aspect", "context_scale", "min_visible", "border", "one_draw", "per")
+"""Settings of I-JEPA's masker: what it does with them is compared with the release's own draws elsewhere."""
 
 
 class Group(NamedTuple):
@@ -106,7 +109,9 @@ def _optimised(cfg: DictConfig, task: Any) -> tuple[list[float], list[Group], Fa
     for group, peak, share in zip(optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True):
         rates = [peak * share(place) for place in places]
         groups += [Group(*names[id(p)], group["weight_decay"], rates) for p in group["params"]]
+    decay = task.weight_decay_schedule
     facts = {
+        **({f"weight_decay.{name}": getattr(decay, name) for name in ("end", "stretch", "late")} if decay else {}),
         "optimizer.kind": type(optimizer).__name__,
         "optimizer.betas": list(optimizer.defaults["betas"]),
         "optimizer.eps": optimizer.defaults["eps"],
@@ -134,7 +139,8 @@ def _encoder(cfg: DictConfig, encoder: Any) -> Facts:
         "encoder.positions": _positions(encoder),
         "encoder.qkv_bias": "query_value" if hasattr(blocks[0].attn, "q_bias") else blocks[0].attn.qkv.bias is not None,
         "encoder.norm_eps": blocks[0].norm1.eps,
-        "encoder.cls_token": hasattr(encoder, "cls_token"),
+        "encoder.cls_token": getattr(encoder, "cls_token", None) is not None,
+        **({"encoder.start": cfg.encoder.start} if cfg.encoder.get("start", "mae") != "mae" else {}),
         **({"encoder.attention_dropout": rate} if (rate := _attention_dropout(blocks)) else {}),
         "encoder.mlp_ratio": blocks[0].mlp.fc1.out_features / blocks[0].mlp.fc1.in_features,
     }
@@ -328,7 +334,7 @@ def _loss(loss: WeightedSum) -> Facts:
 class _Known:
     """Teacher of 12 blocks, whose tokens are the number of the block times a row of known values."""
 
-    depth, prefix = 12, 1
+    depth, prefix, norm = 12, 1, nn.Identity()
 
     def __init__(self, values: Tensor):
         self.values = values
@@ -353,6 +359,7 @@ def _features(term: Any) -> Facts:
         "target.blocks": [number - 1 for number in known.asked],
         "target.norms": [list(term.target.each), list(term.target.mean)],
         "target.eps": term.target.eps,
+        "target.final_norm": term.target.final_norm,
         "target.loss": {"kind": "smooth L1" if is_smooth else "another", "beta": round(beta, 4)},
     }
 
@@ -362,6 +369,8 @@ def _masked(name: str, masker: Any, encoder: Any) -> Facts:
     grid, small = encoder.geometry.grid, getattr(encoder, "small", 1)
     batch = blank(8, (grid[0] * 16, grid[1] * 16))._replace(key=keys(0, 0, torch.arange(8)))
     each = masker.masker if isinstance(masker, Independent) else masker
+    if isinstance(masker, MultiBlock):
+        return {f"{name}.{key}": _plain(getattr(masker, key)) for key in OF_BLOCKS}
     tokens = torch.randn(8, grid[0] * grid[1], 64) if masker.needs_tokens else None
     split = masker.train()(batch, grid, tokens)
     visible, masked = (_counts(index, valid) for index, valid in zip(split[:2], split[2:4], strict=True))
@@ -387,6 +396,10 @@ def _masked(name: str, masker: Any, encoder: Any) -> Facts:
         f"{name}.visible": visible * small**2,
         f"{name}.thrown": (grid[0] * grid[1] - visible - masked) * small**2,
     }
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _counts(index: Tensor, valid: Tensor | None) -> int:

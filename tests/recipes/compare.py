@@ -130,7 +130,7 @@ def _decays(recipe: Recipe, groups: list[Group]) -> Iterator[str]:
         free = ("one_dimension" in rules and group.dimensions <= 1) or last in rules
         free = free or ("bias" in rules and last == "bias") or (last == "pos_embed" and "absolute_pos_embed" in rules)
         wanted = 0.0 if free else decay
-        if group.weight_decay != wanted:
+        if not math.isclose(group.weight_decay, wanted, rel_tol=1e-6):  # a schedule may have begun
             yield f"weight decay of {group.name} is {group.weight_decay}, the recipe has {wanted}"
 
 
@@ -143,7 +143,7 @@ def _rates(recipe: Recipe, built: Training) -> Iterator[str]:
     epochs, warmup = built.facts["epochs"], built.facts["warmup_epochs"]
     per_epoch = built.facts["_steps_of_an_epoch"]
     lr = {**lr, "steps_per_epoch": per_epoch}  # type: ignore[dict-item]
-    late = 0.0 if lr["shape"] in ("mae_half_cosine", "linspace_cosine") else 1 / per_epoch
+    late = {"mae_half_cosine": 0, "linspace_cosine": 0, "stretched_cosine": -1}.get(lr["shape"], 1) / per_epoch
     for group in built.groups:
         factor = 1.0 if layer_decay is None else layer_decay ** (top - layer_of(group.name, depths))
         for moment, epoch, ours in zip(MOMENTS, built.epochs, group.rates, strict=True):

@@ -17,6 +17,10 @@ def rate(lr: Mapping[str, Any], epoch: float, epochs: float, warmup: float, fact
         return factor * (low + (peak - low) * _half(epoch - warmup, epochs - warmup))
     if lr["shape"] == "linspace_cosine":
         return _linspace(factor * peak, factor * low, epoch, epochs, warmup, lr["steps_per_epoch"])
+    if lr["shape"] == "stretched_cosine":
+        if epoch < warmup:
+            return start + (peak - start) * epoch / warmup
+        return low + (peak - low) * _half(epoch - warmup, lr.get("stretch", 1.0) * epochs - warmup)
     peak *= factor
     if epoch < warmup:
         return start + (peak - start) * epoch / warmup

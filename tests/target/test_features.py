@@ -85,3 +85,18 @@ def test_more_blocks_than_the_teacher_has_are_refused():
 def test_it_is_never_compared_with_without_a_teacher():
     with pytest.raises(ValueError, match="Features is made of a teacher's tokens and was given no teacher"):
         Term(Features(1))(torch.zeros(2, 1, 1, 3), IMAGE, split(0))
+
+
+def test_the_final_norm_of_the_teacher_comes_first():
+    teacher = Fixed()
+    teacher.norm = torch.nn.LayerNorm(3)
+    torch.nn.init.normal_(teacher.norm.weight)
+    made = Features(1, [], [], final_norm=True)(IMAGE, split(3, 1), teacher)[:, 0]
+    assert torch.allclose(made, teacher.norm(teacher.tokens[2])[:, [4, 2]])
+
+
+def test_the_final_norm_of_several_blocks_is_refused():
+    with pytest.raises(
+        ValueError, match=r"final_norm is the norm of the teacher's last block, and blocks=2 are averaged"
+    ):
+        Features(2, final_norm=True)

@@ -97,9 +97,7 @@ def _masked(encoder: Encoder, masker: AnyMasker, device: torch.device) -> str:
     split = split_of(encoder, masker, blank(2, encoder.geometry.image_size, device, encoder.geometry.channels))
     parts, visible = split.visible.shape[1:]
     masked = split.masked.shape[2]
-    kind = f"{type(masker.score).__name__} x {type(masker.partition).__name__}" + (
-        f", {parts} parts" if parts > 1 else ""
-    )
+    kind = masker.kind + (f", {parts} parts" if parts > 1 else "")
     thrown = max(0, patches - visible - masked) if parts == 1 else 0
     most = "" if split.visible_valid is None else "up to "
     return f"{kind}: of {patches} patches {most}{visible} visible, {most}{masked} masked, {thrown} thrown"

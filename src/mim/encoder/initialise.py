@@ -1,6 +1,28 @@
-"""The official initialisations of MAE (models_mae.py: initialize_weights), of DINO and of SimMIM."""
+"""The official initialisations of MAE (models_mae.py: initialize_weights), of DINO, of I-JEPA and of SimMIM."""
 
-from torch import nn
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+Start = Literal["mae", "dino", "ijepa"]
+"""How weights of a ViT begin: as those of MAE, of DINO and iBOT, or of I-JEPA."""
+
+
+def initialise(encoder: Any, start: Start) -> None:
+    """Draw the weights of a ViT anew; its positions stay. A cls token is of a normal of deviation 0.02.
+
+    I-JEPA's are DINO's, and the projection of patches is of that normal too: those of training (src/helper.py: init_model), which
+    undo the constructor's division by depth.
+    """
+    encoder.apply(initialise_mae if start == "mae" else initialise_dino)
+    stem: Tensor = encoder.patch_embed.proj.weight
+    if start == "mae":
+        nn.init.xavier_uniform_(stem.view(len(stem), -1))
+    elif start == "ijepa":
+        nn.init.trunc_normal_(stem, std=0.02)
+        nn.init.zeros_(encoder.patch_embed.proj.bias)
+    if encoder.cls_token is not None:
+        nn.init.normal_(encoder.cls_token, std=0.02)
 
 
 def initialise_mae(module: nn.Module) -> None:

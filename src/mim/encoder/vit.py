@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mim.encoder.attention import Attention, Block
 from mim.encoder.blocks import check_number, run_blocks
-from mim.encoder.initialise import initialise_dino, initialise_mae
+from mim.encoder.initialise import Start, initialise
 from mim.encoder.padding import padding, with_cls
 from mim.encoder.patches import add_positions, project
 from mim.encoder.positions import resize_positions, sincos_positions
@@ -19,7 +19,7 @@ from mim.ranges import Count, NotNegative, Positive, Rate, Size
 
 
 class ViT(VisionTransformer):
-    """A ViT with a cls token; parameters and key names are timm's.
+    """A ViT; parameters and key names are timm's.
 
     Images of other sizes get positions that are resized to their grid; that of the cls token stays.
 
@@ -36,14 +36,15 @@ class ViT(VisionTransformer):
         drop_path: rate of stochastic depth in the last block, rising linearly from 0 in the first.
         channels: C, of an image.
         positions: fixed sines and cosines (MAE), or learned from a normal of deviation 0.02 (DINO, iBOT).
-        start: how weights begin: as MAE's, or as those of DINO and iBOT (`mim.encoder.initialise`).
+        start: how weights begin: as those of MAE, of DINO and iBOT, or of I-JEPA (`mim.encoder.initialise`).
         resize_offset: of positions that are resized (`mim.encoder.positions`): 0.1 as in DINO's and iBOT's releases, or 0.
+        cls: whether a cls token comes before the patches; I-JEPA has none.
 
     Raises:
         ValueError: where the patch size does not divide the image, the heads the width, or 4 the width.
     """
 
-    cls_token: nn.Parameter
+    cls_token: nn.Parameter | None
     pos_embed: nn.Parameter
 
     def __init__(
@@ -57,8 +58,9 @@ class ViT(VisionTransformer):
         drop_path: Rate = 0.0,
         channels: Count = 3,
         positions: Literal["sincos", "learned"] = "sincos",
-        start: Literal["mae", "dino"] = "mae",
+        start: Start = "mae",
         resize_offset: NotNegative = 0.1,
+        cls: bool = True,
     ):
         geometry = Geometry.of(image_size, patch_size, channels)
         if width % heads:
@@ -73,22 +75,21 @@ class ViT(VisionTransformer):
             mlp_ratio=mlp_ratio,
             drop_path_rate=drop_path,
             num_classes=0,
+            class_token=cls,
+            global_pool="token" if cls else "",
             norm_layer=partial(nn.LayerNorm, eps=1e-6),
             attn_layer=Attention,
             block_fn=Block,
             weight_init="skip",
         )
         self.geometry = geometry
-        self.width, self.heads, self.prefix = width, heads, 1
+        self.width, self.heads, self.prefix = width, heads, int(cls)
         self.resize_offset = resize_offset
-        self.apply(initialise_mae if start == "mae" else initialise_dino)
-        if start == "mae":
-            nn.init.xavier_uniform_(self.patch_embed.proj.weight.view(width, -1))
-        nn.init.normal_(self.cls_token, std=0.02)
+        initialise(self, start)
         if positions == "learned":
             nn.init.trunc_normal_(self.pos_embed, std=0.02)
         else:
-            self.pos_embed.requires_grad_(False).copy_(sincos_positions(width, geometry.grid))
+            self.pos_embed.requires_grad_(False).copy_(sincos_positions(width, geometry.grid, cls))
 
     @property
     def depth(self) -> int:
@@ -101,16 +102,16 @@ class ViT(VisionTransformer):
         Images (B, C, H, W) -> all tokens (B, L, D), or only those at indices (B, K, M) -> (B, K, M, D).
         """
         grid = grid_of((image.shape[2], image.shape[3]), self.geometry.patch_size)
-        positions = resize_positions(self.pos_embed[:, 1:], self.geometry.grid, grid, self.resize_offset)
+        positions = resize_positions(self.pos_embed[:, self.prefix :], self.geometry.grid, grid, self.resize_offset)
         return add_positions(project(image, index, self.patch_embed.proj), index, positions)
 
     def position_token(self, token: Tensor, index: Tensor) -> Tensor:
         """One token in place of many patches: (1, 1, D) at indices (B, K, M) -> (B, K, M, D), each with its position."""
-        return add_positions(token.expand(*index.shape, -1), index, self.pos_embed[:, 1:])
+        return add_positions(token.expand(*index.shape, -1), index, self.pos_embed[:, self.prefix :])
 
     def new_token(self) -> nn.Parameter:
         """A learnable token (1, 1, D), initialised as this encoder's own."""
-        return nn.Parameter(torch.empty_like(self.cls_token).normal_(std=0.02))
+        return nn.Parameter(self.pos_embed.new_empty(1, 1, self.width).normal_(std=0.02))
 
     @overload
     def encode(self, tokens: Tensor, index: Tensor | None = None, valid: Tensor | None = None) -> Tensor: ...
@@ -133,19 +134,19 @@ class ViT(VisionTransformer):
         *,
         blocks: Sequence[int] | None = None,
     ) -> Tensor | list[Tensor]:
-        """Tokens of any subset of patches (B, M, D) -> cls token first (B, 1 + M, D), normalised.
+        """Tokens of any subset of patches (B, M, D) -> cls token first, if any (B, R + M, D), normalised.
 
         Where they stand (`index`, (B, M)) is in the tokens already: it is for encoders whose
         attention asks for it (Beit). `valid` and `blocks` are as in `Encoder`.
         """
         x = self._cls_first(tokens)
-        bias = None if valid is None else padding(with_cls(valid), x)
+        bias = None if valid is None else padding(with_cls(valid) if self.prefix else valid, x)
         wanted = [self.depth] if blocks is None else blocks
         left = run_blocks(x, self.blocks, [bias] * self.depth, wanted)
         return self.norm(left[0]) if blocks is None else left
 
     def attention(self, image: Tensor, queries: Sequence[int] | None = None, block: int | None = None) -> Tensor:
-        """What tokens of whole images (B, C, H, W) attend to -> (B, A, queries, 1 + L)."""
+        """What tokens of whole images (B, C, H, W) attend to -> (B, A, queries, R + L)."""
         block = check_number(block, self.depth, "ViT")
         (entering,) = self.encode(self.embed(image), blocks=[block - 1])
         return self.block_attention(entering, queries, block)
@@ -157,12 +158,12 @@ class ViT(VisionTransformer):
         block: int | None = None,
         dtype: torch.dtype | None = None,
     ) -> Tensor:
-        """The same, of the tokens (B, 1 + L, D) that enter the block."""
+        """The same, of the tokens (B, R + L, D) that enter the block."""
         chosen = self._block(block)
         return chosen.attn.rows(chosen.norm1(tokens), queries, dtype)
 
     def block_update(self, tokens: Tensor, block: int | None = None) -> Tensor:
-        """What the block's attention adds to the tokens (B, 1 + L, D) that enter it."""
+        """What the block's attention adds to the tokens (B, R + L, D) that enter it."""
         return self._block(block).update(tokens)
 
     def _block(self, number: int | None) -> Block:
@@ -171,9 +172,11 @@ class ViT(VisionTransformer):
         return chosen
 
     def _cls_first(self, tokens: Tensor) -> Tensor:
+        if self.cls_token is None:
+            return tokens
         cls = (self.cls_token + self.pos_embed[:, :1]).to(tokens.dtype)
         return torch.cat([cls.expand(tokens.shape[0], -1, -1), tokens], dim=1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Features of the whole image: (B, C, H, W) -> cls token first (B, 1 + L, D), normalised."""
+        """Features of the whole image: (B, C, H, W) -> cls token first, if any (B, R + L, D), normalised."""
         return self.encode(self.embed(image))

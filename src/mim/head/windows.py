@@ -97,7 +97,8 @@ class WindowedViT(nn.Module):
         everywhere = _spread(encoder.depth, global_blocks)
         self.encoder, self.window = encoder.requires_grad_(), window
         # Nobody looks at these here, and DDP waits for every gradient.
-        encoder.cls_token.requires_grad_(False)
+        if encoder.cls_token is not None:
+            encoder.cls_token.requires_grad_(False)
         encoder.norm.requires_grad_(False)
         self.windowed = [number not in everywhere for number in range(1, encoder.depth + 1)]
         self.relative: nn.ModuleList | None = None

@@ -1,4 +1,4 @@
-"""Contract of a masker: one score and one partition (`Masker`), one after another (`Scheduled`), or K at once (`Independent`)."""
+"""Contract of a masker: a score and a partition (`Masker`), one after another (`Scheduled`), K at once (`Independent`), blocks."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -6,8 +6,6 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from mim.batch import Batch
-from mim.masker.partition.partition import Partition
-from mim.masker.score.score import Score
 from mim.masker.split import Split
 
 
@@ -19,12 +17,8 @@ class AnyMasker(Protocol):
         """Whether it looks at embedded patches; if not, hidden patches need not be embedded at all."""
 
     @property
-    def score(self) -> Score:
-        """Ranks the patches."""
-
-    @property
-    def partition(self) -> Partition:
-        """Cuts the ranking."""
+    def kind(self) -> str:
+        """What it does, in a few words."""
 
     def __call__(self, batch: Batch, grid: tuple[int, int], tokens: Tensor | None = None) -> Split:
         """B images, each a grid of L patches, and their embeddings (B, L, D) if needed -> split of K parts."""

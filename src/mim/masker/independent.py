@@ -7,8 +7,6 @@ from torch.nn.functional import pad
 from mim.batch import Batch
 from mim.draw import keys
 from mim.masker.any_masker import AnyMasker
-from mim.masker.partition.partition import Partition
-from mim.masker.score.score import Score
 from mim.masker.split import Split
 
 
@@ -34,14 +32,9 @@ class Independent(nn.Module):
         return self.masker.needs_tokens
 
     @property
-    def score(self) -> Score:
-        """Ranks the patches, K times."""
-        return self.masker.score
-
-    @property
-    def partition(self) -> Partition:
-        """Cuts each ranking."""
-        return self.masker.partition
+    def kind(self) -> str:
+        """What the masker does."""
+        return self.masker.kind
 
     @torch.no_grad()
     def forward(self, batch: Batch, grid: tuple[int, int], tokens: Tensor | None = None) -> Split:

@@ -30,6 +30,11 @@ class Masker(nn.Module):
         """Whether the score looks at embedded patches; if not, hidden patches need not be embedded at all."""
         return self.score.needs_tokens
 
+    @property
+    def kind(self) -> str:
+        """Score and partition."""
+        return f"{type(self.score).__name__} x {type(self.partition).__name__}"
+
     @torch.no_grad()
     def forward(self, batch: Batch, grid: tuple[int, int], tokens: Tensor | None = None) -> Split:
         """B images, each a grid of L patches, and their embeddings (B, L, D) if `needs_tokens` -> indices of patches.

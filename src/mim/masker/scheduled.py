@@ -5,8 +5,6 @@ from torch import Tensor, nn
 
 from mim.batch import Batch
 from mim.masker.any_masker import AnyMasker
-from mim.masker.partition.partition import Partition
-from mim.masker.score.score import Score
 from mim.masker.split import Split
 from mim.part import Part
 from mim.ranges import NonNegativeInt
@@ -44,14 +42,9 @@ class Scheduled(Part, nn.Module):
         return self.current.needs_tokens
 
     @property
-    def score(self) -> Score:
-        """The score in use."""
-        return self.current.score
-
-    @property
-    def partition(self) -> Partition:
-        """The partition in use."""
-        return self.current.partition
+    def kind(self) -> str:
+        """What the masker in use does."""
+        return self.current.kind
 
     @torch.no_grad()
     def forward(self, batch: Batch, grid: tuple[int, int], tokens: Tensor | None = None) -> Split:

@@ -22,6 +22,15 @@ class Split(NamedTuple):
     """(B, K, Lm) bool, or None: all valid."""
     whole: bool = False
     """Whether every patch is visible or masked in each part, however many are padding; False where nobody knows."""
+    shared: bool = False
+    """Whether all parts show the same patches, which are then encoded once for all of them."""
+
+    @property
+    def context(self) -> tuple[Tensor, Tensor | None]:
+        """Visible patches that are encoded, and which of them are no padding: of one part where all parts share them."""
+        if not self.shared:
+            return self.visible, self.visible_valid
+        return self.visible[:, :1], None if self.visible_valid is None else self.visible_valid[:, :1]
 
     def valid(self) -> Tensor | None:
         """What is not padding, masked patches first: (B, K, Lm + Lv), or None: all."""
@@ -36,7 +45,7 @@ class Split(NamedTuple):
         visible_valid, masked_valid = (
             None if valid is None else valid[:, only] for valid in (self.visible_valid, self.masked_valid)
         )
-        return Split(self.visible[:, only], self.masked[:, only], visible_valid, masked_valid, self.whole)
+        return Split(self.visible[:, only], self.masked[:, only], visible_valid, masked_valid, self.whole, self.shared)
 
     def throws(self, patches: int) -> bool:
         """Whether some of so many patches may be in neither set."""

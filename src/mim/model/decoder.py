@@ -8,7 +8,7 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from mim.encoder.attention import Attention
-from mim.encoder.initialise import initialise_mae
+from mim.encoder.initialise import Start, initialise_dino, initialise_mae
 from mim.encoder.padding import Lengths, padding
 from mim.encoder.positions import sincos_positions
 from mim.masker.split import Split
@@ -37,6 +37,7 @@ class Decoder(nn.Module):
         grid: rows and columns of patches.
         target_dim: values per patch.
         width, depth, heads, mlp_ratio: of the decoder's blocks.
+        start: how weights are drawn, as in `mim.encoder.initialise`.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Decoder(nn.Module):
         depth: int = 8,
         heads: Count = 16,
         mlp_ratio: Positive = 4.0,
+        start: Start = "mae",
     ):
         super().__init__()
         if width % heads:
@@ -64,7 +66,7 @@ class Decoder(nn.Module):
         )
         self.norm = norm(width)
         self.predict = nn.Linear(width, target_dim)
-        self.apply(initialise_mae)
+        self.apply(initialise_mae if start == "mae" else initialise_dino)
         nn.init.normal_(self.mask_token, std=0.02)
 
     def forward(self, latent: Tensor, split: Split) -> Tensor:

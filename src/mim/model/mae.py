@@ -10,7 +10,7 @@ from mim.masker.any_masker import AnyMasker
 from mim.model.decoder import Decoder
 from mim.model.reconstruction import Reconstruction
 from mim.model.target_dims import TargetDims, dims_of
-from mim.model.visible import as_batch, embed_visible
+from mim.model.visible import as_batch, encode_visible
 
 
 class MAE(nn.Module):
@@ -37,9 +37,7 @@ class MAE(nn.Module):
     def forward(self, batch: Batch | Tensor) -> Reconstruction:
         """A batch, or normalised images (B, C, H, W) -> predictions (B, K, Lm, P) of the patches that the masker hid."""
         batch = as_batch(batch)
-        visible, split = embed_visible(self.encoder, self.masker, batch)
-        valid = None if split.visible_valid is None else split.visible_valid.flatten(0, 1)
-        latent = self.encoder.encode(visible.flatten(0, 1), split.visible.flatten(0, 1), valid)  # (B * K, R + Lv, D)
+        latent, split = encode_visible(self.encoder, self.masker, batch)  # (B * K, R + Lv, D)
         predictions = (decoder(latent, split) for decoder in (self.decoder, *self.decoders.values()))
         return Reconstruction(dict(zip(self.terms, predictions, strict=True)), split)
 

@@ -23,6 +23,18 @@ def embed_visible(encoder: Encoder, masker: AnyMasker, batch: Batch) -> tuple[Te
     return encoder.embed(batch.image, split.visible), split
 
 
+def encode_visible(encoder: Encoder, masker: AnyMasker, batch: Batch) -> tuple[Tensor, Split]:
+    """Images (B, C, H, W) -> encoded tokens of the visible patches (B * K, R + Lv, D), and the split.
+
+    What all parts share is encoded once.
+    """
+    split = split_of(encoder, masker, batch)
+    visible, valid = split.context
+    tokens = encoder.embed(batch.image, visible).flatten(0, 1)
+    latent = encoder.encode(tokens, visible.flatten(0, 1), None if valid is None else valid.flatten(0, 1))
+    return latent.repeat_interleave(split.masked.shape[1], 0) if split.shared else latent, split
+
+
 def split_of(encoder: Encoder, masker: AnyMasker, batch: Batch) -> Split:
     """What a masker makes visible and what it masks, given embeddings of all patches if it looks at them."""
     tokens = embed_for_score(encoder, batch.image) if masker.needs_tokens else None

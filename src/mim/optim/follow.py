@@ -14,6 +14,8 @@ class WeightDecaySchedule(Protocol):
 
     end: float
     """Where it would be after the last step."""
+    late: int
+    """Steps that it is late by, as of a learning rate: 0, or -1 where that of the step after is in force."""
 
     def __call__(self, progress: float, start: float) -> float:
         """Steps done / all steps, and the decay at the start -> the decay in force."""
@@ -66,7 +68,7 @@ class Follow(LambdaLR):
         if self._decay:
             for group, start in zip(self.optimizer.param_groups, self._decays, strict=True):
                 if start:
-                    group["weight_decay"] = self._decay(self.last_epoch / self._steps, start)
+                    group["weight_decay"] = self._decay((self.last_epoch - self._decay.late) / self._steps, start)
 
     def rates(self, step: int) -> list[float]:
         """Learning rate of each group after so many steps."""

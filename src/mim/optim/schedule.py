@@ -12,11 +12,12 @@ class Schedule(Protocol):
     Attributes:
         per_group: whether its absolute rates are the same for every group of parameters, whatever its peak; if not, a group's
             rates are the highest group's, in proportion to its peak.
-        late: whether a step runs at the rate of the step before, because the rate is set after a step.
+        late: steps that a rate is late by: 1 where it is set after a step and that of the step before is in force, -1 where that
+            of the step after is.
     """
 
     per_group: bool
-    late: bool
+    late: int
 
     def __call__(self, epoch: float, epochs: float, lr: float, passes: float = 1) -> float:
         """Share of the peak `lr` at a (fractional) epoch of a training of `epochs`, each of `passes` steps."""
@@ -33,7 +34,8 @@ class Warmup:
         ValueError: where one is negative.
     """
 
-    per_group = late = False
+    per_group: bool = False
+    late: int = 0
 
     def __init__(self, warmup_epochs: NotNegative, warmup_steps: NonNegativeInt | None = None):
         if warmup_epochs < 0 or (warmup_steps or 0) < 0:
@@ -91,7 +93,7 @@ class CosineByEpoch:
         min_lr: where the cosine would end after the last epoch, as an absolute learning rate.
     """
 
-    per_group, late = True, False
+    per_group, late = True, 0
 
     def __init__(self, min_lr: NotNegative = 0.0):
         self.min_lr = min_lr
@@ -104,7 +106,7 @@ class CosineByEpoch:
 class Constant:
     """Learning rate that stays at its peak."""
 
-    per_group = late = False
+    per_group, late = False, 0
 
     def __call__(self, epoch: float, epochs: float, lr: float, passes: float = 1) -> float:
         """1."""

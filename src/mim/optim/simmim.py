@@ -9,7 +9,7 @@ class _Warmup(Warmup):
 
     # timm's schedulers set absolute rates, the same in every group, where MAE scales those too; and they set them after a
     # step, so that step k runs at the rate of step k - 1 (SimMIM, main_simmim.py: step_update).
-    per_group = late = True
+    per_group, late = True, 1
 
     def __init__(self, warmup_epochs: NotNegative, warmup_lr: NotNegative, warmup_steps: NonNegativeInt | None):
         super().__init__(warmup_epochs, warmup_steps)

@@ -1,4 +1,4 @@
-"""Tokens of a teacher in place of masked patches (data2vec, arXiv 2202.03555, section 3.2)."""
+"""Tokens of a teacher in place of masked patches (data2vec, arXiv 2202.03555, section 3.2; I-JEPA, arXiv 2301.08243)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
@@ -45,6 +45,11 @@ class Features(nn.Module):
         each: norms of the tokens of each block, one after the other.
         mean: norms of their mean.
         eps: of the norms, added to variances.
+        final_norm: whether the teacher's own final norm comes first, as where one block is looked at: I-JEPA compares with what
+            its encoder gives out (facebookresearch/ijepa, src/train.py: forward_target).
+
+    Raises:
+        ValueError: where several blocks are to pass the final norm, which is the last one's.
     """
 
     needs_teacher = True
@@ -56,8 +61,14 @@ class Features(nn.Module):
         each: Sequence[Norm] = ("layer",),
         mean: Sequence[Norm] = ("layer",),
         eps: Positive = 1e-5,
+        final_norm: bool = False,
     ):
         super().__init__()
+        if final_norm and blocks != 1:
+            raise ValueError(
+                f"final_norm is the norm of the teacher's last block, and blocks={blocks} are averaged; e.g. loss.target.blocks=1"
+            )
+        self.final_norm = final_norm
         self.blocks, self.each, self.mean, self.eps = blocks, tuple(each), tuple(mean), eps
 
     @torch.no_grad()
@@ -73,7 +84,10 @@ class Features(nn.Module):
                 f"e.g. loss.target.blocks={teacher.depth}"
             )
         numbers = range(teacher.depth - self.blocks + 1, teacher.depth + 1)
-        tokens = [at_least_single(x[:, teacher.prefix :]) for x in teacher(image, list(numbers))]
+        left = teacher(image, list(numbers))
+        if self.final_norm:
+            left = [teacher.norm(x) for x in left]
+        tokens = [at_least_single(x[:, teacher.prefix :]) for x in left]
         total = torch.stack([self._normalised(x, self.each) for x in tokens]).mean(0)
         return take(self._normalised(total, self.mean), split.masked)
 

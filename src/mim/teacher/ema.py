@@ -63,6 +63,11 @@ class EMA(Part, nn.Module):
         """R, tokens before the patches."""
         return self.network.prefix
 
+    @property
+    def norm(self) -> nn.Module:
+        """Final norm of the encoder."""
+        return self.network.norm
+
     def train(self, mode: bool = True) -> "EMA":
         """Evaluation mode, whatever the student's."""
         return super().train(False)

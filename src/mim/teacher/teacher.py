@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Teacher(Protocol):
@@ -16,6 +16,10 @@ class Teacher(Protocol):
     @property
     def prefix(self) -> int:
         """R, tokens before the patches."""
+
+    @property
+    def norm(self) -> nn.Module:
+        """Final norm of its encoder."""
 
     def __call__(self, image: Tensor, blocks: Sequence[int]) -> list[Tensor]:
         """Whole images (B, C, H, W) -> tokens that leave these blocks, counted from 1.
