@@ -1,8 +1,8 @@
-"""How fast one core turns JPEGs into training batches: this project's worker path beside MAE's official recipe.
+"""How fast one core turns JPEGs into training batches: this project's worker path, by decoder, beside MAE's official recipe.
 
     python benchmarks/input.py /path/to/pictures
 
-Both run in this process on one thread, on the same pictures, in random order; last comes the median of the ratios
+All run in this process on one thread, on the same pictures, in random order; last comes the median of the ratios
 of neighbouring runs. The official recipe (facebookresearch/mae, main_pretrain.py) is ImageFolder's Pillow loader with
 RandomResizedCrop, flip, ToTensor and Normalize. Ours ends where the batch leaves the worker: what follows, flip and
 normalisation, is done by the training device.
@@ -12,6 +12,7 @@ import argparse
 import random
 import statistics
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -23,13 +24,15 @@ from mim.augment.crop_flip import CropFlip
 from mim.augment.pictures import Cropped
 from mim.data.files import Files
 from mim.data.from_files import FromFiles
+from mim.data.jpeg import DECODERS
+from mim.data.levels import Decoder, Reading
 from mim.data.listing import find_pictures
 from mim.data.sampler import OrderedRows
 
 
-def ours(paths: list[str], image_size: int, batch_size: int) -> None:
+def ours(decoder: Decoder, paths: list[str], image_size: int, batch_size: int) -> None:
     """Read, decode, crop and resize every picture, in whole batches of uint8."""
-    files = Files(paths, [-1] * len(paths))
+    files = Files(paths, [-1] * len(paths), Reading(decoder=decoder))
     data = FromFiles(files, torch.arange(len(paths)), Cropped(CropFlip(TorchvisionBoxes()), image_size))
     for rows in OrderedRows(len(paths), batch_size, seed=0):
         data[rows]
@@ -63,7 +66,8 @@ def main() -> None:
     torch.set_num_threads(1)  # as in a worker process
 
     paths = [str(args.folder / path) for path in find_pictures(args.folder)][: args.pictures]
-    recipes = {"official MAE recipe (Pillow)": official, "mim": ours}
+    recipes = {"official MAE recipe (Pillow)": official}
+    recipes |= {f"mim, data.decoder={name}": partial(ours, name) for name in DECODERS}
     seconds: dict[str, list[float]] = {name: [] for name in recipes}
     for run in range(args.runs + 1):
         for name in random.sample(list(recipes), len(recipes)):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torchvision.io import write_jpeg
+from PIL import Image
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def pictures(tmp_path) -> Callable[..., Path]:
             shape = (size + number % 3, size + number % 5) if varied else (size, size)
             coarse = torch.rand(1, 3, 6, 6, generator=generator) * 255
             image = torch.nn.functional.interpolate(coarse, shape, mode="bilinear")[0].byte()
-            write_jpeg(image, str(tmp_path / folder / f"{number:03}.jpg"))
+            Image.fromarray(image.permute(1, 2, 0).numpy()).save(tmp_path / folder / f"{number:03}.jpg")
         return tmp_path
 
     return write

@@ -5,7 +5,7 @@ from copy import deepcopy
 
 import pytest
 import torch
-from torchvision.io import write_png
+from PIL import Image
 
 from mim.augment.jitter import Jitter
 from mim.augment.no_augment import NoAugment
@@ -58,7 +58,7 @@ def folder(tmp_path):
     for where in (tmp_path / "images", tmp_path / "train2017"):
         where.mkdir()
         for name, height, width in (("a", 10, 12), ("b", 8, 8), ("c", 8, 8)):
-            write_png(torch.full((3, height, width), 100, dtype=torch.uint8), str(where / f"{name}.png"))
+            Image.new("RGB", (width, height), (100, 100, 100)).save(where / f"{name}.png")
     (tmp_path / "all.json").write_text(json.dumps(CONTENT))
     return tmp_path
 

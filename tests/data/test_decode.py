@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torchvision.io import read_file
 
 from mim.data.decode import decode
 
 
 def read_picture(path):
-    return decode(read_file(str(path)))
+    return decode(torch.from_numpy(np.fromfile(path, np.uint8)))
 
 
 COLOUR = (200, 100, 50)

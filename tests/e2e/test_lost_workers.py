@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 import torch
-from torchvision.io import write_jpeg
+from torchvision.transforms.v2.functional import to_pil_image
 
 from mim.data.hand_over import _Sent
 from mim.run.interruption import Interruption
@@ -23,7 +23,7 @@ def photographs(tmp_path) -> tuple[str, ...]:
     generator = torch.Generator().manual_seed(0)
     for number in range(52):
         image = (torch.rand(3, 20, 24, generator=generator) * 255).byte()
-        write_jpeg(image, str(tmp_path / "photographs" / f"{number}.jpg"))
+        to_pil_image(image).save(tmp_path / "photographs" / f"{number}.jpg")
     return (
         *("data=image_folder", f"data.root={tmp_path / 'photographs'}", "data.image_size=16", "data.batch_size=8"),
         *("data.num_workers=1", "encoder.patch_size=4", "callback.interruption.stuck_after_seconds=2", "base_lr=1e-2"),

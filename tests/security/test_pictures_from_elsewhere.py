@@ -80,7 +80,7 @@ def tensor(content):
 
 @pytest.mark.parametrize("what", BOMBS)
 def test_a_header_that_asks_for_too_many_pixels_is_refused_before_they_are_decoded(what, monkeypatch):
-    monkeypatch.setattr("mim.data.decode.decode_image", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr("mim.data.decode.decode_jpeg", lambda *_: pytest.fail("decoded"))
     monkeypatch.setattr(Image.Image, "convert", lambda *_: pytest.fail("decoded"))
     with pytest.raises(ValueError, match=r"million, and at most data\.max_megapixels=179 are decoded"):
         decode(tensor(BOMBS[what]))

@@ -35,8 +35,9 @@ def read_npy(content: bytes, max_megapixels: float) -> NDArray:
     return np.asarray(np.load(stream, allow_pickle=False))
 
 
-def read_tiff(content: bytes, reading: Reading) -> NDArray:
-    """The first page of a TIFF, (H, W) or (C, H, W); all pages, as channels, where they are as many as are asked for.
+def read_tiff(content: bytes, reading: Reading) -> tuple[NDArray, int]:
+    """The first page of a TIFF, (H, W) or (C, H, W); all pages, as channels, where they are as many as are asked for. And its
+    orientation, 1 to 8.
 
     Raises:
         ValueError: where tifffile, which reads such files, is not installed, or it is larger than the limit.
@@ -60,7 +61,8 @@ def read_tiff(content: bytes, reading: Reading) -> NDArray:
         values = np.stack([each.asarray() for each in pages]) if stack else page.asarray()
         values = np.moveaxis(values, -1, 0) if not stack and page.axes.endswith("S") else values
         white_is_zero = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and values.dtype.kind == "u"
-    return np.iinfo(values.dtype).max - values if white_is_zero else values
+        orientation = int(page.tags[274].value) if 274 in page.tags else 1
+    return np.iinfo(values.dtype).max - values if white_is_zero else values, orientation
 
 
 def _refuse(shape: tuple[int, ...], max_megapixels: float) -> None:

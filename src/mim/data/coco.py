@@ -75,7 +75,9 @@ class CocoScenes:
                 f"{len(missing):,} of {len(paths):,} pictures of {self.origin} are not in {printable(images)}, e.g. "
                 f"{printable(missing[0].name)}; set data.root, or the folders of pictures"
             )
-        self.files = Files(map(str, paths), [-1] * len(paths), Reading(max_megapixels))
+        self.files = Files(
+            map(str, paths), [-1] * len(paths), Reading(max_megapixels, exif=False)
+        )  # labels are of what is stored
 
     def __len__(self) -> int:
         return len(self.pictures)

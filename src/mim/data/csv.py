@@ -15,7 +15,7 @@ from mim.augment.resample import Interpolation
 from mim.data.columns import LABELS, PATHS, SPLITS, classes_of, named_column, parts_of
 from mim.data.files import Files
 from mim.data.from_files import from_files_splits
-from mim.data.levels import MAX_MEGAPIXELS, Range
+from mim.data.levels import MAX_MEGAPIXELS, Decoder, Range
 from mim.data.listing import Listing
 from mim.data.module import Splits
 from mim.data.on_disk import OfPictures
@@ -81,6 +81,8 @@ class Csv(OfPictures):
         max_megapixels: Positive = MAX_MEGAPIXELS,
         channels: Count = 3,
         range: Range = None,
+        exif: bool = True,
+        decoder: Decoder | None = None,
     ):
         super().__init__(
             root or ".",
@@ -97,6 +99,8 @@ class Csv(OfPictures):
             max_megapixels,
             channels,
             range,
+            exif,
+            decoder,
         )
         self.has_root, self.table, self.suffix, self.held_out = root is not None, table, suffix, held_out
         self.columns = path_column, label_column, split_column

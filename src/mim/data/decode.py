@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2 import functional as F
 
 from mim.data.arrays import TIFF_MARKS, read_npy, read_tiff
+from mim.data.jpeg import Decoded, decode_jpeg
 from mim.data.levels import COLOURS, Reading, as_channels, channels_first, levels, refuse_large
+from mim.data.orientation import orientation_of, shown
 
 SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -50,6 +51,10 @@ class FileValues(NamedTuple):
     """As Pillow calls it, or `NPY`."""
     values: NDArray
     """(c, H, W), of the file's own type."""
+    orientation: int = 1
+    """As EXIF says it."""
+    is_turned: bool = False
+    """Whether what decoded it has turned it accordingly."""
 
 
 def decode(content: Tensor, reading: Reading = COLOURS) -> Tensor:
@@ -73,28 +78,35 @@ def read_values(content: Tensor, reading: Reading = COLOURS) -> FileValues:
         ValueError: where its header asks for more pixels than the limit, before any is decoded.
         Exception: of many kinds, where the bytes are no picture.
     """
+    found = _decoded(content, reading)
+    return found._replace(values=shown(found.values, found.orientation, found.is_turned, reading.exif))
+
+
+def _decoded(content: Tensor, reading: Reading) -> FileValues:
     raw = content.numpy().tobytes()
     if raw.startswith(b"\x93NUMPY"):
-        return _array("NPY", read_npy(raw, reading.max_megapixels), reading)
+        return _array("NPY", read_npy(raw, reading.max_megapixels), 1, reading)
     try:
         opened = Image.open(BytesIO(raw), formats=_formats())
     except UnidentifiedImageError:
         if raw.startswith(TIFF_MARKS):  # of more bands, or other values, than Pillow knows
-            return _array("TIFF", read_tiff(raw, reading), reading)
+            return _array("TIFF", *read_tiff(raw, reading), reading)
         raise
     with opened as picture:
         refuse_large(*picture.size, reading.max_megapixels)
-        name = str(picture.format)
-        if name == "TIFF" and _drops(picture, reading.channels):
-            return _array(name, read_tiff(raw, reading), reading)
-        if picture.mode not in EIGHT_BIT:
-            return _array(name, _deep(picture), reading)
-        return FileValues(name, _eight_bit(picture, content, reading.channels).numpy())
+        name, is_tiff = str(picture.format), picture.format == "TIFF"
+        if is_tiff and _drops(picture, reading.channels):
+            return _array(name, *read_tiff(raw, reading), reading)
+        orientation = orientation_of(picture)
+        if picture.mode in EIGHT_BIT:
+            pixels, turned = _eight_bit(picture, content, reading)
+            return FileValues(name, pixels, orientation, turned or is_tiff)
+        return _array(name, _deep(picture), orientation, reading)._replace(is_turned=is_tiff)  # Pillow turns TIFF alone
 
 
-def _array(name: str, values: NDArray, reading: Reading) -> FileValues:
+def _array(name: str, values: NDArray, orientation: int, reading: Reading) -> FileValues:
     native = values.dtype.newbyteorder("=")
-    return FileValues(name, np.require(channels_first(values, reading.channels), native, ["C", "W"]))
+    return FileValues(name, np.require(channels_first(values, reading.channels), native, ["C", "W"]), orientation)
 
 
 def _drops(picture: Any, channels: int) -> bool:
@@ -114,15 +126,13 @@ def _deep(picture: Any) -> NDArray:
     return values
 
 
-def _eight_bit(picture: Image.Image, content: Tensor, channels: int) -> Tensor:
+def _eight_bit(picture: Image.Image, content: Tensor, reading: Reading) -> Decoded:
     """Pixels (c, H, W) uint8: with the channels asked for where they can be had, else with its own."""
     modes = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-    mode = modes[channels if channels in (1, 3) else EIGHT_BIT[picture.mode]]
-    if picture.format == "JPEG":
-        # torchvision is faster; of GIF it would decode all frames, and a damaged PNG ends its process (0.29.2)
-        with suppress(RuntimeError):  # of a broken file, Pillow says what is wrong in fewer words
-            return decode_image(content, ImageReadMode.GRAY if mode == "L" else ImageReadMode.RGB)
-    return F.pil_to_tensor(picture.convert(mode))
+    mode = modes[reading.channels if reading.channels in (1, 3) else EIGHT_BIT[picture.mode]]
+    if picture.format == "JPEG":  # of GIF others would decode all frames, and a damaged PNG ends their process
+        return decode_jpeg(content, picture, mode == "L", reading.decoder)
+    return Decoded(F.pil_to_tensor(picture.convert(mode)).numpy(), turned=False)
 
 
 @cache

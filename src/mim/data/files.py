@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
-from torchvision.io import read_file
 
 from mim.data.decode import decode
 from mim.data.hand_over import shared_flags
@@ -56,11 +56,7 @@ class Files:
         self.refuse_long(size)
         if size == 0:
             raise ValueError("it is empty")
-        try:
-            file.encode()
-        except UnicodeEncodeError:  # a name that is no UTF-8, which torchvision does not take
-            return torch.frombuffer(bytearray(Path(file).read_bytes()), dtype=torch.uint8)
-        return read_file(file)
+        return torch.from_numpy(np.fromfile(file, np.uint8))
 
     def refuse_long(self, size: int) -> None:
         """Refuse a file of more bytes than the largest picture has with 16 bits a channel.
@@ -87,7 +83,7 @@ class Files:
                 self._unreadable[number] = True
                 count = int(self._unreadable.sum())
                 where = printable(self.path(number))
-                warnings.warn(f"skipped {where} ({count} so far): {printable(error)}", stacklevel=2)
+                warnings.warn(f"skipped {where} ({count} so far): {printable(error)}", stacklevel=3)
             return None
 
     @property

@@ -14,7 +14,7 @@ from mim.augment.resample import Interpolation
 from mim.data.columns import LABELS, PATHS, Parts, classes_of, named_column, parts_of
 from mim.data.files import Files
 from mim.data.from_files import from_files_splits
-from mim.data.levels import COLOURS, MAX_MEGAPIXELS, Range, Reading
+from mim.data.levels import COLOURS, MAX_MEGAPIXELS, Decoder, Range, Reading
 from mim.data.listing import Listing
 from mim.data.module import Splits
 from mim.data.on_disk import OfPictures
@@ -66,6 +66,8 @@ class HF(OfPictures):
         max_megapixels: Positive = MAX_MEGAPIXELS,
         channels: Count = 3,
         range: Range = None,
+        exif: bool = True,
+        decoder: Decoder | None = None,
     ):
         super().__init__(
             name or "",
@@ -82,6 +84,8 @@ class HF(OfPictures):
             max_megapixels,
             channels,
             range,
+            exif,
+            decoder,
         )
         self.name, self.config, self.cache = name, config, cache
         self.columns, self.chosen = (image_column, label_column), (train, val)

@@ -5,7 +5,7 @@ from mim.augment.resample import Interpolation
 from mim.data.folders import find_folders
 from mim.data.from_files import from_files_splits
 from mim.data.in_memory import in_memory_splits, read_into_memory
-from mim.data.levels import MAX_MEGAPIXELS, Range
+from mim.data.levels import MAX_MEGAPIXELS, Decoder, Range
 from mim.data.listing import list_folders
 from mim.data.module import Splits
 from mim.data.on_disk import OfPictures
@@ -48,6 +48,8 @@ class ImageFolder(OfPictures):
         val: str | None = None,
         channels: Count = 3,
         range: Range = None,
+        exif: bool = True,
+        decoder: Decoder | None = None,
     ):
         super().__init__(
             root,
@@ -64,6 +66,8 @@ class ImageFolder(OfPictures):
             max_megapixels,
             channels,
             range,
+            exif,
+            decoder,
         )
         self.held_out, self.in_memory = held_out, in_memory
         self.named = train, val

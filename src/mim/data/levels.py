@@ -9,6 +9,8 @@ from torch import Tensor
 
 Range = tuple[float, float] | Literal["image"] | None
 """Values that are black and white: two numbers, each image's own, or None by the type of its values."""
+Decoder = Literal["torchcodec", "torchvision", "pillow"]
+"""What decodes JPEG."""
 MAX_MEGAPIXELS = 179.0
 """Pixels of the largest picture, in millions. Pillow refuses from there on by itself, and others read any size."""
 LUMA = (19595, 38470, 7471)
@@ -24,6 +26,10 @@ class Reading(NamedTuple):
     """C, of every picture, whatever its file has; 0 for its own."""
     range: Range = None
     """Which values are black and white."""
+    exif: bool = True
+    """Whether pictures are turned as they say that they are to be shown."""
+    decoder: Decoder | None = None
+    """Of JPEG; None for the fastest that is installed."""
 
 
 COLOURS = Reading()

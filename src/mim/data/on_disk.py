@@ -6,7 +6,8 @@ from typing import TypeVar
 
 from mim.augment.augmentation import Augmentation
 from mim.augment.resample import Interpolation
-from mim.data.levels import MAX_MEGAPIXELS, Range, Reading
+from mim.data.jpeg import check_decoder
+from mim.data.levels import MAX_MEGAPIXELS, Decoder, Range, Reading
 from mim.data.module import Data
 from mim.data.statistics import Deviation, Mean
 from mim.ranges import Count, NonNegativeInt, Positive, Seed, Size
@@ -93,6 +94,9 @@ class OfPictures(OnDisk):
             of the files.
         range: values that are black and white, two numbers; `image` for each image's own; null by their type: 255 of uint8,
             65535 of uint16, 1 of floats.
+        exif: turn pictures as they say that they are to be shown, whatever their format; official loaders do not.
+        decoder: of JPEG: `torchcodec`, `torchvision` or `pillow`, which give the same pixels; null for the fastest that is
+            installed.
         others: those of `OnDisk`.
     """
 
@@ -112,6 +116,8 @@ class OfPictures(OnDisk):
         max_megapixels: Positive = MAX_MEGAPIXELS,
         channels: Count = 3,
         range: Range = None,
+        exif: bool = True,
+        decoder: Decoder | None = None,
     ):
         super().__init__(
             root,
@@ -128,12 +134,12 @@ class OfPictures(OnDisk):
             channels,
         )
         if isinstance(range, str) or range is None:
-            self.reading = Reading(max_megapixels, channels, range)
+            self.reading = Reading(max_megapixels, channels, range, exif, check_decoder(decoder))
         else:
             black, white = range
             if not black < white:
                 raise ValueError(f"data.range={list(range)}; needs black below white, e.g. data.range=[0,4095]")
-            self.reading = Reading(max_megapixels, channels, (black, white))
+            self.reading = Reading(max_megapixels, channels, (black, white), exif, check_decoder(decoder))
 
     @property
     def clean_resize(self) -> tuple[int, Interpolation]:

@@ -42,7 +42,7 @@ class TinyImageNet(OnDisk):
         """Download and sort what is missing, and keep all in memory."""
         folder = self.root / "tiny-imagenet-200"
         val = self.fetch(URL, lambda: sort_validation(self._download(folder)))
-        listing = list_pictures(folder / "train", val, reading=Reading(channels=self.channels))
+        listing = list_pictures(folder / "train", val, reading=Reading(channels=self.channels, exif=False))
         train, held_out = read_into_memory(listing, SIDE)
         return in_memory_splits(train, held_out, self.augment, self.image_size, listing.classes, self.in_centre)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from mim.augment.augmentation import Augmentation
 from mim.augment.resample import Interpolation
 from mim.data.from_files import from_files_splits
-from mim.data.levels import MAX_MEGAPIXELS, Range
+from mim.data.levels import MAX_MEGAPIXELS, Decoder, Range
 from mim.data.listing import Listing, all_held_out, hold_out
 from mim.data.module import Splits
 from mim.data.on_disk import OfPictures
@@ -58,6 +58,8 @@ class WebDataset(OfPictures):
         max_megapixels: Positive = MAX_MEGAPIXELS,
         channels: Count = 3,
         range: Range = None,
+        exif: bool = True,
+        decoder: Decoder | None = None,
     ):
         super().__init__(
             root,
@@ -74,6 +76,8 @@ class WebDataset(OfPictures):
             max_megapixels,
             channels,
             range,
+            exif,
+            decoder,
         )
         self.patterns, self.held_out = (train, val), held_out
         self.cache = Path(cache).expanduser() / "shards" if cache else None

@@ -16,6 +16,7 @@ LOCAL = (
     "cache",
     "num_workers",
     "max_megapixels",
+    "decoder",
 )  # of a data set's settings, what belongs to a computer and not to a run
 
 
