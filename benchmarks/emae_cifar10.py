@@ -44,11 +44,13 @@ from mim.masker.score.random import Random
 from mim.model.decoder import Decoder
 from mim.model.mae import MAE
 from mim.optim.schedule import WarmupCosine
+from mim.part import Progress
 from mim.pool.simple import Mean
 from mim.target.pixel import Pixel
 
 PATCH, PARTS = 4, 4
 NEIGHBOURS = KNN(k=20, temperature=0.07)
+WHOLE = 1_000_000  # parts of a training that is measured in seconds
 PROBES: dict[str, Judge] = {"k-NN": NEIGHBOURS, "linear": Linear(epochs=50)}
 
 
@@ -89,7 +91,7 @@ def train(model: MAE, loss: WeightedSum, batches: Iterator[Batch], seconds: floa
     schedule, start, steps = WarmupCosine(warmup_epochs=0.1), time.process_time(), 0
     while (spent := time.process_time() - start) < seconds:
         for group in optimizer.param_groups:
-            group["lr"] = lr * schedule(spent / seconds, 1.0, lr)
+            group["lr"] = lr * schedule(Progress(round(spent / seconds * WHOLE), WHOLE, WHOLE), lr)
         batch = next(batches)
         made = model(batch)
         loss(made.predictions, batch.image, made.split).backward()

@@ -113,7 +113,7 @@ def test_the_encoder_of_the_page_gives_padding_no_say(written):
     tokens = encoder.embed(torch.randn(1, 3, 8, 8))
     valid = torch.tensor([[True, True, True, False]])
     torch.testing.assert_close(encoder.encode(tokens, valid=valid)[:, :3], encoder.encode(tokens[:, :3]))
-    assert encoder.encode(tokens, blocks=[0])[0] is tokens
+    assert encoder.encode_blocks(tokens, [0])[0] is tokens
 
 
 def test_the_evaluation_of_the_page_returns_a_row(made):

@@ -48,13 +48,13 @@ ALLOWED = {
     "target": TYPES | {"teacher.teacher"},
     "loss": TYPES | {"target", "teacher.teacher", "optim.number"},
     "pool": TYPES | {"encoder.encoder", "encoder.positions"},
-    "optim": TYPES | {"encoder.encoder"},
+    "optim": TYPES | {"encoder.encoder", "encoder.model"},
     "model": TYPES | {"encoder", "head", "masker", "pool"},
     "evaluate": TYPES | {"encoder", "head", "pool", "optim", "analysis"},
     "train": TYPES
     | {
         "encoder.encoder",
-        "masker.any_masker",
+        "encoder.model",
         "model",
         "head",
         "loss",
@@ -66,7 +66,7 @@ ALLOWED = {
     "augment": TYPES,
     "data": TYPES | {"augment"},
     "analysis": TYPES | {"encoder"},
-    "figure": TYPES | {"analysis", "augment", "checkpoint", "data", "encoder", "launch", "target", "weights"},
+    "figure": TYPES | {"analysis", "augment", "checkpoint", "data", "encoder", "launch", "model", "target", "weights"},
     "checkpoint": TYPES | {"launch.there"},
     "weights": TYPES
     | {
@@ -78,6 +78,7 @@ ALLOWED = {
         "model",
         "pool",
         "launch.check",
+        "launch.hint",
         "launch.signature",
         "launch.there",
     },
@@ -103,7 +104,7 @@ ALLOWED = {
     "hub": TYPES | {"weights", "paper"},
     "launch": {"installed", "ranges", "plain", "cores", "moved"},
     "sweep": {"launch", "plain"},
-    "strategy": {"checkpoint", "encoder.encoder", "precision", "run.insides"},
+    "strategy": {"checkpoint", "encoder.encoder", "part", "precision", "run.insides"},
     "logger": {"ranges", "plain"},
     "paper": {"sweep", "plain", "moved"},
 }

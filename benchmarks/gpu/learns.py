@@ -50,10 +50,12 @@ from mim.loss.weighted_sum import WeightedSum
 from mim.masker.attention_store import AttentionStore, attention_weights
 from mim.masker.scheduled import Scheduled
 from mim.optim.schedule import WarmupCosine
+from mim.part import Progress
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 PATCH, PARTS = 4, 4
 LOOKS = (1 / 10, 1 / 3, 2 / 3)
+WHOLE = 1_000_000  # parts of a training that is measured in operations
 """Shares of the training at which AMT looks at all images."""
 ARMS = {
     "MAE": (["masker=random"], 1),
@@ -172,7 +174,7 @@ class Arm:
         """Train until so many operations are spent, as one does after a share of the training."""
         start = time.perf_counter()
         for group in self.optimizer.param_groups:
-            group["lr"] = self.peak * self.schedule(share, 1.0, self.peak)
+            group["lr"] = self.peak * self.schedule(Progress(round(share * WHOLE), WHOLE, WHOLE), self.peak)
         stores = [part for part in self.model.modules() if isinstance(part, AttentionStore)]
         if stores and self.looks < len(LOOKS) and share >= LOOKS[self.looks]:
             self.look(stores)

@@ -8,6 +8,7 @@ Nothing is imported before it is used.
 """
 
 from importlib import import_module
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'mim' has no attribute {name!r}; it offers {', '.join(__all__)}")
     if name in ROOMS:
         return import_module(f"{__name__}.{name}")  # a module that can be called, whoever asks for it first
-    value = globals()[name] = getattr(import_module(HOMES[name]), name)
+    value = globals()[name] = resolve_name(f"{HOMES[name]}:{name}")
     return value
 
 

@@ -34,8 +34,9 @@ def main(arguments: list[str]) -> int:
         run_module(f"mim.program.{arguments[0]}", run_name="__main__", alter_sys=True)
     try:
         given = import_module(f"mim.program.{arguments[0]}").parser().parse_args(arguments[1:])
-        refuse_missing(getattr(given, "checkpoints", None) or filter(None, [getattr(given, "checkpoint", None)]))
-        refuse_missing_pictures([*(getattr(given, "pictures", None) or ()), *(getattr(given, "files", None) or ())])
+        named = vars(given)
+        refuse_missing(named.get("checkpoints") or filter(None, [named.get("checkpoint")]))
+        refuse_missing_pictures([*(named.get("pictures") or ()), *(named.get("files") or ())])
         import_module(f"mim.command.{arguments[0]}").run(given, CONFIGS)
     except BrokenPipeError:
         raise

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+Entry = dict[str, Any]
+"""Picture, annotation, category or detection, or all of a file, as COCO's format has them."""
 IGNORE = 255
 """Class of the pixels of a label map that nothing is learned from and that no number counts."""
 

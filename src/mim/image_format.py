@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from mim.geometry import pair
-from mim.plain import printable
+from mim.plain import Settings, printable
 
 MOST_CLASSES, LONGEST_NAME = 100_000, 1000  # of a file; ImageNet-22k has 21,841 classes
-INTERPOLATIONS = ("bicubic", "bilinear")
+Interpolation = Literal["bicubic", "bilinear"]
+INTERPOLATIONS: tuple[Interpolation, ...] = ("bicubic", "bilinear")
 
 
 class FormattedData(Protocol):
@@ -21,7 +22,7 @@ class FormattedData(Protocol):
     @property
     def std(self) -> Sequence[float]: ...
     @property
-    def clean_resize(self) -> tuple[int, Any]: ...
+    def clean_resize(self) -> tuple[int, Interpolation]: ...
     @property
     def classes(self) -> list[str]: ...
 
@@ -36,7 +37,7 @@ class ImageFormat(NamedTuple):
     short: float = 256 / 224
     """Short side that a picture is resized to before its centre is cut out, over the side of the
     centre; 1 for no more than the centre."""
-    interpolation: str = "bicubic"
+    interpolation: Interpolation = "bicubic"
     """How it is resized."""
     classes: tuple[str, ...] = ()
     """Names of the classes, in the order of a head's scores; empty where nothing says them."""
@@ -58,13 +59,13 @@ class ImageFormat(NamedTuple):
         """Short side in pixels of what a centre of so many pixels is cut out of, rounded down."""
         return int(size * self.short + 1e-6)
 
-    def to_plain(self) -> dict[str, Any]:
+    def to_plain(self) -> Settings:
         """Lists, numbers and words, as files keep them."""
         lists = {"mean": list(self.mean), "std": list(self.std), "classes": list(self.classes)}
         return self._asdict() | lists | {"channels": self.channels}
 
     @classmethod
-    def from_plain(cls, content: Any, origin: str) -> "ImageFormat":
+    def from_plain(cls, content: object, origin: str) -> "ImageFormat":
         """Image format out of a file that anybody may have written.
 
         Args:

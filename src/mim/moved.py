@@ -37,6 +37,7 @@ CLASSES = {
     "mim.augment.no_augment.Whole": "mim.augment.no_augment.NoAugment",
     "mim.run.non_finite_loss.Finite": "mim.run.non_finite_loss.StopOnNonFiniteLoss",
     "mim.run.rank_watchdog.LostRank": "mim.run.rank_watchdog.RankWatchdog",
+    "mim.optim.weight_decay.CosineWeightDecay": "mim.optim.number.Cosine",
     "mim.evaluate.attention_statistics.AttentionStats": "mim.evaluate.attention_statistics.AttentionStatistics",
 }
 """Class as it was, in its module of now -> as it is."""
@@ -49,7 +50,7 @@ def moved(name: str) -> str:
     return CLASSES.get(name, name)
 
 
-def current(node: Any) -> Any:
+def current(node: object) -> Any:
     """Copy of a plain config in which each `_target_` has its name of now."""
     if isinstance(node, dict):
         return {

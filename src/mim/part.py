@@ -1,8 +1,11 @@
 """The life of whatever changes while a model is trained: a scheduled masker, a ratio drawn for each step, a teacher."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import nn
+
+Saved = dict[str, Any]
+"""Content of a checkpoint, by the names that Lightning and the parts of a run give."""
 
 
 class Progress(NamedTuple):

@@ -6,15 +6,31 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import OmegaConf
+from omegaconf import Container, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+
+try:
+    from yaml import CSafeLoader as _Loader
+except ImportError:  # PyYAML without its library of C
+    from yaml import SafeLoader as _Loader
 
 DEEPEST, MOST, LONGEST = 32, 20_000, 8_192  # nested containers, values, characters of a text
 LARGEST_YAML = 2**20  # bytes; a run's config has less than 2**15
 LARGEST_JSON = 2**26  # bytes; the results of a judge of a thousand classes have less than 2**20
 
 
-def plain(value: Any, origin: str, what: str = "config") -> Any:
+Settings = dict[str, Any]
+"""Settings by name, as a yaml or a JSON file has them: text, numbers, lists, and settings of their own."""
+
+
+def settings_of(config: Container, resolve: bool = False) -> Settings:
+    """Settings of a node of a config; its `${...}` as they are written, or what they refer to."""
+    found = OmegaConf.to_container(config, resolve=resolve)
+    assert isinstance(found, dict)
+    return {str(name): value for name, value in found.items()}
+
+
+def plain(value: object, origin: str, what: str = "config") -> Any:
     """Copy of a value that is made of dictionaries, lists, text, whole and finite numbers, true, false and null alone.
 
     Args:
@@ -35,7 +51,7 @@ class _Copy:
     def __init__(self, origin: str):
         self.origin, self.count = printable(origin), 0
 
-    def of(self, value: Any, path: str, depth: int) -> Any:
+    def of(self, value: object, path: str, depth: int) -> Any:
         self.count += 1
         if depth > DEEPEST or self.count > MOST:
             raise self._refused(path, f"is nested deeper than {DEEPEST} or holds more than {MOST:,} values")
@@ -47,12 +63,12 @@ class _Copy:
             return self._scalar(value, path)
         raise self._refused(path, f"is a {type(value).__name__}; a config holds text, numbers, lists and dictionaries")
 
-    def _key(self, key: Any, path: str) -> Any:
+    def _key(self, key: object, path: str) -> Any:
         if type(key) not in (str, int):
             raise self._refused(path, f"has a key that is a {type(key).__name__}")
         return self._scalar(key, f"{path}, a key of it,")
 
-    def _scalar(self, value: Any, path: str) -> Any:
+    def _scalar(self, value: object, path: str) -> Any:
         if isinstance(value, str) and "${" in value:
             raise self._refused(path, "holds '${', a reference; nothing that a file says is looked up or called")
         if isinstance(value, str) and len(value) > LONGEST:
@@ -126,7 +142,7 @@ def read_yaml(file: Path) -> Any:
 def _check_yaml(text: str) -> None:
     """Depth and aliases, by which little text becomes much, before anything is made of it."""
     depth = 0
-    for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    for event in yaml.parse(text, Loader=_Loader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST or isinstance(event, yaml.AliasEvent):
             raise yaml.YAMLError(f"an alias, or nested deeper than {DEEPEST}")

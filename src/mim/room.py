@@ -1,6 +1,6 @@
 """A package that is a function of the front door as well: `mim.train(cfg)`, and `from mim.train.pretrain import Pretrain`."""
 
-from importlib import import_module
+from pkgutil import resolve_name
 from types import ModuleType
 from typing import Any
 
@@ -10,7 +10,7 @@ import mim
 class Callable(ModuleType):
     """Module of such a package. Importing it puts it in the place of the function, so it is called as the function is."""
 
-    def __call__(self, *args: Any, **settings: Any) -> Any:
+    def __call__(self, *args: object, **settings: object) -> Any:
         """What the function of the same name returns."""
         name = self.__name__.rpartition(".")[2]
-        return getattr(import_module(mim.HOMES[name]), name)(*args, **settings)
+        return resolve_name(f"{mim.HOMES[name]}:{name}")(*args, **settings)

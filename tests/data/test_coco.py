@@ -9,7 +9,8 @@ from PIL import Image
 
 from mim.augment.jitter import Jitter
 from mim.augment.no_augment import NoAugment
-from mim.data.coco import Coco, CocoScenes
+from mim.data.coco import Coco
+from mim.data.coco_scenes import CocoScenes
 from mim.data.lvis import Lvis
 from mim.data.masks import mask_of, run_lengths
 

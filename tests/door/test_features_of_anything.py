@@ -61,7 +61,7 @@ def test_pools_blocks_and_patches_are_what_they_say(encoder):
     image = torch.rand(2, 3, 32, 32)
     with torch.no_grad():
         embedded = encoder.embed(encoder.preprocess.normalise(image))
-        first, last = encoder.encode(embedded, blocks=[1, 2])
+        first, last = encoder.encode_blocks(embedded, [1, 2])
     patches = mim.features(encoder, image, patches=True)
     torch.testing.assert_close(patches, encoder.norm(last)[:, 1:].detach())
     torch.testing.assert_close(mim.features(encoder, image, "cls"), encoder.norm(last)[:, 0].detach())

@@ -33,19 +33,21 @@ class Registers(nn.Module):
     def new_token(self):
         return nn.Parameter(torch.zeros(1, 1, self.width))
 
-    def encode(self, tokens, index=None, valid=None, *, blocks=None):
+    def encode(self, tokens, index=None, valid=None):
+        return self.norm(self.encode_blocks(tokens, [self.depth], index, valid)[0])
+
+    def encode_blocks(self, tokens, blocks, index=None, valid=None):
         x = torch.cat([self.first.expand(len(tokens), -1, -1).to(tokens.dtype), tokens], dim=1)
         if valid is not None:
             valid = padding_bias(nn.functional.pad(valid, (self.prefix, 0), value=True))
-        left = run_blocks(x, self.blocks, [valid] * self.depth, [self.depth] if blocks is None else blocks)
-        return self.norm(left[0]) if blocks is None else left
+        return run_blocks(x, self.blocks, [valid] * self.depth, blocks)
 
     def forward(self, image):
         return self.encode(self.embed(image))
 
     def attention(self, image, queries=None, block=None):
         block = block or self.depth
-        return self.block_attention(self.encode(self.embed(image), blocks=[block - 1])[0], queries, block)
+        return self.block_attention(self.encode_blocks(self.embed(image), [block - 1])[0], queries, block)
 
     def block_attention(self, tokens, queries=None, block=None, dtype=None):
         chosen = self.blocks[(block or self.depth) - 1]

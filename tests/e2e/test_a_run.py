@@ -60,7 +60,8 @@ def test_an_absolute_rate_a_changing_decay_and_clipping_take_effect_and_are_said
     )
     run = train("callback=[announce,checkpoint]", *given, "optimizer.fused=false")
     assert "peak 0.002 (lr; base_lr is not used)" in run.out
-    assert "0 on 55 parameters, 0.04 on 29 parameters; CosineWeightDecay from 0.04 to 0.4" in run.out
+    assert "0 on 55 parameters, 0.04 on 29 parameters; 0.04 to 0." in run.out
+    assert "(Cosine)" in run.out
     assert "ClipEachParameter to a norm of 0.001" in run.out
     optimizer = run.checkpoint["optimizer_states"][0]
     assert sorted(group["weight_decay"] for group in optimizer["param_groups"]) == pytest.approx([0, 0.4])

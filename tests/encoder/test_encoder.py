@@ -48,7 +48,7 @@ def test_an_encoder_is_as_large_as_it_says(name):
 def test_the_last_block_normalised_is_what_is_encoded(name):
     encoder = shaken(name)
     embedded = encoder.embed(images_for(encoder))
-    (last,) = encoder.encode(embedded, blocks=[encoder.depth])
+    (last,) = encoder.encode_blocks(embedded, [encoder.depth])
     patches = encoder.norm(last)[:, encoder.prefix :]
     assert torch.allclose(patches, encoder.encode(embedded)[:, encoder.prefix :], atol=1e-6)
 
@@ -60,11 +60,11 @@ def test_blocks_come_in_the_order_asked_for_in_one_pass(name):
     embedded = encoder.embed(images_for(encoder))
     for number, block in enumerate(encoder.blocks, start=1):
         block.register_forward_hook(lambda *_, number=number: runs.append(number))
-    second, entering, first = encoder.encode(embedded, blocks=[2, 0, 1])
+    second, entering, first = encoder.encode_blocks(embedded, [2, 0, 1])
     assert runs == [1, 2]
     assert torch.equal(entering[:, 1:], embedded)
     for tokens, block in ((first, 1), (second, 2)):
-        assert torch.equal(tokens, encoder.encode(embedded, blocks=[block])[0])
+        assert torch.equal(tokens, encoder.encode_blocks(embedded, [block])[0])
     assert not torch.allclose(first, second, atol=1e-2)
 
 
@@ -73,8 +73,8 @@ def test_blocks_come_in_the_order_asked_for_in_one_pass(name):
 def test_blocks_of_a_subset_in_any_order(name):
     encoder = shaken(name)
     image, order = images_for(encoder, 1), torch.randperm(16, generator=torch.Generator().manual_seed(0))[None]
-    in_order = encoder.encode(encoder.embed(image), blocks=[1, 3])
-    shuffled = encoder.encode(encoder.embed(image, order[:, None])[:, 0], order, blocks=[1, 3])
+    in_order = encoder.encode_blocks(encoder.embed(image), [1, 3])
+    shuffled = encoder.encode_blocks(encoder.embed(image, order[:, None])[:, 0], [1, 3], order)
     for ours, theirs in zip(shuffled, in_order, strict=True):
         assert torch.allclose(ours[:, 1:], take(theirs[:, 1:], order[:, None])[:, 0], atol=1e-4)
 
@@ -85,7 +85,7 @@ def test_the_attention_is_the_one_that_the_block_used(name):
     """Applied to the values and projected, it is what the block's attention adds, and the block does add it."""
     encoder = shaken(name)
     image = images_for(encoder)
-    streams = encoder.encode(encoder.embed(image), blocks=range(encoder.depth + 1))
+    streams = encoder.encode_blocks(encoder.embed(image), range(encoder.depth + 1))
     for number, block in enumerate(encoder.blocks, start=1):
         entering, leaving = streams[number - 1 : number + 1]
         matrix = encoder.block_attention(entering, block=number)
@@ -119,7 +119,7 @@ def test_any_queries_in_any_block(name):
 @torch.no_grad()
 def test_attention_is_in_the_precision_in_force_or_in_the_one_asked_for(name):
     encoder = shaken(name)
-    (entering,) = encoder.encode(encoder.embed(images_for(encoder)), blocks=[2])
+    (entering,) = encoder.encode_blocks(encoder.embed(images_for(encoder)), [2])
     exact = encoder.block_attention(entering, dtype=torch.float32)
     assert torch.equal(exact, encoder.block_attention(entering))
     with torch.autocast("cpu", torch.bfloat16):

@@ -97,7 +97,7 @@ def test_features_are_timms_and_padding_and_order_change_nothing(name, distance)
 @torch.no_grad()
 def test_attention_is_the_one_that_the_block_used_or_is_refused(name):
     _, ours, image = pair(name)
-    entering, leaving = ours.encode(ours.embed(image), blocks=[ours.depth - 1, ours.depth])
+    entering, leaving = ours.encode_blocks(ours.embed(image), [ours.depth - 1, ours.depth])
     block = ours.blocks[-1]
     if name in ONE_SUM:
         with pytest.raises(ValueError, match="at once; choose an encoder"):
@@ -123,7 +123,7 @@ def test_attention_is_the_one_that_the_block_used_or_is_refused(name):
 def test_the_attention_shown_gives_the_update():
     """Applied to the values and projected it is what the block adds: rotations and all."""
     _, ours, image = pair(V3)
-    (entering,) = ours.encode(ours.embed(image), blocks=[1])
+    (entering,) = ours.encode_blocks(ours.embed(image), [1])
     attend = ours.blocks[1].attn
     value = attend.qkv(ours.blocks[1].norm1(entering)).unflatten(-1, (3, 4, 12))[:, :, 2].transpose(1, 2)
     mixed = attend.proj((ours.block_attention(entering) @ value).transpose(1, 2).flatten(2))
@@ -169,12 +169,12 @@ def test_published_numbers_on_all_patches_and_on_some(of, golden, distance):
     encoder = TimmViT(about["model"], about["img_size"], **sizes)
     encoder.load_state_dict(reference.under(f"{of}.sd."))
     image, index = reference[f"{of}.images"], reference[f"{of}.ids_keep"]
-    full = encoder.encode(encoder.embed(image), blocks=[0, 1, 2, 3])
+    full = encoder.encode_blocks(encoder.embed(image), [0, 1, 2, 3])
     for name, tokens in zip(("embed", "block.0", "block.1", "block.2"), full, strict=True):
         assert distance(tokens, reference[f"{of}.full.{name}"]) < 2e-5
     assert distance(encoder(image), reference[f"{of}.full.norm"]) < 2e-5
     tokens = encoder.embed(image, index[:, None])[:, 0]
-    some = encoder.encode(tokens, index, blocks=[0, 1, 2, 3])
+    some = encoder.encode_blocks(tokens, [0, 1, 2, 3], index)
     for name, each in zip(("embed", "block.0", "block.1", "block.2"), some, strict=True):
         assert distance(each, reference[f"{of}.subset.{name}"]) < 2e-5
     out = encoder.encode(tokens, index)

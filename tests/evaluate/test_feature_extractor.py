@@ -54,7 +54,7 @@ def test_pools_ask_for_cls_and_patches_whatever_stands_between_them():
     assert torch.equal(pooled["token"], tokens[:, 0])
     at_first = FeatureExtractor(encoder, pools, block=1, norm=False)(image())[1]
     share = encoder.attention(image(), [0], 1)[:, :, 0, 3:].mean(1)
-    (left,) = encoder.encode(encoder.embed(image()), blocks=[1])
+    (left,) = encoder.encode_blocks(encoder.embed(image()), [1])
     expected = (share / share.sum(1, keepdim=True))[:, None] @ left[:, 3:]
     assert torch.allclose(at_first["cls"], expected[:, 0], atol=1e-5)
 

@@ -17,6 +17,7 @@ from mim.masker.partition.parallel_parts import ParallelParts
 from mim.masker.score.ranking import Ranking
 from mim.masker.score.salience import salience
 from mim.optim.schedule import WarmupCosine
+from mim.part import Progress
 from mim.pool.pool import pool_tokens
 from mim.target.pixel import Pixel
 from mim.tokens import unpatchify
@@ -64,9 +65,11 @@ def test_five_steps_of_training(golden, build_mae, batch_there, within, device, 
     groups = param_groups_weight_decay(ours.model, m["weight_decay"])
     optimizer = torch.optim.AdamW(groups, betas=m["betas"], eps=m["adam_eps"])
     schedule, errors = WarmupCosine(m["warmup_epochs"], m["min_lr"]), []
+    passes = m["steps_per_epoch"]
     for step in range(m["micro_steps"]):
+        lr = m["lr"] * schedule(Progress(step + passes / 2, m["epochs"] * passes, passes), m["lr"])
         for group in optimizer.param_groups:
-            group["lr"] = m["lr"] * schedule(step / m["steps_per_epoch"] + 0.5, m["epochs"], m["lr"])
+            group["lr"] = lr
         batch, ours.score.noise = batch_there(reference["images"][step]), reference["noise"][step].to(device)
         with precision(device):
             loss = ours.loss(*(lambda made: (made.prediction, batch.image, made.split))(ours.model(batch)))

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from mim.batch import blank
 from mim.launch.resolvers import register_resolvers
 from mim.loss.weighted_sum import WeightedSum
+from mim.part import Progress
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -72,4 +73,4 @@ def test_the_published_recipes_hide_what_they_say_at_the_rates_they_say(composed
         name
     ]  # for 512 images: the peak, and where the warm-up starts
     assert peak == pytest.approx(official[0] * 4)
-    assert peak * schedule(0, cfg.epochs, peak) == pytest.approx(official[1] * 4)
+    assert peak * schedule(Progress(0, cfg.epochs, 1), peak) == pytest.approx(official[1] * 4)

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from mim.optim.follow import Follow
+from mim.optim.number import Cosine
 from mim.optim.schedule import Constant, CosineByEpoch, WarmupCosine
 from mim.optim.simmim import RunningCosine
-from mim.optim.weight_decay import CosineWeightDecay
 
 
 def start(schedule=None, decays=(0.04, 0.0), steps=10, decay=None, passes=1):
@@ -26,7 +26,7 @@ def walk(optimizer, scheduler, count):
 
 
 def test_only_what_is_decayed_is_decayed_otherwise():
-    seen = walk(*start(decay=CosineWeightDecay(0.4)), 10)
+    seen = walk(*start(decay=Cosine(0.04, 0.4)), 10)
     assert [groups[0][1] for groups in seen[::5]] == pytest.approx([0.04, 0.22])
     assert {groups[1][1] for groups in seen} == {0.0}
 
@@ -37,7 +37,7 @@ def test_decay_does_not_change_unless_it_is_told_to():
 
 def test_a_resumed_schedule_goes_on_with_rate_and_decay():
     def fresh():
-        return start(WarmupCosine(2), decay=CosineWeightDecay(0.4))
+        return start(WarmupCosine(2), decay=Cosine(0.04, 0.4))
 
     whole = walk(*fresh(), 10)
     optimizer, scheduler = fresh()
@@ -50,7 +50,7 @@ def test_a_resumed_schedule_goes_on_with_rate_and_decay():
 
 def test_decay_that_has_nothing_to_start_from_is_refused():
     with pytest.raises(ValueError, match=r"weight_decay=0, which decays nothing; e\.g\. weight_decay=0\.04"):
-        start(decays=(0.0,), decay=CosineWeightDecay(0.4))
+        start(decays=(0.0,), decay=Cosine(0.04, 0.4))
 
 
 def test_a_cosine_by_epoch_has_one_rate_an_epoch():

@@ -11,6 +11,7 @@ from mim.head.proposals import ProposalNetwork
 from mim.head.regions import RegionHeads
 from mim.optim.milestones import Milestones
 from mim.optim.vitdet import vitdet_groups
+from mim.part import Progress
 from tests.stored import Golden
 
 MODELS = list(Golden("vitdet_lr_decay").meta["models"])
@@ -71,15 +72,15 @@ def test_the_schedule_is_detectron2s(golden, model):
     for step, value in zip(
         reference[f"{model}.iteration"].tolist(), reference[f"{model}.schedule"].tolist(), strict=True
     ):
-        assert schedule(step / passes, steps / passes, 1e-4, passes) == pytest.approx(value, rel=1e-9), step
+        assert schedule(Progress(step, steps, passes), 1e-4) == pytest.approx(value, rel=1e-9), step
 
 
 def test_the_published_milestones_are_eight_ninths_and_twenty_six_twenty_sevenths():
     default = Milestones()
     for steps, published in ((184375, (163889, 177546)), (156250, (138889, 150463)), (138281, (122916, 133159))):
         for milestone, after in zip(published, (0.1, 0.01), strict=True):
-            assert default((milestone - 1) / 7, steps / 7, 1.0, 7) == pytest.approx(after * 10)
-            assert default(milestone / 7, steps / 7, 1.0, 7) == pytest.approx(after)
+            assert default(Progress(milestone - 1, steps, 7), 1.0) == pytest.approx(after * 10)
+            assert default(Progress(milestone, steps, 7), 1.0) == pytest.approx(after)
 
 
 def test_milestones_that_do_not_rise_are_refused():

@@ -1,25 +1,26 @@
 import pytest
 
 from mim.optim.simmim import RunningCosine, WarmupLine, WarmupSteps
+from mim.part import Progress
 
 
 def test_steps_rise_from_above_zero_and_fall_at_each_milestone():
     schedule = WarmupSteps(warmup_epochs=2, milestones=[6, 8], gamma=0.1, warmup_lr=0.25)
-    shares = [schedule(epoch, epochs=10, lr=1.0) for epoch in (0, 1, 2, 5.9, 6, 7.9, 8, 9.9)]
+    shares = [schedule(Progress(epoch, 10, 1), 1.0) for epoch in (0, 1, 2, 5.9, 6, 7.9, 8, 9.9)]
     assert shares == pytest.approx([0.25, 0.625, 1, 1, 0.1, 0.1, 0.01, 0.01])
 
 
 def test_a_running_cosine_is_below_its_peak_after_the_warm_up():
     schedule = RunningCosine(warmup_epochs=2, min_lr=0.1, warmup_lr=0.2)
-    assert schedule(0, 10, lr=1.0) == pytest.approx(0.2)
-    assert schedule(2, 10, lr=1.0) < 0.95
-    assert schedule(10, 10, lr=1.0) == pytest.approx(0.1)
-    falling = [schedule(2 + epoch / 4, 10, lr=1.0) for epoch in range(33)]
+    assert schedule(Progress(0, 10, 1), 1.0) == pytest.approx(0.2)
+    assert schedule(Progress(2, 10, 1), 1.0) < 0.95
+    assert schedule(Progress(10, 10, 1), 1.0) == pytest.approx(0.1)
+    falling = [schedule(Progress(2 + epoch / 4, 10, 1), 1.0) for epoch in range(33)]
     assert falling == sorted(falling, reverse=True)
 
 
 def test_no_warm_up_starts_at_the_peak():
-    assert WarmupSteps(0, [5])(0, 10, lr=1.0) == RunningCosine(0)(0, 10, lr=1.0) == 1
+    assert WarmupSteps(0, [5])(Progress(0, 10, 1), 1.0) == RunningCosine(0)(Progress(0, 10, 1), 1.0) == 1
 
 
 def test_milestones_that_do_not_fit_are_refused():
@@ -33,8 +34,8 @@ def test_milestones_that_do_not_fit_are_refused():
 
 def test_a_line_falls_evenly_to_a_share_of_the_peak():
     schedule = WarmupLine(warmup_epochs=2, min_share=0.01, warmup_lr=0.1)
-    assert schedule(0, 10, 1.0) == pytest.approx(0.1)
-    assert schedule(6, 10, 1.0) == pytest.approx(1 - 0.99 / 2)
-    assert schedule(10, 10, 1.0) == pytest.approx(0.01)
+    assert schedule(Progress(0, 10, 1), 1.0) == pytest.approx(0.1)
+    assert schedule(Progress(6, 10, 1), 1.0) == pytest.approx(1 - 0.99 / 2)
+    assert schedule(Progress(10, 10, 1), 1.0) == pytest.approx(0.01)
     with pytest.raises(ValueError, match="from 0 to 1"):
         WarmupLine(2, min_share=1.5)

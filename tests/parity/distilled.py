@@ -18,7 +18,6 @@ from mim.model.ibot import IBOT
 from mim.optim.clip import ClipEachParameter
 from mim.optim.number import Cosine, Linspace
 from mim.optim.table import LinspaceCosine
-from mim.optim.weight_decay import CosineWeightDecay
 from mim.part import Progress
 from mim.teacher.views import ViewsEMA
 from mim.train.pretrain import Pretrain
@@ -99,7 +98,7 @@ def train(task: Pretrain, t: dict, peak: float, batch_at, before_step) -> list[S
     passes = t["steps_per_epoch"]
     steps = t.get("steps", t["epochs"] * passes)
     schedule = LinspaceCosine(t["warmup_epochs"], t["min_lr"])
-    decay, clip = CosineWeightDecay(t["weight_decay_end"]), ClipEachParameter(t["clip_grad"])
+    decay, clip = Cosine(t["weight_decay"], t["weight_decay_end"]), ClipEachParameter(t["clip_grad"])
     groups = param_groups_weight_decay(task.model, 1.0, no_weight_decay_list=task.model.no_weight_decay())
     decayed = [bool(group["weight_decay"]) for group in groups]
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=t["betas"], eps=t["adam_eps"])
@@ -114,8 +113,8 @@ def train(task: Pretrain, t: dict, peak: float, batch_at, before_step) -> list[S
             if step % passes == 0:
                 part.begin_epoch(step // passes)
             part.begin_step(progress)
-        lr = peak * schedule(progress.epoch, progress.epochs, peak, passes)
-        now = decay(progress.share, t["weight_decay"])
+        lr = peak * schedule(progress, peak)
+        now = decay(progress)
         for group, is_decayed in zip(optimizer.param_groups, decayed, strict=True):
             group.update(lr=lr, weight_decay=now if is_decayed else 0.0)
         loss, terms, _ = task.objective(batch_at(step))

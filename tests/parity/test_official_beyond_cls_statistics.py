@@ -37,7 +37,7 @@ def encoder(reference):
 
 @torch.no_grad()
 def test_attention_of_every_token_of_every_block(reference, encoder, distance):
-    streams = encoder.encode(encoder.embed(reference["images"]), blocks=range(encoder.depth))
+    streams = encoder.encode_blocks(encoder.embed(reference["images"]), range(encoder.depth))
     for block, tokens in enumerate(streams):
         matrix = encoder.block_attention(tokens, block=block + 1)
         diagonal, _, from_cls, to_cls, entropy = reference["attentions"][:, :, block]  # each (B, A, 1 + L)

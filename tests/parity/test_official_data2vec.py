@@ -146,7 +146,7 @@ def test_several_steps_end_with_the_official_student_and_teacher(student, batch_
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=t["betas"], eps=t["adam_eps"])
     for step in range(steps):
         progress = Progress(step, steps, passes)
-        lr = t["lr"] * schedule(progress.epoch, progress.epochs, t["lr"], passes)
+        lr = t["lr"] * schedule(progress, t["lr"])
         assert lr == pytest.approx(reference["train.lr"][step].item(), rel=1e-9)
         assert momentum(progress) == pytest.approx(reference["train.decay"][step].item(), rel=1e-12)
         for group in optimizer.param_groups:

@@ -14,9 +14,8 @@ from mim.masker.multi_block import MultiBlock, cover, indices, visible_of
 from mim.masker.split import Split
 from mim.model.decoder import Decoder
 from mim.model.mae import MAE
-from mim.optim.number import Lines
+from mim.optim.number import Cosine, Lines
 from mim.optim.stretched import StretchedCosine
-from mim.optim.weight_decay import CosineWeightDecay
 from mim.part import Progress
 from mim.target.features import Features
 from mim.teacher.ema import EMA
@@ -102,7 +101,7 @@ def test_several_steps_end_with_the_official_networks(case, batch_of, distance):
     passes, steps = t["steps_per_epoch"], t["steps"]
     momentum = Lines(t["ema"], [0, t["epochs"]])
     schedule = StretchedCosine(t["warmup"], t["start_lr"], t["final_lr"], t["ipe_scale"])
-    decay = CosineWeightDecay(t["final_weight_decay"], t["ipe_scale"], ahead=True)
+    decay = Cosine(t["weight_decay"], t["final_weight_decay"], t["ipe_scale"], ahead=True)
     teacher = EMA(model, momentum)
     teacher.begin(model)
     trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
@@ -113,9 +112,9 @@ def test_several_steps_end_with_the_official_networks(case, batch_of, distance):
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=t["betas"], eps=t["adam_eps"])
     for step in range(steps):
         progress = Progress(step, steps, passes)
-        lr = t["lr"] * schedule((step - schedule.late) / passes, t["epochs"], t["lr"], passes)
+        lr = t["lr"] * schedule(Progress(step - schedule.late, t["epochs"] * passes, passes), t["lr"])
         assert lr == pytest.approx(reference["train.lr"][step].item(), rel=1e-9)
-        groups[0]["weight_decay"] = decay((step - decay.late) / steps, t["weight_decay"])
+        groups[0]["weight_decay"] = decay(progress)
         assert groups[0]["weight_decay"] == pytest.approx(reference["train.weight_decay"][step].item(), rel=1e-9)
         assert momentum(progress) == pytest.approx(reference["train.momentum"][step].item(), rel=1e-9)
         optimizer.param_groups[0]["weight_decay"] = groups[0]["weight_decay"]

@@ -5,6 +5,7 @@ import torch
 from timm.optim import param_groups_weight_decay
 
 from mim.optim.schedule import WarmupCosine
+from mim.part import Progress
 from mim.tokens import patchify, take, unpatchify
 from mim.weights.official_mae import from_official, to_official
 
@@ -83,7 +84,8 @@ def test_five_steps_of_training_end_where_the_official_ones_do(golden, build_mae
     )
 
     for step in range(m["micro_steps"]):
-        lr = m["lr"] * schedule(step / m["steps_per_epoch"] + 0.5, m["epochs"], m["lr"])
+        passes = m["steps_per_epoch"]
+        lr = m["lr"] * schedule(Progress(step + passes / 2, m["epochs"] * passes, passes), m["lr"])
         assert lr == pytest.approx(reference["lr"][step].item(), rel=1e-9)
         for group in optimizer.param_groups:
             group["lr"] = lr

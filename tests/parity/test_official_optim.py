@@ -15,6 +15,7 @@ from mim.masker.score.random import Random
 from mim.model.decoder import Decoder
 from mim.model.mae import MAE
 from mim.optim.schedule import Constant, WarmupCosine
+from mim.part import Progress
 from mim.target.pixel import Pixel
 from mim.train.pretrain import Pretrain
 from mim.weights.official_mae import from_official
@@ -28,7 +29,7 @@ def test_learning_rates_are_the_official_ones(golden, index):
     schedule = WarmupCosine(m["warmup_epochs"], m["min_lr"])
     epochs, rates = reference[f"c{index}.epoch"].tolist(), reference[f"c{index}.lr"][:, 0].tolist()
     for epoch, rate in zip(epochs, rates, strict=True):
-        assert m["lr"] * schedule(epoch, m["epochs"], m["lr"]) == pytest.approx(rate, rel=1e-9, abs=1e-15)
+        assert m["lr"] * schedule(Progress(epoch, m["epochs"], 1), m["lr"]) == pytest.approx(rate, rel=1e-9, abs=1e-15)
 
 
 def depth(names, prefix):

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from mim.optim.follow import Follow
+from mim.optim.number import Cosine
 from mim.optim.table import LinspaceCosine, MMLinearCosine
-from mim.optim.weight_decay import CosineWeightDecay
 
 
 def in_force(schedule, m, what="lr", **more):
@@ -43,7 +43,7 @@ def test_a_rise_in_steps_is_that_of_as_many_epochs(golden):
 def test_weight_decays_are_those_of_the_official_table(golden):
     reference = golden("step_schedules")
     m = reference.meta["cosine_scheduler"][1]
-    decays, _ = in_force(LinspaceCosine(0), m, "weight_decay", weight_decay=CosineWeightDecay(m["final"]))
+    decays, _ = in_force(LinspaceCosine(0), m, "weight_decay", weight_decay=Cosine(m["base"], m["final"]))
     assert decays.allclose(reference["cosine_1"], rtol=1e-12)
 
 

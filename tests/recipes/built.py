@@ -111,7 +111,15 @@ def _optimised(cfg: DictConfig, task: Any) -> tuple[list[float], list[Group], Fa
         groups += [Group(*names[id(p)], group["weight_decay"], rates) for p in group["params"]]
     decay = task.weight_decay_schedule
     facts = {
-        **({f"weight_decay.{name}": getattr(decay, name) for name in ("end", "stretch", "late")} if decay else {}),
+        **(
+            {
+                "weight_decay.end": decay.end,
+                "weight_decay.stretch": decay.stretch,
+                "weight_decay.late": -int(decay.ahead),
+            }
+            if decay
+            else {}
+        ),
         "optimizer.kind": type(optimizer).__name__,
         "optimizer.betas": list(optimizer.defaults["betas"]),
         "optimizer.eps": optimizer.defaults["eps"],

@@ -152,7 +152,7 @@ def test_loggers_count_from_the_steps_that_are_set(trainer_of):
 def test_a_training_that_begins_later_takes_the_steps_that_are_left(trainer_of):
     class Begins(L.Callback):
         def on_fit_start(self, trainer, module):
-            assert begin_at(trainer, 2) == 8
+            assert begin_at(trainer, trainer.datamodule, 2) == 8
 
     class Four(L.LightningDataModule):
         batches_per_epoch = steps_per_epoch = 4

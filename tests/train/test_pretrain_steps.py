@@ -2,6 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from pytorch_lightning.plugins.precision import MixedPrecision
 from torch import nn
 
 from mim.batch import blank
@@ -49,7 +50,7 @@ def test_a_fused_optimiser_that_undoes_the_scaling_of_float16_by_itself_is_not_g
         lambda target_dims: nn.Linear(2, 2), Term(Pixel(Geometry.of(2, 2))), torch.optim.SGD, lambda *_: 1.0, 1e-3, 0.0
     )
     task.trainer = SimpleNamespace(
-        precision_plugin=SimpleNamespace(scaler=torch.GradScaler("cpu")), gradient_clip_val=1.0
+        precision_plugin=MixedPrecision("16-mixed", "cpu", torch.GradScaler("cpu")), gradient_clip_val=1.0
     )
     fused = torch.optim.AdamW(task.parameters(), fused=True)
     with pytest.raises(ValueError, match=r"give optimizer\.fused=false, or trainer\.precision=bf16-mixed"):

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,7 +38,7 @@ class AttentionPass:
         What tokens attend to is computed in float32, whatever the precision in force.
         """
         heads, updates = [], []
-        for number, tokens in enumerate(encoder.encode(encoder.embed(image), blocks=range(encoder.depth)), start=1):
+        for number, tokens in enumerate(encoder.encode_blocks(encoder.embed(image), range(encoder.depth)), start=1):
             matrix = encoder.block_attention(tokens, block=number, dtype=torch.float32)
             heads.append(torch.stack(head_statistics(matrix, self.grid), dim=-1))  # (B, A, statistics)
             update = encoder.block_update(tokens, number)
@@ -49,12 +48,12 @@ class AttentionPass:
         self.block.add(by_head.mean(2))
         self.update.add(torch.stack(updates, dim=1))
 
-    def summary(self) -> dict[str, dict[str, Any]]:
+    def summary(self) -> dict[str, dict[str, list]]:
         """By statistic, a list over blocks of each: `mean`, `std_over_images`, `std_over_heads` and `heads` (each one's mean).
 
         What attention adds has no heads.
         """
-        named: dict[str, dict[str, Any]] = {}
+        named: dict[str, dict[str, list]] = {}
         for i, name in enumerate(HeadStatistics._fields):
             heads = self.head.mean[..., i]  # (blocks, A)
             named[name] = {

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any
 
+import numpy as np
 import torch
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -102,11 +103,11 @@ def stages(
     return figure
 
 
-def _cells(stages: int, images: int, parts: Sequence[str], aspect: float) -> tuple[Figure, Any]:
+def _cells(stages: int, images: int, parts: Sequence[str], aspect: float) -> tuple[Figure, np.ndarray]:
     """An empty figure, its columns named, and its axes (images, 1 + stages, 1 + parts + 1)."""
     rows, columns = images * (1 + stages), len(parts) + 2
     figure = Figure(figsize=(1.1 * columns * aspect + 0.4, 1.1 * rows + 0.8), dpi=200, layout="compressed")
-    axes: Any = figure.subplots(rows, columns, squeeze=False)
+    axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
@@ -116,6 +117,6 @@ def _cells(stages: int, images: int, parts: Sequence[str], aspect: float) -> tup
     return figure, axes.reshape(images, 1 + stages, columns)
 
 
-def _show(axis: Any, picture: Tensor) -> None:
+def _show(axis: Axes, picture: Tensor) -> None:
     """(3, H, W) in [0, 1]."""
     axis.imshow(picture.permute(1, 2, 0).clamp(0, 1).float().cpu().numpy(), interpolation="nearest")

@@ -2,13 +2,15 @@
 
 import resource
 import sys
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from mim.batch import Batch, blank
 from mim.encoder.encoder import Encoder
+from mim.encoder.model import Model
 
 # Dense bf16 matrix products per second, from the makers' data sheets; float32 products on these devices are not rated here.
 _PEAK_BF16 = {
@@ -31,17 +33,19 @@ def peak_flops(device: torch.device, precision: str) -> float | None:
 
 
 @torch.no_grad()
-def forward_flops(model: Any, device: torch.device) -> float:
+def forward_flops(model: Model, device: torch.device) -> float:
     """Floating-point operations of one image's forward pass, matrix products and attention only."""
     with FlopCounterMode(display=False) as counter:
         model(_blank(model.encoder, device))
     return counter.get_total_flops() / 2
 
 
-def teacher_flops(teacher: Any, device: torch.device) -> float:
+def teacher_flops(
+    teacher: Callable[[Tensor, Sequence[int]], list[Tensor]], encoder: Encoder, device: torch.device
+) -> float:
     """The same of a teacher, which sees the whole image."""
     with FlopCounterMode(display=False) as counter:
-        teacher(_blank(teacher.encoder, device).image, [teacher.depth])
+        teacher(_blank(encoder, device).image, [encoder.depth])
     return counter.get_total_flops() / 2
 
 

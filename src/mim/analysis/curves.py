@@ -3,9 +3,10 @@
 import math
 from collections.abc import Sequence
 from textwrap import fill
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
@@ -38,7 +39,7 @@ class Curves(NamedTuple):
     name: str
     grid: tuple[int, int]
     patch_size: tuple[int, int]
-    statistics: dict[str, dict[str, Any]]
+    statistics: dict[str, dict[str, list]]
     """As `AttentionPass.summary` tells them."""
 
     def of(self, statistic: str, what: str) -> list[float]:
@@ -56,10 +57,21 @@ class Curves(NamedTuple):
         return math.sqrt(self.patch_size[0] * self.patch_size[1]) if statistic == "distance" else 1
 
 
+class LineStyle(TypedDict, total=False):
+    """Look of a line, as matplotlib's `plot` takes it."""
+
+    color: str
+    linestyle: str
+    marker: str
+    markersize: float
+    linewidth: float
+    markevery: int
+
+
 def curves(models: Sequence[Curves]) -> Figure:
     """One panel a statistic, one curve a model; a band is one deviation over heads, or over images where there are no heads."""
     figure = Figure(figsize=(7.2, 4.7), dpi=220, layout="constrained")
-    axes: Any = figure.subplots(3, 4)
+    axes = figure.subplots(3, 4, squeeze=False)
     for axis, (statistic, title, unit) in zip(axes.flat, PANELS, strict=False):
         for i, model in enumerate(models):
             _draw(axis, model, statistic, i)
@@ -76,7 +88,7 @@ def curves(models: Sequence[Curves]) -> Figure:
     return figure
 
 
-def _draw(axis: Any, model: Curves, statistic: str, i: int) -> None:
+def _draw(axis: Axes, model: Curves, statistic: str, i: int) -> None:
     mean = model.of(statistic, "mean")
     over = "std_over_heads" if "std_over_heads" in model.statistics[statistic] else "std_over_images"
     block, spread = range(1, len(mean) + 1), model.of(statistic, over)
@@ -86,13 +98,13 @@ def _draw(axis: Any, model: Curves, statistic: str, i: int) -> None:
     axis.plot(block, mean, **_style(i))
 
 
-def _scale_by_decades(axis: Any) -> None:
+def _scale_by_decades(axis: Axes) -> None:
     axis.set_yscale("log")
     ticks = LogLocator(subs=(1, 2, 5), numticks=6)
     axis.yaxis.set(major_locator=ticks, minor_locator=NullLocator(), major_formatter="{x:g}")
 
 
-def _label(axis: Any, title: str, unit: str) -> None:
+def _label(axis: Axes, title: str, unit: str) -> None:
     axis.set_title(title, fontsize=SMALL + 0.5)
     axis.set_ylabel(unit, fontsize=SMALL)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
@@ -101,7 +113,7 @@ def _label(axis: Any, title: str, unit: str) -> None:
     axis.grid(axis="y", linewidth=0.3, color="0.9")
 
 
-def _explain(axis: Any, models: Sequence[Curves]) -> None:
+def _explain(axis: Axes, models: Sequence[Curves]) -> None:
     """The last panel holds the legend."""
     for i, model in enumerate(models):
         axis.plot([], [], label=fill(model.name, 24), **_style(i))
@@ -112,7 +124,7 @@ def _explain(axis: Any, models: Sequence[Curves]) -> None:
     axis.legend(loc="center", fontsize=SMALL, frameon=False, borderaxespad=0, handlelength=1.8, labelspacing=0.7)
 
 
-def _style(i: int) -> dict[str, Any]:
+def _style(i: int) -> LineStyle:
     line, marker = LINES[i // len(COLOURS) % len(LINES)], MARKERS[i % len(MARKERS)]
     return {"color": _colour(i), "linestyle": line, "marker": marker, "markersize": 2.4, "linewidth": 1.1}
 

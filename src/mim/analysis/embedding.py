@@ -5,7 +5,7 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from matplotlib import colormaps
@@ -99,7 +99,7 @@ def scatter(sheets: Sequence[Points], classes: Sequence[str]) -> Figure:
     columns = min(4, len(sheets))
     rows = -(-len(sheets) // columns)
     figure = Figure(figsize=(2.3 * columns + 1.1, 2.45 * rows), dpi=220, layout="constrained")
-    axes: Any = figure.subplots(rows, columns, squeeze=False)
+    axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     for axis, points in zip(axes.flat, sheets, strict=False):
@@ -119,7 +119,7 @@ def scatter(sheets: Sequence[Points], classes: Sequence[str]) -> Figure:
     return figure
 
 
-def _colour(label: int, classes: int) -> Any:
+def _colour(label: int, classes: int) -> str | tuple[float, ...]:
     """Ten colours that are told apart at once, twenty that still are, or as many as it takes."""
     if label < 0:
         return "0.5"

@@ -1,9 +1,9 @@
 """Maskers side by side as a picture: rows are images, columns what each masker makes of them."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
@@ -80,19 +80,19 @@ def _sets(split: Split, patches: int) -> tuple[Tensor, Tensor]:
     return masked, visible
 
 
-def bare(axis: Any) -> None:
+def bare(axis: Axes) -> None:
     """No ticks and no frame."""
     axis.set(xticks=[], yticks=[])
     axis.spines[:].set_visible(False)
 
 
-def show_image(axis: Any, picture: Tensor) -> None:
+def show_image(axis: Axes, picture: Tensor) -> None:
     """(3, H, W) in [0, 1]."""
     axis.imshow(picture.permute(1, 2, 0).clamp(0, 1).float().cpu().numpy(), interpolation="nearest")
     bare(axis)
 
 
-def show_heat(axis: Any, picture: Tensor, values: Tensor) -> None:
+def show_heat(axis: Axes, picture: Tensor, values: Tensor) -> None:
     """Values (rows, columns) in [0, 1] over a pale grey copy of the picture (3, H, W)."""
     height, width = picture.shape[1:]
     axis.imshow(picture.mean(0).float().cpu().numpy(), cmap="gray", vmin=-0.3, vmax=1, interpolation="nearest")

@@ -1,7 +1,5 @@
 """Reconstructions as a picture: image, what the model saw, what it predicted, and both together."""
 
-from typing import Any
-
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -62,7 +60,7 @@ def figure(rows: dict[str, Tensor], title: str = "") -> Figure:
     sheet = Figure(
         figsize=(cell * columns * width / height + 1.0, cell * len(rows) + 0.35), dpi=160, layout="compressed"
     )
-    axes: Any = sheet.subplots(len(rows), columns, squeeze=False)
+    axes = sheet.subplots(len(rows), columns, squeeze=False)
     for line, (name, pictures) in zip(axes, rows.items(), strict=True):
         for axis, picture in zip(line, pictures, strict=True):
             axis.imshow(picture.permute(1, 2, 0).float().cpu().numpy(), interpolation="nearest")

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 from timm.data import create_transform
-from timm.data.auto_augment import posterize
+from timm.data.auto_augment import AugMixAugment, AutoAugment, RandAugment, posterize
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
@@ -28,13 +28,14 @@ def _changes(policy: str | None, color_jitter: float | None, size: int) -> Calla
         size, is_training=True, auto_augment=policy, color_jitter=jitter, interpolation="bicubic", separate=True
     )[1]
     for part in changes.transforms:
-        for op in chain(getattr(part, "ops", ()), *getattr(part, "policy", ())):
+        random_ops = part.ops if isinstance(part, RandAugment | AugMixAugment) else []
+        for op in chain(random_ops, *(part.policy if isinstance(part, AutoAugment) else [])):
             if op.aug_fn is posterize:
                 op.aug_fn = _posterize
     return changes
 
 
-def _posterize(image: Image.Image, bits: int, **kwargs: Any) -> Image.Image:
+def _posterize(image: Image.Image, bits: int, **kwargs: object) -> Image.Image:
     """Keep so many bits of each channel; none leaves black. timm asks for none now and then, which Pillow 13 refuses."""
     return posterize(image, bits, **kwargs) if bits else image.point([0] * 256 * len(image.getbands()))
 

@@ -4,15 +4,12 @@ The resize of Pillow and torchvision (`antialias=True`) is linear and separable:
 columns. Each image has its own box; all have one size.
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
 from mim.geometry import pair
+from mim.image_format import Interpolation
 from mim.ranges import Size
-
-Interpolation = Literal["bicubic", "bilinear"]
 
 
 def _cubic(x: Tensor) -> Tensor:

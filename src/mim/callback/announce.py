@@ -10,6 +10,8 @@ from mim.batch import blank
 from mim.encoder.encoder import Encoder
 from mim.masker.any_masker import AnyMasker
 from mim.masker.scheduled import Scheduled
+from mim.model.ibot import IBOT
+from mim.model.masked_model import MaskedModel
 from mim.model.visible import split_of
 from mim.optim.follow import Follow
 from mim.optim.number import describe_number, described_schedules
@@ -17,7 +19,7 @@ from mim.run.results import seen_from_here
 from mim.run.training_data import data_of
 from mim.strategy.sharding import unsharded
 from mim.teacher.ema import EMA
-from mim.train.training import Training, encoder_of, masker_of
+from mim.train.training import Training
 
 
 class Announce(L.Callback):
@@ -41,11 +43,11 @@ class Announce(L.Callback):
     def lines(self, trainer: L.Trainer, pl_module: Training) -> dict[str, str]:
         """What is said, by subject."""
         model, data = pl_module.model, data_of(trainer)
-        masker, encoder = masker_of(model), encoder_of(model)
+        masker = model.masker if isinstance(model, MaskedModel | IBOT) else None
         return {
             "model": _model(pl_module),
             **data.words,
-            **({"masking": _masking(encoder, masker, pl_module.device)} if masker else {}),
+            **({"masking": _masking(model.encoder, masker, pl_module.device)} if masker else {}),
             **({"changing": changing} if (changing := _changing(pl_module)) else {}),
             **({"teacher": _teacher(pl_module.teacher, pl_module)} if pl_module.teacher else {}),
             **({"targets": pl_module.targets} if pl_module.targets else {}),
@@ -69,7 +71,7 @@ class Announce(L.Callback):
 def _model(module: Training) -> str:
     count = sum(p.numel() for p in module.parameters())
     trained = sum(p.numel() for p in module.parameters() if p.requires_grad)
-    encoder = encoder_of(module.model)
+    encoder = module.model.encoder
     inside = sum(p.numel() for p in encoder.parameters())
     kind = ", ".join(type(part).__name__.removeprefix("FSDP") for part in (module.model, encoder))
     return f"{kind}: {count:,} parameters, {trained:,} trained, {inside:,} in the encoder"
@@ -128,7 +130,7 @@ def _decay(module: Training) -> str:
     for group in module.trainer.optimizers[0].param_groups:
         count[group["weight_decay"]] = count.get(group["weight_decay"], 0) + len(group["params"])
     change = module.weight_decay_schedule
-    to = f"; {type(change).__name__} from {module.weight_decay:g} to {change.end:g}" if change else ""
+    to = f"; {describe_number(change, module.length, module.progress.steps_per_epoch)}" if change else ""
     return ", ".join(f"{decay:g} on {number} parameters" for decay, number in sorted(count.items())) + to
 
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytorch_lightning as L
 import torch
 
 from mim.batch import Batch
+from mim.encoder.encoder import Encoder
 from mim.evaluate.classify import ready, top1
 from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
 from mim.evaluate.feature_extractor import FeatureExtractor
@@ -56,11 +57,11 @@ class OnlineProbe(L.Callback):
         self.bank_limit, self.held_out_limit = bank_limit, held_out_limit
         self.untrained: dict[str, float] = {}
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, dict[str, float]]:
         """A run that goes on still knows where it began."""
         return {"untrained": self.untrained}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, dict[str, float]]) -> None:
         """Take over what the untrained encoder was worth."""
         self.untrained = state_dict["untrained"]
 
@@ -77,7 +78,8 @@ class OnlineProbe(L.Callback):
             )
         if trainer.global_step == 0:  # a teacher is a copy
             self.untrained = {
-                f"{name}_untrained": value for name, value in self._judge(pl_module.model, trainer, pl_module).items()
+                f"{name}_untrained": value
+                for name, value in self._judge(pl_module.model.encoder, trainer, pl_module).items()
             }
         pl_module.log_dict(self.untrained, sync_dist=True, logger=False)
 
@@ -90,13 +92,15 @@ class OnlineProbe(L.Callback):
     def judge(self, trainer: L.Trainer, pl_module: Training) -> dict[str, float]:
         """Top-1 accuracies on the held-out images; nothing where the data set has no labels."""
         found: dict[str, float] = {}
-        for who in self.of:
-            judged = self._judge(pl_module.model if who == "student" else pl_module.teacher, trainer, pl_module)
-            found |= judged if who == "student" else {f"{name}_teacher": value for name, value in judged.items()}
+        if "student" in self.of:
+            found |= self._judge(pl_module.model.encoder, trainer, pl_module)
+        if "teacher" in self.of and pl_module.teacher:
+            judged = self._judge(pl_module.teacher.network, trainer, pl_module)
+            found |= {f"{name}_teacher": value for name, value in judged.items()}
         return found
 
-    def _judge(self, model: Any, trainer: L.Trainer, pl_module: Training) -> dict[str, float]:
-        """The same, of a model that has an encoder."""
+    def _judge(self, encoder: Encoder, trainer: L.Trainer, pl_module: Training) -> dict[str, float]:
+        """The same, of one encoder."""
         data = data_of(trainer)
         if not data.num_classes:
             return {}
@@ -105,8 +109,8 @@ class OnlineProbe(L.Callback):
             return trainer.strategy.batch_to_device(batch, pl_module.device)
 
         autocast, folder = trainer.precision_plugin.forward_context, Path(trainer.default_root_dir)
-        checkpoint = EvaluatedCheckpoint("online", model.encoder, data, prepare, autocast, folder)
-        with torch.random.fork_rng(), unsharded(model.encoder):
+        checkpoint = EvaluatedCheckpoint("online", encoder, data, prepare, autocast, folder)
+        with torch.random.fork_rng(), unsharded(encoder):
             extractor = FeatureExtractor(checkpoint.encoder, ready({"online": self.pool}, checkpoint.encoder))
             loaders = data.bank_dataloader(self.bank_limit), data.val_dataloader(self.held_out_limit)
             bank, held_out = (

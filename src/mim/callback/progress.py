@@ -1,13 +1,14 @@
 """One bar for the whole training: loss, images per second, time left."""
 
 import time
-from typing import Any
 
 import pytorch_lightning as L
+from pytorch_lightning.utilities.types import STEP_OUTPUT
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from mim.batch import Batch
 from mim.ranges import Count, NotNegative
 from mim.run.position import batches_done
 from mim.train.training import Training
@@ -48,7 +49,7 @@ class Progress(L.Callback):
             self._bar.start()
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: Training, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: L.Trainer, pl_module: Training, outputs: STEP_OUTPUT, batch: Batch, batch_idx: int
     ) -> None:
         """Move on."""
         if not trainer.is_global_zero:
@@ -71,8 +72,9 @@ class Progress(L.Callback):
         """Optimiser steps that so many batches make."""
         return batches // self._per_step
 
-    def _numbers(self, outputs: Any) -> str:
+    def _numbers(self, outputs: STEP_OUTPUT) -> str:
         """Loss now, images per second since this was last asked."""
+        assert isinstance(outputs, dict)  # of a step that optimises by itself
         loss = float(outputs["loss"]) * self._per_step  # Lightning divides it by the batches of a step
         seconds, self._drawn = time.monotonic() - self._drawn, time.monotonic()
         images, self._images = self._images, 0

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as L
 import torch
@@ -15,7 +14,7 @@ from mim.logger.image_logger import log_image
 from mim.loss.term import Term
 from mim.loss.weights import Weights
 from mim.ranges import Count, NonNegativeInt
-from mim.run.training_data import data_of
+from mim.run.training_data import TrainingData, data_of
 from mim.strategy.sharding import unsharded
 from mim.target.target import Paintable
 from mim.train.training import Training
@@ -56,11 +55,11 @@ class Reconstructions(L.Callback):
         """A run may draw several kinds of pictures."""
         return f"{type(self).__name__}[{self.name}]"
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Tensor]:
         """A resumed run can still be compared with its beginning."""
         return {} if self.untrained is None else {"untrained": self.untrained}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
         """Take over what the untrained model predicted."""
         self.untrained = state_dict.get("untrained")
 
@@ -124,7 +123,7 @@ def painter(loss: Weights) -> tuple[str, Paintable] | None:
     return next(((name, target) for name, target in targets if isinstance(target, Paintable)), None)
 
 
-def _shown(pixels: Tensor, data: Any) -> Tensor:
+def _shown(pixels: Tensor, data: TrainingData) -> Tensor:
     """Normalised pixels (..., P), channels last in each patch -> [0, 1]."""
     channels = pixels.unflatten(-1, (-1, len(data.mean)))
     return (channels * channels.new_tensor(data.std) + channels.new_tensor(data.mean)).flatten(-2)

@@ -15,7 +15,7 @@ from mim.ranges import Count
 from mim.run.interruption import stoppable
 from mim.run.training_data import data_of
 from mim.strategy.sharding import unsharded
-from mim.train.training import Training, encoder_of
+from mim.train.training import Training
 from mim.weights.load import open_encoder
 
 
@@ -85,14 +85,12 @@ class RefreshAttention(L.Callback):
             self._keep(trainer, pl_module, self.maps)
         elif self.attention_from:
             encoder, _ = open_encoder(
-                self.attention_from, data.image_size, channels=encoder_of(pl_module.model).geometry.channels
+                self.attention_from, data.image_size, channels=pl_module.model.encoder.geometry.channels
             )
             self._refresh(trainer, pl_module, _attending(encoder).to(pl_module.device))
         else:
-            _attending(encoder_of(pl_module.model))
-            self._keep(
-                trainer, pl_module, torch.ones(data.train_size, *encoder_of(pl_module.model).geometry.grid).half()
-            )
+            _attending(pl_module.model.encoder)
+            self._keep(trainer, pl_module, torch.ones(data.train_size, *pl_module.model.encoder.geometry.grid).half())
         self._look_if_due(trainer, pl_module, trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Training) -> None:
@@ -103,7 +101,7 @@ class RefreshAttention(L.Callback):
     def _look_if_due(self, trainer: L.Trainer, pl_module: Training, epoch: int) -> None:
         due = epoch - (epoch - self.first_epoch) % self.every_n_epochs if epoch >= self.first_epoch else 0
         if self.maps is not None and not self.attention_from and due > self.looked_at_epoch:
-            self._refresh(trainer, pl_module, _attending(encoder_of(pl_module.model)))
+            self._refresh(trainer, pl_module, _attending(pl_module.model.encoder))
             self.looked_at_epoch = due
 
     def _refresh(self, trainer: L.Trainer, pl_module: Training, encoder: AttentionEncoder) -> None:

@@ -1,13 +1,15 @@
 """How fast training goes, and what it waits for."""
 
 import time
-from typing import Any
 
 import pytorch_lightning as L
 import torch
+from pytorch_lightning.utilities.types import STEP_OUTPUT
 
 from mim.analysis.cost import forward_flops, peak_flops, peak_memory, teacher_flops
+from mim.batch import Batch
 from mim.ranges import NonNegativeInt
+from mim.run.insides import steps_between_logs
 from mim.strategy.sharding import unsharded
 from mim.train.training import Training
 
@@ -28,8 +30,8 @@ class Throughput(L.Callback):
         self._seconds = self._waited = self._mark = 0.0
         self._flops_per_image = 0.0
         self._peak: float | None = None
-        self._ended: Any = None  # when the GPU was done with the last step, an event
-        self._gaps: list[tuple[Any, Any]] = []  # from there until it began the next
+        self._ended: torch.cuda.Event | None = None  # when the GPU was done with the last step, an event
+        self._gaps: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []  # from there until it began the next
 
     def _since_mark(self) -> float:
         before, self._mark = self._mark, time.perf_counter()
@@ -43,13 +45,15 @@ class Throughput(L.Callback):
                 self._flops_per_image = 3 * forward_flops(pl_module.model, pl_module.device)
             if pl_module.teacher:
                 with unsharded(pl_module.teacher):
-                    self._flops_per_image += teacher_flops(pl_module.teacher, pl_module.device)
+                    self._flops_per_image += teacher_flops(
+                        pl_module.teacher, pl_module.teacher.network, pl_module.device
+                    )
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: Training) -> None:
         """Start the clock."""
         self._since_mark()
 
-    def on_train_batch_start(self, trainer: L.Trainer, pl_module: Training, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: Training, batch: Batch, batch_idx: int) -> None:
         """The batch is here: what passed since the last step ended was waiting."""
         waited = self._since_mark()
         if self._steps >= self.skip_first_steps:
@@ -59,9 +63,11 @@ class Throughput(L.Callback):
             elif self._ended is not None:
                 self._gaps.append((self._ended, _event(pl_module.device)))
 
-    def on_train_batch_end(self, trainer: Any, pl_module: Training, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: Training, outputs: STEP_OUTPUT, batch: Batch, batch_idx: int
+    ) -> None:
         """Count the step. What is logged waits for the device: here, so that its backlog is not taken for waiting."""
-        due = trainer.global_step % trainer.log_every_n_steps == 0
+        due = trainer.global_step % steps_between_logs(trainer) == 0
         if pl_module.device.type == "cuda":
             self._ended = _event(pl_module.device)
             if due:
@@ -110,7 +116,7 @@ class Throughput(L.Callback):
         return numbers
 
 
-def _event(device: torch.device) -> Any:
+def _event(device: torch.device) -> torch.cuda.Event:
     """A moment on the GPU's own clock, once it gets there."""
     event = torch.cuda.Event(enable_timing=True)
     event.record(torch.cuda.current_stream(device))

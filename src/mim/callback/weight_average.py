@@ -1,12 +1,12 @@
 """Judge and keep an exponential moving average of the weights, as ViTs are trained with labels (arXiv 2111.06377, appendix A.2)."""
 
-from typing import Any
-
 import pytorch_lightning as L
 from pytorch_lightning.callbacks import WeightAveraging
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from mim.part import Saved
 from mim.run.checkpoint import Checkpoint
+from mim.run.insides import callbacks_of
 from mim.run.interruption import Interruption
 from mim.strategy.fsdp import FSDP
 from mim.train.training import Training
@@ -32,7 +32,7 @@ class WeightAverage(WeightAveraging):
 
     def setup(self, trainer: L.Trainer, pl_module: Training, stage: str) -> None:
         """Copy the weights."""
-        callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        callbacks = callbacks_of(trainer)
         if any(isinstance(other, Checkpoint | Interruption) for other in callbacks[: callbacks.index(self)]):
             raise ValueError(
                 "weight_average comes after callbacks that write checkpoints, which would miss the last step; name it first: "
@@ -49,7 +49,8 @@ class WeightAverage(WeightAveraging):
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: Training) -> None:
         """Follow the weights, which have been copied before they reached their device."""
-        self._average_model.to(pl_module.device)  # type: ignore[union-attr]
+        assert self._average_model is not None
+        self._average_model.to(pl_module.device)
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: Training) -> None:
         """Judge the average."""
@@ -61,7 +62,7 @@ class WeightAverage(WeightAveraging):
         super().on_validation_epoch_end(trainer, pl_module)
         self._is_judged = False
 
-    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: Training, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: Training, checkpoint: Saved) -> None:
         """Both, each under its own name, also of a run that stops while the average is judged."""
         super().on_save_checkpoint(trainer, pl_module, checkpoint)
         if self._is_judged:

@@ -10,13 +10,14 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from mim.checkpoint.sharded import is_sharded, read_sharded
 from mim.checkpoint.sound import check_archive
 from mim.checkpoint.swap import not_written, partial_of, put_in_place
+from mim.part import Saved
 from mim.plain import no_link
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Write beside the target, then rename over it: a full disk or a lost process leaves the previous checkpoint as it was."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | os.PathLike, storage_options: Any = None) -> None:
+    def save_checkpoint(self, checkpoint: Saved, path: str | os.PathLike, storage_options: object = None) -> None:
         """Save a checkpoint.
 
         Raises:
@@ -37,7 +38,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def load_checkpoint(
         self, path: str | os.PathLike, map_location: Any = None, weights_only: bool | None = True
-    ) -> dict[str, Any]:
+    ) -> Saved:
         """Load a checkpoint, one of many processes too; files that would run code are refused."""
         if is_sharded(path):
             return read_sharded(path)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mim.plain import printable
+from mim.plain import Settings, printable
 
 _ABSENT = "absent"
 _SILENT = (
@@ -39,14 +39,14 @@ class Change(NamedTuple):
 
     name: str
     """Dotted."""
-    before: Any
-    now: Any
+    before: object
+    now: object
 
     def __str__(self) -> str:
         return f"{self.name} {_short(self.before)} -> {_short(self.now)}"
 
 
-def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
+def changed_settings(before: Settings, now: Settings) -> list[Change]:
     """Settings that differ between two resolved configs, each once however often it is wired in; not names and folders."""
     found = list(_differences(_placeless(before), _placeless(now), ""))
     found = [each for each in found if not _is_in(each.name, _SILENT)]
@@ -81,7 +81,7 @@ def in_words(found: Sequence[Change]) -> str:
     return named + (f", and {len(found) - _MOST} more" if len(found) > _MOST else "")
 
 
-def _differences(before: Any, now: Any, path: str) -> Iterator[Change]:
+def _differences(before: object, now: object, path: str) -> Iterator[Change]:
     if isinstance(before, dict) and isinstance(now, dict):
         for key in [*now, *(key for key in before if key not in now)]:
             yield from _differences(before.get(key, _ABSENT), now.get(key, _ABSENT), f"{path}.{key}" if path else key)
@@ -89,11 +89,11 @@ def _differences(before: Any, now: Any, path: str) -> Iterator[Change]:
         yield Change(path, before, now)
 
 
-def _placeless(config: Mapping[str, Any]) -> Any:
+def _placeless(config: Settings) -> Any:
     """The config with the run's own folder taken out of its paths."""
     run = str((config.get("paths") or {}).get("run") or "")
 
-    def without(value: Any) -> Any:
+    def without(value: object) -> Any:
         if isinstance(value, dict):
             return {key: without(each) for key, each in value.items()}
         return value.replace(run, ".") if run and isinstance(value, str) else value
@@ -111,7 +111,7 @@ def _repeats(change: Change, other: Change) -> bool:
     return same and len(other.name) < len(change.name) and change.name.endswith(other.name)
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     if isinstance(value, Mapping):
         return str(value.get("_target_", "other settings")).rpartition(".")[2]
     return f"{value:g}" if isinstance(value, float) else "null" if value is None else printable(value, 60)

@@ -72,19 +72,46 @@ def _set_items(reader: Any) -> None:
         _set(reader.stack[-1], key, value)
 
 
-def _set(table: Any, key: Any, value: Any) -> None:
+def _set(table: object, key: object, value: object) -> None:
     if type(key) not in (str, Record) or type(table) is not dict:  # a tuple in tuples takes for ever to be a key
         raise pickle.UnpicklingError("its dictionaries have keys that are no names")
     table[key] = value
 
 
 _PLAIN = (
-    *("PROTO", "FRAME", "STOP", "MARK", "POP", "NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1"),
-    *("BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE", "EMPTY_TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "TUPLE", "EMPTY_LIST"),
-    *("APPEND", "APPENDS", "EMPTY_DICT", "BINGET", "LONG_BINGET", "BINPUT", "LONG_BINPUT", "MEMOIZE", "GLOBAL"),
-    "STACK_GLOBAL",
+    pickle.PROTO,
+    pickle.FRAME,
+    pickle.STOP,
+    pickle.MARK,
+    pickle.POP,
+    pickle.NONE,
+    pickle.NEWTRUE,
+    pickle.NEWFALSE,
+    pickle.BININT,
+    pickle.BININT1,
+    pickle.BININT2,
+    pickle.LONG1,
+    pickle.BINFLOAT,
+    pickle.BINUNICODE,
+    pickle.SHORT_BINUNICODE,
+    pickle.EMPTY_TUPLE,
+    pickle.TUPLE1,
+    pickle.TUPLE2,
+    pickle.TUPLE3,
+    pickle.TUPLE,
+    pickle.EMPTY_LIST,
+    pickle.APPEND,
+    pickle.APPENDS,
+    pickle.EMPTY_DICT,
+    pickle.BINGET,
+    pickle.LONG_BINGET,
+    pickle.BINPUT,
+    pickle.LONG_BINPUT,
+    pickle.MEMOIZE,
+    pickle.GLOBAL,
+    pickle.STACK_GLOBAL,
 )
-_STEPS = {getattr(pickle, name)[0]: pickle._Unpickler.dispatch[getattr(pickle, name)[0]] for name in _PLAIN}
+_STEPS = {op[0]: pickle._Unpickler.dispatch[op[0]] for op in _PLAIN}
 
 
 class _Unpickler(pickle._Unpickler):

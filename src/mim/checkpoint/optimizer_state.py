@@ -1,10 +1,11 @@
 """The state of an optimiser: one process numbers its parameters, in the order of its groups; many processes call them by name."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+
+from mim.part import Saved
 
 
-def by_number(state: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def by_number(state: Saved, groups: Sequence[Saved]) -> Saved:
     """States by name, and groups that hold names -> what `optimizer.load_state_dict` takes."""
     number = {name: k for k, name in enumerate(name for group in groups for name in group["params"])}
     return {
@@ -13,7 +14,7 @@ def by_number(state: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -> 
     }
 
 
-def by_name(state: Mapping[str, Any], names: Sequence[Sequence[str]]) -> dict[str, Any]:
+def by_name(state: Saved, names: Sequence[Sequence[str]]) -> Saved:
     """What `optimizer.state_dict` returns, and the names of each group's parameters -> states and groups by name."""
     groups = [{**group, "params": list(own)} for group, own in zip(state["param_groups"], names, strict=True)]
     called = (name for own in names for name in own)

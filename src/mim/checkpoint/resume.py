@@ -1,6 +1,5 @@
 """Find the checkpoint that a run continues from, and refuse one that it cannot continue from."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ from mim.checkpoint.sound import UNREADABLE, check_archive
 from mim.checkpoint.training_state import check_training
 from mim.launch.there import no_such_weights, previous_of
 from mim.moved import current
-from mim.plain import plain
+from mim.plain import Settings, plain
 
 
 def continued(resume: str | None, run: str | Path) -> str | Path | None:
@@ -52,7 +51,7 @@ class Resumable(NamedTuple):
     """Settings that are not what they were."""
 
 
-def resumable(path: str | Path, module: nn.Module, config: Mapping[str, Any]) -> Resumable:
+def resumable(path: str | Path, module: nn.Module, config: Settings) -> Resumable:
     """Check that a module can continue from a checkpoint.
 
     Args:

@@ -80,7 +80,7 @@ class _Reader:
         self.folder = folder
         self.sizes: dict[str, int] = {}
 
-    def metadata(self, root: Any) -> Metadata:
+    def metadata(self, root: object) -> Metadata:
         state = self._state(root, "Metadata")
         entries = {self._text(key): self._tensor(key, entry) for key, entry in self._dict(state["state_dict_metadata"])}
         paths = {self._text(key): self._path(path) for key, path in self._dict(state["planner_data"])}
@@ -93,7 +93,7 @@ class _Reader:
         metadata.version = state.get("version") if isinstance(state.get("version"), str) else None
         return metadata
 
-    def _tensor(self, key: Any, entry: Any) -> TensorStorageMetadata:
+    def _tensor(self, key: object, entry: object) -> TensorStorageMetadata:
         if type(entry) is Record and entry.name.endswith(".BytesStorageMetadata"):
             raise self._refused("holds more than tensors, which would be run to be read; it is none of ours")
         state = self._state(entry, "TensorStorageMetadata")
@@ -130,7 +130,7 @@ class _Reader:
         if not boxes or covered != math.prod(size) or not apart or len(boxes) != len(chunks):
             raise self._refused(f"has chunks of {name} that leave a gap or overlap")
 
-    def _stored(self, key: Any, value: Any) -> tuple[MetadataIndex, _StorageInfo]:
+    def _stored(self, key: object, value: object) -> tuple[MetadataIndex, _StorageInfo]:
         index, info = self._state(key, "MetadataIndex"), self._state(value, "_StorageInfo")
         file, offset, length = info["relative_path"], info["offset"], info["length"]
         if info.get("transform_descriptors"):
@@ -153,7 +153,7 @@ class _Reader:
             self.sizes[file] = os.path.getsize(path)
         return self.sizes[file]
 
-    def _state(self, record: Any, name: str, kind: type = dict) -> Any:
+    def _state(self, record: object, name: str, kind: type = dict) -> Any:
         if type(record) is not Record or record.name.rpartition(".")[2] != name or type(record.state) is not kind:
             raise self._refused(f"has no {name} where one should be")
         return record.state
@@ -168,17 +168,17 @@ class _Reader:
             raise self._refused("has a size that is no list of numbers")
         return torch.Size(numbers)
 
-    def _path(self, path: Any) -> tuple[str, ...]:
+    def _path(self, path: object) -> tuple[str, ...]:
         if type(path) is not tuple or not 1 <= len(path) <= DEEPEST:
             raise self._refused("places a tensor nowhere, or too deep")
         return tuple(self._text(part) for part in path)
 
-    def _text(self, value: Any) -> str:
+    def _text(self, value: object) -> str:
         if type(value) is not str:
             raise self._refused("has a name that is no text")
         return value
 
-    def _dict(self, value: Any) -> Any:
+    def _dict(self, value: object) -> Any:
         if type(value) is not dict:
             raise self._refused("lacks one of its three tables")
         return value.items()

@@ -6,6 +6,7 @@ process. Numbers of processes that read and write may differ; one process may re
 
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from mim.checkpoint.shard_metadata import read_metadata
 from mim.checkpoint.sound import UNREADABLE, check_archive
 from mim.checkpoint.swap import not_written, partial_of, put_in_place, remove
 from mim.checkpoint.training_state import check_training
+from mim.part import Saved
 
 REST = "rest.pt"
 
@@ -30,7 +32,7 @@ def is_sharded(path: str | os.PathLike) -> bool:
     return (Path(path) / ".metadata").is_file()
 
 
-def write_sharded(tensors: dict[str, Any], rest: dict[str, Any], target: Path) -> None:
+def write_sharded(tensors: Saved, rest: Saved, target: Path) -> None:
     """Write a checkpoint, all processes together: beside the target, then in its place.
 
     Args:
@@ -60,7 +62,7 @@ def write_sharded(tensors: dict[str, Any], rest: dict[str, Any], target: Path) -
     _on_one(lambda: put_in_place(partial, target), target)
 
 
-def _on_one(act: Any, target: Path) -> None:
+def _on_one(act: Callable[[], object], target: Path) -> None:
     """Act on the first process; all wait for it, and fail where it fails."""
     outcome: list[OSError | None] = [None]
     if dist.get_rank() == 0:
@@ -74,7 +76,7 @@ def _on_one(act: Any, target: Path) -> None:
         raise outcome[0]
 
 
-def read_shares(tensors: dict[str, Any], source: str | os.PathLike) -> None:
+def read_shares(tensors: Saved, source: str | os.PathLike) -> None:
     """Fill tensors, or shares of them, from a checkpoint; all processes together.
 
     Raises:
@@ -83,7 +85,7 @@ def read_shares(tensors: dict[str, Any], source: str | os.PathLike) -> None:
     _load(tensors, source, no_dist=False)
 
 
-def _load(tensors: dict[str, Any], source: str | os.PathLike, no_dist: bool) -> None:
+def _load(tensors: Saved, source: str | os.PathLike, no_dist: bool) -> None:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*torch.distributed is disabled, unavailable or uninitialized.*")
@@ -95,7 +97,7 @@ def _load(tensors: dict[str, Any], source: str | os.PathLike, no_dist: bool) -> 
         ) from error
 
 
-def read_rest(source: str | os.PathLike) -> dict[str, Any]:
+def read_rest(source: str | os.PathLike) -> Saved:
     """What is no tensor of the training.
 
     Raises:
@@ -126,7 +128,7 @@ def read_sharded_weights(source: str | os.PathLike) -> dict[str, Tensor]:
     return _read(source, only="state_dict").get("state_dict", {})
 
 
-def read_sharded(source: str | os.PathLike) -> dict[str, Any]:
+def read_sharded(source: str | os.PathLike) -> Saved:
     """All of it, whole, as a training on one process writes it: parameters of the optimiser have numbers for names."""
     tensors, rest = _read(source), read_rest(source)
     check_training(rest, str(source))
@@ -135,14 +137,14 @@ def read_sharded(source: str | os.PathLike) -> dict[str, Any]:
     return {"state_dict": tensors["state_dict"], "optimizer_states": optimizers, **rest}
 
 
-def _read(source: str | os.PathLike, only: str = "") -> dict[str, Any]:
+def _read(source: str | os.PathLike, only: str = "") -> Saved:
     """Tensors, in the dictionaries that they were written in."""
     metadata = _Reader(source).read_metadata()
     wanted = {key for key, path in metadata.planner_data.items() if path[0].startswith(only)}
     entries: Any = metadata.state_dict_metadata
     flat = {key: torch.empty(entries[key].size, dtype=entries[key].properties.dtype) for key in wanted}
     _load(flat, source, no_dist=True)
-    nested: dict[str, Any] = {}
+    nested: Saved = {}
     for key, value in flat.items():
         *path, last = metadata.planner_data[key]
         place = nested
@@ -155,7 +157,7 @@ def _read(source: str | os.PathLike, only: str = "") -> dict[str, Any]:
 class _Reader(FileSystemReader):
     """Reads tensors only, and no metadata that would run code."""
 
-    def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
+    def read_metadata(self, *args: object, **kwargs: object) -> Metadata:
         """Read `.metadata`, once, without running what it names (shard_metadata.py)."""
         metadata = read_metadata(Path(self.path))
         metadata.storage_meta = StorageMeta(load_id=self.load_id)

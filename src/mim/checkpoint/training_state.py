@@ -95,7 +95,7 @@ class _Check:
             self.kind(value, Tensor, f"{what}, {name}")
         check_storage(tensors, self.origin)
 
-    def counts(self, node: Any, what: str) -> None:
+    def counts(self, node: object, what: str) -> None:
         """Every whole number is one that something is counted by."""
         if isinstance(node, Mapping | Sequence) and not isinstance(node, str):
             for key, each in node.items() if isinstance(node, Mapping) else enumerate(node):
@@ -103,15 +103,15 @@ class _Check:
         elif type(node) is int:
             self.count(node, what)
 
-    def count(self, value: Any, what: str) -> None:
+    def count(self, value: object, what: str) -> None:
         if not 0 <= self.kind(value, int, what) < MOST_STEPS:
             raise self.refused(f"{what} is {value:,}, which nothing is counted by")
 
-    def number(self, value: Any, what: str) -> None:
+    def number(self, value: object, what: str) -> None:
         if type(value) not in (int, float):
             raise self.refused(f"{what} is a {type(value).__name__}, no number")
 
-    def kind(self, value: Any, kind: type, what: str) -> Any:
+    def kind(self, value: object, kind: type, what: str) -> Any:
         if not isinstance(value, kind) or isinstance(value, bool):
             raise self.refused(f"{what} is a {type(value).__name__}, no {kind.__name__}")
         return value

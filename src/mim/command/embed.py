@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
@@ -17,7 +16,8 @@ from torch import Tensor
 from mim.door.embed import embed
 from mim.door.features import Embedder
 from mim.door.load import load_weights
-from mim.door.sources import Source, source_of
+from mim.door.source import Source
+from mim.door.sources import source_of
 from mim.door.table import writer_of
 from mim.evaluate.feature_cache import digest, tensors_key
 from mim.figure.opened import open_data
@@ -50,7 +50,7 @@ def run(given: argparse.Namespace, configs: Path) -> None:
     key = digest([wanted, images, tensors_key(encoder.state_dict()), encoder.geometry, _names(source)])
 
     def precisely(image: Tensor) -> Tensor:
-        precision: AbstractContextManager[Any] = nullcontext()
+        precision: AbstractContextManager[object] = nullcontext()
         if given.precision == "bf16":
             precision = torch.autocast(device.type, torch.bfloat16)
         with precision:
@@ -76,7 +76,7 @@ def run(given: argparse.Namespace, configs: Path) -> None:
     print(said + (f", {made.unread:,} could not be read and are left out" if made.unread else ""))
 
 
-def pictures_of(asked: Sequence[str], weights: Weights, geometry: Geometry, configs: Path) -> Any:
+def pictures_of(asked: Sequence[str], weights: Weights, geometry: Geometry, configs: Path) -> object:
     """A folder, files, or a data set of ours, of the encoder's image size.
 
     Args:

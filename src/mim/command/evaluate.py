@@ -1,21 +1,22 @@
 """`python -m mim evaluate`: open checkpoints, judge them on images, write one row."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning_fabric import Fabric
 from lightning_fabric.utilities import move_data_to_device
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 
 from mim.batch import Batch
+from mim.data.module import Data
 from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
-from mim.evaluate.evaluation import Evaluation
+from mim.evaluate.evaluation import DenseEvaluation, Evaluation
 from mim.evaluate.feature_cache import digest, tensors_key
 from mim.installed import CONFIGS
 from mim.launch.check import check_value
@@ -25,7 +26,7 @@ from mim.launch.resolvers import overrides
 from mim.launch.top import Precision
 from mim.logger import wandb
 from mim.logger.record import log_row
-from mim.plain import printable
+from mim.plain import Settings, printable, settings_of
 from mim.ranges import Count
 from mim.sweep.table import markdown
 from mim.weights.build import build_encoder, encoder_config
@@ -37,7 +38,7 @@ from mim.weights.read import read_weights
 from mim.weights.settings import DATA, build
 from mim.weights.weights import Weights
 
-PRECISIONS = get_args(Precision)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 NO_AUGMENT = {"_target_": "mim.augment.no_augment.NoAugment"}
 
 
@@ -53,8 +54,8 @@ def evaluate(cfg: DictConfig) -> None:
         )
     loggers = list(filter(None, instantiate(cfg.logger).values()))
     checkpoints = [_open(source, cfg, evaluation) for source in sources]
-    asked: Any = OmegaConf.to_container(cfg)
-    choices: Any = HydraConfig.get().runtime.choices
+    asked = settings_of(cfg)
+    choices = HydraConfig.get().runtime.choices
     row = evaluation(checkpoints) | {"evaluate": choices["evaluate"], "checkpoint": asked["checkpoint"]}
     device = next(checkpoints[0].encoder.parameters()).device
     made = provenance("eval.py", overrides(), cfg.seed, device, 1)
@@ -74,13 +75,13 @@ def _open(source: str, cfg: DictConfig, evaluation: Evaluation) -> EvaluatedChec
     data = _build_data(images, cfg, weights)
     encoder = build_encoder(weights, data.image_size, channels=data.channels)
     print(f"{'checkpoint':<14}{printable(load_weights_into(weights, encoder), 10_000)}")
-    precision: Any = cfg.precision or _own_precision(weights)
+    precision: Precision = cfg.precision or _own_precision(weights)
     fabric = Fabric(accelerator=cfg.accelerator, devices=1, precision=precision)
     data.only_judged = not evaluation.learns
-    labels = getattr(evaluation, "labels", None)
-    if labels:
-        data.learn_from(labels)
-        data.squares = getattr(evaluation, "squares", False)
+    labels = evaluation.labels if isinstance(evaluation, DenseEvaluation) else None
+    if isinstance(evaluation, DenseEvaluation):
+        data.learn_from(evaluation.labels)
+        data.squares = evaluation.squares
     data.setup()
     words = data.words
     for name in ("folders", "left out", "normalisation", "held out"):
@@ -108,10 +109,10 @@ def _open(source: str, cfg: DictConfig, evaluation: Evaluation) -> EvaluatedChec
     )
 
 
-def _names(cfg: DictConfig, weights: Weights, data: Any) -> Sequence[str]:
+def _names(cfg: DictConfig, weights: Weights, data: Data) -> Sequence[str]:
     """Names of the classes of a fine-tuned head: what the checkpoint says, or those of its own data set."""
     said = weights.images.classes if weights.images else ()
-    asked: Any = OmegaConf.to_container(cfg)
+    asked = settings_of(cfg)
     changed = asked.get("data") or {}
     is_own = weights.config is not None and not {"_target_", "root", "table", "name", "train", "val"} & changed.keys()
     return said or (data.classes if is_own else ())
@@ -126,16 +127,16 @@ def _said_of_encoders(cfg: DictConfig) -> tuple[str | None, int | None]:
     return cfg.encoder._target_, cfg.encoder.heads
 
 
-def _images(cfg: DictConfig, weights: Weights) -> dict[str, Any]:
+def _images(cfg: DictConfig, weights: Weights) -> Settings:
     """The data set that is asked for, or the run's own with what is changed of it; augmented as asked for, or as it says itself."""
-    asked: Any = OmegaConf.to_container(cfg, resolve=True)
-    images: Any = asked.get("data") or {}
+    asked = settings_of(cfg, resolve=True)
+    images: Settings = asked.get("data") or {}
     if "_target_" not in images:
         images = data_of_run(weights, images, asked["paths"], CONFIGS)
     return images | {"augment": asked["augment"]} if asked.get("augment") else images
 
 
-def _build_data(images: dict[str, Any], cfg: DictConfig, weights: Weights) -> Any:
+def _build_data(images: Settings, cfg: DictConfig, weights: Weights) -> Data:
     """The data module; what a checkpoint proposes is built of our own classes, and nothing in it is resolved."""
     if "_target_" in (cfg.get("data") or {}):
         return instantiate(images)
@@ -146,7 +147,7 @@ def _build_data(images: dict[str, Any], cfg: DictConfig, weights: Weights) -> An
     return data
 
 
-def _own_precision(weights: Weights) -> str:
+def _own_precision(weights: Weights) -> Precision:
     """Of the training.
 
     Raises:
@@ -163,7 +164,7 @@ def _own_precision(weights: Weights) -> str:
     return precision
 
 
-def _say(row: Mapping[str, Any]) -> None:
+def _say(row: Settings) -> None:
     """The table, without what is the same in all its lines; then what is one number or word, in one line."""
     table = row.get("table", [])
     names = [name for name, value in (table[0].items() if table else ()) if not isinstance(value, dict | list)]
@@ -180,7 +181,7 @@ def _say(row: Mapping[str, Any]) -> None:
     )
 
 
-def _cell(row: Mapping[str, Any], name: str) -> str:
+def _cell(row: Settings, name: str) -> str:
     """A value, and its interval if it has one."""
     value = f"{row[name]:.4f}" if isinstance(row[name], float) else printable(row[name], 10_000)
     interval = row.get(f"{name}_interval")

@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -22,6 +21,7 @@ from mim.geometry import by
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio
 from mim.masker.score.random import Random
+from mim.model.masked_model import MaskedModel
 from mim.weights.build import build_encoder
 from mim.weights.into_model import load_weights_into
 from mim.weights.model import open_model, open_painter
@@ -94,7 +94,7 @@ def _draw_reconstructions(given: argparse.Namespace, configs: Path) -> Drawn:
     return reconstructions_figure(image, names, made, given.seeds, next(iter(patch_sizes.values())))
 
 
-def _reconstruct(each: Opened, model: Any, image: Tensor, given: argparse.Namespace) -> Made:
+def _reconstruct(each: Opened, model: MaskedModel, image: Tensor, given: argparse.Namespace) -> Made:
     painter = open_painter(each.weights, model.encoder.geometry, given.target)
     return reconstruct(model, painter, image, each.mean, each.std, given.seeds)
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from hydra.utils import instantiate
@@ -16,9 +16,11 @@ from mim.analysis.drawn_channels import as_colours
 from mim.analysis.gallery import gallery
 from mim.analysis.mask_statistics import mask_statistics
 from mim.batch import Batch
+from mim.data.module import Data
 from mim.encoder.encoder import Attends, Encoder, cls_attention
 from mim.logger import wandb
 from mim.logger.image_logger import log_image
+from mim.masker.any_masker import AnyMasker
 from mim.masker.attention_store import AttentionStore, attention_weights
 from mim.masker.scheduled import Scheduled
 from mim.masker.score.salience import salience
@@ -72,7 +74,7 @@ def draw(composed: dict[str, DictConfig]) -> None:
 
 
 @torch.no_grad()
-def _look(cfg: DictConfig, data: Any, encoder: Encoder, maskers: dict[str, Any]) -> Seen:
+def _look(cfg: DictConfig, data: Data, encoder: Encoder, maskers: dict[str, AnyMasker]) -> Seen:
     """Embed, attend and mask the images, one batch after another."""
     for masker in maskers.values():
         masker.train()  # the images are those that the stores are filled with
@@ -82,7 +84,9 @@ def _look(cfg: DictConfig, data: Any, encoder: Encoder, maskers: dict[str, Any])
     count = min(cfg.images, data.train_size)
     rows = torch.linspace(0, count - 1, cfg.pictures + 2)[1:-1].round().long()
     mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (data.mean, data.std))
-    image, heat, splits = [], [], {name: [] for name in maskers}  # type: ignore[var-annotated]
+    image: list[Tensor] = []
+    heat: list[dict[str, Tensor]] = []
+    splits: dict[str, list[Split]] = {name: [] for name in maskers}
     for batch in _batches(data, count):
         tokens = encoder.embed(batch.image)
         found = {"salience": salience(tokens)}
@@ -104,7 +108,7 @@ def _look(cfg: DictConfig, data: Any, encoder: Encoder, maskers: dict[str, Any])
     )
 
 
-def _batches(data: Any, count: int) -> Iterator[Batch]:
+def _batches(data: Data, count: int) -> Iterator[Batch]:
     """The first `count` training images, whole, normalised."""
     data.setup()
     for batch in data.unaugmented_dataloader():

@@ -4,7 +4,6 @@ import argparse
 import os
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 from hydra import compose, initialize_config_dir
@@ -15,11 +14,13 @@ from mim.analysis.pictures import figure
 from mim.command.embed import pictures_of
 from mim.door.preprocess import Preprocess
 from mim.door.reconstruct import reconstruct
-from mim.door.sources import Source, source_of
+from mim.door.source import Source
+from mim.door.sources import source_of
 from mim.launch.check import check_config
 from mim.launch.quoting import quoted
 from mim.launch.resolvers import register_resolvers
-from mim.plain import printable
+from mim.masker.any_masker import AnyMasker
+from mim.plain import printable, settings_of
 from mim.weights.images import image_format
 from mim.weights.model import open_model, open_painter
 from mim.weights.read import read_weights
@@ -54,7 +55,7 @@ def run(given: argparse.Namespace, configs: Path) -> None:
         print(f"{'drawn':<14}{count} of {len(source):,} pictures, evenly spread; --images takes another number")
 
 
-def _masker(asked: list[str], configs: Path) -> Any:
+def _masker(asked: list[str], configs: Path) -> AnyMasker:
     """A masker of configs/masker, with settings: `sbam`, or `masker.partition.ratio=0.6` for random."""
     named = [f"masker={each}" if "=" not in each else each for each in asked]
     others = [each for each in named if not each.startswith(("masker=", "masker.", "masker/"))]
@@ -65,7 +66,7 @@ def _masker(asked: list[str], configs: Path) -> Any:
     register_resolvers()
     with initialize_config_dir(str(configs), version_base="1.3"):
         cfg = compose("gallery", quoted(named))
-    check_config(OmegaConf.create({"masker": OmegaConf.to_container(cfg.masker, resolve=True)}))
+    check_config(OmegaConf.create({"masker": settings_of(cfg.masker, resolve=True)}))
     return instantiate(cfg.masker)
 
 

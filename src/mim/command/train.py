@@ -14,7 +14,7 @@ from mim.checkpoint.resume import continued, resumable
 from mim.launch.own_folder import check_own_folder
 from mim.launch.processes import check_nodes, count_devices, portion_of_step
 from mim.logger import wandb
-from mim.plain import printable
+from mim.plain import printable, settings_of
 from mim.run.resumed import Resumed, restoring
 from mim.run.same_config import SameConfigOnAllRanks
 from mim.run.start_epoch import StartEpoch
@@ -43,7 +43,7 @@ def train(cfg: DictConfig) -> None:
     if cfg.checkpoint and cfg.resume not in (None, "auto"):
         raise ValueError("checkpoint= starts anew from weights, resume= continues a run; give one of them")
     resume = continued(cfg.resume, cfg.paths.run)
-    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    config = settings_of(cfg, resolve=True)
     if cfg.checkpoint_key and not cfg.checkpoint:
         raise ValueError(f"checkpoint_key={cfg.checkpoint_key} chooses among weights of a file: give checkpoint=<file>")
     source = resumable(resume, task, config) if resume else None

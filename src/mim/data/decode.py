@@ -4,12 +4,13 @@ from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from io import BytesIO
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
@@ -94,8 +95,8 @@ def _decoded(content: Tensor, reading: Reading) -> FileValues:
         raise
     with opened as picture:
         refuse_large(*picture.size, reading.max_megapixels)
-        name, is_tiff = str(picture.format), picture.format == "TIFF"
-        if is_tiff and _drops(picture, reading.channels):
+        name, is_tiff = str(picture.format), isinstance(picture, TiffImageFile)
+        if isinstance(picture, TiffImageFile) and _drops(picture, reading.channels):
             return _array(name, *read_tiff(raw, reading), reading)
         orientation = orientation_of(picture)
         if picture.mode in EIGHT_BIT:
@@ -109,7 +110,7 @@ def _array(name: str, values: NDArray, orientation: int, reading: Reading) -> Fi
     return FileValues(name, np.require(channels_first(values, reading.channels), native, ["C", "W"]), orientation)
 
 
-def _drops(picture: Any, channels: int) -> bool:
+def _drops(picture: TiffImageFile, channels: int) -> bool:
     """Whether Pillow would not give all that is in a TIFF: 16 bits of colours, further bands, pages that are channels."""
     bands = len(picture.getbands())
     deep = picture.mode in EIGHT_BIT and max(picture.tag_v2.get(_BITS, (1,))) > 8
@@ -117,12 +118,13 @@ def _drops(picture: Any, channels: int) -> bool:
     return deep or pages or picture.tag_v2.get(_SAMPLES, 1) != bands
 
 
-def _deep(picture: Any) -> NDArray:
+def _deep(picture: Image.Image) -> NDArray:
     """Pixels of more than 8 bits, as Pillow has them; 16 bits may be in a wider type."""
     values = np.asarray(picture)
     if picture.mode.startswith("I;16") or (picture.format != "TIFF" and values.dtype == np.int32):
         values = values.astype(np.uint16)
-        return 65535 - values if picture.format == "TIFF" and picture.tag_v2.get(_WHITE_IS_ZERO) == 0 else values
+        inverted = isinstance(picture, TiffImageFile) and picture.tag_v2.get(_WHITE_IS_ZERO) == 0
+        return 65535 - values if inverted else values
     return values
 
 

@@ -29,13 +29,11 @@ class DenseData(Data):
     Attributes:
         labels: what batches have, once a task has asked for it; null for images alone.
         jitter: what is done to training images that are learned from with labels.
-        squares: whether clean images are shown as squares of `image_size`, of their centre.
         category_images: in how many training pictures each category is, where the data set knows.
         longest: what the long side of clean images may become where their short side is resized to `resize`.
     """
 
     jitter: Jitter
-    squares = False
     longest: int | None = None
     labels: Labels | None = None
     category_images: list[int] | None = None

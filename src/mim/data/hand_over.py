@@ -6,7 +6,6 @@ thread that nobody listens to: without room the batch is gone, and whoever waits
 
 import tempfile
 import warnings
-from typing import Any
 
 import numpy as np
 import torch
@@ -53,7 +52,7 @@ def _received(
     return Batch(views, torch.from_numpy(label), torch.from_numpy(index), torch.from_numpy(key))
 
 
-def hand_over(batch: Any) -> Any:
+def hand_over(batch: object) -> object:
     """What a worker sends, and the main process receives as the same batch."""
     if get_worker_info() is None or not isinstance(batch, Batch):
         return batch

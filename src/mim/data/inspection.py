@@ -65,7 +65,7 @@ class Inspection(NamedTuple):
         """Those that cannot be read."""
         return [each for each in self.pictures if each.broken]
 
-    def count(self, what: Callable[[Inspected], Any]) -> list[tuple[Any, int]]:
+    def count(self, what: Callable[[Inspected], Any]) -> list[tuple[Any, int]]:  # type: ignore[override]
         """How many pictures have what, the most frequent first."""
         return Counter(what(each) for each in self.read).most_common()
 

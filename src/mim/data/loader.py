@@ -8,17 +8,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, Protocol, TypeVar, cast
 
-from torch.utils.data import DataLoader, get_worker_info
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from mim.batch import Batch
 from mim.data.hand_over import hand_over
 
 STUCK_AFTER = 120.0  # seconds without a picture
 _ASKED_TO_STOP = 5.0  # the same where somebody wants to stop
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-_pulse: Any = None  # of this process, where it is one of a loader's: pictures read by each of them
+_pulse: "ctypes.Array[ctypes.c_long] | None" = (
+    None  # of this process, where it is one of a loader's: pictures read by each of them
+)
+
+
+T_co = TypeVar("T_co", covariant=True)
 
 
 class WorkerLost(ConnectionError):
@@ -43,7 +47,13 @@ class Waiting:
         """The batch will never come; what this raises takes the place of `WorkerLost`."""
 
 
-class Loader(DataLoader[Batch]):
+class Reads(Protocol[T_co]):
+    """Data set that makes whole batches."""
+
+    def __getitem__(self, rows: Any, /) -> T_co: ...
+
+
+class Loader(DataLoader[T_co]):
     """A `DataLoader` whose processes live until the run has saved.
 
     Args:
@@ -52,14 +62,14 @@ class Loader(DataLoader[Batch]):
         settings: of a `DataLoader`, but for `worker_init_fn` and `collate_fn`.
     """
 
-    def __init__(self, dataset: Any, waiting: Waiting | None = None, **settings: Any):
+    def __init__(self, dataset: Reads[T_co], waiting: Waiting | None = None, **settings: Any):
         self.waiting = waiting or Waiting()
-        self.pulse: Any = multiprocessing.RawArray(ctypes.c_long, max(1, settings.get("num_workers", 0)))
+        self.pulse = multiprocessing.RawArray(ctypes.c_long, max(1, settings.get("num_workers", 0)))
         own = {"worker_init_fn": partial(_begin, self.pulse), "collate_fn": hand_over}
         self._processes: list[BaseProcess] = []
-        super().__init__(dataset, **(settings | own))
+        super().__init__(cast(Dataset[T_co], dataset), **(settings | own))
 
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[T_co]:  # type: ignore[override]
         """The batches as they come.
 
         Raises:
@@ -72,7 +82,7 @@ class Loader(DataLoader[Batch]):
             return self._patiently(self._again(watch), watch)
         return self._patiently(self._begun())
 
-    def _begun(self) -> Iterator[Batch]:
+    def _begun(self) -> Iterator[T_co]:
         """Begin processes with signals held back from them: one that came before they ignore it would kill them."""
         others = multiprocessing.active_children()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
@@ -84,7 +94,7 @@ class Loader(DataLoader[Batch]):
         self._processes += [process for process in multiprocessing.active_children() if process not in others]
         return batches
 
-    def _again(self, watch: "_Watch") -> Iterator[Batch]:
+    def _again(self, watch: "_Watch") -> Iterator[T_co]:
         """Let the processes begin anew; each has to answer that it does."""
         watch.waits = True
         try:
@@ -94,7 +104,7 @@ class Loader(DataLoader[Batch]):
             watch.over.set()
             raise
 
-    def _patiently(self, batches: Iterator[Batch], watch: "_Watch | None" = None) -> Iterator[Batch]:
+    def _patiently(self, batches: Iterator[T_co], watch: "_Watch | None" = None) -> Iterator[T_co]:
         watch = watch or _Watch(self._processes, self.pulse, self.waiting)
         try:
             while True:
@@ -137,7 +147,7 @@ class _Watch(threading.Thread):
         over: set when nothing is waited for any more.
     """
 
-    def __init__(self, processes: Sequence[BaseProcess], pulse: Any, waiting: Waiting):
+    def __init__(self, processes: Sequence[BaseProcess], pulse: "ctypes.Array[ctypes.c_long]", waiting: Waiting):
         super().__init__(daemon=True, name="watch of data workers")
         self.processes, self.pulse, self.waiting = processes, pulse, waiting
         self.waits, self.stuck, self.over = False, 0.0, threading.Event()
@@ -164,7 +174,7 @@ def beat() -> None:
         _pulse[worker.id] += 1
 
 
-def _begin(pulse: Any, worker: int) -> None:
+def _begin(pulse: "ctypes.Array[ctypes.c_long]", worker: int) -> None:
     global _pulse
     _pulse = pulse
     for signum in _SIGNALS:

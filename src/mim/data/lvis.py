@@ -1,9 +1,8 @@
 """LVIS: 1,203 categories of objects on COCO's pictures, of which most have few (arXiv 1908.03195)."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from mim.data.coco import Coco, CocoScenes
+from mim.data.coco import Coco
+from mim.data.coco_scenes import CocoScenes
+from mim.dense import Entry
 
 
 class LvisScenes(CocoScenes):
@@ -11,7 +10,7 @@ class LvisScenes(CocoScenes):
 
     style = "lvis"
 
-    def file_name(self, picture: Mapping[str, Any]) -> str:
+    def file_name(self, picture: Entry) -> str:
         """The last two parts of its address: `train2017/000000391895.jpg`."""
         address = picture.get("coco_url") or picture["file_name"]
         return super().file_name({**picture, "file_name": "/".join(str(address).split("/")[-2:])})

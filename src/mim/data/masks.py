@@ -1,18 +1,17 @@
 """Masks out of annotations: polygons and run-length encodings, by faster-coco-eval's copy of COCO's own code."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from mim.dense import coco_library
+from mim.dense import Entry, coco_library
 
-Segmentation = Sequence[Sequence[float]] | Mapping[str, Any]
+Segmentation = Sequence[Sequence[float]] | Entry
 
 
-def run_lengths(mask: Tensor) -> dict[str, Any]:
+def run_lengths(mask: Tensor) -> Entry:
     """A mask (H, W) bool as uncompressed run lengths, column after column, zeros first."""
     column = mask.T.flatten()
     ends = (column[1:] != column[:-1]).nonzero()[:, 0] + 1

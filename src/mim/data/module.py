@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from functools import cached_property, lru_cache
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import pytorch_lightning as L
 import torch
@@ -82,6 +82,8 @@ class Data(L.LightningDataModule, ABC):
     waiting: Waiting | None = None
     """What to do where a batch does not come."""
     stable_index = True  # an image has the same index in every epoch; a stream of shards cannot say so
+    squares = False
+    """Whether clean images with dense labels are shown as squares of `image_size`, of their centre."""
     steps: int | None = None
     """Optimiser steps of the whole training, where it may end within an epoch."""
     own_mean: Channels | None = None
@@ -106,8 +108,8 @@ class Data(L.LightningDataModule, ABC):
         self.image_size = image_size if isinstance(image_size, int) else pair(image_size)
         self.seed, self.num_workers, self.shuffle = seed, num_workers, shuffle
         self._asked: dict[Literal["mean", "std"], Mean | None] = {"mean": mean, "std": std}
-        for name in ("mean", "std"):
-            chosen(name, self._asked[name], getattr(self, f"own_{name}"), channels, tuple)  # refuses what is none
+        chosen("mean", self._asked["mean"], self.own_mean, channels, tuple)  # these refuse what is none
+        chosen("std", self._asked["std"], self.own_std, channels, tuple)
         if channels != 3 and any(view.paints for view in augment.views):
             raise ValueError(
                 f"{type(augment).__name__} changes colours of three channels, and data.channels={channels}; crop and flip only: "
@@ -295,9 +297,8 @@ class Data(L.LightningDataModule, ABC):
 
     def _loader(self, pictures: Pictures, rows: Sampler[Rows]) -> DataLoader[Batch]:
         workers = self._workers() if pictures.wants_workers else 0
-        dataset: Any = pictures
         return Loader(
-            dataset,
+            pictures,
             sampler=rows,
             batch_size=None,  # a row is a whole batch already
             num_workers=workers,
@@ -328,8 +329,8 @@ class Data(L.LightningDataModule, ABC):
         """
         if not self.trainer:
             return 0, 0
-        progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress
-        done, whole = progress.total.processed, max(1, self.batches_per_epoch)
+        progress = self.trainer.fit_loop.epoch_loop.batch_progress.state_dict()
+        done, whole = progress["total"]["processed"], max(1, self.batches_per_epoch)
         epoch = max(0, done - 1) // whole
         return epoch, done - epoch * whole
 

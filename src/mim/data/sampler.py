@@ -5,8 +5,8 @@ processes, workers or accumulated batches sees the same images with the same cro
 in mid-epoch sees the batches that were left.
 """
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ class Rows(NamedTuple):
     key: Tensor
     """(B,) int64, from which `mim.draw` takes all that is random about them."""
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[Callable[..., "Rows"], tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """To another process through a pipe: torch would send a tensor through shared memory, which may have no room."""
         return _rows, (self.index.numpy(), self.key.numpy())
 

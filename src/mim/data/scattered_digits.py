@@ -1,7 +1,6 @@
 """Scenes of scanned digits of several sizes on a ground: boxes, masks and label maps are known, nothing is downloaded."""
 
 from functools import cached_property
-from typing import Any
 
 import torch
 from sklearn.datasets import load_digits
@@ -18,7 +17,7 @@ from mim.data.masks import run_lengths
 from mim.data.module import Splits
 from mim.data.scenes import Labels
 from mim.data.statistics import Deviation, Mean
-from mim.dense import Objects
+from mim.dense import Entry, Objects
 from mim.draw import SCENE, keys, uniform
 from mim.ranges import Count, NonNegativeInt, Seed
 
@@ -83,9 +82,9 @@ class DigitScenes:
         return number
 
     @cached_property
-    def truth(self) -> dict[str, Any]:
+    def truth(self) -> Entry:
         """The digits in COCO's format, their masks as run lengths."""
-        annotations: list[dict[str, Any]] = []
+        annotations: list[Entry] = []
         for number in range(len(self)):
             objects = self.objects(number, self.size(number))
             for box, category, mask in zip(objects.box.tolist(), objects.category.tolist(), objects.mask, strict=True):

@@ -1,16 +1,14 @@
 """Where the pictures of tar files lie, so that each can be read in place."""
 
 import hashlib
-import json
 import os
-import re
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,18 +20,15 @@ from mim.data.files import Files
 from mim.data.levels import COLOURS, Reading
 from mim.data.listing import counted
 from mim.data.names import Names
+from mim.data.shard_labels import CLASS_KEYS, MOST_CLASSES, label_in_json, label_of
 from mim.data.tar import Member, members
-from mim.plain import parse_json, printable, refuse_special
+from mim.plain import printable, refuse_special
 
 NO_LABEL = -1
-MOST_CLASSES = 2**18  # a head, a name and a count for each; ImageNet-21k has 21,841
-LONGEST_JSON = 2**20  # bytes of what stands beside a picture; of a longer one nothing is read
 BESIDE = "index.npz"
 """The index that lies beside shards that we wrote."""
 UNREADABLE = (OSError, ValueError, LookupError, EOFError, MemoryError, zipfile.BadZipFile)
 """What NumPy raises of a file that is no index."""
-CLASS_KEYS = ("label", "cls", "class", "class_id", "target")
-"""Where the class of a picture is looked for in its `.json`, in this order."""
 
 
 class Index(NamedTuple):
@@ -209,14 +204,14 @@ def _pictures(shard: Path) -> _Found:
                         further.append(member)
                     known.setdefault(sample, member)
                 elif extension == "cls":
-                    labels[sample] = _label(stream, member)
+                    labels[sample] = label_of(stream, member)
                 elif extension == "json":
                     described[sample] = member
                 else:
                     others[suffix or "without a suffix"] += 1
             for sample, member in described.items():
                 alone = (sample in pictures or sample in named) and sample not in labels
-                label = _label_in_json(stream, member) if alone else None
+                label = label_in_json(stream, member) if alone else None
                 if label is not None:
                     labels[sample] = label
     except ValueError as error:
@@ -255,37 +250,3 @@ def _split(base: str) -> tuple[str, str]:
     parts = base.split(".")
     last = max((i for i in range(1, len(parts) - 1) if parts[i][:1].isdigit()), default=0)
     return ".".join(parts[: last + 1]), ".".join(parts[last + 1 :])
-
-
-def _label(stream: BinaryIO, member: Member) -> int:
-    """The number in a member."""
-    stream.seek(member.offset)
-    content = stream.read(min(member.size, 32)).strip()
-    whole = re.fullmatch(b"[0-9]{1,30}", content) is not None and member.size <= 32
-    return _class(int(content) if whole else content.decode("latin-1"), member)
-
-
-def _label_in_json(stream: BinaryIO, member: Member) -> int | None:
-    """The class that a `.json` names; None where it names none, or is no JSON that is read."""
-    if member.size > LONGEST_JSON:
-        return None
-    stream.seek(member.offset)
-    try:
-        content: Any = parse_json(stream.read(member.size), "")
-    except ValueError:
-        return None
-    said = content if isinstance(content, dict) else {}
-    value = next((said[key] for key in CLASS_KEYS if said.get(key) is not None), None)
-    digits = isinstance(value, str) and re.fullmatch("[0-9]{1,30}", value) is not None
-    return None if value is None else _class(int(value) if digits else value, member)
-
-
-def _class(value: Any, member: Member) -> int:
-    """A class that a member names, within bounds."""
-    name = printable(os.fsdecode(member.name), 60)
-    if type(value) is not int or value < 0:
-        shown = f"'{printable(value, 40)}'" if isinstance(value, str) else printable(json.dumps(value), 40)
-        raise ValueError(f"the class in {name} is {shown}, no whole number from 0 on")
-    if value >= MOST_CLASSES:
-        raise ValueError(f"{name} says class {value:,}; at most {MOST_CLASSES:,} classes are told apart")
-    return value

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mim.checkpoint.swap import remove
-from mim.door.sources import Source
+from mim.door.source import Source
 from mim.door.table import Rows, writer_of
 from mim.launch.own_folder import check_own_folder
 from mim.plain import read_json

@@ -1,7 +1,7 @@
 """Features of pictures of anyone's: `mim.features`."""
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from omegaconf import OmegaConf
@@ -9,13 +9,16 @@ from torch import Tensor
 
 from mim.data.module import Data
 from mim.door.preprocess import Preprocess, with_statistics
-from mim.door.sources import Source, source_of
+from mim.door.source import Source
+from mim.door.sources import source_of
 from mim.encoder.encoder import Encoder
+from mim.encoder.model import Model
 from mim.evaluate.feature_extractor import FeatureExtractor
 from mim.image_format import ImageFormat
 from mim.installed import CONFIGS
 from mim.launch.check import nearest
-from mim.pool.pool import Pool, fitted
+from mim.plain import settings_of
+from mim.pool.pool import Pool, Shape, fitted
 from mim.weights.settings import POOL, build
 
 
@@ -34,7 +37,12 @@ class Embedder:
     """
 
     def __init__(
-        self, encoder: Encoder, pool: Any = "mean", block: int | None = None, patches: bool = False, norm: bool = True
+        self,
+        encoder: Encoder,
+        pool: str | Pool = "mean",
+        block: int | None = None,
+        patches: bool = False,
+        norm: bool = True,
     ):
         chosen = {} if patches else {"pool": fitted(pool_named(pool) if isinstance(pool, str) else pool, encoder)}
         self.patches, self.extractor = patches, FeatureExtractor(encoder, chosen, block, norm)
@@ -55,9 +63,16 @@ class Embedder:
         return made.float().cpu()
 
 
+@runtime_checkable
+class _Loaded(Protocol):
+    """Encoder that says how its pictures become images."""
+
+    preprocess: Preprocess
+
+
 def features(
-    encoder: Any,
-    source: Any,
+    encoder: Encoder | Model,
+    source: object,
     pool: str | Pool = "mean",
     block: int | None = None,
     patches: bool = False,
@@ -91,7 +106,7 @@ def features(
         FileNotFoundError: where there is no such file, or no picture in the folder.
         ValueError: where a picture cannot be read, or is none.
     """
-    encoder = getattr(encoder, "encoder", encoder)
+    encoder = encoder.encoder if isinstance(encoder, Model) else encoder
     extract = Embedder(encoder, pool, block, patches, norm)
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size}; needs 1 at least")
@@ -110,15 +125,14 @@ def features(
 
 
 def preprocess_of(
-    encoder: Any, source: Any = None, mean: Sequence[float] | None = None, std: Sequence[float] | None = None
+    encoder: Encoder, source: object = None, mean: Sequence[float] | None = None, std: Sequence[float] | None = None
 ) -> Preprocess:
     """Preprocessing of an encoder: its own, that of a data set of ours, or with the statistics that are given.
 
     Raises:
         ValueError: where nothing says how images are normalised.
     """
-    known: Preprocess | None = getattr(encoder, "preprocess", None)
-    images = known.images if known else None
+    images = encoder.preprocess.images if isinstance(encoder, _Loaded) else None
     if images is None and isinstance(source, Data):
         images = ImageFormat.of_data(source, classes=False)
     if images is None and (mean is None or std is None):
@@ -129,7 +143,7 @@ def preprocess_of(
     return Preprocess(encoder.geometry.image_size, with_statistics(images, mean, std))
 
 
-def pool_named(name: str) -> Any:
+def pool_named(name: str) -> Pool | Callable[[Shape], Pool]:
     """A pool by its name in configs/pool, or what builds it for an encoder.
 
     Raises:
@@ -146,7 +160,7 @@ def pool_named(name: str) -> Any:
         raise ValueError(
             f"pool={name} is not a choice; {nearest(name, [each for each in names if each not in learned])}"
         )
-    settings: Any = OmegaConf.to_container(OmegaConf.load(CONFIGS / "pool" / f"{name}.yaml"), resolve=True)
+    settings = settings_of(OmegaConf.load(CONFIGS / "pool" / f"{name}.yaml"), resolve=True)
     return build(settings, POOL, f"configs/pool/{name}.yaml", "pool")
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +31,7 @@ class Preprocess:
     def __init__(self, image_size: tuple[int, int], images: ImageFormat):
         self.image_size, self.images = image_size, images
 
-    def __call__(self, picture: Any) -> Tensor:
+    def __call__(self, picture: object) -> Tensor:
         """A picture -> its image (C, H, W), normalised.
 
         Args:
@@ -54,8 +53,7 @@ class Preprocess:
         picture = as_channels(picture, self.images.channels)
         if picture.dtype != torch.uint8:
             picture = (picture * 255).round().byte()  # resizing is in uint8, as for files
-        interpolation: Any = self.images.interpolation
-        centred = Centred(self.image_size, self.images.short_side(min(self.image_size)), interpolation)
+        centred = Centred(self.image_size, self.images.short_side(min(self.image_size)), self.images.interpolation)
         (view,) = centred([picture], torch.zeros(1, dtype=torch.int64))
         return view.image[0]
 
@@ -73,7 +71,7 @@ class Preprocess:
         return (scaled - mean) / std
 
 
-def pixels_of(picture: Any, channels: int = 3) -> Tensor:
+def pixels_of(picture: object, channels: int = 3) -> Tensor:
     """A picture of any kind -> its pixels (C, H, W), uint8 or float in 0..1.
 
     Raises:

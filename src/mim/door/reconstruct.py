@@ -1,24 +1,25 @@
 """Reconstructions of a user's own pictures, under any masker."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mim.analysis.drawn_channels import as_colours, patches_as_colours
 from mim.analysis.pictures import panels
 from mim.batch import Batch
 from mim.door.preprocess import Preprocess
-from mim.encoder.encoder import attending, cls_attention
+from mim.encoder.encoder import Encoder, attending, cls_attention
+from mim.masker.any_masker import AnyMasker
 from mim.masker.attention_store import AttentionStore, attention_weights
 from mim.masker.scheduled import Scheduled
+from mim.model.masked_model import MaskedModel
 from mim.target.target import Paintable
 
 
 @torch.no_grad()
 def reconstruct(
-    model: Any,
+    model: MaskedModel,
     painter: Paintable,
     image: Tensor,
     preprocess: Preprocess,
@@ -55,7 +56,7 @@ def reconstruct(
 
 
 @torch.no_grad()
-def show_attention(masker: nn.Module, encoder: Any, image: Tensor) -> None:
+def show_attention(masker: AnyMasker, encoder: Encoder, image: Tensor) -> None:
     """Give a masker what a run would have looked up: where the encoder looks in images (B, 3, H, W); and end its start-up.
 
     Raises:

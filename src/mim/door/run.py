@@ -25,7 +25,7 @@ from mim.launch.processes import count_devices
 from mim.launch.quiet import silence_libraries
 from mim.launch.resolvers import register_resolvers
 from mim.launch.signals import SIGNALS, listen
-from mim.plain import read_json
+from mim.plain import Settings, read_json, settings_of
 
 Program = Literal["train", "eval"]
 
@@ -35,7 +35,7 @@ class Run(NamedTuple):
 
     folder: Path
     """config.yaml, results.json, metrics.csv, checkpoints/, pictures/."""
-    results: dict[str, Any]
+    results: Settings
     """Content of results.json: status, metrics, speed, and what made them."""
 
     @property
@@ -64,7 +64,7 @@ def compose(*overrides: str, program: Program = "train") -> DictConfig:
         HydraConfig.instance().set_config(whole)
         cfg = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
         check_command(cfg, whole.hydra, CONFIGS, program)
-        _settle(cfg, OmegaConf.to_container(cfg, resolve=False))
+        _settle(cfg, settings_of(cfg))
         return cfg
     except (HydraException, OmegaConfBaseException, TypeError) as error:
         with patch.object(sys, "argv", [f"{program}.py", *overrides]):  # whose words are explained
@@ -99,8 +99,8 @@ def train(cfg: DictConfig) -> Run:
 
 
 def evaluate(
-    checkpoint: str | Path | Sequence[str | Path], evaluation: str = "knn", *overrides: str, **settings: Any
-) -> dict[str, Any]:
+    checkpoint: str | Path | Sequence[str | Path], evaluation: str = "knn", *overrides: str, **settings: object
+) -> Settings:
     """Judge checkpoints, as `eval.py` does -> its row: metrics, their intervals, and a table.
 
     Args:
@@ -122,7 +122,7 @@ def evaluate(
     return read_json(Path(cfg.paths.run) / "results.json")
 
 
-def written(value: Any) -> str:
+def written(value: object) -> str:
     """A value as a command line has it.
 
     Raises:

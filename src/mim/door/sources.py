@@ -2,49 +2,23 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from mim.cores import available_cores
 from mim.data.files import Files
 from mim.data.folders import role
-from mim.data.from_files import FromFiles
 from mim.data.levels import Reading
 from mim.data.listing import class_names, find_pictures
 from mim.data.loader import Loader
 from mim.data.module import Data
-from mim.data.sampler import OrderedRows
-from mim.door.preprocess import Preprocess, as_images, pixels_of
-from mim.geometry import by, pair
+from mim.door.data_sources import DataSource, Items, ItemSource
+from mim.door.preprocess import Preprocess, as_images
+from mim.door.source import Images, Source
 from mim.plain import printable
-
-
-class Images(NamedTuple):
-    """Images of a batch, and which they are: a picture that cannot be read is left out."""
-
-    number: Tensor
-    """(B,) int64."""
-    image: Tensor
-    """(B, 3, H, W), normalised."""
-
-
-class Source(Protocol):
-    """Source of images, numbered from 0."""
-
-    def __len__(self) -> int: ...
-
-    def path(self, number: int) -> str:
-        """Path of a picture, or its number where it is no file."""
-
-    def label(self, number: int) -> str:
-        """Name of its class; empty where it has none."""
-
-    def batches(self, numbers: Tensor, batch_size: int) -> Iterator[Images]:
-        """Images of these numbers (N,), in their order."""
 
 
 class FileSource:
@@ -79,8 +53,7 @@ class FileSource:
         """
         decoded = _Decoded(self.files, self.preprocess)
         workers = self.workers if len(numbers) > batch_size else 0
-        rows: Any = numbers.split(batch_size)
-        for number, image in Loader(decoded, sampler=rows, batch_size=None, num_workers=workers):  # type: ignore[misc]
+        for number, image in Loader(decoded, sampler=numbers.split(batch_size), batch_size=None, num_workers=workers):
             self.files.check()
             yield Images(number, self.preprocess.normalise(image))
 
@@ -133,105 +106,7 @@ class TensorSource:
             yield Images(some, self.preprocess.normalise(chosen))
 
 
-class ItemSource:
-    """Source of a data set of torchvision's kind: a picture, or a picture and its label, by number.
-
-    Args:
-        items: has `len` and numbers; pictures of Pillow, arrays or tensors, each uint8 or float in 0..1.
-        preprocess: cuts pictures and normalises them.
-    """
-
-    def __init__(self, items: Any, preprocess: Preprocess):
-        self.items, self.preprocess = items, preprocess
-        self.classes: Sequence[str] = getattr(items, "classes", ())
-        self.samples: Sequence[Any] = getattr(items, "samples", ())
-        self.targets: Sequence[Any] = getattr(items, "targets", ())
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def path(self, number: int) -> str:
-        return str(self.samples[number][0]) if len(self.samples) == len(self) else str(number)
-
-    def label(self, number: int) -> str:
-        if len(self.targets) != len(self):
-            return ""
-        label = int(self.targets[number])
-        return str(self.classes[label]) if label < len(self.classes) else str(label)
-
-    def batches(self, numbers: Tensor, batch_size: int) -> Iterator[Images]:
-        for some in numbers.split(batch_size):
-            images = [self._image(_picture(self.items[number])) for number in some.tolist()]
-            yield Images(some, torch.stack(images))
-
-    def _image(self, picture: Any) -> Tensor:
-        """Tensors and arrays of the encoder's own size have been cut by somebody; files and Pillow's pictures have not."""
-        pixels = pixels_of(picture, self.preprocess.images.channels)
-        cut = (
-            self.preprocess.fit(pixels[None])[0]
-            if isinstance(picture, np.ndarray | Tensor)
-            else self.preprocess.cut(pixels)
-        )
-        return self.preprocess.normalise(cut)
-
-
-def _picture(item: Any) -> Any:
-    """A picture, of an item that may have a label beside it."""
-    return item[0] if isinstance(item, tuple | list) else item
-
-
-class DataSource:
-    """Source of a data set of ours, as it shows clean images, normalised as the encoder was trained.
-
-    Args:
-        data: the data module.
-        part: those held out, or those of the training.
-        preprocess: normalises images; None for the data set's own normalisation.
-
-    Raises:
-        ValueError: where its images have another size than the encoder's.
-    """
-
-    def __init__(self, data: Data, part: str, preprocess: Preprocess):
-        side, own = pair(data.image_size), pair(preprocess.image_size)
-        if side != own:
-            asked, given = (size[0] if size[0] == size[1] else f"[{size[0]},{size[1]}]" for size in (own, side))
-            raise ValueError(
-                f"{type(data).__name__} shows images of {by(side)}, and the encoder sees {by(own)}; give "
-                f"data.image_size={asked}, or open it with image_size={given}"
-            )
-        if data.channels != preprocess.images.channels:
-            raise ValueError(
-                f"{type(data).__name__} shows images of {data.channels} channels, and the encoder sees "
-                f"{preprocess.images.channels}; give data.channels={preprocess.images.channels}"
-            )
-        data.setup()
-        self.data, self.part, self.preprocess = data, part, preprocess
-        self.pictures: Any = data.splits.val if part == "held_out" else data.splits.bank
-
-    def __len__(self) -> int:
-        return len(self.pictures)
-
-    def path(self, number: int) -> str:
-        if isinstance(self.pictures, FromFiles):
-            return self.pictures.files.path(int(self.pictures.numbers[number]))
-        return f"{self.part}/{number}"
-
-    def label(self, number: int) -> str:
-        label = int(self.pictures.label[number])
-        return self.data.classes[label] if 0 <= label < len(self.data.classes) else ""
-
-    def batches(self, numbers: Tensor, batch_size: int) -> Iterator[Images]:
-        rows = OrderedRows(len(self.pictures), batch_size, self.data.seed, among=numbers)
-        workers = min(16, available_cores()) if self.pictures.wants_workers and len(numbers) > batch_size else 0
-        loader: DataLoader[Any] = Loader(self.pictures, sampler=rows, batch_size=None, num_workers=workers)
-        for some, batch in zip(numbers.split(batch_size), loader, strict=True):
-            image = self.preprocess.normalise(self.pictures.finish(batch.views[0]) / 255)
-            kept = batch.index == some  # in place of an unreadable picture comes the next one
-            yield Images(some[kept], image[kept])
-
-
-def source_of(source: Any, preprocess: Preprocess, part: str = "held_out", workers: int | None = None) -> Source:
+def source_of(source: object, preprocess: Preprocess, part: str = "held_out", workers: int | None = None) -> Source:
     """Source of whatever holds pictures.
 
     Args:
@@ -255,7 +130,7 @@ def source_of(source: Any, preprocess: Preprocess, part: str = "held_out", worke
         return DataSource(source, part, preprocess)
     if isinstance(source, list | tuple) and source and all(isinstance(each, str | Path) for each in source):
         return FileSource([str(each) for each in source], [], preprocess, workers)
-    if hasattr(source, "__getitem__") and hasattr(source, "__len__") and not isinstance(source, dict):
+    if isinstance(source, Items) and not isinstance(source, dict):
         return ItemSource(source, preprocess)
     raise ValueError(
         f"a {type(source).__name__} holds no pictures; give a folder, a list of files, a tensor or an array, or a data set"

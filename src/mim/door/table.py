@@ -44,7 +44,7 @@ def _column(
     """One array, in the format of `numpy.save`, part after part."""
     header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
-        np.lib.format.write_array_header_2_0(stream, header)  # type: ignore[no-untyped-call]
+        np.lib.format.write_array_header_2_0(stream, header)
         for array in arrays:
             stream.write(np.ascontiguousarray(array, dtype).tobytes())
 

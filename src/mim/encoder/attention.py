@@ -76,7 +76,7 @@ def _chosen(queries: Sequence[int]) -> slice | list[int]:
 class Attention(TimmAttention):
     """timm's multi-head self-attention, with its parameters and key names, over `attend`."""
 
-    def forward(  # type: ignore[override]
+    def forward(
         self, x: Tensor, attn_mask: Tensor | Lengths | None = None, is_causal: bool = False, queries: int | None = None
     ) -> Tensor:
         """(B, L, D) -> (B, L, D), or what the first `queries` tokens see of all: (B, queries, D).

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal, overload
+from typing import Literal
 
 import torch
 from timm.models import beit
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
-from mim.encoder.attention import attend, attention_rows
+from mim.encoder.beit_block import Block
 from mim.encoder.blocks import check_number, run_blocks
 from mim.encoder.initialise import initialise_simmim
 from mim.encoder.padding import padding_bias, with_cls
@@ -17,57 +16,6 @@ from mim.encoder.patches import add_positions, project
 from mim.geometry import Geometry
 from mim.ranges import Count, Positive, Rate, Size
 from mim.tokens import take
-
-
-class BiasedAttention(beit.Attention):
-    """timm's attention of BEiT, with its parameters and key names, given the bias of the tokens that are there."""
-
-    def forward(self, x: Tensor, shared_rel_pos_bias: Tensor | None = None) -> Tensor:
-        """(B, M, D), bias (B or 1, A, M, M) -> (B, M, D)."""
-        B, M, _ = x.shape
-        qkv = linear(x, self.qkv.weight, self._no_key_bias()).view(B, M, 3, self.num_heads, -1)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        drop = self.attn_drop.p if self.training else 0.0
-        return self.proj(attend(query, key, value, shared_rel_pos_bias, drop).transpose(1, 2).flatten(2))
-
-    def rows(
-        self,
-        x: Tensor,
-        bias: Tensor | None = None,
-        queries: Sequence[int] | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> Tensor:
-        """What tokens attend to: (B, M, D), bias (1, A, M, M) -> (B, A, queries, M)."""
-        in_bias = self._no_key_bias()
-        return attention_rows(x, self.qkv.weight, in_bias, self.num_heads, queries, bias, dtype)
-
-    def _no_key_bias(self) -> Tensor:
-        return torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
-
-
-class Block(beit.Block):
-    """timm's block of BEiT over `BiasedAttention`."""
-
-    attn: BiasedAttention
-
-    def __init__(
-        self,
-        width: Count,
-        heads: Count,
-        mlp_ratio: float,
-        drop_path: float,
-        layer_scale: float,
-        window: tuple[int, int] | None,
-        attention_dropout: float,
-    ):
-        norm = partial(nn.LayerNorm, eps=1e-6)
-        super().__init__(width, heads, True, mlp_ratio, drop_path=drop_path, init_values=layer_scale, norm_layer=norm)  # type: ignore[arg-type]
-        self.attn = BiasedAttention(width, heads, qkv_bias=True, attn_drop=attention_dropout, window_size=window)
-
-    def update(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        """What attention adds to the tokens that enter the block: (B, M, D) -> (B, M, D)."""
-        added = self.attn(self.norm1(x), bias)
-        return self.drop_path1(added if self.gamma_1 is None else self.gamma_1 * added)
 
 
 class Beit(beit.Beit):
@@ -117,7 +65,7 @@ class Beit(beit.Beit):
         super().__init__(
             img_size=geometry.image_size,
             in_chans=channels,
-            patch_size=geometry.patch_size,  # type: ignore[arg-type]  # timm takes a pair as well
+            patch_size=geometry.patch_size,
             embed_dim=width,
             depth=0,  # the blocks are ours
             num_heads=heads,
@@ -155,48 +103,34 @@ class Beit(beit.Beit):
         """A learnable token (1, 1, D), initialised as this encoder's own."""
         return nn.Parameter(nn.init.trunc_normal_(torch.empty_like(self.cls_token), std=0.02, a=-0.02, b=0.02))
 
-    @overload
-    def encode(self, tokens: Tensor, index: Tensor | None = None, valid: Tensor | None = None) -> Tensor: ...
-
-    @overload
-    def encode(
-        self,
-        tokens: Tensor,
-        index: Tensor | None = None,
-        valid: Tensor | None = None,
-        *,
-        blocks: Sequence[int],
-    ) -> list[Tensor]: ...
-
-    def encode(
-        self,
-        tokens: Tensor,
-        index: Tensor | None = None,
-        valid: Tensor | None = None,
-        *,
-        blocks: Sequence[int] | None = None,
-    ) -> Tensor | list[Tensor]:
+    def encode(self, tokens: Tensor, index: Tensor | None = None, valid: Tensor | None = None) -> Tensor:
         """Tokens of a subset of patches (B, M, D) -> cls token first (B, 1 + M, D), normalised.
 
-        Without `index` they are all patches, in order. Padding may stand anywhere; `valid` and
-        `blocks` are as in `Encoder`.
+        Without `index` they are all patches, in order. Padding (`valid`) may stand anywhere.
         """
+        (last,) = self.encode_blocks(tokens, [self.depth], index, valid)
+        return self.norm(last)
+
+    def encode_blocks(
+        self,
+        tokens: Tensor,
+        blocks: Sequence[int],
+        index: Tensor | None = None,
+        valid: Tensor | None = None,
+    ) -> list[Tensor]:
+        """Tokens that leave some blocks, each (B, 1 + M, D), not normalised."""
         if valid is None and index is not None and index.shape[1] == self.geometry.patches:
             # All patches, in some order: put into that of the grid, images share their biases.
-            tokens, order = take(tokens, index.argsort(dim=1)[:, None])[:, 0], index[:, None]
-            if blocks is None:
-                return _reorder(self.encode(tokens), order)
-            return [_reorder(x, order) for x in self.encode(tokens, blocks=blocks)]
+            in_order = take(tokens, index.argsort(dim=1)[:, None])[:, 0]
+            return [_reorder(x, index[:, None]) for x in self.encode_blocks(in_order, blocks)]
         padding = None if valid is None else padding_bias(with_cls(valid))
         biases = [_sum(bias, padding) for bias in self._biases(index)]
-        wanted = [self.depth] if blocks is None else blocks
-        left = run_blocks(self._cls_first(tokens), self.blocks, biases, wanted)
-        return self.norm(left[0]) if blocks is None else left
+        return run_blocks(self._cls_first(tokens), self.blocks, biases, blocks)
 
     def attention(self, image: Tensor, queries: Sequence[int] | None = None, block: int | None = None) -> Tensor:
         """What tokens of whole images (B, C, H, W) attend to -> (B, A, queries, 1 + L)."""
         block = check_number(block, self.depth, "Beit")
-        (entering,) = self.encode(self.embed(image), blocks=[block - 1])
+        (entering,) = self.encode_blocks(self.embed(image), [block - 1])
         return self.block_attention(entering, queries, block)
 
     def block_attention(
@@ -245,8 +179,9 @@ class Beit(beit.Beit):
         shared = (
             None if self.rel_pos_bias is None else _look_up(self.rel_pos_bias.relative_position_bias_table, distance)
         )
-        tables = (block.attn.relative_position_bias_table for block in self.blocks)  # type: ignore[union-attr]
-        return [shared if table is None else _look_up(table, distance) for table in tables]  # type: ignore[arg-type]
+        blocks = (block for block in self.blocks if isinstance(block, Block))
+        tables = (block.attn.relative_position_bias_table for block in blocks)
+        return [shared if table is None else _look_up(table, distance) for table in tables]
 
     def _distance(self, index: Tensor | None) -> Tensor:
         """Row of the table for each pair of tokens, cls first: patches (B, M) -> (B, 1 + M, 1 + M); of all patches, B = 1."""

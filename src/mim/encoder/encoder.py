@@ -1,7 +1,7 @@
 """Contract of an encoder: images to tokens, any subset of patches, and attention where it has some."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, Self, overload, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +18,8 @@ class Module(Protocol):
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
     def modules(self) -> Iterator[nn.Module]: ...
     def named_modules(self) -> Iterator[tuple[str, nn.Module]]: ...
-    def state_dict(self) -> dict[str, Any]: ...
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> Any: ...
+    def state_dict(self) -> dict[str, Tensor]: ...
+    def load_state_dict(self, state_dict: Mapping[str, Tensor], strict: bool = True) -> object: ...
     def requires_grad_(self, requires_grad: bool = True) -> Self: ...
     def train(self, mode: bool = True) -> Self: ...
     def eval(self) -> Self: ...
@@ -62,27 +62,7 @@ class Encoder(Module, Protocol):
     def new_token(self) -> nn.Parameter:
         """Learnable token for `position_token`, newly drawn: a mask token (SimMIM)."""
 
-    @overload
-    def encode(self, tokens: Tensor, index: Tensor | None = None, valid: Tensor | None = None) -> Tensor: ...
-
-    @overload
-    def encode(
-        self,
-        tokens: Tensor,
-        index: Tensor | None = None,
-        valid: Tensor | None = None,
-        *,
-        blocks: Sequence[int],
-    ) -> list[Tensor]: ...
-
-    def encode(
-        self,
-        tokens: Tensor,
-        index: Tensor | None = None,
-        valid: Tensor | None = None,
-        *,
-        blocks: Sequence[int] | None = None,
-    ) -> Tensor | list[Tensor]:
+    def encode(self, tokens: Tensor, index: Tensor | None = None, valid: Tensor | None = None) -> Tensor:
         """Embedded patches (B, M, E) -> their tokens, prefix first (B, R + M, D), normalised.
 
         Args:
@@ -90,9 +70,24 @@ class Encoder(Module, Protocol):
             index: which patches they are, (B, M); None for all of them, in order.
             valid: which tokens are none of padding, (B, M); None for all. Padding changes no
                 other token, and comes last in every row.
-            blocks: give the tokens that leave these blocks instead, counted from 1, each
-                (B, R + M, D) and not normalised; 0 is what enters the first block. Blocks after
-                the last of them do not run.
+
+        Raises:
+            ValueError: where a patch is missing that may not be (Swin).
+        """
+
+    def encode_blocks(
+        self,
+        tokens: Tensor,
+        blocks: Sequence[int],
+        index: Tensor | None = None,
+        valid: Tensor | None = None,
+    ) -> list[Tensor]:
+        """The same of several blocks in one pass, each (B, R + M, D), not normalised.
+
+        Args:
+            tokens, index, valid: as for `encode`.
+            blocks: whose leaving tokens are given, counted from 1, in any order; 0 is what enters
+                the first block. Blocks after the last of them do not run.
 
         Raises:
             ValueError: where there is no such block, or a patch is missing that may not be.
@@ -130,7 +125,7 @@ class Attends(Protocol):
         block: int | None = None,
         dtype: torch.dtype | None = None,
     ) -> Tensor:
-        """The same, of the tokens (B, R + L, D) that enter the block: `encode(.., blocks=[n - 1])`.
+        """The same, of the tokens (B, R + L, D) that enter the block: `encode_blocks(.., [n - 1])`.
 
         With a `dtype` queries, keys and their products are in that, whatever the autocast.
         """

@@ -53,6 +53,7 @@ def initialise_simmim(encoder: nn.Module) -> None:
             nn.init.trunc_normal_(parameter, std=0.02, a=-0.02, b=0.02)
         elif name.endswith("bias") and "norm" not in name:
             nn.init.zeros_(parameter)
-    for number, block in enumerate(encoder.blocks, start=1):  # type: ignore[arg-type]
-        for layer in (block.attn.proj, block.mlp.fc2):
+    for number, block in enumerate(encoder.get_submodule("blocks").children(), start=1):
+        for layer in (block.get_submodule("attn.proj"), block.get_submodule("mlp.fc2")):
+            assert isinstance(layer, nn.Linear)
             layer.weight.data.div_((2 * number) ** 0.5)

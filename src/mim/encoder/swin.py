@@ -1,7 +1,6 @@
 """timm's Swin, shifted windows on the whole grid (arXiv 2103.14030); its patch is what the last stage sees, as in SimMIM."""
 
 from collections.abc import Sequence
-from typing import overload
 
 import torch
 from timm.layers import PatchEmbed
@@ -81,7 +80,7 @@ class Swin(SwinTransformer):
     @property
     def blocks(self) -> list[nn.Module]:
         """The blocks of all stages, first to last."""
-        return [block for stage in self.layers for block in stage.blocks]  # type: ignore[union-attr]
+        return [block for stage in self.layers for block in stage.get_submodule("blocks").children()]
 
     def embed(self, image: Tensor, index: Tensor | None = None) -> Tensor:
         """Images (B, C, H, W) -> all patches (B, L, S * C), or only those at indices (B, K, M) -> (B, K, M, S * C).
@@ -102,31 +101,25 @@ class Swin(SwinTransformer):
         """A learnable token (1, 1, C) of the first stage, initialised as SimMIM does."""
         return nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, self.embed_dim), std=0.02))
 
-    @overload
-    def encode(self, tokens: Tensor, index: Tensor | None = None, valid: Tensor | None = None) -> Tensor: ...
-
-    @overload
-    def encode(
-        self,
-        tokens: Tensor,
-        index: Tensor | None = None,
-        valid: Tensor | None = None,
-        *,
-        blocks: Sequence[int],
-    ) -> list[Tensor]: ...
-
-    def encode(
-        self,
-        tokens: Tensor,
-        index: Tensor | None = None,
-        valid: Tensor | None = None,
-        *,
-        blocks: Sequence[int] | None = None,
-    ) -> Tensor | list[Tensor]:
+    def encode(self, tokens: Tensor, index: Tensor | None = None, valid: Tensor | None = None) -> Tensor:
         """All patches (B, L, S * C), and where they stand (B, L) -> their tokens (B, L, D), normalised.
 
-        All of them have to be `valid` (B, L). Of `blocks` only the last may be asked for: those of
-        earlier stages have other tokens.
+        All of them have to be `valid` (B, L).
+
+        Raises:
+            ValueError: where a patch is missing.
+        """
+        (last,) = self.encode_blocks(tokens, [self.depth], index, valid)
+        return self.norm(last)
+
+    def encode_blocks(
+        self,
+        tokens: Tensor,
+        blocks: Sequence[int],
+        index: Tensor | None = None,
+        valid: Tensor | None = None,
+    ) -> list[Tensor]:
+        """Tokens that leave the last block (B, L, D), not normalised: earlier stages have others.
 
         Raises:
             ValueError: where a patch is missing, or another block is asked for.
@@ -136,7 +129,7 @@ class Swin(SwinTransformer):
                 f"Swin's windows need every patch and got {tokens.shape[1]} of {self.geometry.patches}; use model=simmim with "
                 "a masker that throws none (masker=random_cell), or an encoder that runs on any subset (vit, beit)"
             )
-        if blocks is not None and set(blocks) != {self.depth}:
+        if set(blocks) != {self.depth}:
             raise ValueError(
                 f"block={min(blocks, default=None)} of Swin cannot be looked at: it has stages, of "
                 f"which only the last one's tokens are patches; block={self.depth}, or block=null"
@@ -144,11 +137,10 @@ class Swin(SwinTransformer):
         if index is not None:
             tokens = take(tokens, index.argsort(dim=1)[:, None])[:, 0]
         x = unpatchify(tokens, self.small, self.geometry.grid).permute(0, 2, 3, 1)  # (B, rows * s, columns * s, C)
-        x = self.layers(x)
-        x = (self.norm(x) if blocks is None else x).flatten(1, 2)  # (B, L, D)
+        x = self.layers(x).flatten(1, 2)  # (B, L, D)
         if index is not None:
             x = take(x, index[:, None])[:, 0]
-        return x if blocks is None else [x] * len(blocks)
+        return [x] * len(blocks)
 
     def forward(self, image: Tensor) -> Tensor:
         """Features of the whole image: (B, C, H, W) -> (B, L, D), normalised."""

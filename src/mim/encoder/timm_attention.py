@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from timm.models.eva import EvaBlock, EvaBlockPostNorm
@@ -16,6 +16,13 @@ _ONE_SOFTMAX = {"Attention", "AttentionRope", "EvaAttention", "ParallelScalingBl
 """Modules in which every token attends to all tokens, in one softmax."""
 
 
+@runtime_checkable
+class Fused(Protocol):
+    """Part of timm that attends, by a fused kernel or without."""
+
+    fused_attn: bool
+
+
 class _Heard(Exception):
     """Queries and keys (B, A, L, d) that reached fused attention."""
 
@@ -23,7 +30,7 @@ class _Heard(Exception):
 class _Listening(TorchFunctionMode):
     """Stops at fused attention."""
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(self, func: Any, types: object, args: Any = (), kwargs: Any = None) -> Any:
         if func is scaled_dot_product_attention:
             raise _Heard(*args[:2])
         return func(*args, **(kwargs or {}))
@@ -48,7 +55,7 @@ def attention_of(
     Raises:
         ValueError: where the block attends more than once, or in no single softmax.
     """
-    attends = [type(part).__name__ for part in block.modules() if hasattr(part, "fused_attn")]
+    attends = [type(part).__name__ for part in block.modules() if isinstance(part, Fused)]
     if len(attends) != 1 or attends[0] not in _ONE_SOFTMAX:
         raise ValueError(
             f"a {type(block).__name__} of timm attends by {' and '.join(attends)}, which is no one map; choose an "
@@ -67,7 +74,7 @@ def attention_of(
 
 
 def _heard(
-    block: nn.Module, weights: dict[str, Tensor], tokens: Tensor, arguments: dict[str, Any]
+    block: nn.Module, weights: dict[str, Tensor], tokens: Tensor, arguments: dict[str, Tensor | None]
 ) -> tuple[Tensor, Tensor]:
     try:
         with _Listening():

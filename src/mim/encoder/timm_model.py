@@ -1,19 +1,19 @@
 """Models of timm by name: which of them are one transformer over patches, and which are something else."""
 
 import warnings
-from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import timm
 from timm.layers import PatchEmbed
 from timm.models.deit import VisionTransformerDistilled
 from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor, nn
+from torch import nn
 
+from mim.encoder.timm_attention import Fused
 from mim.geometry import grid_of
-from mim.plain import printable
+from mim.plain import Settings, printable
 
 MODULES = ("vision_transformer", "eva", "deit")
 """Modules of timm whose models are one transformer over a grid of patches."""
@@ -27,7 +27,12 @@ _CREATE = timm.create_model
 _INSTEAD = "choose a ViT of timm with one grid of patches, e.g. encoder.name=vit_small_patch14_dinov2"
 
 
-def create(name: str, image_size: tuple[int, int], sizes: Mapping[str, Any]) -> Any:
+@runtime_checkable
+class _Headed(Protocol):
+    num_heads: int
+
+
+def create(name: str, image_size: tuple[int, int], sizes: Settings) -> Any:
     """Model of timm with new weights and no head.
 
     Args:
@@ -51,8 +56,8 @@ def create(name: str, image_size: tuple[int, int], sizes: Mapping[str, Any]) -> 
         settings = ", ".join(f"{key}={value}" for key, value in ({"img_size": image_size} | given).items())
         raise ValueError(f"timm cannot build {architecture} with {settings}: {printable(said)}") from error
     for part in model.modules():
-        if hasattr(part, "fused_attn"):  # whatever TIMM_FUSED_ATTN says: what attention sees is heard there
-            setattr(part, "fused_attn", True)  # noqa: B010 (a module's attributes are none that mypy knows)
+        if isinstance(part, Fused):
+            part.fused_attn = True  # whatever TIMM_FUSED_ATTN says: what attention sees is heard there
     if isinstance(model, _MODELS):
         grid_of(image_size, model.patch_embed.patch_size)
     return model
@@ -105,19 +110,10 @@ def _foreign(model: Any) -> str | None:
     others = {type(block).__name__ for block in model.blocks} - _BLOCKS
     if others:
         return f"blocks of another kind ({', '.join(sorted(others))})"
-    dropped = [part for part in ("pos_drop", "patch_drop") if getattr(getattr(model, part), "p", 0)]
-    return f"dropout of tokens ({dropped[0]})" if dropped else None
+    return "dropout of tokens" if model.pos_drop.p else None
 
 
 def heads_of(model: Any) -> int:
     """Attention heads of a block."""
     block = model.blocks[0]
-    attention = next((part for part in block.modules() if hasattr(part, "num_heads")), None)
-    assert attention is not None
-    return int(attention.num_heads)
-
-
-def prefix_tokens(model: Any) -> list[Tensor]:
-    """Tokens before the patches, (1, n, D) each: cls, distillation, registers."""
-    named = (getattr(model, name, None) for name in ("cls_token", "dist_token", "reg_token"))
-    return [token for token in named if token is not None]
+    return next(part.num_heads for part in block.modules() if isinstance(part, _Headed))

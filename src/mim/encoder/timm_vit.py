@@ -4,17 +4,19 @@ Sources: timm/models/vision_transformer.py (VisionTransformer) and timm/models/e
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, overload
+from typing import Any
 
 import torch
+from timm.models.eva import Eva
 from torch import Tensor, nn
 
 from mim.encoder.blocks import check_number, run_blocks
 from mim.encoder.padding import padding_bias
 from mim.encoder.patches import add_positions, project
 from mim.encoder.timm_attention import attention_of, update_of
-from mim.encoder.timm_model import check_parts, create, heads_of, prefix_tokens
+from mim.encoder.timm_model import check_parts, create, heads_of
 from mim.geometry import Geometry, pair
+from mim.plain import Settings
 from mim.ranges import Count, NonNegativeInt, Positive, Rate, Size
 
 
@@ -41,6 +43,8 @@ class TimmViT(nn.Module):
     positions_of_prefix: int
     """Positions before those of the patches in `pos_embed`."""
     cls_token: nn.Parameter | None
+    dist_token: nn.Parameter | None
+    reg_token: nn.Parameter | None
     pos_embed: nn.Parameter | None
 
     def __init__(
@@ -58,21 +62,22 @@ class TimmViT(nn.Module):
     ):
         super().__init__()
         patch = None if patch_size is None else pair(patch_size)
-        sizes: dict[str, Any] = {"patch_size": patch, "embed_dim": width, "depth": depth, "num_heads": heads}
+        sizes: Settings = {"patch_size": patch, "embed_dim": width, "depth": depth, "num_heads": heads}
         sizes |= {"reg_tokens": registers, "in_chans": channels}
         vit = create(name, pair(image_size), sizes | {"mlp_ratio": mlp_ratio, "drop_path_rate": drop_path})
         check_parts(vit, name)
         self.name = name.partition(".")[0]
         self.patch_embed: Any = vit.patch_embed
+        own = dict(vit.named_parameters(recurse=False))
         for token in ("cls_token", "dist_token", "reg_token", "pos_embed"):
-            self.register_parameter(token, getattr(vit, token, None))
-        self.rope: Any = getattr(vit, "rope", None)
+            self.register_parameter(token, own.get(token))
+        self.rope: Any = vit.rope if isinstance(vit, Eva) else None
         self.norm_pre, self.blocks, self.norm = vit.norm_pre, vit.blocks, vit.norm
         self.geometry = Geometry.of(image_size, vit.patch_embed.patch_size, channels)
         self.width, self.heads = int(vit.embed_dim), heads_of(vit)
         if self.width % self.heads:
             raise ValueError(f"TimmViT got width={self.width}, heads={self.heads}; the heads must divide the width")
-        self.prefix = sum(token.shape[1] for token in prefix_tokens(self))
+        self.prefix = sum(token.shape[1] for token in self._prefix_tokens())
         self.positions_of_prefix = 0 if vit.no_embed_class else self.prefix
         self._undecayed = set(vit.no_weight_decay())
 
@@ -102,40 +107,33 @@ class TimmViT(nn.Module):
         """A learnable token (1, 1, D)."""
         return nn.Parameter(self.patch_embed.proj.weight.new_empty(1, 1, self.width).normal_(std=0.02))
 
-    @overload
-    def encode(self, tokens: Tensor, index: Tensor | None = None, valid: Tensor | None = None) -> Tensor: ...
+    def encode(self, tokens: Tensor, index: Tensor | None = None, valid: Tensor | None = None) -> Tensor:
+        """Embedded patches (B, M, D) -> their tokens, prefix first (B, R + M, D), normalised."""
+        (last,) = self.encode_blocks(tokens, [self.depth], index, valid)
+        return self.norm(last)
 
-    @overload
-    def encode(
+    def encode_blocks(
         self,
         tokens: Tensor,
-        index: Tensor | None = None,
-        valid: Tensor | None = None,
-        *,
         blocks: Sequence[int],
-    ) -> list[Tensor]: ...
-
-    def encode(
-        self,
-        tokens: Tensor,
         index: Tensor | None = None,
         valid: Tensor | None = None,
-        *,
-        blocks: Sequence[int] | None = None,
-    ) -> Tensor | list[Tensor]:
-        """Embedded patches (B, M, D) -> their tokens, prefix first (B, R + M, D), as in `Encoder`."""
+    ) -> list[Tensor]:
+        """Tokens that leave some blocks, each (B, R + M, D), not normalised."""
         x = self.norm_pre(torch.cat([self._prefix(tokens), tokens], dim=1))
         bias = None
         if valid is not None:
             there = torch.cat([valid.new_ones(len(valid), self.prefix), valid], dim=1)
             bias = padding_bias(there).to(x.dtype)
         steps = [self._step(number, index) for number in range(1, self.depth + 1)]
-        wanted = [self.depth] if blocks is None else blocks
-        left = run_blocks(x, steps, [bias] * self.depth, wanted)
-        return self.norm(left[0]) if blocks is None else left
+        return run_blocks(x, steps, [bias] * self.depth, blocks)
+
+    def _prefix_tokens(self) -> list[Tensor]:
+        """Tokens before the patches, (1, n, D) each: cls, distillation, registers."""
+        return [token for token in (self.cls_token, self.dist_token, self.reg_token) if token is not None]
 
     def _prefix(self, tokens: Tensor) -> Tensor:
-        found = prefix_tokens(self)
+        found = self._prefix_tokens()
         if not found:
             return tokens[:, :0]
         prefix = torch.cat(found, dim=1)
@@ -162,7 +160,7 @@ class TimmViT(nn.Module):
     def attention(self, image: Tensor, queries: Sequence[int] | None = None, block: int | None = None) -> Tensor:
         """What tokens of whole images (B, C, H, W) attend to -> (B, A, queries, R + L) float32."""
         number = check_number(block, self.depth, "TimmViT")
-        (entering,) = self.encode(self.embed(image), blocks=[number - 1])
+        (entering,) = self.encode_blocks(self.embed(image), [number - 1])
         return self.block_attention(entering, queries, number)
 
     def block_attention(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal, overload
+from typing import Literal
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -68,7 +68,7 @@ class ViT(VisionTransformer):
         super().__init__(
             img_size=geometry.image_size,
             in_chans=channels,
-            patch_size=geometry.patch_size,  # type: ignore[arg-type]  # timm takes a pair as well
+            patch_size=geometry.patch_size,
             embed_dim=width,
             depth=depth,
             num_heads=heads,
@@ -113,42 +113,31 @@ class ViT(VisionTransformer):
         """A learnable token (1, 1, D), initialised as this encoder's own."""
         return nn.Parameter(self.pos_embed.new_empty(1, 1, self.width).normal_(std=0.02))
 
-    @overload
-    def encode(self, tokens: Tensor, index: Tensor | None = None, valid: Tensor | None = None) -> Tensor: ...
-
-    @overload
-    def encode(
-        self,
-        tokens: Tensor,
-        index: Tensor | None = None,
-        valid: Tensor | None = None,
-        *,
-        blocks: Sequence[int],
-    ) -> list[Tensor]: ...
-
-    def encode(
-        self,
-        tokens: Tensor,
-        index: Tensor | None = None,
-        valid: Tensor | None = None,
-        *,
-        blocks: Sequence[int] | None = None,
-    ) -> Tensor | list[Tensor]:
+    def encode(self, tokens: Tensor, index: Tensor | None = None, valid: Tensor | None = None) -> Tensor:
         """Tokens of any subset of patches (B, M, D) -> cls token first, if any (B, R + M, D), normalised.
 
         Where they stand (`index`, (B, M)) is in the tokens already: it is for encoders whose
-        attention asks for it (Beit). `valid` and `blocks` are as in `Encoder`.
+        attention asks for it (Beit). `valid` is as in `Encoder`.
         """
+        (last,) = self.encode_blocks(tokens, [self.depth], index, valid)
+        return self.norm(last)
+
+    def encode_blocks(
+        self,
+        tokens: Tensor,
+        blocks: Sequence[int],
+        index: Tensor | None = None,
+        valid: Tensor | None = None,
+    ) -> list[Tensor]:
+        """Tokens that leave some blocks, each (B, R + M, D), not normalised."""
         x = self._cls_first(tokens)
         bias = None if valid is None else padding(with_cls(valid) if self.prefix else valid, x)
-        wanted = [self.depth] if blocks is None else blocks
-        left = run_blocks(x, self.blocks, [bias] * self.depth, wanted)
-        return self.norm(left[0]) if blocks is None else left
+        return run_blocks(x, self.blocks, [bias] * self.depth, blocks)
 
     def attention(self, image: Tensor, queries: Sequence[int] | None = None, block: int | None = None) -> Tensor:
         """What tokens of whole images (B, C, H, W) attend to -> (B, A, queries, R + L)."""
         block = check_number(block, self.depth, "ViT")
-        (entering,) = self.encode(self.embed(image), blocks=[block - 1])
+        (entering,) = self.encode_blocks(self.embed(image), [block - 1])
         return self.block_attention(entering, queries, block)
 
     def block_attention(
@@ -177,6 +166,6 @@ class ViT(VisionTransformer):
         cls = (self.cls_token + self.pos_embed[:, :1]).to(tokens.dtype)
         return torch.cat([cls.expand(tokens.shape[0], -1, -1), tokens], dim=1)
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:  # type: ignore[override]
         """Features of the whole image: (B, C, H, W) -> cls token first, if any (B, R + L, D), normalised."""
         return self.encode(self.embed(image))

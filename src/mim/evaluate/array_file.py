@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mim.plain import read_json
+from mim.plain import Settings, read_json
 
 
 class ArrayFile:
@@ -39,7 +39,7 @@ class ArrayFile:
                 found.update(piece[:size])
         return found.hexdigest() == about.get("checksum")
 
-    def _about(self) -> dict[str, Any] | None:
+    def _about(self) -> Settings | None:
         """What stands beside it, if that fits its size."""
         if not (self.about.is_file() and self.file.is_file()):
             return None
@@ -91,5 +91,5 @@ class ArrayFile:
         return torch.from_file(str(self.file), shared=False, size=size, dtype=self.dtype).view(shape)
 
 
-def _new_sum() -> Any:
+def _new_sum() -> "hashlib.blake2b":
     return hashlib.blake2b(digest_size=16)

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from mim.analysis.attention_pass import check_attends, measure
 from mim.analysis.attention_stats import HeadStatistics
@@ -39,7 +38,7 @@ class AttentionStatistics:
         names = names_of_checkpoints(self.names, [checkpoint.name for checkpoint in checkpoints])
         for checkpoint in checkpoints:  # before the first is measured
             check_attends(checkpoint.encoder)
-        known: list[dict[str, Any]] = [
+        known: list[Row] = [
             {"name": name} | self._measure(checkpoint) for name, checkpoint in zip(names, checkpoints, strict=True)
         ]
         folder = checkpoints[0].folder
@@ -56,7 +55,7 @@ class AttentionStatistics:
             "picture": str(save_figure(figure, folder, "attention_stats")),
         }
 
-    def _measure(self, checkpoint: EvaluatedCheckpoint) -> dict[str, Any]:
+    def _measure(self, checkpoint: EvaluatedCheckpoint) -> Row:
         encoder = checkpoint.encoder
         stats = measure(encoder, checkpoint.data.val_dataloader(self.limit), checkpoint.prepare, checkpoint.autocast)
         return {
@@ -68,7 +67,7 @@ class AttentionStatistics:
         }
 
 
-def _last_block(model: dict[str, Any]) -> dict[str, Any]:
+def _last_block(model: Row) -> Row:
     shown = {name: model["statistics"][name]["mean"] for name in HeadStatistics._fields if "adjusted" not in name}
     block = len(shown["distance"])
     return {"model": model["name"], "block": block} | {name: values[-1] for name, values in shown.items()}

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import torch
+from torch import nn
 
 from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint, check_labels, needs_classes
 from mim.evaluate.evaluation import Row
@@ -33,10 +33,13 @@ class OwnClassifier:
         return {"classifier/top1": top["top1"], "classifier/top1_interval": top["top1_interval"], "table": table}
 
     @torch.no_grad()
-    def _row(self, checkpoint: EvaluatedCheckpoint) -> dict[str, Any]:
+    def _row(self, checkpoint: EvaluatedCheckpoint) -> Row:
         classes = needs_classes(checkpoint, "evaluate=classifier")
-        model: Any = checkpoint.classifier()  # type: ignore[misc]
-        names = class_names(checkpoint, model.head.out_features, self.classes)
+        assert checkpoint.classifier is not None
+        model = checkpoint.classifier()
+        head = model.get_submodule("head")
+        assert isinstance(head, nn.Linear)
+        names = class_names(checkpoint, head.out_features, self.classes)
         position = torch.tensor([names.index(name) for name in checkpoint.data.classes])
         scores, labels = [], []
         for batch in map(checkpoint.prepare, checkpoint.data.val_dataloader(self.held_out_limit)):

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -110,11 +109,11 @@ class Classify:
             "table": table,
         }
 
-    def counts(self, row: dict[str, Any]) -> bool:
+    def counts(self, row: Row) -> bool:
         """Whether a row of the table may stand for all."""
         return True
 
-    def rows(self, checkpoint: EvaluatedCheckpoint) -> Iterator[dict[str, Any]]:
+    def rows(self, checkpoint: EvaluatedCheckpoint) -> Iterator[Row]:
         """One for each pool and setting of the classifier."""
         classes = needs_classes(checkpoint, f"evaluate={self.name}")
         for about, bank, held_out in self.features(checkpoint):
@@ -122,7 +121,7 @@ class Classify:
             for setting, score in self.judge(bank, held_out.feature, classes).items():
                 yield about | {"setting": setting} | accuracies(score, held_out.label, checkpoint.data.classes)
 
-    def features(self, checkpoint: EvaluatedCheckpoint) -> Iterator[tuple[dict[str, Any], Features, Features]]:
+    def features(self, checkpoint: EvaluatedCheckpoint) -> Iterator[tuple[Row, Features, Features]]:
         """What each pool makes of the bank and of the held-out images, with what a row says about it."""
         extractor = FeatureExtractor(checkpoint.encoder, ready(self.pools, checkpoint.encoder), self.block, self.norm)
         for pool, (bank, held_out) in bank_and_held_out(

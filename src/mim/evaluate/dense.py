@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -81,7 +81,7 @@ class DenseFeatures:
         table = [self._row(checkpoint) for checkpoint in checkpoints]
         return {f"{self.name}/miou": max(row["miou"] for row in table), "table": table}
 
-    def _row(self, checkpoint: EvaluatedCheckpoint) -> dict[str, Any]:
+    def _row(self, checkpoint: EvaluatedCheckpoint) -> Row:
         extractor = FeatureExtractor(checkpoint.encoder, {}, self.block, self.norm)
         classes = checkpoint.data.classes
         device = next(checkpoint.encoder.parameters()).device
@@ -102,7 +102,7 @@ class DenseFeatures:
         self, checkpoint: EvaluatedCheckpoint, extractor: FeatureExtractor, folder: Path
     ) -> tuple[Patches, Patches]:
         """Of training images and of those held out."""
-        dtype = getattr(torch, self.precision)
+        dtype = {"float16": torch.float16, "float32": torch.float32}[self.precision]
         bank = cached_features(folder, checkpoint, extractor, "bank", self.bank_limit, dtype)["tokens"]
         asked = cached_features(folder, checkpoint, extractor, "held_out", self.held_out_limit, dtype)["tokens"]
         data, prefix, grid = checkpoint.data, checkpoint.encoder.prefix, checkpoint.encoder.geometry.grid

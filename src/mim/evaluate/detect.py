@@ -9,8 +9,9 @@ from torch import Tensor
 from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks, make_grid, save_image
 
 from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint, dense_batches, fine_tuned
+from mim.evaluate.evaluation import Row
 from mim.head.average_precision import Detected
-from mim.head.detector import in_picture
+from mim.head.detector import Detector, in_picture
 from mim.head.regions import Detections
 from mim.ranges import Count, NonNegativeInt, Share
 
@@ -30,6 +31,7 @@ class Detection:
 
     learns = False
     labels = "objects"
+    squares = False
 
     def __init__(
         self,
@@ -41,15 +43,15 @@ class Detection:
         self.score_threshold, self.detections = score_threshold, detections
         self.pictures, self.held_out_limit = pictures, held_out_limit
 
-    def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> dict[str, Any]:
+    def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> Row:
         """`detect/box_ap` and `detect/mask_ap` of the best by masks, and a table of all."""
         table = [self._row(number, checkpoint) for number, checkpoint in enumerate(checkpoints)]
         top = max(table, key=lambda row: row["mask_AP"] or 0.0)
         return {"detect/box_ap": top["box_AP"], "detect/mask_ap": top["mask_AP"], "table": table}
 
     @torch.no_grad()
-    def _row(self, number: int, checkpoint: EvaluatedCheckpoint) -> dict[str, Any]:
-        model: Any = fine_tuned(checkpoint, "detect")
+    def _row(self, number: int, checkpoint: EvaluatedCheckpoint) -> Row:
+        model = fine_tuned(checkpoint, "detect", Detector)
         names = checkpoint.data.classes
         if model.regions.num_classes != len(names):
             raise ValueError(
@@ -71,7 +73,7 @@ class Detection:
                     drawn.append(picture_of(checkpoint.data.held_out_scenes, picture, one, size, names))
         if drawn:
             _save(drawn, checkpoint.folder / f"detections_{number}.png")
-        row: dict[str, Any] = {"checkpoint": checkpoint.name}
+        row: Row = {"checkpoint": checkpoint.name}
         for short, values in zip(("box", "mask"), detected.row().values(), strict=True):
             row |= {f"{short}_{name}": value for name, value in values.items() if name != "categories"}
             row[f"{short}_categories"] = values["categories"]

@@ -3,13 +3,15 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from torch import Tensor, nn
 
 from mim.batch import Batch
 from mim.dense import DenseBatch
 from mim.encoder.encoder import Encoder
+
+T = TypeVar("T")
 
 
 class EvaluatedCheckpoint(NamedTuple):
@@ -39,14 +41,16 @@ class EvaluatedCheckpoint(NamedTuple):
     """Opens what it was fine-tuned as by `task=segment` or `task=detect`, on its device."""
 
 
-def fine_tuned(checkpoint: EvaluatedCheckpoint, task: str) -> nn.Module:
-    """Model that a checkpoint was fine-tuned as, in eval mode: "segment" or "detect".
+def fine_tuned(checkpoint: EvaluatedCheckpoint, task: str, kind: type[T]) -> T:
+    """Model that a checkpoint was fine-tuned as by a task, in eval mode: a segmenter, a detector.
 
     Raises:
         ValueError: where it is of something else.
     """
     assert checkpoint.dense is not None
-    return checkpoint.dense(task)
+    model = checkpoint.dense(task)
+    assert isinstance(model, kind)
+    return model
 
 
 def dense_batches(checkpoint: EvaluatedCheckpoint, limit: int | None) -> Iterator[DenseBatch]:

@@ -1,7 +1,7 @@
 """Contract of an evaluation: one way of judging features."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
 
@@ -17,3 +17,13 @@ class Evaluation(Protocol):
 
     def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> Row:
         """Opened checkpoints, each with data to judge it on -> one row."""
+
+
+@runtime_checkable
+class DenseEvaluation(Evaluation, Protocol):
+    """Evaluation on images with dense labels."""
+
+    labels: str
+    """`label_maps` or `objects`."""
+    squares: bool
+    """Whether images are shown as squares of the encoder's size, of their centre."""

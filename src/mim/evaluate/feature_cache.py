@@ -45,7 +45,7 @@ def cached_features(
     Raises:
         OSError: where the disk has no room for them.
     """
-    loader: Any = checkpoint.data.bank_dataloader(limit) if part == "bank" else checkpoint.data.val_dataloader(limit)
+    loader = checkpoint.data.bank_dataloader(limit) if part == "bank" else checkpoint.data.val_dataloader(limit)
     count = sum(len(rows.index) for rows in loader.sampler)
     base = [checkpoint.key, part, count, extractor.block_number, extractor.norm]
     columns = {"label": ArrayFile(folder / digest([*base, "label"]), torch.int64)}
@@ -125,6 +125,6 @@ def tensors_key(tensors: dict[str, Tensor]) -> str:
     return found.hexdigest()
 
 
-def digest(content: Iterable[Any]) -> str:
+def digest(content: Iterable[object]) -> str:
     """The same for the same plain values."""
     return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()

@@ -58,8 +58,8 @@ class FeatureExtractor:
         embedded, prefix, attention = self.encoder.embed(image), self.encoder.prefix, None
         if self.queries and isinstance(self.encoder, Attends):
             queries = [0 if query == CLS else prefix + query for query in self.queries]
-            entering, tokens = self.encoder.encode(embedded, blocks=[self.block_number - 1, self.block_number])
+            entering, tokens = self.encoder.encode_blocks(embedded, [self.block_number - 1, self.block_number])
             attention = self.encoder.block_attention(entering, queries, self.block_number, torch.float32)[..., prefix:]
         else:
-            (tokens,) = self.encoder.encode(embedded, blocks=[self.block_number])
+            (tokens,) = self.encoder.encode_blocks(embedded, [self.block_number])
         return self.encoder.norm(tokens) if self.norm else tokens, attention

@@ -1,7 +1,7 @@
 """Many classifiers on the same features at the price of little more than one."""
 
 import copy
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +9,7 @@ from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
 
+from mim.optim.layer_decay import Group
 from mim.pool.pool import Pool
 
 
@@ -66,7 +67,7 @@ class Heads(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (B, width), or what the pool takes (B, L, D) -> scores of each head (heads, B, classes)."""
-        first: Any = self.heads[0]
+        first = self.heads[0]
         every = [dict(head.named_parameters()) for head in self.heads]
         weights = {name: torch.stack([one[name] for one in every]) for name in every[0]}
         self.statistics = {name: value.to(x.device) for name, value in self.statistics.items()}
@@ -82,9 +83,9 @@ class Heads(nn.Module):
         scores = self(x)
         return cross_entropy(scores.flatten(0, 1), label.repeat(len(scores)), reduction="sum") / len(label)
 
-    def groups(self, factor: float = 1.0) -> list[dict[str, Any]]:
+    def groups(self, factor: float = 1.0) -> list[Group]:
         """Parameter groups, a head each, for an optimiser: its learning rate, times `factor`, and its weight decay."""
         return [
-            {"params": list(head.parameters()), "lr": lr * factor, "weight_decay": decay}
+            Group(params=list(head.parameters()), lr=lr * factor, weight_decay=decay)
             for head, (lr, decay) in zip(self.heads, self.settings, strict=True)
         ]

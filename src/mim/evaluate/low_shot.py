@@ -2,7 +2,6 @@
 
 import statistics
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
 from scipy.stats import t as student
@@ -11,6 +10,7 @@ from torch import Tensor
 from mim.draw import keys
 from mim.evaluate.classify import Classify, Pools, top1
 from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint, needs_classes
+from mim.evaluate.evaluation import Row
 from mim.evaluate.features import Features, Judge
 from mim.ranges import Count
 
@@ -48,11 +48,11 @@ class LowShot(Classify):
                 "interval, e.g. evaluate.shots=[1,2,5,10] evaluate.seeds=[0,1,2]"
             )
 
-    def counts(self, row: dict[str, Any]) -> bool:
+    def counts(self, row: Row) -> bool:
         """What was learned from the most images."""
         return row["shots"] == max(self.shots)
 
-    def rows(self, checkpoint: EvaluatedCheckpoint) -> Iterator[dict[str, Any]]:
+    def rows(self, checkpoint: EvaluatedCheckpoint) -> Iterator[Row]:
         """One for each pool, number of images and setting of the classifier, over all seeds."""
         classes = needs_classes(checkpoint, f"evaluate={self.name}")
         for about, bank, held_out in self.features(checkpoint):
@@ -83,7 +83,7 @@ def draw(label: Tensor, classes: int, shots: int, seed: int) -> Tensor:
     return torch.cat([order[label[order] == number][:shots] for number in range(classes)])
 
 
-def spread(values: Sequence[float]) -> dict[str, Any]:
+def spread(values: Sequence[float]) -> Row:
     """Mean over seeds with its 95 % interval by Student's t, which tells how far other draws would move it."""
     mean = statistics.mean(values)
     half = student.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_accuracy
+
+from mim.evaluate.evaluation import Row
 
 Z = 1.959964  # of a 95 % interval
 
@@ -23,7 +24,7 @@ def wilson(share: float, count: int) -> list[float]:
     return [max(0.0, centre - half), min(1.0, centre + half)]
 
 
-def accuracies(score: Tensor, label: Tensor, classes: Sequence[str]) -> dict[str, Any]:
+def accuracies(score: Tensor, label: Tensor, classes: Sequence[str]) -> Row:
     """Top-1 accuracy; top-5 too where there are more than five classes; and by class: each with its 95 % interval.
 
     Args:
@@ -31,7 +32,7 @@ def accuracies(score: Tensor, label: Tensor, classes: Sequence[str]) -> dict[str
         label: (M,).
         classes: their names.
     """
-    found: dict[str, Any] = {}
+    found: Row = {}
     for k in (1, 5) if len(classes) > 5 else (1,):
         share = multiclass_accuracy(score, label, len(classes), average="micro", top_k=k).item()
         found |= {f"top{k}": share, f"top{k}_interval": wilson(share, len(label))}

@@ -1,13 +1,13 @@
 """How well pixels are told apart: intersection over union of every class."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from mim.dense import IGNORE
+from mim.evaluate.evaluation import Row
 
 
 class Overlap:
@@ -25,7 +25,7 @@ class Overlap:
         """Count predicted classes and true ones, of one shape."""
         self.counts.update(prediction.cpu(), label_map.cpu().long())
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> Row:
         """`miou` over the classes that are there or were predicted, `pixel_accuracy` and `class_accuracy`, and `iou` of each."""
         table = self.counts.compute().double()  # true x predicted
         right, there, said = table.diagonal(), table.sum(1), table.sum(0)

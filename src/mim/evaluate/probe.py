@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from mim.evaluate.feature_extractor import FeatureExtractor
 from mim.evaluate.heads import Heads, Setting
 from mim.evaluate.metrics import accuracies
 from mim.optim.schedule import WarmupCosine
+from mim.part import Progress
 from mim.pool.pool import Pool, Pools, fitted, pool_tokens, width_of
 from mim.precision import DTYPES
 from mim.ranges import Count, Seed
@@ -69,7 +70,7 @@ class Probe:
         """`probe/top1` of the best head, which one it is, and a table of all."""
         return best("probe", [row for checkpoint in checkpoints for row in self._rows(checkpoint)])
 
-    def _rows(self, checkpoint: EvaluatedCheckpoint) -> Iterator[dict[str, Any]]:
+    def _rows(self, checkpoint: EvaluatedCheckpoint) -> Iterator[Row]:
         classes = needs_classes(checkpoint, "evaluate=probe")
         free, learned = sort_pools(self.pools, checkpoint.encoder, self.seed)
         extractor = FeatureExtractor(checkpoint.encoder, free, self.block, self.norm)
@@ -110,8 +111,8 @@ class Probe:
         size = min(self.batch_size, len(x))
         steps = len(x) // size
         schedule = WarmupCosine(self.epochs / 10)
-        optimizer = torch.optim.AdamW(heads.groups(), fused=True)
-        follow = LambdaLR(optimizer, lambda step: schedule(step / steps, self.epochs, 1.0))
+        optimizer = torch.optim.AdamW([dict(group) for group in heads.groups()], fused=True)
+        follow = LambdaLR(optimizer, lambda step: schedule(Progress(step, self.epochs * steps, steps), 1.0))
         for _ in range(self.epochs):
             order = torch.randperm(len(x), generator=generator)[: steps * size].view(steps, size)
             for chosen in order.sort(dim=1).values:  # in the order that they lie on disk
@@ -166,15 +167,13 @@ def predict(heads: Heads, x: Tensor, batch_size: int) -> Tensor:
     return torch.cat(scores, dim=1)
 
 
-def rows(
-    about: dict[str, Any], heads: Heads, scores: Tensor, label: Tensor, classes: Sequence[str]
-) -> Iterator[dict[str, Any]]:
+def rows(about: Row, heads: Heads, scores: Tensor, label: Tensor, classes: Sequence[str]) -> Iterator[Row]:
     """A row of the table for each head."""
     for setting, score in zip(heads.settings, scores, strict=True):
         yield about | {"setting": str(setting)} | accuracies(score, label, classes)
 
 
-def best(name: str, table: list[dict[str, Any]]) -> dict[str, Any]:
+def best(name: str, table: list[Row]) -> Row:
     """What a probe reports: the best head on the held-out images, which one that is, and all of them."""
     top = max(table, key=lambda row: row["top1"])
     return {

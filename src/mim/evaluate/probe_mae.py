@@ -16,6 +16,7 @@ from mim.evaluate.heads import Heads
 from mim.evaluate.probe import best, grid, rows, sort_pools
 from mim.optim.lars import Lars
 from mim.optim.schedule import WarmupCosine
+from mim.part import Progress
 from mim.pool.pool import Pool, Pools, pool_tokens, width_of
 from mim.ranges import Count, NonNegativeInt, Positive, Seed
 
@@ -69,13 +70,13 @@ class ProbeMAE:
                 f"evaluate.batch_size={batch_size} has to be a multiple of evaluate.batch_norm_images={batch_norm_images}; e.g. "
                 f"evaluate.batch_size={batch_size // batch_norm_images * batch_norm_images}"
             )
-        self.schedule(0, epochs, 1.0)  # refuses a warm-up that is too long before anything is done
+        self.schedule(Progress(0, epochs, 1), 1.0)  # refuses a warm-up that is too long before anything is done
 
     def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> Row:
         """`probe_mae/top1` of the best head, which one it is, and a table of all."""
         return best("probe_mae", [row for checkpoint in checkpoints for row in self._rows(checkpoint)])
 
-    def _rows(self, checkpoint: EvaluatedCheckpoint) -> Iterator[dict[str, Any]]:
+    def _rows(self, checkpoint: EvaluatedCheckpoint) -> Iterator[Row]:
         classes = needs_classes(checkpoint, "evaluate=probe_mae")
         checkpoint.data.learn_from_labels()
         self._check_size(checkpoint.data)
@@ -117,7 +118,7 @@ class ProbeMAE:
         factor, gathered = self.batch_size / 256, self.batch_size // self.batch_norm_images
         optimizer = Lars([group for heads in every.values() for group in heads.groups(factor)], lr=0.0)
         peaks = [group["lr"] for group in optimizer.param_groups]
-        loader: Any = checkpoint.data.train_dataloader(self.batch_norm_images)
+        loader = checkpoint.data.train_dataloader(self.batch_norm_images)
         steps = len(loader.sampler) // gathered
         for epoch in range(self.epochs):
             loader.sampler.set_epoch(epoch)
@@ -126,7 +127,8 @@ class ProbeMAE:
                 _see_whole(checkpoint, extractor, itertools.islice(loader, steps * gathered))
             ):
                 if number % gathered == 0:
-                    share = self.schedule(epoch + number / (steps * gathered), self.epochs, 1.0)
+                    step = epoch * steps + number // gathered
+                    share = self.schedule(Progress(step, self.epochs * steps, steps), 1.0)
                     for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                         group["lr"] = peak * share
                 losses = [

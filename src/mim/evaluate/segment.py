@@ -1,13 +1,13 @@
 """Segmentation by a fine-tuned checkpoint, on whole pictures at their own size."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
 from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint, dense_batches, fine_tuned
 from mim.evaluate.evaluation import Row
 from mim.evaluate.overlap import Overlap
+from mim.head.segmenter import Segmenter
 from mim.ranges import Count, Share
 
 
@@ -25,6 +25,7 @@ class Segmentation:
     learns = False
 
     labels = "label_maps"
+    squares = False
 
     def __init__(self, stride: Share = 2 / 3, held_out_limit: Count | None = None):
         if not stride > 0:
@@ -39,8 +40,8 @@ class Segmentation:
         return {"segmentation/miou": max(row["miou"] for row in table), "table": table}
 
     @torch.no_grad()
-    def _row(self, checkpoint: EvaluatedCheckpoint) -> dict[str, Any]:
-        model: Any = fine_tuned(checkpoint, "segment")
+    def _row(self, checkpoint: EvaluatedCheckpoint) -> Row:
+        model = fine_tuned(checkpoint, "segment", Segmenter)
         classes, scenes = checkpoint.data.classes, checkpoint.data.held_out_scenes
         if model.num_classes != len(classes):
             raise ValueError(

@@ -1,10 +1,12 @@
 """What the cls token attends to, of several checkpoints side by side or head by head (AMT, arXiv 2211.15362, figures 1, 2, 4)."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -133,23 +135,23 @@ def _draw_heads(image: Tensor, maps: Sequence[Maps]) -> Figure:
     return figure
 
 
-def _cells(rows: int, columns: int, image: Tensor) -> tuple[Figure, Any]:
+def _cells(rows: int, columns: int, image: Tensor) -> tuple[Figure, np.ndarray]:
     height, width = image.shape[2:]
     side = min(1.2, (WIDTH - 0.04 * columns) / columns)
     size = (side * columns + 0.7, (side * height / width + 0.04) * rows + 0.75)
     close = ConstrainedLayoutEngine(compress=True, w_pad=0.015, h_pad=0.015, wspace=0.0, hspace=0.0)
     figure = Figure(figsize=size, dpi=DPI, layout=close)
-    axes: Any = figure.subplots(rows, columns, squeeze=False)
+    axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         bare(axis)
     return figure, axes
 
 
-def _show(axis: Any, picture: Tensor, share: Tensor, maps: Maps, strong: float) -> None:
+def _show(axis: Axes, picture: Tensor, share: Tensor, maps: Maps, strong: float) -> None:
     show_heat(axis, picture, (_times_uniform(share, maps) / strong).clamp(0, 1))
 
 
-def _bar(figure: Figure, axes: Any, strong: float, maps: Sequence[Maps]) -> None:
+def _bar(figure: Figure, axes: np.ndarray, strong: float, maps: Sequence[Maps]) -> None:
     blocks = ", ".join(str(block) for block in sorted({each.block for each in maps}))
     scale = ScalarMappable(Normalize(0, strong), colormaps["magma"])
     bar = figure.colorbar(

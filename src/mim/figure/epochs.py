@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -70,7 +70,7 @@ def epochs_figure(series: Sequence[Series], metrics: Sequence[str]) -> Drawn:
 
 def _draw(names: Sequence[str], curves: dict[str, list[dict[int, Point]]]) -> Figure:
     figure = Figure(figsize=(WIDTH, 2.9), dpi=DPI, layout="constrained")
-    axes: Any = figure.subplots(1, len(curves), squeeze=False)
+    axes = figure.subplots(1, len(curves), squeeze=False)
     for axis, (metric, lines) in zip(axes[0], curves.items(), strict=True):
         scale, label, _ = unit(metric)
         for i, (name, curve) in enumerate(zip(names, lines, strict=True)):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from mim.batch import Batch
 from mim.data.decode import decode
 from mim.data.files import Files
 from mim.data.levels import Reading
+from mim.data.module import Data
 from mim.data.sampler import Rows
 from mim.ranges import Size
 
@@ -25,7 +26,7 @@ class Images(NamedTuple):
     """Of each: its number among the held-out images, or its file."""
 
 
-def held_out(data: Any, count: int, rows: Sequence[int] | None = None) -> Images:
+def held_out(data: Data, count: int, rows: Sequence[int] | None = None) -> Images:
     """Held-out images of a data module, clean: those of the given numbers, or `count` evenly spread.
 
     Raises:

@@ -4,11 +4,11 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mim.figure.rows import finite, read_rows, whole_number
 from mim.figure.runs import Run, read_run
-from mim.plain import printable, read_yaml
+from mim.plain import Settings, printable, read_yaml
 
 SIGNS = ("config.yaml", "results.json", "metrics.csv")
 """Files of a run, the first of which is there as soon as it begins."""
@@ -57,7 +57,7 @@ def list_runs(
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}; give the one that holds the runs, e.g. runs")
-    found, unread = list[tuple[Run, dict[str, Any]]](), list[str]()
+    found, unread = list[tuple[Run, Settings]](), list[str]()
     folders = {file.parent for sign in SIGNS for file in folder.rglob(sign)}
     for each in sorted(filter(lambda each: wanted(each.relative_to(folder)), folders), key=_last_written):
         try:
@@ -71,7 +71,7 @@ def list_runs(
     return [_listed(run, told, now) for (run, _), told in zip(found, differs, strict=True)], unread
 
 
-def _also(folder: Path) -> dict[str, Any]:
+def _also(folder: Path) -> Settings:
     """Settings by which runs of one experiment are told apart in a list, though not in a figure."""
     file = folder / "config.yaml"
     config = read_yaml(file) if file.exists() else {}
@@ -119,7 +119,7 @@ def _columns(file: Path) -> dict[str, dict[int, float]]:
     return found
 
 
-def differences(settings: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+def differences(settings: Sequence[Settings]) -> list[dict[str, str]]:
     """Settings in which several runs are not all the same, under short names.
 
     What a run does not have is no difference; of a part that is another class, its class is said and not its settings.
@@ -143,7 +143,7 @@ def _within_another_class(name: str, told: Collection[str]) -> bool:
     return private or any(".".join([*parts[:end], "_target_"]) in told for end in above)
 
 
-def _short(name: str, value: Any) -> tuple[str, str]:
+def _short(name: str, value: object) -> tuple[str, str]:
     """`task.model.masker.score._target_` and `mim.masker.score.salience.Salience` -> `masker.score` and `Salience`."""
     parts = [part for part in name.split(".") if part not in ("task", "model")]
     if parts[-1] == "_target_":

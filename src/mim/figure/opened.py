@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from mim.analysis.names import display_name, short_names, told_apart
+from mim.data.module import Data
 from mim.figure.images import Images, held_out, read_files
 from mim.launch.check import check_config
 from mim.launch.quoting import quoted, values_of
 from mim.launch.resolvers import register_resolvers
+from mim.plain import settings_of
 from mim.weights.build import encoder_config
 from mim.weights.images import image_format
 from mim.weights.own_data import data_of_run
@@ -92,7 +94,7 @@ def open_images(first: Weights, choice: Choice, configs: Path) -> Images:
     return held_out(open_data(first, choice.data or [], configs), choice.images, choice.rows)
 
 
-def open_data(first: Weights, asked: Sequence[str], configs: Path) -> Any:
+def open_data(first: Weights, asked: Sequence[str], configs: Path) -> Data:
     """The data set that is asked for, or that of the checkpoint's run with what is changed of it.
 
     Args:
@@ -108,7 +110,7 @@ def open_data(first: Weights, asked: Sequence[str], configs: Path) -> Any:
     with initialize_config_dir(str(configs), version_base="1.3"):
         cfg = compose("gallery", quoted([f"data={asked[0]}", *(f"data.{one}" for one in asked[1:])]) if named else [])
     if named:
-        check_config(OmegaConf.create({"data": OmegaConf.to_container(cfg.data, resolve=True)}))
+        check_config(OmegaConf.create({"data": settings_of(cfg.data, resolve=True)}))
         return instantiate(cfg.data)
     if "data" not in (first.config or {}):
         raise ValueError(

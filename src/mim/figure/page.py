@@ -5,7 +5,6 @@ import html
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -82,7 +81,7 @@ def curves(runs: Sequence[Listed], folder: Path) -> str:
     if not names:
         return ""
     figure = Figure(figsize=(5.2 * min(2, len(names)), 3.2 * -(-len(names) // 2) + 0.6), layout="constrained")
-    axes: Any = figure.subplots(-(-len(names) // 2), min(2, len(names)), squeeze=False).flatten()
+    axes = figure.subplots(-(-len(names) // 2), min(2, len(names)), squeeze=False).flatten()
     for axis, name in zip(axes, names, strict=False):
         scale, label, _ = unit(name)
         for i, run in enumerate(runs):

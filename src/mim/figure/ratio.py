@@ -12,7 +12,7 @@ can be compared.
 
 from collections.abc import Sequence
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
@@ -93,7 +93,7 @@ def _draw(
     names: Sequence[str], curves: Sequence[Curve], shared: list[float], means: Sequence[float], metric: str
 ) -> Figure:
     figure = Figure(figsize=(WIDTH, 2.9), dpi=DPI, layout="constrained")
-    axes: Any = figure.subplots(1, 3, width_ratios=[1.25, 1.25, 0.8])
+    axes = figure.subplots(1, 3, width_ratios=[1.25, 1.25, 0.8], squeeze=False)[0]
     scale, label, gained = unit(metric)
     for i, (name, curve, mean) in enumerate(zip(names, curves, means, strict=True)):
         style, ratios = line_style(i), list(curve)

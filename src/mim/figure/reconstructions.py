@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from mim.analysis.drawn_channels import as_colours, patches_as_colours
 from mim.figure.images import batch_of, per_channel
 from mim.figure.table import Drawn
 from mim.masker.split import Split
+from mim.model.masked_model import MaskedModel
 from mim.ranges import Size
 from mim.target.target import Paintable
 from mim.tokens import patchify, take
@@ -30,7 +31,12 @@ class Made(NamedTuple):
 
 @torch.no_grad()
 def reconstruct(
-    model: Any, painter: Paintable, image: Tensor, mean: Sequence[float], std: Sequence[float], seeds: Sequence[int]
+    model: MaskedModel,
+    painter: Paintable,
+    image: Tensor,
+    mean: Sequence[float],
+    std: Sequence[float],
+    seeds: Sequence[int],
 ) -> Made:
     """Mask images (B, C, H, W) in [0, 1] by each seed, and predict.
 

@@ -1,11 +1,11 @@
 """Finished runs as figures read them: what was measured, how each was set up, and which of them differ in nothing but a seed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mim.figure.rows import finite, read_rows, whole_number
-from mim.plain import printable, read_json, read_yaml
+from mim.plain import Settings, printable, read_json, read_yaml
 
 SIGNS = ("results.json", "metrics.csv")  # a folder with either is a run's
 TRAINED = (
@@ -29,7 +29,7 @@ class Run(NamedTuple):
     """As results.json has it; "running" where there is none yet."""
     metrics: dict[str, float]
     """By name, the last values."""
-    settings: dict[str, Any]
+    settings: Settings
     """Plain values by dotted name, defaults among them, of the pre-training, and under `judged.` of what came after it."""
     name: str
     """Of the pre-training, e.g. `mae_vit_pico_random_digits`."""
@@ -149,7 +149,7 @@ def _run_of(checkpoint: Path) -> Path:
     return checkpoint.parents[1] if checkpoint.parent.name == "checkpoints" else checkpoint
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def _config(folder: Path) -> Settings:
     file = folder / "config.yaml"
     config = read_yaml(file) if file.exists() else {}
     if not isinstance(config, dict):
@@ -157,7 +157,7 @@ def _config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(config: Settings) -> Settings:
     """Plain values by dotted name, of what training depends on; what is different in every run, such as a path in it, left out."""
     run = str((config.get("paths") or {}).get("run"))
     flat = dict(_flat({name: config.get(name) for name in TRAINED if name in config}))
@@ -168,7 +168,7 @@ def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _flat(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(node: object, path: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(node, dict):
         for key, value in node.items():
             yield from _flat(value, f"{path}.{key}" if path else str(key))
@@ -176,7 +176,7 @@ def _flat(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, tuple(node) if isinstance(node, list) else node
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 

@@ -1,10 +1,9 @@
 """How figures of this room look: sizes, lines, and the frame of a panel of curves."""
 
-from typing import Any
-
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from mim.analysis.curves import COLOURS, LINES, MARKERS
+from mim.analysis.curves import COLOURS, LINES, MARKERS, LineStyle
 
 WIDTH = 7.2  # inches: the text width of most papers, and what a README shows unscaled
 DPI = 220
@@ -12,7 +11,7 @@ TEXT = 7.0  # points
 TITLE = 8.0
 
 
-def line_style(i: int) -> dict[str, Any]:
+def line_style(i: int) -> LineStyle:
     """Of the i-th line: colour, dashes and marker, in colours that all readers can tell apart."""
     return {
         "color": COLOURS[i % len(COLOURS)],
@@ -23,7 +22,7 @@ def line_style(i: int) -> dict[str, Any]:
     }
 
 
-def frame(axis: Any, title: str, x: str, y: str) -> None:
+def frame(axis: Axes, title: str, x: str, y: str) -> None:
     """A panel's title, labels and grid."""
     axis.set_title(title, fontsize=TITLE, loc="left")
     axis.set_xlabel(x, fontsize=TEXT)

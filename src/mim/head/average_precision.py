@@ -1,28 +1,28 @@
 """Average precision of boxes and masks, of COCO (pycocotools) and of LVIS, by faster-coco-eval."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mim.dense import DenseBatch, coco_library
+from mim.dense import DenseBatch, Entry, coco_library
 from mim.head.detector import Found, in_picture
 from mim.head.processes import of_all_processes
 from mim.head.regions import Detections
 
 Style = Literal["coco", "lvis"]
 Kind = Literal["bbox", "segm"]
-Result = dict[str, Any]
-"""One detection in COCO's format: image_id, category_id, score, bbox as (x, y, width, height), segmentation as RLE."""
+Precisions = dict[str, Any]
+"""Average precisions by name, null where there is nothing to measure; and `categories`, those of each by its name."""
 
 DETECTIONS = {"coco": 100, "lvis": 300}
 """That count: COCO's of an image and category, LVIS's of an image."""
 SIZES = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 
 
-def encoded(mask: Tensor) -> list[dict[str, Any]]:
+def encoded(mask: Tensor) -> list[Entry]:
     """Masks (G, H, W) bool -> run-length encodings, as text that json holds."""
     columns = np.asfortranarray(mask.cpu().numpy().astype(np.uint8).transpose(1, 2, 0))
     runs = coco_library("core.mask").encode(columns)
@@ -33,8 +33,8 @@ def _text(counts: bytes | str) -> str:
     return counts.decode() if isinstance(counts, bytes) else counts
 
 
-def results_of(found: Found, image_id: int, category_ids: Sequence[int]) -> list[Result]:
-    """Detections of one image in COCO's format."""
+def results_of(found: Found, image_id: int, category_ids: Sequence[int]) -> list[Entry]:
+    """Detections of one image: image_id, category_id, score, bbox as (x, y, width, height), segmentation as RLE."""
     box = found.box.double().cpu()
     sides = torch.cat([box[:, :2], box[:, 2:] - box[:, :2]], dim=1).tolist()
     return [
@@ -45,9 +45,7 @@ def results_of(found: Found, image_id: int, category_ids: Sequence[int]) -> list
     ]
 
 
-def average_precision(
-    truth: Mapping[str, Any], results: Sequence[Result], kind: Kind, style: Style = "coco"
-) -> dict[str, Any]:
+def average_precision(truth: Entry, results: Sequence[Entry], kind: Kind, style: Style = "coco") -> Precisions:
     """Average precision over overlaps of 0.5 to 0.95, for boxes or masks; null where there is nothing to measure.
 
     Areas of masks are those of the masks, also where a box is given (detectron2's evaluators take boxes off first).
@@ -87,7 +85,7 @@ def average_precision(
     judge.summarize()
     table = judge.eval["precision"][:, :, :, 0, -1]  # overlaps x recalls x categories, of all sizes
     name_of = {category["id"]: category["name"] for category in truth["categories"]}
-    found: dict[str, Any] = dict(zip(SIZES, map(_known, judge.stats), strict=False))
+    found: Precisions = dict(zip(SIZES, map(_known, judge.stats), strict=False))
     if style == "lvis":
         found |= {name: _known(judge.stats_as_dict[name]) for name in ("APr", "APc", "APf")}
     by_category = {name_of[number]: _mean(table[:, :, place]) for place, number in enumerate(judge.params.catIds)}
@@ -99,21 +97,21 @@ def _known(value: float) -> float | None:
     return float(value) if value > -1 else None
 
 
-def _mean(precision: Any) -> float | None:
+def _mean(precision: np.ndarray) -> float | None:
     there = precision[precision > -1]
     return float(there.mean()) if there.size else None
 
 
-def _of_images(results: Iterable[Result], most: int) -> Iterable[Result]:
+def _of_images(results: Iterable[Entry], most: int) -> Iterable[Entry]:
     """The best of each image, over all categories."""
-    by_image: dict[int, list[Result]] = {}
+    by_image: dict[int, list[Entry]] = {}
     for result in results:
         by_image.setdefault(result["image_id"], []).append(result)
     for those in by_image.values():
         yield from sorted(those, key=lambda result: -result["score"])[:most]
 
 
-def _refuse_strangers(truth: Mapping[str, Any], results: Sequence[Result]) -> None:
+def _refuse_strangers(truth: Entry, results: Sequence[Entry]) -> None:
     for name, field in (("images", "image_id"), ("categories", "category_id")):
         known = {each["id"] for each in truth[name]}
         strange = next((result[field] for result in results if result[field] not in known), None)
@@ -127,7 +125,7 @@ class Judged(Protocol):
     """Held-out scenes with objects."""
 
     style: Style
-    truth: Mapping[str, Any]
+    truth: Entry
     """Annotations in COCO's or LVIS's format."""
     category_ids: Sequence[int]
 
@@ -144,7 +142,7 @@ class Detected:
 
     def __init__(self, scenes: Judged):
         self.scenes = scenes
-        self.results: list[Result] = []
+        self.results: list[Entry] = []
         self.seen: list[int] = []
 
     def add(self, found: Sequence[Detections], batch: DenseBatch) -> None:
@@ -155,10 +153,10 @@ class Detected:
             self.results += results_of(whole, image_id, self.scenes.category_ids)
             self.seen.append(image_id)
 
-    def row(self) -> dict[str, dict[str, Any]]:
+    def row(self) -> dict[str, Precisions]:
         """Average precision of `bbox` and `segm`, on the images that all processes have seen."""
         seen, truth = set(of_all_processes(self.seen)), self.scenes.truth
-        there: dict[str, Any] = dict(truth) | {
+        there = truth | {
             "images": [each for each in truth["images"] if each["id"] in seen],
             "annotations": [each for each in truth["annotations"] if each["image_id"] in seen],
         }

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from mim.dense import DenseBatch
+from mim.encoder.model import Model
 from mim.encoder.vit import ViT
 from mim.head.masks import pasted
 from mim.head.proposals import ProposalNetwork
@@ -30,7 +31,7 @@ class Found(NamedTuple):
     """(G, H, W) bool."""
 
 
-class Detector(nn.Module):
+class Detector(Model):
     """Feature map, pyramid, proposals, and heads on regions.
 
     Args:

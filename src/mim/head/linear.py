@@ -21,7 +21,8 @@ class LinearHead(nn.Module):
         super().__init__()
         self.norm, self.classify = nn.BatchNorm2d(in_width), nn.Conv2d(in_width, num_classes, 1)
         nn.init.normal_(self.classify.weight, std=0.01)
-        nn.init.zeros_(self.classify.bias)  # type: ignore[arg-type]
+        assert self.classify.bias is not None
+        nn.init.zeros_(self.classify.bias)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """One map (B, in_width, H, W) -> class scores (B, num_classes, H, W)."""

@@ -72,7 +72,8 @@ class ProposalNetwork(nn.Module):
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.normal_(layer.weight, std=0.01)
-                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+                assert layer.bias is not None
+                nn.init.zeros_(layer.bias)
         self.nms, self.kept = nms, {True: Kept(*train), False: Kept(*test)}
         self.sampled, self.positive = sampled, positive
         self.offsets, self.matcher = Offsets(), Matcher(thresholds[1], thresholds[0], allow_low_quality_matches=True)

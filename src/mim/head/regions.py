@@ -107,7 +107,8 @@ class RegionHeads(nn.Module):
         for layer, std in ((self.score, 0.01), (self.offset, 0.001), (last, 0.001)):
             nn.init.normal_(layer.weight, std=std)
         for bias in (connected.bias, self.score.bias, self.offset.bias, up.bias, last.bias):
-            nn.init.zeros_(bias)  # type: ignore[arg-type]
+            assert bias is not None
+            nn.init.zeros_(bias)
         if federated:
             federated.prepare(num_classes)
             nn.init.constant_(self.score.bias, federated.first_bias)
@@ -183,7 +184,8 @@ class RegionHeads(nn.Module):
         category = torch.cat([one.category[: len(one.match)] for one in sampled])
         over = mean_over_processes(len(category), category.device)
         if not len(category):
-            return sum(0 * parameter.sum() for parameter in self.mask.parameters())  # type: ignore[return-value]
+            nothing = torch.zeros((), device=category.device)
+            return sum((0 * parameter.sum() for parameter in self.mask.parameters()), start=nothing)
         score = self.masks(levels, boxes, strides, category)
         target = torch.cat(
             [

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
 from mim.dense import IGNORE, DenseBatch
 from mim.encoder.blocks import check_number
 from mim.encoder.encoder import Encoder
+from mim.encoder.model import Model
 from mim.encoder.swin import Swin
 from mim.head.linear import LinearHead
 from mim.head.upernet import UPerNet, resized
@@ -18,7 +19,7 @@ from mim.ranges import Count
 SegmentationHead = UPerNet | LinearHead
 
 
-class Segmenter(nn.Module):
+class Segmenter(Model):
     """Maps of some blocks, without the final norm, and a head on them.
 
     It runs on images of the encoder's size; larger ones are cut into windows (`segment`).
@@ -69,7 +70,7 @@ class Segmenter(nn.Module):
 
     def maps(self, image: Tensor) -> list[Tensor]:
         """Images (B, 3, H, W) of the encoder's size -> a map (B, D, rows, columns) of each block."""
-        tokens = self.encoder.encode(self.encoder.embed(image), blocks=self.blocks)
+        tokens = self.encoder.encode_blocks(self.encoder.embed(image), self.blocks)
         return [x[:, self.encoder.prefix :].transpose(1, 2).unflatten(2, self.encoder.geometry.grid) for x in tokens]
 
     def forward(self, image: Tensor) -> Tensor:

@@ -81,8 +81,10 @@ class UPerNet(nn.Module):
             last = nn.Conv2d(auxiliary_width, num_classes, 1)
             self.auxiliary = nn.Sequential(_layer(in_width, auxiliary_width, 3), nn.Dropout2d(dropout), last)
         for layer in (self.classify[-1], *([self.auxiliary[-1]] if self.auxiliary else [])):
-            nn.init.normal_(layer.weight, std=0.01)  # type: ignore[arg-type]
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+            assert isinstance(layer, nn.Conv2d)
+            assert layer.bias is not None
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Four maps (B, in_width, H, W), first block first -> class scores (B, num_classes, 4 H, 4 W)."""

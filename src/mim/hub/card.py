@@ -3,11 +3,10 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from mim.image_format import ImageFormat
 from mim.paper.records import Record
-from mim.plain import printable
+from mim.plain import Settings, printable
 
 PARTS = ("encoder", "masker", "loss", "teacher", "data", "pool", "optimizer", "schedule")
 NUMBERS = ("seed", "epochs", "steps", "warmup_epochs", "images_per_step", "base_lr", "lr", "weight_decay")
@@ -20,7 +19,7 @@ def card(
     format_: str,
     licence: str,
     use: Sequence[str],
-    config: Mapping[str, Any] | None,
+    config: Settings | None,
     images: ImageFormat,
     records: Sequence[Record],
 ) -> str:
@@ -61,7 +60,7 @@ def _images(images: ImageFormat) -> str:
     return f"{said} {cut}{classes}"
 
 
-def _recipe(config: Mapping[str, Any] | None, records: Sequence[Record]) -> str:
+def _recipe(config: Settings | None, records: Sequence[Record]) -> str:
     """Table of the parts and numbers of a run, and the command that makes it again."""
     if config is None:
         return "The file that was pushed does not say."
@@ -97,7 +96,7 @@ def _measured(record: Record) -> Iterator[tuple[str, ...]]:
             yield name, f"{100 * value:.2f} %", between, made
 
 
-def part_said(node: Any) -> str:
+def part_said(node: object) -> str:
     """A part of a config as Python would build it: `Masker(score=Random, partition=FixedRatio(ratio=0.75))`."""
     if isinstance(node, list):
         return f"[{', '.join(map(part_said, node))}]"

@@ -3,13 +3,13 @@
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import save_file
 
 from mim.hub.card import card
 from mim.image_format import ImageFormat
 from mim.paper.records import Record, find_records
+from mim.plain import Settings
 from mim.weights.convert import contiguous, write
 from mim.weights.images import image_format
 from mim.weights.to_timm import TimmModel, in_timm
@@ -65,7 +65,7 @@ def _write_timm(weights: Weights, out: Path, images: ImageFormat, repository: st
     ]
 
 
-def timm_config(model: TimmModel, images: ImageFormat) -> dict[str, Any]:
+def timm_config(model: TimmModel, images: ImageFormat) -> Settings:
     """Content of `config.json`, from which `timm.create_model("hf_hub:...")` builds a model."""
     size = model.arguments["img_size"]
     arguments = {name: value for name, value in model.arguments.items() if name != "num_classes"}

@@ -21,7 +21,7 @@ class Arguments(argparse.ArgumentParser):
         raw = {"formatter_class": argparse.RawDescriptionHelpFormatter}
         super().__init__(**({"prog": program} | raw | others), description=description)
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+    def parse_args(self, args: Sequence[str] | None = None, namespace: object = None) -> Any:  # type: ignore[override]
         """What was given.
 
         Raises:

@@ -1,9 +1,8 @@
 """Calls read from source: what calling a class or a function calls, by its dotted name."""
 
 import ast
-from typing import Any
 
-from mim.launch.hint import StandIn, Unreadable
+from mim.launch.hint import Hint, StandIn, Unreadable
 from mim.launch.source import Call, Source, member, module
 
 
@@ -24,7 +23,7 @@ def call_of(target: str) -> Call | None:
     return call and _as_written(call)
 
 
-def _own_constructor(source: Any, name: str) -> Call | None:
+def _own_constructor(source: Hint, name: str) -> Call | None:
     """Of a class that has one itself; of what it inherits, nothing needs to be read."""
     node = source.class_of(name) if isinstance(source, Source) else None
     if node is None or node.decorator_list or node.keywords:

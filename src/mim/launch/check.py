@@ -7,16 +7,18 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from annotated_types import Gt
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
 from pydantic_core import SchemaError
 
+from mim.launch.hint import Hint
 from mim.launch.signature import Signature, signature_of
 from mim.moved import moved
+from mim.plain import Settings, settings_of
 from mim.ranges import Count, NonNegativeInt, Positive, Share
 
 
@@ -38,7 +40,7 @@ Accelerator = Literal["auto", "cpu", "cuda", "gpu", "mps"]
 _Precision = Literal["32-true", "bf16-mixed", "16-mixed", "32", 32] | None  # weights stay float32, as targets are
 _Duration = Annotated[str, AfterValidator(_days_hours_minutes_seconds)] | None
 _BUILT_BY_ENTRY_POINTS = {"data", "task", "evaluate", "trainer", "augment", "encoder"}
-_TIGHTER: dict[str, dict[str, Any]] = {  # than the library's own hints, which let through what fails late or does harm
+_TIGHTER: dict[str, Settings] = {  # than the library's own hints, which let through what fails late or does harm
     "pytorch_lightning.Trainer": {
         "accelerator": Accelerator,
         "accumulate_grad_batches": Count | None,
@@ -68,14 +70,14 @@ def check_config(cfg: DictConfig) -> None:
     Raises:
         ValueError: one line, saying what was given, what is allowed and where.
     """
-    values: Any = OmegaConf.to_container(cfg, resolve=True)
+    values = settings_of(cfg, resolve=True)
     _check_finite(values, "")
     calls = _targets(values, "")
     for path, node in sorted(calls, key=lambda call: call[0].count(".")):  # a component is wired in again further down
         _check_call(path, node)
 
 
-def _check_finite(value: Any, path: str) -> None:
+def _check_finite(value: object, path: str) -> None:
     """Refuse NaN and infinity anywhere, also where what is built would compare it with a bound and find nothing wrong."""
     if isinstance(value, dict):
         for key, each in value.items():
@@ -97,7 +99,7 @@ def check_wiring(cfg: DictConfig, choices: Mapping[str, str | None]) -> None:
     Raises:
         ValueError: naming the part and what does without it.
     """
-    raw: Any = OmegaConf.to_container(cfg, resolve=False)
+    raw = settings_of(cfg)
     for name, node in raw.items():
         is_part = isinstance(node, dict) and "_target_" in node and name not in _BUILT_BY_ENTRY_POINTS
         if is_part and not refers_to(raw, name):
@@ -109,12 +111,12 @@ def check_wiring(cfg: DictConfig, choices: Mapping[str, str | None]) -> None:
             )
 
 
-def refers_to(raw: Any, name: str) -> bool:
+def refers_to(raw: object, name: str) -> bool:
     """Whether an unresolved config has `${name}`, `${name.something}` or `${oc.select:name}` anywhere."""
     return re.search(rf"\$\{{(oc\.select:)?{name}[.,}}]", str(raw)) is not None
 
 
-def _targets(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _targets(node: object, path: str) -> Iterator[tuple[str, Settings]]:
     """Every mapping with a `_target_`, and the dotted path to it."""
     if isinstance(node, dict):
         if node.get("_target_") is not None:
@@ -126,7 +128,7 @@ def _targets(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
             yield from _targets(value, f"{path}[{i}]")
 
 
-def _check_call(path: str, node: dict[str, Any]) -> None:
+def _check_call(path: str, node: Settings) -> None:
     try:
         signature: Signature | None = signature_of(node["_target_"])
     except (ImportError, AttributeError, ValueError) as error:
@@ -156,11 +158,11 @@ def takes(node: Mapping[Any, Any], key: str) -> bool:
     return "_target_" in node and key in signature_of(node["_target_"]).parameters
 
 
-def _is_built_later(value: Any) -> bool:
+def _is_built_later(value: object) -> bool:
     return any(True for _ in _targets(value, ""))
 
 
-def check_value(path: str, value: Any, hint: Any) -> None:
+def check_value(path: str, value: object, hint: Hint) -> None:
     """Refuse a value that a hint does not allow.
 
     Raises:
@@ -173,7 +175,7 @@ def check_value(path: str, value: Any, hint: Any) -> None:
         raise ValueError(f"{path}={value!r} does not fit; it should be {' or '.join(sorted(reasons))}") from error
     except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError, SchemaError, TypeError):
         # a type that only its own library understands; a contract of ours is met by what is built, and by no plain value
-        if getattr(hint, "_is_protocol", False) and isinstance(value, bool | int | float | str | list):
+        if isinstance(hint, type) and Protocol in hint.__bases__ and isinstance(value, bool | int | float | str | list):
             raise ValueError(f"{path}={value!r} does not fit; it should be a part, as a group chooses it") from None
         return
     if not _is_said_plainly(value, meant):  # what is built gets the value as it was written
@@ -194,7 +196,7 @@ def _reason(error: Any) -> str:
     )
 
 
-def _is_said_plainly(value: Any, meant: Any) -> bool:
+def _is_said_plainly(value: object, meant: object) -> bool:
     """Whether nothing had to be read into a value: `no` for false would be taken as true, and 1.0 for 1 is no count."""
     if isinstance(value, list | tuple) and isinstance(meant, list | tuple):
         return all(_is_said_plainly(*pair) for pair in zip(value, meant, strict=True))

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -12,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mim.launch.check import nearest, refers_to
 from mim.moved import moved_setting
+from mim.plain import settings_of
 
 READ_BY_ENTRY = {
     *(
@@ -80,10 +80,10 @@ def check_keys(cfg: DictConfig, overrides: Sequence[str], configs: Path, config_
     Raises:
         ValueError: naming it and the nearest that there is.
     """
-    defaults: Any = OmegaConf.to_container(OmegaConf.load(configs / f"{config_name}.yaml"), resolve=False)
+    defaults = settings_of(OmegaConf.load(configs / f"{config_name}.yaml"))
     groups = {folder.name for folder in configs.iterdir() if folder.is_dir()}
     given = {override.lstrip("+").partition("=")[0] for override in overrides}
-    raw: Any = OmegaConf.to_container(cfg, resolve=False)
+    raw = settings_of(cfg)
 
     def is_read(name: str) -> bool:
         return name in groups or name in READ_BY_ENTRY or refers_to(raw, name)

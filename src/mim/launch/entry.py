@@ -8,9 +8,9 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import hydra
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
@@ -28,7 +28,7 @@ from mim.launch.there import refuse_missing, refuse_missing_folder
 from mim.launch.top import check_top
 
 
-def launch(run: Callable[[DictConfig], Any] | str, configs: Path, config_name: str) -> None:
+def launch(run: Callable[[DictConfig], object] | str, configs: Path, config_name: str) -> None:
     """Compose the config that the command line asks for, check it, run it, and exit: 0 well, 1 refused, 85 or 130 stopped.
 
     The jobs of a multirun are processes of their own (hydra_plugins/fresh_launcher.py), which come through here one by one.
@@ -47,7 +47,7 @@ def launch(run: Callable[[DictConfig], Any] | str, configs: Path, config_name: s
     sys.argv[1:] = [re.sub(r"^\+(?=trainer\.)", "++", argument) for argument in sys.argv[1:]]
     exit_codes = [0]
 
-    def job(cfg: DictConfig) -> Any:
+    def job(cfg: DictConfig) -> None:
         try:
             check_command(cfg, HydraConfig.get(), configs, config_name)
             refuse_missing(_weights(cfg))
@@ -57,7 +57,7 @@ def launch(run: Callable[[DictConfig], Any] | str, configs: Path, config_name: s
             forget_earlier_attempts()
             function = get_method(run) if isinstance(run, str) else run
             silence_libraries()  # libraries choose how loud they are while they are imported
-            return function(cfg)
+            function(cfg)
         except Interrupted as stop:
             print(as_typed(str(stop)), file=sys.stderr, flush=True)
             exit_codes.append(stop.exit_code)
@@ -89,7 +89,7 @@ def launch(run: Callable[[DictConfig], Any] | str, configs: Path, config_name: s
     sys.exit(max(exit_codes))
 
 
-def check_command(cfg: DictConfig, hydra_config: Any, configs: Path, config_name: str) -> None:
+def check_command(cfg: DictConfig, hydra_config: HydraConf, configs: Path, config_name: str) -> None:
     """All that a command asks of its config before anything is built; `hydra_config` knows what was chosen and given.
 
     Raises:

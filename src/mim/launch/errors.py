@@ -64,7 +64,7 @@ def explain(error: BaseException, why: str) -> None:
 
 
 def _explained(error: BaseException) -> str | None:
-    notes = [note for note in getattr(error, "__notes__", ()) if note.startswith(_WHY)]
+    notes = [note for note in vars(error).get("__notes__", ()) if note.startswith(_WHY)]
     return notes[0].removeprefix(_WHY) if notes else None
 
 

@@ -6,12 +6,15 @@ import operator
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, Protocol
 
-_ARITHMETIC: dict[type, Any] = {
+_ARITHMETIC: dict[type[ast.operator], Callable[[object, object], object]] = {
     ast.Pow: operator.pow,
     ast.Mult: operator.mul,
     ast.Sub: operator.sub,
     ast.Add: operator.add,
 }
+
+Hint = Any
+"""Type that an annotation says: classes, unions and `Annotated` have no type in common."""
 
 
 class Unreadable(Exception):
@@ -24,10 +27,10 @@ class Names(Protocol):
     def has(self, name: str) -> bool:
         """Whether it is one of them."""
 
-    def find(self, name: str) -> Any:
+    def find(self, name: str) -> Hint:
         """What it stands for."""
 
-    def member(self, of: Any, name: str) -> Any:
+    def member(self, of: Hint, name: str) -> Hint:
         """What `of.name` stands for."""
 
 
@@ -35,7 +38,7 @@ class StandIn:
     """Of a class that is read and not imported: its name, its bases and its constructor."""
 
 
-def evaluate(node: ast.expr, names: Names) -> Any:
+def evaluate(node: ast.expr, names: Names) -> Hint:
     """Value of an annotation, or of what a name in it was set to.
 
     Args:
@@ -51,7 +54,7 @@ def evaluate(node: ast.expr, names: Names) -> Any:
         case ast.Constant(value=value):
             return value
         case ast.Name(id=name):
-            return names.find(name) if names.has(name) or not hasattr(builtins, name) else getattr(builtins, name)
+            return names.find(name) if names.has(name) or name not in vars(builtins) else vars(builtins)[name]
         case ast.Attribute(value=of, attr=name):
             return names.member(evaluate(of, names), name)
         case ast.Subscript(value=of, slice=inside):
@@ -74,7 +77,7 @@ def evaluate(node: ast.expr, names: Names) -> Any:
     raise Unreadable(ast.unparse(node))
 
 
-def _subscript(of: Any, inside: ast.expr, names: Names) -> Any:
+def _subscript(of: Hint, inside: ast.expr, names: Names) -> Hint:
     if of is Literal:  # words, not the names of classes
         parts = inside.elts if isinstance(inside, ast.Tuple) else [inside]
         if not all(isinstance(part, ast.Constant) for part in parts):

@@ -14,6 +14,7 @@ from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 from mim.launch.check import nearest, takes
 from mim.launch.choices import belongs_elsewhere, chosen, composed, files_of
 from mim.moved import moved_choice
+from mim.plain import settings_of
 
 
 def said_by_hydra(error: BaseException, configs: Path, config_name: str) -> str | None:
@@ -80,7 +81,7 @@ def _no_place(group: str, configs: Path, config_name: str) -> str | None:
     """A line about a group, as `masker/score` or `target`, that what is chosen has elsewhere, or several times, or not at all."""
     node = composed(configs, config_name, [c for c in chosen(configs, sys.argv[1:]) if not c.startswith(f"{group}=")])
     top, _, name = group.rpartition("/")
-    raw: Any = OmegaConf.to_container(node, resolve=False) if node is not None else {}
+    raw = settings_of(node) if node is not None else {}
     found = _found(raw.get(top) if top else raw, name, top)
     places = [place for place, value in found if isinstance(value, dict)]
     if len(places) == 1:
@@ -131,7 +132,7 @@ def _nearest_key(given: str, configs: Path, config_name: str) -> str:
     return "it is a whole group: set one of its keys"
 
 
-def _found(node: Any, name: str, path: str) -> Iterator[tuple[str, Any]]:
+def _found(node: object, name: str, path: str) -> Iterator[tuple[str, Any]]:
     """All settings of a name: dotted path and value of each."""
     if isinstance(node, dict):
         if name in node:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 _INTERACTIVE = ("bash", "interactive")  # names of SLURM jobs in which commands are typed
 _DRIVERS = ("nvidia*", "nvhost*", "nvgpu*", "kfd", "dxg")  # in /dev, where a GPU can be used
@@ -96,7 +96,7 @@ def has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def count_devices(accelerator: str, devices: Any) -> int:
+def count_devices(accelerator: str, devices: object) -> int:
     """How many processes a trainer has on each computer.
 
     Args:
@@ -111,8 +111,9 @@ def count_devices(accelerator: str, devices: Any) -> int:
     there = torch.cuda.device_count()
     on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and there > 0)
     named = devices.split(",") if isinstance(devices, str) and "," in devices else devices
-    listed = isinstance(named, Sequence) and not isinstance(named, str)
-    numbers = [str(name) for name in (named if listed else [named]) if str(name)]
+    every = named if isinstance(named, Sequence) and not isinstance(named, str) else [named]
+    listed = every is named
+    numbers = [str(name) for name in every if str(name)]
     if not all(number.removeprefix("-").isdecimal() for number in numbers if number != "auto"):
         raise ValueError(
             f"trainer.devices={devices} is no number of devices; e.g. trainer.devices=1, or trainer.devices=auto"

@@ -5,16 +5,14 @@ import re
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from mim.cores import available_cores
+from mim.plain import Settings
 
 
-def provenance(
-    program: str, overrides: Iterable[str], seed: int, device: torch.device, processes: int
-) -> dict[str, Any]:
+def provenance(program: str, overrides: Iterable[str], seed: int, device: torch.device, processes: int) -> Settings:
     """Program, experiment, overrides, seed, commit and hardware of a run.
 
     Args:

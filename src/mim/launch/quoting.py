@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from mim.plain import printable
+from mim.plain import Settings, printable, settings_of
 
 _MULTIRUN = {"-m", "--multirun"}
 
@@ -21,7 +20,7 @@ def quoted(arguments: Sequence[str]) -> list[str]:
     return [_quoted(argument, several) for argument in arguments]
 
 
-def values_of(arguments: Sequence[str]) -> dict[str, Any]:
+def values_of(arguments: Sequence[str]) -> Settings:
     """Values of `key=value`, as Hydra reads them, nested by the dots of the keys.
 
     Raises:
@@ -36,7 +35,7 @@ def values_of(arguments: Sequence[str]) -> dict[str, Any]:
         if found is None or not found.key_or_group or found.type is not OverrideType.CHANGE:
             raise ValueError(f"{printable(argument)} is no setting; give key=value, e.g. root=/my/pictures")
         OmegaConf.update(values, found.key_or_group, found.value())
-    return OmegaConf.to_container(values)  # type: ignore[return-value]
+    return settings_of(values)
 
 
 def _quoted(argument: str, several: bool) -> str:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, get_type_hints
 from hydra.utils import get_object
 
 from mim.launch.call import call_of
-from mim.launch.hint import Unreadable
+from mim.launch.hint import Hint, Unreadable
 from mim.launch.source import Call
 
 READ = ("hydra_plugins", "mim", "pytorch_lightning", "timm", "torch")
@@ -28,10 +28,10 @@ class Signature(NamedTuple):
     name: str
     parameters: tuple[str, ...]
     takes_any: bool
-    hint: Callable[[str], Any]
+    hint: Callable[[str], Hint]
 
 
-def signature_of(target: Any) -> Signature:
+def signature_of(target: Hint) -> Signature:
     """Of a dotted name, as a config gives it.
 
     Raises:
@@ -60,7 +60,7 @@ def read(target: str) -> Signature:
     call = call_of(target)
     arguments = call.arguments if call else []
 
-    def hint(name: str) -> Any:
+    def hint(name: str) -> Hint:
         annotation = next((each.annotation for each in arguments if each.arg == name), None)
         try:
             return Any if call is None or annotation is None else call.hint(annotation)
@@ -90,7 +90,7 @@ def imported(target: str) -> Signature:
     return Signature(found.__name__, tuple(parameters), takes_any, lambda name: hints.get(name, Any))
 
 
-def type_hints(target: Any) -> dict[str, Any]:
+def type_hints(target: Hint) -> dict[str, Hint]:
     """Of what a class or a function takes, by name."""
     try:
         return get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)

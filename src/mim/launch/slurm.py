@@ -28,5 +28,6 @@ def _ask(job: str) -> None:
         subprocess.run(["scontrol", "requeue", job], check=True, capture_output=True, text=True)
         print(f"SLURM will run job {job} again", flush=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        reason = " ".join(str(getattr(error, "stderr", "") or error).split())
+        said = error.stderr if isinstance(error, subprocess.CalledProcessError) else ""
+        reason = " ".join(str(said or error).split())
         print(f"SLURM did not take job {job} back ({reason}); submit it again", file=sys.stderr, flush=True)

@@ -13,9 +13,9 @@ from importlib import import_module
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, Protocol, runtime_checkable
+from typing import Generic, NamedTuple, Protocol, runtime_checkable
 
-from mim.launch.hint import StandIn, Unreadable, evaluate
+from mim.launch.hint import Hint, StandIn, Unreadable, evaluate
 
 LIGHT = sys.stdlib_module_names | {"annotated_types", "typing_extensions", "omegaconf"}
 """Packages that are imported as they are: they take no time."""
@@ -34,7 +34,7 @@ class Call(NamedTuple):
         several = [each for each in (of.vararg,) if each], [each for each in (of.kwarg,) if each]
         return [*of.posonlyargs, *of.args, *several[0], *of.kwonlyargs, *several[1]]
 
-    def hint(self, annotation: ast.expr) -> Any:
+    def hint(self, annotation: ast.expr) -> Hint:
         """What an annotation stands for; a class is a stand-in of its name, which no plain value is an instance of.
 
         Raises:
@@ -58,14 +58,14 @@ class Source:
         self.name, self.is_package = name, spec.submodule_search_locations is not None
         if spec.origin is None or not spec.origin.endswith(".py"):
             raise Unreadable(name)
-        self._bound: dict[str, Any] = {}
+        self._bound: dict[str, Hint] = {}
         self._stars: list[ast.ImportFrom] = []
         for node in ast.parse(Path(spec.origin).read_bytes()).body:
             self._bound |= _bindings(node)
             if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
                 self._stars.append(node)
 
-    def find(self, name: str) -> Any:
+    def find(self, name: str) -> Hint:
         """What a name of this module stands for: a value, a class's stand-in, a `Call` or a `Source`.
 
         Raises:
@@ -111,7 +111,7 @@ class Source:
         package = package[: len(package) - node.level + 1]
         return ".".join([*package, *([node.module] if node.module else [])])
 
-    def evaluate(self, node: ast.expr) -> Any:
+    def evaluate(self, node: ast.expr) -> Hint:
         """An annotation, or what a name in it was set to.
 
         Raises:
@@ -119,7 +119,7 @@ class Source:
         """
         return evaluate(node, self)
 
-    def member(self, of: Any, name: str) -> Any:
+    def member(self, of: Hint, name: str) -> Hint:
         """`of.name`.
 
         Raises:
@@ -128,7 +128,7 @@ class Source:
         return member(of, name)
 
 
-def _bindings(node: ast.stmt) -> dict[str, Any]:
+def _bindings(node: ast.stmt) -> dict[str, ast.stmt | None]:
     """Names that a statement of a module binds, and to what; None where that depends."""
     match node:
         case ast.ImportFrom(names=aliases):
@@ -147,7 +147,7 @@ def _bindings(node: ast.stmt) -> dict[str, Any]:
     return {}
 
 
-def member(of: Any, name: str) -> Any:
+def member(of: Hint, name: str) -> Hint:
     """`of.name`."""
     if not isinstance(of, Source):
         if isinstance(of, types.ModuleType) and hasattr(of, name):
@@ -157,7 +157,7 @@ def member(of: Any, name: str) -> Any:
 
 
 @cache
-def module(name: str) -> Any:
+def module(name: str) -> Hint:
     """A module by its name: read, or where it is light, imported.
 
     Raises:
@@ -174,7 +174,7 @@ def module(name: str) -> Any:
 class _Compiled(types.ModuleType):
     """A module without source; its classes are plain ones."""
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Hint:
         return object if name[:1].isupper() else super().__getattribute__(name)
 
 
@@ -205,7 +205,7 @@ def _stand_in(source: Source, name: str) -> type:
     if decorators - {"runtime_checkable"} or metaclasses - {"ABCMeta"} or "__new__" in functions:
         raise Unreadable(f"{name} is no plain class")
     bases = tuple(_bases(source, node))
-    members: dict[str, Any] = {"__module__": source.name, "__qualname__": name}
+    members: dict[str, object] = {"__module__": source.name, "__qualname__": name}
     if Protocol in bases:
         members |= dict.fromkeys(functions)
     elif "__init__" in functions:
@@ -216,7 +216,7 @@ def _stand_in(source: Source, name: str) -> type:
     return runtime_checkable(made) if decorators else made
 
 
-def _bases(source: Source, node: ast.ClassDef) -> Iterator[Any]:
+def _bases(source: Source, node: ast.ClassDef) -> Iterator[type]:
     for each in node.bases:
         base = source.evaluate(each.value if isinstance(each, ast.Subscript) else each)
         if base in (Generic, object):

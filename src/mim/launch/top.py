@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypedDict, get_type_hints
 
 from annotated_types import MinLen
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from mim.launch.check import Accelerator, check_value
+from mim.plain import settings_of
 from mim.ranges import Count, NonNegativeInt, NotNegative, Positive, Seed
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -60,7 +61,7 @@ class Sweep(TypedDict, total=False):
     trial: NonNegativeInt | None
 
 
-_OF: dict[str, Any] = {"train": Train, "eval": Eval}
+_OF: dict[str, type] = {"train": Train, "eval": Eval}
 
 
 def check_top(cfg: DictConfig, config_name: str) -> None:
@@ -69,7 +70,7 @@ def check_top(cfg: DictConfig, config_name: str) -> None:
     Raises:
         ValueError: one line, the setting first.
     """
-    values: Any = OmegaConf.to_container(cfg, resolve=True)
+    values = settings_of(cfg, resolve=True)
     _check(values, _OF.get(config_name, Train), "")
     check_sweep(values)
     for name, value in (values.get("paths") or {}).items():
@@ -97,7 +98,7 @@ def check_sweep(values: Any) -> None:
     _check(sweep, Sweep, "sweep.")
 
 
-def _check(values: Mapping[str, Any], kind: Any, path: str) -> None:
+def _check(values: Mapping[str, object], kind: type, path: str) -> None:
     for name, hint in get_type_hints(kind, include_extras=True).items():
         if name in values:
             check_value(path + name, values[name], hint)

@@ -3,7 +3,6 @@
 import csv
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
@@ -11,6 +10,9 @@ from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
 from mim.plain import no_link
+
+Cell = str | float | int | None
+"""What stands in a column."""
 
 
 class CSV(CSVLogger):
@@ -62,10 +64,10 @@ class _Writer(ExperimentWriter):
         Path(self.log_dir).mkdir(parents=True, exist_ok=True)
         super().save()
 
-    def begin(self, end: int, first: list[dict[str, Any]], last: list[dict[str, Any]]) -> None:
+    def begin(self, end: int, first: list[dict[str, Cell]], last: list[dict[str, Cell]]) -> None:
         """Keep the rows of the steps before `end`, between others that may have been among them."""
         read = self._read()
-        kept = [row for row in read if int(row["step"]) < end and not _is_one_of(row, first)]
+        kept = [row for row in read if int(str(row["step"])) < end and not _is_one_of(row, first)]
         last = last if read else []  # a new file begins with what is to come
         self.metrics_keys = sorted({*self.metrics_keys}.union(*first, *last))
         if self.metrics_keys:
@@ -75,7 +77,7 @@ class _Writer(ExperimentWriter):
         """As Lightning does, but a process that is killed meanwhile leaves the file as it was."""
         self._write(self._read())
 
-    def _read(self) -> list[dict[str, Any]]:
+    def _read(self) -> list[dict[str, Cell]]:
         """The rows; without the last, if whoever wrote it was killed before its end."""
         file = Path(self.metrics_file_path)
         if not file.exists():
@@ -85,7 +87,7 @@ class _Writer(ExperimentWriter):
         whole = [line for line in lines if line.endswith("\n")]
         return [row for row in csv.DictReader(whole) if (row["step"] or "").isdigit()]
 
-    def _write(self, rows: list[dict[str, Any]]) -> None:
+    def _write(self, rows: list[dict[str, Cell]]) -> None:
         file = Path(self.metrics_file_path)
         partial = no_link(file.with_name(f".{file.name}.partial"))
         with partial.open("w", newline="") as stream:
@@ -95,6 +97,6 @@ class _Writer(ExperimentWriter):
         partial.replace(file)
 
 
-def _is_one_of(row: Mapping[str, str], others: list[dict[str, Any]]) -> bool:
+def _is_one_of(row: Mapping[str, Cell], others: list[dict[str, Cell]]) -> bool:
     """Whether a row has values in the columns of another alone."""
     return any({name for name, value in row.items() if value} <= other.keys() for other in others)

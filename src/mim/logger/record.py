@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from pytorch_lightning.loggers import Logger
 
 from mim.logger.image_logger import log_image
+from mim.plain import Settings
 
 
-def log_row(loggers: Iterable[Logger], row: Mapping[str, Any], folder: Path) -> None:
+def log_row(loggers: Iterable[Logger], row: Settings, folder: Path) -> None:
     """Log what an evaluation returned and drew.
 
     Args:
@@ -29,7 +29,7 @@ def log_row(loggers: Iterable[Logger], row: Mapping[str, Any], folder: Path) -> 
         logger.finalize("success")
 
 
-def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
+def _numbers(row: Settings) -> dict[str, float]:
     """Those of the row, and those of each line of its table under the line's words: `MAE/mean/top1`."""
     found = {name: value for name, value in row.items() if _is_number(value)}
     for line in row.get("table", []):
@@ -38,5 +38,5 @@ def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
     return found
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, float | int) and not isinstance(value, bool)

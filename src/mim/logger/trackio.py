@@ -8,6 +8,8 @@ from typing import Any
 from pytorch_lightning.loggers.logger import Logger, rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
+from mim.plain import Settings
+
 
 class Trackio(Logger):
     """Logger of numbers, settings and pictures to trackio. A run that goes on is the same run on the board.
@@ -29,7 +31,7 @@ class Trackio(Logger):
         project: str = "mim",
         group: str | None = None,
         space_id: str | None = None,
-        **settings: Any,
+        **settings: object,
     ):
         if find_spec("trackio") is None:
             raise ValueError(
@@ -39,7 +41,7 @@ class Trackio(Logger):
         self.project, self._run = project, None
         self._name = "_".join(Path(save_dir).absolute().parts[-2:])
         self._settings = {"group": group, "space_id": space_id, "resume": "allow", "embed": False} | settings
-        self._config: dict[str, Any] = {}
+        self._config: Settings = {}
 
     @property
     def name(self) -> str:

@@ -67,7 +67,7 @@ class AcrossViews(Weights):
 
     def fit(self, geometry: Geometry) -> dict[str, int | None]:
         """Values that student and teacher make for each term."""
-        return {name: term.out for name, term in self.term.items()}  # type: ignore[misc]
+        return {name: term.out for name, term in self.term.items() if isinstance(term, ViewTerm)}
 
     def of_step(self, model: SeesViews, batch: Batch, teacher: ViewTeacher) -> tuple[dict[str, Tensor], Shown]:
         """Each term without its weight, and what the student made."""

@@ -50,13 +50,14 @@ class WeightedSum(Weights):
         None is for the encoder's width.
         """
         for each in self.term.values():
-            each.fit(geometry)  # type: ignore[operator]
+            assert isinstance(each, Term | Relation)
+            each.fit(geometry)
         return self.target_dims
 
     @property
     def target_dims(self) -> dict[str, int | None]:
         """Values per patch of each prediction, by the term that it is made for; known once targets are built."""
-        return {name: self.term[name].target_dim for name in self.predicting}  # type: ignore[misc]
+        return {name: each.target_dim for name, each in self.term.items() if isinstance(each, Term)}
 
     @property
     def needs_teacher(self) -> bool:

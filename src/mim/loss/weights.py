@@ -1,6 +1,6 @@
 """Weights of a loss's terms, and the contract of a loss of named terms."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from mim.geometry import Geometry
 from mim.optim.number import NumberSchedule, number_at
 from mim.part import Part, Progress
 
-Model = Callable[..., Any]
+Model = Any
 """What a step goes through: of a batch it makes what the terms of a loss judge."""
 _TAKEN = {"loss", *dir(nn.ModuleDict())}  # the sum is logged as train/loss; a module's own names
 

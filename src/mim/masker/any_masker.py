@@ -1,7 +1,7 @@
 """Contract of a masker: a score and a partition (`Masker`), one after another (`Scheduled`), K at once (`Independent`), blocks."""
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, Self
 
 from torch import Tensor, nn
 
@@ -24,3 +24,4 @@ class AnyMasker(Protocol):
         """B images, each a grid of L patches, and their embeddings (B, L, D) if needed -> split of K parts."""
 
     def modules(self) -> Iterator[nn.Module]: ...
+    def train(self, mode: bool = True) -> Self: ...

@@ -9,13 +9,14 @@ from mim.encoder.blocks import check_number
 from mim.encoder.encoder import Encoder
 from mim.masker.any_masker import AnyMasker
 from mim.model.cross_decoder import CrossDecoder
+from mim.model.masked_model import MaskedModel
 from mim.model.reconstruction import Reconstruction
 from mim.model.target_dims import TargetDims, dims_of
 from mim.model.visible import as_batch, embed_visible
 from mim.ranges import Count
 
 
-class BootMAE(nn.Module):
+class BootMAE(MaskedModel):
     """Encoder of visible patches, and a decoder for each term of the loss, which looks at a block of the encoder.
 
     Pixels are predicted beside the first block, so that the encoder need not carry them to its end; a teacher's features
@@ -64,7 +65,7 @@ class BootMAE(nn.Module):
         visible, split = embed_visible(self.encoder, self.masker, batch)
         valid = None if split.visible_valid is None else split.visible_valid.flatten(0, 1)
         wanted = [*self.block.values(), self.encoder.depth]
-        *contexts, last = self.encoder.encode(visible.flatten(0, 1), split.visible.flatten(0, 1), valid, blocks=wanted)
+        *contexts, last = self.encoder.encode_blocks(visible.flatten(0, 1), wanted, split.visible.flatten(0, 1), valid)
         latent = self.encoder.norm(last)
         decoders = zip(self.decoders.items(), contexts, strict=True)
         return Reconstruction({name: decode(latent, context, split) for (name, decode), context in decoders}, split)

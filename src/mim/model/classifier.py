@@ -6,13 +6,14 @@ from torch import Tensor, nn
 
 from mim.batch import Batch
 from mim.encoder.encoder import Encoder
+from mim.encoder.model import Model
 from mim.encoder.swin import Swin
 from mim.pool.pool import Pools, fitted, pool_tokens, width_of
 from mim.pool.simple import Mean
 from mim.ranges import Positive
 
 
-class Classifier(nn.Module):
+class Classifier(Model):
     """Tokens, one vector for the image, a score for each class.
 
     The head starts near zero, so that the first steps do not shake the encoder. Positions are learned from here on, those too

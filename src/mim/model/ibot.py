@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mim.batch import Batch
 from mim.encoder.encoder import Encoder, Resizes
+from mim.encoder.model import Model
 from mim.head.projection import ProjectionHead
 from mim.masker.any_masker import AnyMasker
 from mim.masker.attention_store import AttentionStore
@@ -19,7 +20,7 @@ from mim.tokens import take
 from mim.views import Shown
 
 
-class IBOT(nn.Module):
+class IBOT(Model):
     """Student: an encoder of all views, masked in the large ones, and a projection head of cls tokens and masked patches.
 
     Mask tokens stand in place of masked patches before the encoder, as in SimMIM; patches that the masker throws cost nothing.

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from mim.batch import Batch
 from mim.encoder.encoder import Encoder
 from mim.masker.any_masker import AnyMasker
+from mim.model.masked_model import MaskedModel
 from mim.model.packing import pack
 from mim.model.reconstruction import Reconstruction
 from mim.model.target_dims import TargetDims, dims_of
@@ -13,7 +14,7 @@ from mim.model.visible import as_batch, embed_visible
 from mim.tokens import take
 
 
-class SimMIM(nn.Module):
+class SimMIM(MaskedModel):
     """An encoder that sees visible patches and, in place of the masked ones, mask tokens; a linear layer predicts.
 
     Patches that the masker throws are neither: they cost nothing.

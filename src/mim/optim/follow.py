@@ -1,24 +1,14 @@
 """What makes the groups of an optimiser follow their schedules, step by step."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from mim.optim.number import NumberSchedule
 from mim.optim.schedule import Schedule
-
-
-class WeightDecaySchedule(Protocol):
-    """Schedule of a weight decay."""
-
-    end: float
-    """Where it would be after the last step."""
-    late: int
-    """Steps that it is late by, as of a learning rate: 0, or -1 where that of the step after is in force."""
-
-    def __call__(self, progress: float, start: float) -> float:
-        """Steps done / all steps, and the decay at the start -> the decay in force."""
+from mim.part import Progress
 
 
 class Follow(LambdaLR):
@@ -41,17 +31,19 @@ class Follow(LambdaLR):
         optimizer: Optimizer,
         schedule: Schedule,
         lr: float,
-        steps: float,
+        steps: int,
         passes: int,
-        weight_decay: WeightDecaySchedule | None = None,
+        weight_decay: NumberSchedule | None = None,
     ):
-        def share(peak: float) -> Callable[[int], float]:
-            return lambda step: schedule(max(0, step - schedule.late) / passes, steps / passes, peak, passes)
+        start = Progress(0, steps, passes)
 
-        self._decay, self._steps = weight_decay, steps
+        def share(peak: float) -> Callable[[int], float]:
+            return lambda step: schedule(start._replace(step=max(0, step - schedule.late)), peak)
+
+        self._decay, self._start = weight_decay, start
         self._settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
-        self._decays: list[float] = [group["weight_decay"] for group in optimizer.param_groups]
-        if weight_decay and not any(self._decays):
+        self._decayed = [group["weight_decay"] > 0 for group in optimizer.param_groups]
+        if weight_decay and not any(self._decayed):
             raise ValueError(
                 "weight_decay_schedule starts at weight_decay=0, which decays nothing; e.g. weight_decay=0.04"
             )
@@ -59,16 +51,17 @@ class Follow(LambdaLR):
             optimizer, [share(group["lr"] if schedule.per_group else lr) for group in optimizer.param_groups]
         )
 
-    def get_lr(self) -> list[Any]:
+    def get_lr(self) -> list[float | Tensor]:
         """Learning rates of the step to come; the weight decay is set on the way."""
         self._set_decay()
         return super().get_lr()
 
     def _set_decay(self) -> None:
         if self._decay:
-            for group, start in zip(self.optimizer.param_groups, self._decays, strict=True):
-                if start:
-                    group["weight_decay"] = self._decay((self.last_epoch - self._decay.late) / self._steps, start)
+            decay = self._decay(self._start._replace(step=self.last_epoch))
+            for group, decayed in zip(self.optimizer.param_groups, self._decayed, strict=True):
+                if decayed:
+                    group["weight_decay"] = decay
 
     def rates(self, step: int) -> list[float]:
         """Learning rate of each group after so many steps."""
@@ -82,11 +75,11 @@ class Follow(LambdaLR):
         for group, lr in zip(self.optimizer.param_groups, self._last_lr, strict=True):
             group["lr"] = lr
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, int]:
         """How many steps were done: all else follows from the settings."""
         return {"last_epoch": self.last_epoch}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Go on after so many steps, with the settings of now: an optimiser's own state brings back those it was saved with."""
         for group, settings in zip(self.optimizer.param_groups, self._settings, strict=True):
             group.update(settings)

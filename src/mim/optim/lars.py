@@ -7,6 +7,8 @@ import torch
 from timm.optim import Lars as TimmLars
 from torch import Tensor
 
+from mim.optim.layer_decay import Group
+
 
 class Lars(TimmLars):
     """Each matrix is stepped in proportion to its own norm; vectors and biases by plain momentum, and they are not decayed.
@@ -24,7 +26,7 @@ class Lars(TimmLars):
 
     def __init__(
         self,
-        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        params: Iterable[Tensor] | Iterable[Group],
         lr: float,
         weight_decay: float = 0.0,
         momentum: float = 0.9,
@@ -42,7 +44,7 @@ class Lars(TimmLars):
         super().__init__(split, lr=lr, momentum=momentum, trust_coeff=trust, eps=0.0)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Decay, then timm's step."""
         for group in self.param_groups:
             for parameter in group["params"] if group["decay"] else ():

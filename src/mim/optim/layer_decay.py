@@ -1,10 +1,21 @@
 """Learning rates that fall from layer to layer, from the head down to the patches (MAE, util/lr_decay.py; SimMIM, optimizer.py)."""
 
-from typing import Any
+from typing import TypedDict
+
+from torch import nn
 
 from mim.encoder.encoder import Encoder
+from mim.encoder.model import Model
 
 SHARED = "rel_pos_bias."  # by all blocks, of which it stands in front
+
+
+class Group(TypedDict):
+    """Group of an optimiser's parameters, with a learning rate and a weight decay of its own."""
+
+    params: list[nn.Parameter]
+    lr: float
+    weight_decay: float
 
 
 def layer_numbers(encoder: Encoder) -> dict[str, int]:
@@ -25,8 +36,8 @@ def layer_numbers(encoder: Encoder) -> dict[str, int]:
     return numbers
 
 
-def layer_decay_groups(model: Any, lr: float, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
-    """Parameter groups of a model that has an `encoder`, each with a learning rate and a weight decay of its own.
+def layer_decay_groups(model: Model, lr: float, weight_decay: float, layer_decay: float) -> list[Group]:
+    """Parameter groups of a model, each with a learning rate and a weight decay of its own.
 
     torch's schedules know nothing of timm's `lr_scale`, so the rate itself is multiplied.
 
@@ -44,11 +55,11 @@ def layer_decay_groups(model: Any, lr: float, weight_decay: float, layer_decay: 
     top = model.encoder.depth + 1
     numbers = {f"encoder.{name}": number for name, number in layer_numbers(model.encoder).items()}
     undecayed = model.no_weight_decay()
-    groups: dict[tuple[int, float], dict[str, Any]] = {}
+    groups: dict[tuple[int, float], Group] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             number = numbers.get(name, top)
             decay = 0.0 if parameter.ndim <= 1 or name in undecayed else weight_decay
-            group = {"params": [], "lr": lr * layer_decay ** (top - number), "weight_decay": decay}
+            group = Group(params=[], lr=lr * layer_decay ** (top - number), weight_decay=decay)
             groups.setdefault((number, decay), group)["params"].append(parameter)
     return list(groups.values())

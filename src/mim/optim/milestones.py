@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from mim.optim.schedule import Warmup
+from mim.part import Progress
 from mim.ranges import NonNegativeInt, NotNegative, Rate, Share
 
 
@@ -34,12 +35,11 @@ class Milestones(Warmup):
             raise ValueError(f"Milestones got milestones={list(milestones)}; they must rise, e.g. [0.89,0.96]")
         self.milestones, self.factor, self.start = tuple(milestones), factor, start
 
-    def __call__(self, epoch: float, epochs: float, lr: float, passes: float = 1) -> float:
-        """Share of the peak at a (fractional) epoch of a training of `epochs`, each of `passes` steps."""
-        warmup = self.warmup(epochs, passes)
-        step = round(epoch * passes)
-        done = sum(step >= round(share * epochs * passes) for share in self.milestones)
-        if epoch < warmup:
-            done_of_rise = epoch / warmup
+    def __call__(self, progress: Progress, peak: float) -> float:
+        """Share of the peak at a step."""
+        warmup = self.warmup(progress)
+        done = sum(progress.step >= round(share * progress.steps) for share in self.milestones)
+        if progress.epoch < warmup:
+            done_of_rise = progress.epoch / warmup
             return self.start * (1 - done_of_rise) + done_of_rise
         return self.factor**done

@@ -1,4 +1,4 @@
-"""Schedules of any number over a training: momentum of a teacher, ratio of a mask, temperature."""
+"""Schedules of any number over a training: weight decay, momentum of a teacher, ratio of a mask, temperature."""
 
 import math
 from bisect import bisect_right
@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Literal, Protocol, runtime_checkable
 
 from mim.part import Part, Progress
-from mim.ranges import Count, NonNegativeInt
+from mim.ranges import Count, NonNegativeInt, Positive
 
 
 @runtime_checkable
@@ -92,19 +92,22 @@ def described_schedules(parts: Iterable[Part], steps: int, steps_per_epoch: int)
 
 
 class Cosine:
-    """Number by half a cosine over all steps: momentum of BYOL (arXiv 2006.07733), DINO, iBOT, CMAE.
+    """Number by half a cosine over all steps: momentum of BYOL (arXiv 2006.07733), DINO, iBOT, CMAE; weight decay of DINO, iBOT.
 
     Args:
         start: at the first step.
         end: where it would be after the last step.
+        stretch: length of the cosine over that of the training; of MSN's weight decay 1.25, so that it ends before `end`.
+        ahead: whether a step has the value of the step after, as weight decays of I-JEPA and MSN.
     """
 
-    def __init__(self, start: float, end: float):
-        self.start, self.end = start, end
+    def __init__(self, start: float, end: float, stretch: Positive = 1.0, ahead: bool = False):
+        self.start, self.end, self.stretch, self.ahead = start, end, stretch, ahead
 
     def __call__(self, progress: Progress) -> float:
-        """Value at a step (iBOT, utils.py: cosine_scheduler)."""
-        return self.end + (self.start - self.end) * 0.5 * (1 + math.cos(math.pi * progress.share))
+        """Value at a step (iBOT, utils.py: cosine_scheduler; I-JEPA, src/utils/schedulers.py: CosineWDSchedule)."""
+        share = (progress.step + self.ahead) / progress.steps
+        return self.end + (self.start - self.end) * 0.5 * (1 + math.cos(math.pi * share / self.stretch))
 
 
 class Lines:

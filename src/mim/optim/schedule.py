@@ -3,6 +3,7 @@
 import math
 from typing import Protocol
 
+from mim.part import Progress
 from mim.ranges import NonNegativeInt, NotNegative
 
 
@@ -19,8 +20,8 @@ class Schedule(Protocol):
     per_group: bool
     late: int
 
-    def __call__(self, epoch: float, epochs: float, lr: float, passes: float = 1) -> float:
-        """Share of the peak `lr` at a (fractional) epoch of a training of `epochs`, each of `passes` steps."""
+    def __call__(self, progress: Progress, peak: float) -> float:
+        """Share of the peak, an absolute rate, that is in force at a step."""
 
 
 class Warmup:
@@ -43,7 +44,7 @@ class Warmup:
             raise ValueError(f"{type(self).__name__} got {given}; neither may be negative")
         self.warmup_epochs, self.warmup_steps = warmup_epochs, warmup_steps
 
-    def warmup(self, epochs: float, passes: float) -> float:
+    def warmup(self, progress: Progress) -> float:
         """Epochs of rise.
 
         Raises:
@@ -51,7 +52,8 @@ class Warmup:
         """
         given, length = f"warmup_epochs={self.warmup_epochs:g}", self.warmup_epochs
         if self.warmup_steps is not None:
-            given, length = f"warmup_steps={self.warmup_steps}", self.warmup_steps / passes
+            given, length = f"warmup_steps={self.warmup_steps}", self.warmup_steps / progress.steps_per_epoch
+        epochs = progress.epochs
         if length >= epochs:
             fix = (
                 f"shorten the warm-up, e.g. warmup_epochs={epochs / 10:g}"
@@ -77,13 +79,12 @@ class WarmupCosine(Warmup):
         super().__init__(warmup_epochs, warmup_steps)
         self.min_lr = min_lr
 
-    def __call__(self, epoch: float, epochs: float, lr: float, passes: float = 1) -> float:
-        """Share of the peak `lr` at a (fractional) epoch of a training of `epochs`."""
-        warmup = self.warmup(epochs, passes)
+    def __call__(self, progress: Progress, peak: float) -> float:
+        """Share of the peak at a step."""
+        epoch, warmup = progress.epoch, self.warmup(progress)
         if epoch < warmup:
             return epoch / warmup
-        progress = (epoch - warmup) / (epochs - warmup)
-        return half_cosine(progress, self.min_lr / lr)
+        return half_cosine((epoch - warmup) / (progress.epochs - warmup), self.min_lr / peak)
 
 
 class CosineByEpoch:
@@ -98,9 +99,9 @@ class CosineByEpoch:
     def __init__(self, min_lr: NotNegative = 0.0):
         self.min_lr = min_lr
 
-    def __call__(self, epoch: float, epochs: float, lr: float, passes: float = 1) -> float:
-        """Share of the peak `lr` at a (fractional) epoch of a training of `epochs`."""
-        return half_cosine(math.floor(epoch + 1e-9) / epochs, self.min_lr / lr)
+    def __call__(self, progress: Progress, peak: float) -> float:
+        """Share of the peak at a step."""
+        return half_cosine(math.floor(progress.epoch + 1e-9) / progress.epochs, self.min_lr / peak)
 
 
 class Constant:
@@ -108,11 +109,11 @@ class Constant:
 
     per_group, late = False, 0
 
-    def __call__(self, epoch: float, epochs: float, lr: float, passes: float = 1) -> float:
+    def __call__(self, progress: Progress, peak: float) -> float:
         """1."""
         return 1.0
 
 
-def half_cosine(progress: float, end: float) -> float:
-    """1 at progress 0, `end` at 1."""
-    return end + (1 - end) * 0.5 * (1 + math.cos(math.pi * progress))
+def half_cosine(share: float, end: float) -> float:
+    """1 at a share of 0, `end` at 1."""
+    return end + (1 - end) * 0.5 * (1 + math.cos(math.pi * share))

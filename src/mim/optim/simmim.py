@@ -1,6 +1,7 @@
 """Learning rates of SimMIM (lr_scheduler.py): a warm-up from above zero, then steps, a line, or a cosine that ran all along."""
 
 from mim.optim.schedule import Warmup, half_cosine
+from mim.part import Progress
 from mim.ranges import NonNegativeInt, NotNegative, Positive, Share
 
 
@@ -17,9 +18,9 @@ class _Warmup(Warmup):
             raise ValueError(f"{type(self).__name__} got warmup_lr={warmup_lr}; it may not be negative")
         self.warmup_lr = warmup_lr
 
-    def rise(self, epoch: float, warmup: float, lr: float) -> float:
-        """The share of the peak `lr` in force at an epoch of the warm-up."""
-        start = self.warmup_lr / lr
+    def rise(self, epoch: float, warmup: float, peak: float) -> float:
+        """Share of the peak at an epoch of the warm-up."""
+        start = self.warmup_lr / peak
         return start + (1 - start) * epoch / warmup
 
 
@@ -50,11 +51,11 @@ class WarmupSteps(_Warmup):
             )
         self.milestones, self.gamma = list(milestones), gamma
 
-    def __call__(self, epoch: float, epochs: float, lr: float, passes: float = 1) -> float:
-        """The share of the peak `lr` in force at a (fractional) epoch; of a short training some milestones are never reached."""
-        warmup = self.warmup(epochs, passes)
+    def __call__(self, progress: Progress, peak: float) -> float:
+        """Share of the peak at a step; of a short training some milestones are never reached."""
+        epoch, warmup = progress.epoch, self.warmup(progress)
         if epoch < warmup:
-            return self.rise(epoch, warmup, lr)
+            return self.rise(epoch, warmup, peak)
         passed = sum(epoch >= milestone for milestone in self.milestones)
         return self.gamma**passed
 
@@ -81,12 +82,12 @@ class WarmupLine(_Warmup):
             raise ValueError(f"WarmupLine got min_share={min_share}; needs a share of the peak, from 0 to 1")
         self.min_share = min_share
 
-    def __call__(self, epoch: float, epochs: float, lr: float, passes: float = 1) -> float:
-        """The share of the peak `lr` in force at a (fractional) epoch of a training of `epochs`."""
-        warmup = self.warmup(epochs, passes)
+    def __call__(self, progress: Progress, peak: float) -> float:
+        """Share of the peak at a step."""
+        epoch, warmup = progress.epoch, self.warmup(progress)
         if epoch < warmup:
-            return self.rise(epoch, warmup, lr)
-        return 1 - (1 - self.min_share) * (epoch - warmup) / (epochs - warmup)
+            return self.rise(epoch, warmup, peak)
+        return 1 - (1 - self.min_share) * (epoch - warmup) / (progress.epochs - warmup)
 
 
 class RunningCosine(_Warmup):
@@ -111,9 +112,9 @@ class RunningCosine(_Warmup):
         super().__init__(warmup_epochs, warmup_lr, warmup_steps)
         self.min_lr = min_lr
 
-    def __call__(self, epoch: float, epochs: float, lr: float, passes: float = 1) -> float:
-        """The share of the peak `lr` in force at a (fractional) epoch of a training of `epochs`."""
-        warmup = self.warmup(epochs, passes)
+    def __call__(self, progress: Progress, peak: float) -> float:
+        """Share of the peak at a step."""
+        epoch, warmup = progress.epoch, self.warmup(progress)
         if epoch < warmup:
-            return self.rise(epoch, warmup, lr)
-        return half_cosine(epoch / epochs, self.min_lr / lr)
+            return self.rise(epoch, warmup, peak)
+        return half_cosine(epoch / progress.epochs, self.min_lr / peak)

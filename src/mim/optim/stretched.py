@@ -1,6 +1,7 @@
 """Learning rates of I-JEPA and MSN (facebookresearch/ijepa, src/utils/schedulers.py: WarmupCosineSchedule)."""
 
 from mim.optim.schedule import Warmup, half_cosine
+from mim.part import Progress
 from mim.ranges import NonNegativeInt, NotNegative, Positive
 
 
@@ -35,10 +36,10 @@ class StretchedCosine(Warmup):
             raise ValueError(f"schedule.stretch={stretch:g} ends before the training does; needs 1 or more")
         self.start_lr, self.min_lr, self.stretch = start_lr, min_lr, stretch
 
-    def __call__(self, epoch: float, epochs: float, lr: float, passes: float = 1) -> float:
-        """Share of the peak `lr` at a (fractional) epoch of a training of `epochs`."""
-        warmup = self.warmup(epochs, passes)
-        if round(epoch * passes) < int(warmup * passes + 1e-9):
-            start = self.start_lr / lr
+    def __call__(self, progress: Progress, peak: float) -> float:
+        """Share of the peak at a step."""
+        epoch, warmup = progress.epoch, self.warmup(progress)
+        if progress.step < int(warmup * progress.steps_per_epoch + 1e-9):
+            start = self.start_lr / peak
             return start + (1 - start) * epoch / warmup
-        return half_cosine((epoch - warmup) / (self.stretch * epochs - warmup), self.min_lr / lr)
+        return half_cosine((epoch - warmup) / (self.stretch * progress.epochs - warmup), self.min_lr / peak)

@@ -1,6 +1,7 @@
 """Learning rates written down step by step before a training begins: the peak stands twice, at the end of the rise and after it."""
 
 from mim.optim.schedule import Warmup, half_cosine
+from mim.part import Progress
 from mim.ranges import NonNegativeInt, NotNegative
 
 
@@ -24,12 +25,13 @@ class LinspaceCosine(Warmup):
         super().__init__(warmup_epochs, warmup_steps)
         self.min_lr = min_lr
 
-    def __call__(self, epoch: float, epochs: float, lr: float, passes: float = 1) -> float:
-        """Share of the peak `lr` at step `epoch * passes` of `epochs * passes`."""
-        step, rise, steps = (round(e * passes) for e in (epoch, self.warmup(epochs, passes), epochs))
+    def __call__(self, progress: Progress, peak: float) -> float:
+        """Share of the peak at a step."""
+        step, steps = progress.step, progress.steps
+        rise = round(self.warmup(progress) * progress.steps_per_epoch)
         if step < rise:
             return self.start + (1 - self.start) * step / max(1, rise - 1)
-        return half_cosine((step - rise) / (steps - rise), self.min_lr / lr)
+        return half_cosine((step - rise) / (steps - rise), self.min_lr / peak)
 
 
 class MMLinearCosine(LinspaceCosine):

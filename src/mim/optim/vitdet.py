@@ -1,17 +1,14 @@
 """Parameter groups of ViTDet: rates by layer, and decay as detectron2's release has it (configs/common/optim.py)."""
 
-from typing import Any
-
-from torch import nn
-
-from mim.optim.layer_decay import layer_numbers
+from mim.encoder.model import Model
+from mim.optim.layer_decay import Group, layer_numbers
 
 RELATIVE = "relative."
 """Where a model keeps the relative positions of each block, by the block's number from 0."""
 
 
-def vitdet_groups(model: nn.Module, lr: float, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
-    """Parameter groups of a model that has an `encoder`, and relative positions in `relative`.
+def vitdet_groups(model: Model, lr: float, weight_decay: float, layer_decay: float) -> list[Group]:
+    """Parameter groups of a model, which may have relative positions in `relative`.
 
     Everything is decayed, biases too, but for what `no_weight_decay()` names: positions and the ViT's norms.
 
@@ -26,10 +23,9 @@ def vitdet_groups(model: nn.Module, lr: float, weight_decay: float, layer_decay:
     """
     if not 0 < layer_decay <= 1:
         raise ValueError(f"layer_decay={layer_decay}; needs a factor above 0 and at most 1, e.g. task.layer_decay=0.7")
-    encoder: Any = model.encoder
-    top, undecayed = encoder.depth + 1, model.no_weight_decay()  # type: ignore[operator]
-    numbers = {f"encoder.{name}": number for name, number in layer_numbers(encoder).items()}
-    groups: dict[tuple[int, float], dict[str, Any]] = {}
+    top, undecayed = model.encoder.depth + 1, model.no_weight_decay()
+    numbers = {f"encoder.{name}": number for name, number in layer_numbers(model.encoder).items()}
+    groups: dict[tuple[int, float], Group] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
@@ -37,6 +33,6 @@ def vitdet_groups(model: nn.Module, lr: float, weight_decay: float, layer_decay:
         if name.startswith(RELATIVE):
             number = int(name.removeprefix(RELATIVE).partition(".")[0]) + 1
         decay = 0.0 if name in undecayed else weight_decay
-        group = {"params": [], "lr": lr * layer_decay ** (top - number), "weight_decay": decay}
+        group = Group(params=[], lr=lr * layer_decay ** (top - number), weight_decay=decay)
         groups.setdefault((number, decay), group)["params"].append(parameter)
     return list(groups.values())

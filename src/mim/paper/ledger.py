@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from mim.plain import Settings
+
 RECIPES = Path(__file__).parent / "recipes"
 
 
@@ -36,7 +38,7 @@ class Recipe(NamedTuple):
     """pretrain, finetune, linear_probe or knn."""
     command: str | None
     """That runs it, without `python`; None where there is none yet."""
-    source: Mapping[str, Any]
+    source: Mapping[str, object]
     """All that the sources say of it, as it stands in the file, with what it shares with others filled in."""
     deviations: list[Deviation]
 
@@ -57,13 +59,13 @@ class Recipe(NamedTuple):
         return find(self.source, field)
 
 
-def find(source: Mapping[str, Any], field: str) -> Any:
+def find(source: Mapping[str, object], field: str) -> Any:
     """The value at a dotted name.
 
     Raises:
         KeyError: where there is none.
     """
-    value: Any = source
+    value: object = source
     for part in field.split("."):
         if not isinstance(value, Mapping) or part not in value:
             raise KeyError(field)
@@ -83,7 +85,7 @@ def read_recipes(paper: str, folder: Path = RECIPES) -> dict[str, Recipe]:
     Raises:
         ValueError: naming the ledger and the experiment, where a deviation has no reason.
     """
-    entries: dict[str, dict[str, Any]] = {}
+    entries: dict[str, Settings] = {}
     recipes: dict[str, Recipe] = {}
     for entry in yaml.safe_load((folder / f"{paper}.yaml").read_text())["experiments"]:
         name = entry["name"]
@@ -104,7 +106,7 @@ def unmade(folder: Path = RECIPES) -> dict[str, list[str]]:
     return {paper: [one.name for one in each if one.command is None] for paper, each in recipes.items()}
 
 
-def _filled_in(entry: dict[str, Any], before: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+def _filled_in(entry: Settings, before: Mapping[str, Settings]) -> Settings:
     """An entry with all that it shares with the one that it is `like`, but for what it is `without`."""
     own = dict(entry)
     shared = copy.deepcopy(before[own.pop("like")]) if "like" in own else {}
@@ -118,7 +120,7 @@ def _filled_in(entry: dict[str, Any], before: Mapping[str, dict[str, Any]]) -> d
     return shared
 
 
-def _lay_over(shared: dict[str, Any], own: Mapping[str, Any]) -> None:
+def _lay_over(shared: Settings, own: Settings) -> None:
     for key, value in own.items():
         if isinstance(value, dict) and isinstance(shared.get(key), dict):
             _lay_over(shared[key], value)
@@ -126,16 +128,14 @@ def _lay_over(shared: dict[str, Any], own: Mapping[str, Any]) -> None:
             shared[key] = copy.deepcopy(value)
 
 
-def _recipe(entry: dict[str, Any], before: Mapping[str, Recipe], folder: Path) -> Recipe:
+def _recipe(entry: Settings, before: Mapping[str, Recipe], folder: Path) -> Recipe:
     source = {key: value for key, value in entry.items() if key not in ("command", "ours")}
     command = entry.get("command", None if entry.get("proposed") else f"train.py experiment={entry['name']}")
     found = [one for choice in entry.get("ours", []) for one in _chosen(entry, choice, before, folder)]
     return Recipe(entry["name"], entry["kind"], command, source, found)
 
 
-def _chosen(
-    entry: Mapping[str, Any], choice: Mapping[str, Any], before: Mapping[str, Recipe], folder: Path
-) -> Iterator[Deviation]:
+def _chosen(entry: Settings, choice: Settings, before: Mapping[str, Recipe], folder: Path) -> Iterator[Deviation]:
     """The deviations of one choice: values with a reason, or settings of another experiment, perhaps of another paper."""
     if "why" not in choice:
         raise ValueError(f"{folder.name}/{entry['name']}: a choice lacks its reason, `why`; it has {', '.join(choice)}")

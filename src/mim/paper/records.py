@@ -1,13 +1,11 @@
 """Records of finished runs, as `results.json` keeps them: which command made which number."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from mim.moved import moved_choice, moved_setting
 from mim.paper.command import recipe, settings, written
-from mim.plain import printable, read_json, refuse_special
+from mim.plain import Settings, printable, read_json, refuse_special
 
 OF_THE_LAUNCHER = ("hydra.", "hydra/", "sweep.", "resume=")
 
@@ -24,7 +22,7 @@ class Record:
     seed: int
     commit: str
     hardware: str
-    results: Mapping[str, Any] = field(hash=False)
+    results: Settings = field(hash=False)
     """All that its results.json says."""
 
     @property
@@ -95,13 +93,13 @@ def _read(file: Path) -> Record | None:
     )
 
 
-def _overrides(results: Mapping[str, Any]) -> tuple[str, ...]:
+def _overrides(results: Settings) -> tuple[str, ...]:
     """As they are called now."""
     evaluates = results["program"] == "eval.py"
     return tuple(moved_setting(each) if evaluates else moved_choice(each) for each in results["overrides"])
 
 
-def _check(results: dict[str, Any], file: Path) -> None:
+def _check(results: Settings, file: Path) -> None:
     """Refuse what no run writes.
 
     Raises:

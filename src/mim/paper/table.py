@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from mim.paper.command import merged
+from mim.plain import settings_of
 
 HERE = Path(__file__).parent
 RUN = "<its run>"
@@ -208,7 +209,7 @@ def read(file: Path) -> Paper:
     Raises:
         ValueError: naming the file, the place in it, and what is wrong there.
     """
-    said: Any = OmegaConf.to_container(OmegaConf.load(file))
+    said = settings_of(OmegaConf.load(file))
     try:
         return Paper.model_validate(said)
     except ValidationError as error:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 
 
 class Scored(torch.autograd.Function):
@@ -19,12 +20,12 @@ class Scored(torch.autograd.Function):
         return (tokens.flatten(0, 1) @ asked.T).unflatten(0, tokens.shape[:2])
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
         """Both are needed to go back."""
         ctx.save_for_backward(*inputs)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Of the scores (B, L, A); under autocast in the precision that they came out in."""
         tokens, asked = (saved.to(grad.dtype) for saved in ctx.saved_tensors)
         wants_tokens, wants_asked = ctx.needs_input_grad
@@ -33,7 +34,7 @@ class Scored(torch.autograd.Function):
         )
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, int | None], tokens: Tensor, asked: Tensor) -> tuple[Tensor, int]:
+    def vmap(info: object, in_dims: tuple[int | None, int | None], tokens: Tensor, asked: Tensor) -> tuple[Tensor, int]:
         """What many heads ask of the same tokens; or of their own, where a layer before has made them so."""
         of_tokens, of_asked = in_dims
         if of_tokens is not None:
@@ -52,12 +53,12 @@ class Summed(torch.autograd.Function):
         return weight @ tokens
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
         """Both are needed to go back."""
         ctx.save_for_backward(*inputs)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Of the sums (B, R, D); under autocast in the precision that they came out in."""
         weight, tokens = (saved.to(grad.dtype) for saved in ctx.saved_tensors)
         wants_weight, wants_tokens = ctx.needs_input_grad
@@ -65,7 +66,9 @@ class Summed(torch.autograd.Function):
         return grad @ tokens.mT if wants_weight else None, weight.mT @ grad if wants_tokens else None
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, int | None], weight: Tensor, tokens: Tensor) -> tuple[Tensor, int]:
+    def vmap(
+        info: object, in_dims: tuple[int | None, int | None], weight: Tensor, tokens: Tensor
+    ) -> tuple[Tensor, int]:
         """The weights of many heads for the same tokens; or for their own."""
         of_weight, of_tokens = in_dims
         if of_tokens is not None:

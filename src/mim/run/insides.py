@@ -4,15 +4,30 @@
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from subprocess import Popen
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as L
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed import Store
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+
+
+def callbacks_of(trainer: L.Trainer) -> list[L.Callback]:
+    """Callbacks of a trainer, the list itself: Lightning does not declare it."""
+    callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return callbacks
+
+
+def steps_between_logs(trainer: L.Trainer) -> int:
+    """`trainer.log_every_n_steps`, which Lightning does not declare."""
+    steps: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+    return steps
 
 
 def leave_signals_alone(trainer: L.Trainer) -> None:
@@ -47,7 +62,7 @@ def said_of_step(trainer: L.Trainer) -> dict[str, float]:
     return {name: float(value) for name, value in said.items()}
 
 
-def metrics_known_here(trainer: L.Trainer) -> dict[str, Any]:
+def metrics_known_here(trainer: L.Trainer) -> Mapping[str, Tensor | float]:
     """Metrics, on several processes those that were summed up already: asking for others would wait for every process."""
     connector: Any = trainer._logger_connector
     return trainer.callback_metrics if trainer.world_size == 1 else connector._callback_metrics
@@ -87,7 +102,7 @@ def without_forward_hooks(modules: Iterable[nn.Module]) -> Iterator[None]:
             module._forward_pre_hooks, module._forward_hooks = before, after
 
 
-def trial_by_number(study: Any, number: int) -> Any:
+def trial_by_number(study: "Study", number: int) -> "Trial":
     """Trial of Optuna's study that another process began; the public way gives what cannot be reported to."""
     import optuna
 

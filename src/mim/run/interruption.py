@@ -4,12 +4,12 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as L
 import torch
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities.types import STEP_OUTPUT
 from torch.utils.data import DataLoader
 
 from mim.batch import Batch
@@ -17,8 +17,8 @@ from mim.data.loader import STUCK_AFTER, Waiting, WorkerLost
 from mim.launch.errors import Interrupted, explain
 from mim.launch.signals import listener, wait_for_the_step
 from mim.ranges import Count, Positive
-from mim.run.insides import leave_signals_alone, take_over_limit_of_steps
-from mim.run.training_data import data_of
+from mim.run.insides import callbacks_of, leave_signals_alone, take_over_limit_of_steps
+from mim.run.training_data import TrainingModule, data_of
 
 TIME_LIMIT, STEP_LIMIT, ENOUGH = 1000, 1001, 1002  # beyond all signals
 
@@ -43,10 +43,10 @@ class Interruption(L.Callback):
         self._deadline, self._most = float("inf"), float("inf")
         self._judged_by_all = 0.0
 
-    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+    def setup(self, trainer: L.Trainer, pl_module: TrainingModule, stage: str) -> None:
         """Take the place of Lightning's own ways to stop: its timer, too, ends a run as if it were complete."""
         leave_signals_alone(trainer)
-        callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        callbacks = callbacks_of(trainer)
         for timer in [callback for callback in callbacks if isinstance(callback, Timer)]:
             self._deadline = time.monotonic() + (timer.time_remaining() or 0)
             callbacks.remove(timer)
@@ -54,9 +54,7 @@ class Interruption(L.Callback):
         data = data_of(trainer)
         data.waiting = _Waiting(self, trainer, pl_module)
 
-    def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: TrainingModule, batch: Batch, batch_idx: int) -> None:
         """After the last step, stop: the loggers have what the saved step said.
 
         Raises:
@@ -66,7 +64,9 @@ class Interruption(L.Callback):
             raise self._interrupted(STEP_LIMIT)
         self._raise_if_stopped()
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: TrainingModule, outputs: STEP_OUTPUT, batch: Batch, batch_idx: int
+    ) -> None:
         """Save if this process, or any other, was told to stop, or enough steps are taken."""
         if (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
@@ -77,7 +77,7 @@ class Interruption(L.Callback):
         if cause:
             self._save(trainer, cause)
 
-    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_validation_start(self, trainer: L.Trainer, pl_module: TrainingModule) -> None:
         """Stop, if the saved step was the last of its epoch, or a callback ends the training within one; what comes at
         the end of an epoch is done when the run goes on.
 
@@ -90,7 +90,7 @@ class Interruption(L.Callback):
         self._judged_by_all = _fewest(sum(map(float, trainer.num_val_batches)), trainer, pl_module)
 
     def on_validation_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self, trainer: L.Trainer, pl_module: TrainingModule, batch: Batch, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """Stop while held-out images are judged: all of them are judged anew when the run goes on.
 
@@ -99,7 +99,7 @@ class Interruption(L.Callback):
         """
         self.pause_before(batch_idx, self._judged_by_all, trainer, pl_module)
 
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: TrainingModule) -> None:
         """The same where nothing is held out.
 
         Raises:
@@ -109,7 +109,7 @@ class Interruption(L.Callback):
             self._save(trainer, ENOUGH)
         self._raise_if_stopped()
 
-    def on_train_end(self, trainer: L.Trainer, pl_module: Any) -> None:
+    def on_train_end(self, trainer: L.Trainer, pl_module: TrainingModule) -> None:
         """A callback ended the training after a whole epoch: save, and say how to go on."""
         if trainer.global_step < pl_module.length:
             self._save(trainer, ENOUGH)
@@ -117,7 +117,7 @@ class Interruption(L.Callback):
                 f"{'ended early':<14}at step {trainer.global_step:,} of {pl_module.length:,}, {self._stopped}"
             )
 
-    def pause_before(self, number: int, shared: float, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def pause_before(self, number: int, shared: float, trainer: L.Trainer, pl_module: TrainingModule) -> None:
         """Stop before a batch that is only judged, if asked; several processes ask each other before some of them.
 
         Args:
@@ -132,7 +132,7 @@ class Interruption(L.Callback):
         if trainer.world_size == 1 or (number < shared and number % self.agree_every_n_steps == 0):
             self.pause(trainer, pl_module)
 
-    def pause(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def pause(self, trainer: L.Trainer, pl_module: TrainingModule) -> None:
         """Stop between two steps, where the weights are at rest. All processes come here together.
 
         Raises:
@@ -153,7 +153,7 @@ class Interruption(L.Callback):
         if not listener.patient:  # from here on signals wait for the end of the step
             wait_for_the_step()
 
-    def stop_without_batch(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def stop_without_batch(self, trainer: L.Trainer, pl_module: TrainingModule) -> None:
         """Stop, if asked, where the next batch never comes. Several processes cannot: the others are not here.
 
         Raises:
@@ -169,7 +169,7 @@ class Interruption(L.Callback):
         """The signal, or TIME_LIMIT, that this process knows of; 0 for none."""
         return listener.received or TIME_LIMIT * (time.monotonic() > self._deadline)
 
-    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+    def on_exception(self, trainer: L.Trainer, pl_module: TrainingModule, exception: BaseException) -> None:
         """Save where no more batches come: no step is half done."""
         if not isinstance(exception, WorkerLost):
             return
@@ -179,7 +179,7 @@ class Interruption(L.Callback):
             how = f"everything is saved, continue with resume={self.checkpoint}"
         explain(exception, f"{exception}; {how}")
 
-    def _cause(self, trainer: L.Trainer, pl_module: L.LightningModule) -> int:
+    def _cause(self, trainer: L.Trainer, pl_module: TrainingModule) -> int:
         """The signal, or TIME_LIMIT, that any process knows of; 0 for none."""
         if trainer.world_size == 1:
             return self.asked
@@ -195,7 +195,7 @@ class Interruption(L.Callback):
         return Interrupted(name, f"continue with resume={self.checkpoint}", asked_for=cause in (STEP_LIMIT, ENOUGH))
 
 
-def _fewest(batches: float, trainer: Any, pl_module: L.LightningModule) -> float:
+def _fewest(batches: float, trainer: L.Trainer, pl_module: TrainingModule) -> float:
     """Smallest number of batches of any process."""
     if trainer.world_size == 1:
         return batches
@@ -205,7 +205,7 @@ def _fewest(batches: float, trainer: Any, pl_module: L.LightningModule) -> float
 class _Waiting(Waiting):
     """Where a batch does not come, a run that is asked to stop saves and stops."""
 
-    def __init__(self, interruption: Interruption, trainer: L.Trainer, pl_module: L.LightningModule):
+    def __init__(self, interruption: Interruption, trainer: L.Trainer, pl_module: TrainingModule):
         self.interruption, self.trainer, self.pl_module = interruption, trainer, pl_module
         self.stuck_after = interruption.stuck_after_seconds
 
@@ -216,14 +216,14 @@ class _Waiting(Waiting):
         self.interruption.stop_without_batch(self.trainer, self.pl_module)
 
 
-def stoppable(batches: DataLoader[Batch], trainer: Any, pl_module: L.LightningModule) -> Iterator[Batch]:
+def stoppable(batches: DataLoader[Batch], trainer: L.Trainer, pl_module: TrainingModule) -> Iterator[Batch]:
     """Batches that are looked at between two epochs, each process its own: a signal ends that, too. All come here together.
 
     Raises:
         Interrupted: everything is saved.
     """
     shared = _fewest(len(batches), trainer, pl_module)
-    interruptions = [callback for callback in trainer.callbacks if isinstance(callback, Interruption)]
+    interruptions = [callback for callback in callbacks_of(trainer) if isinstance(callback, Interruption)]
     for number, batch in enumerate(batches):
         for interruption in interruptions:
             interruption.pause_before(number, shared, trainer, pl_module)

@@ -1,7 +1,10 @@
 """Where a training is: what Lightning counts, for a run whose steps or epochs have another length."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
+import pytorch_lightning as L
+
+from mim.part import Saved
 from mim.run.insides import set_steps_logged
 
 
@@ -40,6 +43,15 @@ class Length(NamedTuple):
     """Epochs after which held-out images are judged; 0 for never."""
 
 
+class Paced(Protocol):
+    """Data of a training, as far as its lengths."""
+
+    @property
+    def batches_per_epoch(self) -> int: ...
+    @property
+    def steps_per_epoch(self) -> int: ...
+
+
 def position_after(steps: int, before: Pace, now: Pace) -> Position:
     """Where a training that has taken some steps goes on at another pace: after the same images of the same epoch."""
     epoch, done = divmod(steps, max(1, before.steps))
@@ -47,7 +59,7 @@ def position_after(steps: int, before: Pace, now: Pace) -> Position:
     return Position(epoch, step, again) if step < now.steps else Position(epoch + 1, 0)
 
 
-def go_on_from(checkpoint: dict[str, Any], taken: int, length: Length) -> None:
+def go_on_from(checkpoint: Saved, taken: int, length: Length) -> None:
     """Let a checkpoint say that a training has taken so many steps: one number from which all of Lightning's follow.
 
     After the last step of an epoch the end of that epoch is still to come, whether or not it was begun, or done, when the
@@ -89,19 +101,19 @@ def _count(counts: dict[str, int], value: int) -> None:
     counts.update(dict.fromkeys(counts, value))
 
 
-def batches_done(trainer: Any) -> int:
+def batches_done(trainer: L.Trainer) -> int:
     """Batches that each process has trained on, over all epochs."""
-    done: int = trainer.fit_loop.epoch_loop.batch_progress.total.processed
+    done: int = trainer.fit_loop.epoch_loop.batch_progress.state_dict()["total"]["processed"]
     return done
 
 
-def begin_at(trainer: Any, epoch: int) -> int:
+def begin_at(trainer: L.Trainer, data: Paced, epoch: int) -> int:
     """Let a training that has not begun begin with an epoch, counted from 0: Lightning's counters and the schedules.
 
     Returns:
         Optimiser steps that are taken as done.
     """
-    loop, data = trainer.fit_loop, trainer.datamodule
+    loop = trainer.fit_loop
     batches, step = epoch * data.batches_per_epoch, epoch * data.steps_per_epoch
     taken = loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step.total
     counted = [
@@ -115,5 +127,5 @@ def begin_at(trainer: Any, epoch: int) -> int:
             setattr(counts, name, value)
     set_steps_logged(trainer, step)
     for config in trainer.lr_scheduler_configs:
-        config.scheduler.begin_at(step)
+        config.scheduler.load_state_dict({"last_epoch": step})
     return step

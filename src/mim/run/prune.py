@@ -28,7 +28,7 @@ class Prune(L.Callback):
         self.study, self.number, self.metric = Path(study), trial, metric
         self.every_n_epochs, self.pruner = every_n_epochs, pruner
 
-    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Open the study, on one process."""
         self.trial = None
         if self.number is not None and isinstance(self.metric, str) and trainer.is_global_zero:
@@ -39,13 +39,13 @@ class Prune(L.Callback):
             study = optuna.load_study(study_name="sweep", storage=storage, pruner=self.pruner)
             self.trial = trial_by_number(study, self.number)
 
-    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Report what the epoch before came to.
 
         Raises:
             Pruned: it is not worth going on.
         """
-        epoch, value = trainer.current_epoch, trainer.callback_metrics.get(self.metric)
+        epoch, value = trainer.current_epoch, trainer.callback_metrics.get(str(self.metric))
         if value is None or epoch == 0 or epoch % self.every_n_epochs:
             return
         hopeless = False

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 
 import pytorch_lightning as L
 import torch.distributed as dist
@@ -33,7 +32,7 @@ class RankWatchdog(L.Callback):
         self.patience, self.grace = patience, grace
         self._watch: _Watch | None = None
 
-    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Begin to watch, in the place of Lightning's observer, which kills all processes without a word."""
         if trainer.world_size == 1 or self._watch:
             return
@@ -41,7 +40,7 @@ class RankWatchdog(L.Callback):
         self._watch = _Watch(trainer.global_rank, trainer.world_size, children, self.patience, self.grace)
         self._watch.start()
 
-    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Tell the others; where it is another process that broke the connection, say which."""
         if self._watch is None:
             return
@@ -52,7 +51,7 @@ class RankWatchdog(L.Callback):
         elif lost := self._watch.find():
             explain(exception, lost)
 
-    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """The run is over, unless somebody was lost: then its end must not take forever either."""
         if self._watch is not None and not self._watch.lost:
             self._watch.finish(None)

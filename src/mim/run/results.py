@@ -7,19 +7,21 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as L
 import torch
 from omegaconf import OmegaConf
+from pytorch_lightning.utilities.types import STEP_OUTPUT
 from rich.console import Console
+from torch import Tensor
 
 from mim.analysis.cost import peak_memory
+from mim.batch import Batch
 from mim.evaluate.metrics import wilson
 from mim.launch.errors import Interrupted, Pruned
 from mim.launch.provenance import provenance
 from mim.logger.csv import CSV
-from mim.plain import no_link
+from mim.plain import Settings, no_link, settings_of
 from mim.run.insides import is_within_step, metrics_known_here, said_of_step
 from mim.run.training_data import data_of
 
@@ -43,13 +45,13 @@ class Results(L.Callback):
     def __init__(self, folder: str, overrides: list[str]):
         self.folder, self.overrides = Path(folder), overrides
         self.started = time.monotonic()
-        self._config: dict[str, Any] = {}
+        self._config: Settings = {}
         self._said: dict[str, float] = {}
         self._known: dict[str, float] = {}
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Tell the loggers how this run is configured; the CSV logger's copy would be a second config.yaml."""
-        self._config = OmegaConf.to_container(OmegaConf.load(self.folder / "config.yaml"))  # type: ignore
+        self._config = settings_of(OmegaConf.load(self.folder / "config.yaml"))
         for logger in trainer.loggers:
             if not isinstance(logger, CSV):
                 logger.log_hyperparams(self._config)
@@ -68,19 +70,19 @@ class Results(L.Callback):
         )
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: STEP_OUTPUT, batch: Batch, batch_idx: int
     ) -> None:
         """Remember what loggers are told about this step."""
         if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
             self._said = _said(trainer)
 
-    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: Settings) -> None:
         """A checkpoint says how its model was built, and what loggers are told about its step once it is written."""
         checkpoint["config"] = self._config
         checkpoint["said"] = _said(trainer) if is_within_step(trainer) else self._said
         checkpoint["known"] = {name: float(value) for name, value in trainer.callback_metrics.items()}
 
-    def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: Settings) -> None:
         """Who was killed in between has not told them; and what was last measured is still known where nothing is left to do."""
         self._said, self._known = checkpoint.get("said", {}), checkpoint.get("known", {})
 
@@ -138,7 +140,7 @@ class Results(L.Callback):
             console.print(f"{'picture':<14}{seen_from_here(picture)}")
 
 
-def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+def _numbers(metrics: Mapping[str, Tensor | float]) -> dict[str, float]:
     return {name: float(value) for name, value in metrics.items()}
 
 

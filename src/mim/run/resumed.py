@@ -4,7 +4,6 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as L
 import torch
@@ -16,6 +15,7 @@ from mim.checkpoint.resume import Resumable
 from mim.checkpoint.training_state import check_moments
 from mim.launch.errors import explain
 from mim.plain import printable
+from mim.run.training_data import TrainingModule
 
 _RAW = (LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, AssertionError)
 
@@ -31,11 +31,12 @@ class Resumed(L.Callback):
         self.changes = changes
         self.restored = False
 
-    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+    def on_train_start(self, trainer: L.Trainer, pl_module: TrainingModule) -> None:
         """Print on one process, once moments are known to be those of the parameters."""
         check_moments(trainer.optimizers)
         self.restored = True
         at = pl_module.resumed_at
+        assert at is not None
         again = f"; {at.again:,} images, which fill no step, are seen again" if at.again else ""
         changed = f"; changed: {in_words(self.changes)}" if self.changes else ""
         rank_zero_only(print)(
@@ -44,7 +45,7 @@ class Resumed(L.Callback):
 
 
 @contextmanager
-def restoring(source: Resumable | None, callbacks: Sequence[Any]) -> Iterator[None]:
+def restoring(source: Resumable | None, callbacks: Sequence[L.Callback]) -> Iterator[None]:
     """While a training begins, let an error that only a strange checkpoint can cause name it: libraries read it as it is."""
     try:
         yield

@@ -3,12 +3,15 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import TypeVar
 
 import pytorch_lightning as L
 import torch.distributed as dist
 
 from mim.launch.processes import started
+from mim.plain import Settings
+
+T = TypeVar("T")
 
 
 class SameConfigOnAllRanks(L.Callback):
@@ -18,7 +21,7 @@ class SameConfigOnAllRanks(L.Callback):
         config: of this process, resolved.
     """
 
-    def __init__(self, config: dict[str, Any]):
+    def __init__(self, config: Settings):
         self.config = config
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -47,14 +50,14 @@ def _count(there: int, say: str, expected: int) -> None:
         )
 
 
-def _gather(mine: Any, count: int) -> list[Any]:
+def _gather(mine: T, count: int) -> list[T]:
     """What each process has, by rank."""
-    all_of_them = [None] * count
+    all_of_them: list[T] = [mine] * count
     dist.all_gather_object(all_of_them, mine)
     return all_of_them
 
 
-def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves(node: object, path: str = "") -> Iterator[tuple[str, object]]:
     """Dotted paths and the values there."""
     if not isinstance(node, dict | list):
         yield path, node
@@ -63,7 +66,7 @@ def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield from _leaves(value, f"{path}.{key}" if path else str(key))
 
 
-def _difference(configs: list[dict[str, Any]]) -> str:
+def _difference(configs: list[Settings]) -> str:
     first = configs[0]
     rank, other = next((rank, other) for rank, other in enumerate(configs) if other != first)
     name = next(name for name in [*first, *other] if first.get(name, "absent") != other.get(name, "absent"))

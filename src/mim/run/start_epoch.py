@@ -1,14 +1,18 @@
 """Go on in the middle of a schedule from somebody else's checkpoint, as if the run had got there."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as L
 from pytorch_lightning.utilities import rank_zero_only
+from torch import nn
 from torch.distributed.tensor import DTensor
+from torch.optim import Optimizer
 
 from mim.checkpoint.resume import checkpoint_file
+from mim.part import Saved
 from mim.run.position import begin_at
+from mim.run.training_data import data_of
 from mim.weights.official_optimizer import official_training
 
 
@@ -38,9 +42,9 @@ class StartEpoch(L.Callback):
                 )
             self._moments = theirs.moments
 
-    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Move everything there, once weights are loaded and the optimiser is built."""
-        if self.epoch >= trainer.max_epochs:
+        if self.epoch >= (trainer.max_epochs or 0):
             raise ValueError(
                 f"start_epoch={self.epoch} leaves nothing of epochs={trainer.max_epochs}; epochs counts those that are done too"
             )
@@ -50,13 +54,13 @@ class StartEpoch(L.Callback):
         if self._moments:
             _take(self._moments, trainer.optimizers[0], pl_module, self.source)
             moments = f"the optimiser's moments of {len(self._moments)} tensors taken over"
-        step = begin_at(trainer, self.epoch)
+        step = begin_at(trainer, data_of(trainer), self.epoch)
         rank_zero_only(print)(
             f"{'start':<14}epoch {self.epoch} (counted from 0) of {trainer.max_epochs:,}, after {step:,} steps; {moments}"
         )
 
 
-def _take(moments: dict[str, Any], optimizer: Any, module: Any, source: str) -> None:
+def _take(moments: Mapping[str, Saved], optimizer: Optimizer, module: nn.Module, source: str) -> None:
     """Give the parameters of our optimiser the moments that belong to their names."""
     names = {id(parameter): name for name, parameter in module.named_parameters()}
     trained = [(names[id(p)], p) for group in optimizer.param_groups for p in group["params"]]

@@ -1,5 +1,6 @@
-"""Contract of the data that a trainer is given, and where it keeps them."""
+"""Contracts of what a trainer is given, and where it keeps it: the data, and what a training says of itself."""
 
+from abc import abstractmethod
 from typing import Protocol
 
 import pytorch_lightning as L
@@ -9,6 +10,7 @@ from mim.batch import Batch
 from mim.data.loader import Waiting
 from mim.data.module import Splits
 from mim.image_format import FormattedData
+from mim.run.position import Position
 
 
 class TrainingData(FormattedData, Protocol):
@@ -39,6 +41,22 @@ class TrainingData(FormattedData, Protocol):
     def val_dataloader(self, limit: int | None = None) -> DataLoader[Batch]: ...
     def bank_dataloader(self, limit: int | None = None) -> DataLoader[Batch]: ...
     def unaugmented_dataloader(self) -> DataLoader[Batch]: ...
+
+
+class TrainingModule(L.LightningModule):
+    """Training, as the machinery of a run sees it."""
+
+    absolute_lr: float | None
+    base_lr: float
+    clip: object
+    """What cuts gradients down; None for nothing."""
+    resumed_at: Position | None
+    """Where it goes on, of a run that was resumed."""
+
+    @property
+    @abstractmethod
+    def length(self) -> int:
+        """Optimiser steps of the whole training."""
 
 
 def data_of(trainer: L.Trainer) -> TrainingData:

@@ -22,7 +22,9 @@ from torch.optim import Optimizer
 
 from mim.checkpoint.optimizer_state import by_name
 from mim.checkpoint.sharded import is_sharded, read_rest, read_shares, write_sharded
+from mim.part import Saved
 from mim.precision import DTYPES
+from mim.run.insides import callbacks_of
 from mim.strategy.blocks import blocks
 from mim.strategy.sharding import shares_in_place, unsharded
 
@@ -69,7 +71,7 @@ class FSDP(ModelParallelStrategy):
         Raises:
             ValueError: where an average of the weights is wanted: it is kept whole, and was copied before this.
         """
-        if any(isinstance(callback, WeightAveraging) for callback in trainer.callbacks):  # type: ignore[attr-defined]
+        if any(isinstance(callback, WeightAveraging) for callback in callbacks_of(trainer)):
             raise ValueError(
                 "callback=[weight_average,...] keeps whole weights, and trainer=fsdp cuts them up; use trainer=ddp"
             )
@@ -104,17 +106,17 @@ class FSDP(ModelParallelStrategy):
         """Together again."""
         self._while_validating.close()
 
-    def lightning_module_state_dict(self) -> dict[str, Any]:
+    def lightning_module_state_dict(self) -> Saved:
         """Weights of a checkpoint: shares, also of a run that stops while all weights are gathered to judge them."""
         with shares_in_place():
             return super().lightning_module_state_dict()
 
-    def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
+    def optimizer_state(self, optimizer: Optimizer) -> Saved:
         """The optimiser's of a checkpoint, alike."""
         with shares_in_place():
             return super().optimizer_state(optimizer)
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], filepath: str | Path, storage_options: Any = None) -> None:
+    def save_checkpoint(self, checkpoint: Saved, filepath: str | Path, storage_options: object = None) -> None:
         """Write each process's share.
 
         Raises:
@@ -125,11 +127,11 @@ class FSDP(ModelParallelStrategy):
         tensors = {"state_dict": rest.pop("state_dict")} | {f"optimizer_{i}": s["state"] for i, s in enumerate(states)}
         write_sharded(tensors, rest | {"optimizer_groups": [state["param_groups"] for state in states]}, Path(filepath))
 
-    def load_checkpoint(self, checkpoint_path: str | Path, weights_only: bool | None = None) -> dict[str, Any]:
+    def load_checkpoint(self, checkpoint_path: str | Path, weights_only: bool | None = None) -> Saved:
         """Fill weights and optimiser from a checkpoint of any number of processes, and return the rest of it."""
         return (self._load_shares if is_sharded(checkpoint_path) else self._load_whole)(checkpoint_path)
 
-    def _load_shares(self, path: str | Path) -> dict[str, Any]:
+    def _load_shares(self, path: str | Path) -> Saved:
         model: Any = self.model
         weights: Any = get_model_state_dict(model)
         states: list[Any] = [get_optimizer_state_dict(model, optimizer)["state"] for optimizer in self.optimizers]
@@ -140,7 +142,7 @@ class FSDP(ModelParallelStrategy):
             set_optimizer_state_dict(model, optimizer, {"state": state, "param_groups": groups})
         return rest
 
-    def _load_whole(self, path: str | Path) -> dict[str, Any]:
+    def _load_whole(self, path: str | Path) -> Saved:
         model: Any = self.model
         rest, full = self.checkpoint_io.load_checkpoint(path), StateDictOptions(full_state_dict=True)
         set_model_state_dict(model, rest.pop("state_dict"), options=full)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mim.plain import no_link, printable, read_json, refuse_special
+from mim.plain import Settings, no_link, printable, read_json, refuse_special
 
 RECORD = "job.json"
 OUTPUT = "output.log"
@@ -63,7 +63,7 @@ def read_jobs(sweep: Path, metrics: list[str]) -> list[Job]:
     return [read_job(folder, metrics) for folder in sorted(folders, key=lambda path: int(path.name))]
 
 
-def write_record(folder: Path, **record: Any) -> None:
+def write_record(folder: Path, **record: object) -> None:
     """Add to what is written down about a job."""
     text = json.dumps(Written(folder / RECORD).content | record, indent=2)
     partial = no_link(folder / f".{RECORD}.partial")
@@ -95,9 +95,9 @@ class Written:
             raise ValueError(f"{error}; remove the file to run the job again") from error
         if not isinstance(content, dict):
             raise self.malformed(f"a {type(content).__name__}")
-        self.content: dict[str, Any] = content
+        self.content: Settings = content
 
-    def get(self, name: str, kind: type, default: Any) -> Any:
+    def get(self, name: str, kind: type, default: object) -> Any:
         """A value of a kind, or the default where there is none."""
         value = self.content.get(name)
         if value is not None and type(value) is not kind:

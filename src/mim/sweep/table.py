@@ -5,7 +5,6 @@ import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
@@ -29,7 +28,7 @@ class Table(Callback):
         one = isinstance(metric, str) or not isinstance(metric, Sequence)
         self.metrics, self.maximise = [str(metric)] if one else list(metric), maximise
 
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+    def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
         """Write and print the table.
 
         Raises:

@@ -94,4 +94,4 @@ class EMA(Part, nn.Module):
     @torch.no_grad()
     def forward(self, image: Tensor, blocks: Sequence[int]) -> list[Tensor]:
         """Whole images (B, C, H, W) -> tokens that leave these blocks, as in `Teacher`."""
-        return self.network.encode(self.network.embed(image), blocks=blocks)
+        return self.network.encode_blocks(self.network.embed(image), blocks)

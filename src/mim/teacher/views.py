@@ -61,7 +61,7 @@ class ViewsEMA(EMA):
             looking = attending(
                 encoder, "so its attention cannot decide what is hidden; take masker=block_ibot or random"
             )
-            entering, left = looking.encode(embedded, blocks=[encoder.depth - 1, encoder.depth])
+            entering, left = looking.encode_blocks(embedded, [encoder.depth - 1, encoder.depth])
             tokens = encoder.norm(left)
             row = looking.block_attention(entering, [0], encoder.depth)[:, :, 0, prefix:]
             attention = row.unflatten(-1, encoder.geometry.grid)

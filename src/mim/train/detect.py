@@ -1,20 +1,31 @@
 """Detection: train a pre-trained ViT as a Mask R-CNN (ViTDet, arXiv 2203.16527)."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 from torch.optim import Optimizer
 
 from mim.dense import DenseBatch
-from mim.head.average_precision import Detected
+from mim.head.average_precision import Detected, Judged
 from mim.head.detector import Detector
-from mim.optim.follow import WeightDecaySchedule
+from mim.optim.layer_decay import Group
+from mim.optim.number import NumberSchedule
 from mim.optim.schedule import Schedule
 from mim.optim.vitdet import vitdet_groups
 from mim.ranges import NotNegative, Positive, Seed
+from mim.run.training_data import data_of
 from mim.train.labelled import Dense
 from mim.train.training import Clip
+
+
+@runtime_checkable
+class SceneData(Protocol):
+    """Data with objects."""
+
+    category_images: list[int] | None
+    """In how many training pictures each category is, where the data set knows."""
+    held_out_scenes: Judged
 
 
 class Detect(Dense):
@@ -31,7 +42,7 @@ class Detect(Dense):
         compile: compile the step into one graph.
         seed: of everything random in a step that has no key of its own.
         lr: the peak itself, whatever the batch; null for `base_lr`, which is not used otherwise.
-        weight_decay_schedule: decay in force at a share of all steps; null for one that stays.
+        weight_decay_schedule: of the decay; null for one that stays.
         clip: cuts gradients down once a step; null for none but the trainer's `gradient_clip_val`.
 
     Raises:
@@ -53,7 +64,7 @@ class Detect(Dense):
         compile: bool = False,
         seed: Seed = 0,
         lr: Positive | None = None,
-        weight_decay_schedule: WeightDecaySchedule | None = None,
+        weight_decay_schedule: NumberSchedule | None = None,
         clip: Clip | None = None,
     ):
         super().__init__(optimizer, schedule, base_lr, weight_decay, compile, seed, lr, weight_decay_schedule, clip)
@@ -72,7 +83,9 @@ class Detect(Dense):
         super().setup(stage)
         federated = self.model.regions.federated
         if federated is not None:
-            federated.images = self.trainer.datamodule.category_images  # type: ignore[attr-defined]
+            data = data_of(self.trainer)
+            assert isinstance(data, SceneData)
+            federated.images = data.category_images
             federated.prepare(self.num_classes)
 
     def forward(self, batch: DenseBatch) -> list[Tensor]:
@@ -82,7 +95,9 @@ class Detect(Dense):
     def validation_step(self, batch: DenseBatch, batch_idx: int) -> None:
         """Detect in held-out images (B, 3, H, W), each once over all processes."""
         if self.detected is None:
-            self.detected = Detected(self.trainer.datamodule.held_out_scenes)  # type: ignore[attr-defined]
+            data = data_of(self.trainer)
+            assert isinstance(data, SceneData)
+            self.detected = Detected(data.held_out_scenes)
         self.detected.add(self.model.detect(batch.image, batch.size), batch)
 
     def on_validation_epoch_end(self) -> None:
@@ -94,6 +109,6 @@ class Detect(Dense):
         named = {"val/box_ap": row["bbox"]["AP"] or 0.0, "val/mask_ap": row["segm"]["AP"] or 0.0}
         self.log_dict(named | {"val/mask_ap_best": self.best}, sync_dist=True)
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
+    def parameter_groups(self) -> list[Group]:
         """Groups by layer and decay, as ViTDet's release has them."""
         return vitdet_groups(self.model, self.lr, self.weight_decay, self.layer_decay)

@@ -2,24 +2,42 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Protocol
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from mim.batch import Batch
-from mim.optim.follow import WeightDecaySchedule
+from mim.encoder.model import Model
+from mim.model.classifier import Classifier
+from mim.optim.number import NumberSchedule
 from mim.optim.schedule import Schedule
 from mim.ranges import NotNegative, Positive, Rate, Seed
 from mim.run.training_data import data_of
 from mim.train.labelled import Labelled
 from mim.train.training import Clip
 
-Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Images (B, 3, H, W) and labels (B,) -> mixed images and the shares of the classes in each (B, classes)."""
+
+class Mix(Protocol):
+    """timm's `Mixup`."""
+
+    mixup_alpha: float
+    cutmix_alpha: float
+
+    def __call__(self, image: Tensor, label: Tensor, /) -> tuple[Tensor, Tensor]:
+        """Images (B, 3, H, W), labels (B,) -> mixed images, shares of the classes in each (B, classes)."""
+
+
+class Erase(Protocol):
+    """timm's `RandomErasing`."""
+
+    probability: float
+
+    def __call__(self, image: Tensor, /) -> Tensor:
+        """Images (B, 3, H, W) -> the same, some in part erased."""
 
 
 class Finetune(Labelled):
@@ -40,7 +58,7 @@ class Finetune(Labelled):
         compile: compile the step into one graph.
         seed: of everything random in a step that has no key of its own.
         lr: the peak itself, whatever the batch; null for `base_lr`, which is not used otherwise.
-        weight_decay_schedule: decay in force at a share of all steps; null for one that stays.
+        weight_decay_schedule: of the decay; null for one that stays.
         clip: cuts gradients down once a step; null for none but the trainer's `gradient_clip_val`.
 
     Raises:
@@ -48,10 +66,11 @@ class Finetune(Labelled):
     """
 
     learns_from = "classes"
+    model: Classifier
 
     def __init__(
         self,
-        model: Callable[..., nn.Module],
+        model: Callable[..., Classifier],
         num_classes: int,
         optimizer: Callable[..., Optimizer],
         schedule: Schedule,
@@ -60,12 +79,12 @@ class Finetune(Labelled):
         layer_decay: Positive = 1.0,
         label_smoothing: Rate = 0.0,
         mix: Callable[..., Mix] | None = None,
-        erase: Callable[..., Callable[[Tensor], Tensor]] | None = None,
+        erase: Callable[..., Erase] | None = None,
         train_blocks: int | None = None,
         compile: bool = False,
         seed: Seed = 0,
         lr: Positive | None = None,
-        weight_decay_schedule: WeightDecaySchedule | None = None,
+        weight_decay_schedule: NumberSchedule | None = None,
         clip: Clip | None = None,
     ):
         super().__init__(optimizer, schedule, base_lr, weight_decay, compile, seed, lr, weight_decay_schedule, clip)
@@ -81,7 +100,7 @@ class Finetune(Labelled):
             )
         self.model = model(num_classes=num_classes)
         if train_blocks is not None:
-            self.model.freeze(train_blocks)  # type: ignore[operator]
+            self.model.freeze(train_blocks)
         self.layer_decay, self.label_smoothing, self.erase = layer_decay, label_smoothing, erase
         self.mix = mix(num_classes=num_classes, label_smoothing=label_smoothing) if mix else None
         told = [k for k in (1, 5) if k < num_classes]
@@ -111,7 +130,7 @@ class Finetune(Labelled):
             raise ValueError(
                 f"images are mixed in pairs, and data.batch_size={size} is odd; try data.batch_size={size + 1}"
             )
-        if mix and not mix.mixup_alpha and not mix.cutmix_alpha:  # type: ignore[attr-defined]
+        if mix and not mix.mixup_alpha and not mix.cutmix_alpha:
             raise ValueError(
                 "task.mix has mixup_alpha=0 and cutmix_alpha=0, which leaves nothing to mix; use task.mix=null"
             )
@@ -147,12 +166,12 @@ class Finetune(Labelled):
     @property
     def targets(self) -> str:
         """What is done to images and labels, in words."""
-        mix: Any = self.mix
+        mix = self.mix
         mixed = f"mixup {mix.mixup_alpha:g} and cutmix {mix.cutmix_alpha:g}" if mix else "images not mixed"
-        erased = f"{self._erase.probability:.0%} of images erased in part" if self._erase else "none erased"  # type: ignore[attr-defined]
+        erased = f"{self._erase.probability:.0%} of images erased in part" if self._erase else "none erased"
         return f"label smoothing {self.label_smoothing:g}, {mixed}, {erased}"
 
 
-def takes_classes(model: Callable[..., nn.Module]) -> bool:
+def takes_classes(model: Callable[..., Model]) -> bool:
     """Whether a model can be told how many classes there are."""
     return "num_classes" in inspect.signature(model).parameters

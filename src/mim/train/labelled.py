@@ -1,13 +1,13 @@
 """Training with labels: what classes, label maps and objects have in common."""
 
-from typing import Any
-
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from mim.dense import DenseBatch
 from mim.head.detector import Detector
 from mim.head.segmenter import Segmenter
-from mim.optim.layer_decay import layer_decay_groups
+from mim.optim.layer_decay import Group, layer_decay_groups
+from mim.part import Saved
 from mim.train.training import Training, follow
 
 
@@ -19,21 +19,21 @@ class Labelled(Training):
     best: float = 0.0
     """Best judgement of an epoch so far."""
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(self, checkpoint: Saved) -> None:
         """A resumed run goes on with the best so far."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["best"] = self.best
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+    def on_load_checkpoint(self, checkpoint: Saved) -> None:
         """The best so far."""
         super().on_load_checkpoint(checkpoint)
         self.best = checkpoint["best"]
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
+    def parameter_groups(self) -> list[Group]:
         """Groups of parameters by layer and decay, each with its own peak rate."""
         return layer_decay_groups(self.model, self.lr, self.weight_decay, self.layer_decay)
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """Each group follows the schedule per step."""
         return follow(self, self.optimizer(self.parameter_groups(), lr=self.lr))
 

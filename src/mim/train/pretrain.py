@@ -1,18 +1,19 @@
 """Pre-training: hide patches, predict them. One optimisation step ties model, masker and loss together and knows no paper."""
 
 from collections.abc import Callable
-from typing import Any
 
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from timm.optim import param_groups_weight_decay
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mim.batch import Batch
+from mim.encoder.model import Model
 from mim.loss.across_views import AcrossViews, SeesViews
 from mim.loss.weighted_sum import WeightedSum
 from mim.loss.weights import Weights
 from mim.model.reconstruction import Reconstruction
-from mim.optim.follow import WeightDecaySchedule
+from mim.optim.number import NumberSchedule
 from mim.optim.schedule import Schedule
 from mim.ranges import NotNegative, Positive, Seed
 from mim.teacher.ema import EMA
@@ -38,7 +39,7 @@ class Pretrain(Training):
         compile: compile the step into one graph.
         seed: of everything random in a step that has no key of its own (stochastic depth).
         lr: the peak itself, whatever the batch; null for `base_lr`, which is not used otherwise.
-        weight_decay_schedule: decay in force at a share of all steps; null for one that stays.
+        weight_decay_schedule: of the decay; null for one that stays.
         clip: cuts gradients down once a step; null for none but the trainer's `gradient_clip_val`.
         teacher: builds what follows the model, for targets that are made of its tokens; null for none.
 
@@ -50,7 +51,7 @@ class Pretrain(Training):
 
     def __init__(
         self,
-        model: Callable[..., nn.Module],
+        model: Callable[..., Model],
         loss: nn.Module,
         optimizer: Callable[..., Optimizer],
         schedule: Schedule,
@@ -59,7 +60,7 @@ class Pretrain(Training):
         compile: bool = False,
         seed: Seed = 0,
         lr: Positive | None = None,
-        weight_decay_schedule: WeightDecaySchedule | None = None,
+        weight_decay_schedule: NumberSchedule | None = None,
         clip: Clip | None = None,
         teacher: Callable[[nn.Module], EMA] | None = None,
     ):
@@ -109,8 +110,8 @@ class Pretrain(Training):
         self.log_dict(named, batch_size=len(batch.image), sync_dist=True)
         return loss
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """Decay matrices only (timm's groups), but for those that the model names; follow the schedule per step."""
-        undecayed = [f"model.{name}" for name in self.model.no_weight_decay()]  # type: ignore[operator]
+        undecayed = [f"model.{name}" for name in self.model.no_weight_decay()]
         groups = param_groups_weight_decay(self, self.weight_decay, no_weight_decay_list=undecayed)
         return follow(self, self.optimizer(groups, lr=self.lr))

@@ -8,7 +8,7 @@ from torchmetrics.classification import MulticlassJaccardIndex
 
 from mim.dense import IGNORE, DenseBatch
 from mim.head.segmenter import Segmenter
-from mim.optim.follow import WeightDecaySchedule
+from mim.optim.number import NumberSchedule
 from mim.optim.schedule import Schedule
 from mim.ranges import NotNegative, Positive, Seed
 from mim.train.labelled import Dense
@@ -29,7 +29,7 @@ class Segment(Dense):
         compile: compile the step into one graph.
         seed: of everything random in a step that has no key of its own.
         lr: the peak itself, whatever the batch; null for `base_lr`, which is not used otherwise.
-        weight_decay_schedule: decay in force at a share of all steps; null for one that stays.
+        weight_decay_schedule: of the decay; null for one that stays.
         clip: cuts gradients down once a step; null for none but the trainer's `gradient_clip_val`.
 
     Raises:
@@ -51,7 +51,7 @@ class Segment(Dense):
         compile: bool = False,
         seed: Seed = 0,
         lr: Positive | None = None,
-        weight_decay_schedule: WeightDecaySchedule | None = None,
+        weight_decay_schedule: NumberSchedule | None = None,
         clip: Clip | None = None,
     ):
         super().__init__(optimizer, schedule, base_lr, weight_decay, compile, seed, lr, weight_decay_schedule, clip)

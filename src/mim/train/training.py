@@ -4,28 +4,28 @@ import math
 import random
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
-import pytorch_lightning as L
 import torch
 from pytorch_lightning.plugins.precision import MixedPrecision, Precision
 from pytorch_lightning.utilities import GradClipAlgorithmType
-from torch import Tensor, nn
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor
 from torch.optim import Optimizer
 
 from mim.batch import Batch
 from mim.draw import keys
-from mim.encoder.encoder import Encoder
+from mim.encoder.model import Model
 from mim.image_format import ImageFormat
 from mim.loss.weights import Weights
-from mim.masker.any_masker import AnyMasker
-from mim.optim.follow import Follow, WeightDecaySchedule
+from mim.optim.follow import Follow
+from mim.optim.number import NumberSchedule
 from mim.optim.schedule import Schedule
-from mim.part import Part, Progress, parts_of
+from mim.part import Part, Progress, Saved, parts_of
 from mim.ranges import NotNegative, Positive, Seed
 from mim.run.position import Length, Pace, Position, go_on_from, position_after
-from mim.run.training_data import data_of
+from mim.run.training_data import TrainingModule, data_of
 from mim.teacher.ema import EMA
 
 
@@ -38,7 +38,7 @@ class Clip(Protocol):
         """Cut the gradients of parameters down, in place."""
 
 
-class Training(L.LightningModule):
+class Training(TrainingModule):
     """Whatever is learned: one `objective` a step, at a rate that goes with the images of a step.
 
     Args:
@@ -49,14 +49,13 @@ class Training(L.LightningModule):
         compile: compile the step into one graph.
         seed: of everything random in a step that has no key of its own.
         lr: the peak itself, whatever the batch; null for `base_lr`, which is not used otherwise.
-        weight_decay_schedule: decay in force at a share of all steps; null for one that stays.
+        weight_decay_schedule: of the decay; null for one that stays.
         clip: cuts gradients down once a step; null for none but the trainer's `gradient_clip_val`.
     """
 
-    objective: Callable[..., Any]
-    model: nn.Module
-    targets: str | None = None
-    """What is compared with, in words, where there is more to say than what the loss is."""
+    objective: Callable[..., object]
+    model: Model
+    clip: Clip | None
 
     def __init__(
         self,
@@ -67,7 +66,7 @@ class Training(L.LightningModule):
         compile: bool,
         seed: Seed,
         lr: Positive | None = None,
-        weight_decay_schedule: WeightDecaySchedule | None = None,
+        weight_decay_schedule: NumberSchedule | None = None,
         clip: Clip | None = None,
     ):
         super().__init__()
@@ -140,13 +139,13 @@ class Training(L.LightningModule):
         for part in self.parts:
             part.after_step(self.model, self.progress)
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(self, checkpoint: Saved) -> None:
         """Say what a step is worth, another run may take steps of other images; and what the images are."""
         checkpoint["pace"] = self.pace._asdict()
         data = data_of(self.trainer)
         checkpoint["images"] = ImageFormat.of_data(data).to_plain()
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+    def on_load_checkpoint(self, checkpoint: Saved) -> None:
         """Go on after the same images of the same epoch, whatever a step is now.
 
         Raises:
@@ -170,7 +169,7 @@ class Training(L.LightningModule):
         go_on_from(checkpoint, taken, Length(self.length, now.steps, trainer.accumulate_grad_batches, judged_every))
 
     def configure_gradient_clipping(
-        self, optimizer: Optimizer, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """Cut the gradients of a whole step down, and tell the parts; Lightning asks once a step, after it has undone any scaling.
 
@@ -179,9 +178,10 @@ class Training(L.LightningModule):
         Raises:
             ValueError: where the optimiser itself undoes the scaling, later than this.
         """
-        plugin: Any = self.trainer.precision_plugin
-        fused = getattr(optimizer, "_step_supports_amp_scaling", False)
-        if fused and getattr(plugin, "scaler", None) and (self.clip or gradient_clip_val):
+        plugin = self.trainer.precision_plugin
+        fused = optimizer.defaults.get("fused")
+        scaled = isinstance(plugin, MixedPrecision) and plugin.scaler
+        if fused and scaled and (self.clip or gradient_clip_val):
             raise ValueError(
                 "trainer.precision=16-mixed scales gradients, and a fused optimiser undoes that after they are cut down; give "
                 "optimizer.fused=false, or trainer.precision=bf16-mixed"
@@ -190,12 +190,17 @@ class Training(L.LightningModule):
             self.clip(self.parameters())
         elif gradient_clip_val and isinstance(plugin, MixedPrecision):
             Precision.clip_gradients(
-                plugin, optimizer, gradient_clip_val, gradient_clip_algorithm or GradClipAlgorithmType.NORM
+                plugin, optimizer, gradient_clip_val, GradClipAlgorithmType(gradient_clip_algorithm or "norm")
             )
         else:
             super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
         for part in self.parts:
             part.before_step(self.model)
+
+    @property
+    def targets(self) -> str | None:
+        """What is compared with, in words, where there is more to say than what the loss is."""
+        return None
 
     @cached_property
     def parts(self) -> list[Part]:
@@ -232,17 +237,7 @@ class Training(L.LightningModule):
         return self.absolute_lr or self.base_lr * self.effective_batch / 256
 
 
-def encoder_of(model: nn.Module) -> Encoder:
-    """Encoder of a model: every model that is trained has one."""
-    return cast(Encoder, model.get_submodule("encoder"))
-
-
-def masker_of(model: nn.Module) -> AnyMasker | None:
-    """Masker of a model, where it hides patches."""
-    return cast(AnyMasker, model.get_submodule("masker")) if "masker" in dict(model.named_children()) else None
-
-
-def follow(training: Training, optimizer: Optimizer) -> dict[str, Any]:
+def follow(training: Training, optimizer: Optimizer) -> OptimizerLRScheduler:
     """What `configure_optimizers` returns: each group of the optimiser follows the schedules, step by step.
 
     Args:

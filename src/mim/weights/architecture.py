@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 from mim.encoder.timm_model import check_parts, heads_of
 from mim.encoder.timm_vit import TimmViT
-from mim.plain import printable
+from mim.plain import Settings, printable
 
 TIMM_VIT = "mim.encoder.timm_vit.TimmViT"
 _HEAD = 64
 """Channels of a head, of all families that are told by their tensors."""
 
 
-def of_model(model: Any, name: str) -> dict[str, Any] | None:
+def of_model(model: Any, name: str) -> Settings | None:
     """Settings of `encoder=timm` for a model of timm; None for a plain ViT, BEiT or Swin, which have encoders of their own.
 
     Raises:
@@ -40,7 +40,7 @@ def of_model(model: Any, name: str) -> dict[str, Any] | None:
     }
 
 
-def of_name(name: Any) -> dict[str, Any] | None:
+def of_name(name: object) -> Settings | None:
     """Settings of `encoder=timm` for a name of timm, as the `config.json` of its folders has it; sizes are the tensors'.
 
     None where it is no name of timm's, or that of a plain ViT, BEiT or Swin.
@@ -52,14 +52,14 @@ def of_name(name: Any) -> dict[str, Any] | None:
     return None if found is None else {key: found[key] for key in ("_target_", "name", "image_size")}
 
 
-def _is_plain(model: Any) -> bool:
+def _is_plain(model: object) -> bool:
     """Whether a model of timm is a ViT as MAE has it, which `mim.encoder.vit.ViT` is."""
     if type(model) is not VisionTransformer or type(model.patch_embed) is not PatchEmbed:
         return False
     block: Any = model.blocks[0]
     if type(block) is not Block or type(block.attn) is not Attention or type(block.mlp) is not Mlp:
         return False
-    absent = (block.ls1, block.attn.q_norm, getattr(block.attn, "norm", nn.Identity()), block.mlp.norm, model.norm_pre)
+    absent = (block.ls1, block.attn.q_norm, block.attn.norm, block.mlp.norm, model.norm_pre)
     if model.cls_token is None or model.num_prefix_tokens != 1 or model.pos_embed is None:
         return False
     return (
@@ -72,7 +72,7 @@ def _is_plain(model: Any) -> bool:
     )
 
 
-def of_tensors(tensors: Mapping[str, Tensor], heads: int | None) -> dict[str, Any] | None:
+def of_tensors(tensors: Mapping[str, Tensor], heads: int | None) -> Settings | None:
     """The same for tensors under timm's names, of families that are told by them; None where they are of none.
 
     DINOv2 and DINOv3 with and without registers, DeiT III, a distilled DeiT, I-JEPA, and ViTs with registers.
@@ -82,7 +82,7 @@ def of_tensors(tensors: Mapping[str, Tensor], heads: int | None) -> dict[str, An
         return None
     width, _, _, patch = tensors["patch_embed.proj.weight"].shape
     first = tensors.get("blocks.0.mlp.fc1_g.weight", tensors.get("blocks.0.mlp.fc1.weight"))
-    settings: dict[str, Any] = {
+    settings: Settings = {
         "_target_": TIMM_VIT,
         "name": name,
         "image_size": _image_size(tensors, patch),
@@ -139,7 +139,7 @@ def depth_of(tensors: Mapping[str, Tensor]) -> int:
     return len({match[1] for name in tensors if (match := re.match(r"blocks\.(\d+)\.", name))})
 
 
-def check_shapes(settings: Mapping[str, Any], tensors: Mapping[str, Tensor], origin: str) -> None:
+def check_shapes(settings: Settings, tensors: Mapping[str, Tensor], origin: str) -> None:
     """Refuse settings that build tensors of other shapes than these, before any memory is taken for them.
 
     Raises:

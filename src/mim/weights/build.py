@@ -8,7 +8,7 @@ from torch import Tensor
 from mim.encoder.encoder import Encoder
 from mim.encoder.timm_model import input_side
 from mim.geometry import pair
-from mim.plain import printable
+from mim.plain import Settings, printable
 from mim.ranges import Size
 from mim.weights.architecture import TIMM_VIT, check_shapes, depth_of, of_tensors
 from mim.weights.resize import side_of
@@ -23,7 +23,7 @@ HEADS = {192: 3, 384: 6, 512: 16, 768: 12, 1024: 16, 1280: 16}  # by width: ViT-
 
 def encoder_config(
     weights: Weights, image_size: Size | None = None, heads: int | None = None, channels: int | None = None
-) -> dict[str, Any]:
+) -> Settings:
     """The `encoder` node of the config that builds the encoder these weights are of.
 
     Args:
@@ -63,7 +63,7 @@ def encoder_config(
     return config
 
 
-def _plain(name: str, size: Any) -> Any:
+def _plain(name: str, size: object) -> Any:
     """A size as it is measured: of a square patch one number."""
     return size[0] if name == "patch_size" and isinstance(size, list | tuple) and size[0] == size[-1] else size
 
@@ -79,7 +79,7 @@ def build_encoder(
     return build(encoder_config(weights, image_size, heads, channels), _kind(weights), weights.origin, "encoder")
 
 
-def _of_timm(config: dict[str, Any], measured: dict[str, Any], weights: Weights) -> dict[str, Any]:
+def _of_timm(config: Settings, measured: Settings, weights: Weights) -> Settings:
     """Settings of a transformer of timm with its sizes, once they are known to be those of the tensors."""
     sizes = {name: size for name, size in measured.items() if name != "channels" and config.get(name) is None}
     heads = {"heads": weights.heads} if config.get("heads") is None and weights.heads else {}
@@ -108,7 +108,7 @@ def guess_heads(width: int, given: int | None, option: str) -> int:
     return given or HEADS[width]
 
 
-def _sizes(weights: Weights) -> dict[str, Any]:
+def _sizes(weights: Weights) -> Settings:
     """Read an architecture off the tensors of an encoder."""
     tensors = weights.half(encoder=True)
     timms = of_tensors(tensors, weights.heads)
@@ -137,7 +137,7 @@ def _sizes(weights: Weights) -> dict[str, Any]:
     }
 
 
-def _measured(tensors: dict[str, Tensor]) -> dict[str, Any]:
+def _measured(tensors: dict[str, Tensor]) -> Settings:
     """The sizes that any encoder's tensors show: of its patches, its tokens and the number of its blocks."""
     shape = tensors["patch_embed.proj.weight"].shape
     if len(shape) != 4:
@@ -153,7 +153,7 @@ def _measured(tensors: dict[str, Tensor]) -> dict[str, Any]:
     return {"channels": channels, "patch_size": patch * 2 ** (stages - 1), "width": width, "depths": depths}
 
 
-def _swin(tensors: dict[str, Tensor], stages: int) -> dict[str, Any]:
+def _swin(tensors: dict[str, Tensor], stages: int) -> Settings:
     first = [tensors[f"layers.{stage}.blocks.0.attn.relative_position_bias_table"] for stage in range(stages)]
     return {
         "_target_": "mim.encoder.swin.Swin",
@@ -168,7 +168,7 @@ def _sides(side: int, patch: Any) -> Any:
     return side * patch if isinstance(patch, int) else [side * each for each in patch]
 
 
-def _refuse_too_many_patches(config: dict[str, Any], weights: Weights) -> None:
+def _refuse_too_many_patches(config: Settings, weights: Weights) -> None:
     """Positions and the index of their distances are made before any weight is loaded."""
     if not {"image_size", "patch_size"} <= config.keys():
         return

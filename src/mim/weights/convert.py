@@ -3,13 +3,13 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
 from mim.image_format import ImageFormat
+from mim.plain import Settings
 from mim.weights.architecture import TIMM_VIT, of_tensors
 from mim.weights.build import encoder_config, guess_heads
 from mim.weights.hugging_face import hugging_face_config, to_hugging_face
@@ -120,7 +120,7 @@ def _refuse_all_but_vit(weights: Weights, whom: str) -> None:
         raise ValueError(f"{weights.origin} is no plain ViT, and {whom} is; --to timm writes all others")
 
 
-def _processor(images: ImageFormat, size: int) -> dict[str, Any]:
+def _processor(images: ImageFormat, size: int) -> Settings:
     """Settings of transformers' `ViTImageProcessor`: it resizes to a square and cuts nothing out."""
     return {
         "image_processor_type": "ViTImageProcessor",

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
-from torch import nn
-
+from mim.encoder.model import Model
 from mim.encoder.vit import ViT
 from mim.head.detector import Detector
 from mim.head.segmenter import Segmenter
 from mim.launch.check import check_value
 from mim.launch.signature import type_hints
+from mim.plain import Settings
+from mim.ranges import Size
 from mim.weights.build import build_encoder
 from mim.weights.into_model import load_weights_into
 from mim.weights.settings import NESTED, Kind, build
@@ -21,7 +22,7 @@ REGIONS = Kind("mim.head", ("describe",))
 OF_DETECTOR = ("image_size", "window", "global_blocks", "relative")
 
 
-def open_dense(weights: Weights, task: str, image_size: int) -> nn.Module:
+def open_dense(weights: Weights, task: str, image_size: Size) -> Model:
     """Build and load it.
 
     Args:
@@ -40,7 +41,7 @@ def open_dense(weights: Weights, task: str, image_size: int) -> nn.Module:
     return model
 
 
-def _segmenter(weights: Weights, image_size: int) -> nn.Module:
+def _segmenter(weights: Weights, image_size: Size) -> Model:
     settings = weights.setting("head", dict, {})
     last = next((name for name in ("head.classify.1.weight", "head.classify.weight") if name in weights.tensors), None)
     if last is None or not settings:
@@ -51,7 +52,7 @@ def _segmenter(weights: Weights, image_size: int) -> nn.Module:
     return Segmenter(encoder, lambda **_: head, num_classes, blocks)
 
 
-def _built(settings: dict[str, Any], kind: Kind, weights: Weights, what: str, **sizes: int) -> Any:
+def _built(settings: Settings, kind: Kind, weights: Weights, what: str, **sizes: int) -> Any:
     """What settings name, with the sizes that data and encoder give."""
     left_out = {"_partial_", *(name for name in NESTED if settings.get(name, 0) is None)}  # null is their default
     known = {name: value for name, value in settings.items() if name not in left_out}
@@ -65,7 +66,7 @@ def _other(weights: Weights, task: str) -> ValueError:
     )
 
 
-def _detector(weights: Weights, image_size: int) -> nn.Module:
+def _detector(weights: Weights, image_size: Size) -> Model:
     settings = weights.setting("task.model", dict, {})
     if "regions.score.weight" not in weights.tensors or "regions" not in settings:
         raise _other(weights, "detect")
@@ -83,4 +84,4 @@ def _detector(weights: Weights, image_size: int) -> nn.Module:
     return Detector(encoder, lambda **_: proposals, lambda **_: regions, num_classes, width=width, **own)
 
 
-MODELS: dict[str, Callable[[Weights, int], nn.Module]] = {"segment": _segmenter, "detect": _detector}
+MODELS: dict[str, Callable[[Weights, Size], Model]] = {"segment": _segmenter, "detect": _detector}

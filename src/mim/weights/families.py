@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mim.encoder.timm_model import input_side
-from mim.plain import printable
+from mim.plain import Settings, printable
 from mim.weights.architecture import TIMM_VIT, depth_of
 
 Tensors = dict[str, Tensor]
@@ -43,7 +43,7 @@ MOST_SIDE = 4096
 class Family(NamedTuple):
     """Family of models, by what a `config.json` calls it."""
 
-    timm: Callable[[Mapping[str, Any], Tensors], str]
+    timm: Callable[[Settings, Tensors], str]
     """Architecture of timm that computes the same."""
     allowed: Mapping[str, tuple[Any, ...]]
     """Settings that it computes the same for."""
@@ -51,7 +51,7 @@ class Family(NamedTuple):
     """What has another form there than in timm, under timm's names."""
 
 
-def _dinov2(config: Mapping[str, Any], tensors: Tensors) -> str:
+def _dinov2(config: Settings, tensors: Tensors) -> str:
     packed = tensors["blocks.0.mlp.fc1.weight"].shape[0] == 2 * tensors["blocks.0.mlp.fc2.weight"].shape[1]
     registers = "reg4_" if "reg_token" in tensors else ""
     return f"vit_{'giant' if packed else 'small'}_patch14_{registers}dinov2"
@@ -65,7 +65,7 @@ def _with_positions(tensors: Tensors) -> Tensors:
     return tensors | {"cls_token": tensors["cls_token"] + first, "pos_embed": patches}
 
 
-def _dinov3(config: Mapping[str, Any], tensors: Tensors) -> str:
+def _dinov3(config: Settings, tensors: Tensors) -> str:
     size = "small_plus" if "blocks.0.mlp.fc1_g.weight" in tensors else "small"
     return f"vit_{size}_patch16_dinov3" + ("_qkvb" if "blocks.0.attn.q_bias" in tensors else "")
 
@@ -119,7 +119,7 @@ PLAIN = ("vit", "vit_mae", "vit_msn")
 """Families that a ViT as MAE has it computes: `mim.weights.hugging_face` names their tensors."""
 
 
-def of_transformers(tensors: Mapping[str, Tensor], config: Any, origin: str) -> tuple[Tensors, dict[str, Any]] | None:
+def of_transformers(tensors: Mapping[str, Tensor], config: Any, origin: str) -> tuple[Tensors, Settings] | None:
     """Tensors of a model of transformers -> under our names, and the settings of `encoder=timm`.
 
     None where the config says no family, or a plain one.
@@ -149,11 +149,11 @@ def of_transformers(tensors: Mapping[str, Tensor], config: Any, origin: str) -> 
         raise ValueError(f"{printable(origin)} holds no whole {kind}: {printable(error, 200)} is missing") from error
 
 
-def _settle(tensors: Tensors, family: Family, config: Mapping[str, Any], kind: str) -> tuple[Tensors, dict[str, Any]]:
+def _settle(tensors: Tensors, family: Family, config: Settings, kind: str) -> tuple[Tensors, Settings]:
     ours = family.mend(_one_projection(_renamed(tensors, _NAMES)))
     width, _, _, patch = ours["patch_embed.proj.weight"].shape
     side, name = config.get("image_size"), family.timm(config, ours)
-    settings: dict[str, Any] = {
+    settings: Settings = {
         "_target_": TIMM_VIT,
         "name": name,
         "image_size": side if type(side) is int and patch <= side <= MOST_SIDE else input_side(name),

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
+
+from mim.plain import Settings
 
 # (theirs, ours). Newer releases of transformers have shorter names in memory; all are read, the published ones are written.
 _PARTS = [
@@ -70,7 +71,7 @@ def to_hugging_face(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def hugging_face_config(
     tensors: Mapping[str, Tensor], heads: int, decoder_heads: int, mask_ratio: float, normalise: bool
-) -> dict[str, Any]:
+) -> Settings:
     """The `config.json` of a ViTMAE with these tensors, under our names."""
     patches = tensors["encoder.pos_embed"].shape[1] - 1
     channels, patch_size, wide = tensors["encoder.patch_embed.proj.weight"].shape[1:]

@@ -1,11 +1,11 @@
 """Put weights into a model: the whole encoder or nothing, and whatever else fits; say in one line what happened."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor, nn
 
 from mim.encoder.encoder import Encoder, Module
+from mim.encoder.model import Model
 from mim.encoder.timm_vit import TimmViT
 from mim.geometry import by, grid_of, pair
 from mim.weights.resize import resize_encoder, resize_positions
@@ -15,8 +15,8 @@ from mim.weights.weights import Weights
 _STEM = "patch_embed.proj.weight"
 
 
-def load_weights_into(weights: Weights, model: Module) -> str:
-    """Load weights into a model that has an `encoder`, or into an encoder; return one line about it.
+def load_weights_into(weights: Weights, model: Model | Encoder) -> str:
+    """Load weights into a model, or into an encoder; return one line about it.
 
     The encoder must match whole. Each other part (`decoder`, `decoders.hog`, `mask_token`, `head`, ...) is loaded if all of it
     matches, and otherwise stays as it was.
@@ -24,7 +24,7 @@ def load_weights_into(weights: Weights, model: Module) -> str:
     Raises:
         ValueError: where the encoder is of another architecture, saying which.
     """
-    encoder: Any = getattr(model, "encoder", model)
+    encoder = model.encoder if isinstance(model, Model) else model
     given, changes = resize_encoder(weights.half(encoder=True), encoder.state_dict(), encoder, grid_of_weights(weights))
     rest = weights.half(encoder=False)
     rest, stood_in = _stand_in(given, rest, encoder, model)

@@ -2,16 +2,15 @@
 
 from pathlib import Path
 
-from torch import nn
-
 from mim.encoder.encoder import Encoder
+from mim.encoder.model import Model
 from mim.ranges import Size
 from mim.weights.build import build_encoder
 from mim.weights.into_model import load_weights_into
 from mim.weights.read import read_weights
 
 
-def load_checkpoint_into(source: str | Path, model: nn.Module, key: str | None = None) -> str:
+def load_checkpoint_into(source: str | Path, model: Model | Encoder, key: str | None = None) -> str:
     """Load weights into a model that has an `encoder` (or into an encoder), and return one line about what matched.
 
     Args:

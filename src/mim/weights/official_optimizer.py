@@ -1,14 +1,14 @@
 """Optimiser and epoch of a checkpoint that the official MAE wrote while it trained (util/misc.py: save_model)."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from mim.part import Saved
+from mim.weights.files import open_torch
 from mim.weights.official_mae import from_official
-from mim.weights.read import open_torch
 
 FIXED = ("pos_embed", "decoder_pos_embed")  # parameters that are not trained
 
@@ -32,13 +32,13 @@ def official_training(file: Path) -> OfficialTraining:
         ValueError: where the optimiser's state is of other tensors than the weights.
     """
     content = open_torch(file)
-    if not isinstance(content, Mapping) or "decoder_embed.weight" not in content.get("model", ()):
+    if not isinstance(content, dict) or "decoder_embed.weight" not in content.get("model", ()):
         return OfficialTraining(None, {})
     epoch = content.get("epoch")
     return OfficialTraining(epoch if isinstance(epoch, int) else None, _moments(content, file))
 
 
-def _moments(content: Mapping[str, Any], file: Path) -> dict[str, dict[str, Tensor]]:
+def _moments(content: Saved, file: Path) -> dict[str, dict[str, Tensor]]:
     state = (content.get("optimizer") or {}).get("state")
     if not state:
         return {}

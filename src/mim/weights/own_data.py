@@ -1,13 +1,12 @@
 """The data set that a checkpoint was trained on: a proposal, which is taken where our own configs have it or the user says so."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from mim.launch.check import check_config
-from mim.plain import printable
+from mim.plain import Settings, printable, settings_of
 from mim.weights.settings import DATA, check_settings, class_of
 from mim.weights.weights import Weights
 
@@ -24,9 +23,7 @@ PLACES = ("root", "table", "name")
 """Where a data set is."""
 
 
-def data_of_run(
-    weights: Weights, changed: Mapping[str, Any], paths: Mapping[str, Any], configs: Path
-) -> dict[str, Any]:
+def data_of_run(weights: Weights, changed: Settings, paths: Settings, configs: Path) -> Settings:
     """The `data` node of the run that wrote some weights, held against the signature of its class.
 
     Args:
@@ -48,7 +45,8 @@ def data_of_run(
     known: Any = class_of(own["_target_"], DATA, weights.origin)
     if weights.images is not None and (known.own_mean is None or own.get("channels", 3) != 3):
         # what a run has measured is not measured again
-        own |= {key: list(getattr(weights.images, key)) for key in ("mean", "std") if own.get(key) in ("own", None)}
+        measured = {"mean": weights.images.mean, "std": weights.images.std}
+        own |= {key: list(values) for key, values in measured.items() if own.get(key) in ("own", None)}
     name, here = _of_this_computer(own["_target_"], paths, configs)
     place = next((key for key in PLACES if own.get(key) is not None), None)
     if place and not changed.keys() & {*PLACES} and not (place == "root" and _same(own["root"], here.get("root"))):
@@ -63,22 +61,20 @@ def data_of_run(
                 f"{weights.origin}: data looks for {printable(pattern)}, outside of its folder; choose data="
             )
     kept = {key: value for key, value in own.items() if key not in LOCAL} | here
-    merged: Any = OmegaConf.to_container(OmegaConf.merge(kept, changed), resolve=False)
+    merged = settings_of(OmegaConf.merge(kept, changed))
     check_config(OmegaConf.create({"data": merged}))  # first in the words for a command line, of which the change is
     return check_settings(merged, DATA, weights.origin, "data")
 
 
-def _of_this_computer(target: str, paths: Mapping[str, Any], configs: Path) -> tuple[str, dict[str, Any]]:
+def _of_this_computer(target: str, paths: Settings, configs: Path) -> tuple[str, Settings]:
     """The name of our own config of a data set, and what it says of this computer."""
     for file in sorted((configs / "data").glob("*.yaml")):
-        node: Any = OmegaConf.load(file)
-        if node.get("_target_") == target:
-            raw: Any = OmegaConf.to_container(node, resolve=False)
+        raw = settings_of(OmegaConf.load(file))
+        if raw.get("_target_") == target:
             wired = OmegaConf.create({"paths": paths, "data": {key: raw[key] for key in LOCAL if key in raw}})
-            here: Any = OmegaConf.to_container(wired.data, resolve=True)
-            return file.stem, here
+            return file.stem, settings_of(wired.data, resolve=True)
     raise ValueError(f"{target} has no file in {configs / 'data'}; choose where to judge it, e.g. data=cifar10")
 
 
-def _same(a: Any, b: Any) -> bool:
+def _same(a: object, b: object) -> bool:
     return Path(str(a)).expanduser().absolute() == Path(str(b)).expanduser().absolute()

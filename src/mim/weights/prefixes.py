@@ -1,7 +1,6 @@
 """Where others put the weights of an encoder: under keys of a checkpoint, and under prefixes of their names."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from mim.plain import printable
 
@@ -35,7 +34,7 @@ def under_key(names: Iterable[str], key: str, origin: str) -> str:
     )
 
 
-def container_of(content: Any, key: str | None) -> tuple[str | None, str | None]:
+def container_of(content: object, key: str | None) -> tuple[str | None, str | None]:
     """The key of a checkpoint that `checkpoint_key=` means, and what is left of it, a prefix of names.
 
     `ema` of a file that has it is (`ema`, None), `state_dict.teacher` may be (`state_dict`, `teacher`), and what is no key

@@ -1,35 +1,24 @@
 """Open a checkpoint from anywhere: a run, a file, timm or Hugging Face. Nothing in a file is ever run."""
 
-import argparse
-import pickle
-import re
-from collections import OrderedDict
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from mim.checkpoint.resume import checkpoint_file
 from mim.checkpoint.sharded import is_sharded, read_rest, read_sharded_weights
-from mim.checkpoint.sound import UNREADABLE, check_archive, check_numbers, check_storage
+from mim.checkpoint.sound import check_numbers, check_storage
 from mim.image_format import INTERPOLATIONS, ImageFormat
 from mim.moved import current
-from mim.plain import parse_json, plain, printable, read_json, refuse_special
+from mim.plain import Settings, plain, printable, read_json, refuse_special
 from mim.weights.architecture import of_model, of_name
 from mim.weights.families import of_transformers
+from mim.weights.files import is_safetensors, open_torch, read_safetensors, unwrap
 from mim.weights.formats import teacher_of, translate
-from mim.weights.prefixes import CONTAINERS, container_of
 from mim.weights.saved_folder import SAVED, parts_of, saved_weights
 from mim.weights.strangers import refuse_other_config
 from mim.weights.weights import Weights
-
-# What the official trainings keep beside the weights is plain values: MAE its command line, SimMIM its config.
-# The latter's class is read as what it is, a dictionary, so yacs need not be there.
-SETTINGS: list[Any] = [argparse.Namespace, (OrderedDict, "yacs.config.CfgNode")]
 
 
 def read_weights(source: str | Path, key: str | None = None) -> Weights:
@@ -75,15 +64,15 @@ def read_file(file: Path, key: str | None = None, teacher: bool = False) -> Weig
     )
 
 
-def _open(file: Path, key: str | None) -> tuple[dict[str, Tensor], dict[str, Any], str | None]:
+def _open(file: Path, key: str | None) -> tuple[dict[str, Tensor], Settings, str | None]:
     """Tensors of a file, what it says about them, and what is left of the key: a prefix of their names."""
     if is_sharded(file):
         return read_sharded_weights(file), read_rest(file), key
     if file.stat().st_size == 0:
         raise ValueError(f"{file} is empty (0 bytes); copy or download it again")
-    if _is_safetensors(file):
-        return *_read_safetensors(file), key
-    return _unwrap(open_torch(file), file, key)
+    if is_safetensors(file):
+        return *read_safetensors(file), key
+    return unwrap(open_torch(file), file, key)
 
 
 def _ours(content: dict[str, Tensor], file: Path, prefix: str | None = None) -> tuple[dict[str, Tensor], str]:
@@ -94,76 +83,11 @@ def _ours(content: dict[str, Tensor], file: Path, prefix: str | None = None) -> 
     return tensors, form
 
 
-def _is_safetensors(file: Path) -> bool:
-    with file.open("rb") as stream:
-        return stream.read(9)[8:] == b"{"  # the length of the header, then the header
-
-
-def _read_safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors, and what a file that we wrote says about them: `config` and `images`."""
-    try:
-        with safe_open(file, framework="pt") as opened:
-            metadata = opened.metadata() or {}
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no mapping)
-    except SafetensorError as error:
-        raise _damaged(file, error) from error
-    about = {
-        name: parse_json(metadata[name], f"the {name} of {file}") for name in ("config", "images") if name in metadata
-    }
-    return tensors, {name: value for name, value in about.items() if isinstance(value, dict)}
-
-
-def open_torch(file: Path) -> Any:
-    """All that a file of `torch.save` holds.
-
-    Raises:
-        ValueError: where it is damaged or wants to run code.
-    """
-    check_archive(file)
-    try:
-        with torch.serialization.safe_globals(SETTINGS):
-            return torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        code = re.search(r"GLOBAL (\S+)|(?:global|class|function) ['`\"]?([\w.]+\.[\w.]+)", str(error))
-        if code is None:
-            raise _damaged(file, error) from error
-        raise ValueError(
-            f"{file} wants to run {code[1] or code[2]} while it is opened, and is refused; if you trust it, keep its weights only: "
-            'torch.save({"model": torch.load(old, weights_only=False)["model"]}, new)'
-        ) from error
-    except UNREADABLE as error:
-        raise _damaged(file, error) from error
-
-
-def _unwrap(content: Any, file: Path, key: str | None) -> tuple[dict[str, Tensor], dict[str, Any], str | None]:
-    about = {name: content.get(name) for name in ("config", "images")} if isinstance(content, Mapping) else {}
-    fitting = [each for each in CONTAINERS if isinstance(content, Mapping) and isinstance(content.get(each), Mapping)]
-    container, prefix = container_of(content, key)
-    if container is not None:
-        fitting = [container, *(each for each in fitting if each != container)]
-    content = content[fitting[0]] if fitting else content
-    tensors = {k: v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, Mapping) else {}
-    if not tensors:
-        raise ValueError(f"{file} holds no weights; they are looked for at the top and under {', '.join(CONTAINERS)}")
-    config, images = about.get("config"), about.get("images")
-    of_a_run = {"config": config} if isinstance(config, dict) and "encoder" in config else {}
-    said = {"under": f"{fitting[0]}, not {' or '.join(fitting[1:])}"} if fitting[1:] else {}
-    looks = {"images": images} if isinstance(images, dict) and "mean" in images else {}
-    return tensors, of_a_run | said | looks, prefix
-
-
-def _damaged(file: Path, error: Exception) -> ValueError:
-    kind = type(error).__name__
-    return ValueError(
-        f"{file} is cut off, damaged or no checkpoint ({kind}, {file.stat().st_size:,} bytes); copy or download it again"
-    )
-
-
 def _read_transformers(file: Path, config: Path, name: str, key: str | None = None) -> Weights:
     content: dict[str, Tensor] = {}
     for part, names in parts_of(file):
         refuse_special(part)
-        opened = _read_safetensors(part)[0] if _is_safetensors(part) else _unwrap(open_torch(part), part, None)[0]
+        opened = read_safetensors(part)[0] if is_safetensors(part) else unwrap(open_torch(part), part, None)[0]
         missing = [each for each in names if each not in opened]
         if missing:
             raise ValueError(
@@ -203,7 +127,7 @@ def _format_of_transformers(file: Path) -> ImageFormat | None:
     return ImageFormat.from_plain({"mean": said["image_mean"], "std": said["image_std"]}, str(file))
 
 
-def _heads(sizes: Any, name: str, file: Path) -> int | None:
+def _heads(sizes: object, name: str, file: Path) -> int | None:
     heads = sizes.get(name) if isinstance(sizes, dict) else None
     if heads is not None and (type(heads) is not int or not 1 <= heads <= 1024):
         raise ValueError(f"{printable(file)}: {name} is {printable(heads, 60)}; needs a number of heads, 1 to 1024")
@@ -231,7 +155,7 @@ def _from_timm(name: str, key: str | None = None) -> Weights:
 
 def _format_of_timm(model: Any) -> ImageFormat | None:
     """Image format that timm's own data config of a model has: mean, std, crop_pct, interpolation."""
-    said = getattr(model, "pretrained_cfg", {})
+    said = model.pretrained_cfg
     if not {"mean", "std"} <= said.keys():
         return None
     how = said.get("interpolation")

@@ -8,15 +8,16 @@ import importlib
 import inspect
 import pkgutil
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache, partial
 from typing import Annotated, Any, Literal, NamedTuple, Protocol, Union, get_args, get_origin
 
 from hydra.utils import get_class
 
 from mim.launch.check import check_value, nearest
+from mim.launch.hint import Hint
 from mim.launch.signature import type_hints
-from mim.plain import plain, printable
+from mim.plain import Settings, plain, printable
 
 
 class Kind(NamedTuple):
@@ -58,7 +59,7 @@ LONGEST_LIST = 64
 _HYDRA = ("_target_", "_partial_")
 
 
-def check_settings(node: Any, kind: Kind, origin: str, what: str) -> dict[str, Any]:
+def check_settings(node: object, kind: Kind, origin: str, what: str) -> Settings:
     """Check a node of a config out of a file; a plain copy of it.
 
     Args:
@@ -75,7 +76,7 @@ def check_settings(node: Any, kind: Kind, origin: str, what: str) -> dict[str, A
     return settings
 
 
-def build(settings: Mapping[str, Any], kind: Kind, origin: str, what: str) -> Any:
+def build(settings: Settings, kind: Kind, origin: str, what: str) -> Any:
     """Build what checked settings name; the class itself with its arguments bound where it needs one that no file gives.
 
     Raises:
@@ -96,7 +97,7 @@ def build(settings: Mapping[str, Any], kind: Kind, origin: str, what: str) -> An
         raise ValueError(f"{printable(origin)}: {what} cannot be built: {' '.join(str(error).split())}") from error
 
 
-def class_of(target: Any, kind: Kind, origin: str) -> type:
+def class_of(target: object, kind: Kind, origin: str) -> type:
     """The public class that a file names.
 
     Raises:
@@ -123,7 +124,7 @@ def _own_class(name: str, kind: Kind) -> type:
         found = get_class(name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"{name} cannot be imported: {' '.join(str(error).split())}") from error
-    lacks = [attribute for attribute in kind.has if not hasattr(found, attribute)]
+    lacks = [attribute for attribute in kind.has if attribute not in dir(found)]
     if lacks:
         raise ValueError(f"{name} has no {' and no '.join(lacks)}; an encoder is what mim/encoder/encoder.py says")
     return found
@@ -140,11 +141,11 @@ def public_classes(kind: Kind) -> dict[str, type]:
         for name, value in vars(module).items()
         if inspect.isclass(value) and value.__module__ == module.__name__ and not name.startswith("_")
         if not inspect.isabstract(value) and Protocol not in value.__bases__  # a contract is nothing to build
-        if all(hasattr(value, attribute) for attribute in kind.has)
+        if set(kind.has) <= set(dir(value))
     }
 
 
-def _check(settings: Any, kind: Kind, origin: str, what: str) -> None:
+def _check(settings: object, kind: Kind, origin: str, what: str) -> None:
     if not isinstance(settings, dict) or "_target_" not in settings:
         raise ValueError(f"{printable(origin)}: {what} names no class (_target_) and its settings")
     target = class_of(settings["_target_"], kind, origin)
@@ -180,7 +181,7 @@ def _check(settings: Any, kind: Kind, origin: str, what: str) -> None:
         raise ValueError(f"{printable(origin)}: {what} lacks {', '.join(left)} of {target.__name__}")
 
 
-def _check_size(where: str, key: str, value: Any) -> None:
+def _check_size(where: str, key: str, value: object) -> None:
     values = value if isinstance(value, list) else [value]
     if len(values) > LONGEST_LIST:
         raise ValueError(f"{where} is a list of {len(values):,} values; at most {LONGEST_LIST} are read")
@@ -189,7 +190,7 @@ def _check_size(where: str, key: str, value: Any) -> None:
             raise ValueError(f"{where}={each:,} is out of bounds; at most {LARGEST[key]:,} is taken from a file")
 
 
-def is_plain(hint: Any) -> bool:
+def is_plain(hint: Hint) -> bool:
     """Whether a hint allows numbers, words, and lists of them alone."""
     if hint in (bool, int, float, str, None, type(None)) or get_origin(hint) is Literal:
         return True

@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from torch import Tensor
 
@@ -69,7 +68,7 @@ def refuse_other_tokens(tensors: Mapping[str, Tensor], file: str) -> None:
     )
 
 
-def refuse_other_config(sizes: Any, file: object) -> None:
+def refuse_other_config(sizes: object, file: object) -> None:
     """Refuse a `config.json` of transformers whose network has another activation, norm or bias than ours.
 
     Raises:

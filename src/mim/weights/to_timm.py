@@ -1,11 +1,12 @@
 """Weights as timm's models take them: an encoder, or a whole classifier where timm has the same one."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import timm
 from torch import Tensor
 
+from mim.plain import Settings
 from mim.weights.architecture import TIMM_VIT
 from mim.weights.build import encoder_config
 from mim.weights.weights import Weights
@@ -15,7 +16,7 @@ class TimmModel(NamedTuple):
     """Model of timm, as `timm.create_model` builds it."""
 
     name: str
-    arguments: dict[str, Any]
+    arguments: Settings
     """`num_classes` among them, 0 of an encoder."""
 
     def loading(self, file: Path) -> str:
@@ -35,7 +36,7 @@ def in_timm(weights: Weights) -> tuple[dict[str, Tensor], TimmModel]:
     return tensors, _model(config, family, head)
 
 
-def _by_name(config: dict[str, Any], weights: Weights) -> TimmModel:
+def _by_name(config: Settings, weights: Weights) -> TimmModel:
     """A transformer of timm by its name, without a head and without what pools."""
     name, has_norm = config["name"].partition(".")[0], "encoder.norm.weight" in weights.tensors
     is_eva = timm.model_entrypoint(name).__module__.endswith(".eva")
@@ -43,7 +44,7 @@ def _by_name(config: dict[str, Any], weights: Weights) -> TimmModel:
     names["registers"] = "num_reg_tokens" if is_eva else "reg_tokens"
     sizes = ("image_size", "patch_size", "width", "depth", "heads", "mlp_ratio", "registers", "channels")
     said = {names.get(key, key): config[key] for key in sizes if config.get(key) is not None}
-    pooled: dict[str, Any] = {"num_classes": 0} | ({} if "distilled" in name else {"global_pool": ""})
+    pooled: Settings = {"num_classes": 0} | ({} if "distilled" in name else {"global_pool": ""})
     if not has_norm:
         pooled |= {"use_fc_norm": False, "use_post_transformer_norm": False} if is_eva else {"final_norm": False}
     return TimmModel(name, said | pooled)
@@ -57,7 +58,7 @@ def published_pool(weights: Weights, family: str) -> str | None:
     return pool if "head.weight" in rest and pools <= {"mean" if pool == "avg" else "cls"} else None
 
 
-def _with_head(weights: Weights, family: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _with_head(weights: Weights, family: str) -> tuple[dict[str, Tensor], Settings]:
     """An encoder's tensors and, if timm pools as it was fine-tuned with, those of its head; what timm is told of the head."""
     tensors, rest = weights.half(encoder=True), weights.half(encoder=False)
     pool = published_pool(weights, family)
@@ -70,7 +71,7 @@ def _with_head(weights: Weights, family: str) -> tuple[dict[str, Tensor], dict[s
     return tensors, {"num_classes": 0} | ({"global_pool": "token"} if family == "Beit" else {})
 
 
-def _model(config: dict[str, Any], family: str, head: dict[str, Any]) -> TimmModel:
+def _model(config: Settings, family: str, head: Settings) -> TimmModel:
     small = 2 ** (len(config["depths"]) - 1) if family == "Swin" else 1
     sizes = {
         "img_size": config["image_size"],

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, TypeVar
 from torch import Tensor
 
 from mim.image_format import ImageFormat
-from mim.plain import printable
+from mim.plain import Settings, printable
 
 T = TypeVar("T")
 
@@ -17,7 +17,7 @@ class Weights(NamedTuple):
     """`encoder.*` under timm's names; the rest (`decoder.*`, `mask_token`, `head.*`) under those of our models."""
     origin: str
     """Where from and in which format, for messages: `mae_pretrain_vit_base.pth (official MAE)`."""
-    config: dict[str, Any] | None = None
+    config: Settings | None = None
     """The resolved config of the run that wrote it, if one of ours did: plain data (plain.py), whoever wrote the file."""
     heads: int | None = None
     """Attention heads of the encoder, where something beside the tensors says so."""
@@ -25,7 +25,7 @@ class Weights(NamedTuple):
     """The same of a decoder."""
     images: ImageFormat | None = None
     """How pictures become images for it, where something says so; `mim.weights.images` otherwise."""
-    architecture: dict[str, Any] | None = None
+    architecture: Settings | None = None
     """Settings of its encoder, where it is one of timm's that tensors alone may not tell."""
     own_encoder: str | None = None
     """Class of the user's own, `module.Class`, that the config may name as its encoder: what the

@@ -1,0 +1,211 @@
+"""Pictures and objects of an annotation file in COCO's format: polygons, run-length encodings and crowds."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mim.data.decode import decode
+from mim.data.files import Files
+from mim.data.levels import MAX_MEGAPIXELS, Reading
+from mim.data.masks import mask_of
+from mim.dense import Entry, Objects
+from mim.plain import printable
+
+OUTSIDE = 2.0
+"""Pixels that a box may reach over the border of its image: annotators are not that exact."""
+
+
+class CocoScenes:
+    """Pictures and objects of one annotation file.
+
+    Args:
+        annotations: `instances_train2017.json` and the like.
+        images: folder of the pictures.
+        learned_from: leave out pictures without objects, as detectron2 does where it trains.
+        max_megapixels: of a picture that is decoded, in millions of pixels.
+
+    Raises:
+        FileNotFoundError: where the file, the folder or a picture is missing.
+        ValueError: one line about the first thing in the file that cannot be.
+    """
+
+    wants_workers = True
+    style = "coco"
+
+    def __init__(
+        self, annotations: Path, images: Path, learned_from: bool = False, max_megapixels: float = MAX_MEGAPIXELS
+    ):
+        self.origin = printable(annotations)
+        self.truth = _read(annotations)
+        self.categories = {each["id"]: number for number, each in enumerate(_by_id(self.truth["categories"]))}
+        pictures = {each["id"]: each for each in self.truth["images"]}
+        for each in pictures.values():
+            if min(each["height"], each["width"]) < 1:
+                raise ValueError(
+                    f"{self.origin}: image {each['id']} is empty, {each['height']} x {each['width']} pixels"
+                )
+        of_image: dict[int, list[Entry]] = {number: [] for number in pictures}
+        for each in self.truth["annotations"]:
+            self._check(each, pictures)
+            of_image[each["image_id"]].append(each)
+        if learned_from:
+            kept = {n for n, those in of_image.items() if any(not each.get("iscrowd") for each in those)}
+            pictures = {number: each for number, each in pictures.items() if number in kept}
+        self.pictures = list(pictures.values())
+        self.annotations = [of_image[each["id"]] for each in self.pictures]
+        paths = [images / self.file_name(each) for each in self.pictures]
+        missing = [path for path in paths if not path.is_file()]
+        if missing:
+            raise FileNotFoundError(
+                f"{len(missing):,} of {len(paths):,} pictures of {self.origin} are not in {printable(images)}, e.g. "
+                f"{printable(missing[0].name)}; set data.root, or the folders of pictures"
+            )
+        reading = Reading(max_megapixels, exif=False)  # labels are of what is stored
+        self.files = Files(map(str, paths), [-1] * len(paths), reading)
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    @property
+    def names(self) -> list[str]:
+        """Of the categories, in the order of their ids."""
+        return [each["name"] for each in _by_id(self.truth["categories"])]
+
+    @property
+    def category_ids(self) -> list[int]:
+        """As the annotations number them."""
+        return list(self.categories)
+
+    def image_id(self, number: int) -> int:
+        """As the annotations number it."""
+        return self.pictures[number]["id"]
+
+    def file_name(self, picture: Entry) -> str:
+        """Where a picture is, in the folder of pictures.
+
+        Raises:
+            ValueError: where that would be elsewhere.
+        """
+        name = str(picture["file_name"])
+        if name.startswith("/") or ".." in Path(name).parts:
+            raise ValueError(
+                f"{self.origin}: image {picture['id']} is in {printable(name)}, outside of the folder of pictures"
+            )
+        return name
+
+    def size(self, number: int) -> tuple[int, int]:
+        """Height and width of a picture."""
+        return self.pictures[number]["height"], self.pictures[number]["width"]
+
+    def image(self, number: int) -> Tensor:
+        """A picture (3, H, W) uint8.
+
+        Raises:
+            ValueError: where it is of another size than the annotations say.
+        """
+        image = decode(self.files.content(number), self.files.reading).round().byte()  # deeper pixels too
+        if tuple(image.shape[1:]) != self.size(number):
+            height, width = image.shape[1:]
+            raise ValueError(
+                f"{printable(self.files.path(number))} has {height} x {width} pixels, and {self.origin} says {self.size(number)}"
+            )
+        return image
+
+    def label_map(self, number: int) -> Tensor:
+        """Objects are no label map.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(f"{self.origin} has objects and no class of every pixel; take data=ade20k, or task=detect")
+
+    def objects(self, number: int, size: tuple[int, int]) -> Objects:
+        """Objects of a picture once it is resized: polygons are drawn at that size."""
+        whole, those = self.size(number), self.annotations[number]
+        masks = [mask_of(each["segmentation"], whole, size) for each in those]
+        return Objects.of_masks(
+            torch.stack(masks) if masks else torch.zeros(0, *size, dtype=torch.bool),
+            torch.tensor([self.categories[each["category_id"]] for each in those], dtype=torch.int64),
+            torch.tensor([bool(each.get("iscrowd")) for each in those], dtype=torch.bool),
+        )
+
+    @cached_property
+    def images_of_categories(self) -> list[int]:
+        """In how many pictures each category is."""
+        counts = Counter(
+            self.categories[number]
+            for those in self.annotations
+            for number in {each["category_id"] for each in those if not each.get("iscrowd")}
+        )
+        return [counts[number] for number in range(len(self.categories))]
+
+    def repeats(self, threshold: float) -> Tensor:
+        """How often each picture is seen in an epoch, (N,): more often where it has a category that few have.
+
+        max over its categories of max(1, sqrt(threshold / share of pictures with the category)) (LVIS, arXiv 1908.03195;
+        detectron2, data/samplers/distributed_sampler.py, repeat_factors_from_category_frequency).
+        """
+        shares = [count / len(self) for count in self.images_of_categories]
+        factor = [max(1.0, math.sqrt(threshold / share)) if share else 1.0 for share in shares]
+        return torch.tensor(
+            [
+                max(
+                    (factor[self.categories[each["category_id"]]] for each in those if not each.get("iscrowd")),
+                    default=1.0,
+                )
+                for those in self.annotations
+            ],
+            dtype=torch.float64,
+        )
+
+    def _check(self, annotation: Entry, pictures: Mapping[int, Entry]) -> None:
+        number = f"{self.origin}: annotation {annotation.get('id')}"
+        picture = pictures.get(annotation["image_id"])
+        if picture is None:
+            raise ValueError(f"{number} is of image {annotation['image_id']}, which the file does not have")
+        if annotation["category_id"] not in self.categories:
+            known = ", ".join(map(str, list(self.categories)[:10]))
+            raise ValueError(f"{number} is of category {annotation['category_id']}, and there are {known}")
+        x, y, width, height = annotation["bbox"]
+        if min(x, y) < -OUTSIDE or x + width > picture["width"] + OUTSIDE or y + height > picture["height"] + OUTSIDE:
+            raise ValueError(
+                f"{number} has the box {annotation['bbox']} (x, y, width, height), which reaches out of its image of "
+                f"{picture['height']} x {picture['width']} pixels"
+            )
+        runs = annotation["segmentation"]
+        if isinstance(runs, dict) and list(runs["size"]) != [picture["height"], picture["width"]]:
+            raise ValueError(
+                f"{number} has a mask of {list(runs['size'])} pixels, and its image {[picture['height'], picture['width']]}"
+            )
+
+
+def _by_id(categories: Sequence[Entry]) -> list[Entry]:
+    return sorted(categories, key=lambda each: each["id"])
+
+
+def _read(file: Path) -> Entry:
+    """Content of an annotation file.
+
+    Raises:
+        FileNotFoundError, ValueError: one line.
+    """
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"there are no annotations in {printable(file)}; set data.root, or the files of annotations"
+        )
+    try:
+        content = json.loads(file.read_text())
+        lists = all(isinstance(content[name], list) for name in ("images", "annotations", "categories"))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{printable(file)} is not in COCO's format: {printable(error)}") from error
+    if not lists:
+        raise ValueError(
+            f"{printable(file)} is not in COCO's format: images, annotations and categories are lists there"
+        )
+    return content

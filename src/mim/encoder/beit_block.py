@@ -1,0 +1,63 @@
+"""Block of BEiT over attention that is given biases of the tokens that are there, without a key bias (arXiv 2106.08254)."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from timm.models import beit
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from mim.encoder.attention import attend, attention_rows
+from mim.ranges import Count
+
+
+class BiasedAttention(beit.Attention):
+    """timm's attention of BEiT, with its parameters and key names, given the bias of the tokens that are there."""
+
+    def forward(self, x: Tensor, shared_rel_pos_bias: Tensor | None = None) -> Tensor:
+        """(B, M, D), bias (B or 1, A, M, M) -> (B, M, D)."""
+        B, M, _ = x.shape
+        qkv = linear(x, self.qkv.weight, self._no_key_bias()).view(B, M, 3, self.num_heads, -1)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        drop = self.attn_drop.p if self.training else 0.0
+        return self.proj(attend(query, key, value, shared_rel_pos_bias, drop).transpose(1, 2).flatten(2))
+
+    def rows(
+        self,
+        x: Tensor,
+        bias: Tensor | None = None,
+        queries: Sequence[int] | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Tensor:
+        """What tokens attend to: (B, M, D), bias (1, A, M, M) -> (B, A, queries, M)."""
+        in_bias = self._no_key_bias()
+        return attention_rows(x, self.qkv.weight, in_bias, self.num_heads, queries, bias, dtype)
+
+    def _no_key_bias(self) -> Tensor:
+        return torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
+
+
+class Block(beit.Block):
+    """timm's block of BEiT over `BiasedAttention`."""
+
+    attn: BiasedAttention
+
+    def __init__(
+        self,
+        width: Count,
+        heads: Count,
+        mlp_ratio: float,
+        drop_path: float,
+        layer_scale: float,
+        window: tuple[int, int] | None,
+        attention_dropout: float,
+    ):
+        norm = partial(nn.LayerNorm, eps=1e-6)
+        super().__init__(width, heads, True, mlp_ratio, drop_path=drop_path, init_values=layer_scale, norm_layer=norm)  # type: ignore[arg-type]
+        self.attn = BiasedAttention(width, heads, qkv_bias=True, attn_drop=attention_dropout, window_size=window)
+
+    def update(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """What attention adds to the tokens that enter the block: (B, M, D) -> (B, M, D)."""
+        added = self.attn(self.norm1(x), bias)
+        return self.drop_path1(added if self.gamma_1 is None else self.gamma_1 * added)
