@@ -57,6 +57,44 @@ def test_other_types_need_a_range_and_have_one_each_if_asked(tmp_path, dtype):
         read(tmp_path / "picture.tif", channels=1)
 
 
+def test_percentiles_are_not_moved_by_a_few_wrong_pixels(tmp_path):
+    values = np.tile(np.linspace(0, 1000, 101, dtype=np.float32), (50, 1))
+    values[0, 0], values[0, 1] = -1e6, 1e6
+    np.save(tmp_path / "picture.npy", values)
+    image = read(tmp_path / "picture.npy", channels=1, range="percentiles")[0]
+    expected = np.clip((values - 10) * (255 / 980), 0, 255)
+    assert torch.allclose(image, torch.from_numpy(expected), atol=2)
+    low, high = read(tmp_path / "picture.npy", channels=1, range="image")[0].aminmax()
+    assert (float(low), float(high)) == pytest.approx((0, 255))
+
+
+def test_of_a_large_image_some_values_say_its_percentiles():
+    values = np.random.default_rng(0).normal(100, 10, (1, 600, 700)).astype(np.float32)
+    low, high = np.percentile(values, [1, 99])
+    assert torch.allclose(levels(values, "percentiles"), levels(values, (float(low), float(high))), atol=4)
+
+
+@pytest.mark.parametrize("names", [("only",), ("mask", "image")])
+def test_of_a_packed_file_the_only_array_is_read_or_the_one_called_image(tmp_path, names):
+    arrays = {name: np.full((6, 9), number, np.uint8) for number, name in enumerate(names)}
+    np.savez_compressed(tmp_path / "packed.npz", **arrays)
+    assert read(tmp_path / "packed.npz", channels=1).unique().tolist() == [len(names) - 1]
+
+
+def test_packed_files_that_say_too_little_or_hold_too_much_are_refused(tmp_path):
+    np.savez(tmp_path / "two.npz", a=RAMP, b=RAMP)
+    with pytest.raises(
+        ValueError, match=r"a \.npz file of the arrays a, b; needs one alone, or one that is called image"
+    ):
+        read(tmp_path / "two.npz")
+    np.savez_compressed(tmp_path / "bomb.npz", np.zeros((4000, 4000), np.uint8))
+    with pytest.raises(ValueError, match=r"its array has 16,000,128 bytes, more than data\.max_megapixels=0\.1"):
+        read(tmp_path / "bomb.npz", max_megapixels=0.1)
+    np.savez(tmp_path / "objects.npz", np.array([{}], object))
+    with pytest.raises(ValueError, match="holds Python objects, which could run code"):
+        read(tmp_path / "objects.npz")
+
+
 def test_floats_from_0_to_1_are_known_and_what_is_missing_is_black(tmp_path):
     tifffile.imwrite(tmp_path / "picture.tif", np.array([[0, 0.5], [1, np.nan]], np.float32))
     assert read(tmp_path / "picture.tif", channels=1)[0].tolist() == [[0, 127.5], [255, 0]]
@@ -112,9 +150,9 @@ def test_colours_become_grey_as_pillow_makes_them(tmp_path, suffix):
     picture.save(tmp_path / f"picture.{suffix}", quality=95)
     grey = np.asarray(Image.open(tmp_path / f"picture.{suffix}").convert("L"))
     assert np.abs(read(tmp_path / f"picture.{suffix}", channels=1)[0].numpy().astype(int) - grey).max() <= 2
-    stored = as_channels(torch.from_numpy(np.asarray(picture)).permute(2, 0, 1), 1)
+    stored = as_channels(torch.from_numpy(np.array(picture)).permute(2, 0, 1), 1)
     assert torch.equal(stored[0], torch.from_numpy(np.asarray(picture.convert("L"))))
-    assert (as_channels(torch.from_numpy(np.asarray(picture)).permute(2, 0, 1).float(), 1) - stored).abs().max() < 0.6
+    assert (as_channels(torch.from_numpy(np.array(picture)).permute(2, 0, 1).float(), 1) - stored).abs().max() < 0.6
 
 
 def test_arrays_that_could_run_code_or_are_too_large_are_refused(tmp_path):

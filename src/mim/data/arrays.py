@@ -1,6 +1,7 @@
 """Arrays out of files that have more than colours: NumPy's, and TIFF of any type and number of bands."""
 
 import math
+import zipfile
 from io import BytesIO
 from typing import Any
 
@@ -9,9 +10,11 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from mim.data.levels import Reading, refuse_large
+from mim.plain import printable
 
 TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 MOST_CHANNELS = 1024
+SLACK = 2**16  # bytes of a header
 
 
 def read_npy(content: bytes, max_megapixels: float) -> NDArray:
@@ -33,6 +36,26 @@ def read_npy(content: bytes, max_megapixels: float) -> NDArray:
     _refuse(shape, max_megapixels)
     stream.seek(0)
     return np.asarray(np.load(stream, allow_pickle=False))
+
+
+def read_npz(content: bytes, max_megapixels: float) -> NDArray:
+    """The only array of a .npz file, or the one that is called `image`; nothing larger than the limit is unpacked.
+
+    Raises:
+        ValueError: where there are several, or one holds objects, or more pixels than the limit.
+    """
+    with zipfile.ZipFile(BytesIO(content)) as file:
+        names = [each.filename for each in file.infolist() if each.filename.endswith(".npy")]
+        chosen = names if len(names) == 1 else [name for name in names if name == "image.npy"]
+        if not chosen:
+            listed = ", ".join(printable(name.removesuffix(".npy"), 40) for name in names[:8]) or "none"
+            raise ValueError(f"it is a .npz file of the arrays {listed}; needs one alone, or one that is called image")
+        packed = file.getinfo(chosen[0])
+        if packed.file_size > max_megapixels * 1e6 * 4 * 8 + SLACK:  # of four values of eight bytes a pixel
+            raise ValueError(
+                f"its array has {packed.file_size:,} bytes, more than data.max_megapixels={max_megapixels:g}"
+            )
+        return read_npy(file.read(packed), max_megapixels)
 
 
 def read_tiff(content: bytes, reading: Reading) -> tuple[NDArray, int]:

@@ -3,6 +3,7 @@
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from io import BytesIO
 from typing import NamedTuple
 
@@ -14,7 +15,8 @@ from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from mim.data.arrays import TIFF_MARKS, read_npy, read_tiff
+from mim.data.arrays import TIFF_MARKS, read_npy, read_npz, read_tiff
+from mim.data.dicom import read_dicom
 from mim.data.jpeg import Decoded, decode_jpeg
 from mim.data.levels import COLOURS, Reading, as_channels, channels_first, levels, refuse_large
 from mim.data.orientation import orientation_of, shown
@@ -31,11 +33,13 @@ SUFFIXES = {
     "JPEG2000": (".jp2", ".j2k", ".jpx"),
     "HEIF": (".heic", ".heif"),
     "TGA": (".tga",),
+    "DICOM": (".dcm", ".dicom"),
 }
 """What counts as a picture, by format."""
-ARRAYS = (".npy",)
+ARRAYS = (".npy", ".npz")
 """What counts as one where there are no others: arrays (H, W), (C, H, W) or (H, W, C)."""
 NEEDS = {".heic": "pip install pillow-heif", ".heif": "pip install pillow-heif", ".avif": "a newer Pillow"}
+NEEDS |= dict.fromkeys(SUFFIXES["DICOM"], "pip install pydicom")
 """What reads a suffix that is not read."""
 FORMATS = tuple(SUFFIXES)  # in this order: TGA, which has no mark of its own, is tried last
 """What a file may be, whatever its name says, where Pillow has it. It knows others, of which EPS starts a program."""
@@ -49,13 +53,15 @@ class FileValues(NamedTuple):
     """What is in a file."""
 
     format: str
-    """As Pillow calls it, or `NPY`."""
+    """As Pillow calls it, or `NPY`, `NPZ`, `DICOM`."""
     values: NDArray
     """(c, H, W), of the file's own type."""
     orientation: int = 1
     """As EXIF says it."""
     is_turned: bool = False
     """Whether what decoded it has turned it accordingly."""
+    range: tuple[float, float] | None = None
+    """Values that are black and white, where the file says them."""
 
 
 def decode(content: Tensor, reading: Reading = COLOURS) -> Tensor:
@@ -66,9 +72,10 @@ def decode(content: Tensor, reading: Reading = COLOURS) -> Tensor:
             those asked for, or nothing says which of its values are black and white.
         Exception: of many kinds, where the bytes are no picture.
     """
-    values = read_values(content, reading).values
-    as_it_is = values.dtype == np.uint8 and reading.range is None
-    pixels = torch.from_numpy(values) if as_it_is else levels(values, reading.range)
+    found = read_values(content, reading)
+    values, range = found.values, reading.range or found.range
+    as_it_is = values.dtype == np.uint8 and range is None
+    pixels = torch.from_numpy(values) if as_it_is else levels(values, range)
     return as_channels(pixels, reading.channels).contiguous()
 
 
@@ -87,6 +94,11 @@ def _decoded(content: Tensor, reading: Reading) -> FileValues:
     raw = content.numpy().tobytes()
     if raw.startswith(b"\x93NUMPY"):
         return _array("NPY", read_npy(raw, reading.max_megapixels), 1, reading)
+    if raw.startswith(b"PK\3\4"):
+        return _array("NPZ", read_npz(raw, reading.max_megapixels), 1, reading)
+    if raw[128:132] == b"DICM":
+        values, window = read_dicom(raw, reading.max_megapixels)
+        return _array("DICOM", values, 1, reading)._replace(range=window)
     try:
         opened = Image.open(BytesIO(raw), formats=_formats())
     except UnidentifiedImageError:
@@ -140,7 +152,8 @@ def _eight_bit(picture: Image.Image, content: Tensor, reading: Reading) -> Decod
 @cache
 def suffixes() -> tuple[str, ...]:
     """Suffixes of pictures that can be read here."""
-    return tuple(suffix for name in _formats() for suffix in SUFFIXES[name])
+    known = [*_formats(), *(["DICOM"] if find_spec("pydicom") else [])]
+    return tuple(suffix for name in known for suffix in SUFFIXES[name])
 
 
 @cache

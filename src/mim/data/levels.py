@@ -7,8 +7,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Range = tuple[float, float] | Literal["image"] | None
-"""Values that are black and white: two numbers, each image's own, or None by the type of its values."""
+Range = tuple[float, float] | Literal["image", "percentiles"] | None
+"""Values that are black and white: two numbers; each image's least and greatest; its percentiles 1 and 99, which a few wrong
+pixels do not move; or None by the type of its values."""
+PERCENTILES, SAMPLED = (1, 99), 2**16
+"""Percentiles that are black and white, of at most so many values of an image, evenly spread."""
 Decoder = Literal["torchcodec", "torchvision", "pillow"]
 """What decodes JPEG."""
 MAX_MEGAPIXELS = 179.0
@@ -54,19 +57,22 @@ def levels(values: NDArray, range: Range) -> Tensor:
 
 
 def _range_of(values: NDArray, range: Range) -> tuple[float, float]:
-    if range is not None and range != "image":
+    if isinstance(range, tuple):
         low, high = range
         return float(low), float(high)
     if range is None and values.dtype == np.uint16:
         return 0.0, 65535.0
     known = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    if range == "percentiles" and known.size:
+        low, high = np.percentile(known.reshape(-1)[:: -(-known.size // SAMPLED)], PERCENTILES)
+        return float(low), float(high)
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
     if range is None:
         if values.dtype.kind == "f" and low >= 0 and high <= 1:
             return 0.0, 1.0
         raise ValueError(
             f"it holds {values.dtype} from {low:g} to {high:g}, and nothing says which are black and white; give data.range="
-            f"[{low:g},{high:g}] for all images, or data.range=image for each image's own"
+            f"[{low:g},{high:g}] for all images, or data.range=image (or percentiles) for each image's own"
         )
     return low, high
 

@@ -67,7 +67,7 @@ def find(folder: Path, apart: Sequence[Path] = ()) -> Found:
         else:
             others[suffix or "without a suffix"] += 1
     if pictures and arrays:  # features beside pictures, say
-        others[ARRAYS[0]] += len(arrays)
+        others.update(os.path.splitext(path)[1].lower() for path in arrays)
     pictures = pictures or arrays
     if not pictures:
         raise FileNotFoundError(

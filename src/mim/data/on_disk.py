@@ -92,8 +92,8 @@ class OfPictures(OnDisk):
             says, whatever its format.
         channels: C, of every picture: grey is repeated for colours and colours are made grey; other numbers have to be those
             of the files.
-        range: values that are black and white, two numbers; `image` for each image's own; null by their type: 255 of uint8,
-            65535 of uint16, 1 of floats.
+        range: values that are black and white, two numbers; `image` for each image's least and greatest, `percentiles` for its
+            percentiles 1 and 99; null by their type: 255 of uint8, 65535 of uint16, 1 of floats, and what DICOM says itself.
         exif: turn pictures as they say that they are to be shown, whatever their format; official loaders do not.
         decoder: of JPEG: `torchcodec`, `torchvision` or `pillow`, which give the same pixels; null for the fastest that is
             installed.
