@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test lint format bench gpu parity recipes tables choose readable docs dist docker clean
+.PHONY: help demo test slow lint format bench gpu parity recipes tables choose readable docs dist docker clean
 .DEFAULT_GOAL := help
 
 help:  ## say what each target does
@@ -13,7 +13,10 @@ demo: $(READY)  ## pre-train a masked autoencoder on scanned digits, judge its f
 	$(BIN)/python train.py
 
 test: $(READY)  ## run the tests, in a process for each core (four at most)
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+slow: $(READY)  ## run the checks that repeat those of `make test` in more settings (about as long again)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m slow
 
 lint: $(READY)  ## check format, style and types
 	$(BIN)/ruff format --check .

@@ -1,5 +1,6 @@
 """What many tests need: stored reference numbers and batches of images."""
 
+import os
 import shlex
 import signal
 from collections.abc import Callable, Iterator
@@ -20,6 +21,10 @@ from mim.launch.signals import SIGNALS
 from tests.stored import Golden, unread
 
 CONFIGS = Path(__file__).parents[1] / "configs"
+
+# One thread for every process of the tests and for all that they start: there is one for each core already.
+os.environ["OMP_NUM_THREADS"] = "1"
+torch.set_num_threads(1)
 
 
 @pytest.fixture
@@ -79,9 +84,7 @@ def distance() -> Callable[[Tensor, Tensor], float]:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """All tests that read stored numbers are what `make parity` runs; those that share runs or models share a process."""
-    room = Path(__file__).parent / "distributed"
-    item.add_marker(pytest.mark.xdist_group(room.name if room in item.path.parents else item.path.stem))
+    """All tests that read stored numbers are what `make parity` runs."""
     if isinstance(item, pytest.Function) and "golden" in item.fixturenames:
         item.add_marker("parity")
 

@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.slow
 def test_all_that_a_gpu_has_to_pass_passes_on_the_cpu():
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "tests/gpu", "-q", "-p", "no:cacheprovider"]
     environment = os.environ | {"MIM_TEST_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}

@@ -22,6 +22,7 @@ def tables(tmp_path_factory) -> list[dict]:
     return json.loads((out / "fast.json").read_text())["tables"]
 
 
+@pytest.mark.slow
 def test_the_official_way_and_ours_have_as_many_parameters_and_about_the_same_first_loss(tables):
     official, eager, _, compiled, _ = tables[0]["rows"]
     columns = tables[0]["columns"]
@@ -31,6 +32,7 @@ def test_the_official_way_and_ours_have_as_many_parameters_and_about_the_same_fi
     assert eager[loss] == pytest.approx(compiled[loss], rel=1e-2)
 
 
+@pytest.mark.slow
 def test_every_masker_is_timed(tables):
     assert [row[0] for row in tables[1]["rows"]] == [
         *("random", "sbm", "sbam", "am", "amt, 40 % thrown", "amt, 50 % thrown", "emae")
@@ -38,6 +40,7 @@ def test_every_masker_is_timed(tables):
     assert all(row[1] > 0 for row in tables[1]["rows"])
 
 
+@pytest.mark.slow
 def test_a_part_that_is_stopped_leaves_what_it_had_and_the_next_one_begins(tmp_path):
     line = [
         sys.executable,

@@ -129,6 +129,7 @@ def test_an_arm_that_fails_leaves_the_others(script: Callable[[str], Any], tmp_p
     assert report.notes[0].startswith("MAE failed after 0 steps")
 
 
+@pytest.mark.slow
 def test_the_input_is_measured(script: Callable[[str], Any], tmp_path: Path) -> None:
     contents = {f"train/{name}/{n}.jpg": jpeg(n, 60, 40) for name in ("cat", "dog") for n in range(4)}
     save(tmp_path / "imagenet_sample_1000", contents)

@@ -127,6 +127,7 @@ def test_between_two_epochs_neither(signals, signum, asked, kind):
         list(batches)
 
 
+@pytest.mark.slow
 def test_a_slow_process_that_reads_is_waited_for():
     def slowly(i):
         for _ in range(4):
@@ -137,12 +138,14 @@ def test_a_slow_process_that_reads_is_waited_for():
     assert len(read(slowly, waiting=Impatient())) == 4
 
 
+@pytest.mark.slow
 def test_time_in_which_no_batch_is_wanted_does_not_count():
     batches = Loader(Slow(lambda i: i), Impatient(), batch_size=None, num_workers=1, multiprocessing_context="fork")
     for _ in batches:
         time.sleep(1.6)
 
 
+@pytest.mark.slow
 def test_an_error_of_what_is_read_is_no_death():
     def broken(i):
         raise OSError("no such picture")

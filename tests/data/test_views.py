@@ -48,7 +48,7 @@ def test_two_processes_together_see_the_views_of_one(augment):
 
 
 def test_a_resumed_epoch_goes_on_with_the_views_that_were_left():
-    data = on_rank(Digits(CROPS, 16, 300, num_workers=0), 0, 1)
+    data = on_rank(Digits(MultiCrop(1, 1, local_size=8), 16, 300, num_workers=0), 0, 1)
     whole = list(data.train_dataloader())
     data.trainer.fit_loop.epoch_loop.batch_progress.total.processed = 3
     (last,) = data.train_dataloader()

@@ -27,7 +27,7 @@ class Ended(NamedTuple):
     err: str
 
 
-def start(programs: Sequence[Sequence[str]], runs: Path, seconds: float = 300) -> list[Ended]:
+def start(programs: Sequence[Sequence[str]], runs: Path, seconds: float = 900) -> list[Ended]:
     """Run one command line of Python a process, all in one group, and wait for them."""
     table = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=60))
     count = str(len(programs))
@@ -134,13 +134,23 @@ ON_ONE = {
 }
 
 
+# what the tests of every day need: they are all in one file, so that one process of pytest makes them once
+OFTEN = {"mae_one", "mae_ddp", "mae_fsdp", "finetune_one", "finetune_ddp"} | {
+    *("mae_one_from_fsdp", "mae_ddp_from_fsdp", "mae_fsdp_from_ddp")
+}
+
+
 @pytest.fixture(scope="session")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+def answers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     """Each method on one process, and split over two: `mae_one`, `mae_ddp`, ... Some go on from what another saved."""
+    all_of_them = any(item.get_closest_marker("slow") for item in request.session.items)
     runs = tmp_path_factory.mktemp("runs")
-    one_after_another(2, {name: [*SHORT, *overrides] for name, overrides in ON_TWO.items()}, runs)
-    one_after_another(1, {name: [*SHORT, *overrides] for name, overrides in ON_ONE.items()}, runs)
-    return {name: Run(*runs.glob(f"{name}/*")) for name in [*ON_TWO, *ON_ONE]}  # one run has one folder
+    made: list[str] = []
+    for processes, jobs in ((2, ON_TWO), (1, ON_ONE)):
+        wanted = {name: [*SHORT, *jobs[name]] for name in jobs if all_of_them or name in OFTEN}
+        one_after_another(processes, wanted, runs)
+        made += wanted
+    return {name: Run(*runs.glob(f"{name}/*")) for name in made}  # one run has one folder
 
 
 @pytest.fixture

@@ -1,9 +1,19 @@
-"""The same global batch gives the same training, whatever it is split over: one process, two, two that share the weights."""
+"""The same global batch gives the same training, whatever it is split over: one process, two, two that share the weights.
+
+What many processes saved is read by any number of them, by `checkpoint=` and by `python -m mim convert`.
+"""
 
 import pytest
 import torch
 
-METHODS = ["mae", "emae", "amt", "data2vec"]
+from mim.__main__ import main
+from mim.checkpoint.atomic import AtomicCheckpointIO
+from mim.checkpoint.sharded import is_sharded
+from mim.weights.load import load_checkpoint_into, open_encoder
+from mim.weights.read import read_weights
+from tests.slow import slow
+
+METHODS = ["mae", slow("emae"), slow("amt"), slow("data2vec")]
 SPLITS = ["ddp", "fsdp"]
 
 
@@ -16,12 +26,13 @@ def test_two_processes_give_the_losses_and_weights_of_one(answers, method, split
     assert apart(one.weights, two.weights) < 2e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["ddp_accumulated", "fsdp_accumulated", "fsdp_replicas"])
 def test_other_ways_to_split_a_step_change_nothing_either(answers, split, apart):
     assert apart(answers["mae_one"].weights, answers[f"mae_{split}"].weights) < 2e-5
 
 
-@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("split", ["ddp", slow("fsdp")])
 def test_fine_tuning_too_and_it_counts_every_held_out_image_once(answers, split, apart):
     """One process has a batch more of them than the other."""
     one, two = answers["finetune_one"], answers[f"finetune_{split}"]
@@ -50,3 +61,66 @@ def test_an_image_hides_the_same_patches_whatever_process_it_is_on(answers, meth
         assert torch.equal(torch.cat([part[1] for part in parts]), masked)
         assert not torch.equal(parts[0][1], parts[1][1])  # one stream for both would hide the same of other images
     assert not torch.equal(one[0][1], one[1][1])
+
+
+@pytest.mark.parametrize(
+    ("resumed", "undisturbed"),
+    [
+        ("mae_one_from_fsdp", "mae_one"),  # two shares on one process that knows of none
+        ("mae_ddp_from_fsdp", "mae_one"),
+        ("mae_fsdp_from_ddp", "mae_one"),  # a plain file, shared out
+        # two shares as one, with the attention that the first epoch ended with
+        slow("amt_fsdp_alone_from_fsdp", "amt_one"),
+    ],
+)
+def test_a_run_goes_on_under_another_split_as_if_nothing_had_happened(answers, resumed, undisturbed, apart):
+    resumed, undisturbed = answers[resumed], answers[undisturbed]
+    rest = {step: loss for step, loss in undisturbed.losses.items() if step >= min(resumed.losses)}
+    assert min(resumed.losses) in (4, 5)
+    assert resumed.losses == pytest.approx(rest, abs=2e-6)
+    assert apart(undisturbed.weights, resumed.weights) < 2e-5
+
+
+def test_each_process_writes_its_share_and_nothing_is_left_of_the_writing(answers):
+    folder = answers["mae_fsdp"].folder / "checkpoints" / "last.ckpt"
+    assert is_sharded(folder)
+    sizes = {file.name: file.stat().st_size for file in folder.iterdir()}
+    assert set(sizes) == {".metadata", "rest.pt", "__0_0.distcp", "__1_0.distcp"}
+    assert sizes["__0_0.distcp"] == pytest.approx(sizes["__1_0.distcp"], rel=0.1)
+    assert {path.name for path in folder.parent.iterdir()} == {"last.ckpt", "epoch_0001.ckpt", "epoch_0002.ckpt"}
+
+
+def test_all_of_it_is_what_one_process_would_have_written(answers):
+    ours, theirs = (
+        AtomicCheckpointIO().load_checkpoint(answers[name].folder / "checkpoints" / "last.ckpt")
+        for name in ("mae_fsdp", "mae_one")
+    )
+    assert ours.keys() == theirs.keys()
+    mine, other = ours["optimizer_states"][0], theirs["optimizer_states"][0]
+    assert [group["params"] for group in mine["param_groups"]] == [group["params"] for group in other["param_groups"]]
+    assert mine["state"].keys() == other["state"].keys()
+    for number, state in mine["state"].items():
+        for name, value in state.items():
+            assert torch.allclose(value, other["state"][number][name], atol=1e-5), (number, name)
+
+
+def test_its_weights_are_read_like_any_others(answers):
+    run = answers["mae_fsdp"]
+    weights, expected = read_weights(run.folder), run.weights
+    assert "last.ckpt (a run of ours)" in weights.origin
+    assert weights.config["encoder"]["width"] == 64
+    assert all(value.equal(expected[f"model.{name}"]) for name, value in weights.tensors.items())
+    encoder, matched = open_encoder(run.folder)
+    assert "encoder 54 of 54 tensors" in matched
+    assert load_checkpoint_into(run.folder / "checkpoints" / "last.ckpt", encoder) == matched
+
+
+def test_convert_makes_one_plain_file_of_it(answers, tmp_path, capsys):
+    run, out = answers["mae_fsdp"], tmp_path / "whole.ckpt"
+    assert main(["convert", str(run.folder), str(out), "--to", "ckpt"]) == 0
+    assert "load with" in capsys.readouterr().out
+    whole = torch.load(out, weights_only=True)
+    assert {"state_dict", "optimizer_states", "loops", "config"} <= whole.keys()
+    assert all(value.equal(whole["state_dict"][name]) for name, value in run.weights.items())
+    assert main(["convert", str(run.folder), str(tmp_path / "encoder.safetensors"), "--to", "timm"]) == 0
+    assert read_weights(tmp_path / "encoder.safetensors").tensors.keys() <= read_weights(run.folder).tensors.keys()

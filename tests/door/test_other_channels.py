@@ -9,6 +9,7 @@ from PIL import Image
 
 import mim
 from mim.__main__ import main
+from tests.slow import quick
 
 SHORT = (
     "warmup_epochs=0",
@@ -66,7 +67,7 @@ def test_it_trains_and_goes_on_and_says_its_geometry(trained):
     assert np.asarray(Image.open(pictures[-1])).std() > 1
 
 
-@pytest.mark.parametrize("evaluation", EVALUATIONS)
+@pytest.mark.parametrize("evaluation", quick(EVALUATIONS, "knn", "attention_statistics"))
 def test_it_is_judged(trained, evaluation):
     _, run, _ = trained
     row = mim.evaluate(run.folder, evaluation, accelerator="cpu")

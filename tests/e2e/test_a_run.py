@@ -128,6 +128,7 @@ def test_null_leaves_one_callback_or_logger_out(train):
     assert run.results["status"] == "finished"
 
 
+@pytest.mark.slow
 def test_watching_leaves_the_trained_weights_bit_identical(train):
     watched, alone = train("watch_every_n_epochs=1"), train("callback=[checkpoint,results]")
     ours, theirs = (run.checkpoint["state_dict"] for run in (watched, alone))

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.slow import slow
+
 # Runs that start within the same second need names of their own: their folders are called by name and time.
 AMT = (
     *("masker=amt", "callback=[refresh_attention,interruption,checkpoint,results]"),
@@ -11,7 +13,7 @@ AMT = (
 )
 
 
-@pytest.mark.parametrize("step", [5, 6, 7])  # before the refresh, at it, after it
+@pytest.mark.parametrize("step", [slow(5), 6, slow(7)])  # before the refresh, at it, after it
 def test_stopping_around_a_refresh_changes_no_loss(train, stopped_after, step):
     undisturbed = train(*AMT, "name=undisturbed")
     stopped = stopped_after(step, *AMT, "name=stopped")
@@ -34,6 +36,7 @@ def test_a_schedule_goes_on_where_it_stopped(train, stopped_after):
     assert before | after == whole
 
 
+@pytest.mark.slow
 def test_each_of_two_processes_looks_at_half_of_the_images_and_gets_all_maps(train, train_by_two):
     one, two = train(*AMT), train_by_two(*AMT, "data.batch_size=64")
     ours, theirs = (np.load(run.folder / "attention.npy").astype(float) for run in (one, two))

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.slow import slow
+
 ROOT = Path(__file__).parents[2]
 EMAE = ["masker=emae", "loss=emae", "callback=[checkpoint,results]", "debug=limit"]
 
@@ -17,6 +19,7 @@ def test_each_term_is_logged_under_its_own_name(train):
     assert list(run.folder.glob("pictures/reconstruction_*.png"))
 
 
+@pytest.mark.slow
 def test_before_and_after_are_one_picture_also_of_a_resumed_run(train, stopped_after):
     pictured = (
         "masker=emae",
@@ -52,6 +55,6 @@ def test_what_cannot_work_is_refused_in_one_line(train, overrides, message):
     assert "Traceback" not in run.err
 
 
-@pytest.mark.parametrize("loss", ["hog", "frequency", "pixel"])
+@pytest.mark.parametrize("loss", ["hog", slow("frequency"), slow("pixel")])
 def test_every_target_trains_with_parts(train, loss):
     assert train(f"loss={loss}", "masker=emae", "debug=limit", "callback=[results]").metrics["train/loss"] > 0

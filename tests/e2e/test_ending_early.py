@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mim.run.non_finite_loss import StopOnNonFiniteLoss
+from tests.slow import slow
 
 WATCH = ("callback=[finite,interruption,online_probe,checkpoint,results]", "~callback.online_probe.judges.linear")
 PRETRAIN = (*WATCH, "watch_every_n_epochs=1", "data.batch_size=200", "callback.online_probe.bank_limit=100")
@@ -51,8 +52,15 @@ def went_on(train, early, settings):
     return same_weights(again, undisturbed)
 
 
-@pytest.mark.parametrize("settings", [PRETRAIN, FINETUNE], ids=["pretrain", "finetune"])
-@pytest.mark.parametrize(("step", "plus"), [(2, "+"), (SIX, "")])
+@pytest.mark.parametrize(
+    ("settings", "step", "plus"),
+    [
+        slow(PRETRAIN, 2, "+", id="pretrain-within"),
+        slow(PRETRAIN, SIX, "", id="pretrain-at_its_end"),
+        pytest.param(FINETUNE, 2, "+", id="finetune-within"),
+        slow(FINETUNE, SIX, "", id="finetune-at_its_end"),
+    ],
+)
 def test_a_number_of_steps(train, settings, step, plus):
     early = train(*settings, f"{plus}trainer.max_steps={step}")
     assert early.code == 0
@@ -64,7 +72,7 @@ def test_a_number_of_steps(train, settings, step, plus):
     assert went_on(train, early, settings)
 
 
-@pytest.mark.parametrize("settings", [PRETRAIN, FINETUNE], ids=["pretrain", "finetune"])
+@pytest.mark.parametrize("settings", [pytest.param(PRETRAIN, id="pretrain"), slow(FINETUNE, id="finetune")])
 def test_a_callback_that_has_enough_within_an_epoch(train, ended_by_a_callback, settings):
     early = ended_by_a_callback("on_train_batch_end", 2, *settings)
     assert early.code == 0
@@ -75,7 +83,7 @@ def test_a_callback_that_has_enough_within_an_epoch(train, ended_by_a_callback, 
     assert went_on(train, early, settings)
 
 
-@pytest.mark.parametrize("settings", [PRETRAIN, FINETUNE], ids=["pretrain", "finetune"])
+@pytest.mark.parametrize("settings", [slow(PRETRAIN, id="pretrain"), pytest.param(FINETUNE, id="finetune")])
 def test_a_callback_that_has_enough_at_the_end_of_an_epoch(train, ended_by_a_callback, settings):
     early = ended_by_a_callback("on_train_epoch_end", SIX, *settings)
     assert early.code == 0
@@ -105,8 +113,8 @@ def test_a_limit_beyond_the_end_ends_nothing(train):
     assert "ended early" not in run.out
 
 
-@pytest.mark.parametrize("settings", [PRETRAIN, FINETUNE], ids=["pretrain", "finetune"])
-@pytest.mark.parametrize("step", [2, SIX, SIX + 2])
+@pytest.mark.parametrize("settings", [slow(PRETRAIN, id="pretrain"), pytest.param(FINETUNE, id="finetune")])
+@pytest.mark.parametrize("step", [2, slow(SIX), slow(SIX + 2)])
 def test_a_length_in_steps_is_a_whole_training_and_goes_on_from_anywhere(train, stopped_after, settings, step):
     """The last epoch has two steps; what comes at its end comes, also where it was all that was left to do."""
     settings = (*settings, f"steps={SIX + 2}", "warmup_steps=1")

@@ -14,6 +14,7 @@ from mim.encoder.vit import ViT
 from mim.model.classifier import Classifier
 from mim.pool.simple import Mean
 from mim.weights.load import load_checkpoint_into
+from tests.slow import slow
 
 ROOT = Path(__file__).parents[2]
 MIX = "task.mix={_target_: timm.data.mixup.Mixup, _partial_: true, mixup_alpha: 0.8, cutmix_alpha: 1.0}"
@@ -58,7 +59,7 @@ def test_a_run_is_fine_tuned_judged_by_eval_and_started_from(train, command, pre
     assert again.metrics["val/top1"] == run.metrics["val/top1"]
 
 
-@pytest.mark.parametrize("step", [7, 10])
+@pytest.mark.parametrize("step", [7, slow(10)])
 def test_a_resumed_run_repeats_the_undisturbed_one_with_everything_random_and_an_average(train, stopped_after, step):
     watch = "callback=[weight_average,interruption,checkpoint,results,epoch_end]"
     everything = ("task=finetune", watch, MIX, ERASE, *AUGMENT, "encoder.drop_path=0.2")
@@ -101,6 +102,7 @@ def test_the_average_of_the_weights_is_judged_and_kept(train):
     assert "name it first: callback=[weight_average,finetune]" in late.err
 
 
+@pytest.mark.slow
 def test_a_compiled_step_gives_the_losses_of_an_eager_one(train):
     settings = ("task=finetune", "debug=limit", "callback=[]", MIX)
     eager, compiled = (train(*settings, f"compile={on}").column("train/loss") for on in ("false", "true"))
@@ -108,6 +110,7 @@ def test_a_compiled_step_gives_the_losses_of_an_eager_one(train):
     assert all(float(compiled[step]) == pytest.approx(float(loss), abs=1e-4) for step, loss in eager.items())
 
 
+@pytest.mark.slow
 def test_two_processes_train_and_count_like_one_though_one_has_a_batch_more(train, train_by_two, tmp_path):
     """Of five held-out pictures, in batches of two, one process judges two batches and the other one."""
     draw = random.Random(0)

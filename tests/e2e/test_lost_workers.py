@@ -12,6 +12,7 @@ from torchvision.transforms.v2.functional import to_pil_image
 
 from mim.data.hand_over import _Sent
 from mim.run.interruption import Interruption
+from tests.slow import slow
 
 WATCH = "callback=[finite,interruption,checkpoint,results]"
 
@@ -67,9 +68,9 @@ def freeze_and_ask_to_stop(pid: int) -> None:
     ("what", "step", "batches", "code", "says"),
     [
         (kill, 2, 1, 1, "a process that reads data died"),
-        (kill, 4, 1, 1, "a process that reads data died"),
-        (kill, 2, 2, 1, "a process that reads data died"),
-        (freeze, 2, 1, 1, "has read nothing for 2 s"),
+        slow(kill, 4, 1, 1, "a process that reads data died"),
+        slow(kill, 2, 2, 1, "a process that reads data died"),
+        slow(freeze, 2, 1, 1, "has read nothing for 2 s"),
         (freeze_and_ask_to_stop, 2, 1, 85, "stopped by SIGTERM"),
     ],
 )

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.slow import slow
+
 QUIET = ("callback=[finite,interruption,checkpoint,results,epoch_end]", "data.batch_size=200")
 SIX = 6  # steps of an epoch: 1,347 images
 
@@ -35,7 +37,11 @@ def test_the_first_step_already_has_the_new_rate(stopped_after, train):
 
 @pytest.mark.parametrize(
     ("batch", "step", "epoch", "again"),
-    [(100, 2 * SIX, 1, ""), (400, 2, 0, "; 200 images, which fill no step, are seen again"), (200, SIX + 1, 1, "")],
+    [
+        slow(100, 2 * SIX, 1, ""),
+        (400, 2, 0, "; 200 images, which fill no step, are seen again"),
+        slow(200, SIX + 1, 1, ""),
+    ],
 )
 def test_with_another_batch_size_it_goes_on_after_the_same_images_and_ends_at_the_lowest_rate(
     stopped_after, train, batch, step, epoch, again

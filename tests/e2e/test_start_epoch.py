@@ -85,6 +85,7 @@ def test_it_trains_on_as_the_run_that_was_never_stopped(train, halfway):
     assert max((weight - theirs[name]).abs().max() for name, weight in ours.items()) < 1e-6
 
 
+@pytest.mark.slow
 def test_without_the_optimisers_state_moments_start_anew_and_it_is_said(train, halfway):
     whole, file = halfway
     content = torch.load(file, weights_only=False)

@@ -12,12 +12,13 @@ import torch
 
 from mim.checkpoint.atomic import AtomicCheckpointIO
 from mim.run.checkpoint import Checkpoint
+from tests.slow import slow
 
 ROOT = Path(__file__).parents[2]
 WATCH = ("callback=[finite,interruption,checkpoint,results]", "encoder.drop_path=0.2")
 
 
-@pytest.mark.parametrize("step", [4, 10, 13])
+@pytest.mark.parametrize("step", [4, slow(10), slow(13)])
 def test_a_run_resumed_at_any_step_repeats_the_undisturbed_one(train, stopped_after, step):
     undisturbed = train(*WATCH)
     stopped = stopped_after(step, *WATCH)
@@ -34,7 +35,7 @@ def test_a_run_resumed_at_any_step_repeats_the_undisturbed_one(train, stopped_af
     assert all(weight.equal(theirs[name]) for name, weight in ours.items())
 
 
-@pytest.mark.parametrize("step", [5, 6, 9])
+@pytest.mark.parametrize("step", [5, slow(6), slow(9)])
 def test_a_run_resumed_with_another_number_of_accumulated_batches_goes_on_in_the_same_place(train, stopped_after, step):
     """Six steps of 200 images an epoch; first as four batches of 50, then as one."""
     settings = ("callback=[interruption,checkpoint,results]", "images_per_step=200")
@@ -47,6 +48,7 @@ def test_a_run_resumed_with_another_number_of_accumulated_batches_goes_on_in_the
     assert [float(after[at]) for at in after] == pytest.approx([float(whole[at]) for at in after], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_from_its_last_checkpoint(train, runs):
     """SIGKILL leaves no chance to save: what counts is the checkpoint that was written while training."""
     overrides = [
@@ -108,7 +110,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_good_checkpoint(br
             ["base_lr=0.0015", "trainer.gradient_clip_val=1", "trainer.precision=32-true"],
         ),
         (["lr=1e-3", "trainer.gradient_clip_val=0.4"], ["lr=0.0005", "trainer.gradient_clip_val=0.2"]),
-        (["clip=each_parameter"], ["base_lr=0.0015"]),
+        slow(["clip=each_parameter"], ["base_lr=0.0015"]),
     ],
 )
 def test_what_is_advised_then_works_as_it_is_printed(broken_at, train, settings, advice):

@@ -5,6 +5,7 @@ import torch
 from safetensors.torch import load_file
 
 from mim.__main__ import main
+from tests.slow import slow
 
 BOTH = ("loss=pixel_and_hog", "debug=limit", "callback=[checkpoint,interruption,reconstructions,results]")
 
@@ -14,7 +15,7 @@ def mim(*arguments: object) -> None:
     main([str(argument) for argument in arguments])
 
 
-@pytest.mark.parametrize("model", ["mae", "simmim"])
+@pytest.mark.parametrize("model", ["mae", slow("simmim")])
 def test_a_stopped_run_goes_on_bit_for_bit(train, stopped_after, model):
     settings = (*BOTH, f"model={model}", "loss.weight.hog=0.5")
     whole, stopped = train(*settings), stopped_after(4, *settings)
@@ -31,6 +32,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(train, stopped_after, model):
     assert list(whole.folder.glob("pictures/reconstruction_*.png"))
 
 
+@pytest.mark.slow
 def test_what_it_learned_is_used_like_that_of_any_other_run(train, tmp_path):
     run = train(*BOTH)
     mim("convert", run.folder, tmp_path / "mae.pth", "--to", "mae")
@@ -47,6 +49,7 @@ def test_what_it_learned_is_used_like_that_of_any_other_run(train, tmp_path):
     assert again.metrics["train/hog"] < run.metrics["train/hog"]
 
 
+@pytest.mark.slow
 def test_two_processes_train_like_one_and_have_no_parameter_without_a_gradient(train, train_by_two):
     settings = ("loss=pixel_and_hog", "debug=limit", "callback=[checkpoint,results]")
     one, two = train(*settings), train_by_two(*settings, "data.batch_size=64")

@@ -1,8 +1,10 @@
 """Two processes with the same global batch train like one."""
 
+import pytest
 import torch
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_loss_and_weights_of_one(train, train_by_two):
     settings = ("callback=[checkpoint,online_probe,results]", "watch_every_n_epochs=2", "debug=limit")
     one = train(*settings, "trainer.gradient_clip_val=0.5")

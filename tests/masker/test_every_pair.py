@@ -26,6 +26,7 @@ from mim.model.decoder import Decoder
 from mim.model.mae import MAE
 from mim.model.simmim import SimMIM
 from mim.target.pixel import Pixel
+from tests.slow import slow
 
 GRID = (8, 8)
 L = 64
@@ -159,7 +160,7 @@ def test_two_steps_of_training_are_finite_and_no_gradient_reaches_the_masker(bat
         ("attention", "throw_middle", "mae"),
         ("attention", "fixed_ratio", "simmim"),
         ("attmask_hint", "throw_low", "mae"),
-        ("attmask", "random_ratio", "mae"),
+        slow("attmask", "random_ratio", "mae"),
         ("attmask", "random_ratio_hint", "simmim"),
         ("mst", "thrown_parts", "simmim"),
         ("attmask", "parallel_parts", "mae"),

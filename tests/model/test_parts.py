@@ -25,6 +25,7 @@ from mim.model.decoder import Decoder
 from mim.model.mae import MAE
 from mim.model.simmim import SimMIM
 from mim.target.pixel import Pixel
+from tests.slow import slow
 
 PATCH = 4
 MODELS = {"mae": partial(MAE, decoder=partial(Decoder, width=8, depth=2, heads=2)), "simmim": SimMIM}
@@ -121,7 +122,7 @@ def test_parallel_parts_embed_each_patch_once(batch, model, monkeypatch):
     assert torch.equal(index.flatten(1).sort().values, torch.arange(24).expand(3, -1))
 
 
-@pytest.mark.parametrize(("name", "norm"), [("random", "l1"), ("independent adaptive", "l2")])
+@pytest.mark.parametrize(("name", "norm"), [slow("random", "l1"), ("independent adaptive", "l2")])
 def test_a_step_compiles_into_one_graph_and_gives_the_same_loss(batch, name, norm):
     network = build("mae", MASKERS[name])
     loss = WeightedSum(

@@ -168,6 +168,7 @@ tables:
 """
 
 
+@pytest.mark.slow
 def test_a_table_goes_on_after_all_of_it_was_killed(tmp_path):
     (tmp_path / "small.yaml").write_text(SMALL)
     command = [sys.executable, "-m", "mim", "tables", str(tmp_path / "small.yaml"), "--scale", "bench", "--run"]

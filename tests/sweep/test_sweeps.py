@@ -79,6 +79,7 @@ def test_sweeping_under_torchrun_is_refused(command, ran, monkeypatch):
     assert "without torchrun" in run.err
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_where_it_stopped(command, ran, runs):
     sweep = ["-m", "sweep=optuna", "sweep.name=study", "base_lr=tag(log,interval(1e-5,1e-1))", "masker=random,block"]
     assert command("train", *sweep, "sweep.trials=6").code == 0
