@@ -45,7 +45,7 @@ ALLOWED = {
     "masker": TYPES | {"optim.number"},
     "encoder": TYPES,
     "teacher": TYPES | {"encoder.encoder", "optim.number"},
-    "target": TYPES | {"teacher.teacher"},
+    "target": TYPES | {"teacher.teacher", "checkpoint.sound"},
     "loss": TYPES | {"target", "teacher.teacher", "optim.number"},
     "pool": TYPES | {"encoder.encoder", "encoder.positions"},
     "optim": TYPES | {"encoder.encoder", "encoder.model"},

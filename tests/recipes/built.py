@@ -319,7 +319,7 @@ def _loss(loss: WeightedSum) -> Facts:
         return _two_terms(loss)
     if "pixel" not in loss.term:
         (term,) = loss.term.values()
-        return _features(term)
+        return _codes(term) if term.error == "cross_entropy" else _features(term)
     terms, pixel = loss.term, loss.term["pixel"]
     side = 2 * pixel.target.geometry.patch_size[0]
     image = torch.rand(1, 3, side, side)
@@ -369,6 +369,16 @@ def _features(term: Any) -> Facts:
         "target.eps": term.target.eps,
         "target.final_norm": term.target.final_norm,
         "target.loss": {"kind": "smooth L1" if is_smooth else "another", "beta": round(beta, 4)},
+    }
+
+
+def _codes(term: Any) -> Facts:
+    """How many codes are scored, whose they are, and that pixels are put back as they were normalised."""
+    return {
+        "target.kind": "codes",
+        "target.codes": term.target.codes,
+        "target.error": term.error,
+        "target.mean": "over all masked patches of the batch" if type(term).__name__ == "Term" else "another",
     }
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, layer_norm, smooth_l1_loss
 
-Error = Literal["l1", "l2", "smooth_l1", "cosine", "normalised_l2"]
+Error = Literal["l1", "l2", "smooth_l1", "cosine", "normalised_l2", "cross_entropy"]
 
 
 def l1(prediction: Tensor, target: Tensor) -> Tensor:
@@ -43,10 +43,19 @@ def cosine(prediction: Tensor, target: Tensor) -> Tensor:
     return 1 - cosine_similarity(prediction, target, dim=-1)
 
 
+def cross_entropy(prediction: Tensor, target: Tensor) -> Tensor:
+    """Cross entropy of the scores of all codes and the number of the right one (BEiT).
+
+    (B, K, Lm, P) and (B, K, Lm, 1) int64 -> (B, K, Lm).
+    """
+    return -prediction.log_softmax(-1).gather(-1, target)[..., 0]
+
+
 ERRORS: Mapping[Error, Callable[[Tensor, Tensor], Tensor]] = {
     "l1": l1,
     "l2": l2,
     "smooth_l1": smooth_l1,
     "cosine": cosine,
     "normalised_l2": normalised_l2,
+    "cross_entropy": cross_entropy,
 }

@@ -11,7 +11,7 @@ from mim.loss.masked_mean import masked_mean
 from mim.masker.split import Split
 from mim.precision import at_least_single
 from mim.ranges import Positive
-from mim.target.target import FollowingTarget, Target, Waiting
+from mim.target.target import Coded, FollowingTarget, Target, Waiting
 from mim.teacher.teacher import Teacher
 
 
@@ -34,7 +34,7 @@ class Term(nn.Module):
 
     Args:
         target: what the predictions are compared with, or its class, where it waits for the geometry.
-        error: "l1", "l2", "smooth_l1" or "cosine", of the values of a patch (`mim.loss.error`).
+        error: "l1", "l2", "smooth_l1", "cosine", .. of the values of a patch, "cross_entropy" of codes (`mim.loss.error`).
         beta: where smooth_l1 turns from squares to sizes; null for 1. The other errors have none.
 
     Raises:
@@ -50,9 +50,19 @@ class Term(nn.Module):
         self.measure = ERRORS[error] if beta is None else partial(smooth_l1, beta=beta)
 
     def fit(self, geometry: Geometry) -> None:
-        """Build the target for the encoder's images, where it waits for them."""
+        """Build the target for the encoder's images, where it waits for them.
+
+        Raises:
+            ValueError: where the error is none of such a target.
+        """
         if not isinstance(self.target, nn.Module):
             self.target = self.target(geometry)
+        if isinstance(self.target, Coded) != (self.error == "cross_entropy"):
+            name = type(self.target).__name__
+            raise ValueError(
+                f"{name} is {'numbers of codes' if isinstance(self.target, Coded) else 'values'}, and error={self.error} is of "
+                "others: target=codes goes with loss.error=cross_entropy, and every other target with another error"
+            )
 
     @property
     def name(self) -> str:

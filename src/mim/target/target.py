@@ -35,6 +35,15 @@ class FollowingTarget(Protocol):
 
 
 @runtime_checkable
+class Coded(Protocol):
+    """Target that is the number of a code for each masked patch, of so many that predictions score: (B, K, Lm, 1) int64."""
+
+    dim: int
+    codes: int
+    """How many codes there are: as many as `dim`."""
+
+
+@runtime_checkable
 class Paintable(Protocol):
     """Target whose predictions can be shown as pixels."""
 
