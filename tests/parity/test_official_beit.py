@@ -10,6 +10,7 @@ from mim.encoder.beit import Beit
 from mim.loss.term import Term
 from mim.model.simmim import SimMIM
 from mim.optim.table import LinspaceCosine
+from mim.part import Progress
 from mim.target.dalle import DalleEncoder
 from mim.tokens import take
 from tests.parity.test_official_data2vec import Given, ours
@@ -90,7 +91,7 @@ def test_several_steps_end_with_the_official_weights(case, batch_of, distance):
     ]
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=t["betas"], eps=t["adam_eps"])
     for step in range(t["steps"]):
-        lr = t["lr"] * schedule(step / passes, t["epochs"], t["lr"], passes)
+        lr = t["lr"] * schedule(Progress(step, t["epochs"] * passes, passes), t["lr"])
         assert lr == pytest.approx(reference["train.lr"][step].item(), rel=1e-9)
         for group in optimizer.param_groups:
             group["lr"] = lr
