@@ -80,6 +80,29 @@ def test_batches_have_label_maps_and_classes_have_names(folder):
     assert set(batch.label_map.unique().tolist()) <= {0, 1, 2, IGNORE}
 
 
+def test_a_list_names_the_pictures_in_its_order(folder):
+    """As VOC has it: many pictures, of which few have label maps."""
+    for name in ("b", "c"):
+        Image.fromarray(np.full((2, 4, 3), 9, dtype=np.uint8)).save(folder / "images" / f"{name}.jpg")
+    Image.fromarray(VALUES).save(folder / "maps" / "b.png")
+    (folder / "train.txt").write_text("b\na\n")
+    (folder / "val.txt").write_text("a\n")
+    made = data(folder, train_list="train.txt", val_list="val.txt", num_workers=0)
+    assert [made.train_size, len(made.splits.val)] == [2, 1]
+    assert [path.name for path in made.training_scenes.maps] == ["b.png", "a.png"]
+    (folder / "val.txt").write_text("a\nz\n")
+    with pytest.raises(FileNotFoundError, match=r"val\.txt names 2 pictures, of which 1 are not there, e\.g\. z"):
+        scenes(folder, listed=folder / "val.txt")
+    (folder / "val.txt").write_text("c\n")
+    with pytest.raises(FileNotFoundError, match=r"1 of 1 pictures .* have no label map"):
+        scenes(folder, listed=folder / "val.txt")
+    (folder / "val.txt").write_text("")
+    with pytest.raises(FileNotFoundError, match="names 0 pictures"):
+        scenes(folder, listed=folder / "val.txt")
+    with pytest.raises(FileNotFoundError, match="there is no list"):
+        scenes(folder, listed=folder / "none.txt")
+
+
 def test_what_cannot_be_is_refused_in_one_line(folder):
     with pytest.raises(ValueError, match=r"a\.png has class 2, and classes are 0 to 1"):
         scenes(folder, classes=2).label_map(0)

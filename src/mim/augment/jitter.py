@@ -68,7 +68,7 @@ class Jitter:
         scale: range of the factor, drawn uniformly.
         flip: probability of mirroring left to right.
         fit: what a factor of 1 fits to the square: the longer side of an image (detection), or the shorter
-            (segmentation: mmsegmentation's RandomResize of 512 to 2048 pixels).
+            (segmentation: mmsegmentation's RandomResize of 2048 x 512 by 0.5 to 2, short sides of 256 to 1,024).
     """
 
     uniforms = 3

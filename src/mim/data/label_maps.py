@@ -37,9 +37,10 @@ class LabelMapScenes:
         ignore: value of pixels of which nothing is known.
         colours: of the classes, where label maps are coloured; others are ignored.
         max_megapixels: of a picture that is decoded, in millions of pixels.
+        listed: file that names the pictures, one a line without its ending; null for all of the folder.
 
     Raises:
-        FileNotFoundError: where a folder, or the label map of a picture, is missing.
+        FileNotFoundError: where a folder, a picture that is listed, or the label map of a picture is missing.
     """
 
     wants_workers = True
@@ -53,6 +54,7 @@ class LabelMapScenes:
         ignore: int = IGNORE,
         colours: Sequence[Colour] | None = None,
         max_megapixels: float = MAX_MEGAPIXELS,
+        listed: Path | None = None,
     ):
         for folder in (images, label_maps):
             if not folder.is_dir():
@@ -63,6 +65,8 @@ class LabelMapScenes:
             find_pictures(images),
             {str(Path(name).with_suffix("")): name for name in find_pictures(label_maps)},
         )
+        if listed:
+            names = _listed(names, listed)
         lacks = [name for name in names if str(Path(name).with_suffix("")) not in maps]
         if lacks:
             raise FileNotFoundError(
@@ -133,6 +137,23 @@ class LabelMapScenes:
         raise ValueError("label maps have no objects; take task=segment, or data=coco")
 
 
+def _listed(names: Sequence[str], file: Path) -> list[str]:
+    """Pictures that a file names, in its order."""
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"there is no list {printable(file)}; set data.root, or data.train_list and data.val_list"
+        )
+    of_stem = {str(Path(name).with_suffix("")): name for name in names}
+    wanted = file.read_text().split()
+    lacks = [name for name in wanted if name not in of_stem]
+    if lacks or not wanted:
+        raise FileNotFoundError(
+            f"{printable(file)} names {len(wanted):,} pictures, of which {len(lacks):,} are not there"
+            + (f", e.g. {printable(lacks[0])}" if lacks else "")
+        )
+    return [of_stem[name] for name in wanted]
+
+
 class LabelMaps(DenseData):
     """Folders of pictures and label maps.
 
@@ -151,6 +172,8 @@ class LabelMaps(DenseData):
         ignore: value of pixels of which nothing is known.
         colours: of the classes, where label maps are coloured.
         longest: what the long side of held-out images may become.
+        train_list: file that names the training pictures, one a line without its ending; null for all of their folder.
+        val_list: of the held-out ones.
         seed, num_workers, shuffle, mean, std, resize, resize_interpolation: those of `Data`.
         max_megapixels: of a picture, in millions of pixels.
 
@@ -174,6 +197,8 @@ class LabelMaps(DenseData):
         ignore: NonNegativeInt = IGNORE,
         colours: Sequence[Colour] | None = None,
         longest: Count | None = None,
+        train_list: str | None = None,
+        val_list: str | None = None,
         seed: Seed = 0,
         num_workers: NonNegativeInt | None = None,
         shuffle: bool = True,
@@ -194,6 +219,7 @@ class LabelMaps(DenseData):
             )
         self.root = Path(root).expanduser()
         self.folders = ((train_images, train_label_maps), (val_images, val_label_maps))
+        self.lists = (train_list, val_list)
         self.values = (first_class, ignore, colours)
         self.jitter, self.longest, self.max_megapixels = jitter, longest, max_megapixels
 
@@ -209,9 +235,14 @@ class LabelMaps(DenseData):
             )
         train, val = (
             LabelMapScenes(
-                self.root / images, self.root / maps, len(self.names), *self.values, max_megapixels=self.max_megapixels
+                self.root / images,
+                self.root / maps,
+                len(self.names),
+                *self.values,
+                max_megapixels=self.max_megapixels,
+                listed=self.root / names if names else None,
             )
-            for images, maps in self.folders
+            for (images, maps), names in zip(self.folders, self.lists, strict=True)
         )
         return SceneSplits(train, val, self.names)
 
