@@ -89,6 +89,42 @@ PROBE = "python eval.py evaluate=probe_mae pool=cls data=imagenet"
 FINETUNE = "python train.py experiment=mae/finetune_vit_base"
 
 
+SEVERAL = """
+title: A paper
+source: here
+tables:
+  - name: Table 3
+    about: Average precision in per cent.
+    judged:
+      box AP: {by: &detect train.py experiment=a/detect, number: val/box_ap}
+      mask AP: {by: *detect, number: val/mask_ap}
+    rows:
+      - {trained: random, by: "null", published: {box AP: 20.0, mask AP: 10.0}}
+      - {trained: MAE, by: train.py experiment=mae/a, published: {box AP: 50.0, mask AP: 40.0}}
+"""
+
+
+def test_several_numbers_of_one_run_stand_in_their_own_places(tmp_path, runs):
+    (tmp_path / "several.yaml").write_text(SEVERAL)
+    paper = read(tmp_path / "several.yaml")
+    assert commands(progress(paper, runs)) == [
+        "python train.py experiment=mae/a",
+        "python train.py experiment=a/detect",
+        "python train.py experiment=a/detect checkpoint=<its run>",
+    ]
+    mae = runs.train("mae/1", "experiment=mae/a")
+    numbers = {"val/box_ap": 0.25, "val/mask_ap": None}
+    runs.train("detect/1", "experiment=a/detect checkpoint=null", metrics=numbers)
+    runs.train("detect/2", f"experiment=a/detect checkpoint={mae}", metrics={"val/box_ap": 0.5, "val/mask_ap": 0.375})
+    made = progress(paper, runs)
+    assert commands(made) == []
+    text = markdown(made.filled())
+    assert "| random | box AP | 20.0 | 25.0 | +5.0 |" in text
+    assert "| random | mask AP | 10.0 | not measured |  |" in text
+    assert "| MAE | mask AP | 40.0 | 37.5 | -2.5 |" in text
+    assert "random, box AP and 1 more  python train.py experiment=a/detect checkpoint=null" in text
+
+
 def test_without_runs_every_command_is_missing_once_and_training_comes_first(paper, runs):
     assert commands(progress(paper, runs)) == [
         "python train.py experiment=mae/a epochs=3",

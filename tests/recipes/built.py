@@ -65,22 +65,22 @@ def training(cfg: DictConfig, pictures: Path) -> Training:
         cfg: as composed.
         pictures: a folder in place of the data set's.
     """
-    cfg = _on_stand_ins(cfg)
+    cfg = on_stand_ins(cfg)
     with torch.device("meta"):
         task: Any = instantiate(cfg.task)
         if cfg.task.get("_partial_"):
             task = task(num_classes=CLASSES)
-    moments, groups, optimised = _optimised(cfg, task)
+    moments, groups, found = optimised(cfg, task, IMAGES)
     encoder = task.model.encoder
     facts = {"kind": "finetune" if cfg.task.get("_partial_") else "pretrain", "epochs": cfg.epochs}
-    facts |= _encoder(cfg, encoder) | optimised | _step(cfg) | views(cfg.data, pictures)
+    facts |= encoder_facts(cfg, encoder) | found | step_facts(cfg) | views(cfg.data, pictures)
     facts |= _classifier(cfg, task) if facts["kind"] == "finetune" else _pretraining(cfg, task)
     if facts["kind"] == "pretrain":  # nothing is judged by the recipe of a pre-training
         facts = {field: value for field, value in facts.items() if not field.startswith("evaluation.")}
     return Training(facts, groups, moments)
 
 
-def _on_stand_ins(cfg: DictConfig) -> DictConfig:
+def on_stand_ins(cfg: DictConfig) -> DictConfig:
     """The same on one CPU process: what is trained has to be equal there."""
     cfg = cfg.copy()
     cfg.trainer = OmegaConf.merge(cfg.trainer, {"accelerator": "cpu", "devices": 1, "num_nodes": 1})
@@ -88,10 +88,16 @@ def _on_stand_ins(cfg: DictConfig) -> DictConfig:
     return cfg
 
 
-def _optimised(cfg: DictConfig, task: Any) -> tuple[list[float], list[Group], Facts]:
-    """The moments, in epochs, each parameter's rate at them, and the optimiser's settings."""
+def optimised(cfg: DictConfig, task: Any, images: int) -> tuple[list[float], list[Group], Facts]:
+    """The moments, in epochs, each parameter's rate at them, and the optimiser's settings.
+
+    Args:
+        cfg: as composed.
+        task: what it trains.
+        images: of the training set.
+    """
     portion = portion_of_step(cfg.images_per_step, 1, cfg.data.batch_size, cfg.trainer.accumulate_grad_batches)
-    steps = IMAGES // (portion.batch_size * portion.accumulated)
+    steps = images // (portion.batch_size * portion.accumulated)
     task._trainer = SimpleNamespace(
         datamodule=SimpleNamespace(batch_size=portion.batch_size, steps_per_epoch=steps),
         world_size=1,
@@ -99,11 +105,12 @@ def _optimised(cfg: DictConfig, task: Any) -> tuple[list[float], list[Group], Fa
         max_epochs=cfg.epochs,
         max_steps=-1,
     )
+    task.steps = cfg.steps
     configured = task.configure_optimizers()
     optimizer, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
-    warmup = cfg.warmup_epochs
-    places = [0, round(warmup * steps / 2), round((warmup + 0.5) * steps), round((warmup + cfg.epochs) * steps / 2)]
-    places.append(cfg.epochs * steps - 1)
+    every = cfg.steps or cfg.epochs * steps
+    warmup = cfg.warmup_epochs * steps if cfg.warmup_steps is None else cfg.warmup_steps
+    places = [0, round(warmup / 2), round(warmup + 0.5 * steps), round((warmup + every) / 2), every - 1]
     names = {id(p): (name, p.ndim) for name, p in task.named_parameters()}
     groups = []
     for group, peak, share in zip(optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True):
@@ -125,13 +132,16 @@ def _optimised(cfg: DictConfig, task: Any) -> tuple[list[float], list[Group], Fa
         "optimizer.eps": optimizer.defaults["eps"],
         "lr.peak": task.lr,
         "images_per_step": task.effective_batch,
-        "warmup_epochs": warmup,
         "_steps_of_an_epoch": steps,
+        "_epochs": every / steps,
+        "_warmup_epochs": warmup / steps,
     }
+    if cfg.warmup_steps is None:
+        facts["warmup_epochs"] = cfg.warmup_epochs
     return [place / steps for place in places], groups, facts
 
 
-def _encoder(cfg: DictConfig, encoder: Any) -> Facts:
+def encoder_facts(cfg: DictConfig, encoder: Any) -> Facts:
     swin = isinstance(encoder, Swin)
     stages = [stage.blocks for stage in encoder.layers] if swin else [encoder.blocks]
     blocks = [block for stage in stages for block in stage]
@@ -187,11 +197,11 @@ def _positions(encoder: Any) -> str:
     return "shared_bias" if encoder.rel_pos_bias is not None else "block_bias"
 
 
-def _step(cfg: DictConfig) -> Facts:
+def step_facts(cfg: DictConfig) -> Facts:
     clip = cfg.trainer.gradient_clip_val
     average = cfg.callback.get("weight_average")
     facts = {"weight_average.decay": average.decay} if average else {}
-    return facts | _named("clip_grad", None if clip is None else {"norm": clip, "kind": "global"})
+    return facts | named("clip_grad", None if clip is None else {"norm": clip, "kind": "global"})
 
 
 def _classifier(cfg: DictConfig, task: Any) -> Facts:
@@ -206,16 +216,16 @@ def _classifier(cfg: DictConfig, task: Any) -> Facts:
         "label_smoothing": task.label_smoothing,
         "trained": "all" if all(p.requires_grad for p in task.model.parameters()) else "some",
         "mixing.label_smoothing": mix and mix.label_smoothing,
-        **_named("mixup", mix and {"alpha": mix.mixup_alpha}),
-        **_named("cutmix", mix and {"alpha": mix.cutmix_alpha}),
-        **_named(
+        **named("mixup", mix and {"alpha": mix.mixup_alpha}),
+        **named("cutmix", mix and {"alpha": mix.cutmix_alpha}),
+        **named(
             "mixing", mix and {"probability": mix.mix_prob, "switch_probability": mix.switch_prob, "mode": mix.mode}
         ),
-        **_named("random_erasing", erase and _erasing(erase)),
+        **named("random_erasing", erase and _erasing(erase)),
     }
 
 
-def _named(name: str, values: Facts | None) -> Facts:
+def named(name: str, values: Facts | None) -> Facts:
     """Facts under a name, or that there are none."""
     return {name: None} if values is None else {f"{name}.{key}": value for key, value in values.items()}
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from mim.paper.ledger import Recipe, find
+from mim.paper.ledger import Recipe
 from tests.recipes.built import MOMENTS, Facts, Group, Training
 from tests.recipes.crops import KINDS, difference
 from tests.recipes.rates import rate
@@ -24,6 +24,7 @@ MASKS = {
     "parallel parts": ("Random", "ParallelParts", None),
 }
 """Words of the ledger -> score, partition and what is thrown."""
+VIT_NORMS = "nn.LayerNorm of the ViT"
 ABSENT = object()
 
 
@@ -116,6 +117,8 @@ def _equal(value: Any, wanted: Any) -> bool:
 
 def _boxes(recipe: Recipe, facts: Facts) -> Iterator[str]:
     """Boxes drawn by ours beside those drawn by the source's code."""
+    if "_boxes" not in facts:
+        return
     kind, scale, ratio = (recipe.expected(f"crop.{name}") for name in ("kind", "scale", "ratio"))
     for size, boxes in facts["_boxes"].items():
         if found := difference(boxes, KINDS[str(kind)](size, scale, ratio), size):  # type: ignore[arg-type]
@@ -129,6 +132,7 @@ def _decays(recipe: Recipe, groups: list[Group]) -> Iterator[str]:
         last = group.name.rpartition(".")[2]
         free = ("one_dimension" in rules and group.dimensions <= 1) or last in rules
         free = free or ("bias" in rules and last == "bias") or (last == "pos_embed" and "absolute_pos_embed" in rules)
+        free = free or (VIT_NORMS in rules and group.name.startswith("model.encoder.") and ".norm" in group.name)
         wanted = 0.0 if free else decay
         if not math.isclose(group.weight_decay, wanted, rel_tol=1e-6):  # a schedule may have begun
             yield f"weight decay of {group.name} is {group.weight_decay}, the recipe has {wanted}"
@@ -136,14 +140,14 @@ def _decays(recipe: Recipe, groups: list[Group]) -> Iterator[str]:
 
 def _rates(recipe: Recipe, built: Training) -> Iterator[str]:
     """The rate of every parameter at five moments, by the source's formula and its rule of layers."""
-    lr, layer_decay = recipe.expected("lr"), find(recipe.source, "layer_decay")
+    lr, layer_decay = recipe.expected("lr"), recipe.expected("layer_decay")
     lr = {**lr, **{key: recipe.expected(f"lr.{key}") for key in lr}} if isinstance(lr, dict) else lr  # type: ignore[assignment]
     depths = built.facts.get("encoder.depths", [built.facts.get("encoder.depth", 0)])
     top = sum(depths) + 1
-    epochs, warmup = built.facts["epochs"], built.facts["warmup_epochs"]
+    epochs, warmup = built.facts["_epochs"], built.facts["_warmup_epochs"]
     per_epoch = built.facts["_steps_of_an_epoch"]
     lr = {**lr, "steps_per_epoch": per_epoch}  # type: ignore[dict-item]
-    late = {"mae_half_cosine": 0, "linspace_cosine": 0, "stretched_cosine": -1}.get(lr["shape"], 1) / per_epoch
+    late = {"timm_cosine": 1, "multistep": 1, "stretched_cosine": -1}.get(lr["shape"], 0) / per_epoch
     for group in built.groups:
         factor = 1.0 if layer_decay is None else layer_decay ** (top - layer_of(group.name, depths))
         for moment, epoch, ours in zip(MOMENTS, built.epochs, group.rates, strict=True):
@@ -155,6 +159,8 @@ def _rates(recipe: Recipe, built: Training) -> Iterator[str]:
 
 def layer_of(name: str, depths: list[int]) -> int:
     """Layer of a parameter (MAE, util/lr_decay.py; SimMIM, optimizer.py): 0 of what makes tokens, one a block, then the rest."""
+    if name.startswith("model.relative."):
+        return int(name.split(".")[2]) + 1
     parts = name.removeprefix("model.encoder.").split(".")
     if not name.startswith("model.encoder."):
         return sum(depths) + 1

@@ -69,7 +69,7 @@ def mutations(cfg: DictConfig) -> Iterator[tuple[str, Any, Any]]:
             last.startswith("resize") and "model" in raw and "mix" not in raw["task"]
         ):  # of what is judged, and pre-training judges nothing
             continue
-        if path == "base_lr" and raw.get("lr") is not None:  # not used then
+        if _without_effect(path, raw):
             continue
         if _of_no_crop(path, raw):
             continue
@@ -79,6 +79,15 @@ def mutations(cfg: DictConfig) -> Iterator[tuple[str, Any, Any]]:
             continue
         for other in _others(value):
             yield path, value, other
+
+
+def _without_effect(path: str, raw: Any) -> bool:
+    """Whether another setting decides instead."""
+    instead = {"base_lr": "lr", "warmup_epochs": "warmup_steps", "epochs": "steps"}
+    if raw.get(instead.get(path, "")) is not None:
+        return True
+    # What learns from label maps or objects jitters images, and judges them in another way.
+    return "jitter" in raw["data"] and path.startswith(("data.augment.", "data.resize_interpolation"))
 
 
 def _of_no_crop(path: str, raw: Any) -> bool:

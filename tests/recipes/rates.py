@@ -21,6 +21,15 @@ def rate(lr: Mapping[str, Any], epoch: float, epochs: float, warmup: float, fact
         if epoch < warmup:
             return start + (peak - start) * epoch / warmup
         return low + (peak - low) * _half(epoch - warmup, lr.get("stretch", 1.0) * epochs - warmup)
+    step, per_epoch = round(epoch * lr["steps_per_epoch"]), lr["steps_per_epoch"]
+    if lr["shape"] == "detectron2_multistep":
+        passed = sum(step >= milestone for milestone in lr["milestones"])
+        rise = min(1.0, step / lr["warmup_iterations"])
+        return factor * peak * lr["factors"][passed] * (lr["warmup_factor"] * (1 - rise) + rise)
+    if lr["shape"] == "mm_poly":
+        left = (1 - step / round(epochs * per_epoch)) ** lr["power"]
+        short = (1 - min(1.0, step / lr["warmup_iterations"])) * (1 - lr["warmup_factor"])
+        return (low + (factor * peak - low) * left) * (1 - short)
     peak *= factor
     if epoch < warmup:
         return start + (peak - start) * epoch / warmup

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from mim.paper.ledger import Recipe, papers, read_recipes
 from tests.recipes.built import training
 from tests.recipes.compare import differences, differing_facts
+from tests.recipes.dense import dense_training
 from tests.recipes.mutations import mutations
 from tests.recipes.probed import probe
 from tests.recipes.views import draw_pictures
@@ -16,7 +17,8 @@ from tests.recipes.views import draw_pictures
 EXPERIMENTS = Path(__file__).parents[2] / "configs" / "experiment"
 OF_NO_PAPER = {"simmim/cifar10_vit_pico", "simmim/digits_beit_pico"}
 RECIPES = {name: recipe for paper in papers() for name, recipe in read_recipes(paper).items()}
-TRAININGS = [r for r in RECIPES.values() if r.kind in ("pretrain", "finetune") and r.command]
+DENSE = ("detect", "segment")
+TRAININGS = [r for r in RECIPES.values() if r.kind in ("pretrain", "finetune", *DENSE) and r.command]
 PROBES = [r for r in RECIPES.values() if r.kind == "linear_probe" and r.command and "stated" not in r.source]
 
 
@@ -29,7 +31,8 @@ def compared(recipe: Recipe, composed: DictConfig, pictures: Path) -> list[str]:
     """What a command builds otherwise than its recipe says."""
     if recipe.kind == "linear_probe":
         return differing_facts(recipe, probe(composed, pictures))
-    return differences(recipe, training(composed, pictures))
+    built = dense_training(composed) if recipe.kind in DENSE else training(composed, pictures)
+    return differences(recipe, built)
 
 
 @pytest.fixture

@@ -87,10 +87,14 @@ def _made(cells: Iterable[Cell]) -> Iterator[str]:
 
 
 def _commands(table: Table) -> Iterator[str]:
-    """The command that trains each row, then those that judge them: once, where all rows are judged by the same."""
+    """The command that trains each row, then those that judge them: once, where all rows, or several numbers, are of the same."""
     commands = [(row.trained, row.command) for row in table.rows if row.command]
+    judges: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for judge in table.judged:
         by = {cell.row.trained: cell.command for cell in table.cells() if cell.judge == judge and cell.command}
+        judges.setdefault(tuple(by.items()), []).append(judge)
+    for pairs, (first, *more) in judges.items():
+        by, judge = dict(pairs), f"{first} and {len(more)} more" if more else first
         if len(set(by.values())) == 1:
             commands.append((judge, next(iter(by.values()))))
         else:

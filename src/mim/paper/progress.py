@@ -148,19 +148,19 @@ class Progress:
         return str(runs[-1].folder) if runs else None
 
     def _filled(self, row: Row, cells: Sequence[Cell]) -> Row:
-        found = {cell.judge: self._measured(step) for cell in cells if (step := _judging(cell))}
+        found = {cell.judge: self._measured(step, cell.number) for cell in cells if (step := _judging(cell))}
         measured = {judge: number for judge, number in found.items() if number}
         return row.model_copy(update={"measured": row.measured | measured})
 
-    def _measured(self, step: Step) -> Measured | None:
+    def _measured(self, step: Step, name: str) -> Measured | None:
         """One number: of one run, or the mean over seeds with its 95 % interval by Student's t."""
-        by_seeds = {(self._root(step, run).seed, run.seed): run for run in self.made(step) if run.accuracy()}
+        by_seeds = {(self._root(step, run).seed, run.seed): run for run in self.made(step) if run.accuracy(name)}
         if not by_seeds:
             return None
         pairs = sorted(by_seeds)
         runs = [by_seeds[pair] for pair in pairs]  # the newest, where there are several of the same seeds
         every = list(dict.fromkeys(run for pair in runs for run in (self._root(step, pair), pair)))
-        numbers = [number for run in runs if (number := run.accuracy())]
+        numbers = [number for run in runs if (number := run.accuracy(name))]
         values = [value for value, _ in numbers]
         trained = [pair[0] for pair in pairs]
         seeds = trained if len(set(trained)) == len(runs) else [pair[1] for pair in pairs]
@@ -192,7 +192,7 @@ def _judging(cell: Cell) -> Step | None:
     program, *own = shlex.split(command)
     label = f"{cell.row.trained}, {cell.judge}"
     if cell.row.command is None:
-        return Step(label, program, tuple(own), weights=cell.row.by)
+        return Step(label, program, tuple(own), weights=cell.row.by.replace("null", ""))
     trains, *given = shlex.split(cell.row.by)
     return Step(label, program, tuple(own), after=Step(cell.row.trained, trains, tuple(given)))
 

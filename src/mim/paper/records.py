@@ -29,6 +29,8 @@ class Record:
     def checkpoint(self) -> str:
         """Weights that it started from or judged; empty where there are none."""
         said = settings(self.overrides).get("checkpoint", "").strip("'\"")
+        if said == "null":
+            return ""
         return said.removesuffix("/").removesuffix("/checkpoints/last.ckpt")
 
     @property
@@ -46,17 +48,23 @@ class Record:
         given = recipe(self.overrides, self.shared_out)
         return {key: value for key, value in given.items() if key != "checkpoint"}
 
-    def accuracy(self) -> tuple[float, tuple[float, float] | None] | None:
-        """Top-1 in per cent and its 95 % interval, of the evaluation or the last epoch of fine-tuning; None: there is none."""
+    def accuracy(self, name: str = "") -> tuple[float, tuple[float, float] | None] | None:
+        """Number in per cent and its 95 % interval, of the evaluation or the last epoch of a training; None: there is none.
+
+        Args:
+            name: in results.json; empty for top-1.
+        """
         if self.program == "eval.py":
-            name, numbers = f"{self.results.get('evaluate', self.results.get('task'))}/top1", self.results
+            name = name or f"{self.results.get('evaluate', self.results.get('task'))}/top1"
+            numbers = self.results
             interval = numbers.get(f"{name}_interval")
         else:
-            name, numbers = "val/top1", self.results.get("metrics", {})
+            name, numbers = name or "val/top1", self.results.get("metrics", {})
             interval = self.results.get("intervals", {}).get(name)
-        if name not in numbers:
+        value = numbers.get(name)
+        if not isinstance(value, int | float):
             return None
-        return 100 * numbers[name], (100 * interval[0], 100 * interval[1]) if interval else None
+        return 100 * value, (100 * interval[0], 100 * interval[1]) if interval else None
 
 
 def find_records(folder: Path) -> list[Record]:

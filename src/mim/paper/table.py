@@ -31,6 +31,15 @@ class Measured(_Said):
     seed: int | list[int]
 
 
+class NumberOf(_Said):
+    """One of several numbers that a command makes."""
+
+    by: str
+    """`eval.py ...` or `train.py ...`, without the checkpoint."""
+    number: str
+    """Its name in results.json, e.g. `val/box_ap`; a share of 1, which tables show in per cent."""
+
+
 class NoCommand(_Said):
     """Why a number cannot be made here."""
 
@@ -47,7 +56,7 @@ class Row(_Said):
     trained: str
     """What the table calls it."""
     by: str = ""
-    """`train.py ...`, or weights that are published, e.g. `timm:vit_base_patch16_224.mae`."""
+    """`train.py ...`, weights that are published, e.g. `timm:vit_base_patch16_224.mae`, or `null` for random ones."""
     reason: str = ""
     """Why there is no command, instead of one."""
     note: str = ""
@@ -104,8 +113,8 @@ class Table(_Said):
     """Where it stands, e.g. `Table 1`."""
     about: str
     """What the numbers are, in which unit, and what they were measured on."""
-    judged: dict[str, str | NoCommand]
-    """By judge, `eval.py ...` or `train.py ...` without the checkpoint, or why there is none."""
+    judged: dict[str, str | NumberOf | NoCommand]
+    """By judge, `eval.py ...` or `train.py ...` without the checkpoint, one number of such a command, or why there is none."""
     rows: list[Row]
     bench: Bench | None = None
 
@@ -135,8 +144,9 @@ class Table(_Said):
         how = self.judged[judge]
         own = row.reasons.get(judge) or row.reason
         reason = own or (how.reason if isinstance(how, NoCommand) else "")
-        command = None if isinstance(how, NoCommand) or own else row.judged_with(how)
-        return Cell(row, judge, row.published.get(judge), row.measured.get(judge), command, reason)
+        by, number = (how.by, how.number) if isinstance(how, NumberOf) else (how, "")
+        command = None if isinstance(by, NoCommand) or own else row.judged_with(by)
+        return Cell(row, judge, row.published.get(judge), row.measured.get(judge), command, reason, number)
 
     def at_bench(self) -> "Table | None":
         """The rows that are trained here, with the settings of bench scale; None where the table has none."""
@@ -171,6 +181,8 @@ class Cell(NamedTuple):
     """That judges it; None where there is none."""
     reason: str
     """Why there is none."""
+    number: str = ""
+    """Which number of that command it is; empty for its accuracy."""
 
 
 class Paper(_Said):

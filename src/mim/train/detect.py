@@ -18,6 +18,8 @@ from mim.run.training_data import data_of
 from mim.train.labelled import Dense
 from mim.train.training import Clip
 
+LOGGED = ("AP", "AP50", "AP75")
+
 
 @runtime_checkable
 class SceneData(Protocol):
@@ -105,8 +107,9 @@ class Detect(Dense):
         assert self.detected is not None
         row = self.detected.row()
         self.detected = None
-        self.best = max(self.best, row["segm"]["AP"] or 0.0)
-        named = {"val/box_ap": row["bbox"]["AP"] or 0.0, "val/mask_ap": row["segm"]["AP"] or 0.0}
+        kinds = {"box": row["bbox"], "mask": row["segm"]}
+        named = {f"val/{kind}_{name.lower()}": found[name] or 0.0 for kind, found in kinds.items() for name in LOGGED}
+        self.best = max(self.best, named["val/mask_ap"])
         self.log_dict(named | {"val/mask_ap_best": self.best}, sync_dist=True)
 
     def parameter_groups(self) -> list[Group]:
