@@ -112,6 +112,17 @@ def test_attention_of_checkpoints_is_drawn_side_by_side_on_held_out_images(figur
     assert len(rows) == 2 * 2 * 16  # the second's positions were carried to the first's size
 
 
+def test_components_of_patch_tokens_are_drawn_side_by_side_of_swin_too(figure, checkpoint_folder, tmp_path):
+    swin = checkpoint_folder("swin", swin=True)
+    picture = tmp_path / "a.png"
+    code, out, err = figure("pca", swin, "--rows", 3, 9, "--out", picture)
+    assert code == 0, err
+    assert "principal components of the patch tokens of 2 image(s): MAE Swin digits (block 4, " in out
+    assert len(table(picture)) == 2 * 4
+    with Image.open(picture) as drawn:
+        assert min(drawn.size) > 100
+
+
 def test_attention_of_a_picture_file_is_drawn_head_by_head(figure, checkpoint_folder, pictures):
     arguments = ("--heads", "--block", 1, "--files", pictures / "cow.png", "--out", pictures / "a.png")
     code, _, err = figure("attention", checkpoint_folder("first"), *arguments)
@@ -201,7 +212,7 @@ def test_a_command_of_a_page_is_one_that_is_understood(command):
 
 
 def test_pages_show_every_figure():
-    assert {command.split()[0] for command in COMMANDS} == {"ratio", "epochs", "attention", "reconstructions"}
+    assert {command.split()[0] for command in COMMANDS} == {"ratio", "epochs", "attention", "pca", "reconstructions"}
 
 
 def test_a_data_set_that_has_moved_is_opened_where_the_user_says(figure, checkpoint_folder, pictures):

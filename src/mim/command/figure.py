@@ -8,10 +8,12 @@ from pathlib import Path
 
 from torch import Tensor
 
+from mim.encoder.encoder import Encoder
 from mim.figure.attention import attention_figure, attention_maps
 from mim.figure.epochs import epochs_figure
 from mim.figure.images import batch_of
 from mim.figure.opened import Choice, Opened, open_checkpoints, open_images
+from mim.figure.pca import patch_components, pca_figure
 from mim.figure.ratio import ratio_figure
 from mim.figure.reconstructions import Made, reconstruct, reconstructions_figure
 from mim.figure.runs import Run, common_accuracy, find_runs
@@ -71,12 +73,22 @@ def _choice(given: argparse.Namespace) -> Choice:
 def _draw_attention(given: argparse.Namespace, configs: Path) -> Drawn:
     opened = open_checkpoints(given.checkpoints, given.names, given.encoder)
     image, names = open_images(opened[0].weights, _choice(given), configs)
-    maps = []
-    for each in opened:
-        encoder = build_encoder(each.weights, (image.shape[2], image.shape[3])).eval()
-        load_weights_into(each.weights, encoder)
-        maps.append(attention_maps(encoder, batch_of(image, each.mean, each.std).image, each.name, given.block))
+    maps = [attention_maps(*_shown(each, image), each.name, given.block) for each in opened]
     return attention_figure(image, names, maps, given.heads)
+
+
+def _draw_pca(given: argparse.Namespace, configs: Path) -> Drawn:
+    opened = open_checkpoints(given.checkpoints, given.names, given.encoder)
+    image, names = open_images(opened[0].weights, _choice(given), configs)
+    components = [patch_components(*_shown(each, image), each.name, given.block) for each in opened]
+    return pca_figure(image, names, components)
+
+
+def _shown(each: Opened, image: Tensor) -> tuple[Encoder, Tensor]:
+    """An encoder in eval mode, and images (B, C, H, W) as it was trained on."""
+    encoder = build_encoder(each.weights, (image.shape[2], image.shape[3])).eval()
+    load_weights_into(each.weights, encoder)
+    return encoder, batch_of(image, each.mean, each.std).image
 
 
 def _draw_reconstructions(given: argparse.Namespace, configs: Path) -> Drawn:
@@ -103,5 +115,6 @@ DRAW: dict[str, Callable[[argparse.Namespace, Path], Drawn]] = {
     "ratio": _draw_ratio,
     "epochs": _draw_epochs,
     "attention": _draw_attention,
+    "pca": _draw_pca,
     "reconstructions": _draw_reconstructions,
 }

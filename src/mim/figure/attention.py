@@ -10,13 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from torch import Tensor
 
 from mim.analysis.drawn_channels import as_colours
-from mim.analysis.gallery import bare, show_heat, show_image
+from mim.analysis.gallery import show_heat, show_image
 from mim.encoder.encoder import Encoder, attending, cls_attention
-from mim.figure.style import DPI, TEXT, WIDTH
+from mim.figure.cells import cells, two_lines
+from mim.figure.style import TEXT
 from mim.figure.table import Drawn
 
 HEADER = ("image", "checkpoint", "block", "head", "row", "column", "attention")
@@ -105,10 +105,10 @@ def _strongest(maps: Sequence[Maps], each_head: bool) -> float:
 
 
 def _draw_means(image: Tensor, maps: Sequence[Maps]) -> Figure:
-    figure, axes = _cells(len(image), 1 + len(maps), image)
+    figure, axes = cells(len(image), 1 + len(maps), image)
     strong = _strongest(maps, each_head=False)
     for title, axis in zip(["image", *(each.name for each in maps)], axes[0], strict=True):
-        axis.set_title(_wrapped(title), fontsize=TEXT, pad=3)
+        axis.set_title(two_lines(title), fontsize=TEXT, pad=3)
     for b, line in enumerate(axes):
         show_image(line[0], image[b])
         for axis, each in zip(line[1:], maps, strict=True):
@@ -119,32 +119,20 @@ def _draw_means(image: Tensor, maps: Sequence[Maps]) -> Figure:
 
 def _draw_heads(image: Tensor, maps: Sequence[Maps]) -> Figure:
     most = max(each.share.shape[1] for each in maps)
-    figure, axes = _cells(len(image) * len(maps), 2 + most, image)
+    figure, axes = cells(len(image) * len(maps), 2 + most, image)
     strong = _strongest(maps, each_head=True)
     for title, axis in zip(["image", "mean", *(f"head {a + 1}" for a in range(most))], axes[0], strict=True):
         axis.set_title(title if most < 9 else title.removeprefix("head "), fontsize=TEXT, pad=3)
     for row, line in enumerate(axes):
         b, each = row // len(maps), maps[row % len(maps)]
         if len(maps) > 1:
-            line[0].set_ylabel(_wrapped(each.name), fontsize=TEXT, rotation=0, ha="right", va="center")
+            line[0].set_ylabel(two_lines(each.name), fontsize=TEXT, rotation=0, ha="right", va="center")
         if row % len(maps) == 0:
             show_image(line[0], image[b])
         for axis, share in zip(line[1:], _heads(each, b, True).values(), strict=False):
             _show(axis, image[b], share, each, strong)
     _bar(figure, axes, strong, maps)
     return figure
-
-
-def _cells(rows: int, columns: int, image: Tensor) -> tuple[Figure, np.ndarray]:
-    height, width = image.shape[2:]
-    side = min(1.2, (WIDTH - 0.04 * columns) / columns)
-    size = (side * columns + 0.7, (side * height / width + 0.04) * rows + 0.75)
-    close = ConstrainedLayoutEngine(compress=True, w_pad=0.015, h_pad=0.015, wspace=0.0, hspace=0.0)
-    figure = Figure(figsize=size, dpi=DPI, layout=close)
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for axis in axes.flat:
-        bare(axis)
-    return figure, axes
 
 
 def _show(axis: Axes, picture: Tensor, share: Tensor, maps: Maps, strong: float) -> None:
@@ -159,10 +147,3 @@ def _bar(figure: Figure, axes: np.ndarray, strong: float, maps: Sequence[Maps]) 
     )
     bar.set_label(f"attention of the cls token in block {blocks}, in multiples of uniform attention", fontsize=TEXT)
     bar.ax.tick_params(labelsize=TEXT, length=2)
-
-
-def _wrapped(name: str) -> str:
-    """At most two lines of a checkpoint's name."""
-    words = name.split()
-    half = -(-len(words) // 2)
-    return name if len(name) <= 14 else "\n".join((" ".join(words[:half]), " ".join(words[half:])))

@@ -6,6 +6,8 @@ epochs            accuracy and loss over the epochs of several runs
     python -m mim figure epochs runs/<name>/<date_time> runs/<other>/<date_time>
 attention         what the cls token attends to: checkpoints side by side, or head by head (AMT)
     python -m mim figure attention runs/<name>/<date_time> timm:vit_base_patch16_224.mae --heads --files bird.jpg
+pca               principal components of patch tokens as colours: what an encoder takes for alike (DINOv2)
+    python -m mim figure pca runs/<name>/<date_time> timm:vit_base_patch16_224.mae --files bird.jpg dog.jpg
 reconstructions   an image under several mask seeds, and where they disagree (EMAE)
     python -m mim figure reconstructions runs/<name>/<date_time> --seeds 0 1 2 --rows 7
 
@@ -21,7 +23,7 @@ def parser() -> Arguments:
     """What the command line may say, figure by figure."""
     whole = Arguments("python -m mim figure", __doc__)
     names = whole.add_subparsers(dest="name", metavar="name", required=True)
-    for add in (_ratio, _epochs, _attention, _reconstructions):
+    for add in (_ratio, _epochs, _attention, _pca, _reconstructions):
         add(names)
     return whole
 
@@ -62,6 +64,12 @@ def _attention(names: "argparse._SubParsersAction") -> None:
     _add_checkpoints(parser, count=4)
     parser.add_argument("--block", type=int, help="whose attention, counted from 1; the default is the last")
     parser.add_argument("--heads", action="store_true", help="draw every head, a row a checkpoint")
+
+
+def _pca(names: "argparse._SubParsersAction") -> None:
+    parser = _add(names, "pca", "principal components of the patch tokens of images, as colours")
+    _add_checkpoints(parser, count=4)
+    parser.add_argument("--block", type=int, help="whose tokens, counted from 1; the default is the last")
 
 
 def _reconstructions(names: "argparse._SubParsersAction") -> None:
