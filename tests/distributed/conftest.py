@@ -117,17 +117,31 @@ FINETUNE = (
     *("task=finetune", "callback=[checkpoint,results]", "callback.checkpoint.keep_every_n_epochs=null"),
     "data._target_=tests.distributed.uneven.Uneven",
 )
+SCENES = (
+    *("data=scattered_digits", "data.train_scenes=16", "data.held_out=5", "data.image_size=32", "encoder.patch_size=4"),
+    *("images_per_step=8", "data.batch_size=4", "epochs=1", "trainer.limit_train_batches=null"),
+    *("callback=[checkpoint,results]", "callback.checkpoint.keep_every_n_epochs=null"),
+)
+DENSE = {
+    "segment": ("task=segment", *SCENES, "warmup_epochs=0", "head.dropout=0", "head.auxiliary_width=16"),
+    "detect": ("task=detect", *SCENES, "warmup_steps=1"),
+}
 ON_TWO = {
     **{f"{name}_{how}": (*method, *split) for name, method in METHODS.items() for how, split in SPLITS.items()},
     **{f"mae_{how}_accumulated": (*split, *ACCUMULATED) for how, split in SPLITS.items()},
     "mae_fsdp_replicas": (*SPLITS["fsdp"], "trainer.strategy.replicas=2"),
     "mae_ddp_from_fsdp": (*SPLITS["ddp"], "resume=@mae_fsdp"),
     **{f"finetune_{how}": (*FINETUNE, *split) for how, split in SPLITS.items()},
+    **{f"{name}_ddp": (*overrides, *SPLITS["ddp"]) for name, overrides in DENSE.items()},
     "mae_fsdp_from_ddp": (*SPLITS["fsdp"], "resume=@mae_ddp"),
 }
 ON_ONE = {
     **{f"{name}_one": method for name, method in METHODS.items()},
     "finetune_one": FINETUNE,
+    **{
+        f"{name}_one": (*overrides, "trainer.accumulate_grad_batches=1", "data.batch_size=8")
+        for name, overrides in DENSE.items()
+    },
     "mae_one_from_fsdp": ("resume=@mae_fsdp",),
     "data2vec_one_from_fsdp": (*METHODS["data2vec"], "resume=@data2vec_fsdp"),
     "amt_fsdp_alone_from_fsdp": (*METHODS["amt"], "trainer=fsdp", "resume=@amt_fsdp"),

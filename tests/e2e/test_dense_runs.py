@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 
 import mim
 
@@ -15,8 +16,8 @@ SMALL = (
     "callback=[checkpoint,results]",
 )
 TASKS = {
-    "segment": ("task=segment", "epochs=1", "warmup_epochs=0"),
-    "detect": ("task=detect", "epochs=1", "warmup_steps=1"),
+    "segment": ("task=segment", "epochs=2", "warmup_epochs=0"),
+    "detect": ("task=detect", "epochs=2", "warmup_steps=1"),
 }
 
 
@@ -29,7 +30,8 @@ def pretrained(tmp_path_factory):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_what_a_run_trains_is_opened_and_judged(pretrained, tmp_path, task):
-    run = mim.train(mim.compose(*SMALL, *TASKS[task], f"checkpoint={pretrained}", f"paths.run={tmp_path}"))
+    settings = (*SMALL, *TASKS[task], "encoder.drop_path=0.1", "callback.checkpoint.keep_every_n_epochs=1")
+    run = mim.train(mim.compose(*settings, f"checkpoint={pretrained}", f"paths.run={tmp_path / 'first'}"))
     row = mim.evaluate(run.folder, task)
     if task == "segment":
         # On scenes of the encoder's size, whole pictures are what validation saw.
@@ -37,8 +39,17 @@ def test_what_a_run_trains_is_opened_and_judged(pretrained, tmp_path, task):
     else:
         assert row["detect/mask_ap"] == pytest.approx(run.results["metrics"]["val/mask_ap"], abs=1e-6)
     json.dumps(row)
+    middle = f"resume={run.folder / 'checkpoints' / 'epoch_0001.ckpt'}"
+    resumed = mim.train(mim.compose(*settings, middle, f"paths.run={tmp_path / 'second'}"))
+    first, second = (_weights(each.folder) for each in (run, resumed))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
     with pytest.raises(ValueError, match="was not trained by task="):
         mim.evaluate(pretrained, task)
+
+
+def _weights(folder):
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
 
 
 def test_frozen_patch_tokens_of_a_run_are_judged(pretrained):

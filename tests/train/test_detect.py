@@ -75,6 +75,17 @@ def test_losses_belong_to_the_images_whatever_else_is_in_the_batch():
         assert together[name].item() == pytest.approx(mean.item(), rel=1e-5), name
 
 
+def test_half_precision_gives_nearly_the_same_losses():
+    one, scenes = task(), data()
+    batch = scenes.on_after_batch_transfer(next(iter(scenes.train_dataloader())))
+    losses = one.objective(batch)[1]
+    with torch.autocast("cpu", torch.bfloat16):
+        half = one.objective(batch)[1]
+    for name in ("rpn_score", "rpn_box", "category", "mask"):
+        assert half[name].dtype == torch.float32
+        assert half[name].item() == pytest.approx(losses[name].item(), rel=0.05), name
+
+
 def test_a_scene_is_learned_by_heart():
     one, scenes = task(), data(train_scenes=1, batch_size=1)
     batch = scenes.on_after_batch_transfer(next(iter(scenes.train_dataloader())))

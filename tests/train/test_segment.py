@@ -53,6 +53,17 @@ def test_every_parameter_that_is_trained_learns(head):
     assert one.forward(batch).shape[1] == 11
 
 
+@pytest.mark.parametrize("head", HEADS)
+def test_half_precision_gives_nearly_the_same_loss(head):
+    one, scenes = task(head), data()
+    batch = scenes.on_after_batch_transfer(next(iter(scenes.train_dataloader())))
+    loss = one.objective(batch)[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        half = one.objective(batch)[0]
+    assert half.dtype == torch.float32
+    assert half.item() == pytest.approx(loss.item(), rel=0.05)
+
+
 def test_a_few_scenes_are_learned_by_heart():
     one, scenes = task("linear"), data(train_scenes=2, batch_size=2)
     batch = scenes.on_after_batch_transfer(next(iter(scenes.bank_dataloader())))

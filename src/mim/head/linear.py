@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from mim.head.batch_norm import SharedBatchNorm
 from mim.ranges import Count
 
 
@@ -19,7 +20,7 @@ class LinearHead(nn.Module):
 
     def __init__(self, in_width: Count, num_classes: Count):
         super().__init__()
-        self.norm, self.classify = nn.BatchNorm2d(in_width), nn.Conv2d(in_width, num_classes, 1)
+        self.norm, self.classify = SharedBatchNorm(in_width), nn.Conv2d(in_width, num_classes, 1)
         nn.init.normal_(self.classify.weight, std=0.01)
         assert self.classify.bias is not None
         nn.init.zeros_(self.classify.bias)

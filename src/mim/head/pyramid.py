@@ -6,6 +6,7 @@ from timm.layers import LayerNorm2d
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
+from mim.head.batch_norm import SharedBatchNorm
 from mim.ranges import Count
 
 SCALES = (4.0, 2.0, 1.0, 0.5)
@@ -63,7 +64,7 @@ class TapPyramid(nn.Module):
 
     def __init__(self, width: Count):
         super().__init__()
-        self.levels = nn.ModuleList(nn.Sequential(*_resize(s, width, False, nn.BatchNorm2d)[0]) for s in SCALES)
+        self.levels = nn.ModuleList(nn.Sequential(*_resize(s, width, False, SharedBatchNorm)[0]) for s in SCALES)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Four maps (B, width, H, W), first block first -> levels of 4, 2, 1 and 1/2 of their sides."""

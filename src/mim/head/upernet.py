@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_avg_pool2d, batch_norm, interpolate
+from torch.nn.functional import adaptive_avg_pool2d, interpolate
 from torchvision.ops import Conv2dNormActivation
 
+from mim.head.batch_norm import PreciseBatchNorm, SharedBatchNorm
 from mim.head.pyramid import TapPyramid
 from mim.ranges import Count, Rate
 
@@ -16,28 +17,9 @@ def resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return maps if maps.shape[-2:] == size else interpolate(maps, size=size, mode="bilinear", align_corners=False)
 
 
-def _layer(in_width: int, width: int, kernel: int, norm: type[nn.Module] = nn.BatchNorm2d) -> nn.Module:
-    """Convolution without bias, batch norm, ReLU (mmcv's ConvModule)."""
+def _layer(in_width: int, width: int, kernel: int, norm: type[nn.Module] = SharedBatchNorm) -> nn.Module:
+    """Convolution without bias, batch norm over all processes, ReLU (mmcv's ConvModule)."""
     return Conv2dNormActivation(in_width, width, kernel, norm_layer=norm)
-
-
-class PreciseNorm(nn.BatchNorm2d):
-    """Batch norm in float64, for maps of a few places only: its gradient over the B values of 1 x 1 maps cancels to nothing."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> the same, in its own precision."""
-        learns = self.training
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.momentum is not None
-        mean, var = self.running_mean.double(), self.running_var.double()
-        out = batch_norm(
-            x.double(), mean, var, self.weight.double(), self.bias.double(), learns, self.momentum, self.eps
-        )
-        if learns:
-            self.running_mean.copy_(mean)
-            self.running_var.copy_(var)
-        return out.to(x.dtype)
 
 
 class UPerNet(nn.Module):
@@ -70,7 +52,7 @@ class UPerNet(nn.Module):
         super().__init__()
         self.pools, self.auxiliary_weight = tuple(pools), auxiliary_weight
         self.neck = TapPyramid(in_width)
-        self.pooled = nn.ModuleList(_layer(in_width, width, 1, PreciseNorm) for _ in pools)
+        self.pooled = nn.ModuleList(_layer(in_width, width, 1, PreciseBatchNorm) for _ in pools)
         self.bottleneck = _layer(in_width + len(pools) * width, width, 3)
         self.lateral = nn.ModuleList(_layer(in_width, width, 1) for _ in range(3))
         self.smooth = nn.ModuleList(_layer(width, width, 3) for _ in range(3))
