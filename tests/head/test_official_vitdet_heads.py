@@ -160,7 +160,7 @@ def test_losses_and_gradients_are_detectron2s(case):
     scores, offsets = case.proposals(case.levels)
     found = case.proposals.losses(scores, offsets, case.anchors, case.objects, key)
     sampled = case.heads.sample(case.given, case.objects, key)
-    found |= case.heads.losses(case.levels[:-1], case.strides[:-1], sampled, case.objects, key)
+    found |= case.heads.losses(case.levels[:-1], case.strides[:-1], sampled, case.objects, key, case.size)
     for ours, theirs in (
         ("rpn_score", "loss_rpn_cls"),
         ("rpn_box", "loss_rpn_loc"),
@@ -228,7 +228,7 @@ def test_an_image_without_objects_is_all_background_and_changes_no_mask():
     found = proposals.losses(*proposals(levels), anchors, [nothing], key)
     sampled = heads.sample([Proposals(anchors[2], torch.zeros(len(anchors[2])))], [nothing], key)
     assert (sampled[0].category == 3).all()
-    found |= heads.losses(levels[:4], [4, 8, 16, 32], sampled, [nothing], key)
+    found |= heads.losses(levels[:4], [4, 8, 16, 32], sampled, [nothing], key, torch.tensor([[64, 64]]))
     assert found["box"] == found["rpn_box"] == found["mask"] == 0
     assert found["category"] > 0
     sum(found.values()).backward()

@@ -104,7 +104,7 @@ class Detector(Model):
         proposed = self.proposals.propose(scores, offsets, anchors, batch.size)
         sampled = self.regions.sample(proposed, objects, batch.key)
         # Regions are pooled from all levels but the one that was only pooled itself.
-        return found | self.regions.losses(levels[:-1], self.strides[:-1], sampled, objects, batch.key)
+        return found | self.regions.losses(levels[:-1], self.strides[:-1], sampled, objects, batch.key, batch.size)
 
     @torch.no_grad()
     def detect(self, image: Tensor, size: Tensor) -> list[Detections]:

@@ -31,6 +31,14 @@ def _stack(in_width: int, width: int, count: int) -> list[nn.Module]:
     return [layer for number in range(count) for layer in _convolution(width if number else in_width, width)]
 
 
+def clipped(box: Tensor, regions: Sequence[Tensor], size: Tensor) -> Tensor:
+    """Boxes (N, K, 4) of the regions of some images, cut at the border of each."""
+    parts = box.split([len(each) for each in regions])
+    return torch.cat(
+        [clip_boxes_to_image(part, (rows, columns)) for part, (rows, columns) in zip(parts, size.tolist(), strict=True)]
+    )
+
+
 class Sampled(NamedTuple):
     """Regions of one image that are learned from, foreground first."""
 
@@ -152,25 +160,58 @@ class RegionHeads(nn.Module):
         sampled: Sequence[Sampled],
         objects: Sequence[Objects],
         key: Tensor,
+        size: Tensor,
     ) -> dict[str, Tensor]:
-        """Cross entropy of categories, L1 of offsets, cross entropy of the pixels of masks.
+        """Cross entropy of categories, L1 of offsets, cross entropy of the pixels of masks, in images of `size` (B, 2).
 
         The first two are divided by the number of regions, the third by that of the foreground's pixels.
         """
+        boxes = self.box_losses(levels, strides, sampled, objects, key, size)
+        return boxes | {"mask": self._mask_loss(levels, strides, sampled, objects)}
+
+    def box_losses(
+        self,
+        levels: Sequence[Tensor],
+        strides: Sequence[int],
+        sampled: Sequence[Sampled],
+        objects: Sequence[Objects],
+        key: Tensor,
+        size: Tensor,
+    ) -> dict[str, Tensor]:
+        """The first two of the losses."""
         score, offset = self.describe(levels, [one.box for one in sampled], strides)
         category = torch.cat([one.category for one in sampled])
-        regions = mean_over_processes(len(category), score.device)
-        wrong = self._category_loss(score, category, key)
-        foreground = (category < self.num_classes).nonzero()[:, 0]
         target = torch.cat([one.box[match] for one, (_, _, match) in zip(objects, sampled, strict=True)])
-        wanted = self.offsets.of(target, torch.cat([one.box for one in sampled])[foreground])
-        told = offset.unflatten(1, (-1, 4))[foreground, category[foreground]]
-        far = (told - wanted).abs().sum() + 0 * offset.sum()
-        return {
-            "category": wrong / regions,
-            "box": far / regions,
-            "mask": self._mask_loss(levels, strides, sampled, objects),
-        }
+        box = torch.cat([one.box for one in sampled])
+        wrong, far = self.compared(score, self.offsets, offset, box, category, target, key)
+        return {"category": wrong, "box": far}
+
+    def compared(
+        self,
+        score: Tensor,
+        offsets: Offsets,
+        offset: Tensor,
+        box: Tensor,
+        category: Tensor,
+        target: Tensor,
+        key: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Losses of categories and of offsets.
+
+        Args:
+            score: (N, K + 1).
+            offsets: what `offset` is told in.
+            offset: (N, 4) for any category, or (N, 4 K).
+            box, category: of the regions, (N, 4) and (N,).
+            target: (F, 4), boxes of the objects that the foreground is of, in its order.
+            key: of the images.
+        """
+        regions = mean_over_processes(len(category), score.device)
+        foreground = (category < self.num_classes).nonzero()[:, 0]
+        each = offset.unflatten(1, (-1, 4))[foreground]  # (F, K or 1, 4)
+        told = each[torch.arange(len(foreground)), category[foreground] if each.shape[1] > 1 else 0]
+        far = (told - offsets.of(target, box[foreground])).abs().sum() + 0 * offset.sum()
+        return self._category_loss(score, category, key) / regions, far / regions
 
     def _category_loss(self, score: Tensor, category: Tensor, key: Tensor) -> Tensor:
         if self.federated:
@@ -196,19 +237,26 @@ class RegionHeads(nn.Module):
         total = binary_cross_entropy_with_logits(score, target.to(score.dtype), reduction="sum")
         return total / (over * score[0].numel())
 
+    def judged(
+        self, levels: Sequence[Tensor], strides: Sequence[int], boxes: Sequence[Tensor], size: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Probabilities (N, K) and boxes (N, K, 4) of all regions, one image after another."""
+        score, offset = self.describe(levels, boxes, strides)
+        return self.probability(score), clipped(self.offsets.boxes(offset, torch.cat(list(boxes))), boxes, size)
+
+    def probability(self, score: Tensor) -> Tensor:
+        """Scores (N, K + 1) -> probabilities of the categories (N, K)."""
+        return (score.sigmoid() if self.federated else score.softmax(dim=1))[:, : self.num_classes]
+
     @torch.no_grad()
     def detect(
         self, levels: Sequence[Tensor], strides: Sequence[int], boxes: Sequence[Tensor], size: Tensor
     ) -> list[Detections]:
         """Detections in regions (N, 4) of each image of `size` (B, 2) (detectron2, fast_rcnn.py, fast_rcnn_inference)."""
-        score, offset = self.describe(levels, boxes, strides)
-        probability = (score.sigmoid() if self.federated else score.softmax(dim=1))[:, : self.num_classes]
         counts = [len(each) for each in boxes]
+        probability, predicted = self.judged(levels, strides, boxes, size)
         found = []
-        for one, change, region, (height, width) in zip(
-            probability.split(counts), offset.split(counts), boxes, size.tolist(), strict=True
-        ):
-            box = clip_boxes_to_image(self.offsets.boxes(change, region), (height, width))  # (N, K, 4)
+        for one, box in zip(probability.split(counts), predicted.split(counts), strict=True):
             sound = one.isfinite().all(dim=1) & box.isfinite().flatten(1).all(dim=1)
             place, category = ((one > self.score_threshold) & sound[:, None]).nonzero(as_tuple=True)
             left = batched_nms(box[place, category], one[place, category], category, self.nms)[: self.detections]
