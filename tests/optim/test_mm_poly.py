@@ -3,6 +3,7 @@
 import pytest
 
 from mim.optim.mm_poly import MMPoly
+from mim.part import Progress
 
 
 def test_the_fall_begins_with_the_first_step_and_the_rise_is_a_share_of_it():
@@ -11,17 +12,17 @@ def test_the_fall_begins_with_the_first_step_and_the_rise_is_a_share_of_it():
     for step in (0, 750, 1499, 1500, 80_000, 159_999):
         regular = 1 - step / steps
         short = (1 - step / 1500) * (1 - 1e-6) if step < 1500 else 0.0
-        assert schedule(step / 1000, steps / 1000, 1e-4, 1000) == pytest.approx(regular * (1 - short), rel=1e-9)
+        assert schedule(Progress(step, steps, 1000), 1e-4) == pytest.approx(regular * (1 - short), rel=1e-9)
 
 
 def test_the_least_rate_is_the_same_for_every_group_and_the_power_bends_the_line():
     schedule = MMPoly(0, power=2.0, min_lr=0.1)
     assert schedule.per_group
     for lr in (1.0, 0.2):
-        assert lr * schedule(10, 10, lr) == pytest.approx(0.1)
-        assert lr * schedule(5, 10, lr) == pytest.approx(0.1 + (lr - 0.1) / 4)
+        assert lr * schedule(Progress(10, 10, 1), lr) == pytest.approx(0.1)
+        assert lr * schedule(Progress(5, 10, 1), lr) == pytest.approx(0.1 + (lr - 0.1) / 4)
 
 
 def test_a_rise_that_leaves_nothing_is_refused():
     with pytest.raises(ValueError, match="warmup_steps=20 leaves nothing of epochs=2"):
-        MMPoly(0, warmup_steps=20)(0, 2, 1.0, 10)
+        MMPoly(0, warmup_steps=20)(Progress(0, 20, 10), 1.0)

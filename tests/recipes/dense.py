@@ -11,6 +11,7 @@ from mim.head.detector import Detector
 from mim.head.pyramid import SCALES
 from mim.head.regions import BOX_SIDE, MASK_SIDE, RegionHeads
 from mim.head.segmenter import Segmenter
+from mim.part import Progress
 from mim.train.detect import Detect
 from tests.recipes.built import Facts, Training, encoder_facts, named, on_stand_ins, optimised, step_facts
 
@@ -79,7 +80,7 @@ def _below(share: float, task: Detect, passes: int) -> int:
     first, last = steps // 2, steps
     while first < last:
         middle = (first + last) // 2
-        is_below = task.schedule(middle / passes, steps / passes, 1.0, passes) < share
+        is_below = task.schedule(Progress(middle, steps, passes), 1.0) < share
         first, last = (first, middle) if is_below else (middle + 1, last)
     return first
 

@@ -1,6 +1,7 @@
 """Learning rate that falls as a power of what is left of the training (mmcv 1.3, runner/hooks/lr_updater.py: PolyLrUpdaterHook)."""
 
 from mim.optim.schedule import Warmup
+from mim.part import Progress
 from mim.ranges import NonNegativeInt, NotNegative, Positive, Rate
 
 
@@ -28,11 +29,11 @@ class MMPoly(Warmup):
         super().__init__(warmup_epochs, warmup_steps)
         self.power, self.start, self.min_lr = power, start, min_lr
 
-    def __call__(self, epoch: float, epochs: float, lr: float, passes: float = 1) -> float:
-        """Share of the peak `lr` at a (fractional) epoch of a training of `epochs`, each of `passes` steps."""
-        warmup = self.warmup(epochs, passes)
-        end = self.min_lr / lr
-        share = end + (1 - end) * (1 - epoch / epochs) ** self.power
-        if epoch < warmup:
-            share *= 1 - (1 - epoch / warmup) * (1 - self.start)
+    def __call__(self, progress: Progress, peak: float) -> float:
+        """Share of the peak at a step."""
+        warmup = self.warmup(progress)
+        end = self.min_lr / peak
+        share = end + (1 - end) * (1 - progress.share) ** self.power
+        if progress.epoch < warmup:
+            share *= 1 - (1 - progress.epoch / warmup) * (1 - self.start)
         return share
