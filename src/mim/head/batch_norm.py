@@ -19,7 +19,7 @@ class _Sum(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         total = gradient.clone()
         distributed.all_reduce(total)
         return total
@@ -27,7 +27,7 @@ class _Sum(torch.autograd.Function):
 
 def all_reduce(value: Tensor) -> Tensor:
     """Sum over processes, with a gradient."""
-    return _Sum.apply(value)  # type: ignore[no-any-return]
+    return _Sum.apply(value)
 
 
 class SharedBatchNorm(nn.BatchNorm2d):
