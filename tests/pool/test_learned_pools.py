@@ -8,6 +8,7 @@ from mim.encoder.vit import ViT
 from mim.pool.abmilp import AbMILP
 from mim.pool.attentive import Attentive
 from mim.pool.by_attention import MeanAttention
+from mim.pool.ep import EP
 from mim.pool.pool import Needs, Shape, fitted, pool_tokens, width_of
 from mim.pool.simple import Cls, Mean
 from mim.pool.simpool import SimPool
@@ -19,7 +20,7 @@ def patches(seed=0):
     return torch.randn(2, 9, 16, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("pool", [AbMILP, Attentive, SimPool, lambda shape: AbMILP(shape, 2, self_attention="both")])
+@pytest.mark.parametrize("pool", [AbMILP, Attentive, SimPool, lambda shape: AbMILP(shape, 2, self_attention="both"), lambda shape: EP(shape, 4)])
 def test_patches_in_another_order_are_pooled_alike(pool):
     torch.manual_seed(0)
     pool, given = pool(SHAPE), patches()
@@ -57,6 +58,17 @@ def test_attentive_is_multi_head_attention_of_one_query():
     assert torch.allclose(pool(given), expected, atol=1e-6)
 
 
+def test_ep_that_asks_nothing_is_the_mean_projected_and_a_query_has_channels_of_its_own():
+    pool, given = EP(SHAPE, queries=4, shrink=2), patches()
+    torch.nn.init.zeros_(pool.query)
+    mean = given.mean(1) @ pool.value.weight.T
+    assert pool(given).shape == (2, 8)
+    assert torch.allclose(pool(given), mean, atol=1e-6)
+    with torch.no_grad():
+        pool.query[1] = 3.0
+    assert (pool(given) - mean).abs().gt(1e-4).any(0).tolist() == [False, False, True, True] + [False] * 4
+
+
 def test_simpool_that_asks_nothing_is_the_mean_of_normalised_patches():
     pool = SimPool(SHAPE, gamma=1.0)
     torch.nn.init.zeros_(pool.query.weight)
@@ -75,6 +87,7 @@ def test_simpool_judges_an_image_by_itself():
     [
         (lambda: AbMILP(SHAPE, depth=0), "depth=0; needs at least one layer"),
         (lambda: Attentive(SHAPE, heads=3), "heads=3 for tokens 16 wide; needs a divisor"),
+        (lambda: EP(SHAPE, queries=4, shrink=3), "queries=4, shrink=3 for tokens 16 wide; their product has to divide"),
         (lambda: SimPool(SHAPE, gamma=0), "gamma=0; needs a positive power"),
     ],
 )
