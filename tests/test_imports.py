@@ -22,6 +22,7 @@ TYPES = {
     "image_format",
     "part",
     "dense",
+    "all_processes",
     "masker.split",
     "views",
 }  # small enough for everyone to know
@@ -41,6 +42,7 @@ ALLOWED = {
     "part": set(),
     "dense": set(),
     "views": {"masker.split"},
+    "all_processes": set(),
     "head": TYPES | {"encoder"},
     "masker": TYPES | {"optim.number"},
     "encoder": TYPES,

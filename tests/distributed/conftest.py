@@ -111,6 +111,10 @@ METHODS = {
         "trainer.limit_train_batches=4",
     ),
 }
+CMAE = (
+    *("model=cmae", "model.projector.hidden=32", "model.predictor.hidden=32", "callback=[checkpoint,results]"),
+    *("augment@data.augment=shifted_pair", "data.augment.margin=4", "data.augment.shift=4", "data.augment.jittered=0.2"),
+)
 SPLITS = {"ddp": ("trainer=ddp",), "fsdp": ("trainer=fsdp",)}
 ACCUMULATED = ("trainer.accumulate_grad_batches=2", "trainer.limit_train_batches=10")
 FINETUNE = (
@@ -129,6 +133,7 @@ DENSE = {
 ON_TWO = {
     **{f"{name}_{how}": (*method, *split) for name, method in METHODS.items() for how, split in SPLITS.items()},
     **{f"mae_{how}_accumulated": (*split, *ACCUMULATED) for how, split in SPLITS.items()},
+    "cmae_ddp": (*CMAE, *SPLITS["ddp"]),
     "mae_fsdp_replicas": (*SPLITS["fsdp"], "trainer.strategy.replicas=2"),
     "mae_ddp_from_fsdp": (*SPLITS["ddp"], "resume=@mae_fsdp"),
     **{f"finetune_{how}": (*FINETUNE, *split) for how, split in SPLITS.items()},
@@ -138,6 +143,7 @@ ON_TWO = {
 ON_ONE = {
     **{f"{name}_one": method for name, method in METHODS.items()},
     "finetune_one": FINETUNE,
+    "cmae_one": CMAE,
     **{
         f"{name}_one": (*overrides, "trainer.accumulate_grad_batches=1", "data.batch_size=8")
         for name, overrides in DENSE.items()

@@ -22,7 +22,7 @@ def saved(name: re.Match[str]) -> str:
 
 
 for overrides in json.loads(sys.argv[1]):
-    sys.argv = ["train.py", *(re.sub(r"@(\w+)", saved, override) for override in overrides)]
+    sys.argv = ["train.py", *(re.sub(r"(?<==)@(\w+)", saved, override) for override in overrides)]
     try:
         launch(train.train, ROOT / "configs", "train")
     except SystemExit as stop:

@@ -32,6 +32,17 @@ def test_other_ways_to_split_a_step_change_nothing_either(answers, split, apart)
     assert apart(answers["mae_one"].weights, answers[f"mae_{split}"].weights) < 2e-5
 
 
+def test_images_are_told_apart_and_normalised_over_all_processes(answers, apart):
+    """CMAE's contrast and batch norms; what stands before one has biases whose gradient is rounding noise."""
+    one, two = answers["cmae_one"], answers["cmae_ddp"]
+    assert two.losses == pytest.approx(one.losses, abs=2e-6)
+    ours, theirs = (
+        {name: value for name, value in run.weights.items() if "encoder." in name} for run in (one, two)
+    )
+    assert any(name.startswith("teacher.") for name in ours)
+    assert apart(ours, theirs) < 2e-5
+
+
 @pytest.mark.parametrize("split", ["ddp", slow("fsdp")])
 def test_fine_tuning_too_and_it_counts_every_held_out_image_once(answers, split, apart):
     """One process has a batch more of them than the other."""

@@ -12,7 +12,7 @@ from timm.layers import DropPath
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from mim.batch import blank
+from mim.batch import Batch, blank
 from mim.draw import keys
 from mim.encoder.beit import Beit
 from mim.encoder.swin import Swin
@@ -27,8 +27,10 @@ from mim.masker.score.block import Block as BlockScore
 from mim.masker.score.ranking import Ranking
 from mim.masker.split import Split
 from mim.model.bootmae import BootMAE
+from mim.model.cmae import CMAE
 from mim.optim.number import Lines, number_at
 from mim.part import Progress
+from mim.target.hog import HOG
 from tests.recipes.views import views
 
 IMAGES = 1_281_167  # of ImageNet
@@ -183,8 +185,8 @@ def _attention_dropout(blocks: list[Any]) -> float:
 def _layer_scale(node: DictConfig) -> float | None:
     if "layer_scale" not in node:
         return None
-    small = instantiate(OmegaConf.merge(node, {"depth": 1, "width": 64, "heads": 1}))
-    return small.blocks[0].gamma_1.mean().item()
+    scale = instantiate(OmegaConf.merge(node, {"depth": 1, "width": 64, "heads": 1})).blocks[0].gamma_1
+    return None if scale is None else scale.mean().item()
 
 
 def _positions(encoder: Any) -> str:
@@ -233,15 +235,14 @@ def named(name: str, values: Facts | None) -> Facts:
 def _erasing(erase: Any) -> Facts:
     return {
         "probability": erase.probability,
-        "mode": "pixel" if erase.per_pixel else "const",
+        "mode": "pixel" if erase.per_pixel else "rand" if erase.rand_color else "const",
         "count": erase.max_count if erase.min_count == erase.max_count else [erase.min_count, erase.max_count],
         "area": [erase.min_area, erase.max_area],
     }
 
 
 def _pretraining(cfg: DictConfig, task: Any) -> Facts:
-    made = _cross_decoders(task.model) if isinstance(task.model, BootMAE) else _decoder(task.model.decoder)
-    facts = made | _loss(task.loss) | {"label_smoothing": None, "mixup": None, "cutmix": None}
+    facts = _decoders(task.model) | _loss(task.loss) | {"label_smoothing": None, "mixup": None, "cutmix": None}
     facts |= _teacher(task.teacher, cfg.epochs) if task.teacher else {}
     masker, encoder = instantiate(cfg.masker), task.model.encoder
     if not isinstance(masker, Scheduled):
@@ -269,6 +270,20 @@ def _teacher(teacher: Any, epochs: int) -> Facts:
 def _digits(value: Any) -> Any:
     """A share near 1 by what is left of it, which would be lost in a comparison of shares."""
     return value if not isinstance(value, float) else round(value, 9) if value < 0.99 else f"1 - {1 - value:.3e}"
+
+
+def _decoders(model: Any) -> Facts:
+    if isinstance(model, BootMAE):
+        return _cross_decoders(model)
+    if not isinstance(model, CMAE):
+        return _decoder(model.decoder)
+    facts = {"decoders.feature.out": model.feature_decoder.predict.out_features}
+    for name, decoder in (("pixel", model.decoder), ("feature", model.feature_decoder)):
+        facts |= {key.replace("decoder.", f"decoders.{name}."): value for key, value in _decoder(decoder).items()}
+    for name, head in (("projector", model.projector), ("predictor", model.predictor)):
+        sizes = {"in": head[0].in_features, "hidden": head[0].out_features, "out": head[-1].out_features}
+        facts |= {f"heads.{name}.{key}": value for key, value in {**sizes, "eps": head[1].eps}.items()}
+    return facts
 
 
 def _cross_decoders(model: BootMAE) -> Facts:
@@ -329,6 +344,8 @@ def _loss(loss: WeightedSum) -> Facts:
         return _two_terms(loss)
     if "pixel" not in loss.term:
         (term,) = loss.term.values()
+        if isinstance(term.target, HOG):
+            return _hog(term)
         return _codes(term) if term.error == "cross_entropy" else _features(term)
     terms, pixel = loss.term, loss.term["pixel"]
     side = 2 * pixel.target.geometry.patch_size[0]
@@ -343,10 +360,33 @@ def _loss(loss: WeightedSum) -> Facts:
         "target.error": {9.0: "l2", 3.0: "l1"}[round(off_by_3.item(), 3)],
         "loss.weights": dict(loss.weight),
     }
+    if "contrast" in terms:
+        contrast, alike = terms["contrast"], torch.ones(2, 1, 4)
+        told = contrast(alike, _two_views(), _Known(torch.ones(4)))
+        facts |= {"loss.contrast.temperature": contrast.temperature, "loss.contrast.of_two_told_alike": told.item()}
     if "consistency" in terms:
         facts |= {"loss.consistency.error": terms["consistency"].error}
         facts |= {"loss.consistency.stop_gradient": terms["consistency"].stop_gradient}
     return facts
+
+
+def _hog(term: Any) -> Facts:
+    """Sizes of the histograms, their gradient, and how a prediction that is 3 off is judged."""
+    split = Split(torch.tensor([[[1, 2]]]), torch.tensor([[[0, 3]]]))
+    image = torch.rand(1, 3, *(2 * side for side in term.target.geometry.patch_size))
+    off_by_3 = term(term.target(image, split) + 3, image, split).item()
+    return {
+        "target.kind": "hog",
+        "target.bins": term.target.bins,
+        "target.cells": term.target.cells,
+        "target.gradient": term.target.gradient,
+        "target.error": {9.0: "l2", 3.0: "l1"}[round(off_by_3, 3)],
+    }
+
+
+def _two_views() -> Batch:
+    batch = blank(2, (32, 32))
+    return batch._replace(views=batch.views * 2)
 
 
 class _Known:
@@ -357,8 +397,10 @@ class _Known:
     def __init__(self, values: Tensor):
         self.values = values
 
-    def __call__(self, image: Tensor, blocks: list[int]) -> list[Tensor]:
+    def __call__(self, image: Tensor, blocks: list[int], through: str | None = None) -> list[Tensor]:
         self.asked = list(blocks)
+        if through:  # images, not tokens
+            return [self.values.expand(len(image), -1) for _ in blocks]
         return [number**2 * self.values.expand(1, 5, -1) for number in blocks]
 
 

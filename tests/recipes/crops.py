@@ -36,6 +36,7 @@ def clamped_boxes(size: tuple[int, int], scale: Sequence[float], ratio: Sequence
 KINDS: dict[str, Callable[[tuple[int, int], Sequence[float], Sequence[float]], Tensor]] = {
     "torchvision RandomResizedCrop": torchvision_boxes,
     "timm RandomResizedCropAndInterpolation": torchvision_boxes,
+    "mmpretrain RandomResizedCrop": torchvision_boxes,
     "MAE linear-probe crop": clamped_boxes,
 }
 

@@ -37,6 +37,7 @@ WORDS = {
     "fixed_sincos": "absolute",
     "bicubic": "bilinear",
     "bilinear": "bicubic",
+    "central": "sobel",
     "l1": "l2",
     "l2": "l1",
     "absolute": "shared_bias",

@@ -8,7 +8,7 @@ from typing import Any
 def rate(lr: Mapping[str, Any], epoch: float, epochs: float, warmup: float, factor: float = 1.0) -> float:
     """The rate of a group whose peak is `factor` times that of the head, at a fractional epoch.
 
-    `mae_half_cosine` scales all of it, the others keep absolute rates where the warm-up starts and the training ends.
+    `mae_half_cosine` and `linspace_cosine` scale all of it, the others keep absolute rates where the warm-up starts and the training ends.
     """
     peak, low, start = lr["peak"], lr.get("min") or 0.0, lr.get("warmup_start") or 0.0
     if lr["shape"] == "mae_half_cosine":
@@ -21,6 +21,9 @@ def rate(lr: Mapping[str, Any], epoch: float, epochs: float, warmup: float, fact
         if epoch < warmup:
             return start + (peak - start) * epoch / warmup
         return low + (peak - low) * _half(epoch - warmup, lr.get("stretch", 1.0) * epochs - warmup)
+    if lr["shape"] == "mm_linear_cosine":
+        share = lr["warmup_start_factor"]
+        return _linspace(factor * peak, low, epoch, epochs, warmup, lr["steps_per_epoch"], share)
     step, per_epoch = round(epoch * lr["steps_per_epoch"]), lr["steps_per_epoch"]
     if lr["shape"] == "detectron2_multistep":
         passed = sum(step >= milestone for milestone in lr["milestones"])
@@ -40,11 +43,13 @@ def rate(lr: Mapping[str, Any], epoch: float, epochs: float, warmup: float, fact
     raise ValueError(f"no formula for {lr['shape']}")
 
 
-def _linspace(peak: float, low: float, epoch: float, epochs: float, warmup: float, per_epoch: int) -> float:
-    """BEiT's table (utils.py: cosine_scheduler): `np.linspace(0, peak, warm)`, then a cosine over what is left."""
+def _linspace(
+    peak: float, low: float, epoch: float, epochs: float, warmup: float, per_epoch: int, share: float = 0.0
+) -> float:
+    """BEiT's table (utils.py: cosine_scheduler): `np.linspace(0, peak, warm)`, then a cosine; mmengine starts at a share."""
     step, warm, steps = round(epoch * per_epoch), round(warmup * per_epoch), round(epochs * per_epoch)
     if step < warm:
-        return peak * step / (warm - 1)
+        return peak * (share + (1 - share) * step / (warm - 1))
     return low + (peak - low) * _half(step - warm, steps - warm)
 
 

@@ -44,7 +44,7 @@ def views(data: DictConfig, pictures: Path) -> dict[str, Any]:
 def _views(yaml: str) -> tuple[tuple[str, Any], ...]:
     node: Any = OmegaConf.create(yaml)
     augment = instantiate(node.augment)
-    (view,), boxes, flips = augment.views, {}, []
+    view, boxes, flips = augment.views[0], {}, []
     for size in SIZES:
         drawn, flip, _ = view(keys(0, 0, torch.arange(DRAWS)), torch.tensor([size]).expand(DRAWS, 2))
         boxes[size] = torch.stack([drawn[:, 3] - drawn[:, 1], drawn[:, 2] - drawn[:, 0]], 1).float()
@@ -52,7 +52,10 @@ def _views(yaml: str) -> tuple[tuple[str, Any], ...]:
     unpainted = OmegaConf.merge(node, {})
     for key in ("policy", "color_jitter"):
         unpainted.augment.pop(key, None)
-    if "jittered" in unpainted.augment:
+    if "margin" in unpainted.augment:
+        none = dict.fromkeys(("jittered", "grey", "blur", "solarize"), 0.0)
+        unpainted.augment.update({**none, "margin": 0, "shift": 0})
+    elif "jittered" in unpainted.augment:
         unpainted.augment.update({"jittered": 0.0, "grey": 0.0, "blur": [0.0] * 3, "solarize": [0.0] * 3})
     else:
         unpainted.augment._target_ = "mim.augment.crop_flip.CropFlip"
@@ -64,7 +67,8 @@ def _views(yaml: str) -> tuple[tuple[str, Any], ...]:
         "crop.interpolation": _interpolation_of_crops(dataset),
         "auto_augment": getattr(augment, "policy", None),
         "color_jitter": getattr(augment, "color_jitter", None),
-        **(_colours(view.colours) if view.paints and "jittered" in node.augment else {}),
+        **(_colours(augment.views[-1].colours) if augment.views[-1].paints and "jittered" in node.augment else {}),
+        **{f"views.{name}": getattr(augment.views[-1], name) for name in ("margin", "shift") if name in node.augment},
     }
     return tuple((facts | _normalisation(dataset) | _evaluation(dataset)).items())
 

@@ -5,6 +5,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from mim.batch import Batch
 from mim.geometry import Geometry
 from mim.loss.error import ERRORS, Error, smooth_l1
 from mim.loss.masked_mean import masked_mean
@@ -27,6 +28,17 @@ class Relation(Protocol):
 
     def __call__(self, prediction: Tensor, image: Tensor, split: Split) -> Tensor:
         """(B, K, Lm, P), (B, C, H, W) and the masked indices (B, K, Lm) -> scalar."""
+
+
+@runtime_checkable
+class Comparison(Protocol):
+    """Term that compares whole images: a vector of each, which the model makes for it, with what a teacher makes of a view."""
+
+    through: str
+    """Module of the model's that the teacher averages as well, and projects with."""
+
+    def __call__(self, vector: Tensor, batch: Batch, teacher: Teacher) -> Tensor:
+        """Vectors (B, K, P) and the views that they are of -> scalar."""
 
 
 class Term(nn.Module):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mim.batch import Batch
 from mim.geometry import Geometry
-from mim.loss.term import Relation, Term
+from mim.loss.term import Comparison, Relation, Term
 from mim.loss.weights import Model, Weights
 from mim.masker.split import Split
 from mim.optim.number import NumberSchedule
@@ -17,7 +17,8 @@ from mim.teacher.teacher import Teacher
 class WeightedSum(Weights):
     """Sum of terms times weights. A term of weight 0 is still computed and logged, but teaches nothing.
 
-    A term predicts what it is compared with (`Term`), or looks at what another one predicts (`Relation`).
+    A term predicts what it is compared with (`Term`), looks at what another one predicts (`Relation`), or compares whole
+    images (`Comparison`).
 
     Args:
         term: by name.
@@ -36,7 +37,13 @@ class WeightedSum(Weights):
                 f"{', '.join(type(each).__name__ for each in term.values())} alone does not say how many values a patch "
                 "has; add it to a loss that does, as loss=emae does (there loss.weight.pixel=0 leaves it alone)"
             )
-        self.of = {name: name if isinstance(each, Term) else self._looked_at(name, each) for name, each in term.items()}
+        self.compared = {name: each.through for name, each in term.items() if isinstance(each, Comparison)}
+        """Terms that compare whole images, and the module that a teacher projects with for each."""
+        self.of = {
+            name: name if isinstance(each, Term) else self._looked_at(name, each)
+            for name, each in term.items()
+            if name not in self.compared
+        }
 
     @classmethod
     def of_one(cls, loss: nn.Module) -> "WeightedSum":
@@ -49,7 +56,8 @@ class WeightedSum(Weights):
 
         None is for the encoder's width.
         """
-        for each in self.term.values():
+        for name in self.of:
+            each = self.term[name]
             assert isinstance(each, Term | Relation)
             each.fit(geometry)
         return self.target_dims
@@ -61,8 +69,8 @@ class WeightedSum(Weights):
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether a target is made of a teacher's tokens; known once targets are built."""
-        return any(isinstance(each, Term) and each.needs_teacher for each in self.term.values())
+        """Whether a target is made of a teacher's tokens, or images are compared with; known once targets are built."""
+        return bool(self.compared) or any(isinstance(each, Term) and each.needs_teacher for each in self.term.values())
 
     def _looked_at(self, name: str, term: nn.Module) -> str:
         """Whose prediction a term that makes none looks at."""
@@ -80,7 +88,7 @@ class WeightedSum(Weights):
     def terms(
         self, predictions: Mapping[str, Tensor], image: Tensor, split: Split, teacher: Teacher | None = None
     ) -> dict[str, Tensor]:
-        """Each term without its weight.
+        """Each term of patches without its weight.
 
         Args:
             predictions: (B, K, Lm, P) each, by the term that they are made for.
@@ -89,17 +97,30 @@ class WeightedSum(Weights):
             teacher: for the targets that follow one.
 
         Returns:
-            Scalars by name.
+            Scalars by name; those that compare whole images are left out.
         """
         return {
-            name: term(predictions[self.of[name]], image, split, *([teacher] if isinstance(term, Term) else []))
-            for name, term in self.term.items()
+            name: self.term[name](
+                predictions[of], image, split, *([teacher] if isinstance(self.term[name], Term) else [])
+            )
+            for name, of in self.of.items()
         }
 
     def of_step(self, model: Model, batch: Batch, teacher: Any) -> tuple[dict[str, Tensor], Any]:
         """Each term of what a model makes of a batch, without its weight, and what it made."""
         made = model(batch)
-        return self.terms(made.predictions, batch.image, made.split, teacher), made
+        terms = self.terms(made.predictions, batch.image, made.split, teacher)
+        return (terms | self.comparisons(made.vectors, batch, teacher) if self.compared else terms), made
+
+    def comparisons(self, vectors: Mapping[str, Tensor], batch: Batch, teacher: Teacher | None) -> dict[str, Tensor]:
+        """Each term of whole images without its weight: vectors (B, K, P) by term -> scalars by name.
+
+        Raises:
+            ValueError: where there is no teacher to compare with.
+        """
+        if self.compared and teacher is None:
+            raise ValueError(f"{', '.join(self.compared)} compares images with what a teacher makes of them; give one")
+        return {name: self.term[name](vectors[name], batch, teacher) for name in self.compared}
 
     def forward(
         self, predictions: Mapping[str, Tensor], image: Tensor, split: Split, teacher: Teacher | None = None

@@ -1,6 +1,7 @@
 """Weights of a loss's terms, and the contract of a loss of named terms."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -28,6 +29,8 @@ class Weights(Part, nn.Module):
     """
 
     in_force: Tensor
+    compared: Mapping[str, str] = MappingProxyType({})
+    """Terms that compare vectors of whole images, and the module that a teacher projects with for each."""
 
     def __init__(self, term: Mapping[str, nn.Module], weight: Mapping[str, float | NumberSchedule]):
         super().__init__()

@@ -72,17 +72,27 @@ class Decoder(nn.Module):
     def forward(self, latent: Tensor, split: Split) -> Tensor:
         """Encoded tokens, prefix first (B * K, R + Lv, D), and where they stand -> predictions (B, K, Lm, P)."""
         B, K, Lm = split.masked.shape
+        x, bias, _ = self.enter(latent, split)
+        for block in self.blocks[:-1]:
+            x = block(x, attn_mask=bias)
+        return self.predict(self.norm(self.blocks[-1](x, Lm, attn_mask=bias))).unflatten(0, (B, K))
+
+    def enter(self, latent: Tensor, split: Split) -> tuple[Tensor, Tensor | Lengths | None, Tensor | None]:
+        """What enters the first block: masked, prefix and visible tokens, each with its position, (B * K, M, width).
+
+        Where there is padding, also what hides it, and the order (B * K, M) that puts it last.
+        """
+        B, K, Lm = split.masked.shape
         visible = self.embed(latent)
         masked = self.mask_token.to(visible.dtype).expand(B * K, Lm, -1)
         prefix = latent.shape[1] - split.visible.shape[-1]
         first = split.visible.new_zeros(B, K, prefix)  # all of them where the cls token stands
         position = self.pos_embed[0].to(visible.dtype)[torch.cat([split.masked + 1, first, split.visible + 1], dim=-1)]
         x = torch.cat([masked, visible], dim=1) + position.flatten(0, 1)
-        valid, bias = split.valid(), None
-        if valid is not None:
-            valid = torch.cat([valid[..., :Lm], torch.ones_like(first, dtype=torch.bool), valid[..., Lm:]], dim=-1)
-            order, valid = pack(valid.flatten(0, 1), most=prefix + self.pos_embed.shape[1] - 1)
-            x, bias = take(x, order[:, None])[:, 0], padding(valid, x)
-        for block in self.blocks[:-1]:
-            x = block(x, attn_mask=bias)
-        return self.predict(self.norm(self.blocks[-1](x, Lm, attn_mask=bias))).unflatten(0, (B, K))
+        valid = split.valid()
+        if valid is None:
+            return x, None, None
+        valid = torch.cat([valid[..., :Lm], torch.ones_like(first, dtype=torch.bool), valid[..., Lm:]], dim=-1)
+        order, valid = pack(valid.flatten(0, 1), most=prefix + self.pos_embed.shape[1] - 1)
+        x = take(x, order[:, None])[:, 0]
+        return x, padding(valid, x), order

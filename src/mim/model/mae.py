@@ -37,10 +37,13 @@ class MAE(MaskedModel):
 
     def forward(self, batch: Batch | Tensor) -> Reconstruction:
         """A batch, or normalised images (B, C, H, W) -> predictions (B, K, Lm, P) of the patches that the masker hid."""
-        batch = as_batch(batch)
-        latent, split = encode_visible(self.encoder, self.masker, batch)  # (B * K, R + Lv, D)
+        return self.reconstruct(as_batch(batch))[1]
+
+    def reconstruct(self, batch: Batch) -> tuple[Tensor, Reconstruction]:
+        """What left the encoder, prefix first (B * K, R + Lv, D), and the predictions made of it."""
+        latent, split = encode_visible(self.encoder, self.masker, batch)
         predictions = (decoder(latent, split) for decoder in (self.decoder, *self.decoders.values()))
-        return Reconstruction(dict(zip(self.terms, predictions, strict=True)), split)
+        return latent, Reconstruction(dict(zip(self.terms, predictions, strict=True)), split)
 
     def no_weight_decay(self) -> set[str]:
         """Names of matrices that are not decayed: none, tokens are as well (timm 0.3.2, optim_factory.py: add_weight_decay)."""

@@ -1,6 +1,8 @@
 """What a model returns."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -13,6 +15,8 @@ class Reconstruction(NamedTuple):
     predictions: dict[str, Tensor]
     """By the term of the loss that they are made for, each (B, K, Lm, P) with a P of its own."""
     split: Split
+    vectors: Mapping[str, Tensor] = MappingProxyType({})
+    """Of whole images, by the term of the loss that compares them, each (B, K, P)."""
 
     @property
     def prediction(self) -> Tensor:
@@ -24,3 +28,11 @@ class Reconstruction(NamedTuple):
         if len(self.predictions) != 1:
             raise ValueError(f"the model predicts {', '.join(self.predictions)}; say which, in .predictions[...]")
         return next(iter(self.predictions.values()))
+
+
+@runtime_checkable
+class Compares(Protocol):
+    """Model that makes vectors of whole images, for terms of the loss that compare them."""
+
+    compared: tuple[str, ...]
+    """Names of those terms."""

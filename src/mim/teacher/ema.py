@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mim.encoder.encoder import Encoder
 from mim.optim.number import NumberSchedule, number_at
 from mim.part import Part, Progress
+from mim.precision import at_least_single
 from mim.ranges import Share
 
 
@@ -92,6 +93,10 @@ class EMA(Part, nn.Module):
         torch._foreach_lerp_(own, theirs, 1 - momentum)
 
     @torch.no_grad()
-    def forward(self, image: Tensor, blocks: Sequence[int]) -> list[Tensor]:
-        """Whole images (B, C, H, W) -> tokens that leave these blocks, as in `Teacher`."""
-        return self.network.encode_blocks(self.network.embed(image), blocks)
+    def forward(self, image: Tensor, blocks: Sequence[int], through: str | None = None) -> list[Tensor]:
+        """Whole images (B, C, H, W) -> tokens that leave these blocks, or projections of their means, as in `Teacher`."""
+        left = self.network.encode_blocks(self.network.embed(image), blocks)
+        if through is None:
+            return left
+        project = self.get_submodule(through)
+        return [project(at_least_single(x[:, self.prefix :]).mean(1)) for x in left]

@@ -12,7 +12,7 @@ from mim.encoder.model import Model
 from mim.loss.across_views import AcrossViews, SeesViews
 from mim.loss.weighted_sum import WeightedSum
 from mim.loss.weights import Weights
-from mim.model.reconstruction import Reconstruction
+from mim.model.reconstruction import Compares, Reconstruction
 from mim.optim.number import NumberSchedule
 from mim.optim.schedule import Schedule
 from mim.ranges import NotNegative, Positive, Seed
@@ -72,6 +72,7 @@ class Pretrain(Training):
                 f"the loss compares views of an image, and {type(self.model).__name__} predicts patches; take model=ibot, "
                 "or loss=pixel"
             )
+        self._check_compared()
         self.teacher = self._taught(teacher)
 
     def _taught(self, teacher: Callable[[nn.Module], EMA] | None) -> EMA | None:
@@ -86,12 +87,29 @@ class Pretrain(Training):
                 "teacher=ema would follow the model and nothing looks at it; choose target@loss.target=features, or "
                 "leave it out (callback=[weight_average,...] keeps an average to judge)"
             )
-        taught = None if teacher is None else teacher(self.model)
-        across = isinstance(self.loss, AcrossViews)
-        if taught is not None and across != isinstance(taught, ViewsEMA):
+        if teacher is None:
+            return None
+        taught, across = teacher(self.model), isinstance(self.loss, AcrossViews)
+        if across != isinstance(taught, ViewsEMA):
             wanted = "views, and needs teacher=views" if across else "patches, and needs teacher=ema"
             raise ValueError(f"the loss compares {wanted}; the teacher is {type(taught).__name__}")
+        for name, through in self.loss.compared.items():
+            if through not in taught.of:
+                raise ValueError(
+                    f"loss.term.{name} projects the teacher's view through {through}, which it does not average; "
+                    f"teacher.of=[encoder,{through}], or teacher=ema_projector"
+                )
         return taught
+
+    def _check_compared(self) -> None:
+        """Refuse a loss that compares images by vectors that the model does not make, or makes for nothing."""
+        made = self.model.compared if isinstance(self.model, Compares) else ()
+        if set(made) != set(self.loss.compared):
+            wanted, given = (", ".join(names) or "none" for names in (self.loss.compared, made))
+            raise ValueError(
+                f"the loss compares whole images in {wanted} of its terms, and {type(self.model).__name__} makes vectors of "
+                f"them for {given}; model=cmae goes with loss=cmae"
+            )
 
     def objective(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Made]:
         """Images (B, C, H, W) -> scalar loss, its terms by name where there are several, and the predictions it judged."""
