@@ -40,6 +40,19 @@ def test_a_ramp_has_one_direction():
     assert across[:, :, 1:].abs().max() == down[:, :, :4].abs().max() == 0
 
 
+def test_the_release_has_other_filters_and_counts_directions_from_the_vertical():
+    """A ramp down has direction 0 there; mirrored at the border, its first and last row have no gradient."""
+    hog, ramp = HOG(Geometry.of(16, 16), gradient="sobel"), torch.arange(16.0).expand(1, 3, 16, 16)
+    down, across = (hog.histograms(x).unflatten(1, (3, 9)) for x in (ramp.mT, ramp))
+    assert torch.allclose(down[:, :, 0], torch.ones(1, 3, 2, 2))
+    assert torch.allclose(across[:, :, 4], torch.ones(1, 3, 2, 2))
+    assert hog.dim == HOG(Geometry.of(16, 16)).dim
+    image = pictures(32)
+    assert torch.allclose(hog.histograms(image), hog.histograms(5 * image - 3), atol=1e-4)
+    length = hog.histograms(image).unflatten(1, (3, 9)).norm(dim=2)
+    assert torch.allclose(length, torch.ones_like(length))
+
+
 def test_a_patch_is_its_cells_in_reading_order():
     loss, image = Term(HOG(Geometry.of(16, 16), cells=2)), pictures(32)
     target = loss.target(image, SPLIT)
