@@ -111,6 +111,7 @@ def test_every_parameter_that_is_trained_has_a_gradient_and_the_teacher_none(bat
     ("overrides", "message"),
     [
         ("model=cmae teacher=ema", "projects the teacher's view through projector, which it does not average; teacher.of="),
+        ("model=cmae model/decoder=cross", "take another than model/decoder=cross"),
         ("model=cmae loss=features", "in none of its terms, and CMAE makes vectors of them for contrast; model=cmae goes"),
         ("loss=cmae teacher=ema_projector", "in contrast of its terms, and MAE makes vectors of them for none"),
     ],

@@ -29,6 +29,9 @@ class CMAE(MAE):
         projector: builds what student and teacher project with, once the encoder's width is known.
         predictor: builds what predicts the teacher's projection of the student's, once the projection's width is known.
         target_dims: values per patch of the predictions, by term, as in `MAE`.
+
+    Raises:
+        ValueError: where the decoder looks at blocks of the encoder.
     """
 
     compared = ("contrast",)
@@ -44,6 +47,8 @@ class CMAE(MAE):
         target_dims: TargetDims,
     ):
         super().__init__(encoder, masker, decoder, target_dims)
+        if self.looks_at is not None:
+            raise ValueError("CMAE's second decoder is given what leaves the encoder; take another than model/decoder=cross")
         sizes = {"encoder_width": encoder.width, "grid": encoder.geometry.grid, "target_dim": encoder.width}
         self.feature_decoder = feature_decoder(**sizes)
         self.projector = projector(width=encoder.width)

@@ -9,6 +9,7 @@ from mim.encoder.encoder import Encoder
 from mim.masker.any_masker import AnyMasker
 from mim.model.decoder import Decoder
 from mim.model.masked_model import MaskedModel
+from mim.model.query_decoder import QueryDecoder
 from mim.model.reconstruction import Reconstruction
 from mim.model.target_dims import TargetDims, dims_of
 from mim.model.visible import as_batch, encode_visible
@@ -25,7 +26,7 @@ class MAE(MaskedModel):
             knows the geometry (a loss's `fit`). The first term's decoder is `decoder` in checkpoints.
     """
 
-    def __init__(self, encoder: Encoder, masker: AnyMasker, decoder: Callable[..., Decoder], target_dims: TargetDims):
+    def __init__(self, encoder: Encoder, masker: AnyMasker, decoder: Callable[..., Decoder | QueryDecoder], target_dims: TargetDims):
         super().__init__()
         dims = dims_of(target_dims, encoder.geometry)
         self.encoder, self.masker, self.terms = encoder, masker, tuple(dims)
@@ -34,14 +35,20 @@ class MAE(MaskedModel):
             for dim in dims.values()
         )
         self.decoders = nn.ModuleDict(dict(zip(self.terms[1:], others, strict=True)))
+        self.looks_at = self.decoder.looks_at if isinstance(self.decoder, QueryDecoder) else None
+        if self.looks_at is not None:
+            encoder.norm.requires_grad_(False)  # nothing passes it
 
     def forward(self, batch: Batch | Tensor) -> Reconstruction:
         """A batch, or normalised images (B, C, H, W) -> predictions (B, K, Lm, P) of the patches that the masker hid."""
         return self.reconstruct(as_batch(batch))[1]
 
     def reconstruct(self, batch: Batch) -> tuple[Tensor, Reconstruction]:
-        """What left the encoder, prefix first (B * K, R + Lv, D), and the predictions made of it."""
-        latent, split = encode_visible(self.encoder, self.masker, batch)
+        """What left the encoder, prefix first (B * K, R + Lv, D), and the predictions made of it.
+
+        For a decoder that looks at blocks, what left each of those: (blocks, B * K, R + Lv, D).
+        """
+        latent, split = encode_visible(self.encoder, self.masker, batch, self.looks_at)
         predictions = (decoder(latent, split) for decoder in (self.decoder, *self.decoders.values()))
         return latent, Reconstruction(dict(zip(self.terms, predictions, strict=True)), split)
 

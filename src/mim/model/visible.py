@@ -1,5 +1,7 @@
 """Where a forward pass begins: some patches are hidden, and the others are embedded."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -23,16 +25,22 @@ def embed_visible(encoder: Encoder, masker: AnyMasker, batch: Batch) -> tuple[Te
     return encoder.embed(batch.image, split.visible), split
 
 
-def encode_visible(encoder: Encoder, masker: AnyMasker, batch: Batch) -> tuple[Tensor, Split]:
+def encode_visible(
+    encoder: Encoder, masker: AnyMasker, batch: Batch, blocks: Sequence[int] | None = None
+) -> tuple[Tensor, Split]:
     """Images (B, C, H, W) -> encoded tokens of the visible patches (B * K, R + Lv, D), and the split.
 
-    What all parts share is encoded once.
+    What all parts share is encoded once. With numbers of `blocks`, what leaves each of those, (blocks, B * K, R + Lv, D).
     """
     split = split_of(encoder, masker, batch)
     visible, valid = split.context
     tokens = encoder.embed(batch.image, visible).flatten(0, 1)
-    latent = encoder.encode(tokens, visible.flatten(0, 1), None if valid is None else valid.flatten(0, 1))
-    return latent.repeat_interleave(split.masked.shape[1], 0) if split.shared else latent, split
+    index, valid = visible.flatten(0, 1), None if valid is None else valid.flatten(0, 1)
+    if blocks is None:
+        latent = encoder.encode(tokens, index, valid)
+    else:
+        latent = torch.stack(encoder.encode_blocks(tokens, blocks, index, valid))
+    return latent.repeat_interleave(split.masked.shape[1], -3) if split.shared else latent, split
 
 
 def split_of(encoder: Encoder, masker: AnyMasker, batch: Batch) -> Split:

@@ -1,4 +1,4 @@
-"""Mask the top of the ranking, drop the middle, show the bottom (AMT, arXiv 2211.15362)."""
+"""Mask the top of the ranking, drop the middle, show the bottom (AMT, arXiv 2211.15362; CrossMAE, arXiv 2401.14391)."""
 
 import math
 from typing import Literal
@@ -19,7 +19,8 @@ class ThrowMiddle(nn.Module):
         throw_ratio: share of patches to drop.
         throw: the `middle` of the ranking, or its `low` end, which leaves the middle visible (the paper's ablation).
         rounding: `down` masks int(L * mask_ratio) and hides int(L * (mask_ratio + throw_ratio)) (AMT with MAE),
-            `up` masks ceil(L * mask_ratio) and throws ceil(L * throw_ratio) (AMT with SimMIM).
+            `up` masks ceil(L * mask_ratio) and throws ceil(L * throw_ratio) (AMT with SimMIM), `keep_down` shows
+            int(L * (1 - mask_ratio - throw_ratio)), throws int(L * throw_ratio) and masks the rest (CrossMAE).
     """
 
     def __init__(
@@ -27,7 +28,7 @@ class ThrowMiddle(nn.Module):
         mask_ratio: float,
         throw_ratio: float,
         throw: Literal["middle", "low"] = "middle",
-        rounding: Literal["down", "up"] = "down",
+        rounding: Literal["down", "up", "keep_down"] = "down",
     ):
         super().__init__()
         if not (mask_ratio > 0 and throw_ratio >= 0 and mask_ratio + throw_ratio < 1):
@@ -49,6 +50,7 @@ class ThrowMiddle(nn.Module):
         masked, thrown = {
             "down": (int(patches * m), int(patches * (m + t)) - int(patches * m)),
             "up": (math.ceil(patches * m), math.ceil(patches * t)),
+            "keep_down": (patches - int(patches * (1 - (m + t))) - int(patches * t), int(patches * t)),
         }[self.rounding]
         if masked < 1 or masked + thrown >= patches:
             raise ValueError(
