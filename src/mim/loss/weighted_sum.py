@@ -110,7 +110,7 @@ class WeightedSum(Weights):
         """Each term of what a model makes of a batch, without its weight, and what it made."""
         made = model(batch)
         terms = self.terms(made.predictions, batch.image, made.split, teacher)
-        return (terms | self.comparisons(made.vectors, batch, teacher) if self.compared else terms), made
+        return terms | self.comparisons(made.vectors, batch, teacher), made
 
     def comparisons(self, vectors: Mapping[str, Tensor], batch: Batch, teacher: Teacher | None) -> dict[str, Tensor]:
         """Each term of whole images without its weight: vectors (B, K, P) by term -> scalars by name.
