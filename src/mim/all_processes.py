@@ -6,7 +6,8 @@ from torch.distributed._functional_collectives import all_reduce  # torch names 
 
 def mean_of_all(x: Tensor) -> Tensor:
     """Mean of a tensor over all processes, of which each has as many images; gradients flow back to each."""
-    return x if _alone() else all_reduce(x, "avg", distributed.group.WORLD)
+    world = distributed.group.WORLD
+    return x if _alone() or world is None else all_reduce(x, "avg", world)
 
 
 def rows_of_all(x: Tensor) -> tuple[Tensor, int]:

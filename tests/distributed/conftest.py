@@ -113,7 +113,12 @@ METHODS = {
 }
 CMAE = (
     *("model=cmae", "model.projector.hidden=32", "model.predictor.hidden=32", "callback=[checkpoint,results]"),
-    *("augment@data.augment=shifted_pair", "data.augment.margin=4", "data.augment.shift=4", "data.augment.jittered=0.2"),
+    *(
+        "augment@data.augment=shifted_pair",
+        "data.augment.margin=4",
+        "data.augment.shift=4",
+        "data.augment.jittered=0.2",
+    ),
 )
 SPLITS = {"ddp": ("trainer=ddp",), "fsdp": ("trainer=fsdp",)}
 ACCUMULATED = ("trainer.accumulate_grad_batches=2", "trainer.limit_train_batches=10")

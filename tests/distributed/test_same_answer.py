@@ -36,9 +36,7 @@ def test_images_are_told_apart_and_normalised_over_all_processes(answers, apart)
     """CMAE's contrast and batch norms; what stands before one has biases whose gradient is rounding noise."""
     one, two = answers["cmae_one"], answers["cmae_ddp"]
     assert two.losses == pytest.approx(one.losses, abs=2e-6)
-    ours, theirs = (
-        {name: value for name, value in run.weights.items() if "encoder." in name} for run in (one, two)
-    )
+    ours, theirs = ({name: value for name, value in run.weights.items() if "encoder." in name} for run in (one, two))
     assert any(name.startswith("teacher.") for name in ours)
     assert apart(ours, theirs) < 2e-5
 

@@ -98,7 +98,9 @@ def test_padding_changes_no_vector(batch_of):
 def test_every_parameter_that_is_trained_has_a_gradient_and_the_teacher_none(batch_of):
     model, batch = built(), two_views(batch_of)
     teacher = EMA(model, 0.9, ["encoder", "projector"])
-    loss = WeightedSum({"pixel": Term(Pixel(model.encoder.geometry)), "contrast": Contrast()}, {"pixel": 1, "contrast": 1})
+    loss = WeightedSum(
+        {"pixel": Term(Pixel(model.encoder.geometry)), "contrast": Contrast()}, {"pixel": 1, "contrast": 1}
+    )
     made = model(batch)
     terms = loss.terms(made.predictions, batch.image, made.split) | loss.comparisons(made.vectors, batch, teacher)
     loss.weigh(terms).backward()
@@ -110,9 +112,15 @@ def test_every_parameter_that_is_trained_has_a_gradient_and_the_teacher_none(bat
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ("model=cmae teacher=ema", "projects the teacher's view through projector, which it does not average; teacher.of="),
+        (
+            "model=cmae teacher=ema",
+            "projects the teacher's view through projector, which it does not average; teacher.of=",
+        ),
         ("model=cmae model/decoder=cross", "take another than model/decoder=cross"),
-        ("model=cmae loss=features", "in none of its terms, and CMAE makes vectors of them for contrast; model=cmae goes"),
+        (
+            "model=cmae loss=features",
+            "in none of its terms, and CMAE makes vectors of them for contrast; model=cmae goes",
+        ),
         ("loss=cmae teacher=ema_projector", "in contrast of its terms, and MAE makes vectors of them for none"),
     ],
 )

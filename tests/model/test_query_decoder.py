@@ -40,7 +40,9 @@ def order(count=2):
 def test_a_patch_is_predicted_alike_whoever_else_is_unless_they_see_each_other(batch_of, together):
     patches, batch = order(), batch_of(torch.randn(2, 3, 16, 16))
     some, every = (
-        built(Given(Split(patches[..., 10:], patches[..., :count])), self_attention=together)(batch).predictions["pixel"]
+        built(Given(Split(patches[..., 10:], patches[..., :count])), self_attention=together)(batch).predictions[
+            "pixel"
+        ]
         for count in (4, 10)
     )
     assert torch.allclose(some, every[:, :, :4], atol=1e-6) != together

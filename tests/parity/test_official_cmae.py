@@ -186,7 +186,9 @@ def test_no_token_is_decayed_as_theirs(case):
     differing = {
         name
         for name, decay in zip(
-            map(our_name, case.reference.names("optim.names")), case.reference["optim.weight_decay"].tolist(), strict=True
+            map(our_name, case.reference.names("optim.names")),
+            case.reference["optim.weight_decay"].tolist(),
+            strict=True,
         )
         if name not in frozen and bool(decay) != (shapes[name] > 1 and name not in spared)
     }

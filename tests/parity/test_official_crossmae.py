@@ -25,7 +25,9 @@ KEY = re.compile(r"(?:encoder\.blocks\.\d+\.attn\.qkv|decoder\.blocks\.\d+\.(?:a
 def in_parts(name, value):
     """A parameter of theirs -> ours, by name: products of keys and values by themselves, keys without a bias."""
     if name.startswith(("mask_token", "decoder", "dec_norms", "wfm")):
-        name = name.replace("decoder_blocks.", "blocks.").replace("decoder_norm.", "norm.").replace("wfm.linear", "weigh")
+        name = (
+            name.replace("decoder_blocks.", "blocks.").replace("decoder_norm.", "norm.").replace("wfm.linear", "weigh")
+        )
         name = name.replace("decoder_pred.", "predict.").replace("decoder_pos_embed", "pos_embed")
         name = re.sub(r"dec_norms\.(\d+)", r"blocks.\1.norm3", name).replace("cross_attn.", "cross.")
         name = "decoder." + name.replace("self_attn.", "attn.")
@@ -109,7 +111,9 @@ def test_losses_and_gradients_are_official(build, batch_of, distance, variant):
     assert loss.item() == pytest.approx(case.reference[f"{variant}loss"].item(), rel=1e-5)
     loss.backward()
     gradient = {name: p.grad for name, p in case.model.named_parameters() if p.grad is not None}
-    norms = dict(zip(case.reference.names(f"{variant}gradnorm_names"), case.reference[f"{variant}gradnorm"], strict=True))
+    norms = dict(
+        zip(case.reference.names(f"{variant}gradnorm_names"), case.reference[f"{variant}gradnorm"], strict=True)
+    )
     for name, norm in norms.items():
         value = case.reference.under("sd.").get(name, case.reference.under(f"{variant}sd.").get(name))
         parts = [gradient[each] for each in in_parts(name, value)]

@@ -38,7 +38,9 @@ def test_a_whole_probe_is_official(golden, distance):
     reference = golden("ep")
     tensors, x = reference.under("probe.sd."), reference["x"]
     side = round(x.shape[1] ** 0.5)
-    pool = pool_of({name[2:]: value for name, value in tensors.items() if name.startswith("0.")}, Shape(x.shape[2], (side, side)))
+    pool = pool_of(
+        {name[2:]: value for name, value in tensors.items() if name.startswith("0.")}, Shape(x.shape[2], (side, side))
+    )
     classes, width = tensors["2.weight"].shape
     heads = Heads(pool, width, classes, [Setting(0.1, 0.0)])
     heads.heads[0][2].load_state_dict({"weight": tensors["2.weight"], "bias": tensors["2.bias"]})

@@ -20,7 +20,10 @@ def patches(seed=0):
     return torch.randn(2, 9, 16, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("pool", [AbMILP, Attentive, SimPool, lambda shape: AbMILP(shape, 2, self_attention="both"), lambda shape: EP(shape, 4)])
+@pytest.mark.parametrize(
+    "pool",
+    [AbMILP, Attentive, SimPool, lambda shape: AbMILP(shape, 2, self_attention="both"), lambda shape: EP(shape, 4)],
+)
 def test_patches_in_another_order_are_pooled_alike(pool):
     torch.manual_seed(0)
     pool, given = pool(SHAPE), patches()

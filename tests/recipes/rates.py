@@ -8,7 +8,7 @@ from typing import Any
 def rate(lr: Mapping[str, Any], epoch: float, epochs: float, warmup: float, factor: float = 1.0) -> float:
     """The rate of a group whose peak is `factor` times that of the head, at a fractional epoch.
 
-    `mae_half_cosine` and `linspace_cosine` scale all of it, the others keep absolute rates where the warm-up starts and the training ends.
+    `mae_half_cosine`, `linspace_cosine` scale all of it, others keep absolute rates where the warm-up starts and the training ends.
     """
     peak, low, start = lr["peak"], lr.get("min") or 0.0, lr.get("warmup_start") or 0.0
     if lr["shape"] == "mae_half_cosine":

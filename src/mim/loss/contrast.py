@@ -1,4 +1,4 @@
-"""Contrast of images: each is told from all others by what a teacher makes of another view (CMAE, arXiv 2207.13532, section 3.3)."""
+"""Contrast of images: each is told from others by what a teacher makes of another view (CMAE, arXiv 2207.13532, section 3.3)."""
 
 import torch
 from torch import Tensor, nn

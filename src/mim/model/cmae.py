@@ -48,7 +48,9 @@ class CMAE(MAE):
     ):
         super().__init__(encoder, masker, decoder, target_dims)
         if self.looks_at is not None:
-            raise ValueError("CMAE's second decoder is given what leaves the encoder; take another than model/decoder=cross")
+            raise ValueError(
+                "CMAE's second decoder is given what leaves the encoder; take another than model/decoder=cross"
+            )
         sizes = {"encoder_width": encoder.width, "grid": encoder.geometry.grid, "target_dim": encoder.width}
         self.feature_decoder = feature_decoder(**sizes)
         self.projector = projector(width=encoder.width)

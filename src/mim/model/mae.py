@@ -26,7 +26,13 @@ class MAE(MaskedModel):
             knows the geometry (a loss's `fit`). The first term's decoder is `decoder` in checkpoints.
     """
 
-    def __init__(self, encoder: Encoder, masker: AnyMasker, decoder: Callable[..., Decoder | QueryDecoder], target_dims: TargetDims):
+    def __init__(
+        self,
+        encoder: Encoder,
+        masker: AnyMasker,
+        decoder: Callable[..., Decoder | QueryDecoder],
+        target_dims: TargetDims,
+    ):
         super().__init__()
         dims = dims_of(target_dims, encoder.geometry)
         self.encoder, self.masker, self.terms = encoder, masker, tuple(dims)

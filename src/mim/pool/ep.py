@@ -9,7 +9,7 @@ from mim.ranges import Count
 
 
 class EP(nn.Module):
-    """Attention of Q learned queries to patches that are not projected; the values are, and each query averages D' / Q of their channels.
+    """Attention of Q learned queries to patches that are not projected; each averages D' / Q channels of values, which are.
 
     As nothing but the averages of patches is projected, the result is that of projecting every patch, for a share of the work
     (billpsomas/efficient-probing, poolings/ep.py, which projects all of them). A query's channels stand side by side.

@@ -74,7 +74,7 @@ def _central(image: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _sobel(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Sobel's differences, backwards as in the release, down and across, of the image mirrored at its border: two of (B, C, H, W)."""
+    """Sobel's differences, backwards as in the release, of the image mirrored at its border: two of (B, C, H, W)."""
     image = pad(image, (1, 1, 1, 1), mode="reflect")
     rows = image[..., :-2] + 2 * image[..., 1:-1] + image[..., 2:]
     columns = image[:, :, :-2] + 2 * image[:, :, 1:-1] + image[:, :, 2:]
