@@ -171,10 +171,8 @@ def test_schedules_are_official(golden):
         assert mine == pytest.approx(reference[f"momentum_{said['index']}"].tolist(), rel=1e-9)
     for said in reference.meta["lr_schedules"]:
         schedule, passes = MMLinearCosine(said["warm"], start=said["start_factor"]), said["per_epoch"]
-        mine = [
-            said["lr"] * schedule(step / passes, said["epochs"], said["lr"], passes)
-            for step in range(said["epochs"] * passes)
-        ]
+        steps = said["epochs"] * passes
+        mine = [said["lr"] * schedule(Progress(step, steps, passes), said["lr"]) for step in range(steps)]
         assert mine == pytest.approx(reference[f"lr_{said['index']}"].tolist(), rel=1e-9, abs=1e-15)
 
 

@@ -15,6 +15,7 @@ from mim.masker.partition.throw_middle import ThrowMiddle
 from mim.model.mae import MAE
 from mim.model.query_decoder import QueryDecoder
 from mim.optim.schedule import WarmupCosine
+from mim.part import Progress
 from mim.target.pixel import Pixel
 from tests.parity.conftest import Drawn
 
@@ -145,8 +146,9 @@ def test_training_is_official(build, batch_of):
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=tuple(m["betas"]), eps=m["adam_eps"])
     schedule, losses, norms = WarmupCosine(m["warmup_epochs"], m["min_lr"]), [], []
     for step in range(m["steps"]):
-        epoch = step / m["steps_per_epoch"] + 0.5
-        rate = m["lr"] * schedule(epoch, m["epochs"], m["lr"])
+        passes = m["steps_per_epoch"]  # theirs starts half an epoch in, a step of two
+        progress = Progress(step + passes // 2, m["epochs"] * passes, passes)
+        rate = m["lr"] * schedule(progress, m["lr"])
         assert rate == pytest.approx(case.reference["train.lr"][step].item(), rel=1e-9)
         for group in optimizer.param_groups:
             group["lr"] = rate
