@@ -102,6 +102,12 @@ JUDGED = ("callback=[online_probe,checkpoint,results]", "callback.online_probe.h
 METHODS = {
     "mae": (*JUDGED, MASKS),
     "data2vec": (MASKS, "loss=features", "loss.target.blocks=2", "teacher=ema", "teacher.momentum=0.9"),
+    "ibot": (
+        *(MASKS, "images_per_step=16", "model=ibot", "encoder.positions=learned", "loss.term.cls.out=32"),
+        *("model.head.hidden=32", "model.head.bottleneck=16", "augment@data.augment=multi_crop"),
+        *("data.augment.local_crops=2", "data.augment.local_size=16", "data.augment.jittered=0", "data.augment.grey=0"),
+        *("data.augment.blur=[0,0,0]", "data.augment.solarize=[0,0,0]"),
+    ),
     "emae": (MASKS, "masker=emae", "loss=emae"),
     "amt": (
         MASKS,
@@ -153,6 +159,7 @@ ON_ONE = {
         f"{name}_one": (*overrides, "trainer.accumulate_grad_batches=1", "data.batch_size=8")
         for name, overrides in DENSE.items()
     },
+    "ibot_one_resumed": (*METHODS["ibot"], "resume=@ibot_one"),
     "mae_one_from_fsdp": ("resume=@mae_fsdp",),
     "data2vec_one_from_fsdp": (*METHODS["data2vec"], "resume=@data2vec_fsdp"),
     "amt_fsdp_alone_from_fsdp": (*METHODS["amt"], "trainer=fsdp", "resume=@amt_fsdp"),

@@ -13,7 +13,7 @@ from mim.weights.load import load_checkpoint_into, open_encoder
 from mim.weights.read import read_weights
 from tests.slow import slow
 
-METHODS = ["mae", slow("emae"), slow("amt"), slow("data2vec")]
+METHODS = ["mae", slow("emae"), slow("amt"), slow("data2vec"), slow("ibot")]
 SPLITS = ["ddp", "fsdp"]
 
 
@@ -27,11 +27,21 @@ def test_two_processes_give_the_losses_and_weights_of_one(answers, method, split
 
 
 @pytest.mark.slow
+def test_self_distillation_goes_on_bit_for_bit_where_its_head_has_just_thawed(answers):
+    """Student, teacher and centres: the last layer learns from the second epoch on."""
+    whole, resumed = answers["ibot_one"], answers["ibot_one_resumed"]
+    assert resumed.losses == {step: loss for step, loss in whole.losses.items() if step >= 5}
+    assert any(name.startswith("loss.term.patch.target.centre") for name in whole.weights)
+    assert all(torch.equal(value, resumed.weights[name]) for name, value in whole.weights.items())
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["ddp_accumulated", "fsdp_accumulated", "fsdp_replicas"])
 def test_other_ways_to_split_a_step_change_nothing_either(answers, split, apart):
     assert apart(answers["mae_one"].weights, answers[f"mae_{split}"].weights) < 2e-5
 
 
+@pytest.mark.slow
 def test_images_are_told_apart_and_normalised_over_all_processes(answers, apart):
     """CMAE's contrast and batch norms; what stands before one has biases whose gradient is rounding noise."""
     one, two = answers["cmae_one"], answers["cmae_ddp"]

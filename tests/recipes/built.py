@@ -17,17 +17,23 @@ from mim.draw import keys
 from mim.encoder.beit import Beit
 from mim.encoder.swin import Swin
 from mim.launch.processes import portion_of_step
+from mim.loss.across_views import AcrossViews
 from mim.loss.weighted_sum import WeightedSum
 from mim.masker.attention_store import AttentionStore
 from mim.masker.independent import Independent
 from mim.masker.multi_block import MultiBlock
+from mim.masker.partition.covered import Covered
 from mim.masker.partition.fixed_ratio import FixedRatio
+from mim.masker.partition.random_ratio import RandomRatio
 from mim.masker.scheduled import Scheduled
 from mim.masker.score.block import Block as BlockScore
+from mim.masker.score.block import smallest_block
+from mim.masker.score.drawn_block import DrawnBlock
 from mim.masker.score.ranking import Ranking
 from mim.masker.split import Split
 from mim.model.bootmae import BootMAE
 from mim.model.cmae import CMAE
+from mim.model.ibot import IBOT
 from mim.optim.number import Lines, number_at
 from mim.part import Progress
 from mim.target.hog import HOG
@@ -79,6 +85,8 @@ def training(cfg: DictConfig, pictures: Path) -> Training:
     facts |= _classifier(cfg, task) if facts["kind"] == "finetune" else _pretraining(cfg, task)
     if facts["kind"] == "pretrain":  # nothing is judged by the recipe of a pre-training
         facts = {field: value for field, value in facts.items() if not field.startswith("evaluation.")}
+    else:  # nothing starts anew but the head
+        facts.pop("encoder.linear_sd", None)
     return Training(facts, groups, moments)
 
 
@@ -156,7 +164,7 @@ def encoder_facts(cfg: DictConfig, encoder: Any) -> Facts:
         "_pixels_of_a_patch": patch,
         "encoder.drop_path": [_drop_path(block) for block in blocks],
         "encoder.layer_scale": _layer_scale(cfg.encoder),
-        "encoder.positions": _positions(encoder),
+        **_positions(cfg.encoder, encoder),
         "encoder.qkv_bias": "query_value" if hasattr(blocks[0].attn, "q_bias") else blocks[0].attn.qkv.bias is not None,
         "encoder.norm_eps": blocks[0].norm1.eps,
         "encoder.cls_token": getattr(encoder, "cls_token", None) is not None,
@@ -189,20 +197,29 @@ def _layer_scale(node: DictConfig) -> float | None:
     return None if scale is None else scale.mean().item()
 
 
-def _positions(encoder: Any) -> str:
+def _positions(node: DictConfig, encoder: Any) -> Facts:
+    """What they are, and how they are resized to smaller views where those are learned from nothing."""
     if isinstance(encoder, Swin):
-        return "block_bias"
+        return {"encoder.positions": "block_bias"}
     if not isinstance(encoder, Beit):
-        return "learned_sincos" if encoder.pos_embed.requires_grad else "fixed_sincos"
+        small = instantiate(OmegaConf.merge(node, {"depth": 1, "width": 64, "heads": 1}))
+        if small.pos_embed.requires_grad:
+            starts = {"encoder.linear_sd": small.blocks[0].mlp.fc1.weight.std().item()}
+            return {"encoder.positions": "learned", "encoder.resize_offset": encoder.resize_offset, **starts}
+        return {"encoder.positions": "learned_sincos" if encoder.pos_embed.requires_grad else "fixed_sincos"}
     if encoder.pos_embed is not None:
-        return "absolute"
-    return "shared_bias" if encoder.rel_pos_bias is not None else "block_bias"
+        return {"encoder.positions": "absolute"}
+    return {"encoder.positions": "shared_bias" if encoder.rel_pos_bias is not None else "block_bias"}
 
 
 def step_facts(cfg: DictConfig) -> Facts:
     clip = cfg.trainer.gradient_clip_val
     average = cfg.callback.get("weight_average")
     facts = {"weight_average.decay": average.decay} if average else {}
+    if cfg.get("clip"):
+        each = instantiate(cfg.clip)
+        kind = {"ClipEachParameter": "each parameter tensor by itself"}[type(each).__name__]
+        return facts | {"clip_grad.norm": each.max_norm, "clip_grad.kind": kind}
     return facts | named("clip_grad", None if clip is None else {"norm": clip, "kind": "global"})
 
 
@@ -244,6 +261,8 @@ def _erasing(erase: Any) -> Facts:
 def _pretraining(cfg: DictConfig, task: Any) -> Facts:
     facts = _decoders(task.model) | _loss(task.loss) | {"label_smoothing": None, "mixup": None, "cutmix": None}
     facts |= _teacher(task.teacher, cfg.epochs) if task.teacher else {}
+    if not cfg.masker:
+        return facts | {"mask": None}
     masker, encoder = instantiate(cfg.masker), task.model.encoder
     if not isinstance(masker, Scheduled):
         return facts | _masked("mask", masker, encoder)
@@ -259,7 +278,7 @@ def _pretraining(cfg: DictConfig, task: Any) -> Facts:
 
 def _teacher(teacher: Any, epochs: int) -> Facts:
     """Momentum at the first and the last step, where it turns, and what is averaged."""
-    first, last = (number_at(teacher.momentum, Progress(step, 10 * epochs, 10)) for step in (0, 10 * epochs - 1))
+    first, last = (number_at(teacher.momentum, Progress(step, 10 * epochs, 10)) for step in (0, 10 * epochs))
     facts = {"teacher.ema.start": first, "teacher.ema.end": last, "teacher.of": list(teacher.of)}
     if isinstance(teacher.momentum, Lines):
         for epoch in (100, 400):
@@ -275,6 +294,8 @@ def _digits(value: Any) -> Any:
 def _decoders(model: Any) -> Facts:
     if isinstance(model, BootMAE):
         return _cross_decoders(model)
+    if isinstance(model, IBOT):
+        return _projection(model)
     if not isinstance(model, CMAE):
         return _decoder(model.decoder)
     facts = {"decoders.feature.out": model.feature_decoder.predict.out_features}
@@ -298,6 +319,43 @@ def _cross_decoders(model: BootMAE) -> Facts:
             f"decoders.{name}.head_width": attention.query.out_features // attention.heads,
             f"decoders.{name}.mlp_ratio": decoder.blocks[0].mlp.fc1.out_features / width,
             f"decoders.{name}.cross_attention_to": f"output of block {model.block[name] - 1}",
+        }
+    return facts
+
+
+def _projection(model: IBOT) -> Facts:
+    """Of a head of prototypes: its layers, and what is trained of the last one; and how many views a teacher sees."""
+    head: Any = model.head
+    linear = [layer for layer in head.mlp if isinstance(layer, nn.Linear)]
+    last = head.last_layer
+    return {
+        "head.layers": len(linear),
+        "head.hidden": linear[0].out_features,
+        "head.bottleneck": linear[-1].out_features,
+        "head.out": len(last.weight_v),
+        "head.activation": {nn.GELU: "gelu", nn.ReLU: "relu"}[type(head.mlp[1])],
+        "head.norm": head.norm,
+        "head.shared_by_cls_and_patch": head.patch_layer is None,
+        "head.last_layer.magnitude_trained": last.weight_g.requires_grad,
+        "freeze_last_layer_epochs": head.frozen_epochs,
+        "teacher.views": model.views,
+    }
+
+
+def _across_views(loss: AcrossViews) -> Facts:
+    """Of each term: its weight, the student's temperature, the teacher's over the epochs, and how its centre moves."""
+    facts: Facts = {}
+    for name, term in loss.term.items():
+        target: Any = term.target
+        at = [round(number_at(target.temperature, Progress(epoch, 2000, 1)), 6) for epoch in range(200)]
+        facts |= {
+            f"loss.{name}.weight": loss.weight[name],
+            f"loss.{name}.prototypes": term.out,
+            f"loss.{name}.temperature_student": term.student_temperature,
+            f"teacher.temperature_{name}.start": at[0],
+            f"teacher.temperature_{name}.end": at[-1],
+            f"teacher.temperature_{name}.warmup_epochs": at.index(at[-1]) + 1 if at[0] != at[-1] else 0,
+            f"teacher.centre_momentum.{name}": target.momentum,
         }
     return facts
 
@@ -338,8 +396,10 @@ def _decoder(decoder: Any) -> Facts:
     }
 
 
-def _loss(loss: WeightedSum) -> Facts:
+def _loss(loss: Any) -> Facts:
     """How a prediction that is 3 off is judged, and whether the target is standardised."""
+    if isinstance(loss, AcrossViews):
+        return _across_views(loss)
     if set(loss.term) == {"pixel", "feature"}:
         return _two_terms(loss)
     if "pixel" not in loss.term:
@@ -456,6 +516,8 @@ def _masked(name: str, masker: Any, encoder: Any) -> Facts:
         facts |= {f"{name}.block_patches": [score.min_patches, score.max_patches]}
         facts |= {f"{name}.aspect": [score.min_aspect, 1 / score.min_aspect], f"{name}.share": score.ratio}
     facts |= {"attention_map.heads": score.store.heads} if hasattr(score, "store") else {}
+    if isinstance(partition, Covered | RandomRatio):
+        return facts | _drawn(name, score, partition, split)
     if type(partition).__name__ == "AdaptiveRatio":
         return facts | {f"{name}.{key}": getattr(partition, key) for key in ("ratio", "spread", "threshold", "per")}
     facts |= {f"{name}.throw": partition.throw} if hasattr(partition, "throw") else {}
@@ -470,6 +532,24 @@ def _masked(name: str, masker: Any, encoder: Any) -> Facts:
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
+
+
+def _drawn(name: str, score: Any, partition: Any, split: Split) -> Facts:
+    """Of a share that is drawn: between what, for whom, and how many patches that may be of 196."""
+    ratios = score.ratios if isinstance(score, DrawnBlock) else partition
+    facts: Facts = {
+        f"{name}.ratio_range": [round(ratios.ratio - ratios.spread, 6), round(ratios.ratio + ratios.spread, 6)],
+        f"{name}.unmasked_probability": ratios.unmasked,
+        f"{name}.ratio_drawn": {"image": "for each crop", "batch": "for each batch"}[ratios.per],
+        f"{name}.masked_at_most": split.masked.shape[-1],
+    }
+    if isinstance(score, DrawnBlock):
+        facts |= {f"{name}.smallest_block_patches": smallest_block((14, 14), score.min_patches)}
+        facts |= {f"{name}.aspect": [score.min_aspect, 1 / score.min_aspect], f"{name}.threshold": partition.threshold}
+    else:
+        facts |= {f"{name}.hints.share": ratios.hints_from, f"{name}.hints.shown_first": score.hint_ratio}
+        facts |= {f"{name}.first": "most attended" if score.sign > 0 else "least attended"}
+    return facts
 
 
 def _counts(index: Tensor, valid: Tensor | None) -> int:

@@ -22,6 +22,8 @@ MASKS = {
     "salience, ratio by image": ("Salience", "AdaptiveRatio", None),
     "blocks": ("Block", "FixedRatio", None),
     "parallel parts": ("Random", "ParallelParts", None),
+    "block": ("DrawnBlock", "Covered", None),
+    "most attended": ("AttMask", "RandomRatio", None),
 }
 """Words of the ledger -> score, partition and what is thrown."""
 VIT_NORMS = "nn.LayerNorm of the ViT"
@@ -117,12 +119,11 @@ def _equal(value: Any, wanted: Any) -> bool:
 
 def _boxes(recipe: Recipe, facts: Facts) -> Iterator[str]:
     """Boxes drawn by ours beside those drawn by the source's code."""
-    if "_boxes" not in facts:
-        return
-    kind, scale, ratio = (recipe.expected(f"crop.{name}") for name in ("kind", "scale", "ratio"))
-    for size, boxes in facts["_boxes"].items():
-        if found := difference(boxes, KINDS[str(kind)](size, scale, ratio), size):  # type: ignore[arg-type]
-            yield f"crop: {found}"
+    for crop, by_size in facts.get("_boxes", {}).items():
+        kind, scale, ratio = (recipe.expected(f"{crop}.{name}") for name in ("kind", "scale", "ratio"))
+        for size, boxes in by_size.items():
+            if found := difference(boxes, KINDS[str(kind)](size, scale, ratio), size):  # type: ignore[arg-type]
+                yield f"{crop}: {found}"
 
 
 def _decays(recipe: Recipe, groups: list[Group]) -> Iterator[str]:

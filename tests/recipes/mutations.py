@@ -47,6 +47,12 @@ WORDS = {
     "up": "down",
     "mask_up": "mask_down",
     "keep_down": "mask_down",  # of mask_up it is the same
+    "sincos": "learned",
+    "learned": "sincos",
+    "mae": "dino",
+    "dino": "mae",
+    "gelu": "relu",
+    "most": "least",
     "middle": "low",
     "low": "middle",
     "image": "batch",

@@ -12,6 +12,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from mim.augment.colours import RADIUS
+from mim.augment.multi_crop import MultiCrop
 from mim.batch import blank
 from mim.data.sampler import Rows
 from mim.draw import keys
@@ -44,11 +46,13 @@ def views(data: DictConfig, pictures: Path) -> dict[str, Any]:
 def _views(yaml: str) -> tuple[tuple[str, Any], ...]:
     node: Any = OmegaConf.create(yaml)
     augment = instantiate(node.augment)
-    view, boxes, flips = augment.views[0], {}, []
-    for size in SIZES:
-        drawn, flip, _ = view(keys(0, 0, torch.arange(DRAWS)), torch.tensor([size]).expand(DRAWS, 2))
-        boxes[size] = torch.stack([drawn[:, 3] - drawn[:, 1], drawn[:, 2] - drawn[:, 0]], 1).float()
-        flips.append(flip.float())
+    kinds, flips = _kinds(augment), []
+    boxes: dict[str, dict[tuple[int, int], Tensor]] = {name: {} for name in kinds}
+    for name, of_kind in kinds.items():
+        for size in SIZES:
+            drawn, flip, _ = of_kind[0](keys(0, 0, torch.arange(DRAWS)), torch.tensor([size]).expand(DRAWS, 2))
+            boxes[name][size] = torch.stack([drawn[:, 3] - drawn[:, 1], drawn[:, 2] - drawn[:, 0]], 1).float()
+            flips.append(flip.float())
     unpainted = OmegaConf.merge(node, {})
     for key in ("policy", "color_jitter"):
         unpainted.augment.pop(key, None)
@@ -63,14 +67,45 @@ def _views(yaml: str) -> tuple[tuple[str, Any], ...]:
     facts = {
         "_boxes": boxes,
         "flip": round(torch.cat(flips).mean().item(), 1),
-        "crop.size": node.image_size,
-        "crop.interpolation": _interpolation_of_crops(dataset),
+        **{f"{name}.size": of_kind[0].size or node.image_size for name, of_kind in kinds.items()},
+        **{f"{name}.interpolation": _interpolation_of_crops(dataset) for name in kinds},
+        **(_of_one(augment, node) if "crop" in kinds else _of_several(kinds)),
+    }
+    return tuple((facts | _normalisation(dataset) | _evaluation(dataset)).items())
+
+
+def _kinds(augment: Any) -> dict[str, list[Any]]:
+    """Views by what the ledger calls them: a crop, which two may share, or global and local ones."""
+    views = augment.views
+    if len(views) == 1 or not isinstance(augment, MultiCrop):
+        return {"crop": [views[0]]}
+    kinds = {"crops.global": [v for v in views if v.size is None], "crops.local": [v for v in views if v.size]}
+    return {name: of_kind for name, of_kind in kinds.items() if of_kind}
+
+
+def _of_one(augment: Any, node: DictConfig) -> dict[str, Any]:
+    """What happens to the colours of the only view, or of the second."""
+    return {
         "auto_augment": getattr(augment, "policy", None),
         "color_jitter": getattr(augment, "color_jitter", None),
         **(_colours(augment.views[-1].colours) if augment.views[-1].paints and "jittered" in node.augment else {}),
         **{f"views.{name}": getattr(augment.views[-1], name) for name in ("margin", "shift") if name in node.augment},
     }
-    return tuple((facts | _normalisation(dataset) | _evaluation(dataset)).items())
+
+
+def _of_several(kinds: dict[str, list[Any]]) -> dict[str, Any]:
+    """How many views there are, and what happens to the colours of the first two and of small ones."""
+    every = {"first_global": kinds["crops.global"][0], "second_global": kinds["crops.global"][-1]}
+    every |= {"local": kinds["crops.local"][0]} if "crops.local" in kinds else {}
+    jitters = [view.colours.jitter._asdict() | {"probability": view.colours.jittered} for view in every.values()]
+    assert all(jitter == jitters[0] for jitter in jitters)
+    return {
+        **{f"{name}.number": len(of_kind) for name, of_kind in kinds.items()},
+        "views.color_jitter": jitters[0],
+        "views.grey": every["first_global"].colours.grey,
+        "views.blur": {"radius": list(RADIUS)} | {name: view.colours.blur for name, view in every.items()},
+        "views.solarise": {name: view.colours.solarize for name, view in every.items()},
+    }
 
 
 def _colours(colours: Any) -> dict[str, Any]:

@@ -316,3 +316,10 @@ def test_sizes_are_those_of_the_tensors(tmp_path):
     with pytest.raises(ValueError, match=r"its config says encoder.depth=3, its tensors 1"):
         open_encoder(file)
     assert isinstance(open_encoder(write_ckpt(tmp_path, CONFIG))[0], ViT)
+
+
+def test_jitter_is_four_numbers_of_views_and_a_class_of_scenes():
+    views = {"_target_": "mim.augment.multi_crop.MultiCrop", "local_crops": 0, "jitter": [0.1, 0.2, 0.3, 0.0]}
+    assert build(views, NESTED["augment"], "run.ckpt", "augment").views[0].colours.jitter.saturation == 0.3
+    with pytest.raises(ValueError, match="jitter"):
+        build(views | {"jitter": {"_target_": "os.system"}}, NESTED["augment"], "run.ckpt", "augment")

@@ -85,7 +85,7 @@ def build(settings: Settings, kind: Kind, origin: str, what: str) -> Any:
     settings = check_settings(settings, kind, origin, what)
     target = class_of(settings["_target_"], kind, origin)
     values = {
-        key: build(value, NESTED[key], origin, f"{what}.{key}") if key in NESTED else value
+        key: build(value, NESTED[key], origin, f"{what}.{key}") if _is_nested(target, key) else value
         for key, value in settings.items()
         if key not in _HYDRA
     }
@@ -165,7 +165,7 @@ def _check(settings: object, kind: Kind, origin: str, what: str) -> None:
             raise ValueError(
                 f"{where} is no setting of {target.__name__}; {nearest(str(key), [name for name in signature if name in allowed])}"
             )
-        if key in NESTED:
+        if _is_nested(target, key):
             _check(value, NESTED[key], origin, f"{what}.{key}")
         else:
             check_value(where, value, allowed[key])
@@ -179,6 +179,11 @@ def _check(settings: object, kind: Kind, origin: str, what: str) -> None:
         )
     if left and not settings.get("_partial_"):
         raise ValueError(f"{printable(origin)}: {what} lacks {', '.join(left)} of {target.__name__}")
+
+
+def _is_nested(target: type, key: str) -> bool:
+    """Whether an argument is built itself: jitter of scenes is, that of colours is four numbers."""
+    return key in NESTED and not is_plain(type_hints(target).get(key))
 
 
 def _check_size(where: str, key: str, value: object) -> None:
