@@ -4,25 +4,32 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-Start = Literal["mae", "dino", "ijepa"]
-"""How weights of a ViT begin: as those of MAE, of DINO and iBOT, or of I-JEPA."""
+Start = Literal["mae", "dino", "ijepa", "moco_v3"]
+"""How weights of a ViT begin: as those of MAE, of DINO and iBOT, of I-JEPA, or of MoCo v3."""
 
 
 def initialise(encoder: Any, start: Start) -> None:
     """Draw the weights of a ViT anew; its positions stay. A cls token is of a normal of deviation 0.02.
 
     I-JEPA's are DINO's, and the projection of patches is of that normal too: those of training (src/helper.py: init_model), which
-    undo the constructor's division by depth.
+    undo the constructor's division by depth. MoCo v3's are MAE's, but queries, keys and values are three products of their own,
+    and the cls token is almost zero (vits.py: VisionTransformerMoCo).
     """
-    encoder.apply(initialise_mae if start == "mae" else initialise_dino)
+    as_mae = start in ("mae", "moco_v3")
+    encoder.apply(initialise_mae if as_mae else initialise_dino)
     stem: Tensor = encoder.patch_embed.proj.weight
-    if start == "mae":
+    if as_mae:
         nn.init.xavier_uniform_(stem.view(len(stem), -1))
     elif start == "ijepa":
         nn.init.trunc_normal_(stem, std=0.02)
         nn.init.zeros_(encoder.patch_embed.proj.bias)
+    if start == "moco_v3":
+        nn.init.zeros_(encoder.patch_embed.proj.bias)
+        for block in encoder.blocks:
+            for product in block.attn.qkv.weight.chunk(3):
+                nn.init.xavier_uniform_(product)
     if encoder.cls_token is not None:
-        nn.init.normal_(encoder.cls_token, std=0.02)
+        nn.init.normal_(encoder.cls_token, std=1e-6 if start == "moco_v3" else 0.02)
 
 
 def initialise_mae(module: nn.Module) -> None:

@@ -12,10 +12,10 @@ def _sincos(position: Tensor, width: int) -> Tensor:
     return torch.cat([angle.sin(), angle.cos()], dim=1)
 
 
-def sincos_positions(width: int, grid: tuple[int, int], cls: bool = True) -> Tensor:
+def sincos_positions(width: int, grid: tuple[int, int], cls: bool = True, rows_first: bool = False) -> Tensor:
     """Positions of a grid of (rows, columns) -> (1 + L, width) float64, the first row zero for the cls token, if any.
 
-    The first half of the width encodes the column, the second the row.
+    The first half of the width encodes the column, the second the row (MAE); or the other way (MoCo v3, CAE).
 
     Raises:
         ValueError: where 4 does not divide the width.
@@ -25,7 +25,8 @@ def sincos_positions(width: int, grid: tuple[int, int], cls: bool = True) -> Ten
             f"sine-cosine positions got width={width}; needs a multiple of 4, e.g. {width + 4 - width % 4}"
         )
     row, column = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in grid), indexing="ij")
-    table = torch.cat([_sincos(column.flatten(), width // 2), _sincos(row.flatten(), width // 2)], dim=1)
+    places = (row, column) if rows_first else (column, row)
+    table = torch.cat([_sincos(place.flatten(), width // 2) for place in places], dim=1)
     return torch.cat([torch.zeros(1, width, dtype=torch.float64), table]) if cls else table
 
 

@@ -35,8 +35,9 @@ class ViT(VisionTransformer):
         mlp_ratio: hidden width of each MLP over `width`.
         drop_path: rate of stochastic depth in the last block, rising linearly from 0 in the first.
         channels: C, of an image.
-        positions: fixed sines and cosines (MAE), or learned from a normal of deviation 0.02 (DINO, iBOT).
-        start: how weights begin: as those of MAE, of DINO and iBOT, or of I-JEPA (`mim.encoder.initialise`).
+        positions: fixed sines and cosines, of columns first (MAE) or of rows first (MoCo v3), or learned from a normal of
+            deviation 0.02 (DINO, iBOT).
+        start: how weights begin: as those of MAE, of DINO and iBOT, of I-JEPA, or of MoCo v3 (`mim.encoder.initialise`).
         resize_offset: of positions that are resized (`mim.encoder.positions`): 0.1 as in DINO's and iBOT's releases, or 0.
         cls: whether a cls token comes before the patches; I-JEPA has none.
 
@@ -57,7 +58,7 @@ class ViT(VisionTransformer):
         mlp_ratio: Positive = 4.0,
         drop_path: Rate = 0.0,
         channels: Count = 3,
-        positions: Literal["sincos", "learned"] = "sincos",
+        positions: Literal["sincos", "sincos_rows_first", "learned"] = "sincos",
         start: Start = "mae",
         resize_offset: NotNegative = 0.1,
         cls: bool = True,
@@ -89,7 +90,9 @@ class ViT(VisionTransformer):
         if positions == "learned":
             nn.init.trunc_normal_(self.pos_embed, std=0.02)
         else:
-            self.pos_embed.requires_grad_(False).copy_(sincos_positions(width, geometry.grid, cls))
+            self.pos_embed.requires_grad_(False).copy_(
+                sincos_positions(width, geometry.grid, cls, rows_first=positions == "sincos_rows_first")
+            )
 
     @property
     def depth(self) -> int:

@@ -1,6 +1,7 @@
 """Pre-training: hide patches, predict them. One optimisation step ties model, masker and loss together and knows no paper."""
 
 from collections.abc import Callable
+from typing import Literal
 
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from timm.optim import param_groups_weight_decay
@@ -42,6 +43,7 @@ class Pretrain(Training):
         weight_decay_schedule: of the decay; null for one that stays.
         clip: cuts gradients down once a step; null for none but the trainer's `gradient_clip_val`.
         teacher: builds what follows the model, for targets that are made of its tokens; null for none.
+        decayed: `matrices` alone, or `all` that is trained, biases, norms and tokens as well (MoCo v3's release).
 
     Raises:
         ValueError: where a target has no teacher, a teacher nobody looks at, or loss and model compare different things.
@@ -63,8 +65,10 @@ class Pretrain(Training):
         weight_decay_schedule: NumberSchedule | None = None,
         clip: Clip | None = None,
         teacher: Callable[[nn.Module], EMA] | None = None,
+        decayed: Literal["matrices", "all"] = "matrices",
     ):
         super().__init__(optimizer, schedule, base_lr, weight_decay, compile, seed, lr, weight_decay_schedule, clip)
+        self.decayed = decayed
         self.loss = loss if isinstance(loss, AcrossViews) else WeightedSum.of_one(loss)
         self.model = model(target_dims=self.loss.fit)
         if isinstance(self.loss, AcrossViews) and not isinstance(self.model, SeesViews):
@@ -129,7 +133,11 @@ class Pretrain(Training):
         return loss
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Decay matrices only (timm's groups), but for those that the model names; follow the schedule per step."""
+        """Decay all, or matrices only (timm's groups), but for those that the model names; follow the schedule per step."""
+        if self.decayed == "all":
+            trained = [p for p in self.parameters() if p.requires_grad]
+            groups = [{"params": trained, "weight_decay": self.weight_decay}]
+            return follow(self, self.optimizer(groups, lr=self.lr))
         undecayed = [f"model.{name}" for name in self.model.no_weight_decay()]
         groups = param_groups_weight_decay(self, self.weight_decay, no_weight_decay_list=undecayed)
         return follow(self, self.optimizer(groups, lr=self.lr))

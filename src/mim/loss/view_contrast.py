@@ -1,0 +1,43 @@
+"""Views of one image are told from those of all others (MoCo v3, arXiv 2104.02057, algorithm 1)."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, normalize
+
+from mim.all_processes import rows_of_all
+from mim.precision import at_least_single
+from mim.ranges import Count, Positive
+from mim.views import Seen, Shown
+
+
+class ViewContrast(nn.Module):
+    """Cross entropy of finding, by the cosine over a temperature, what a teacher makes of another view of the same image.
+
+    Among those of all images of a step and all processes, not of accumulated batches. Summed over the ordered pairs of views, and
+    times twice the temperature (facebookresearch/moco-v3, moco/builder.py: contrastive_loss).
+
+    Args:
+        out: P, values that student and teacher make of a view.
+        temperature: what cosines are divided by.
+
+    Raises:
+        ValueError: where the temperature is none.
+    """
+
+    def __init__(self, out: Count = 256, temperature: Positive = 0.2):
+        super().__init__()
+        if temperature <= 0:
+            raise ValueError(f"loss.term.contrast.temperature={temperature}; needs more than 0, e.g. 0.2")
+        self.out, self.temperature = out, temperature
+
+    def forward(self, made: Shown, seen: Seen) -> Tensor:
+        """What a student made of views (V, B, P), and a teacher of those it saw (V', B, P) -> scalar."""
+        terms = []
+        for number, key in enumerate(seen.cls):
+            keys, first = rows_of_all(normalize(at_least_single(key), dim=-1))
+            own = first + torch.arange(len(key), device=key.device)
+            for other, vector in enumerate(made.cls):
+                if other != number:
+                    cosine = normalize(at_least_single(vector), dim=-1) @ keys.T
+                    terms.append(cross_entropy(cosine / self.temperature, own))
+        return 2 * self.temperature * torch.stack(terms).sum()
