@@ -40,7 +40,7 @@ def test_a_recipe_has_the_published_values(name, images, peak, layer_decay, drop
     assert list(cfg.optimizer.betas) == [0.9, 0.999]
     assert list(cfg.pool) == ["mean"]
     assert (cfg.data.image_size, cfg.data.augment.boxes.scale[0]) == (size, 0.08)
-    assert "masker" not in cfg
+    assert cfg.masker is None
     simmim = name.startswith("simmim")
     assert cfg.trainer.gradient_clip_val == (5.0 if simmim else None)
     assert cfg.schedule.get("warmup_lr") == (1e-6 if simmim else None)

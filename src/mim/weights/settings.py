@@ -31,7 +31,7 @@ class Kind(NamedTuple):
     """A class of the user's own that may be named as well: what the command line says, never a file."""
 
 
-ENCODER = Kind("mim.encoder", ("embed", "encode"))
+ENCODER = Kind("mim.encoder", ("embed", "encode", "encode_blocks"))
 DATA = Kind("mim.data", ("load", "bank_dataloader"))
 POOL = Kind("mim.pool", ("forward", "named_parameters"))
 NESTED = {
