@@ -109,7 +109,9 @@ def test_a_batch_is_the_mean_of_its_images_so_that_shards_of_it_can_be_averaged(
     split, loss = SPLITS[name], Consistency(norm, geometry=Geometry.of(PATCH, PATCH))
     prediction = draws(3, *split.masked.shape, 5)
     alone = [
-        loss(prediction[b : b + 1], IMAGE[:1], Split(*(None if part is None else part[b : b + 1] for part in split[:4])))
+        loss(
+            prediction[b : b + 1], IMAGE[:1], Split(*(None if part is None else part[b : b + 1] for part in split[:4]))
+        )
         for b in range(3)
     ]
     assert loss(prediction, IMAGE, split).item() == pytest.approx(torch.stack(alone).mean().item(), rel=1e-12)
