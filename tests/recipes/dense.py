@@ -7,6 +7,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import nn
 
+from mim.head.cascade import CascadeHeads
 from mim.head.detector import Detector
 from mim.head.pyramid import SCALES
 from mim.head.regions import BOX_SIDE, MASK_SIDE, RegionHeads
@@ -127,6 +128,16 @@ def _regions(regions: RegionHeads) -> Facts:
         "evaluation.score_threshold": regions.score_threshold,
         "evaluation.nms": regions.nms,
         "evaluation.detections_an_image": regions.detections,
+        **({"heads.box.cascade": _cascade(regions)} if isinstance(regions, CascadeHeads) else {}),
+    }
+
+
+def _cascade(regions: CascadeHeads) -> Facts:
+    offsets = {stage.offset.out_features for stage in regions.stages}
+    return {
+        "thresholds": [regions.threshold, *regions.later],
+        "box_weights": [list(stage.offsets.weights) for stage in regions.stages],
+        "offsets": "the same for all categories" if offsets == {4} else "of each",
     }
 
 

@@ -12,6 +12,7 @@ from mim.data.scattered_digits import ScatteredDigits
 from mim.encoder.swin import Swin
 from mim.encoder.vit import ViT
 from mim.head.average_precision import Detected
+from mim.head.cascade import CascadeHeads
 from mim.head.detector import Detector
 from mim.head.federated import Federated
 from mim.head.proposals import ProposalNetwork
@@ -46,11 +47,19 @@ def trainer(**settings) -> L.Trainer:
     return L.Trainer(**(quiet | {"enable_checkpointing": False} | settings))
 
 
-def test_every_parameter_that_is_trained_learns():
-    one, scenes = task(), data()
+CASCADE = partial(
+    CascadeHeads, width=16, box_convolutions=1, mask_convolutions=1, fully_connected=64, sampled=32, canonical_size=40
+)
+
+
+@pytest.mark.parametrize("regions", [REGIONS, CASCADE], ids=["plain", "cascade"])
+def test_every_parameter_that_is_trained_learns(regions):
+    one, scenes = task(regions=regions), data()
     batch = scenes.on_after_batch_transfer(next(iter(scenes.train_dataloader())))
     loss, losses = one.objective(batch)
-    assert set(losses) == {"rpn_score", "rpn_box", "category", "box", "mask"}
+    later = {f"{name}_{number}" for name in ("category", "box") for number in (2, 3)}
+    expected = {"rpn_score", "rpn_box", "category", "box", "mask"}
+    assert set(losses) == (expected | later if regions is CASCADE else expected)
     assert loss == sum(losses.values())
     loss.backward()
     lacks = [name for name, p in one.model.named_parameters() if p.requires_grad and p.grad is None]
