@@ -34,6 +34,7 @@ from mim.masker.split import Split
 from mim.model.bootmae import BootMAE
 from mim.model.cmae import CMAE
 from mim.model.ibot import IBOT
+from mim.model.query_decoder import QueryDecoder
 from mim.optim.number import Lines, number_at
 from mim.part import Progress
 from mim.target.hog import HOG
@@ -387,6 +388,16 @@ def _two_terms(loss: WeightedSum) -> Facts:
 def _decoder(decoder: Any) -> Facts:
     if isinstance(decoder, nn.Linear):
         return {"decoder.outputs": decoder.out_features}
+    if isinstance(decoder, QueryDecoder):
+        first = decoder.blocks[0]
+        return {
+            "decoder.width": decoder.predict.in_features,
+            "decoder.depth": len(decoder.blocks),
+            "decoder.heads": first.cross.heads,
+            "decoder.mlp_ratio": first.mlp.fc1.out_features / first.mlp.fc1.in_features,
+            "decoder.looks_at": decoder.looks_at,
+            "decoder.self_attention": first.attn is not None,
+        }
     blocks = [block for block in decoder.blocks if isinstance(block, Block)]
     return {
         "decoder.width": decoder.embed.out_features,

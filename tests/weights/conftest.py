@@ -30,12 +30,12 @@ def varied(model):
 
 @pytest.fixture
 def build_mae():
-    def build(target_dims=None, **changes) -> MAE:
+    def build(target_dims=None, decoder=Decoder, **changes) -> MAE:
         torch.manual_seed(0)
         encoder = ViT(**(VIT | changes))
         target_dims = target_dims or {"pixel": encoder.geometry.values_per_patch}
         masker = Masker(Random(), FixedRatio(0.75))
-        return varied(MAE(encoder, masker, partial(Decoder, width=8, depth=2, heads=2), target_dims))
+        return varied(MAE(encoder, masker, partial(decoder, width=8, depth=2, heads=2), target_dims))
 
     return build
 

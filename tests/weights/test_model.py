@@ -1,5 +1,7 @@
 """Whole models out of files: they predict what they predicted, and nothing else is opened."""
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -8,6 +10,7 @@ from mim.geometry import Geometry
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio
 from mim.masker.score.random import Random
+from mim.model.query_decoder import QueryDecoder
 from mim.target.frequency import Frequency
 from mim.target.pixel import Pixel
 from mim.weights.model import open_model, open_painter
@@ -38,6 +41,15 @@ def test_a_run_opens_as_the_model_that_it_trained(build_mae, save_run, predictio
     model = build_mae()
     opened = open_model(read_weights(save_run(model, model=DECODER)), masker())
     assert not opened.training
+    model.masker = masker()
+    assert torch.equal(predictions(opened).prediction, predictions(model).prediction)
+
+
+@pytest.mark.parametrize(("blocks", "together"), [(None, False), ([0, 1], True)])
+def test_a_decoder_that_looks_at_blocks_opens_too(build_mae, save_run, predictions, blocks, together):
+    depth = len(build_mae().encoder.blocks)
+    model = build_mae(decoder=partial(QueryDecoder, encoder_depth=depth, blocks=blocks, self_attention=together))
+    opened = open_model(read_weights(save_run(model, model={"decoder": {"heads": 2, "blocks": blocks}})), masker())
     model.masker = masker()
     assert torch.equal(predictions(opened).prediction, predictions(model).prediction)
 

@@ -9,6 +9,7 @@ from mim.geometry import Geometry
 from mim.masker.any_masker import AnyMasker
 from mim.model.decoder import Decoder
 from mim.model.mae import MAE
+from mim.model.query_decoder import QueryDecoder
 from mim.model.simmim import SimMIM
 from mim.ranges import Size
 from mim.target.frequency import Frequency
@@ -45,7 +46,8 @@ def open_model(weights: Weights, masker: AnyMasker, image_size: Size | None = No
     encoder = build_encoder(weights, image_size)
     model: MAE | SimMIM
     if "decoder.predict.weight" in tensors:
-        model = MAE(encoder, masker, _decoder(weights), {"prediction": len(tensors["decoder.predict.weight"])})
+        decoder = _query_decoder(weights, encoder.depth) if "decoder.weigh.weight" in tensors else _decoder(weights)
+        model = MAE(encoder, masker, decoder, {"prediction": len(tensors["decoder.predict.weight"])})
     else:
         model = SimMIM(encoder, masker, {"prediction": len(tensors["decoder.weight"])})
     lacks = [name for name in model.state_dict() if not name.startswith("encoder.") and name not in tensors]
@@ -87,6 +89,24 @@ def _decoder(weights: Weights) -> Callable[..., Decoder]:
         depth=sum(re.fullmatch(r"decoder\.blocks\.\d+\.norm1\.weight", name) is not None for name in tensors),
         heads=guess_heads(width, heads, "a run of ours, which says it"),
         mlp_ratio=len(tensors["decoder.blocks.0.mlp.fc1.weight"]) / width,
+    )
+
+
+def _query_decoder(weights: Weights, encoder_depth: int) -> Callable[..., QueryDecoder]:
+    """Builds the decoder of CrossMAE that weights of a run are of."""
+    tensors = weights.tensors
+    (depth, blocks), width = tensors["decoder.weigh.weight"].shape, tensors["decoder.mask_token"].shape[-1]
+    return partial(
+        QueryDecoder,
+        encoder_depth=encoder_depth,
+        width=width,
+        depth=depth,
+        heads=guess_heads(
+            width, weights.setting("model.decoder.heads", int, 0) or None, "a run of ours, which says it"
+        ),
+        mlp_ratio=len(tensors["decoder.blocks.0.mlp.fc1.weight"]) / width,
+        blocks=None if blocks == encoder_depth + 1 else weights.setting("model.decoder.blocks", list, []),
+        self_attention="decoder.blocks.0.attn.query.weight" in tensors,
     )
 
 
