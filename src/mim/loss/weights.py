@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,14 @@ from mim.part import Part, Progress
 Model = Any
 """What a step goes through: of a batch it makes what the terms of a loss judge."""
 _TAKEN = {"loss", *dir(nn.ModuleDict())}  # the sum is logged as train/loss; a module's own names
+
+
+@runtime_checkable
+class Undecayed(Protocol):
+    """Term with parameters that weight decay leaves alone."""
+
+    def no_weight_decay(self) -> set[str]:
+        """Their names."""
 
 
 class Weights(Part, nn.Module):
@@ -64,6 +72,11 @@ class Weights(Part, nn.Module):
     def of_step(self, model: Model, batch: Batch, teacher: Any) -> tuple[dict[str, Tensor], Any]:
         """Each term of what a model makes of a batch, without its weight: scalars by name; and what it made."""
         raise NotImplementedError
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of parameters of terms that weight decay leaves alone."""
+        terms = {name: term for name, term in self.term.items() if isinstance(term, Undecayed)}
+        return {f"term.{name}.{each}" for name, term in terms.items() for each in term.no_weight_decay()}
 
     def weigh(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Scalars by name -> their weighted sum."""

@@ -39,7 +39,24 @@ class ContrastHead(nn.Sequential):
                 steps.append(nn.ReLU())
         super().__init__(*steps)
         steps[-1].requires_grad_(False)
-        self.out = out
+
+
+class PrototypeHead(nn.Sequential):
+    """MLP of MSN: three linear layers, a batch norm over all processes and a GELU after the first two (msn_train.py: init_model).
+
+    Args:
+        width: channels of what is given.
+        out: channels of what is compared.
+        hidden: channels between them.
+        eps: of the norms.
+    """
+
+    def __init__(self, width: Count, out: Count, hidden: Count = 2048, eps: Positive = 1e-5):
+        first, second, last = nn.Linear(width, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, out)
+        for layer in (first, second, last):
+            nn.init.trunc_normal_(layer.weight, std=0.02)
+            nn.init.zeros_(layer.bias)
+        super().__init__(first, BatchNorm(hidden, eps), nn.GELU(), second, BatchNorm(hidden, eps), nn.GELU(), last)
 
 
 class Siamese(Model):

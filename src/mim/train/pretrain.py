@@ -139,5 +139,6 @@ class Pretrain(Training):
             groups = [{"params": trained, "weight_decay": self.weight_decay}]
             return follow(self, self.optimizer(groups, lr=self.lr))
         undecayed = [f"model.{name}" for name in self.model.no_weight_decay()]
+        undecayed += [f"loss.{name}" for name in self.loss.no_weight_decay()]
         groups = param_groups_weight_decay(self, self.weight_decay, no_weight_decay_list=undecayed)
         return follow(self, self.optimizer(groups, lr=self.lr))
