@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from mim.analysis.cost import flops
 from mim.batch import Batch, View, uncropped
+from mim.callback.throughput import flops_per_image
 from mim.draw import keys
 from mim.encoder.beit import Beit
 from mim.encoder.vit import ViT
@@ -270,3 +272,13 @@ def test_the_teacher_follows_encoder_and_head():
     assert torch.allclose(task.teacher.state_dict()["head.last_layer.weight_v"], before + 0.5, atol=1e-6)
     assert task.teacher.train().get_submodule("head").training
     assert not task.teacher.network.training
+
+
+def test_all_views_and_the_teacher_count_as_work():
+    """Twice as many small views cost the student more and the teacher nothing; a step of the student counts three times."""
+    task = training(masker_of("block_ibot"))
+    few, many = (flops_per_image(task, views(small=small)) for small in (2, 4))
+    small = flops(lambda: task.model.encoder(views().views[2].image), 3)
+    head = flops(lambda: task.model.head(torch.zeros(3, 8)), 3)
+    assert many - few == pytest.approx(2 * 3 * (small + head), rel=0.01)
+    assert few > 3 * flops(lambda: task.model(views()), 3)

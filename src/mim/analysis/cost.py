@@ -33,20 +33,23 @@ def peak_flops(device: torch.device, precision: str) -> float | None:
 
 
 @torch.no_grad()
-def forward_flops(model: Model, device: torch.device) -> float:
-    """Floating-point operations of one image's forward pass, matrix products and attention only."""
+def flops(run: Callable[[], object], images: int) -> float:
+    """Floating-point operations of one image of so many that are run, matrix products and attention only."""
     with FlopCounterMode(display=False) as counter:
-        model(_blank(model.encoder, device))
-    return counter.get_total_flops() / 2
+        run()
+    return counter.get_total_flops() / images
+
+
+def forward_flops(model: Model, device: torch.device) -> float:
+    """The same of a model's forward pass, where it looks at one view."""
+    return flops(lambda: model(_blank(model.encoder, device)), 2)
 
 
 def teacher_flops(
     teacher: Callable[[Tensor, Sequence[int]], list[Tensor]], encoder: Encoder, device: torch.device
 ) -> float:
     """The same of a teacher, which sees the whole image."""
-    with FlopCounterMode(display=False) as counter:
-        teacher(_blank(encoder, device).image, [encoder.depth])
-    return counter.get_total_flops() / 2
+    return flops(lambda: teacher(_blank(encoder, device).image, [encoder.depth]), 2)
 
 
 def _blank(encoder: Encoder, device: torch.device) -> Batch:

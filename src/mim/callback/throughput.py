@@ -1,16 +1,18 @@
 """How fast training goes, and what it waits for."""
 
 import time
+from functools import partial
 
 import pytorch_lightning as L
 import torch
 from pytorch_lightning.utilities.types import STEP_OUTPUT
 
-from mim.analysis.cost import forward_flops, peak_flops, peak_memory, teacher_flops
+from mim.analysis.cost import flops, forward_flops, peak_flops, peak_memory, teacher_flops
 from mim.batch import Batch
 from mim.ranges import NonNegativeInt
 from mim.run.insides import steps_between_logs
 from mim.strategy.sharding import unsharded
+from mim.teacher.views import ViewsEMA
 from mim.train.training import Training
 
 
@@ -38,16 +40,8 @@ class Throughput(L.Callback):
         return self._mark - before
 
     def on_train_start(self, trainer: L.Trainer, pl_module: Training) -> None:
-        """Count the work of one image, where the device's peak is known: backward costs two forwards, a teacher has none."""
+        """Know what the device could do."""
         self._peak = peak_flops(pl_module.device, trainer.precision)
-        if self._peak:
-            with unsharded(pl_module.model):
-                self._flops_per_image = 3 * forward_flops(pl_module.model, pl_module.device)
-            if pl_module.teacher:
-                with unsharded(pl_module.teacher):
-                    self._flops_per_image += teacher_flops(
-                        pl_module.teacher, pl_module.teacher.network, pl_module.device
-                    )
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: Training) -> None:
         """Start the clock."""
@@ -55,6 +49,8 @@ class Throughput(L.Callback):
 
     def on_train_batch_start(self, trainer: L.Trainer, pl_module: Training, batch: Batch, batch_idx: int) -> None:
         """The batch is here: what passed since the last step ended was waiting."""
+        if self._peak and not self._flops_per_image:
+            self._flops_per_image = flops_per_image(pl_module, batch)
         waited = self._since_mark()
         if self._steps >= self.skip_first_steps:
             self._seconds += waited
@@ -114,6 +110,23 @@ class Throughput(L.Callback):
         if self._peak:
             numbers["throughput/flops_utilisation"] = rate * self._flops_per_image / (self._peak * world_size)
         return numbers
+
+
+def flops_per_image(module: Training, batch: Batch) -> float:
+    """Work of one image in a step: backward costs two forwards, a teacher has none; of several views all are counted."""
+    model, teacher, device = module.model, module.teacher, module.device
+    two = batch.some(slice(2)) if isinstance(teacher, ViewsEMA) else None
+    with unsharded(model):
+        found = 3 * (forward_flops(model, device) if two is None else flops(partial(model, two), len(two.key)))
+    if teacher is None:
+        return found
+    with unsharded(teacher):
+        seen = (
+            teacher_flops(teacher, teacher.network, device)
+            if two is None
+            else flops(partial(teacher, two), len(two.key))
+        )
+    return found + seen
 
 
 def _event(device: torch.device) -> torch.cuda.Event:
