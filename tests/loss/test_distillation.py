@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mim.loss.centred import Centred
 from mim.loss.distillation import ClsDistillation, PatchDistillation
 from mim.masker.split import Split
-from mim.optim.number import Linspace
+from mim.optim.number import Linspace, described_schedules
 from mim.part import Progress
 from mim.views import Seen, Shown
 
@@ -72,6 +72,7 @@ def test_the_temperature_of_a_step_is_that_of_its_epoch():
     for step, expected in enumerate([0.5, 0.5, 0.75, 0.75, 1.0, 1.0, 1.0]):
         centred.begin_step(Progress(step, 8, 2))
         assert centred.in_force.item() == expected
+    assert described_schedules([centred], 8, 2) == ["temperature of Centred 0.5 to 1 (Linspace)"]
     assert torch.allclose(centred(torch.tensor([1.0, 0.0])), torch.tensor([1.0, 0.0]).softmax(-1))
 
 

@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor, distributed, nn
 
-from mim.optim.number import Number, NumberSchedule, describe_number, number_at
-from mim.part import Part, Progress
+from mim.optim.number import Changing, Number, NumberSchedule, number_at
+from mim.part import Progress
 from mim.ranges import Count, Share
 
 
-class Centred(Part, nn.Module):
+class Centred(Changing, nn.Module):
     """softmax((outputs - centre) / temperature), where the centre follows the mean of all outputs that were seen.
 
     A step is compared by the centre from before it. Once the optimiser has stepped,
@@ -38,6 +38,7 @@ class Centred(Part, nn.Module):
         if not 0 <= momentum <= 1:
             raise ValueError(f"a centre's momentum is {momentum:g}; needs a share from 0 to 1, e.g. 0.9")
         self.temperature, self.momentum = temperature, momentum
+        self.schedules = {"temperature": temperature} if isinstance(temperature, NumberSchedule) else {}
         self.register_buffer("centre", torch.zeros(out))
         for name, shape in (("in_force", ()), ("total", (out,)), ("count", ())):
             self.register_buffer(name, torch.zeros(shape), persistent=False)
@@ -51,10 +52,6 @@ class Centred(Part, nn.Module):
                 f"a teacher's temperature is {temperature:g} at step {progress.step}; it has to stay above 0"
             )
         self.in_force.fill_(temperature)
-
-    def describe(self, progress: Progress) -> str:
-        """Its temperature over a training, in words."""
-        return describe_number(self.temperature, progress.steps, progress.steps_per_epoch)
 
     @torch.no_grad()
     def observe(self, mean: Tensor, count: int) -> None:

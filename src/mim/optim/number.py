@@ -35,7 +35,17 @@ def describe_number(number: Number, steps: int, steps_per_epoch: int) -> str:
     return f"{first:.6g} to {last:.6g} ({type(number).__name__})"
 
 
-class Varying(Part):
+class Changing(Part):
+    """Part with numbers that may change from step to step.
+
+    Attributes:
+        schedules: of the numbers that change, by name.
+    """
+
+    schedules: dict[str, NumberSchedule]
+
+
+class Varying(Changing):
     """Part with numbers that may change from step to step.
 
     A subclass gives them to `vary` when it is built and reads each as its own attribute. A value follows from the step
@@ -86,7 +96,7 @@ def described_schedules(parts: Iterable[Part], steps: int, steps_per_epoch: int)
     return [
         f"{name} of {type(part).__name__} {describe_number(schedule, steps, steps_per_epoch)}"
         for part in parts
-        if isinstance(part, Varying)
+        if isinstance(part, Changing)
         for name, schedule in part.schedules.items()
     ]
 
