@@ -25,7 +25,7 @@ def test_formats_sizes_channels_and_broken_files_are_counted(tmp_path):
     Image.fromarray(np.arange(600, dtype=np.uint16).reshape(20, 30)).save(tmp_path / "deep.png")
     (tmp_path / "broken.png").write_bytes(b"no picture")
     found = looked_at(tmp_path)
-    assert sorted(found.count(lambda each: (each.format, each.type, each.channels, each.size))) == [
+    assert sorted(found.counts(lambda each: (each.format, each.type, each.channels, each.size))) == [
         (("JPEG", "uint8", 3, (10, 40)), 1),
         (("PNG", "uint16", 1, (20, 30)), 1),
         (("PNG", "uint8", 1, (20, 30)), 1),
@@ -100,7 +100,7 @@ def test_pictures_in_memory_are_looked_at_too():
     data = Digits(NoAugment(), 8, 32)
     data.setup()
     found = inspect(data.splits, 50)
-    assert found.count(lambda each: (each.format, each.size)) == [(("", (8, 8)), 100)]
+    assert found.counts(lambda each: (each.format, each.size)) == [(("", (8, 8)), 100)]
     assert found.proposed() == {}
 
 

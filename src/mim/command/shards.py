@@ -20,8 +20,9 @@ def run(given: argparse.Namespace, configs: Path) -> None:
         ValueError: where a number is out of bounds.
     """
     for name, least, most in (("size", 8, 8192), ("quality", 1, 100), ("per_shard", 1, 10**6)):
-        if not least <= getattr(given, name) <= most:
-            raise ValueError(f"--{name.replace('_', '-')}={getattr(given, name)}; needs {least} to {most:,}")
+        number = vars(given)[name]
+        if not least <= number <= most:
+            raise ValueError(f"--{name.replace('_', '-')}={number}; needs {least} to {most:,}")
     settings = settings_of(given.pictures)
     data = build_data(settings, configs)
     shape = Shape(given.size, given.quality, given.format, given.per_shard)

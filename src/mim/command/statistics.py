@@ -29,8 +29,9 @@ def run(given: argparse.Namespace, configs: Path) -> None:
         ValueError: where a number is below 1, nothing can be read, or a channel is the same in every pixel.
     """
     for name in ("images", "paths"):
-        if getattr(given, name) is not None and getattr(given, name) < 1:
-            raise ValueError(f"--{name}={getattr(given, name)}; needs 1 at least")
+        number = vars(given)[name]
+        if number is not None and number < 1:
+            raise ValueError(f"--{name}={number}; needs 1 at least")
     settings = settings_of(given.pictures)
     data = build_data(settings, configs)
     found = _inspect(data, given.images)
@@ -42,7 +43,8 @@ def run(given: argparse.Namespace, configs: Path) -> None:
     said = [setting.partition("=")[0] for setting in settings]
     more = [f"data.{name}={_typed(value)}" for name, value in proposed.items() if f"data.{name}" not in said]
     measured = build_data([*settings, *more, "data.mean=own", "data.std=own"], configs)
-    statistics = [f"data.{name}={_typed(_rounded(getattr(measured, name)))}" for name in ("mean", "std")]
+    found_here = {"mean": measured.mean, "std": measured.std}
+    statistics = [f"data.{name}={_typed(_rounded(values))}" for name, values in found_here.items()]
     print(
         f"{'mean':<14}{_typed(_rounded(measured.mean))}, deviation {_typed(_rounded(measured.std))}, as a network sees them"
     )
@@ -111,7 +113,7 @@ def described(found: Inspection, paths: int = 5) -> Iterator[tuple[str, str]]:
 
 
 def _counted(found: Inspection, what: Any) -> str:
-    kinds = found.count(what)
+    kinds = found.counts(what)
     return ", ".join(f"{name} ({count:,})" for name, count in kinds[:8]) + (", ..." if len(kinds) > 8 else "")
 
 

@@ -65,7 +65,7 @@ class Inspection(NamedTuple):
         """Those that cannot be read."""
         return [each for each in self.pictures if each.broken]
 
-    def count(self, what: Callable[[Inspected], Any]) -> list[tuple[Any, int]]:  # type: ignore[override]
+    def counts(self, what: Callable[[Inspected], Any]) -> list[tuple[Any, int]]:
         """How many pictures have what, the most frequent first."""
         return Counter(what(each) for each in self.read).most_common()
 
@@ -89,9 +89,9 @@ class Inspection(NamedTuple):
     def proposed(self) -> dict[str, Any]:
         """Settings that the files ask for: `channels`, where all have another number than three, and `range`, where their
         type does not say it, or says too much (12 bits in 16)."""
-        channels = [number for number, _ in self.count(lambda each: each.channels)]
+        channels = [number for number, _ in self.counts(lambda each: each.channels)]
         settings: dict[str, Any] = {"channels": channels[0]} if len(channels) == 1 and channels[0] != 3 else {}
-        types, ends = {kind for kind, _ in self.count(lambda each: each.type)}, self.range()
+        types, ends = {kind for kind, _ in self.counts(lambda each: each.type)}, self.range()
         in_memory = not any(each.format for each in self.read)
         if ends is None or in_memory or types <= {"uint8", "bool"}:
             return settings

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from timm.layers import Attention as TimmAttention
 from timm.models.vision_transformer import Block as TimmBlock
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import dropout, linear, scaled_dot_product_attention
 
 from mim.encoder.padding import Lengths, attend_within
@@ -93,6 +93,13 @@ class Attention(TimmAttention):
     def rows(self, x: Tensor, queries: Sequence[int] | None = None, dtype: torch.dtype | None = None) -> Tensor:
         """What tokens attend to: (B, L, D) -> (B, A, queries, L); see `attention_rows`."""
         return attention_rows(x, self.qkv.weight, self.qkv.bias, self.num_heads, queries, dtype=dtype)
+
+
+class Norm(nn.LayerNorm):
+    """Layer norm of a vision transformer, which adds 1e-6 to variances."""
+
+    def __init__(self, width: int, device: torch.device | None = None, dtype: torch.dtype | None = None):
+        super().__init__(width, eps=1e-6, device=device, dtype=dtype)
 
 
 class Block(TimmBlock):

@@ -1,13 +1,13 @@
 """BEiT's transformer (arXiv 2106.08254) as SimMIM uses it (arXiv 2111.09886): relative position bias, layer scale, no key bias."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Literal
 
 import torch
 from timm.models import beit
 from torch import Tensor, nn
 
+from mim.encoder.attention import Norm
 from mim.encoder.beit_block import Block
 from mim.encoder.blocks import check_number, run_blocks
 from mim.encoder.initialise import initialise_simmim
@@ -71,7 +71,7 @@ class Beit(beit.Beit):
             num_heads=heads,
             num_classes=0,
             global_pool="",
-            norm_layer=partial(nn.LayerNorm, eps=1e-6),  # type: ignore[arg-type]
+            norm_layer=Norm,
             use_abs_pos_emb=positions in ("absolute", "absolute_and_block_bias"),
             use_shared_rel_pos_bias=positions == "shared_bias",
         )

@@ -1,14 +1,13 @@
 """Block of BEiT over attention that is given biases of the tokens that are there, without a key bias (arXiv 2106.08254)."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import torch
 from timm.models import beit
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import linear
 
-from mim.encoder.attention import attend, attention_rows
+from mim.encoder.attention import Norm, attend, attention_rows
 from mim.ranges import Count
 
 
@@ -53,8 +52,7 @@ class Block(beit.Block):
         window: tuple[int, int] | None,
         attention_dropout: float,
     ):
-        norm = partial(nn.LayerNorm, eps=1e-6)
-        super().__init__(width, heads, True, mlp_ratio, drop_path=drop_path, init_values=layer_scale, norm_layer=norm)  # type: ignore[arg-type]
+        super().__init__(width, heads, True, mlp_ratio, drop_path=drop_path, init_values=layer_scale, norm_layer=Norm)
         self.attn = BiasedAttention(width, heads, qkv_bias=True, attn_drop=attention_dropout, window_size=window)
 
     def update(self, x: Tensor, bias: Tensor | None = None) -> Tensor:

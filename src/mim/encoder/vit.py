@@ -1,14 +1,13 @@
 """timm's VisionTransformer, split into `embed` and `encode` so that hidden patches are never embedded (MAE, arXiv 2111.06377)."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Literal
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from mim.encoder.attention import Attention, Block
+from mim.encoder.attention import Attention, Block, Norm
 from mim.encoder.blocks import check_number, run_blocks
 from mim.encoder.initialise import Start, initialise
 from mim.encoder.padding import padding, with_cls
@@ -78,7 +77,7 @@ class ViT(VisionTransformer):
             num_classes=0,
             class_token=cls,
             global_pool="token" if cls else "",
-            norm_layer=partial(nn.LayerNorm, eps=1e-6),
+            norm_layer=Norm,
             attn_layer=Attention,
             block_fn=Block,
             weight_init="skip",

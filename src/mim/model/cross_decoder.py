@@ -1,12 +1,10 @@
 """Decoder that looks at the tokens of one of the encoder's blocks, too (BootMAE, arXiv 2207.07116, section 3.2)."""
 
-from functools import partial
-
 import torch
 from timm.layers import Mlp
 from torch import Tensor, nn
 
-from mim.encoder.attention import attend
+from mim.encoder.attention import Norm, attend
 from mim.encoder.initialise import initialise_mae
 from mim.encoder.padding import Lengths, padding, padding_bias
 from mim.encoder.positions import sincos_positions
@@ -14,8 +12,6 @@ from mim.masker.split import Split
 from mim.model.packing import pack
 from mim.ranges import Count, Positive
 from mim.tokens import take
-
-NORM = partial(nn.LayerNorm, eps=1e-6)
 
 
 class Attention(nn.Module):
@@ -40,7 +36,7 @@ class CrossBlock(nn.Module):
 
     def __init__(self, width: int, context_width: int, heads: int, mlp_ratio: float):
         super().__init__()
-        self.norm1, self.norm2, self.norm3, self.norm4 = NORM(width), NORM(width), NORM(width), NORM(context_width)
+        self.norm1, self.norm2, self.norm3, self.norm4 = Norm(width), Norm(width), Norm(width), Norm(context_width)
         self.attn, self.cross = Attention(width, width, heads), Attention(width, context_width, heads)
         self.mlp = Mlp(width, int(width * mlp_ratio))
 
@@ -94,7 +90,7 @@ class CrossDecoder(nn.Module):
         self.mask_token = nn.Parameter(torch.empty(1, 1, width))
         self.pos_embed = nn.Parameter(sincos_positions(width, grid).float()[None], requires_grad=False)
         self.blocks = nn.ModuleList(CrossBlock(width, encoder_width, heads, mlp_ratio) for _ in range(depth))
-        self.norm = NORM(width)
+        self.norm = Norm(width)
         self.predict = nn.Linear(width, target_dim)
         self.apply(initialise_mae)
         nn.init.trunc_normal_(self.mask_token, std=0.02, a=-0.02, b=0.02)

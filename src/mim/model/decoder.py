@@ -1,13 +1,10 @@
 """MAE's decoder on index sets: visible tokens and mask tokens, each with its position, in any order (arXiv 2111.06377)."""
 
-from functools import partial
-from typing import Any
-
 import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from mim.encoder.attention import Attention
+from mim.encoder.attention import Attention, Norm
 from mim.encoder.initialise import Start, initialise_dino, initialise_mae
 from mim.encoder.padding import Lengths, padding
 from mim.encoder.positions import sincos_positions
@@ -56,15 +53,14 @@ class Decoder(nn.Module):
             raise ValueError(f"Decoder got width={width}, heads={heads}; the heads must divide the width")
         if depth < 1:
             raise ValueError(f"Decoder got depth={depth}; needs at least 1 block, e.g. model.decoder.depth=4")
-        norm: Any = partial(nn.LayerNorm, eps=1e-6)
         self.embed = nn.Linear(encoder_width, width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(sincos_positions(width, grid).float()[None], requires_grad=False)
         self.blocks = nn.ModuleList(
-            block(width, heads, mlp_ratio, qkv_bias=True, norm_layer=norm, attn_layer=Attention)
+            block(width, heads, mlp_ratio, qkv_bias=True, norm_layer=Norm, attn_layer=Attention)
             for block in [Block] * (depth - 1) + [LastBlock]
         )
-        self.norm = norm(width)
+        self.norm = Norm(width)
         self.predict = nn.Linear(width, target_dim)
         self.apply(initialise_mae if start == "mae" else initialise_dino)
         nn.init.normal_(self.mask_token, std=0.02)

@@ -7,12 +7,13 @@ from timm.layers import Mlp
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from mim.encoder.attention import Norm
 from mim.encoder.blocks import check_number
 from mim.encoder.initialise import initialise_mae
 from mim.encoder.padding import padding_bias
 from mim.encoder.positions import sincos_positions
 from mim.masker.split import Split
-from mim.model.cross_decoder import NORM, Attention
+from mim.model.cross_decoder import Attention
 from mim.ranges import Count, NonNegativeInt, Positive
 
 
@@ -24,9 +25,9 @@ class QueryBlock(nn.Module):
 
     def __init__(self, width: int, context_width: int, heads: int, mlp_ratio: float, self_attention: bool):
         super().__init__()
-        self.norm1, self.norm2, self.norm3 = NORM(width), NORM(width), NORM(context_width)
+        self.norm1, self.norm2, self.norm3 = Norm(width), Norm(width), Norm(context_width)
         self.cross, self.mlp = Attention(width, context_width, heads), Mlp(width, int(width * mlp_ratio))
-        self.norm0 = NORM(width) if self_attention else None
+        self.norm0 = Norm(width) if self_attention else None
         self.attn = Attention(width, width, heads) if self_attention else None
 
     def forward(self, x: Tensor, context: Tensor, bias: Tensor | None, context_bias: Tensor | None) -> Tensor:
@@ -83,7 +84,7 @@ class QueryDecoder(nn.Module):
         self.blocks = nn.ModuleList(
             QueryBlock(width, encoder_width, heads, mlp_ratio, self_attention) for _ in range(depth)
         )
-        self.norm = NORM(width)
+        self.norm = Norm(width)
         self.predict = nn.Linear(width, target_dim)
         self.apply(initialise_mae)
         nn.init.normal_(self.mask_token, std=0.02)
