@@ -28,6 +28,7 @@ from mim.masker.partition.random_ratio import RandomRatio
 from mim.masker.scheduled import Scheduled
 from mim.masker.score.block import Block as BlockScore
 from mim.masker.score.block import smallest_block
+from mim.masker.score.color_noise import ColorNoise
 from mim.masker.score.drawn_block import DrawnBlock
 from mim.masker.score.ranking import Ranking
 from mim.masker.split import Split
@@ -523,6 +524,8 @@ def _masked(name: str, masker: Any, encoder: Any) -> Facts:
         f"{name}.parts": split.visible.shape[1],
     }
     facts |= {f"{name}.noise": score.noise} if hasattr(score, "noise") else {}
+    if isinstance(score, ColorNoise):
+        facts |= {f"{name}.colour": score.colour, f"{name}.sigmas": [score.sigma, score.coarse_sigma]}
     if isinstance(score, BlockScore):
         facts |= {f"{name}.block_patches": [score.min_patches, score.max_patches]}
         facts |= {f"{name}.aspect": [score.min_aspect, 1 / score.min_aspect], f"{name}.share": score.ratio}

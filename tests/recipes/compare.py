@@ -20,6 +20,7 @@ MASKS = {
     "attention over cells, nothing thrown": ("Attention", "FixedRatio", None),
     "salience": ("Salience", "FixedRatio", None),
     "salience, ratio by image": ("Salience", "AdaptiveRatio", None),
+    "colour noise": ("ColorNoise", "FixedRatio", None),
     "blocks": ("Block", "FixedRatio", None),
     "parallel parts": ("Random", "ParallelParts", None),
     "block": ("DrawnBlock", "Covered", None),

@@ -38,6 +38,7 @@ WORDS = {
     "bicubic": "bilinear",
     "bilinear": "bicubic",
     "central": "sobel",
+    "green": "blue",
     "l1": "l2",
     "l2": "l1",
     "absolute": "shared_bias",
