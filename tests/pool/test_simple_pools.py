@@ -6,7 +6,7 @@ import torch
 from mim.pool.by_attention import CentreAttention, LowestEntropy, MeanAttention
 from mim.pool.centre_patches import CentrePatches, centre
 from mim.pool.pool import Shape, pool_tokens
-from mim.pool.simple import Cls, ClsMean, Max, Mean
+from mim.pool.simple import Cls, ClsMean, Max, Mean, NormedMean
 
 TOKENS = torch.tensor([[[9.0, 0.0], [1.0, 4.0], [3.0, 2.0]]])
 PATCHES = TOKENS[:, 1:]
@@ -18,6 +18,12 @@ PATCHES = TOKENS[:, 1:]
 )
 def test_cls_mean_and_max_of_two_patches(pool, expected):
     assert pool(pool_tokens(TOKENS, 1, pool.needs)).tolist() == [expected]
+
+
+def test_a_normed_mean_is_that_of_a_layer_norm_as_it_starts():
+    patches = torch.randn(3, 5, 8) * 4 + 2
+    expected = torch.nn.LayerNorm(8, eps=1e-6)(patches.mean(1))
+    assert torch.allclose(NormedMean()(patches), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
-"""Pools that ask for tokens alone: cls, the mean or the maximum of the patches, or cls beside the mean."""
+"""Pools that ask for tokens alone: cls, the mean or the maximum of the patches, a mean that is normalised, cls beside the mean."""
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import layer_norm
 
 from mim.pool.pool import Needs
 
@@ -24,6 +25,19 @@ class Mean(nn.Module):
     def forward(self, patches: Tensor) -> Tensor:
         """Patches (B, L, D) -> (B, D)."""
         return patches.mean(dim=1)
+
+
+class NormedMean(nn.Module):
+    """Represent an image by the mean of its patch tokens, of mean 0 and deviation 1 over its channels.
+
+    BootMAE's linear probe has a layer norm there, with its starting values (LightDXY/BootMAE, mae_util/models.py: 280-285).
+    """
+
+    needs = Needs()
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """Patches (B, L, D) -> (B, D)."""
+        return layer_norm(patches.mean(dim=1), patches.shape[-1:], eps=1e-6)
 
 
 class Max(nn.Module):
