@@ -76,6 +76,8 @@ def test_an_old_setting_of_an_evaluation_gets_the_line_that_says_the_new_one(old
     ("program", "given", "said"),
     [
         ("train", "task=knn", "task=knn is for eval.py: python eval.py evaluate=knn checkpoint=..."),
+        ("train", "task=detect", None),  # is trained and judged by one name
+        ("eval", "task=detect", "task=detect is evaluate=detect now"),
         ("train", "evaluate=probe", "evaluate=probe is for eval.py: python eval.py evaluate=probe checkpoint=..."),
         ("train", "task.base_lr=1", None),
         ("eval", "task=finetune", "task=finetune is for train.py: python train.py task=finetune checkpoint=..."),

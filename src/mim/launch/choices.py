@@ -117,11 +117,11 @@ def belongs_elsewhere(overrides: Sequence[str], configs: Path, config_name: str)
         now = moved_setting(given)
         group, _, choice = now.partition("=")
         evaluates = group == "evaluate" and choice in files_of(configs, "evaluate")
-        if config_name == "train" and evaluates:
+        trained = given.startswith("task=") and given.removeprefix("task=") in files_of(configs, "task")
+        if config_name == "train" and evaluates and not trained:
             return f"{given} is for eval.py: python eval.py {now} checkpoint=..."
         if config_name == "eval" and given.startswith("task=") and not evaluates:
-            trains = given.removeprefix("task=") in files_of(configs, "task")
-            return f"{given} is for train.py: python train.py {given} checkpoint=..." if trains else None
+            return f"{given} is for train.py: python train.py {given} checkpoint=..." if trained else None
         if config_name == "eval" and now != given:
             return f"{given} is {now} now"
     return None
