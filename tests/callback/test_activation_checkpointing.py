@@ -8,7 +8,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from mim.callback.activation_checkpointing import ActivationCheckpointing
 from mim.encoder.swin import Swin
 from mim.encoder.vit import ViT
-from mim.strategy.blocks import blocks
+from mim.strategy.sharding import blocks
 
 
 def step(encoder: nn.Module) -> tuple[int, dict[str, torch.Tensor]]:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mim.encoder.positions import sincos_positions
-from mim.weights.interpolate import interpolate_positions
+from mim.weights.resize import interpolate_positions
 from tests.stored import numbered
 
 

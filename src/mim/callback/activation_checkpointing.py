@@ -5,7 +5,7 @@ from functools import partial
 import pytorch_lightning as L
 from torch.utils.checkpoint import checkpoint
 
-from mim.strategy.blocks import blocks
+from mim.strategy.sharding import blocks
 from mim.train.training import Training
 
 

@@ -6,6 +6,8 @@ from typing import Literal
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, layer_norm, smooth_l1_loss
 
+from mim.masker.split import Split
+
 Error = Literal["l1", "l2", "smooth_l1", "cosine", "normalised_l2", "cross_entropy"]
 
 
@@ -59,3 +61,10 @@ ERRORS: Mapping[Error, Callable[[Tensor, Tensor], Tensor]] = {
     "normalised_l2": normalised_l2,
     "cross_entropy": cross_entropy,
 }
+
+
+def masked_mean(error: Tensor, split: Split) -> Tensor:
+    """Errors of the masked patches (B, K, Lm) -> scalar; padding counts for nothing; where nothing is masked, 0."""
+    if split.masked_valid is None:
+        return error.mean()
+    return (error * split.masked_valid).sum() / split.masked_valid.sum().clamp(min=1)

@@ -4,7 +4,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from mim.geometry import Geometry
-from mim.loss.masked_mean import masked_mean
+from mim.loss.error import masked_mean
 from mim.loss.term import Term
 from mim.masker.split import Split
 from mim.precision import at_least_single

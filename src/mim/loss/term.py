@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from mim.batch import Batch
 from mim.geometry import Geometry
-from mim.loss.error import ERRORS, Error, smooth_l1
-from mim.loss.masked_mean import masked_mean
+from mim.loss.error import ERRORS, Error, masked_mean, smooth_l1
 from mim.masker.split import Split
 from mim.precision import at_least_single
 from mim.ranges import Positive

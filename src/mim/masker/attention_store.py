@@ -11,7 +11,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from mim.batch import Batch
 from mim.masker.crop_map import crop_map
-from mim.masker.min_max import min_max
+from mim.masker.score.ranking import min_max
 from mim.part import Part
 
 Heads = Literal["mean_first", "stretch_first"]

@@ -9,9 +9,8 @@ from mim.encoder.blocks import check_number
 from mim.encoder.encoder import Encoder
 from mim.masker.any_masker import AnyMasker
 from mim.model.cross_decoder import CrossDecoder
-from mim.model.masked_model import MaskedModel
+from mim.model.masked_model import MaskedModel, TargetDims, dims_of
 from mim.model.reconstruction import Reconstruction
-from mim.model.target_dims import TargetDims, dims_of
 from mim.model.visible import as_batch, embed_visible
 from mim.ranges import Count
 

@@ -9,9 +9,9 @@ from mim.encoder.encoder import Encoder
 from mim.masker.any_masker import AnyMasker
 from mim.model.decoder import Decoder
 from mim.model.mae import MAE
+from mim.model.masked_model import TargetDims
 from mim.model.mean_decoder import MeanDecoder
 from mim.model.reconstruction import Reconstruction
-from mim.model.target_dims import TargetDims
 from mim.model.visible import as_batch
 
 

@@ -12,8 +12,8 @@ from mim.head.projection import ProjectionHead
 from mim.masker.any_masker import AnyMasker
 from mim.masker.attention_store import AttentionStore
 from mim.masker.split import Split
+from mim.model.masked_model import TargetDims, dims_of
 from mim.model.packing import pack
-from mim.model.target_dims import TargetDims, dims_of
 from mim.model.visible import as_batch, split_of
 from mim.ranges import Count
 from mim.tokens import take

@@ -8,10 +8,9 @@ from mim.batch import Batch
 from mim.encoder.encoder import Encoder
 from mim.masker.any_masker import AnyMasker
 from mim.model.decoder import Decoder
-from mim.model.masked_model import MaskedModel
+from mim.model.masked_model import MaskedModel, TargetDims, dims_of
 from mim.model.query_decoder import QueryDecoder
 from mim.model.reconstruction import Reconstruction
-from mim.model.target_dims import TargetDims, dims_of
 from mim.model.visible import as_batch, encode_visible
 
 

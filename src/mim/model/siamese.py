@@ -10,8 +10,8 @@ from mim.batch import Batch
 from mim.encoder.encoder import Encoder, Resizes
 from mim.encoder.model import Model
 from mim.masker.any_masker import AnyMasker
+from mim.model.masked_model import TargetDims, dims_of
 from mim.model.projector import BatchNorm
-from mim.model.target_dims import TargetDims, dims_of
 from mim.model.visible import as_batch, split_of
 from mim.ranges import Count, Positive
 from mim.views import Shown

@@ -6,10 +6,9 @@ from torch import Tensor, nn
 from mim.batch import Batch
 from mim.encoder.encoder import Encoder
 from mim.masker.any_masker import AnyMasker
-from mim.model.masked_model import MaskedModel
+from mim.model.masked_model import MaskedModel, TargetDims, dims_of
 from mim.model.packing import pack
 from mim.model.reconstruction import Reconstruction
-from mim.model.target_dims import TargetDims, dims_of
 from mim.model.visible import as_batch, embed_visible
 from mim.tokens import take
 

@@ -25,8 +25,7 @@ from mim.checkpoint.sharded import is_sharded, read_rest, read_shares, write_sha
 from mim.part import Saved
 from mim.precision import DTYPES
 from mim.run.insides import callbacks_of
-from mim.strategy.blocks import blocks
-from mim.strategy.sharding import shares_in_place, unsharded
+from mim.strategy.sharding import blocks, shares_in_place, unsharded
 
 
 class FSDP(ModelParallelStrategy):

@@ -62,3 +62,9 @@ def shares_in_place() -> Iterator[None]:
     finally:
         for module, name, _, whole in everything:
             setattr(module, name, whole)
+
+
+def blocks(model: nn.Module) -> list[nn.Module]:
+    """What stands in the lists called `blocks`, as timm calls them: of the encoder, the decoder, each stage of a Swin."""
+    lists = (part for name, part in model.named_modules() if name.rpartition(".")[2] == "blocks")
+    return [block for part in lists for block in part.children()]

@@ -14,7 +14,6 @@ from torch.nn.functional import interpolate
 from mim.encoder.encoder import Encoder
 from mim.encoder.timm_vit import TimmViT
 from mim.geometry import by
-from mim.weights.interpolate import interpolate_positions
 
 _SHARED = "rel_pos_bias.relative_position_bias_table"
 _TABLE = "relative_position_bias_table"
@@ -128,3 +127,16 @@ def _window(name: str, encoder: Encoder) -> tuple[int, int]:
     """The window that a table of biases is for: the whole grid, or Swin's."""
     attention: Any = dict(encoder.named_modules())[name.rpartition(".")[0]]
     return attention.window_size
+
+
+def interpolate_positions(positions: Tensor, old: tuple[int, int], new: tuple[int, int], prefix: int = 1) -> Tensor:
+    """Positions of an old grid (1, R + L, D), prefix first -> those of a new one: bicubic, the prefix as it was.
+
+    Grids are (rows, columns).
+    """
+    if old == new:
+        return positions
+    first, patches = positions[:, :prefix], positions[:, prefix:]
+    image = patches.transpose(1, 2).unflatten(2, old)  # (1, D, rows, columns)
+    patches = interpolate(image, size=new, mode="bicubic", align_corners=False).flatten(2).transpose(1, 2)
+    return torch.cat([first, patches], dim=1)

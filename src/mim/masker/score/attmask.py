@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from mim.batch import Batch
 from mim.draw import MASK, uniform
 from mim.masker.attention_store import AttentionStore
-from mim.masker.min_max import min_max
-from mim.masker.score.ranking import Ranking
+from mim.masker.score.ranking import Ranking, min_max
 
 # Patches of equal attention are put in random order; it tells apart less than float16 maps do.
 TIE = 1e-6

@@ -5,8 +5,7 @@ from torch import Tensor, nn
 
 from mim.batch import Batch
 from mim.draw import MASK, uniform
-from mim.masker.min_max import min_max
-from mim.masker.score.ranking import Ranking
+from mim.masker.score.ranking import Ranking, min_max
 
 
 def similarity(tokens: Tensor) -> Tensor:

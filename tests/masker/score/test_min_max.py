@@ -1,6 +1,6 @@
 import torch
 
-from mim.masker.min_max import min_max
+from mim.masker.score.ranking import min_max
 
 
 def test_the_smallest_becomes_0_and_the_largest_1():
