@@ -13,6 +13,7 @@ from torch import Tensor
 from mim.encoder.timm_model import input_side
 from mim.plain import Settings, printable
 from mim.weights.architecture import TIMM_VIT, depth_of
+from mim.weights.releases import several_cls, with_positions
 
 Tensors = dict[str, Tensor]
 _NAMES = (  # a pattern, and what it becomes; all are tried, in this order
@@ -57,14 +58,6 @@ def _dinov2(config: Settings, tensors: Tensors) -> str:
     return f"vit_{'giant' if packed else 'small'}_patch14_{registers}dinov2"
 
 
-def _with_positions(tensors: Tensors) -> Tensors:
-    """Registers have no position: that of the cls token is in the token."""
-    if "reg_token" not in tensors:
-        return tensors
-    first, patches = tensors["pos_embed"][:, :1], tensors["pos_embed"][:, 1:]
-    return tensors | {"cls_token": tensors["cls_token"] + first, "pos_embed": patches}
-
-
 def _dinov3(config: Settings, tensors: Tensors) -> str:
     size = "small_plus" if "blocks.0.mlp.fc1_g.weight" in tensors else "small"
     return f"vit_{size}_patch16_dinov3" + ("_qkvb" if "blocks.0.attn.q_bias" in tensors else "")
@@ -80,11 +73,6 @@ def _flat(tensors: Tensors) -> Tensors:
     """Tokens and positions of one dimension less."""
     shaped = {"cls_token": (1, 1, -1), "pos_embed": (1, *tensors["pos_embed"].shape[-2:])}
     return tensors | {name: tensors[name].reshape(shape) for name, shape in shaped.items() if name in tensors}
-
-
-def _several_cls(tensors: Tensors) -> Tensors:
-    """Cls tokens beyond the first are registers with a position."""
-    return tensors | {"cls_token": tensors["cls_token"][:, :1], "reg_token": tensors["cls_token"][:, 1:]}
 
 
 _GELU = {"hidden_act": ("gelu",), "layer_norm_eps": (1e-6, 1e-12), "qkv_bias": (True,), "num_channels": (3,)}
@@ -103,12 +91,12 @@ _SIGLIP = Family(
 )
 _DINOV3S = {"layer_norm_eps": (1e-5,), "rope_theta": (100.0,), "key_bias": (False,), "num_channels": (3,)}
 FAMILIES = {
-    "dinov2": Family(_dinov2, _GELU, _with_positions),
-    "dinov2_with_registers": Family(_dinov2, _GELU, _with_positions),
+    "dinov2": Family(_dinov2, _GELU, with_positions),
+    "dinov2_with_registers": Family(_dinov2, _GELU, with_positions),
     "dinov3_vit": Family(_dinov3, _DINOV3S | {"hidden_act": ("gelu", "silu")}, _gated),
     "ijepa": Family(lambda *_: "vit_huge_patch14_gap_224", _GELU),
     "deit": Family(lambda *_: "deit_tiny_distilled_patch16_224", _GELU),
-    "pixio": Family(lambda *_: "vit_base_patch16_224", _GELU, _several_cls),
+    "pixio": Family(lambda *_: "vit_base_patch16_224", _GELU, several_cls),
     "siglip": _SIGLIP,
     "siglip_vision_model": _SIGLIP,
     "clip": _CLIP,

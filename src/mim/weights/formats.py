@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from mim.weights import official_mae
+from mim.weights import official_mae, releases
 from mim.weights.hugging_face import from_hugging_face
 from mim.weights.official_simmim import from_bare, from_official_simmim
 from mim.weights.prefixes import encoder_prefixes, under_key
@@ -25,7 +25,9 @@ class Format(NamedTuple):
 
 
 def _from_official_mae(tensors: Tensors) -> dict[str, Tensor]:
-    return {official_mae.from_official(name): value for name, value in tensors.items()}
+    ours = {official_mae.from_official(name): value for name, value in tensors.items()}
+    inside = {name.removeprefix("encoder."): value for name, value in ours.items() if name.startswith("encoder.")}
+    return ours | {f"encoder.{name}": value for name, value in releases.several_cls(inside).items()}
 
 
 def _from_run(tensors: Tensors) -> dict[str, Tensor]:
@@ -37,6 +39,8 @@ FORMATS = [
     Format("Hugging Face", "vit.embeddings.patch_embeddings.projection.weight", from_hugging_face),
     Format("Hugging Face", "embeddings.patch_embeddings.projection.weight", from_hugging_face),
     Format("official MAE", "decoder_embed.weight", _from_official_mae),
+    Format("official CrossMAE, with a new final norm", releases.CROSSMAE, releases.from_crossmae),
+    Format("MMPretrain", releases.MMPRETRAIN, releases.from_mmpretrain),
     Format("official SimMIM", "decoder.0.weight", from_official_simmim),
     Format("ours", "encoder.patch_embed.proj.weight", dict),
     Format("official SimMIM, fine-tuned Swin", "layers.0.downsample.norm.weight", from_official_simmim),

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-_BUFFER = re.compile(r"(relative_position_index|attn_mask)$")  # computed, not learned
+from mim.weights.releases import split
+
 _DOWNSAMPLE = re.compile(r"^layers\.(\d+)\.downsample\.")
 
 
@@ -30,12 +31,15 @@ def from_official_simmim(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def from_bare(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A classifier under timm's names -> `encoder.*`; its head and the norm before it keep their names, buffers are dropped."""
-    learned = {name: value for name, value in tensors.items() if not _BUFFER.search(name)}
+    """An encoder or a classifier under timm's names, or those of its release -> `encoder.*`.
+
+    Its head, the norm before it, and what else was trained beside it keep their names; buffers are dropped.
+    """
+    inside, beside = split(tensors)
     return {
         name if name.startswith(("head.", "fc_norm.", "attn_pool.")) else f"encoder.{name}": value
-        for name, value in learned.items()
-    }
+        for name, value in inside.items()
+    } | beside
 
 
 def _reorder(value: Tensor) -> Tensor:

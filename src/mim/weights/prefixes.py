@@ -4,7 +4,10 @@ from collections.abc import Iterable, Mapping
 
 from mim.plain import printable
 
-CONTAINERS = ("state_dict_ema", "model_ema", "teacher", "state_dict", "model", "model_state_dict", "student")
+CONTAINERS = (
+    *("state_dict_ema", "model_ema", "teacher", "state_dict", "model", "model_state_dict", "student"),
+    *("target_encoder", "encoder"),  # of MSN and I-JEPA
+)
 """Under which key trainings keep their weights; where there are several, an average comes first."""
 AVERAGED = ("teacher", "momentum_encoder", "model_ema", "ema")
 _WORDS = {*AVERAGED, "module", "backbone", "encoder", "student", "model", "net", "base_encoder", "network"}
