@@ -60,3 +60,18 @@ def test_a_map_of_another_grid_is_read_at_the_patches(store):
     assert fine[0, 0] == pytest.approx(0.2, abs=1e-3)
     assert fine[3, 3] == pytest.approx(0.35, abs=1e-3)
     assert (fine.diff(dim=1) >= 0).all()
+
+
+def test_what_a_teacher_attends_to_now_is_the_map_and_nobody_need_fill_the_store(store):
+    """Two heads on a grid of 2 x 4, asked for on it and on cells of 2 x 2; the kept maps are not looked up."""
+    heads = torch.stack([torch.arange(8.0).view(2, 4), torch.arange(8.0).view(2, 4).flip(1)]) / 28
+    batch = batch_of_index(3)._replace(attention=heads[None])
+    store.live = True
+    assert torch.allclose(store(batch, (2, 4)), attention_weights(heads.flatten(1)[None]))
+    assert torch.allclose(store(batch, (1, 2)), attention_weights(torch.tensor([[[12.0, 20.0], [20.0, 12.0]]]) / 112))
+    store.maps = None
+    store.begin_epoch(0)
+    assert store(batch_of_index(3), (2, 2)).eq(1).all()  # nobody looked
+    store.live = False
+    with pytest.raises(ValueError, match="no callback looks where the network attends"):
+        store.begin_epoch(0)

@@ -8,6 +8,7 @@ from torch import nn
 
 from mim.analysis.cost import flops
 from mim.batch import Batch, View, uncropped
+from mim.callback.refresh_attention import RefreshAttention
 from mim.callback.throughput import flops_per_image
 from mim.draw import keys
 from mim.encoder.beit import Beit
@@ -119,6 +120,23 @@ def test_each_large_view_of_an_image_has_a_mask_of_its_own():
     assert not torch.equal(hidden[:3], hidden[3:])
 
 
+def test_large_views_stand_view_by_view_each_with_the_key_that_it_has_alone():
+    batch, large = views(), views().of_views(2)
+    assert large.index.tolist() == [0, 1, 2, 0, 1, 2]
+    for number in range(2):
+        alone, rows = batch.of_view(number), slice(3 * number, 3 * number + 3)
+        assert torch.equal(large.key[rows], alone.key)
+        assert torch.equal(large.image[rows], alone.image)
+
+
+def test_attention_that_comes_with_the_batch_is_not_gathered_beforehand():
+    model = student(masker_of("attmask"))
+    callback = RefreshAttention("nowhere.npy")
+    callback.on_train_start(None, model)
+    assert callback.maps is None
+    assert model.attends
+
+
 class Said(nn.Module):
     """Masker whose splits do not say that nothing is thrown, or list visible patches in another order."""
 
@@ -202,6 +220,7 @@ def test_a_step_under_bf16_is_near_that_of_float32():
     assert losses[1] == pytest.approx(losses[0], rel=2e-2)
 
 
+@pytest.mark.slow
 def test_a_step_is_one_graph():
     task = training(masker_of("attmask")).train()
     compiled = torch.compile(task.objective, fullgraph=True, backend="eager")
@@ -230,7 +249,7 @@ def test_a_step_is_one_graph():
             lambda: IBOT(Beit(16, 4, 8, 2, 2), None, HEAD, {"cls": 20})(views()),
             "Beit takes images of 16 x 16 alone, and there are smaller views",
         ),
-        (lambda: training(masker_of("random"), teacher=None), "there is no teacher"),
+        (lambda: training(masker_of("random"), teacher=None), "there is no teacher; add teacher=views"),
         (lambda: training(masker_of("random"), teacher=EMA), "compares views, and needs teacher=views"),
         (
             lambda: training(

@@ -81,6 +81,10 @@ class Pretrain(Training):
 
     def _taught(self, teacher: Callable[[nn.Module], EMA] | None) -> EMA | None:
         """What follows the model, once it is known that somebody looks at it."""
+        if isinstance(self.loss, AcrossViews) and teacher is None:
+            raise ValueError(
+                "the loss compares views with what a teacher makes of them, and there is no teacher; add teacher=views"
+            )
         if self.loss.needs_teacher and teacher is None:
             raise ValueError(
                 "the loss compares predictions with a teacher's tokens, and there is no teacher; add teacher=ema, or "

@@ -54,6 +54,7 @@ def test_no_more_is_masked_than_the_partition_allows():
     ranking = Ranking(torch.arange(10.0)[None], torch.ones(1, 10))
     split = Covered(most=0.35)(ranking)
     assert split.masked[0, 0].tolist() == [9, 8, 7]
+    assert split.visible[0, 0][split.visible_valid[0, 0]].tolist() == [0, 1, 2, 3, 4, 5, 6]
     assert split.hidden(10)[0, 0].nonzero().flatten().tolist() == [7, 8, 9]
 
 
