@@ -6,11 +6,12 @@ from typing import Literal
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from mim.encoder.attention import Attention, Block, Norm
 from mim.encoder.blocks import check_number, run_blocks
 from mim.encoder.initialise import Start, initialise
-from mim.encoder.padding import padding, with_cls
+from mim.encoder.padding import padding
 from mim.encoder.patches import add_positions, project
 from mim.encoder.positions import resize_positions, sincos_positions
 from mim.geometry import Geometry, grid_of
@@ -133,7 +134,7 @@ class ViT(VisionTransformer):
     ) -> list[Tensor]:
         """Tokens that leave some blocks, each (B, R + M, D), not normalised."""
         x = self._cls_first(tokens)
-        bias = None if valid is None else padding(with_cls(valid) if self.prefix else valid, x)
+        bias = None if valid is None else padding(pad(valid, (self.prefix, 0), value=True), x)
         return run_blocks(x, self.blocks, [bias] * self.depth, blocks)
 
     def attention(self, image: Tensor, queries: Sequence[int] | None = None, block: int | None = None) -> Tensor:
@@ -165,7 +166,7 @@ class ViT(VisionTransformer):
     def _cls_first(self, tokens: Tensor) -> Tensor:
         if self.cls_token is None:
             return tokens
-        cls = (self.cls_token + self.pos_embed[:, :1]).to(tokens.dtype)
+        cls = (self.cls_token + self.pos_embed[:, : self.prefix]).to(tokens.dtype)
         return torch.cat([cls.expand(tokens.shape[0], -1, -1), tokens], dim=1)
 
     def forward(self, image: Tensor) -> Tensor:  # type: ignore[override]

@@ -1,5 +1,7 @@
 """MAE's decoder on index sets: visible tokens and mask tokens, each with its position, in any order (arXiv 2111.06377)."""
 
+from typing import Literal
+
 import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
@@ -35,6 +37,11 @@ class Decoder(nn.Module):
         target_dim: values per patch.
         width, depth, heads, mlp_ratio: of the decoder's blocks.
         start: how weights are drawn, as in `mim.encoder.initialise`.
+        positions: fixed sines and cosines, or learned from a normal of deviation 0.02 (Pixio).
+        prefix: learned positions of tokens before the patches; those that there are more of share the last.
+
+    Raises:
+        ValueError: where the heads do not divide the width, there is no block, or fixed positions are to have a longer prefix.
     """
 
     def __init__(
@@ -47,15 +54,27 @@ class Decoder(nn.Module):
         heads: Count = 16,
         mlp_ratio: Positive = 4.0,
         start: Start = "mae",
+        positions: Literal["sincos", "learned"] = "sincos",
+        prefix: Count = 1,
     ):
         super().__init__()
+        if positions == "sincos" and prefix != 1:
+            raise ValueError(
+                f"Decoder got prefix={prefix}, positions=sincos; what stands before the patches has one row of them, zero; "
+                "positions=learned has more, e.g. model.decoder.positions=learned"
+            )
         if width % heads:
             raise ValueError(f"Decoder got width={width}, heads={heads}; the heads must divide the width")
         if depth < 1:
             raise ValueError(f"Decoder got depth={depth}; needs at least 1 block, e.g. model.decoder.depth=4")
         self.embed = nn.Linear(encoder_width, width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.pos_embed = nn.Parameter(sincos_positions(width, grid).float()[None], requires_grad=False)
+        self.prefix = prefix
+        if positions == "learned":
+            self.pos_embed = nn.Parameter(torch.empty(1, prefix + grid[0] * grid[1], width))
+            nn.init.trunc_normal_(self.pos_embed, std=0.02)
+        else:
+            self.pos_embed = nn.Parameter(sincos_positions(width, grid).float()[None], requires_grad=False)
         self.blocks = nn.ModuleList(
             block(width, heads, mlp_ratio, qkv_bias=True, norm_layer=Norm, attn_layer=Attention)
             for block in [Block] * (depth - 1) + [LastBlock]
@@ -82,13 +101,14 @@ class Decoder(nn.Module):
         visible = self.embed(latent)
         masked = self.mask_token.to(visible.dtype).expand(B * K, Lm, -1)
         prefix = latent.shape[1] - split.visible.shape[-1]
-        first = split.visible.new_zeros(B, K, prefix)  # all of them where the cls token stands
-        position = self.pos_embed[0].to(visible.dtype)[torch.cat([split.masked + 1, first, split.visible + 1], dim=-1)]
+        first = torch.arange(prefix, device=visible.device).clamp(max=self.prefix - 1).expand(B, K, -1)
+        places = torch.cat([split.masked + self.prefix, first, split.visible + self.prefix], dim=-1)
+        position = self.pos_embed[0].to(visible.dtype)[places]
         x = torch.cat([masked, visible], dim=1) + position.flatten(0, 1)
         valid = split.valid()
         if valid is None:
             return x, None, None
         valid = torch.cat([valid[..., :Lm], torch.ones_like(first, dtype=torch.bool), valid[..., Lm:]], dim=-1)
-        order, valid = pack(valid.flatten(0, 1), most=prefix + self.pos_embed.shape[1] - 1)
+        order, valid = pack(valid.flatten(0, 1), most=prefix + self.pos_embed.shape[1] - self.prefix)
         x = take(x, order[:, None])[:, 0]
         return x, padding(valid, x), order
