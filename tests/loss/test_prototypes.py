@@ -39,7 +39,7 @@ def test_a_collapse_costs_the_logarithm_of_the_number_of_prototypes():
 
 def test_targets_use_all_prototypes_alike_and_do_not_change_the_order_of_images():
     torch.manual_seed(0)
-    term, vectors = PrototypeMatch(8, 6, sinkhorn=50), torch.randn(12, 8)
+    term, vectors = PrototypeMatch(8, 6, temperature=1.0, sinkhorn=50), torch.randn(12, 8)
     targets = term.targets(vectors)
     assert torch.allclose(targets.sum(1), torch.ones(12))
     assert torch.allclose(targets.sum(0), torch.full((6,), 2.0), atol=1e-3)
