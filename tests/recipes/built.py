@@ -18,6 +18,7 @@ from mim.encoder.beit import Beit
 from mim.encoder.swin import Swin
 from mim.launch.processes import portion_of_step
 from mim.loss.across_views import AcrossViews
+from mim.loss.prototypes import PrototypeMatch
 from mim.loss.weighted_sum import WeightedSum
 from mim.masker.attention_store import AttentionStore
 from mim.masker.independent import Independent
@@ -36,6 +37,7 @@ from mim.model.bootmae import BootMAE
 from mim.model.cmae import CMAE
 from mim.model.ibot import IBOT
 from mim.model.query_decoder import QueryDecoder
+from mim.model.siamese import Siamese
 from mim.optim.number import Lines, number_at
 from mim.part import Progress
 from mim.target.hog import HOG
@@ -298,6 +300,8 @@ def _decoders(model: Any) -> Facts:
         return _cross_decoders(model)
     if isinstance(model, IBOT):
         return _projection(model)
+    if isinstance(model, Siamese):
+        return _siamese(model)
     if not isinstance(model, CMAE):
         return _decoder(model.decoder)
     facts = {"decoders.feature.out": model.feature_decoder.predict.out_features}
@@ -344,10 +348,44 @@ def _projection(model: IBOT) -> Facts:
     }
 
 
+def _siamese(model: Siamese) -> Facts:
+    """Of a projection and a prediction: their layers; and what student and teacher see."""
+    facts: Facts = {}
+    for name, mlp in (("head", model.head), ("predictor", model.predictor)):
+        linear: list[Any] = [layer for layer in mlp.modules() if isinstance(layer, nn.Linear)]
+        sizes = (
+            {"layers": len(linear), "hidden": linear[0].out_features, "out": linear[-1].out_features}
+            if linear
+            else None
+        )
+        facts |= named(name, sizes)
+    stem: Any = model.encoder.get_submodule("patch_embed.proj")
+    return facts | {
+        "head.norm_eps": model.head[1].eps,
+        "teacher.views": model.views,
+        "student.sees_teachers_views": model.own,
+        "student.normed_over": model.normed_over,
+        "student.frozen_projection": not stem.weight.requires_grad,
+    }
+
+
+OF_TERMS = {
+    "ViewContrast": ("out", "temperature"),
+    "PrototypeMatch": ("out", "temperature", "sharpening", "sinkhorn", "mean_entropy", "entropy"),
+}
+"""Settings of terms across views that are compared as they are: what they do with them, parity tests compare."""
+
+
 def _across_views(loss: AcrossViews) -> Facts:
     """Of each term: its weight, the student's temperature, the teacher's over the epochs, and how its centre moves."""
     facts: Facts = {}
     for name, term in loss.term.items():
+        if type(term).__name__ in OF_TERMS:
+            facts |= {f"loss.{name}.{key}": getattr(term, key) for key in OF_TERMS[type(term).__name__]}
+            facts |= {f"loss.{name}.weight": loss.weight[name]}
+            if isinstance(term, PrototypeMatch):
+                facts[f"loss.{name}.prototypes"] = len(term.prototypes)
+            continue
         target: Any = term.target
         at = [round(number_at(target.temperature, Progress(epoch, 2000, 1)), 6) for epoch in range(200)]
         facts |= {
