@@ -132,7 +132,7 @@ def main() -> None:
         print(f"| `python {command}` | {seconds_of(command):.1f} |", flush=True)
     print("\n| a sweep of two jobs of one step | processor seconds |\n|---|---|", flush=True)
     for share in ("true", "false"):
-        seconds = seconds_of(f"{SWEEP} sweep.share_imports={share} sweep.name={share}")
+        seconds = seconds_of(f"{SWEEP} sweep.share_imports={share} sweep.name=share_{share}")
         print(f"| `sweep.share_imports={share}` | {seconds:.1f} |", flush=True)
     print("\n| until the first step of the demo | processor seconds |\n|---|---|", flush=True)
     subprocess.run([sys.executable, __file__, "first"], check=True)
