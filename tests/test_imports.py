@@ -104,7 +104,7 @@ ALLOWED = {
         "weights",
     },
     "hub": TYPES | {"weights", "paper"},
-    "launch": {"installed", "ranges", "plain", "cores", "moved"},
+    "launch": {"installed", "ranges", "plain", "cores", "moved", "geometry"},
     "sweep": {"launch", "plain"},
     "strategy": {"checkpoint", "encoder.encoder", "part", "precision", "run.insides"},
     "logger": {"ranges", "plain"},

@@ -18,7 +18,7 @@ REFUSED = {
     "data.num_workers=2": ["takes it, but it is not set here; add it: +data.num_workers=..."],
     "+epoch=3": ["epoch=3 would do nothing", "did you mean 'epochs'?"],
     "attention_from=x": ["attention_from=x would do nothing: what is chosen does not read it; allowed: base_lr, "],
-    "~masker": ["model.masker needs a masker, and none is chosen; allowed: am, amt, "],
+    "~masker": ["model.masker=None does not fit; it should be a part; masker=... chooses one"],
     "debug.epochs=3": ["'debug.epochs' is not a setting; choose debug= with it (limit, overfit, profile)\n"],
     "encoder.patch_size=7": ["32 x 32", "patch_size=7", "2, 4, 8, 16, 32"],
     "target=hog": ["target= has its place further down: target@loss.target=...\n"],
@@ -54,6 +54,16 @@ REFUSED = {
     "resume=README.md": ["README.md is not a checkpoint"],
     "resume=nowhere": ["there is no nowhere"],
     "data=image_folder data.root=nowhere": ["nowhere"],
+    "README.md": ["README.md is no setting; settings are key=value, e.g. data=image_folder data.root=README.md"],
+    "masker": ["masker needs a choice: masker=...; allowed: am, "],
+    "epochs": ["epochs is no setting without a value: epochs=..."],
+    "=b": ["=b names no setting before the ="],
+    "+epoch": ["+epoch is no setting without a value: +epoch=..."],
+    "--masker random": ["--masker is no option; settings have no dashes: masker=..."],
+    "masker=[random,block]": [
+        "masker=[random,block]: one masker is chosen; -m masker=random,block runs one job for each"
+    ],
+    "masker.at_epoch=3": ["'masker.at_epoch' is not a setting", "; masker.at_epoch is a setting of masker=scheduled\n"],
 }
 
 

@@ -34,6 +34,8 @@ else:
         ("mim train maskr=random", "did you mean 'masker'?"),
         ("mim nothing", "is no command"),
         ("train.py checkpoint=nowhere", "there is no nowhere"),
+        ("train.py trainer=cpu encoder.patch_size=7", "patch sizes that divide it: 2, 4, 8, 16, 32"),
+        ("eval.py", "checkpoint is missing; give it on the command line"),
         ("eval.py checkpoint=[timm:some,nowhere]", "there is no nowhere"),
         ("mim figure attention timm:some nowhere", "there is no nowhere"),
         ("train.py data=image_folder data.root=nowhere", "data.root=nowhere is not a folder"),

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.distributed import TCPStore
 
+from mim.launch import processes
 from mim.launch.processes import (
     check_nodes,
     count_devices,
@@ -70,6 +71,7 @@ def test_what_is_typed_into_a_shell_that_srun_opened_is_a_run_of_its_own(monkeyp
     ],
 )
 def test_processes_are_counted_before_anything_is_built(monkeypatch, accelerator, given, there, count):
+    monkeypatch.setattr(processes, "has_gpu_driver", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: there)
     assert count_devices(accelerator, given) == count
 
@@ -78,6 +80,7 @@ def test_processes_are_counted_before_anything_is_built(monkeypatch, accelerator
     ("given", "there", "fix"), [(8, 2, "trainer.devices may be 1 to 2"), ("auto", 0, "use trainer=cpu")]
 )
 def test_more_gpus_than_there_are_are_refused(monkeypatch, given, there, fix):
+    monkeypatch.setattr(processes, "has_gpu_driver", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: there)
     with pytest.raises(ValueError, match=f"trainer.devices={given} asks for . GPU.*this computer has {there}; {fix}"):
         count_devices("gpu", given)

@@ -175,8 +175,10 @@ def check_value(path: str, value: object, hint: Hint) -> None:
         raise ValueError(f"{path}={value!r} does not fit; it should be {' or '.join(sorted(reasons))}") from error
     except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError, SchemaError, TypeError):
         # a type that only its own library understands; a contract of ours is met by what is built, and by no plain value
-        if isinstance(hint, type) and Protocol in hint.__bases__ and isinstance(value, bool | int | float | str | list):
-            raise ValueError(f"{path}={value!r} does not fit; it should be a part, as a group chooses it") from None
+        is_contract = isinstance(hint, type) and Protocol in hint.__bases__
+        if is_contract and isinstance(value, bool | int | float | str | list | None):
+            group = f"{path.rpartition('.')[2]}=... chooses one" if value is None else "as a group chooses it"
+            raise ValueError(f"{path}={value!r} does not fit; it should be a part; {group}") from None
         return
     if not _is_said_plainly(value, meant):  # what is built gets the value as it was written
         fix = (

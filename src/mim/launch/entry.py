@@ -6,19 +6,22 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
+from mim.geometry import Geometry
 from mim.installed import as_typed
 from mim.launch.check import check_config, check_wiring
 from mim.launch.choices import check_keys, check_recipe
 from mim.launch.errors import Interrupted, Pruned, report
+from mim.launch.processes import count_devices
 from mim.launch.quiet import silence_libraries
 from mim.launch.quoting import quoted
 from mim.launch.resolvers import register_resolvers
@@ -26,6 +29,7 @@ from mim.launch.signals import end, listen
 from mim.launch.slurm import requeue
 from mim.launch.there import refuse_missing, refuse_missing_folder
 from mim.launch.top import check_top
+from mim.plain import printable
 
 
 def launch(run: Callable[[DictConfig], object] | str, configs: Path, config_name: str) -> None:
@@ -41,6 +45,7 @@ def launch(run: Callable[[DictConfig], object] | str, configs: Path, config_name
     # Hydra prints errors its own way unless it is told to let them through; the wish of the user is kept for our own printing.
     os.environ.setdefault("MIM_TRACEBACK", os.environ.get("HYDRA_FULL_ERROR", "0"))
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    _refuse_options(sys.argv[1:])
     sys.argv[1:] = quoted(sys.argv[1:])  # in place: processes of DDP are started with the same
     register_resolvers()
     # Which of Lightning's settings our files name is nobody's business: + adds what is not there and sets what is.
@@ -52,6 +57,8 @@ def launch(run: Callable[[DictConfig], object] | str, configs: Path, config_name
             check_command(cfg, HydraConfig.get(), configs, config_name)
             refuse_missing(_weights(cfg))
             refuse_missing_folder(cfg.get("data") or {})
+            if "trainer" in cfg:
+                count_devices(cfg.trainer.accelerator, cfg.trainer.devices)
             from mim.launch.restart import forget_earlier_attempts  # from here on with torch
 
             forget_earlier_attempts()
@@ -100,15 +107,48 @@ def check_command(cfg: DictConfig, hydra_config: HydraConf, configs: Path, confi
     if config_name == "eval":  # which names a class of encoders and builds none
         built = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "encoder"])
     check_config(built)
+    _check_patches(cfg.get("encoder") or OmegaConf.create())
     check_wiring(cfg, hydra_config.runtime.choices)
     searched = [Path(source.path) for source in hydra_config.runtime.config_sources if source.schema == "file"]
     check_recipe(hydra_config.runtime.choices, *searched)
     check_keys(cfg, hydra_config.overrides.task, configs, config_name)
 
 
+def _check_patches(encoder: DictConfig) -> None:
+    """Refuse patches that do not tile the images of an encoder of ours, which would say the same once it is built.
+
+    Raises:
+        ValueError: naming patch sizes that do.
+    """
+    sizes = [encoder.get(name) for name in ("image_size", "patch_size")]
+    if str(encoder.get("_target_")).startswith("mim.encoder.") and None not in sizes:
+        Geometry.of(*(size if isinstance(size, int) else list(size) for size in sizes))
+
+
+def _refuse_options(arguments: Sequence[str]) -> None:
+    """Refuse an option that is none, in one line; Hydra prints all of its own.
+
+    Raises:
+        SystemExit: 1, once that is said.
+    """
+    for option in get_args_parser().parse_known_args(arguments)[1]:
+        if option.startswith("-"):
+            name, _, value = option.lstrip("-").partition("=")
+            setting = f"{name}={value or '...'}"
+            print(
+                f"error: {printable(option)} is no option; settings have no dashes: {printable(setting)}",
+                file=sys.stderr,
+            )
+            raise SystemExit(1)
+
+
 def _weights(cfg: DictConfig) -> list[str]:
-    """Weights that a config asks for, of those settings that are paths of them."""
-    asked = [cfg.get(name) for name in ("checkpoint", "resume", "attention_from")]
+    """Weights that a config asks for, of those settings that are paths of them.
+
+    Raises:
+        MissingMandatoryValue: where one has to be given, and is not.
+    """
+    asked = [cfg[name] for name in ("checkpoint", "resume", "attention_from") if name in cfg.keys()]  # noqa: SIM118
     listed = [[each] if isinstance(each, str) else each or [] for each in asked]
     return [source for sources in listed for source in sources if source != "auto"]
 

@@ -16,6 +16,9 @@ from mim.launch.choices import belongs_elsewhere, chosen, composed, files_of
 from mim.moved import moved_choice
 from mim.plain import settings_of
 
+SEVERAL = ("callback", "logger", "pool")
+"""Groups of which several are chosen."""
+
 
 def said_by_hydra(error: BaseException, configs: Path, config_name: str) -> str | None:
     """A line about an error of theirs, or none where it is no such error or its own words will do.
@@ -35,7 +38,9 @@ def said_by_hydra(error: BaseException, configs: Path, config_name: str) -> str 
         return f"a choice is a name, as in masker=block, and what is chosen here is none ({error})"
     if isinstance(error, InterpolationKeyError):
         return _nothing_chosen(error, configs)
-    if isinstance(error, ConfigCompositionException | OverrideParseException):
+    if isinstance(error, OverrideParseException):
+        return _unreadable(" ".join(str(error).split()), configs, config_name)
+    if isinstance(error, ConfigCompositionException):
         return _bad_override(error, configs, config_name)
     return _null_choice(error, configs)
 
@@ -59,6 +64,22 @@ def _unknown_choice(message: str, configs: Path) -> str:
     return f"{group}={choice} is not a choice; {nearest(choice, of_one_folder or options)}"
 
 
+def _unreadable(message: str, configs: Path, config_name: str) -> str:
+    """An argument that Hydra cannot read: a word without a value, a bracket or a quote that is not closed."""
+    parts = re.match(r"Error parsing override '(.*?)' (.*?)( See https.*)?$", message)
+    if not parts:
+        return message
+    given, why, _ = parts.groups()
+    if "=" in given or given.startswith("~"):
+        return f"{given} cannot be read: {why}; put what is special into quotes, e.g. \"name='a, b'\""
+    if files_of(configs, given):
+        return f"{given} needs a choice: {given}=...; allowed: {', '.join(files_of(configs, given))}"
+    if Path(given).exists():
+        use = "data=image_folder data.root" if config_name == "train" else "checkpoint"
+        return f"{given} is no setting; settings are key=value, e.g. {use}={given}"
+    return f"{given} is no setting without a value: {given}=..., as in epochs=100 or masker=block"
+
+
 def _bad_override(error: BaseException, configs: Path, config_name: str) -> str:
     """An override that names no key: suggest the nearest key or group."""
     message = " ".join(str(error).split())
@@ -66,6 +87,13 @@ def _bad_override(error: BaseException, configs: Path, config_name: str) -> str:
     if merged:
         given, value = merged.groups()
         return f"{given}={value} cannot take the place of what is there; set its keys, as {given}.<key>=..., or choose another"
+    if message.startswith(("Multiple values for ", "Error resolving interpolation ")):
+        lists = (argument for argument in sys.argv[1:] if re.match(r"[\w/@.]+=\[", argument))
+        for key, _, value in (argument.partition("=") for argument in lists):
+            if key not in SEVERAL and files_of(configs, key):
+                return f"{key}={value}: one {key} is chosen; -m {key}={value.strip('[]')} runs one job for each"
+    if message.startswith("Could not override ''"):
+        return f"{next(a for a in sys.argv[1:] if a.startswith('='))} names no setting before the ="
     wanted = re.search(r"Could not override '([^']+)'", message)
     if not wanted:
         return message
@@ -126,10 +154,18 @@ def _nearest_key(given: str, configs: Path, config_name: str) -> str:
             deeper = [path for path, _ in _found(child, part, ".".join(parents))] if parents else []
             if deeper:
                 return f"did you mean {' or '.join(map(repr, deeper))}?"
-            return where + nearest(part, keys)
+            others = _choices_with(part, configs, parents[0]) if len(parents) == 1 else []
+            elsewhere = f"; {given} is a setting of {parents[0]}={', '.join(others)}" if others else ""
+            return where + nearest(part, keys) + elsewhere
         parents.append(part)
         node = node[part]
     return "it is a whole group: set one of its keys"
+
+
+def _choices_with(key: str, configs: Path, group: str) -> list[str]:
+    """Choices of a group that set a key themselves."""
+    files = ((name, configs / group / f"{name}.yaml") for name in files_of(configs, group))
+    return [name for name, file in files if file.is_file() and key in OmegaConf.load(file)]
 
 
 def _found(node: object, name: str, path: str) -> Iterator[tuple[str, Any]]:

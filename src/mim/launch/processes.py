@@ -106,9 +106,11 @@ def count_devices(accelerator: str, devices: object) -> int:
     Raises:
         ValueError: where there are not so many GPUs, or none is asked for.
     """
-    import torch
+    there, has_mps = 0, False
+    if has_gpu_driver():
+        import torch  # it takes seconds
 
-    there = torch.cuda.device_count()
+        there, has_mps = torch.cuda.device_count(), torch.backends.mps.is_available()
     on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and there > 0)
     named = devices.split(",") if isinstance(devices, str) and "," in devices else devices
     every = named if isinstance(named, Sequence) and not isinstance(named, str) else [named]
@@ -121,11 +123,11 @@ def count_devices(accelerator: str, devices: object) -> int:
     wanted = max(1, there) if str(devices) in ("auto", "-1") else len(numbers) if listed else int(numbers[0])
     if wanted < 1:
         raise ValueError(f"trainer.devices={devices} leaves nobody to train; needs 1 at least, or trainer.devices=auto")
-    if listed and not on_gpu and not torch.backends.mps.is_available():
+    if listed and not on_gpu and not has_mps:
         raise ValueError(
             f"trainer.devices={devices} names GPUs, and this trains on a CPU, which has processes: trainer.devices={wanted}"
         )
-    if on_gpu and wanted > there and not torch.backends.mps.is_available():
+    if on_gpu and wanted > there and not has_mps:
         fix = f"trainer.devices may be 1 to {there}" if there else "use trainer=cpu, or add trainer.accelerator=cpu"
         raise ValueError(f"trainer.devices={devices} asks for {wanted} GPU(s), and this computer has {there}; {fix}")
     return wanted if on_gpu or str(devices) not in ("auto", "-1") else 1
