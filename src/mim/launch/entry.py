@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
-from mim.geometry import Geometry
+from mim.geometry import Geometry, pair
 from mim.installed import as_typed
 from mim.launch.check import check_config, check_wiring
 from mim.launch.choices import check_keys, check_recipe
@@ -122,7 +122,8 @@ def _check_patches(encoder: DictConfig) -> None:
     """
     sizes = [encoder.get(name) for name in ("image_size", "patch_size")]
     if str(encoder.get("_target_")).startswith("mim.encoder.") and None not in sizes:
-        Geometry.of(*(size if isinstance(size, int) else list(size) for size in sizes))
+        image, patch = (pair(size if isinstance(size, int) else list(size)) for size in sizes)
+        Geometry.of(image, patch)
 
 
 def _refuse_options(arguments: Sequence[str]) -> None:
