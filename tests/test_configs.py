@@ -40,6 +40,7 @@ NAMED_OTHERWISE = (
     "timm_vit",
     "weighted_sum",
     "across_views",
+    "siamese",
 )
 NEEDS_MORE = {
     "encoder=swin_base": ["model=simmim", "data.image_size=192"],
