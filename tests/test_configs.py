@@ -41,6 +41,7 @@ NAMED_OTHERWISE = (
     "weighted_sum",
     "across_views",
     "siamese",
+    "mae",
 )
 NEEDS_MORE = {
     "encoder=swin_base": ["model=simmim", "data.image_size=192"],
