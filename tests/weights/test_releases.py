@@ -4,7 +4,10 @@ import re
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
+import mim
+from mim.command.evaluate import _said_of_encoders
 from mim.encoder.beit import Beit
 from mim.encoder.timm_vit import TimmViT
 from mim.encoder.vit import ViT
@@ -169,3 +172,37 @@ def test_mmpretrain_has_other_names(opened):
     read, line = opened({"state_dict": tensors | second})
     assert same(read, encoder)
     assert "(MMPretrain)" in line
+
+
+NAMED = "eva02_tiny_patch14_224"
+
+
+def test_a_bare_file_that_does_not_tell_is_read_under_the_name_that_is_given(tmp_path):
+    encoder = timms(NAMED)
+    torch.save(encoder.state_dict(), tmp_path / "release.pth")
+    with pytest.raises(ValueError, match=r"may have rotary positions \(EVA-02\)"):
+        mim.load(tmp_path / "release.pth", heads=2)
+    read = mim.load(tmp_path / "release.pth", heads=2, name=NAMED, mean=[0.5] * 3, std=[0.5] * 3)
+    assert read.geometry.image_size == (32, 32)
+    assert same(read, encoder)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("vit_base_patch16_224", "is no transformer of timm that has to be named"),
+        ("no_such_model", "is no transformer of timm that has to be named"),
+        ("resnet18", "has another kind of network"),
+    ],
+)
+def test_a_name_that_needs_no_saying_or_is_none_is_refused(tmp_path, name, said):
+    torch.save(vit().state_dict(), tmp_path / "plain.pth")
+    with pytest.raises(ValueError, match=f"{name} {said}"):
+        mim.load(tmp_path / "plain.pth", heads=2, name=name)
+
+
+def test_an_evaluation_takes_the_name():
+    cfg = OmegaConf.create({"encoder": {"_target_": None, "heads": 2, "name": NAMED}})
+    assert _said_of_encoders(cfg) == (None, 2, NAMED)
+    with pytest.raises(ValueError, match=r"encoder\.name=3 does not fit"):
+        _said_of_encoders(OmegaConf.create({"encoder": {"_target_": None, "heads": 2, "name": 3}}))

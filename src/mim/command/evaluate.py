@@ -29,6 +29,7 @@ from mim.logger.record import log_row
 from mim.plain import Settings, printable, settings_of
 from mim.ranges import Count
 from mim.sweep.table import markdown
+from mim.weights.architecture import with_name
 from mim.weights.build import build_encoder, encoder_config
 from mim.weights.classifier import open_classifier
 from mim.weights.dense import open_dense
@@ -69,8 +70,8 @@ def evaluate(cfg: DictConfig) -> None:
 
 def _open(source: str, cfg: DictConfig, evaluation: Evaluation) -> EvaluatedCheckpoint:
     """Build the encoder that a checkpoint is of, and the data to judge it on."""
-    own, heads = _said_of_encoders(cfg)
-    weights = read_weights(source, cfg.checkpoint_key)._replace(own_encoder=own).with_heads(heads)
+    own, heads, name = _said_of_encoders(cfg)
+    weights = with_name(read_weights(source, cfg.checkpoint_key)._replace(own_encoder=own).with_heads(heads), name)
     images = _images(cfg, weights)
     data = _build_data(images, cfg, weights)
     encoder = build_encoder(weights, data.image_size, channels=data.channels)
@@ -118,13 +119,14 @@ def _names(cfg: DictConfig, weights: Weights, data: Data) -> Sequence[str]:
     return said or (data.classes if is_own else ())
 
 
-def _said_of_encoders(cfg: DictConfig) -> tuple[str | None, int | None]:
-    """The class of the user's own that checkpoints may be of, and their attention heads."""
-    surplus = [str(name) for name in cfg.encoder if name not in ("_target_", "heads")]
+def _said_of_encoders(cfg: DictConfig) -> tuple[str | None, int | None, str | None]:
+    """The class of the user's own that checkpoints may be of, their attention heads, and timm's name of their model."""
+    surplus = [str(name) for name in cfg.encoder if name not in ("_target_", "heads", "name")]
     if surplus:
         raise ValueError(f"encoder.{surplus[0]} would do nothing: an encoder is built as its checkpoint says")
     check_value("encoder.heads", cfg.encoder.heads, Count | None)
-    return cfg.encoder._target_, cfg.encoder.heads
+    check_value("encoder.name", cfg.encoder.name, str | None)
+    return cfg.encoder._target_, cfg.encoder.heads, cfg.encoder.name
 
 
 def _images(cfg: DictConfig, weights: Weights) -> Settings:

@@ -10,6 +10,7 @@ from mim.geometry import Geometry
 from mim.image_format import ImageFormat
 from mim.plain import printable
 from mim.ranges import Size
+from mim.weights.architecture import with_name
 from mim.weights.build import build_encoder
 from mim.weights.images import image_format
 from mim.weights.into_model import load_weights_into
@@ -67,6 +68,7 @@ def load(
     heads: int | None = None,
     key: str | None = None,
     encoder_class: type | str | None = None,
+    name: str | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> LoadedEncoder:
@@ -80,6 +82,7 @@ def load(
         key: which weights of a file that holds several: the key or the prefix that they are under,
             "student", "state_dict_ema"; None for the averaged ones.
         encoder_class: a class of your own that the checkpoint may be of; files cannot name others.
+        name: timm's name of the model, where nothing in a file tells: `eva02_tiny_patch14_224`.
         mean, std: normalisation of each channel, where the checkpoint says none or another.
 
     Raises:
@@ -89,7 +92,7 @@ def load(
     own = (
         f"{encoder_class.__module__}.{encoder_class.__qualname__}" if isinstance(encoder_class, type) else encoder_class
     )
-    weights = read_weights(source, key)._replace(own_encoder=own)
+    weights = with_name(read_weights(source, key)._replace(own_encoder=own), name)
     return load_weights(weights._replace(images=with_statistics(image_format(weights), mean, std)), image_size, heads)
 
 

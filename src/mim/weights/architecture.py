@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mim.encoder.timm_model import check_parts, heads_of
 from mim.encoder.timm_vit import TimmViT
 from mim.plain import Settings, printable
+from mim.weights.weights import Weights
 
 TIMM_VIT = "mim.encoder.timm_vit.TimmViT"
 _HEAD = 64
@@ -50,6 +51,27 @@ def of_name(name: object) -> Settings | None:
     with torch.device("meta"):
         found = of_model(timm.create_model(name, num_classes=0), name)
     return None if found is None else {key: found[key] for key in ("_target_", "name", "image_size")}
+
+
+def with_name(weights: Weights, name: str | None) -> Weights:
+    """Weights of a model of timm that somebody names, where neither a config nor the tensors tell; as they are for no name.
+
+    Raises:
+        ValueError: where the weights say themselves what they are, or it is no name of a transformer that has to be named.
+    """
+    if name is None:
+        return weights
+    if weights.config is not None or weights.architecture is not None:
+        raise ValueError(f"{weights.origin} says itself which model it is; leave the name {printable(name, 60)} out")
+    settings = of_name(name)
+    if settings is None:
+        raise ValueError(
+            f"{printable(name, 60)} is no transformer of timm that has to be named: give one of docs/weights.md, e.g. "
+            "eva02_tiny_patch14_224, or leave the name out for a plain ViT, BEiT or Swin"
+        )
+    tensors = weights.half(encoder=True)
+    patch = tensors["patch_embed.proj.weight"].shape[-1]
+    return weights._replace(architecture=settings | {"image_size": _image_size(tensors, patch)})
 
 
 def _is_plain(model: object) -> bool:
