@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mim.batch import Batch, blank
 from mim.draw import keys
 from mim.encoder.beit import Beit
+from mim.encoder.pixio import Pixio
 from mim.encoder.swin import Swin
 from mim.launch.processes import portion_of_step
 from mim.loss.across_views import AcrossViews
@@ -84,7 +85,8 @@ def training(cfg: DictConfig, pictures: Path) -> Training:
             task = task(num_classes=CLASSES)
     moments, groups, found = optimised(cfg, task, IMAGES)
     encoder = task.model.encoder
-    facts = {"kind": "finetune" if cfg.task.get("_partial_") else "pretrain", "epochs": cfg.epochs}
+    facts = {"kind": "finetune" if cfg.task.get("_partial_") else "pretrain"}
+    facts |= {"steps": cfg.steps} if cfg.steps else {"epochs": cfg.epochs}
     facts |= encoder_facts(cfg, encoder) | found | step_facts(cfg) | views(cfg.data, pictures)
     facts |= _classifier(cfg, task) if facts["kind"] == "finetune" else _pretraining(cfg, task)
     if facts["kind"] == "pretrain":  # nothing is judged by the recipe of a pre-training
@@ -150,8 +152,8 @@ def optimised(cfg: DictConfig, task: Any, images: int) -> tuple[list[float], lis
         "_epochs": every / steps,
         "_warmup_epochs": warmup / steps,
     }
-    if cfg.warmup_steps is None:
-        facts["warmup_epochs"] = cfg.warmup_epochs
+    which = "warmup_epochs" if cfg.warmup_steps is None else "warmup_steps"
+    facts[which] = cfg[which]
     return [place / steps for place in places], groups, facts
 
 
@@ -176,6 +178,8 @@ def encoder_facts(cfg: DictConfig, encoder: Any) -> Facts:
         **({"encoder.attention_dropout": rate} if (rate := _attention_dropout(blocks)) else {}),
         "encoder.mlp_ratio": blocks[0].mlp.fc1.out_features / blocks[0].mlp.fc1.in_features,
     }
+    if isinstance(encoder, Pixio):
+        facts |= {"encoder.cls_tokens": encoder.prefix}
     if swin:
         facts |= {"encoder.depths": [len(stage) for stage in stages]}
         facts |= {"encoder.window": blocks[0].window_size[0]}
@@ -443,6 +447,7 @@ def _decoder(decoder: Any) -> Facts:
         "decoder.depth": len(blocks),
         "decoder.heads": blocks[0].attn.num_heads,
         "decoder.mlp_ratio": blocks[0].mlp.fc1.out_features / blocks[0].mlp.fc1.in_features,
+        **({"decoder.prefix": decoder.prefix} if decoder.pos_embed.requires_grad else {}),
     }
 
 

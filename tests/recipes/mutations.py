@@ -79,6 +79,10 @@ def mutations(cfg: DictConfig) -> Iterator[tuple[str, Any, Any]]:
             continue
         if _without_effect(path, raw):
             continue
+        if (
+            path in ("epochs", "warmup_epochs") and raw.get(path.replace("epochs", "steps")) is not None
+        ):  # not used then
+            continue
         if _of_no_crop(path, raw):
             continue
         if "refresh_attention" in path and "AttentionStore" not in str(raw.get("masker")):  # nothing to refresh
