@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test slow lint format bench gpu parity recipes tables choose readable docs dist docker clean
+.PHONY: help demo test slow lint format bench gpu slurm parity recipes tables choose readable docs dist docker clean
 .DEFAULT_GOAL := help
 
 help:  ## say what each target does
@@ -33,6 +33,9 @@ bench: $(READY)  ## compare a training step with other libraries' (installs them
 
 gpu: $(READY)  ## run what needs a GPU, on a GPU: published numbers, kernels, compiling, whole runs (about two minutes)
 	$(BIN)/python -m pytest -m gpu tests/gpu
+
+slurm: $(READY)  ## run the scripts for SLURM on two nodes that it starts here (as root, with Debian's slurm-wlm and munge)
+	$(BIN)/python -m pytest -m slurm tests/slurm
 
 parity: $(READY)  ## hold everything against the published implementations' numbers, those in MIM_GOLDEN if it names a folder
 	$(BIN)/python -m pytest -m "parity and not gpu"

@@ -9,6 +9,7 @@ from mim.launch.processes import (
     check_nodes,
     count_devices,
     devices,
+    is_first,
     nodes,
     portion_of_step,
     run_stamp,
@@ -141,3 +142,33 @@ def test_computers_that_somebody_else_has_started_processes_on_are_taken(monkeyp
 def test_under_torchrun_it_is_for_agreement_to_say_whether_they_are_so_many(torchrun, monkeypatch):
     monkeypatch.delenv("MASTER_ADDR")
     check_nodes(2)
+
+
+@pytest.mark.parametrize(
+    ("environment", "first"),
+    [
+        ({}, True),
+        ({"RANK": "0", "LOCAL_RANK": "0"}, True),
+        ({"RANK": "8", "LOCAL_RANK": "0"}, False),  # the first of the second computer
+        ({"LOCAL_RANK": "1"}, False),  # Lightning starts these
+        ({"NODE_RANK": "1", "LOCAL_RANK": "0"}, False),  # and these, where it is started by hand on each computer
+        (SRUN | {"SLURM_PROCID": "0"}, True),
+        (SRUN | {"SLURM_PROCID": "8", "SLURM_LOCALID": "0"}, False),
+        ({"SLURM_PROCID": "8", "SLURM_JOB_NAME": "bash"}, True),  # one process, typed into a shell on another node
+        (SRUN | {"SLURM_JOB_NAME": "bash", "SLURM_PROCID": "8"}, True),
+    ],
+)
+def test_one_process_speaks_for_all(monkeypatch, environment, first):
+    for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "TORCHELASTIC_RUN_ID", "SLURM_STEP_ID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert is_first() is first
+
+
+def test_under_torchrun_the_first_of_all_computers_speaks(torchrun, monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    assert is_first()
+    monkeypatch.setenv("RANK", "8")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    assert not is_first()

@@ -24,6 +24,19 @@ def test_a_run_that_stops_for_its_time_limit_is_queued_again_once(asked):
     assert asked() == ["requeue 123"]
 
 
+def test_one_process_asks_for_all(asked, monkeypatch):
+    monkeypatch.setenv("SLURM_STEP_ID", "0")
+    monkeypatch.setenv("SLURM_STEP_NUM_NODES", "2")
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    monkeypatch.setenv("SLURM_JOB_NAME", "train")
+    monkeypatch.setenv("SLURM_PROCID", "1")
+    requeue(Interrupted("SIGUSR1"))
+    assert not asked()
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    requeue(Interrupted("SIGUSR1"))
+    assert asked() == ["requeue 123"]
+
+
 def test_a_task_of_an_array_is_queued_again_by_itself(asked, monkeypatch):
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "100")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "4")

@@ -21,7 +21,7 @@ from mim.installed import as_typed
 from mim.launch.check import check_config, check_wiring
 from mim.launch.choices import check_keys, check_recipe
 from mim.launch.errors import Interrupted, Pruned, report
-from mim.launch.processes import count_devices
+from mim.launch.processes import count_devices, is_first
 from mim.launch.quiet import silence_libraries
 from mim.launch.quoting import quoted
 from mim.launch.resolvers import register_resolvers
@@ -66,7 +66,7 @@ def launch(run: Callable[[DictConfig], object] | str, configs: Path, config_name
             silence_libraries()  # libraries choose how loud they are while they are imported
             function(cfg)
         except Interrupted as stop:
-            print(as_typed(str(stop)), file=sys.stderr, flush=True)
+            _say(stop)
             exit_codes.append(stop.exit_code)
             requeue(stop)
         except Pruned as end:
@@ -83,7 +83,7 @@ def launch(run: Callable[[DictConfig], object] | str, configs: Path, config_name
         listen()
         hydra.main(version_base="1.3", config_path=str(configs), config_name=config_name)(job)()
     except Interrupted as stop:  # of a whole sweep
-        print(as_typed(str(stop)), file=sys.stderr, flush=True)
+        _say(stop)
         exit_codes.append(stop.exit_code)
         requeue(stop)
     except KeyboardInterrupt:
@@ -94,6 +94,11 @@ def launch(run: Callable[[DictConfig], object] | str, configs: Path, config_name
     end()
     _end_workers()
     sys.exit(max(exit_codes))
+
+
+def _say(stop: Interrupted) -> None:
+    if is_first():
+        print(as_typed(str(stop)), file=sys.stderr, flush=True)
 
 
 def check_command(cfg: DictConfig, hydra_config: HydraConf, configs: Path, config_name: str) -> None:

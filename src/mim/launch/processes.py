@@ -32,6 +32,15 @@ def started() -> Started | None:
     return None
 
 
+def is_first() -> bool:
+    """Whether this process is the one that speaks for all: what every process knows is said once."""
+    env, found = os.environ, started()
+    if found is not None:
+        return env["SLURM_PROCID" if found.by == "srun" else "RANK"] == "0"
+    numbers = ("RANK",) if "RANK" in env else ("NODE_RANK", "LOCAL_RANK")  # by hand; of Lightning's processes
+    return all(env.get(name, "0") == "0" for name in numbers)
+
+
 def devices(otherwise: int | str) -> int | str:
     """Processes on each computer: as many as were started."""
     found = started()

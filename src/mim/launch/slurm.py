@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 from mim.launch.errors import Interrupted
+from mim.launch.processes import is_first
 
 
 def requeue(stop: Interrupted) -> None:
@@ -14,13 +15,11 @@ def requeue(stop: Interrupted) -> None:
     sweep leave it to the sweep.
     """
     job = os.environ.get("SLURM_JOB_ID")
-    if job is None or stop.cause != "SIGUSR1" or os.environ.get("MIM_REQUEUE") == "0":
+    if job is None or not is_first() or stop.cause != "SIGUSR1" or os.environ.get("MIM_REQUEUE") == "0":
         return
     if "SLURM_ARRAY_JOB_ID" in os.environ:
         job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
-    from pytorch_lightning.utilities import rank_zero_only  # late: whoever only says something has no time for it
-
-    rank_zero_only(_ask)(job)
+    _ask(job)
 
 
 def _ask(job: str) -> None:
