@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from socket import gethostname, socket
 
@@ -96,21 +97,15 @@ class Cluster:
         daemon = self.daemons.pop(name)
         daemon.kill()
         daemon.wait()
-        for process in _processes(f"SLURMD_NODENAME={name}", f"{self.folder}/slurm.conf"):
-            os.kill(process, signal.SIGKILL)
+        _kill(f"SLURMD_NODENAME={name}", f"{self.folder}/slurm.conf")
 
     def stop(self) -> None:
-        """End all daemons, and whatever their jobs left."""
-        for daemon in reversed(self.daemons.values()):
-            daemon.terminate()
+        """End all daemons, and whatever their jobs left, at once: nothing of it is needed any more."""
         for daemon in self.daemons.values():
-            try:
-                daemon.wait(30)
-            except subprocess.TimeoutExpired:
-                daemon.kill()
-                daemon.wait()
-        for process in _processes(f"{self.folder}/slurm.conf"):
-            os.kill(process, signal.SIGKILL)
+            daemon.kill()
+        _kill(f"{self.folder}/slurm.conf")
+        for daemon in self.daemons.values():
+            daemon.wait()
 
     def __call__(self, *command: str) -> str:
         """What a command of SLURM says."""
@@ -131,7 +126,11 @@ class Cluster:
     def _start(self, program: str, *arguments: str, called: str = "") -> None:
         log = (self.folder / f"{called or program}.out").open("ab")
         self.daemons[called or program] = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", program, *arguments], env=self.environment | ({"SLURMD_NODENAME": called} if called else {}), stdout=log, stderr=log, start_new_session=True
+            ["setpriv", "--pdeathsig", "KILL", program, *arguments],
+            env=self.environment | ({"SLURMD_NODENAME": called} if called else {}),
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
 
 
@@ -153,14 +152,10 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-def _processes(*words: str) -> list[int]:
-    """Processes whose environment, or command line, has each of some words."""
-    found = []
+def _kill(*words: str) -> None:
+    """End the processes whose environment has each of some words, but for this one."""
     for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            said = (folder / "environ").read_bytes() + (folder / "cmdline").read_bytes()
-        except OSError:
-            continue  # it has ended
-        if all(word.encode() in said for word in words) and int(folder.name) != os.getpid():
-            found.append(int(folder.name))
-    return found
+        with suppress(OSError):  # it has ended
+            environment = (folder / "environ").read_bytes()
+            if all(word.encode() in environment for word in words) and int(folder.name) != os.getpid():
+                os.kill(int(folder.name), signal.SIGKILL)

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.slurm.cluster import Cluster
+from tests.slurm.cluster import Cluster, wait_for
 from tests.slurm.job import ROOT, Job, script
 
 HERE = Path(__file__).parent
@@ -51,3 +51,4 @@ def submit(cluster: Cluster, tmp_path: Path) -> Iterator[Callable[..., Job]]:
     yield run
     for number in numbers:
         cluster("scancel", number)
+    wait_for(lambda: not cluster("squeue", "--noheader"), "all jobs to end")

@@ -35,7 +35,7 @@ class Job(NamedTuple):
     @property
     def said(self) -> list[str]:
         """Lines of its output, of all attempts."""
-        return (self.runs / f"{self.number}.out").read_text().splitlines()
+        return Path(self.known["StdOut"]).read_text().splitlines()
 
     @property
     def folder(self) -> Path:
@@ -55,6 +55,10 @@ class Job(NamedTuple):
     def results(self) -> dict[str, object]:
         return json.loads((self.folder / "results.json").read_text())
 
+    def task(self, number: int) -> "Job":
+        """A task of this array."""
+        return self._replace(number=f"{self.number}_{number}")
+
     def wait(self, *states: str) -> None:
         """Until SLURM says that its state is one of some; no longer than it can still become so."""
 
@@ -67,7 +71,6 @@ class Job(NamedTuple):
 
     def wait_for_steps(self, count: int) -> None:
         """Until so many steps are written down."""
-
 
         def written() -> bool:
             there, state = len(self.steps) >= count, self.known["JobState"]

@@ -1,9 +1,6 @@
 """What a user does on a cluster, with the scripts of docs/many_processes.md, on a real SLURM of two nodes."""
 
-import json
 from collections import Counter
-
-import pytest
 
 TINY = (
     "callback=[announce,finite,interruption,lost_rank,checkpoint,progress,results]",
@@ -25,8 +22,7 @@ def repeated(lines):
 
 def test_two_nodes_train_as_one_and_say_everything_once(submit):
     job = submit("train", *TINY, SHORT)
-    job.wait("COMPLETED", "FAILED")
-    assert job.known["ExitCode"] == "0:0", job.said
+    job.wait("COMPLETED")
     assert job.results["status"] == "finished"
     assert job.steps == list(range(20))
     assert len(attempts(job)) == 1
@@ -53,7 +49,6 @@ def test_a_job_is_queued_again_before_its_time_limit_and_by_hand_but_not_after_s
     job.wait("CANCELLED")
     assert job.known["Restarts"] == "2"
     assert job.steps == list(range(len(job.steps)))
-    print("\n".join(job.said))
     for lines, end in zip(attempts(job), ("SIGUSR1", "SIGTERM", "SIGTERM"), strict=True):
         assert not repeated(lines)
         assert sum(line.startswith(f"stopped by {end}") for line in lines) == 1
@@ -61,25 +56,23 @@ def test_a_job_is_queued_again_before_its_time_limit_and_by_hand_but_not_after_s
 
 
 def test_after_a_node_is_lost_a_job_goes_on_from_its_last_checkpoint(submit, cluster):
-    job = submit("train", *TINY, ENDLESS, "callback.checkpoint.every_n_steps=5")
+    job = submit("train", *TINY, ENDLESS, "callback.checkpoint.last_every_n_steps=5")
     job.wait_for_steps(15)
     cluster.kill_node("two")
-    job.wait("PENDING", "FAILED", "NODE_FAIL")
-    print(job.known, "\n".join(job.said))
+    job.wait("PENDING")
+    assert sum(line.startswith("error: rank 1 was lost") for line in job.said) == 1
     saved = len(job.steps)
     cluster.start_node("two")
     job.wait_for_steps(saved + 5)
-    print("\n".join(job.said))
     assert job.known["Restarts"] == "1"
     assert job.steps == list(range(len(job.steps)))
 
 
-@pytest.mark.parametrize("seeds", ["0-1"])
-def test_an_array_is_a_sweep(submit, seeds):
-    array = submit("seeds", *TINY, SHORT, options=[f"--array={seeds}"])
-    for seed, job in enumerate(array.tasks(2)):
-        job.wait("COMPLETED", "FAILED")
-        assert job.known["ExitCode"] == "0:0", job.said
+def test_an_array_is_a_sweep(submit):
+    array = submit("seeds", *TINY, SHORT, options=["--array=0-1"])
+    for seed in (0, 1):
+        job = array.task(seed)
+        job.wait("COMPLETED")
         assert job.results["seed"] == seed
         assert job.steps == list(range(20))
         assert not repeated(job.said)
