@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from functools import cached_property, lru_cache
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import pytorch_lightning as L
 import torch
@@ -329,8 +329,8 @@ class Data(L.LightningDataModule, ABC):
         """
         if not self.trainer:
             return 0, 0
-        progress = self.trainer.fit_loop.epoch_loop.batch_progress.state_dict()
-        done, whole = progress["total"]["processed"], max(1, self.batches_per_epoch)
+        progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress
+        done, whole = progress.total.processed, max(1, self.batches_per_epoch)
         epoch = max(0, done - 1) // whole
         return epoch, done - epoch * whole
 
