@@ -30,6 +30,7 @@ SPLIT = {
     "shuffle",
     "cache",
     "fused",
+    "exif",
     "compile",
 }
 """Names of settings below a group that leave it as it is, too."""
