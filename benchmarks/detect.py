@@ -11,7 +11,6 @@ GPU what was allocated at most, on a CPU what was resident at most beyond the im
 
 import argparse
 import random
-import resource
 import statistics
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from pathlib import Path
 
 import torch
 from hydra.utils import instantiate
@@ -103,7 +103,8 @@ def memory(args: argparse.Namespace) -> float:
     """GiB that were in use at most."""
     if args.device == "cuda":
         return torch.cuda.max_memory_allocated() / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    status = Path("/proc/self/status").read_text()  # getrusage has what the parent had at most, too
+    return int(status.partition("VmHWM:")[2].split()[0]) / 2**20
 
 
 def main() -> None:
