@@ -74,9 +74,11 @@ class Members(Files):
         """
         size = int(self._index.size[number])
         self.refuse_long(size)
-        with open(self._shards[self._index.shard[number]], "rb") as file:
+        content = bytearray(size)
+        with open(self._shards[self._index.shard[number]], "rb", buffering=0) as file:  # straight to its place
             file.seek(int(self._index.offset[number]))
-            return torch.frombuffer(bytearray(file.read(size)), dtype=torch.uint8)
+            found = file.readinto(content)
+        return torch.frombuffer(content, dtype=torch.uint8)[:found]
 
 
 def index_of(shards: Sequence[Path], cache: Path | None = None) -> Index:
