@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from mim.launch.errors import Interrupted
-from mim.launch.signals import end, listen, listener, wait_for_the_step
+from mim.launch.signals import SIGNALS, end, listen, listener, wait_for_the_step
 
 
 def test_the_first_signal_is_raised_and_what_follows_is_the_same_wish(signals):
@@ -16,6 +16,16 @@ def test_the_first_signal_is_raised_and_what_follows_is_the_same_wish(signals):
     os.kill(os.getpid(), signal.SIGUSR1)
     with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_signal_that_was_held_back_until_now_is_raised(signals):
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        with pytest.raises(Interrupted, match="stopped by SIGUSR1"):
+            listen()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def test_in_training_signals_are_kept(signals):

@@ -30,28 +30,33 @@ print(json.dumps({
     "method": multiprocessing.get_start_method(),
     "main": [sys.modules["__main__"].__name__, sys.modules["__main__"].__spec__ is None],
     "random": random.random(),
-}))
-print("error: no good", file=sys.stderr)
+}), flush=True)
 try:
+    print("error: no good", file=sys.stderr)
     time.sleep(float(sys.argv[2]))
 except Interrupted as stop:
     raise SystemExit(stop.exit_code)
 raise SystemExit(int(sys.argv[1]))
 """
 SWEEP = """
-import os, signal, sys, threading
+import os, signal, sys, threading, time
 from pathlib import Path
 from mim.launch.errors import Interrupted
 from mim.launch.signals import listen
 from mim.sweep import process
 from mim.sweep.fresh import Task, run_all
 
-process.IMPORTED = "mim.launch.errors"  # what takes seconds is not what is tried here
+def stop_once_it_listens():
+    while not Path("3/output.log").exists() or "no good" not in Path("3/output.log").read_text():
+        time.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+process.IMPORTED = "mim.sweep.process"  # what takes seconds is not what is tried here; it imports random
 listen()
 jobs = [["job.py", "0", "0"], ["job.py", "3", "0"], ["-m", "job", "0", "0"]]
 tasks = [Task(Path(str(i)), [sys.executable, *job], [], str(i), 1) for i, job in enumerate(jobs)]
 run_all(tasks, 2, ["5"], [], process.begin_forked)
-threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+threading.Thread(target=stop_once_it_listens).start()
 try:
     run_all([Task(Path("3"), [sys.executable, "job.py", "0", "60"], [], "3", 0)], 1, [], [], process.begin_forked)
 except Interrupted:
