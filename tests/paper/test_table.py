@@ -15,7 +15,10 @@ from mim.paper.markdown import markdown
 from mim.paper.table import HERE, RUN, names, read
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-OURS = {"simmim/cifar10_vit_pico", "simmim/digits_beit_pico", "sbam/imagenet_sbm", "cmae/imagenet_vit_base_800"}
+OURS = {
+    *("simmim/cifar10_vit_pico", "simmim/digits_beit_pico", "own/continue", "sbam/imagenet_sbm"),
+    *("cmae/imagenet_vit_base_800", "dino/imagenet_vit_small", "pixio/imagenet_vit_huge"),
+}
 """Experiments of no table, or without a number in it."""
 
 SMALL = """
