@@ -35,6 +35,7 @@ gpu: $(READY)  ## run what needs a GPU, on a GPU: published numbers, kernels, co
 	$(BIN)/python -m pytest -m gpu tests/gpu
 
 slurm: $(READY)  ## run the scripts for SLURM on two nodes that it starts here (as root, with Debian's slurm-wlm and munge)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[slurm]'
 	$(BIN)/python -m pytest -m slurm tests/slurm
 
 parity: $(READY)  ## hold everything against the published implementations' numbers, those in MIM_GOLDEN if it names a folder

@@ -22,6 +22,7 @@ SlurmdTimeout=20
 MessageTimeout=60
 BatchStartTimeout=120
 TCPTimeout=30
+FirstJobId={first}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
@@ -72,6 +73,7 @@ class Cluster:
             (self.folder / name).mkdir()
         nodes = [NODE.format(name=name, host=host, port=port) for name, port in zip(NODES, ports, strict=False)]
         words = {"host": host, "controller": ports[-1], "folder": self.folder}
+        words["first"] = 1000 + os.getpid() % 8000  # Lightning makes a port of it, which no other's jobs may have
         (self.folder / "slurm.conf").write_text(CONF.format(**words, nodes="\n".join(nodes), names=",".join(NODES)))
         (self.folder / "gres.conf").write_text(f"Name=gpu File={self.folder}/gpu[0-7]\n")
         for number in range(8):
