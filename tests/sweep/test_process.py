@@ -18,7 +18,8 @@ SOURCE = ast.parse(
 )  # not imported: that leads a session, and takes seconds
 MODULES = next(ast.literal_eval(node.value) for node in SOURCE.body if isinstance(node, ast.Assign))
 JOB = """
-import json, multiprocessing, os, random, sys, time
+import json, multiprocessing, os, sys, time
+import numpy
 from mim.launch.errors import Interrupted
 from mim.launch.signals import listen
 
@@ -29,7 +30,7 @@ print(json.dumps({
     "environment": [os.environ.get("MIM_REQUEUE"), os.environ.get("CUDA_VISIBLE_DEVICES")],
     "method": multiprocessing.get_start_method(),
     "main": [sys.modules["__main__"].__name__, sys.modules["__main__"].__spec__ is None],
-    "random": random.random(),
+    "random": numpy.random.random(),
 }), flush=True)
 try:
     print("error: no good", file=sys.stderr)
@@ -51,7 +52,7 @@ def stop_once_it_listens():
         time.sleep(0.05)
     os.kill(os.getpid(), signal.SIGTERM)
 
-process.IMPORTED = "mim.sweep.process"  # what takes seconds is not what is tried here; it imports random
+process.IMPORTED = "numpy.random"  # what takes seconds is not what is tried here
 listen()
 jobs = [["job.py", "0", "0"], ["job.py", "3", "0"], ["-m", "job", "0", "0"]]
 tasks = [Task(Path(str(i)), [sys.executable, *job], [], str(i), 1) for i, job in enumerate(jobs)]

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import random
 import runpy
 import subprocess
 import sys
@@ -109,8 +108,7 @@ class _Job:
         os.close(log)
         os.environ.update(self.environment)
         multiprocessing.set_start_method(self.method, force=True)
-        random.seed()
-        if "numpy" in sys.modules:
+        if "numpy" in sys.modules:  # Python's own random numbers are seeded anew by each fork
             sys.modules["numpy"].random.seed()
         if self.arguments[0] == "-m":
             sys.argv = self.arguments[1:]
