@@ -37,7 +37,7 @@ class Given(nn.Module):
 
     def forward(self, ranking):
         B = len(ranking.rank)
-        return Split(*(None if part is None else part.expand(B, -1, -1) for part in self.split))
+        return Split(*(part.expand(B, -1, -1) if isinstance(part, torch.Tensor) else part for part in self.split))
 
 
 def parts(visible, masked):
