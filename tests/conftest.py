@@ -10,6 +10,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
+from hypothesis import settings
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
@@ -25,6 +26,9 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 # One thread for every process of the tests and for all that they start: there is one for each core already.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+
+settings.register_profile("patient", deadline=None)  # other work on the machine is no failure
+settings.load_profile("patient")
 
 
 @pytest.fixture

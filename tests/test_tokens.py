@@ -17,7 +17,7 @@ def test_a_patch_is_flattened_as_row_column_channel():
 
 
 @given(sizes)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_unpatchify_undoes_patchify_on_any_grid(size):
     rows, columns, patch_size = size
     image = torch.rand(2, 3, rows * patch_size, columns * patch_size)
@@ -33,7 +33,7 @@ def test_take_picks_each_image_by_its_own_indices():
 
 
 @given(sizes, st.integers(1, 3), st.integers(1, 6), st.integers(0, 99))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_taking_patches_equals_taking_from_all_patches(size, K, M, seed):
     rows, columns, patch_size = size
     generator = torch.Generator().manual_seed(seed)

@@ -79,7 +79,7 @@ def test_entropy_at_196_patches_is_the_official_one():
     assert (official - exact).abs().max() > 4e-5  # without its 1e-6 it is another number
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 999),
     sharpness=st.sampled_from([0.1, 1.0, 30.0]),

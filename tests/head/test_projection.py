@@ -17,7 +17,7 @@ def test_a_row_is_a_magnitude_times_a_direction():
     assert torch.allclose(layer(torch.tensor([[1.0, 1.0]])), torch.tensor([[14.0, 1.0]]))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(layers=st.integers(1, 4), bottleneck=st.integers(1, 6), scale=st.floats(0.1, 100))
 def test_outputs_are_cosines_whatever_the_scale_of_the_bottleneck(layers, bottleneck, scale):
     head = ProjectionHead(5, 7, layers=layers, hidden=4, bottleneck=bottleneck)

@@ -53,7 +53,7 @@ def weights(module):
     return torch.cat([p.detach().flatten() for p in module.encoder.parameters()])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(momentum=st.floats(0, 1), steps=st.integers(1, 4))
 def test_after_each_step_it_is_the_formula(momentum, steps):
     model = student()

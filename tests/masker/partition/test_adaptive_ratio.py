@@ -54,7 +54,7 @@ def test_a_score_that_knows_no_salience_gets_the_ratio_itself():
     st.integers(24, 64),
     st.integers(0, 99),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_patch_is_either_seen_or_predicted(ratio, spread, threshold, per, patches, seed):
     generator = torch.Generator().manual_seed(seed)
     salience = torch.rand(3, patches, generator=generator)

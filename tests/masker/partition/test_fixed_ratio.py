@@ -25,7 +25,7 @@ def test_each_rounding_is_the_one_its_paper_uses():
 
 
 @given(st.floats(0.1, 0.9), st.integers(16, 200), roundings, st.integers(0, 99))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_every_patch_is_either_seen_or_predicted(ratio, patches, rounding, seed):
     rank = torch.rand(2, patches, generator=torch.Generator().manual_seed(seed))
     split = FixedRatio(ratio, rounding)(Ranking(rank))

@@ -21,7 +21,7 @@ def test_parts_are_slices_of_the_ranking_from_its_bottom():
 
 
 @given(st.integers(2, 14), st.integers(1, 8), st.integers(0, 99))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_every_patch_is_seen_by_one_part_and_predicted_by_all_others(parts, size, seed):
     patches = torch.arange(parts * size)
     split = ParallelParts(parts)(ranking(len(patches), seed))

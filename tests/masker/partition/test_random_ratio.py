@@ -32,7 +32,7 @@ def test_the_highest_ranked_are_masked_but_for_the_hints():
 
 
 @given(st.floats(0.2, 0.8), st.floats(0, 0.15), st.floats(0, 0.9), st.floats(0, 0.5), st.integers(0, 999))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_patch_is_seen_or_masked_and_padding_comes_last(ratio, spread, unmasked, hints, seed):
     split = RandomRatio(ratio, spread, unmasked, hints)(ranking(4, 49, seed))
     for i in range(4):

@@ -40,7 +40,7 @@ def test_counts_are_those_of_the_release(golden):
     st.sampled_from(["down", "up"]),
     st.integers(0, 99),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_patch_is_both_seen_and_predicted(mask, throw, end, rounding, seed):
     rank = torch.rand(2, 49, generator=torch.Generator().manual_seed(seed))
     partition = ThrowMiddle(mask, throw, end, rounding)

@@ -14,7 +14,7 @@ def test_the_middle_of_the_ranking_is_in_no_part():
 
 
 @given(st.integers(2, 6), st.integers(12, 60), st.floats(0.01, 0.5), st.integers(0, 99))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_what_is_kept_is_seen_by_one_part_and_predicted_by_all_others(parts, patches, throw_ratio, seed):
     rank = torch.rand(2, patches, generator=torch.Generator().manual_seed(seed))
     split = ThrownParts(parts, throw_ratio)(Ranking(rank))

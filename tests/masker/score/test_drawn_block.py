@@ -36,7 +36,7 @@ def test_half_stay_whole_and_the_others_are_covered_up_to_their_share():
     assert split.masked.shape[-1] == 98
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(rows=st.integers(3, 9), columns=st.integers(3, 9), ratio=st.floats(0.2, 0.6), epoch=st.integers(0, 99))
 def test_each_patch_is_visible_or_masked_and_what_is_masked_is_covered(rows, columns, ratio, epoch):
     score, L = DrawnBlock(RandomRatio(ratio, 0.1, 0.3)), rows * columns

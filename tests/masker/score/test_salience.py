@@ -26,7 +26,7 @@ def test_a_patch_that_others_resemble_is_salient():
 
 
 @given(st.integers(3, 40), st.floats(0.05, 0.5), st.integers(0, 999))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_it_is_the_formula_between_0_and_1(patches, scale, seed):
     tokens = scale * torch.randn(2, patches, 24, generator=torch.Generator().manual_seed(seed))
     found = salience(tokens)
