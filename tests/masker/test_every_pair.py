@@ -102,7 +102,7 @@ def test_sets_are_disjoint_inside_the_grid_and_the_same_for_the_same_keys(batch,
         assert together.amin() >= 0
         assert together.amax() < L
     for one, other in zip(split, again, strict=True):
-        assert (one is None and other is None) or torch.equal(one, other)
+        assert torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
 
 
 @every_score

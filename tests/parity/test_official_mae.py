@@ -32,7 +32,8 @@ def test_patches_are_cut_as_published(case):
 
 
 def test_the_same_patches_are_hidden(case):
-    reference, _, (_, split) = case
+    reference, _, made = case
+    split = made.split
     hidden = torch.zeros_like(reference["mask"]).scatter(1, split.masked[:, 0], 1.0)
     assert torch.equal(hidden, reference["mask"])
     assert torch.equal(split.visible[:, 0].sort().values, reference["ids_keep"].sort().values)

@@ -42,6 +42,7 @@ from mim.model.siamese import Siamese
 from mim.optim.number import Lines, number_at
 from mim.part import Progress
 from mim.target.hog import HOG
+from mim.train.labelled import Dense
 from tests.recipes.views import views
 
 IMAGES = 1_281_167  # of ImageNet
@@ -152,8 +153,10 @@ def optimised(cfg: DictConfig, task: Any, images: int) -> tuple[list[float], lis
         "_epochs": every / steps,
         "_warmup_epochs": warmup / steps,
     }
-    which = "warmup_epochs" if cfg.warmup_steps is None else "warmup_steps"
-    facts[which] = cfg[which]
+    if cfg.warmup_steps is None:
+        facts["warmup_epochs"] = cfg.warmup_epochs
+    elif not isinstance(task, Dense):  # whose recipes call it lr.warmup_iterations
+        facts["warmup_steps"] = cfg.warmup_steps
     return [place / steps for place in places], groups, facts
 
 

@@ -33,11 +33,13 @@ from mim.run.position import begin_at
 
 ROOT = Path(__file__).parents[2]
 ELSEWHERE = {  # what no room above can do for a lower one, each with its contract below
+    "mim/all_processes.py": {"_functional_collectives"},
     "mim/checkpoint/inert_pickle.py": {"_Unpickler"},
     "mim/checkpoint/shard_metadata.py": {"_StorageInfo"},
     "mim/head/boxes.py": {"_utils"},
     "mim/head/proposals.py": {"_utils"},
     "mim/launch/arguments.py": {"_SubParsersAction", "_option_string_actions"},
+    "mim/launch/entry.py": {"_internal"},
     "mim/teacher/ema.py": {"_foreach_lerp_"},
 }
 OURS = {"_replace", "_asdict", "_fields", "_make", "_exit", "_target_"}  # of named tuples, os and configs
@@ -188,6 +190,26 @@ def test_many_tensors_are_moved_at_once():
     own, theirs = [torch.zeros(2), torch.zeros(3)], [torch.ones(2), torch.ones(3)]
     torch._foreach_lerp_(own, theirs, 0.25)
     assert all(tensor.eq(0.25).all() for tensor in own)
+
+
+def test_gradients_pass_a_mean_over_processes(tmp_path):
+    from torch.distributed import _functional_collectives as collectives
+
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
+    try:
+        x = torch.tensor([1.0, 2.0], requires_grad=True)
+        collectives.all_reduce(x * 3, "avg", torch.distributed.group.WORLD).sum().backward()
+    finally:
+        torch.distributed.destroy_process_group()
+    assert x.grad.tolist() == [3, 3]
+
+
+def test_hydra_says_which_options_it_has():
+    from hydra._internal.utils import get_args_parser
+
+    known, others = get_args_parser().parse_known_args(["--multirun", "--cfg", "job", "a=1", "--data", "x"])
+    assert (known.multirun, known.cfg, known.overrides[0]) == (True, "job", "a=1")
+    assert others[0] == "--data"
 
 
 def test_a_sharded_checkpoint_says_where_a_tensor_lies_by_file_offset_and_length():

@@ -77,9 +77,10 @@ def from_mmpretrain(tensors: Mapping[str, Tensor]) -> Tensors:
 
 def several_cls(tensors: Tensors) -> Tensors:
     """Cls tokens beyond the first (Pixio) are registers with a position."""
-    if "cls_token" not in tensors or tensors["cls_token"].shape[1:2] in ((1,), ()):
+    token = tensors.get("cls_token")
+    if not isinstance(token, Tensor) or token.ndim < 2 or token.shape[1] == 1:
         return tensors
-    return tensors | {"cls_token": tensors["cls_token"][:, :1], "reg_token": tensors["cls_token"][:, 1:]}
+    return tensors | {"cls_token": token[:, :1], "reg_token": token[:, 1:]}
 
 
 def with_positions(tensors: Tensors) -> Tensors:
