@@ -62,6 +62,7 @@ def test_fine_tuning_too_and_it_counts_every_held_out_image_once(answers, split,
     assert apart(one.weights, two.weights) < 2e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("task", "judged"), [("segment", "val/miou"), ("detect", "val/mask_ap")])
 def test_segmentation_and_detection_too(answers, task, judged, apart):
     """Norms look at all images of a step, regions are counted over them, and each held-out scene is judged once."""
