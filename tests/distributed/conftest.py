@@ -103,7 +103,7 @@ METHODS = {
     "mae": (*JUDGED, MASKS),
     "data2vec": (MASKS, "loss=features", "loss.target.blocks=2", "teacher=ema", "teacher.momentum=0.9"),
     "ibot": (
-        *(MASKS, "images_per_step=16", "model=ibot", "encoder.positions=learned", "loss.term.cls.out=32"),
+        *(MASKS, "images_per_step=16", "model=ibot", "+encoder.positions=learned", "loss.term.cls.out=32"),
         *("model.head.hidden=32", "model.head.bottleneck=16", "augment@data.augment=multi_crop"),
         *("data.augment.local_crops=2", "data.augment.local_size=16", "data.augment.jittered=0", "data.augment.grey=0"),
         *("data.augment.blur=[0,0,0]", "data.augment.solarize=[0,0,0]"),
