@@ -130,6 +130,7 @@ def test_an_arm_that_fails_leaves_the_others(script: Callable[[str], Any], tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The image decoding")  # torchvision's own is measured beside ours
 def test_the_input_is_measured(script: Callable[[str], Any], tmp_path: Path) -> None:
     contents = {f"train/{name}/{n}.jpg": jpeg(n, 60, 40) for name in ("cat", "dog") for n in range(4)}
     save(tmp_path / "imagenet_sample_1000", contents)
