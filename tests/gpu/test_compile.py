@@ -62,9 +62,9 @@ def test_bf16_gives_the_loss_of_float32(composed_command, batch_there, within, d
     losses, splits = [], []
     for half in (False, True):
         with torch.autocast(device.type, torch.bfloat16, enabled=half), torch.no_grad():
-            loss, _, (_, split) = task.objective(batch)
+            loss, _, made = task.objective(batch)
         losses.append(loss.item())
-        splits.append(split)
+        splits.append(made.split)
     assert splits[0].masked.equal(splits[1].masked)
     if name == "sbam":
         assert splits[0].masked_valid.sum(-1).unique().numel() > 1

@@ -50,7 +50,8 @@ def test_output_loss_and_gradients(golden, build_mae, batch_there, distance, wit
 def test_amt_hides_and_throws_the_same_patches(golden, build_mae, batch_there, name):
     reference = golden(name)
     case = CASES[name](reference, build_mae, batch_there(reference["images"]))
-    (_, split), _, _ = case.output()
+    made, _, _ = case.output()
+    split = made.split
     hidden = reference["mask"].long().flatten(1)
     assert torch.equal(
         flags(split._replace(visible=split.visible.cpu(), masked=split.masked.cpu()), hidden.shape[1]), hidden
