@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torchmetrics.utilities.distributed import gather_all_tensors
 
+from mim.all_processes import is_alone
 from mim.batch import Batch
 from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
 from mim.evaluate.feature_extractor import FeatureExtractor
@@ -77,6 +78,4 @@ def extract(
 def _everyone(parts: list[Tensor]) -> Tensor:
     """The rows of all batches, of all processes."""
     rows = torch.cat(parts)
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        rows = torch.cat(gather_all_tensors(rows))
-    return rows
+    return rows if is_alone() else torch.cat(gather_all_tensors(rows))

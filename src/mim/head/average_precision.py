@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mim.all_processes import of_all_processes
 from mim.dense import DenseBatch, Entry, coco_library
 from mim.head.detector import Found, in_picture
-from mim.head.processes import of_all_processes
 from mim.head.regions import Detections
 
 Style = Literal["coco", "lvis"]

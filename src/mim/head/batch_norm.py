@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.functional import batch_norm
 
-from mim.head.processes import is_alone
+from mim.all_processes import is_alone
 
 
 class _Sum(torch.autograd.Function):

@@ -54,11 +54,6 @@ class CascadeHeads(RegionHeads):
         federated: Federated | None = None,
         later: Sequence[Rate] = (0.6, 0.7),
     ):
-        def heads(masks: int) -> RegionHeads:
-            return RegionHeads(
-                in_width, num_classes, width, box_convolutions, masks, fully_connected, federated=federated
-            )
-
         super().__init__(
             in_width,
             num_classes,
@@ -77,7 +72,10 @@ class CascadeHeads(RegionHeads):
         )
         self.later = list(later)
         self.offset = _for_any_category(fully_connected)
-        more = [heads(1) for _ in later]
+        more = [  # without use for their masks
+            RegionHeads(in_width, num_classes, width, box_convolutions, 1, fully_connected, federated=federated)
+            for _ in later
+        ]
         self.later_box = nn.ModuleList(each.box for each in more)
         self.later_score = nn.ModuleList(each.score for each in more)
         self.later_offset = nn.ModuleList(_for_any_category(fully_connected) for _ in later)

@@ -9,9 +9,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torchvision.models.detection._utils import Matcher
 from torchvision.ops import batched_nms, box_iou, clip_boxes_to_image
 
+from mim.all_processes import mean_over_processes
 from mim.dense import Objects
 from mim.head.boxes import Offsets, anchors_of, cell_anchors, quota
-from mim.head.processes import mean_over_processes
 from mim.ranges import Count, Rate
 
 ANCHORS, REGIONS = range(2)

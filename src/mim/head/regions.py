@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from torchvision.ops import batched_nms, box_iou, clip_boxes_to_image
 
+from mim.all_processes import mean_over_processes
 from mim.dense import Objects
 from mim.head.boxes import Offsets, pooled, quota
 from mim.head.federated import Federated
 from mim.head.masks import mask_targets
-from mim.head.processes import mean_over_processes
 from mim.head.proposals import REGIONS, Proposals
 from mim.ranges import Count, Positive, Rate
 

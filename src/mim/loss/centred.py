@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, distributed, nn
 
+from mim.all_processes import is_alone
 from mim.optim.number import Changing, Number, NumberSchedule, number_at
 from mim.part import Progress
 from mim.ranges import Count, Share
@@ -64,7 +65,7 @@ class Centred(Changing, nn.Module):
     def after_step(self, student: nn.Module, progress: Progress) -> None:
         """Move the centre by what was seen."""
         seen = torch.cat([self.total, self.count[None]])
-        if distributed.is_available() and distributed.is_initialized():
+        if not is_alone():
             distributed.all_reduce(seen)
         if seen[-1] > 0:
             self.centre.lerp_(seen[:-1] / seen[-1], 1 - self.momentum)
