@@ -11,6 +11,20 @@ from mim.ranges import Positive
 from mim.teacher.teacher import Teacher
 
 
+def told_apart(vector: Tensor, keys: Tensor, own: Tensor, temperature: float) -> Tensor:
+    """Cross entropy of finding each vector's own key by the cosine over a temperature (InfoNCE).
+
+    Vectors (N, P), keys (M, P) of length 1, and which of them each is to find (N,) -> scalar.
+    """
+    cosine = normalize(at_least_single(vector), dim=-1) @ keys.T
+    return cross_entropy(cosine / temperature, own)
+
+
+def keys_of_all(key: Tensor) -> tuple[Tensor, int]:
+    """Keys of all processes (B, P) -> (W * B, P), of length 1, and the number of the first own one; no gradient passes."""
+    return rows_of_all(normalize(at_least_single(key), dim=-1))
+
+
 class Contrast(nn.Module):
     """Cross entropy of telling an image's second view, as the teacher projects it, from those of all images of a batch.
 
@@ -43,8 +57,7 @@ class Contrast(nn.Module):
             )
         with torch.no_grad():
             (key,) = teacher(batch.views[1].image, [teacher.depth], self.through)
-            keys, first = rows_of_all(normalize(at_least_single(key), dim=-1))
+            keys, first = keys_of_all(key)
         B, K, _ = vector.shape
-        cosine = normalize(at_least_single(vector), dim=-1).flatten(0, 1) @ keys.T
         own = first + torch.arange(B, device=vector.device).repeat_interleave(K)
-        return 2 * self.temperature * cross_entropy(cosine / self.temperature, own)
+        return 2 * self.temperature * told_apart(vector.flatten(0, 1), keys, own, self.temperature)

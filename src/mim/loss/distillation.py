@@ -15,8 +15,8 @@ from mim.tokens import take
 from mim.views import Seen, Shown
 
 
-class ClsDistillation(nn.Module):
-    """What the teacher makes of a view's cls token, predicted from every other view of the image; the mean over all pairs.
+class Distillation(nn.Module):
+    """Distributions over prototypes: a student's, and a teacher's that is centred and sharpened.
 
     Args:
         out: P, prototypes that both are distributions over.
@@ -39,6 +39,18 @@ class ClsDistillation(nn.Module):
         self.out, self.student_temperature = out, student_temperature
         self.target = Centred(out, temperature, centre_momentum)
 
+    def shown(self, outputs: Tensor) -> Tensor:
+        """A student's outputs (..., P) -> logarithms of its probabilities (..., P), in at least float32."""
+        return (at_least_single(outputs) / self.student_temperature).log_softmax(-1)
+
+
+class ClsDistillation(Distillation):
+    """What the teacher makes of a view's cls token, predicted from every other view of the image; the mean over all pairs.
+
+    Args:
+        out, student_temperature, temperature, centre_momentum: those of `Distillation`.
+    """
+
     def forward(self, made: Shown, seen: Seen) -> Tensor:
         """Outputs of student (V, B, P) and teacher (V', B, P), whose views are the student's first -> scalar.
 
@@ -52,33 +64,19 @@ class ClsDistillation(nn.Module):
             )
         target = self.target(outputs)
         self.target.observe(outputs.mean((0, 1)), outputs.shape[0] * outputs.shape[1])
-        shown = (at_least_single(made.cls) / self.student_temperature).log_softmax(-1)
+        shown = self.shown(made.cls)
         others = shown.sum(0) - shown[: len(target)]  # (V', B, P), of all views but the teacher's own
         return -(target * others).sum(-1).mean() / (views - 1)
 
 
-class PatchDistillation(nn.Module):
+class PatchDistillation(Distillation):
     """What the teacher makes of each patch that is masked, predicted from the same view.
 
     The mean over the masked patches of each view, then over views. As in the release, one in which nothing is masked counts as 0.
 
     Args:
-        out, student_temperature, temperature, centre_momentum: as in `ClsDistillation`.
-
-    Raises:
-        ValueError: where a temperature is not above 0, or the momentum no share.
+        out, student_temperature, temperature, centre_momentum: those of `Distillation`.
     """
-
-    def __init__(
-        self,
-        out: Count,
-        student_temperature: Positive = 0.1,
-        temperature: Number = 0.04,
-        centre_momentum: Share = 0.9,
-    ):
-        super().__init__()
-        self.out, self.student_temperature = out, student_temperature
-        self.target = Centred(out, temperature, centre_momentum)
 
     def forward(self, made: Shown, seen: Seen) -> Tensor:
         """The student's outputs of masked patches (V * B, Lm, P), and what the teacher's last layer is given of all -> scalar.
@@ -95,7 +93,7 @@ class PatchDistillation(nn.Module):
             )
             masked = take(seen.patch, made.split.masked)[:, 0]  # (V * B, Lm, F)
             target = self.target(at_least_single(linear(masked, seen.weight, seen.bias)))
-        shown = (at_least_single(made.patch) / self.student_temperature).log_softmax(-1)
+        shown = self.shown(made.patch)
         error = -(target * shown).sum(-1)  # (V * B, Lm)
         if made.split.masked_valid is None:
             return error.mean()

@@ -2,10 +2,8 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, normalize
 
-from mim.all_processes import rows_of_all
-from mim.precision import at_least_single
+from mim.loss.contrast import keys_of_all, told_apart
 from mim.ranges import Count, Positive
 from mim.views import Seen, Shown
 
@@ -34,10 +32,9 @@ class ViewContrast(nn.Module):
         """What a student made of views (V, B, P), and a teacher of those it saw (V', B, P) -> scalar."""
         terms = []
         for number, key in enumerate(seen.cls):
-            keys, first = rows_of_all(normalize(at_least_single(key), dim=-1))
+            keys, first = keys_of_all(key)
             own = first + torch.arange(len(key), device=key.device)
             for other, vector in enumerate(made.cls):
                 if other != number:
-                    cosine = normalize(at_least_single(vector), dim=-1) @ keys.T
-                    terms.append(cross_entropy(cosine / self.temperature, own))
+                    terms.append(told_apart(vector, keys, own, self.temperature))
         return 2 * self.temperature * torch.stack(terms).sum()
