@@ -88,7 +88,10 @@ def distance() -> Callable[[Tensor, Tensor], float]:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """All tests that read stored numbers are what `make parity` runs."""
+    """Mark what has a make target of its own: the rooms `gpu` and `slurm`, and all that read stored numbers (`make parity`)."""
+    for room in ("gpu", "slurm"):
+        if Path(__file__).parent / room in item.path.parents:
+            item.add_marker(room)
     if isinstance(item, pytest.Function) and "golden" in item.fixturenames:
         item.add_marker("parity")
 

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,16 +10,6 @@ from mim.batch import Batch
 from tests.gpu.precision import PRECISIONS, Precision
 from tests.gpu.runs import Processes
 from tests.parity.conftest import build_mae  # noqa: F401  # a fixture
-
-HERE = Path(__file__).parent
-
-
-@pytest.hookimpl(tryfirst=True)  # before -m chooses
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All that is in this room needs `-m gpu`."""
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker("gpu")
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from mim.masker.score.random import Random
 from mim.masker.split import Split
 from mim.model.bootmae import BootMAE
 from mim.model.cross_decoder import CrossDecoder
+from tests.model.given import Given
 
 DIMS = {"pixel": 48, "feature": None}
 
@@ -23,17 +24,6 @@ def built(masker=None, encoder=None, block=None, names=("pixel", "feature")):
     decoder = {name: partial(CrossDecoder, width=12, depth=2, heads=5) for name in names}
     encoder = encoder or ViT(16, 4, 8, 3, 2)
     return BootMAE(encoder, masker or Masker(Random(), FixedRatio(0.5)), decoder, block or dict.fromkeys(names), DIMS)
-
-
-class Given(Masker):
-    """A masker that returns one split."""
-
-    def __init__(self, split):
-        super().__init__(Random(), FixedRatio(0.5))
-        self.split = split
-
-    def forward(self, batch, grid, tokens=None):
-        return self.split
 
 
 def test_each_term_is_predicted_with_as_many_values_as_it_wants(batch_of):

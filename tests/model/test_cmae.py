@@ -23,19 +23,9 @@ from mim.model.mean_decoder import MeanDecoder
 from mim.model.projector import BatchNorm, Projector
 from mim.target.pixel import Pixel
 from mim.teacher.ema import EMA
+from tests.model.given import Given
 
 SIZES = {"width": 8, "depth": 2, "heads": 2}
-
-
-class Given(Masker):
-    """A masker that returns one split."""
-
-    def __init__(self, split):
-        super().__init__(Random(), FixedRatio(0.5))
-        self.split = split
-
-    def forward(self, batch, grid, tokens=None):
-        return self.split
 
 
 def built(masker=None):

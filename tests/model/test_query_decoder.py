@@ -13,17 +13,7 @@ from mim.masker.score.random import Random
 from mim.masker.split import Split
 from mim.model.mae import MAE
 from mim.model.query_decoder import QueryDecoder
-
-
-class Given(Masker):
-    """A masker that returns one split."""
-
-    def __init__(self, split):
-        super().__init__(Random(), FixedRatio(0.5))
-        self.split = split
-
-    def forward(self, batch, grid, tokens=None):
-        return self.split
+from tests.model.given import Given
 
 
 def built(masker=None, **settings):

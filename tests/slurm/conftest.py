@@ -10,16 +10,6 @@ import pytest
 from tests.slurm.cluster import Cluster, wait_for
 from tests.slurm.job import ROOT, Job, script
 
-HERE = Path(__file__).parent
-
-
-@pytest.hookimpl(tryfirst=True)  # before -m chooses
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All that is in this room needs `-m slurm`."""
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker("slurm")
-
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
