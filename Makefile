@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test slow lint format bench gpu slurm parity recipes tables choose readable docs dist docker clean
+.PHONY: help demo test slow explore lint format bench gpu slurm parity recipes tables choose readable docs dist docker clean
 .DEFAULT_GOAL := help
 
 help:  ## say what each target does
@@ -17,6 +17,9 @@ test: $(READY)  ## run the tests, in a process for each core (four at most)
 
 slow: $(READY)  ## run the checks that repeat those of `make test` in more settings (about as long again)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m slow
+
+explore: $(READY)  ## draw other and many more examples for the tests of properties
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m hypothesis --hypothesis-profile explore
 
 lint: $(READY)  ## check format, style and types
 	$(BIN)/ruff format --check .

@@ -41,15 +41,17 @@ def test_targets_are_cut_out_of_the_first_context_that_is_large_enough():
 
 @given(
     seed=st.integers(0, 999),
-    grid=st.sampled_from([GRID, (8, 12), (16, 7)]),
+    grid=st.sampled_from([GRID, (12, 16), (16, 12)]),
     border=st.booleans(),
     per=st.sampled_from(["image", "batch"]),
 )
-def test_the_context_is_one_and_overlaps_no_target(seed, grid, border, per):
+def test_the_context_is_one_and_overlaps_no_target_where_it_has_room(seed, grid, border, per):
     split = MultiBlock(3, border=border, per=per).train()(batch_of_keys(seed), grid)
     assert split.shared
     assert (split.visible == split.visible[:, :1]).all()
     largest, _ = areas(grid, (0.15, 0.2), (0.75, 1.5), border)
+    _, context = areas(grid, (0.85, 1.0), (1.0, 1.0), border)
+    assert context - 3 * largest >= 11  # whatever is drawn
     assert split.masked.shape == (4, 3, largest)
     for image in range(4):
         shown = set(split.visible[image, 0][split.visible_valid[image, 0]].tolist())
@@ -61,6 +63,20 @@ def test_the_context_is_one_and_overlaps_no_target(seed, grid, border, per):
             rows, columns = ({divmod(patch, grid[1])[axis] for patch in hidden} for axis in (0, 1))
             assert len(hidden) == len(rows) * len(columns)  # a rectangle
             assert border or not {grid[0] - 1} & rows
+
+
+def test_a_context_without_room_overlaps_the_last_target_rather_than_being_too_small():
+    """16 x 7 patches: three targets take up to 66, and leave a context of 60 fewer than 11 at every place of some images."""
+    split = MultiBlock(3, border=False).train()(batch_of_keys(801), (16, 7))
+    assert (split.visible_valid[:, 0].sum(-1) >= 11).all()
+    overlap = torch.zeros(4, 3, dtype=torch.bool)
+    for image in range(4):
+        shown = split.visible[image, 0][split.visible_valid[image, 0]]
+        for part in range(3):
+            hidden = split.masked[image, part][split.masked_valid[image, part]]
+            overlap[image, part] = torch.isin(hidden, shown).any()
+    assert overlap[:, 2].any()
+    assert not overlap[:, 0].any()
 
 
 @given(
