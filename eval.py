@@ -1,4 +1,6 @@
-"""Judge checkpoints: `python eval.py checkpoint=runs/<name>/<date_time> evaluate=knn pool=mean data=cifar10`."""
+"""Judge checkpoints: `python eval.py checkpoint=runs/<name>/<date_time> evaluate=knn pool=mean
+data=cifar10`.
+"""
 
 from mim.installed import CONFIGS
 from mim.launch.entry import launch

@@ -1,4 +1,6 @@
-"""What pyproject.toml cannot say: the config tree, which stays at the top of a checkout, goes into the package."""
+"""What pyproject.toml cannot say: the config tree, which stays at the top of a checkout, goes into
+the package.
+"""
 
 import shutil
 from pathlib import Path
@@ -8,7 +10,9 @@ from setuptools.command.build_py import build_py
 
 
 class WithConfigs(build_py):
-    """The package as it is built for a wheel; a checkout that is installed as editable finds its own tree."""
+    """The package as it is built for a wheel; a checkout that is installed as editable finds its
+    own tree.
+    """
 
     def run(self) -> None:
         super().run()

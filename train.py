@@ -1,4 +1,6 @@
-"""Train: `python train.py`, `python train.py model=mae encoder=vit_base masker=block data=imagenet trainer=gpu logger=wandb`."""
+"""Train: `python train.py`, `python train.py model=mae encoder=vit_base masker=block data=imagenet
+trainer=gpu logger=wandb`.
+"""
 
 from mim.installed import CONFIGS
 from mim.launch.entry import launch

@@ -2,17 +2,20 @@
 
     python benchmarks/emae.py --encoder tiny --image 64 --patch 8 --batch 32 --parts 4
 
-Everyone has the same weights, ratio and pixel loss and evaluates the loss of as many masks. The contestants take turns in one
-process, in an order drawn anew each round; ratios are taken within a round, so that whatever else the machine is doing cancels, and
-their median and quartiles are printed. Four things are compared:
+Everyone has the same weights, ratio and pixel loss and evaluates the loss of as many masks. The
+contestants take turns in one process, in an order drawn anew each round; ratios are taken within a
+round, so that whatever else the machine is doing cancels, and their median and quartiles are
+printed. Four things are compared:
 
-    pass           forward and backward. Parts share the patch embedding and the targets.
-    batch          the pass of one MAE step of K times the images beside K steps: what large batches cost, with parts or without.
-    consistency    the pass of parts with and without the consistency loss.
-    step           input (crop, flip, resize, normalise), forward, backward, AdamW. Parts share the input and the optimiser.
+    pass           forward and backward. Parts share the patch embedding and the targets. batch
+    the pass of one MAE step of K times the images beside K steps: what large batches cost, with
+    parts or without. consistency    the pass of parts with and without the consistency loss. step
+    input (crop, flip, resize, normalise), forward, backward, AdamW. Parts share the input and the
+    optimiser.
 
-Times on a CPU are processor times. Memory is counted twice: what autograd keeps between forward and backward, and the peak over two
-steps in a fresh process, that of the allocator on a GPU and the resident memory on top of the imported libraries on a CPU.
+Times on a CPU are processor times. Memory is counted twice: what autograd keeps between forward and
+backward, and the peak over two steps in a fresh process, that of the allocator on a GPU and the
+resident memory on top of the imported libraries on a CPU.
 """
 
 import argparse
@@ -68,7 +71,10 @@ def arms(parts: int, images: int, patch_size: int) -> dict[str, Arm]:
         "pixel": Term(Pixel(Geometry.of(patch_size, patch_size))),
         "consistency": Consistency(geometry=Geometry.of(patch_size, patch_size)),
     }
-    pixel, emae = WeightedSum.of_one(terms["pixel"]), WeightedSum(terms, {"pixel": 1.0, "consistency": 1.0})
+    pixel, emae = (
+        WeightedSum.of_one(terms["pixel"]),
+        WeightedSum(terms, {"pixel": 1.0, "consistency": 1.0}),
+    )
     return {
         f"{parts} MAE steps": Arm(one, pixel, images, parts),
         f"MAE step, {parts} times the images": Arm(one, pixel, images * parts, 1),
@@ -92,26 +98,36 @@ class Contestant:
         width, depth, heads = map(int, args.decoder.split("x"))
         decoder = partial(Decoder, width=width, depth=depth, heads=heads)
         self.model = (
-            MAE(encoder, Masker(Random(), arm.partition), decoder, {"pixel": 3 * args.patch**2}).to(args.device).train()
+            MAE(encoder, Masker(Random(), arm.partition), decoder, {"pixel": 3 * args.patch**2})
+            .to(args.device)
+            .train()
         )
         self.loss, self.repeats = arm.loss, arm.repeats
         self.image_size, self.bf16 = args.image, args.precision == "bf16"
         stored = round(args.image * 8 / 7)  # as ImageNet's 256 for 224
-        self.pictures = torch.randint(0, 256, (arm.images, 3, stored, stored), dtype=torch.uint8).to(args.device)
+        self.pictures = torch.randint(
+            0, 256, (arm.images, 3, stored, stored), dtype=torch.uint8
+        ).to(args.device)
         self.view = CropFlip(TorchvisionBoxes())
         trained = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(trained, lr=1e-4, betas=(0.9, 0.95), weight_decay=0.05, fused=True)
+        self.optimizer = torch.optim.AdamW(
+            trained, lr=1e-4, betas=(0.9, 0.95), weight_decay=0.05, fused=True
+        )
         self.drawn = 0
         self.ready = self.batch()
 
     def batch(self) -> Batch:
-        """The stored images, freshly drawn, cropped, flipped, resized and normalised, as the data modules do it."""
+        """The stored images, freshly drawn, cropped, flipped, resized and normalised, as the data
+        modules do it.
+        """
         B, _, height, width = self.pictures.shape
         place, self.drawn = torch.arange(B), self.drawn + 1
         key = keys(0, self.drawn, place)
         box, flip, _ = self.view(key, torch.tensor([[height, width]]).expand(B, 2))
         box = box / torch.tensor([width, height, width, height])
-        place, key, box, flip = (column.to(self.pictures.device) for column in (place, key, box, flip))
+        place, key, box, flip = (
+            column.to(self.pictures.device) for column in (place, key, box, flip)
+        )
         image = resized_crop(self.pictures, box, flip, self.image_size).clamp(0, 255)
         return Batch((View((image - 127.5) / 64, box, flip),), place, place, key)
 
@@ -161,13 +177,18 @@ def peak_bytes(arm: Arm, args: argparse.Namespace) -> int:
     contestant = Contestant(arm, args)
     for _ in range(2):  # in the second, the optimiser's state is there
         contestant.step()
-    return torch.cuda.max_memory_allocated() if contestant.pictures.is_cuda else resident("VmHWM") - before
+    return (
+        torch.cuda.max_memory_allocated()
+        if contestant.pictures.is_cuda
+        else resident("VmHWM") - before
+    )
 
 
 def resident(which: Literal["VmRSS", "VmHWM"]) -> int:
     """Bytes of memory that this process has now, or has had at most.
 
-    From Linux's /proc, because the maximum that `resource` knows may be that of the process which started this one.
+    From Linux's /proc, because the maximum that `resource` knows may be that of the process which
+    started this one.
     """
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(lines[which].split()[0]) * 1024
@@ -180,7 +201,9 @@ def in_fresh_processes(entries: dict[str, Arm], args: argparse.Namespace) -> dic
 
 
 def seconds(work: Callable[[], None], device: torch.device) -> float:
-    """Wall time on a GPU, its queue empty before and after; processor time on a CPU, which others may be using as well."""
+    """Wall time on a GPU, its queue empty before and after; processor time on a CPU, which others
+    may be using as well.
+    """
     if device.type == "cpu":
         start = time.process_time()
         work()
@@ -194,12 +217,16 @@ def seconds(work: Callable[[], None], device: torch.device) -> float:
 
 def ratio(above: list[float], below: list[float]) -> str:
     """Median and quartiles of the ratios of each round."""
-    low, middle, high = statistics.quantiles([a / b for a, b in zip(above, below, strict=True)], n=4)
+    low, middle, high = statistics.quantiles(
+        [a / b for a, b in zip(above, below, strict=True)], n=4
+    )
     return f"{middle:.3f} ({low:.3f} to {high:.3f})"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
         "--encoder",
         choices=sorted(path.stem.removeprefix("vit_") for path in CONFIGS.glob("vit_*.yaml")),
@@ -212,7 +239,9 @@ def main() -> None:
     parser.add_argument("--decoder", default="192x4x3", help="width x depth x heads")
     parser.add_argument("--precision", choices=["32", "bf16"], default="32")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--threads", type=int, default=1, help="of the CPU, whose times are added up")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="of the CPU, whose times are added up"
+    )
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -227,18 +256,27 @@ def main() -> None:
     steps: dict[str, list[float]] = {name: [] for name in entries}
     for turn in range(args.rounds + 1):
         for name in random.sample(list(entries), len(entries)):
-            spent = (seconds(contestants[name].passes, device), seconds(contestants[name].steps, device))
+            spent = (
+                seconds(contestants[name].passes, device),
+                seconds(contestants[name].steps, device),
+            )
             if turn:  # the first warms up
                 passes[name].append(spent[0])
                 steps[name].append(spent[1])
 
-    place = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {args.threads} thread(s)"
+    place = (
+        torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {args.threads} thread(s)"
+    )
     print(
-        f"ViT-{args.encoder}/{args.patch}, {args.image} pixels, batch {B}, decoder {args.decoder}, {args.precision};",
+        f"ViT-{args.encoder}/{args.patch}, {args.image} pixels, batch {B}, decoder {args.decoder}, "
+        f"{args.precision};",
         end=" ",
     )
     print(f"{place}, torch {torch.__version__}, seed {args.seed}, {args.rounds} rounds\n")
-    print("| | pass, ms | step, ms | images / s | loss evaluations / s | kept for backward, MiB | peak, MiB |")
+    print(
+        "| | pass, ms | step, ms | images / s | loss evaluations / s | kept for backward, MiB | "
+        "peak, MiB |"
+    )
     print("|---|--:|--:|--:|--:|--:|--:|")
     for name, contestant in contestants.items():
         step = statistics.median(steps[name])

@@ -1,12 +1,15 @@
-"""What MAE and EMAE learn from CIFAR-10 in equal time: k-NN and linear-probe accuracy of a small ViT, over several seeds.
+"""What MAE and EMAE learn from CIFAR-10 in equal time: k-NN and linear-probe accuracy of a small
+ViT, over several seeds.
 
-    python benchmarks/emae_cifar10.py /path/to/cifar10_images --seconds 120 --seeds 0 1 2 --rates 5e-4 1.5e-3 4.5e-3
+    python benchmarks/emae_cifar10.py /path/to/cifar10_images --seconds 120 --seeds 0 1 2 --rates
+    5e-4 1.5e-3 4.5e-3
 
-The folder holds train/<class>/ and test/<class>/. Every training gets the same processor time on one thread. EMAE takes 1/K of
-MAE's images a step, so that both evaluate the loss of equally many masks a step and make about equally many steps. The learning
-rate follows warm-up and cosine over the share of the time spent; each arm has its own peak, the best of `--rates` in a shorter
-training of another seed, judged by k-NN among training images. The features are the mean patch token of clean images; the probes
-learn from `--bank` training images and are judged on all test images.
+The folder holds train/<class>/ and test/<class>/. Every training gets the same processor time on
+one thread. EMAE takes 1/K of MAE's images a step, so that both evaluate the loss of equally many
+masks a step and make about equally many steps. The learning rate follows warm-up and cosine over
+the share of the time spent; each arm has its own peak, the best of `--rates` in a shorter training
+of another seed, judged by k-NN among training images. The features are the mean patch token of
+clean images; the probes learn from `--bank` training images and are judged on all test images.
 """
 
 import argparse
@@ -59,7 +62,10 @@ def build(partition: nn.Module, seed: int) -> MAE:
     torch.manual_seed(seed)
     encoder = ViT(image_size=32, patch_size=PATCH, width=64, depth=4, heads=4)
     return MAE(
-        encoder, Masker(Random(), partition), partial(Decoder, width=64, depth=2, heads=4), {"pixel": 3 * PATCH**2}
+        encoder,
+        Masker(Random(), partition),
+        partial(Decoder, width=64, depth=2, heads=4),
+        {"pixel": 3 * PATCH**2},
     )
 
 
@@ -85,7 +91,9 @@ def endless(data: ImageFolder, batch: int, seed: int) -> Iterator[Batch]:
         epoch += 1
 
 
-def train(model: MAE, loss: WeightedSum, batches: Iterator[Batch], seconds: float, lr: float) -> int:
+def train(
+    model: MAE, loss: WeightedSum, batches: Iterator[Batch], seconds: float, lr: float
+) -> int:
     """Train for so much processor time; returns the number of steps."""
     optimizer = torch.optim.AdamW(param_groups_weight_decay(model, 0.05), lr=lr, betas=(0.9, 0.95))
     schedule, start, steps = WarmupCosine(warmup_epochs=0.1), time.process_time(), 0
@@ -103,7 +111,9 @@ def train(model: MAE, loss: WeightedSum, batches: Iterator[Batch], seconds: floa
 
 def features(model: MAE, data: ImageFolder, batches: Iterable[Batch]) -> Features:
     """The mean patch token of each image."""
-    subject = EvaluatedCheckpoint("", model.encoder, data, data.on_after_batch_transfer, nullcontext, Path())
+    subject = EvaluatedCheckpoint(
+        "", model.encoder, data, data.on_after_batch_transfer, nullcontext, Path()
+    )
     return extract(subject, FeatureExtractor(model.encoder, {"mean": Mean()}), batches)["mean"]
 
 
@@ -112,8 +122,12 @@ def accuracy(judge: Judge, known: Features, asked: Features) -> float:
     return 100 * max(top1(judge(known, asked.feature, 10), asked.label).values())
 
 
-def best_rate(arm: Arm, rates: list[float], data: ImageFolder, seconds: float, seed: int, bank: int) -> float:
-    """The rate after which one half of the bank is told best by its neighbours in the other; test images stay unseen."""
+def best_rate(
+    arm: Arm, rates: list[float], data: ImageFolder, seconds: float, seed: int, bank: int
+) -> float:
+    """The rate after which one half of the bank is told best by its neighbours in the other; test
+    images stay unseen.
+    """
     found: dict[float, float] = {}
     for lr in rates:
         model = build(arm.partition, seed)
@@ -127,29 +141,51 @@ def best_rate(arm: Arm, rates: list[float], data: ImageFolder, seconds: float, s
 
 def spread(values: list[float]) -> str:
     """Mean, and standard deviation over seeds."""
-    return f"{statistics.mean(values):.2f} ± {statistics.stdev(values) if len(values) > 1 else 0:.2f}"
+    return (
+        f"{statistics.mean(values):.2f} ± {statistics.stdev(values) if len(values) > 1 else 0:.2f}"
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder")
-    parser.add_argument("--seconds", type=float, default=120, help="processor time of each training")
+    parser.add_argument(
+        "--seconds", type=float, default=120, help="processor time of each training"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--batch", type=int, default=64, help="MAE's images a step")
-    parser.add_argument("--rates", type=float, nargs="+", default=[5e-4, 1.5e-3, 4.5e-3], help="peak learning rates")
-    parser.add_argument("--tuning-seconds", type=float, default=40, help="processor time of each training that tunes")
+    parser.add_argument(
+        "--rates", type=float, nargs="+", default=[5e-4, 1.5e-3, 4.5e-3], help="peak learning rates"
+    )
+    parser.add_argument(
+        "--tuning-seconds",
+        type=float,
+        default=40,
+        help="processor time of each training that tunes",
+    )
     parser.add_argument("--tuning-seed", type=int, default=100)
     parser.add_argument("--bank", type=int, default=10_000)
     args = parser.parse_args()
     torch.set_num_threads(1)
 
-    data = ImageFolder(args.folder, CropFlip(TorchvisionBoxes()), image_size=32, batch_size=args.batch, in_memory=True)
+    data = ImageFolder(
+        args.folder,
+        CropFlip(TorchvisionBoxes()),
+        image_size=32,
+        batch_size=args.batch,
+        in_memory=True,
+    )
     data.setup()
     terms = {
         "pixel": Term(Pixel(Geometry.of(PATCH, PATCH))),
         "consistency": Consistency(geometry=Geometry.of(PATCH, PATCH)),
     }
-    pixel, both = WeightedSum.of_one(terms["pixel"]), WeightedSum(terms, {"pixel": 1.0, "consistency": 1.0})
+    pixel, both = (
+        WeightedSum.of_one(terms["pixel"]),
+        WeightedSum(terms, {"pixel": 1.0, "consistency": 1.0}),
+    )
     fewer = args.batch // PARTS
     arms = {
         "untrained": Arm(FixedRatio(0.75), pixel, args.batch, 0.0),
@@ -161,7 +197,9 @@ def main() -> None:
     for name, arm in arms.items():
         if arm.seconds:
             print(name, end="  ", flush=True)
-            rate[name] = best_rate(arm, args.rates, data, args.tuning_seconds, args.tuning_seed, args.bank)
+            rate[name] = best_rate(
+                arm, args.rates, data, args.tuning_seconds, args.tuning_seed, args.bank
+            )
 
     found: dict[str, list[dict[str, float]]] = {name: [] for name in arms}
     for seed in args.seeds:
@@ -180,7 +218,10 @@ def main() -> None:
     for name, rows in found.items():
         taken, batch = statistics.mean(row["steps"] for row in rows), arms[name].batch
         accuracies = " | ".join(spread([row[probe] for row in rows]) for probe in PROBES)
-        print(f"| {name} | {batch} | {rate[name]:g} | {taken:,.0f} | {taken * batch:,.0f} | {accuracies} |")
+        print(
+            f"| {name} | {batch} | {rate[name]:g} | {taken:,.0f} | {taken * batch:,.0f} | "
+            f"{accuracies} |"
+        )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""How fast one core turns JPEGs into training batches: this project's worker path, by decoder, beside MAE's official recipe.
+"""How fast one core turns JPEGs into training batches: this project's worker path, by decoder,
+beside MAE's official recipe.
 
     python benchmarks/input.py /path/to/pictures
 
-All run in this process on one thread, on the same pictures, in random order; last comes the median of the ratios
-of neighbouring runs. The official recipe (facebookresearch/mae, main_pretrain.py) is ImageFolder's Pillow loader with
-RandomResizedCrop, flip, ToTensor and Normalize. Ours ends where the batch leaves the worker: what follows, flip and
-normalisation, is done by the training device.
+All run in this process on one thread, on the same pictures, in random order; last comes the median
+of the ratios of neighbouring runs. The official recipe (facebookresearch/mae, main_pretrain.py) is
+ImageFolder's Pillow loader with RandomResizedCrop, flip, ToTensor and Normalize. Ours ends where
+the batch leaves the worker: what follows, flip and normalisation, is done by the training device.
 """
 
 import argparse
@@ -33,13 +34,17 @@ from mim.data.sampler import OrderedRows
 def ours(decoder: Decoder, paths: list[str], image_size: int, batch_size: int) -> None:
     """Read, decode, crop and resize every picture, in whole batches of uint8."""
     files = Files(paths, [-1] * len(paths), Reading(decoder=decoder))
-    data = FromFiles(files, torch.arange(len(paths)), Cropped(CropFlip(TorchvisionBoxes()), image_size))
+    data = FromFiles(
+        files, torch.arange(len(paths)), Cropped(CropFlip(TorchvisionBoxes()), image_size)
+    )
     for rows in OrderedRows(len(paths), batch_size, seed=0):
         data[rows]
 
 
 def official(paths: list[str], image_size: int, batch_size: int) -> None:
-    """Read, decode, crop, resize, flip and normalise every picture with Pillow, stacked into batches of float32."""
+    """Read, decode, crop, resize, flip and normalise every picture with Pillow, stacked into
+    batches of float32.
+    """
     transform = transforms.Compose(
         [
             transforms.RandomResizedCrop(
@@ -77,7 +82,10 @@ def main() -> None:
                 seconds[name].append(time.perf_counter() - start)
 
     base = seconds["official MAE recipe (Pillow)"]
-    print(f"| {len(paths)} pictures at {args.image_size} pixels | images per second and core | times the official |")
+    print(
+        f"| {len(paths)} pictures at {args.image_size} pixels | images per second and core | times "
+        "the official |"
+    )
     print("|---|---:|---:|")
     for name, spent in seconds.items():
         rate = len(paths) / statistics.median(spent)

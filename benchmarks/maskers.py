@@ -1,13 +1,15 @@
-"""What each masker costs, or saves, in a training step (forward, backward, optimiser), relative to masking at random.
+"""What each masker costs, or saves, in a training step (forward, backward, optimiser), relative to
+masking at random.
 
     python benchmarks/maskers.py --encoder vit_base --batch 8
     python benchmarks/maskers.py --encoder vit_base --batch 256 --precision bf16 --compile
 
-All maskers hide patches for the same network, one after another, in an order drawn anew each round. Ratios are taken within a
-round, so that whatever else the computer is doing cancels; their median and quartiles go into a Markdown table. The last column is
-the time of the masker by itself. Some rows are there to compare with: `amt, without throwing` has throw_ratio=0; `random, padded`
-hides as much of every image as `random` does, but pads its sets to where sbam's ratio may go; `sbam, ideal` gives all images the
-mean of sbam's ratios, so that nothing is padded.
+All maskers hide patches for the same network, one after another, in an order drawn anew each round.
+Ratios are taken within a round, so that whatever else the computer is doing cancels; their median
+and quartiles go into a Markdown table. The last column is the time of the masker by itself. Some
+rows are there to compare with: `amt, without throwing` has throw_ratio=0; `random, padded` hides as
+much of every image as `random` does, but pads its sets to where sbam's ratio may go; `sbam, ideal`
+gives all images the mean of sbam's ratios, so that nothing is padded.
 """
 
 import argparse
@@ -55,8 +57,12 @@ class Trainee:
         settings = [f"encoder={encoder}", "model=mae", f"data.image_size={image.shape[-1]}"]
         register_resolvers()
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            configs = {name: compose("train", [*settings, *chosen]) for name, chosen in MASKERS.items()}
-        self.maskers: dict[str, nn.Module] = {name: instantiate(cfg.masker) for name, cfg in configs.items()}
+            configs = {
+                name: compose("train", [*settings, *chosen]) for name, chosen in MASKERS.items()
+            }
+        self.maskers: dict[str, nn.Module] = {
+            name: instantiate(cfg.masker) for name, cfg in configs.items()
+        }
         loss = WeightedSum.of_one(Term(Pixel))
         self.model = instantiate(configs["random"].model)(target_dims=loss.fit).to(image.device)
         self.loss = loss.term["pixel"]
@@ -75,7 +81,9 @@ class Trainee:
         for masker in self.maskers.values():
             masker.to(self.batch.image.device)
             for store in (part for part in masker.modules() if isinstance(part, AttentionStore)):
-                store.maps = torch.rand(len(self.batch.image), *grid, device=self.batch.image.device).half()
+                store.maps = torch.rand(
+                    len(self.batch.image), *grid, device=self.batch.image.device
+                ).half()
 
     @torch.no_grad()
     def _add_ideal(self) -> None:
@@ -131,14 +139,22 @@ def quartiles(values: list[float]) -> tuple[float, float, float]:
 
 
 def smooth_images(count: int, size: int, device: torch.device) -> Tensor:
-    """Smooth random fields of different contrast, so that salience differs from image to image: (count, 3, size, size)."""
+    """Smooth random fields of different contrast, so that salience differs from image to image:
+    (count, 3, size, size).
+    """
     generator = torch.Generator().manual_seed(0)
-    coarse = torch.randn(count, 3, 14, 14, generator=generator) * torch.rand(count, 1, 1, 1, generator=generator) * 2
+    coarse = (
+        torch.randn(count, 3, 14, 14, generator=generator)
+        * torch.rand(count, 1, 1, 1, generator=generator)
+        * 2
+    )
     return interpolate(coarse, size=size, mode="bicubic").to(device)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--encoder", default="vit_base")
     parser.add_argument("--image", type=int, default=224)
     parser.add_argument("--batch", type=int, default=8)
@@ -153,7 +169,10 @@ def main() -> None:
     torch.manual_seed(0)
     torch.set_float32_matmul_precision("high")
     trainee = Trainee(
-        given.encoder, smooth_images(given.batch, given.image, device), given.precision == "bf16", given.compile
+        given.encoder,
+        smooth_images(given.batch, given.image, device),
+        given.precision == "bf16",
+        given.compile,
     )
     with torch.no_grad():
         tokens = trainee.model.encoder.embed(trainee.batch.image)
@@ -170,33 +189,51 @@ def main() -> None:
             alone[name].append(seconds(lambda name=name: trainee.mask(name, tokens), 3, device))  # type: ignore[misc]
         looks.append(seconds(trainee.look, given.steps, device))
 
-    print(f"\n{given.encoder}, {given.batch} images of {given.image}, {given.precision}, {device}", end="")
-    print(", compiled" * given.compile + f", {torch.get_num_threads()} threads, {given.rounds} rounds\n")
+    print(
+        f"\n{given.encoder}, {given.batch} images of {given.image}, {given.precision}, {device}",
+        end="",
+    )
+    print(
+        ", compiled" * given.compile
+        + f", {torch.get_num_threads()} threads, {given.rounds} rounds\n"
+    )
     print("| masker | ms a step | time over random (quartiles) | masker alone, share of a step |")
     print("|---|---:|---:|---:|")
     for name, measured in steps.items():
-        low, middle, high = quartiles([t / r for t, r in zip(measured, steps["random"], strict=True)])
+        low, middle, high = quartiles(
+            [t / r for t, r in zip(measured, steps["random"], strict=True)]
+        )
         own = statistics.median(a / t for a, t in zip(alone[name], measured, strict=True))
         print(
-            f"| {name} | {statistics.median(measured) * 1e3:.0f} | {middle:.3f} ({low:.3f} to {high:.3f}) | {own:.2%} |"
+            f"| {name} | {statistics.median(measured) * 1e3:.0f} | {middle:.3f} ({low:.3f} to "
+            f"{high:.3f}) | {own:.2%} |"
         )
 
     def ratio(a: list[float], b: list[float]) -> str:
         low, middle, high = quartiles([x / y for x, y in zip(a, b, strict=True)])
         return f"{middle:.3f} ({low:.3f} to {high:.3f})"
 
-    print(f"\namt is {ratio(steps['amt, without throwing'], steps['amt'])} times as fast as without throwing, ", end="")
+    print(
+        f"\namt is {ratio(steps['amt, without throwing'], steps['amt'])} times as fast as without "
+        "throwing, ",
+        end="",
+    )
     print(f"{ratio(steps['random'], steps['amt'])} times as fast as random")
     print(
-        f"sbam runs at {ratio(steps['sbam, ideal'], steps['sbam'])} of the speed of its mean ratio {trainee.ratio:.3f} without ",
+        f"sbam runs at {ratio(steps['sbam, ideal'], steps['sbam'])} of the speed of its mean ratio "
+        f"{trainee.ratio:.3f} without ",
         end="",
     )
     print(f"padding (visible sets are padded {trainee.padded:.2f} times)")
     print(
-        f"at the same ratio, padding alone slows training to {ratio(steps['random'], steps['random, padded'])} of its speed"
+        "at the same ratio, padding alone slows training to "
+        f"{ratio(steps['random'], steps['random, padded'])} of its speed"
     )
     share = [look / (40 * step) for look, step in zip(looks, steps["amt"], strict=True)]
-    print(f"looking at an image every 40 epochs takes {statistics.median(share):.2%} of the training time of amt")
+    print(
+        f"looking at an image every 40 epochs takes {statistics.median(share):.2%} of the training "
+        "time of amt"
+    )
 
 
 if __name__ == "__main__":

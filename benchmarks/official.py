@@ -1,7 +1,8 @@
-"""MAE as its authors' code makes it: every patch embedded, masks by sorting noise, unfused attention, a dense loss.
+"""MAE as its authors' code makes it: every patch embedded, masks by sorting noise, unfused
+attention, a dense loss.
 
-The reference in speed of `benchmarks/gpu/fast.py`, written over timm's blocks (models_mae.py, engine_pretrain.py, util/misc.py of
-facebookresearch/mae say what is done in which order).
+The reference in speed of `benchmarks/gpu/fast.py`, written over timm's blocks (models_mae.py,
+engine_pretrain.py, util/misc.py of facebookresearch/mae say what is done in which order).
 """
 
 from functools import partial
@@ -22,7 +23,10 @@ class Official(nn.Module):
 
     def __init__(self, sizes: Sizes):
         super().__init__()
-        (width, depth, heads), (decoder_width, decoder_depth, decoder_heads) = sizes.encoder, sizes.decoder
+        (width, depth, heads), (decoder_width, decoder_depth, decoder_heads) = (
+            sizes.encoder,
+            sizes.decoder,
+        )
         self.patch = sizes.patch
         self.patch_embed = PatchEmbed(sizes.image, sizes.patch, 3, width)
         grid = (sizes.image // sizes.patch,) * 2
@@ -67,7 +71,10 @@ class Official(nn.Module):
 
 def _blocks(width: int, depth: int, heads: int) -> nn.Sequential:
     blocks = nn.Sequential(
-        *(Block(width, heads, qkv_bias=True, norm_layer=partial(nn.LayerNorm, eps=1e-6)) for _ in range(depth))
+        *(
+            Block(width, heads, qkv_bias=True, norm_layer=partial(nn.LayerNorm, eps=1e-6))
+            for _ in range(depth)
+        )
     )
     for block in blocks:
         block.attn.fused_attn = False

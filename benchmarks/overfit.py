@@ -1,4 +1,5 @@
-"""Eight scenes learned by heart: ViTDet's average precision on what it was trained on, as a check of the whole chain.
+"""Eight scenes learned by heart: ViTDet's average precision on what it was trained on, as a check
+of the whole chain.
 
     python benchmarks/overfit.py                      # some minutes on a core
     python benchmarks/overfit.py --steps 50           # does it run
@@ -20,13 +21,20 @@ SCENES = 8
 
 def main() -> None:
     """Train, judging now and then."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--every", type=int, default=100)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    given = ("task=detect", "data=scattered_digits", f"data.train_scenes={SCENES}", f"data.batch_size={SCENES}")
+    given = (
+        "task=detect",
+        "data=scattered_digits",
+        f"data.train_scenes={SCENES}",
+        f"data.batch_size={SCENES}",
+    )
     cfg = mim.compose(*given, "data.held_out=1", "data.jitter.scale=[1,1]", f"seed={args.seed}")
     torch.manual_seed(args.seed)
     data = instantiate(cfg.data)
@@ -37,7 +45,10 @@ def main() -> None:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, args.steps)
     start = time.perf_counter()
     for step in range(1, args.steps + 1):
-        loss = sum(model.train().losses(batch._replace(key=batch.key + step)).values(), start=torch.zeros(()))
+        loss = sum(
+            model.train().losses(batch._replace(key=batch.key + step)).values(),
+            start=torch.zeros(()),
+        )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -48,7 +59,8 @@ def main() -> None:
             box, mask = (found["AP"] for found in detected.row().values())
             seconds = time.perf_counter() - start
             print(
-                f"step {step}  loss {loss.item():.3f}  box AP {box:.3f}  mask AP {mask:.3f}  {seconds:.0f} s",
+                f"step {step}  loss {loss.item():.3f}  box AP {box:.3f}  mask AP {mask:.3f}  "
+                f"{seconds:.0f} s",
                 flush=True,
             )
 

@@ -1,4 +1,6 @@
-"""Masked autoencoders that others publish on PyPI, at a given architecture and on normalised pixels."""
+"""Masked autoencoders that others publish on PyPI, at a given architecture and on normalised
+pixels.
+"""
 
 from functools import partial
 
@@ -20,7 +22,10 @@ class Transformers(nn.Module):
 
     def __init__(self, sizes: Sizes):
         super().__init__()
-        (width, depth, heads), (decoder_width, decoder_depth, decoder_heads) = sizes.encoder, sizes.decoder
+        (width, depth, heads), (decoder_width, decoder_depth, decoder_heads) = (
+            sizes.encoder,
+            sizes.decoder,
+        )
         config = ViTMAEConfig(
             hidden_size=width,
             num_hidden_layers=depth,
@@ -43,14 +48,18 @@ class Transformers(nn.Module):
 
 
 class Lightly(nn.Module):
-    """lightly's modules, put together as its documentation does (docs.lightly.ai/examples/mae.html), on normalised pixels."""
+    """lightly's modules, put together as its documentation does
+    (docs.lightly.ai/examples/mae.html), on normalised pixels.
+    """
 
     def __init__(self, sizes: Sizes):
         super().__init__()
         (width, depth, heads), decoder = sizes.encoder, sizes.decoder
         self.patch = sizes.patch
         norm = partial(nn.LayerNorm, eps=1e-6)
-        vit = VisionTransformer(sizes.image, self.patch, 3, 0, "token", width, depth, heads, norm_layer=norm)
+        vit = VisionTransformer(
+            sizes.image, self.patch, 3, 0, "token", width, depth, heads, norm_layer=norm
+        )
         no_token = nn.Parameter(torch.zeros(1, 1, 0))  # MAE's encoder has no mask token
         self.backbone = MaskedVisionTransformerTIMM(vit, no_token)
         self.decoder = MAEDecoderTIMM(vit.patch_embed.num_patches, self.patch, 3, width, *decoder)
@@ -61,7 +70,9 @@ class Lightly(nn.Module):
         tokens = self.decoder.embed(self.backbone.encode(image, idx_keep=keep))
         full = lightly_utils.repeat_token(self.decoder.mask_token, size)
         full = lightly_utils.set_at_index(full, keep, tokens.type_as(full))
-        prediction = self.decoder.predict(lightly_utils.get_at_index(self.decoder.decode(full), mask))
+        prediction = self.decoder.predict(
+            lightly_utils.get_at_index(self.decoder.decode(full), mask)
+        )
         patches = lightly_utils.patchify(image, self.patch)
         target = lightly_utils.normalize_mean_var(lightly_utils.get_at_index(patches, mask - 1))
         return nn.functional.mse_loss(prediction, target)

@@ -1,9 +1,11 @@
-"""Peak memory of a process that decodes photographs: a whole batch of them, beside MAE's official recipe.
+"""Peak memory of a process that decodes photographs: a whole batch of them, beside MAE's official
+recipe.
 
     python benchmarks/photographs.py
 
-JPEGs of 24 megapixels are drawn into a folder of their own. Each reader has a fresh process with one thread, as a data
-worker; its memory is what is resident at most, above what was resident once everything was imported.
+JPEGs of 24 megapixels are drawn into a folder of their own. Each reader has a fresh process with
+one thread, as a data worker; its memory is what is resident at most, above what was resident once
+everything was imported.
 """
 
 import argparse
@@ -21,10 +23,14 @@ READERS = {"mim": ours, "official MAE recipe (Pillow)": official}
 
 
 def draw(folder: Path, count: int, width: int, height: int) -> None:
-    """Photographs with large and small shapes, so that their files are as long as those of cameras."""
+    """Photographs with large and small shapes, so that their files are as long as those of
+    cameras.
+    """
     random = np.random.default_rng(0)
     for number in range(count):
-        coarse = Image.fromarray(random.integers(0, 256, (16, 24, 3), dtype=np.uint8)).resize((width, height))
+        coarse = Image.fromarray(random.integers(0, 256, (16, 24, 3), dtype=np.uint8)).resize(
+            (width, height)
+        )
         fine = random.integers(-12, 13, (height, width, 1), dtype=np.int16)
         picture = np.clip(np.asarray(coarse, np.int16) + fine, 0, 255).astype(np.uint8)
         Image.fromarray(picture).save(folder / f"{number}.jpg", quality=92)
@@ -32,7 +38,11 @@ def draw(folder: Path, count: int, width: int, height: int) -> None:
 
 def resident(which: str) -> int:
     """MiB of this process: VmRSS now, VmHWM at most."""
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(f"{which}:"))
+    (line,) = (
+        line
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if line.startswith(f"{which}:")
+    )
     return int(line.split()[1]) // 1024
 
 
@@ -56,7 +66,10 @@ def main() -> None:
     if given.reader:
         return read(given.reader, given.folder, given.batch_size)
     size = given.width * given.height * 3 / 2**20
-    print(f"| {given.batch_size} photographs of {given.width} x {given.height} pixels, {size:.0f} MiB each | MiB |")
+    print(
+        f"| {given.batch_size} photographs of {given.width} x {given.height} pixels, {size:.0f} "
+        "MiB each | MiB |"
+    )
     print("|---|--:|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         draw(Path(folder), 4, given.width, given.height)

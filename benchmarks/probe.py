@@ -1,11 +1,14 @@
-"""What twelve heads cost in the quick probe beside one: images to features to trained heads to accuracies, nothing kept before.
+"""What twelve heads cost in the quick probe beside one: images to features to trained heads to
+accuracies, nothing kept before.
 
     python benchmarks/probe.py <folder of CIFAR-10's pictures> --images 50000 --held-out 10000
-    python benchmarks/probe.py <folder> --images 500 --held-out 100 --epochs 1                  # does it run
+    python benchmarks/probe.py <folder> --images 500 --held-out 100 --epochs 1                  #
+    does it run
 
-Twelve heads are three pools with four learning rates each (cls, mean, abmilp). They are compared with one head of the dearest pool
-and with one of the cheapest, in an order drawn anew each round, so that whatever else the computer is doing cancels: the ratio is
-taken within a round. The encoder is untrained; that costs the same.
+Twelve heads are three pools with four learning rates each (cls, mean, abmilp). They are compared
+with one head of the dearest pool and with one of the cheapest, in an order drawn anew each round,
+so that whatever else the computer is doing cancels: the ratio is taken within a round. The encoder
+is untrained; that costs the same.
 """
 
 import argparse
@@ -41,7 +44,9 @@ CASES: dict[str, tuple[Pools, list[float]]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder")
     parser.add_argument("--encoder", default="vit_tiny")
     parser.add_argument("--patch", type=int, default=4)
@@ -57,7 +62,11 @@ def main() -> None:
     data.setup()
     register_resolvers()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        overrides = [f"encoder={args.encoder}", f"encoder.patch_size={args.patch}", "hydra.runtime.output_dir=."]
+        overrides = [
+            f"encoder={args.encoder}",
+            f"encoder.patch_size={args.patch}",
+            "hydra.runtime.output_dir=.",
+        ]
         cfg = compose("train", overrides, return_hydra_config=True)
     encoder = instantiate(cfg.encoder, image_size=32).to(device)
 
@@ -72,15 +81,20 @@ def main() -> None:
     for number in range(args.rounds):
         for name in random.Random(number).sample(sorted(CASES), len(CASES)):
             pools, lr = CASES[name]
-            task = Probe(pools, lr, epochs=args.epochs, bank_limit=args.images, held_out_limit=args.held_out)
+            task = Probe(
+                pools, lr, epochs=args.epochs, bank_limit=args.images, held_out_limit=args.held_out
+            )
             start = time.perf_counter()
             task([subject])
             seconds[name].append(time.perf_counter() - start)
-            print(f"round {number + 1}/{args.rounds}  {name}  {seconds[name][-1]:.1f} s", flush=True)
+            print(
+                f"round {number + 1}/{args.rounds}  {name}  {seconds[name][-1]:.1f} s", flush=True
+            )
 
     many = seconds["twelve heads"]
     print(
-        f"\n{args.images:,} + {args.held_out:,} images, {args.encoder}, patches of {args.patch}, {args.precision}, {device.type}\n"
+        f"\n{args.images:,} + {args.held_out:,} images, {args.encoder}, patches of {args.patch}, "
+        f"{args.precision}, {device.type}\n"
     )
     print("| heads | seconds | twelve heads cost |\n| --- | ---: | ---: |")
     for name, taken in seconds.items():

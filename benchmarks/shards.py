@@ -1,10 +1,12 @@
-"""What reading pictures from shards costs beside bytes that are in memory already, on the way of a worker process.
+"""What reading pictures from shards costs beside bytes that are in memory already, on the way of a
+worker process.
 
     python -m mim shards /path/to/pictures --size 256 --out /path/to/shards
     python benchmarks/shards.py /path/to/shards
 
-Read, decode, crop and resize to 224 pixels on one thread, the same pictures in the same random order, one way after the
-other; the median of the ratios of neighbouring runs comes last. The first run fills the file cache and does not count.
+Read, decode, crop and resize to 224 pixels on one thread, the same pictures in the same random
+order, one way after the other; the median of the ratios of neighbouring runs comes last. The first
+run fills the file cache and does not count.
 """
 
 import argparse
@@ -44,7 +46,9 @@ def main() -> None:
     paths = sorted(args.shards.glob("*.tar"))
     index = index_of(paths)
     ways = {"memory": InMemory(paths, index), "shards": Members(paths, index)}
-    numbers = torch.randperm(len(index.size), generator=torch.Generator().manual_seed(0))[: args.pictures]
+    numbers = torch.randperm(len(index.size), generator=torch.Generator().manual_seed(0))[
+        : args.pictures
+    ]
     ways["memory"].kept = {number: ways["shards"].content(number) for number in numbers.tolist()}
     cut = Cropped(CropFlip(TorchvisionBoxes()), 224)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
@@ -59,7 +63,9 @@ def main() -> None:
     print("| bytes from | processor time a picture, ms | times memory |")
     print("|---|---:|---:|")
     for name, spent in seconds.items():
-        ratio = statistics.median(own / base for own, base in zip(spent, seconds["memory"], strict=True))
+        ratio = statistics.median(
+            own / base for own, base in zip(spent, seconds["memory"], strict=True)
+        )
         print(f"| {name} | {statistics.median(spent) / len(numbers) * 1e3:.2f} | {ratio:.3f} |")
 
 

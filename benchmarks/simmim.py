@@ -1,7 +1,8 @@
-"""SimMIM on index sets, this project's, and a dense implementation of the same with the same weights, masks and loss.
+"""SimMIM on index sets, this project's, and a dense implementation of the same with the same
+weights, masks and loss.
 
-The dense one embeds every patch, mixes in the mask token and predicts every pixel, as the official code does (models/simmim.py); it
-cannot leave out patches.
+The dense one embeds every patch, mixes in the mask token and predicts every pixel, as the official
+code does (models/simmim.py); it cannot leave out patches.
 """
 
 from functools import partial
@@ -33,7 +34,9 @@ class OnSets(nn.Module):
         torch.manual_seed(0)
         self.loss = Term(Pixel(Geometry.of(sizes.patch, sizes.patch), normalise=False), "l1")
         encoder = ViT(sizes.image, sizes.patch, *sizes.encoder)
-        self.model = SimMIM(encoder, Masker(Random(), partition, CELL), {"pixel": self.loss.target_dim})
+        self.model = SimMIM(
+            encoder, Masker(Random(), partition, CELL), {"pixel": self.loss.target_dim}
+        )
 
     def forward(self, image: Tensor) -> Tensor:
         made = self.model(blank(len(image), image.shape[2:], image.device).with_image(image))
@@ -49,7 +52,13 @@ class Dense(nn.Module):
         width, depth, heads = sizes.encoder
         norm = partial(nn.LayerNorm, eps=1e-6)
         self.vit = VisionTransformer(
-            sizes.image, patch, embed_dim=width, depth=depth, num_heads=heads, num_classes=0, norm_layer=norm
+            sizes.image,
+            patch,
+            embed_dim=width,
+            depth=depth,
+            num_heads=heads,
+            num_classes=0,
+            norm_layer=norm,
         )
         self.vit.load_state_dict(sets.encoder.state_dict())
         self.vit.pos_embed.requires_grad_(False)
@@ -63,7 +72,10 @@ class Dense(nn.Module):
         # by (row, column, channel); PixelShuffle wants (channel, row, column)
         weight, bias = sets.decoder.weight.data, sets.decoder.bias.data
         order = torch.arange(3 * patch**2).view(patch, patch, 3).permute(2, 0, 1).flatten()
-        self.head[0].weight.data, self.head[0].bias.data = weight[order, :, None, None].clone(), bias[order].clone()
+        self.head[0].weight.data, self.head[0].bias.data = (
+            weight[order, :, None, None].clone(),
+            bias[order].clone(),
+        )
 
     def forward(self, image: Tensor) -> Tensor:
         B = len(image)
@@ -71,10 +83,16 @@ class Dense(nn.Module):
         mask = image.new_zeros(B, self.grid[0] * self.grid[1], 1).scatter(1, masked[..., None], 1.0)
         tokens = self.vit.patch_embed(image)
         tokens = tokens * (1 - mask) + self.mask_token * mask
-        tokens = torch.cat([self.vit.cls_token.expand(B, -1, -1), tokens], dim=1) + self.vit.pos_embed
+        tokens = (
+            torch.cat([self.vit.cls_token.expand(B, -1, -1), tokens], dim=1) + self.vit.pos_embed
+        )
         latent = self.vit.norm(self.vit.blocks(tokens))[:, 1:]
         prediction = self.head(latent.transpose(1, 2).unflatten(2, self.grid))
-        pixels = mask.view(B, 1, *self.grid).repeat_interleave(self.patch, 2).repeat_interleave(self.patch, 3)
+        pixels = (
+            mask.view(B, 1, *self.grid)
+            .repeat_interleave(self.patch, 2)
+            .repeat_interleave(self.patch, 3)
+        )
         return ((prediction.float() - image).abs() * pixels).sum() / pixels.sum() / 3
 
 

@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 
 class Sizes(NamedTuple):
-    """The architecture that all contestants share; encoder and decoder are (width, depth, heads)."""
+    """The architecture that all contestants share; encoder and decoder are (width, depth,
+    heads).
+    """
 
     image: int
     patch: int

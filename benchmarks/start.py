@@ -1,9 +1,10 @@
-"""Where the seconds go before a training's first step, what a sweep of two jobs takes, and how long it takes to only say something.
+"""Where the seconds go before a training's first step, what a sweep of two jobs takes, and how long
+it takes to only say something.
 
     python benchmarks/start.py
 
-Processor seconds, not those of the clock: other programs on the machine do not change them much. Files should have been
-read once before, so run it twice.
+Processor seconds, not those of the clock: other programs on the machine do not change them much.
+Files should have been read once before, so run it twice.
 """
 
 import ctypes
@@ -43,7 +44,10 @@ SAID = (
     "-m mim embed nowhere photos --out a.npz",
     "-m mim runs nowhere",
 )
-SWEEP = "train.py -m seed=0,1 trainer=cpu callback=[results] epochs=1 warmup_epochs=0 trainer.limit_train_batches=1"
+SWEEP = (
+    "train.py -m seed=0,1 trainer=cpu callback=[results] epochs=1 warmup_epochs=0 "
+    "trainer.limit_train_batches=1"
+)
 CHOSEN = ["trainer=cpu", "callback=[]", "logger=[]", "epochs=1", "warmup_epochs=0"]
 
 
@@ -104,7 +108,11 @@ def compose() -> Any:
 
     register_resolvers()
     with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        asked = [*CHOSEN, f"paths.run={os.environ['MIM_RUNS']}/start", "hydra.runtime.output_dir=run"]
+        asked = [
+            *CHOSEN,
+            f"paths.run={os.environ['MIM_RUNS']}/start",
+            "hydra.runtime.output_dir=run",
+        ]
         whole = hydra.compose("train", asked, return_hydra_config=True)
     HydraConfig.instance().set_config(whole)
     cfg = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
@@ -125,7 +133,8 @@ def seconds_of(command: str) -> float:
 
 
 def main() -> None:
-    ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: wait for grandchildren whose parent has ended
+    # PR_SET_CHILD_SUBREAPER: wait for grandchildren whose parent has ended
+    ctypes.CDLL(None).prctl(36, 1)
     os.environ |= {"MIM_RUNS": tempfile.mkdtemp()}
     print("| what is only said | processor seconds |\n|---|---|", flush=True)
     for command in SAID:

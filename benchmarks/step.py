@@ -1,12 +1,14 @@
-"""Time one training step (forward, backward, optimiser): our MAE beside its peers' from PyPI, our SimMIM beside a dense one.
+"""Time one training step (forward, backward, optimiser): our MAE beside its peers' from PyPI, our
+SimMIM beside a dense one.
 
     pip install -e '.[bench]'
     python benchmarks/step.py --encoder small --patch 16 --image 224 --batch 16
     python benchmarks/step.py --model simmim --encoder tiny --patch 8 --image 64
 
-All contestants of a model get the same architecture, initialisation, images, mask ratio, loss and optimiser; parameter counts and
-first losses are printed to show it. The contestants take turns in one process, in an order drawn anew each round. Ratios are taken
-within a round, so that whatever else the machine is doing cancels, and their median and quartiles go into a Markdown table.
+All contestants of a model get the same architecture, initialisation, images, mask ratio, loss and
+optimiser; parameter counts and first losses are printed to show it. The contestants take turns in
+one process, in an order drawn anew each round. Ratios are taken within a round, so that whatever
+else the machine is doing cancels, and their median and quartiles go into a Markdown table.
 """
 
 import argparse
@@ -51,7 +53,9 @@ class Ours(nn.Module):
         self.loss = Term(Pixel(Geometry.of(sizes.patch, sizes.patch), normalise=True))
         encoder = ViT(sizes.image, sizes.patch, *sizes.encoder)
         decoder = partial(Decoder, width=width, depth=depth, heads=heads)
-        self.model = MAE(encoder, Masker(Random(), FixedRatio(RATIO)), decoder, {"pixel": self.loss.target_dim})
+        self.model = MAE(
+            encoder, Masker(Random(), FixedRatio(RATIO)), decoder, {"pixel": self.loss.target_dim}
+        )
 
     def forward(self, image: Tensor) -> Tensor:
         place = torch.arange(len(image), device=image.device)
@@ -68,7 +72,9 @@ class Contestant:
         self.model = model.to(image.device).train()
         trained = [p for p in model.parameters() if p.requires_grad]
         self.parameters = sum(p.numel() for p in trained)
-        self.optimizer = torch.optim.AdamW(trained, lr=1e-4, betas=(0.9, 0.95), weight_decay=0.05, fused=True)
+        self.optimizer = torch.optim.AdamW(
+            trained, lr=1e-4, betas=(0.9, 0.95), weight_decay=0.05, fused=True
+        )
         if compiled:
             self.model.compile(fullgraph=isinstance(model, Ours | OnSets))
         self.first_loss = self.step().item()
@@ -93,7 +99,9 @@ class Contestant:
 
 
 def compare(contestants: list[Contestant], rounds: int, steps: int) -> dict[str, list[float]]:
-    """Seconds per step of each contestant in each round; the first round warms up and is thrown away."""
+    """Seconds per step of each contestant in each round; the first round warms up and is thrown
+    away.
+    """
     seconds: dict[str, list[float]] = {c.name: [] for c in contestants}
     for _ in range(rounds + 1):
         for contestant in random.sample(contestants, len(contestants)):
@@ -102,7 +110,9 @@ def compare(contestants: list[Contestant], rounds: int, steps: int) -> dict[str,
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", choices=["mae", "simmim"], nargs="+", default=["mae", "simmim"])
     parser.add_argument(
         "--encoder",
@@ -118,7 +128,9 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the CPU")
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--steps", type=int, default=1, help="steps per contestant and round; more on a fast device")
+    parser.add_argument(
+        "--steps", type=int, default=1, help="steps per contestant and round; more on a fast device"
+    )
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -127,17 +139,31 @@ def main() -> None:
 
     width, depth, heads = map(int, args.decoder.split("x"))
     encoder = OmegaConf.load(CONFIGS / f"vit_{args.encoder}.yaml")
-    sizes = Sizes(args.image, args.patch, (encoder.width, encoder.depth, encoder.heads), (width, depth, heads))
+    sizes = Sizes(
+        args.image, args.patch, (encoder.width, encoder.depth, encoder.heads), (width, depth, heads)
+    )
     mae = {
         "ours": Ours,
         f"transformers {version('transformers')}": Transformers,
         f"lightly {version('lightly')}": Lightly,
     }
-    device = torch.cuda.get_device_name() if args.device.startswith("cuda") else f"CPU, {args.threads} threads"
-    print(f"ViT-{args.encoder}/{args.patch}, {args.image} pixels, batch {args.batch}, decoder {args.decoder};", end=" ")
-    print(f"{device}, torch {torch.__version__}, timm {version('timm')}, seed {args.seed}, {args.rounds} rounds\n")
+    device = (
+        torch.cuda.get_device_name()
+        if args.device.startswith("cuda")
+        else f"CPU, {args.threads} threads"
+    )
     print(
-        "| model | precision | compiled | | parameters | first loss | ms / step | images / s | time over ours (quartiles) |"
+        f"ViT-{args.encoder}/{args.patch}, {args.image} pixels, batch {args.batch}, decoder "
+        f"{args.decoder};",
+        end=" ",
+    )
+    print(
+        f"{device}, torch {torch.__version__}, timm {version('timm')}, seed {args.seed}, "
+        f"{args.rounds} rounds\n"
+    )
+    print(
+        "| model | precision | compiled | | parameters | first loss | ms / step | images / s | "
+        "time over ours (quartiles) |"
     )
     print("|---|---|---|---|--:|--:|--:|--:|--:|")
     compiling = {"on": [True], "off": [False], "both": [False, True]}[args.compile]
@@ -145,14 +171,25 @@ def main() -> None:
         torch.manual_seed(args.seed)
         image = torch.randn(args.batch, 3, args.image, args.image, device=args.device)
         builders = {"mae": mae, "simmim": SIMMIM}[model]
-        contestants = [Contestant(name, build(sizes), image, precision, compiled) for name, build in builders.items()]
+        contestants = [
+            Contestant(name, build(sizes), image, precision, compiled)
+            for name, build in builders.items()
+        ]
         seconds = compare(contestants, args.rounds, args.steps)
         for c in contestants:
             median = statistics.median(seconds[c.name])
-            ratios = [theirs / ours for theirs, ours in zip(seconds[c.name], seconds["ours"], strict=True)]
+            ratios = [
+                theirs / ours for theirs, ours in zip(seconds[c.name], seconds["ours"], strict=True)
+            ]
             low, middle, high = statistics.quantiles(ratios, n=4)
-            about = f"{model} | {precision} | {'yes' if compiled else 'no'} | {c.name} | {c.parameters:,} | {c.first_loss:.4f}"
-            speed = f"{1e3 * median:.1f} | {args.batch / median:.1f} | {middle:.2f} ({low:.2f} to {high:.2f})"
+            about = (
+                f"{model} | {precision} | {'yes' if compiled else 'no'} | {c.name} | "
+                f"{c.parameters:,} | {c.first_loss:.4f}"
+            )
+            speed = (
+                f"{1e3 * median:.1f} | {args.batch / median:.1f} | {middle:.2f} ({low:.2f} to "
+                f"{high:.2f})"
+            )
             print(f"| {about} | {speed} |", flush=True)
 
 

@@ -1,10 +1,12 @@
-"""What a checkpoint's features are worth: every pool under every judge, beside the untrained encoder, as one Markdown table.
+"""What a checkpoint's features are worth: every pool under every judge, beside the untrained
+encoder, as one Markdown table.
 
-    python benchmarks/study.py runs/<name>/<date_time> --out docs/study.md
-    python benchmarks/study.py <checkpoint> --bank 2000 --held-out 1000 --epochs 2     # a first look
+    python benchmarks/study.py runs/<name>/<date_time> --out docs/study.md python
+    benchmarks/study.py <checkpoint> --bank 2000 --held-out 1000 --epochs 2     # a first look
 
-It runs eval.py, and train.py for the fine-tuning, and reads their results.json; the commands stand below the table. What has been
-run once is not run again: --folder keeps it, and eval.py keeps features.
+It runs eval.py, and train.py for the fine-tuning, and reads their results.json; the commands stand
+below the table. What has been run once is not run again: --folder keeps it, and eval.py keeps
+features.
 """
 
 import argparse
@@ -56,7 +58,9 @@ class Study:
         self.commands[name] = [script, *overrides]
 
     def run(self) -> dict[str, dict[str, Any]]:
-        """By name, what each command left in results.json; those that left one before are not run again."""
+        """By name, what each command left in results.json; those that left one before are not run
+        again.
+        """
         with ThreadPoolExecutor(self.at_once) as pool:
             return dict(zip(self.commands, pool.map(self._results, self.commands), strict=True))
 
@@ -64,12 +68,16 @@ class Study:
         run = self.folder / name
         if not (run / "results.json").exists():
             print(f"{name}: python {' '.join(self.commands[name])}", flush=True)
-            subprocess.run([sys.executable, *self.commands[name], f"hydra.run.dir={run}"], cwd=ROOT, check=True)
+            subprocess.run(
+                [sys.executable, *self.commands[name], f"hydra.run.dir={run}"], cwd=ROOT, check=True
+            )
         return json.loads((run / "results.json").read_text())
 
 
 def untrained(checkpoint: str, folder: Path) -> Path:
-    """The encoder of a checkpoint as it was before training, or as it could have been: with weights drawn from seed 0."""
+    """The encoder of a checkpoint as it was before training, or as it could have been: with weights
+    drawn from seed 0.
+    """
     weights = read_weights(checkpoint)
     torch.manual_seed(0)
     encoder = build_encoder(weights)
@@ -86,26 +94,41 @@ def cell(top1: float, interval: list[float], spread: float | None = None) -> str
 
 
 def best_of(tables: list[list[dict[str, Any]]]) -> dict[Key, tuple[list[float], str]]:
-    """By encoder and pool, the top-1 over seeds of the setting that is best on average, and which one that is."""
+    """By encoder and pool, the top-1 over seeds of the setting that is best on average, and which
+    one that is.
+    """
     found: dict[Key, dict[str, list[float]]] = {}
     for row in (row for table in tables for row in table):
-        found.setdefault((row["checkpoint"], row["pool"]), {}).setdefault(row["setting"], []).append(row["top1"])
-    best = {key: max(settings, key=lambda s: statistics.mean(settings[s])) for key, settings in found.items()}
+        found.setdefault((row["checkpoint"], row["pool"]), {}).setdefault(
+            row["setting"], []
+        ).append(row["top1"])
+    best = {
+        key: max(settings, key=lambda s: statistics.mean(settings[s]))
+        for key, settings in found.items()
+    }
     return {key: (found[key][setting], setting) for key, setting in best.items()}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("checkpoint")
-    parser.add_argument("--out", type=Path, help="Markdown file; without, the table is printed only")
-    parser.add_argument("--folder", type=Path, default=Path(os.environ.get("MIM_RUNS", "runs")) / "study")
+    parser.add_argument(
+        "--out", type=Path, help="Markdown file; without, the table is printed only"
+    )
+    parser.add_argument(
+        "--folder", type=Path, default=Path(os.environ.get("MIM_RUNS", "runs")) / "study"
+    )
     parser.add_argument("--note", default="", help="a sentence on how the checkpoint was trained")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=10, help="of each probe")
     parser.add_argument("--learned", nargs="*", default=LEARNED, help="pools with weights")
     parser.add_argument("--bank", type=int, help="training images, all by default")
     parser.add_argument("--held-out", type=int, help="held-out images, all by default")
-    parser.add_argument("--finetune-batches", type=int, default=0, help="steps of a short fine-tuning; 0 for none")
+    parser.add_argument(
+        "--finetune-batches", type=int, default=0, help="steps of a short fine-tuning; 0 for none"
+    )
     parser.add_argument("--at-once", type=int, default=1, help="commands")
     args = parser.parse_args()
 
@@ -117,15 +140,30 @@ def main() -> None:
     free, learned, slow = (f"pool=[{','.join(pools)}]" for pools in (FREE, args.learned, SLOW))
     epochs = f"evaluate.epochs={args.epochs}"
     for seed in args.seeds:
-        study.add(f"probe_{seed}", "eval.py", *both, "evaluate=probe", free, RATES, epochs, f"seed={seed}")
+        study.add(
+            f"probe_{seed}", "eval.py", *both, "evaluate=probe", free, RATES, epochs, f"seed={seed}"
+        )
         if args.learned:
             study.add(
-                f"learned_{seed}", "eval.py", *both, "evaluate=probe", learned, RATES_OF_LEARNED, epochs, f"seed={seed}"
+                f"learned_{seed}",
+                "eval.py",
+                *both,
+                "evaluate=probe",
+                learned,
+                RATES_OF_LEARNED,
+                epochs,
+                f"seed={seed}",
             )
-    study.add("slow", "eval.py", *both, "evaluate=probe", slow, "evaluate.lr=1e-2", epochs, "seed=0")
+    study.add(
+        "slow", "eval.py", *both, "evaluate=probe", slow, "evaluate.lr=1e-2", epochs, "seed=0"
+    )
     study.add("knn", "eval.py", *both, "evaluate=knn", free, "evaluate.judge.k=[10,20,50]")
-    study.add("logistic", "eval.py", *both, "evaluate=logistic", "pool=[cls,mean]", "evaluate.judge.C=0.1")
-    study.add("low_shot", "eval.py", *both, "evaluate=low_shot", "pool=[cls,mean,mean_attention,max]")
+    study.add(
+        "logistic", "eval.py", *both, "evaluate=logistic", "pool=[cls,mean]", "evaluate.judge.C=0.1"
+    )
+    study.add(
+        "low_shot", "eval.py", *both, "evaluate=low_shot", "pool=[cls,mean,mean_attention,max]"
+    )
     if args.finetune_batches:
         study.add("finetune_trained", *finetuning(args.checkpoint, args.finetune_batches))
         study.add("finetune_untrained", *finetuning(str(random), args.finetune_batches))
@@ -143,15 +181,28 @@ def main() -> None:
         for key, ((value,), setting) in best_of([judged["table"]]).items():
             column[key] = f"{cell(value, wilson(value, images))}, {setting.split()[0]}"
     for row in found["low_shot"]["table"]:
-        columns[3 + SHOTS.index(row["shots"])][row["checkpoint"], row["pool"]] = cell(row["top1"], row["top1_interval"])
+        columns[3 + SHOTS.index(row["shots"])][row["checkpoint"], row["pool"]] = cell(
+            row["top1"], row["top1_interval"]
+        )
 
     if args.finetune_batches:
         judged_on = held_out(args.checkpoint)
-        for name, source in (("finetune_trained", args.checkpoint), ("finetune_untrained", str(random))):
+        for name, source in (
+            ("finetune_trained", args.checkpoint),
+            ("finetune_untrained", str(random)),
+        ):
             value = found[name]["metrics"]["val/top1"]
             columns[-1][source, "mean"] = cell(value, wilson(value, judged_on))
 
-    header = ["encoder", "pool", "probe", "k-NN", "logistic", *(f"{n} a class" for n in SHOTS), "fine-tuned"]
+    header = [
+        "encoder",
+        "pool",
+        "probe",
+        "k-NN",
+        "logistic",
+        *(f"{n} a class" for n in SHOTS),
+        "fine-tuned",
+    ]
     rows = [
         [name, pool, *(column.get((source, pool), "") for column in columns)]
         for name, source in (("trained", args.checkpoint), ("untrained", str(random)))
@@ -159,7 +210,9 @@ def main() -> None:
     ]
     text = page(args, list(study.commands.values()), markdown(header, rows), probed, images)
     text = text.replace(str(random), "untrained.ckpt").replace(args.checkpoint, "<checkpoint>")
-    text = text.replace(str((read_weights(args.checkpoint).config or {})["data"].get("root")), "<data>")
+    text = text.replace(
+        str((read_weights(args.checkpoint).config or {})["data"].get("root")), "<data>"
+    )
     print(text)
     if args.out:
         args.out.write_text(text)
@@ -168,9 +221,21 @@ def main() -> None:
 def finetuning(source: str, steps: int) -> list[str]:
     """The command of a short fine-tuning, by the mean of patches, in the precision of the run."""
     config = read_weights(source).config or {}
-    data = [f"data.{name}={config['data'][name]}" for name in ("root", "image_size", "in_memory", "batch_size")]
-    encoder = [f"encoder.{name}={config['encoder'][name]}" for name in ("patch_size", "width", "depth", "heads")]
-    short = ["epochs=1", "warmup_epochs=0.2", "base_lr=2e-3", "task.mix=null", f"trainer.limit_train_batches={steps}"]
+    data = [
+        f"data.{name}={config['data'][name]}"
+        for name in ("root", "image_size", "in_memory", "batch_size")
+    ]
+    encoder = [
+        f"encoder.{name}={config['encoder'][name]}"
+        for name in ("patch_size", "width", "depth", "heads")
+    ]
+    short = [
+        "epochs=1",
+        "warmup_epochs=0.2",
+        "base_lr=2e-3",
+        "task.mix=null",
+        f"trainer.limit_train_batches={steps}",
+    ]
     precision = f"trainer.precision={config['trainer']['precision']}"
     return [
         "train.py",
@@ -192,20 +257,34 @@ def held_out(source: str) -> int:
     return len(data.val_dataloader().dataset)
 
 
-def page(args: argparse.Namespace, commands: list[list[str]], table: str, probes: dict[Key, Any], images: int) -> str:
+def page(
+    args: argparse.Namespace,
+    commands: list[list[str]],
+    table: str,
+    probes: dict[Key, Any],
+    images: int,
+) -> str:
     """The table, what it answers, and how it was made."""
     trained = {
-        pool: statistics.mean(values) for (source, pool), (values, _) in probes.items() if source == args.checkpoint
+        pool: statistics.mean(values)
+        for (source, pool), (values, _) in probes.items()
+        if source == args.checkpoint
     }
     ranking = sorted(trained, key=lambda pool: -trained[pool])
     answer = ""
     if "abmilp" in trained:
         gap = 100 * (trained["abmilp"] - trained["cls"])
-        half = 100 * 1.96 * sum(trained[p] * (1 - trained[p]) / images for p in ("abmilp", "cls")) ** 0.5
+        half = (
+            100
+            * 1.96
+            * sum(trained[p] * (1 - trained[p]) / images for p in ("abmilp", "cls")) ** 0.5
+        )
         beats = "yes" if gap > half else "no: it is worse" if gap < -half else "not beyond chance"
         answer = (
-            f"**Does AbMILP beat cls?** {beats[0].upper()}{beats[1:]}. Under the probe the difference is {gap:+.1f} points. Two "
-            f"pools of the same accuracy would differ by up to {half:.1f} points in 95 of 100 such draws of {images:,} images, "
+            f"**Does AbMILP beat cls?** {beats[0].upper()}{beats[1:]}. Under the probe the "
+            f"difference is {gap:+.1f} points. Two "
+            f"pools of the same accuracy would differ by up to {half:.1f} points in 95 of 100 such "
+            f"draws of {images:,} images, "
             "if the draws were independent.\n\n"
         )
     order = ", ".join(f"{pool} {100 * trained[pool]:.1f}" for pool in ranking)
@@ -215,11 +294,12 @@ def page(args: argparse.Namespace, commands: list[list[str]], table: str, probes
 
 {answer}From best to worst under the probe: {order}.
 
-The table shows top-1 accuracy in per cent on {images:,} held-out images, with its 95 % interval in brackets. The interval is
-Wilson's for probe, k-NN, logistic regression and fine-tuning, and Student's t over five draws for few images a class. After a
-probe's ± is the standard deviation over the seeds that the commands below name; a seed decides initial weights and order.
-Without a ± there was one seed. Of several settings the table shows the one that is best on the held-out images, as papers do,
-and names it.
+The table shows top-1 accuracy in per cent on {images:,} held-out images, with its 95 % interval in
+brackets. The interval is Wilson's for probe, k-NN, logistic regression and fine-tuning, and
+Student's t over five draws for few images a class. After a probe's ± is the standard deviation over
+the seeds that the commands below name; a seed decides initial weights and order. Without a ± there
+was one seed. Of several settings the table shows the one that is best on the held-out images, as
+papers do, and names it.
 Pools with weights can only be tested by a probe. The untrained encoder has random weights (seed 0).
 
 {table}

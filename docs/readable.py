@@ -1,4 +1,5 @@
-"""Write the table of docs/weights.md: which models of timm are an encoder as they are, and what is said of the others.
+"""Write the table of docs/weights.md: which models of timm are an encoder as they are, and what is
+said of the others.
 
 python docs/readable.py writes it into the page.
 """
@@ -76,7 +77,9 @@ def rows() -> Iterator[str]:
                 encoder = TimmViT(name, 4 * patch, depth=None if "sapiens" in name else 1)
         except ValueError as error:
             what, _, instead = str(error).partition("; ")
-            yield f"| `{name}` | refused: {what}{f'; {instead}' if 'such a one' in instead else ''} |"
+            yield (
+                f"| `{name}` | refused: {what}{f'; {instead}' if 'such a one' in instead else ''} |"
+            )
             continue
         absolute = ["absolute"] if encoder.pos_embed is not None else []
         rotary = ["rotary"] if encoder.rope is not None else []

@@ -23,11 +23,13 @@ from tests.stored import Golden, unread
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
-# One thread for every process of the tests and for all that they start: there is one for each core already.
+# One thread for every process of the tests and for all that they start: there is one for each core
+# already.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
-# Examples take as long as they take, and are the same in every run; `make explore` draws others, and more of them.
+# Examples take as long as they take, and are the same in every run; `make explore` draws others,
+# and more of them.
 settings.register_profile("same", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("same")
@@ -44,14 +46,18 @@ def signals() -> Iterator[None]:
 
 @pytest.fixture
 def composed_command() -> Callable[[str], DictConfig]:
-    """The config of a command, `python train.py ...`, held against the checks that the command itself would make."""
+    """The config of a command, `python train.py ...`, held against the checks that the command
+    itself would make.
+    """
 
     def compose_it(command: str) -> DictConfig:
         program, *overrides = shlex.split(command.removeprefix("python "))
         name = program.removesuffix(".py")
         register_resolvers()
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            cfg = compose(name, [*overrides, "hydra.runtime.output_dir=run"], return_hydra_config=True)
+            cfg = compose(
+                name, [*overrides, "hydra.runtime.output_dir=run"], return_hydra_config=True
+            )
         HydraConfig.instance().set_config(cfg)
         hydra_config = cfg.hydra
         cfg = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
@@ -80,7 +86,9 @@ def batch_of() -> Callable[..., Batch]:
 
 @pytest.fixture
 def distance() -> Callable[[Tensor, Tensor], float]:
-    """max |a - b| / max |b|, the distance that the tolerances of the reference numbers are given in."""
+    """max |a - b| / max |b|, the distance that the tolerances of the reference numbers are given
+    in.
+    """
 
     def measure(a: Tensor, b: Tensor) -> float:
         assert a.shape == b.shape
@@ -95,7 +103,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark what has a make target of its own: the rooms `gpu` and `slurm`, and all that read stored numbers (`make parity`)."""
+    """Mark what has a make target of its own: the rooms `gpu` and `slurm`, and all that read stored
+    numbers (`make parity`).
+    """
     for room in ("gpu", "slurm"):
         if Path(__file__).parent / room in item.path.parents:
             item.add_marker(room)
@@ -103,6 +113,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker("parity")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
     if config.option.markexpr.startswith("parity") and (names := unread()):
         terminalreporter.write_line(f"no test reads {', '.join(names)}")

@@ -1,7 +1,8 @@
-"""Numbers of the published implementations, from `tests/golden` or the folder that MIM_GOLDEN names.
+"""Numbers of the published implementations, from `tests/golden` or the folder that MIM_GOLDEN
+names.
 
-Another set of files with the same names, of other seeds, sizes and shapes, can be put in their place: tests read
-every size from the file.
+Another set of files with the same names, of other seeds, sizes and shapes, can be put in their
+place: tests read every size from the file.
 """
 
 import json
@@ -44,10 +45,16 @@ class Golden:
 
     def under(self, prefix: str) -> dict[str, Tensor]:
         """The numbers whose keys start with `prefix`, which is taken off."""
-        found = [key for key in self.arrays.files if key.startswith(prefix) and self.arrays[key].dtype.kind != "U"]
+        found = [
+            key
+            for key in self.arrays.files
+            if key.startswith(prefix) and self.arrays[key].dtype.kind != "U"
+        ]
         return {key.removeprefix(prefix): self[key] for key in found}
 
 
 def numbered(name: str, settings: str = "configs") -> range:
-    """The cases that a file holds, by their place in its list of settings: what a test runs through."""
+    """The cases that a file holds, by their place in its list of settings: what a test runs
+    through.
+    """
     return range(len(Golden(name).meta[settings]))

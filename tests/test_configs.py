@@ -1,4 +1,6 @@
-"""Every yaml composes, passes the check that a run makes, and builds the class that its path names."""
+"""Every yaml composes, passes the check that a run makes, and builds the class that its path
+names.
+"""
 
 from pathlib import Path
 
@@ -57,7 +59,11 @@ NEEDS_MORE = {
 def composed(*overrides: str):
     register_resolvers()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        cfg = compose("train", overrides=[*overrides, "hydra.runtime.output_dir=run"], return_hydra_config=True)
+        cfg = compose(
+            "train",
+            overrides=[*overrides, "hydra.runtime.output_dir=run"],
+            return_hydra_config=True,
+        )
     HydraConfig.instance().set_config(cfg)
     return OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
 
@@ -89,7 +95,8 @@ ALL = [f"{group}={name}" for group in GROUPS for name in choices(group)] + [
     *(f"pool@callback.online_probe.pool={name}" for name in choices("pool")),
 ]
 EXPERIMENTS = sorted(
-    str(p.relative_to(CONFIGS / "experiment").with_suffix("")) for p in CONFIGS.glob("experiment/**/*.yaml")
+    str(p.relative_to(CONFIGS / "experiment").with_suffix(""))
+    for p in CONFIGS.glob("experiment/**/*.yaml")
 )
 
 
@@ -120,7 +127,9 @@ def test_every_yaml_builds_from_the_module_that_its_path_names(group):
             continue
         module = target.rpartition(".")[0]
         package = f"mim.{group.replace('/', '.')}"
-        package = {"mim.judge": "mim.evaluate", "mim.task": module.rpartition(".")[0]}.get(package, package)
+        package = {"mim.judge": "mim.evaluate", "mim.task": module.rpartition(".")[0]}.get(
+            package, package
+        )
         package = "mim.model" if package == "mim.model.decoder" else package
         assert module == package or module.startswith(f"{package}."), path
         stem = module.removeprefix(package).lstrip(".")
@@ -135,10 +144,27 @@ def test_an_experiment_begins_with_the_line_that_hydra_needs():
 @pytest.mark.parametrize("encoder", ["vit_base", "vit_large", "vit_huge"])
 def test_large_encoders_are_the_published_ones(encoder):
     cfg = composed(f"encoder={encoder}", "data=imagenet")
-    sizes = {"vit_base": (768, 12, 12, 16), "vit_large": (1024, 24, 16, 16), "vit_huge": (1280, 32, 16, 14)}[encoder]
-    assert (cfg.encoder.width, cfg.encoder.depth, cfg.encoder.heads, cfg.encoder.patch_size) == sizes
-    assert (cfg.model.decoder.width, cfg.model.decoder.depth, cfg.model.decoder.heads) == (512, 8, 16)
-    assert (cfg.task.base_lr, cfg.schedule.warmup_epochs, cfg.trainer.max_epochs) == (1.5e-4, 40, 800)
+    sizes = {
+        "vit_base": (768, 12, 12, 16),
+        "vit_large": (1024, 24, 16, 16),
+        "vit_huge": (1280, 32, 16, 14),
+    }[encoder]
+    assert (
+        cfg.encoder.width,
+        cfg.encoder.depth,
+        cfg.encoder.heads,
+        cfg.encoder.patch_size,
+    ) == sizes
+    assert (cfg.model.decoder.width, cfg.model.decoder.depth, cfg.model.decoder.heads) == (
+        512,
+        8,
+        16,
+    )
+    assert (cfg.task.base_lr, cfg.schedule.warmup_epochs, cfg.trainer.max_epochs) == (
+        1.5e-4,
+        40,
+        800,
+    )
 
 
 def test_a_pool_is_known_by_the_name_of_its_file():

@@ -24,7 +24,10 @@ def test_draws_are_uniform():
         assert stats.kstest(draws.flatten().numpy(), "uniform").pvalue > 1e-3
         # each key, and each place in the sequence, by itself
         assert (
-            stats.kstest([stats.kstest(row, "uniform").pvalue for row in draws[:200].numpy()], "uniform").pvalue > 1e-3
+            stats.kstest(
+                [stats.kstest(row, "uniform").pvalue for row in draws[:200].numpy()], "uniform"
+            ).pvalue
+            > 1e-3
         )
         assert min(stats.kstest(row, "uniform").pvalue for row in draws.T.numpy()) > 1e-4
 
@@ -67,15 +70,20 @@ def test_no_two_places_of_the_sequence_are_correlated():
 def test_each_order_of_patches_is_equally_likely():
     order = uniform(keys(0, 0, torch.arange(20_000)), 16, MASK).argsort(1)
     table = torch.stack([order[:, place].bincount(minlength=16) for place in range(16)])
-    # Every row and column adds up, which leaves 15 * 15 degrees of freedom and a variance 15 / 16 of the usual.
-    assert stats.chi2.sf(stats.chisquare(table.flatten().numpy()).statistic * 15 / 16, 15 * 15) > 1e-3
+    # Every row and column adds up, which leaves 15 * 15 degrees of freedom and a variance 15 / 16
+    # of the usual.
+    assert (
+        stats.chi2.sf(stats.chisquare(table.flatten().numpy()).statistic * 15 / 16, 15 * 15) > 1e-3
+    )
     pairs = (order[:, 0] * 16 + order[:, 1]).bincount(minlength=256).view(16, 16)
     assert stats.chisquare(pairs[~torch.eye(16, dtype=torch.bool)].numpy()).pvalue > 1e-3
 
 
 def test_keys_differ_between_seeds_epochs_and_positions():
     position = torch.arange(2000)
-    made = torch.cat([keys(seed, epoch, position) for seed in range(10) for epoch in [*range(10), 799, 10**6]])
+    made = torch.cat(
+        [keys(seed, epoch, position) for seed in range(10) for epoch in [*range(10), 799, 10**6]]
+    )
     assert made.unique().numel() == made.numel()
 
 

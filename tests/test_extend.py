@@ -1,4 +1,6 @@
-"""docs/extend.md: what it shows is written to a folder as it says, and every command of it composes, builds and runs."""
+"""docs/extend.md: what it shows is written to a folder as it says, and every command of it
+composes, builds and runs.
+"""
 
 import importlib
 import re
@@ -20,7 +22,9 @@ from mim.masker.split import Split
 
 PAGE = (Path(__file__).parents[1] / "docs" / "extend.md").read_text()
 BLOCKS = re.findall(r"```\w+\n# (\S+)\n(.*?)```", PAGE, flags=re.DOTALL)
-COMMANDS = re.findall(r"^    python -m mim (train|evaluate) --config-dir my_configs (.*)$", PAGE, flags=re.MULTILINE)
+COMMANDS = re.findall(
+    r"^    python -m mim (train|evaluate) --config-dir my_configs (.*)$", PAGE, flags=re.MULTILINE
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +48,12 @@ def made(written, composed_command):
     def make(part):
         ((program, overrides),) = (command for command in COMMANDS if f"={part}" in command[1])
         name = {"train": "train.py", "evaluate": "eval.py"}[program]
-        given = " ".join(shlex.quote(each) for each in shlex.split(overrides.replace("<run>", "run")))
-        return composed_command(f"python {name} {given} hydra.searchpath=[file://{written}/my_configs]")
+        given = " ".join(
+            shlex.quote(each) for each in shlex.split(overrides.replace("<run>", "run"))
+        )
+        return composed_command(
+            f"python {name} {given} hydra.searchpath=[file://{written}/my_configs]"
+        )
 
     return make
 
@@ -70,7 +78,9 @@ def loss_of(cfg, batch):
     loss, *_ = task.objective(batch)
     loss.backward()
     assert loss.isfinite()
-    assert all(parameter.grad is not None for parameter in task.parameters() if parameter.requires_grad)
+    assert all(
+        parameter.grad is not None for parameter in task.parameters() if parameter.requires_grad
+    )
     return task
 
 
@@ -112,7 +122,9 @@ def test_the_encoder_of_the_page_gives_padding_no_say(written):
     encoder = importlib.import_module("my_parts").Small(8, 4, 16, 2, 2).eval()
     tokens = encoder.embed(torch.randn(1, 3, 8, 8))
     valid = torch.tensor([[True, True, True, False]])
-    torch.testing.assert_close(encoder.encode(tokens, valid=valid)[:, :3], encoder.encode(tokens[:, :3]))
+    torch.testing.assert_close(
+        encoder.encode(tokens, valid=valid)[:, :3], encoder.encode(tokens[:, :3])
+    )
     assert encoder.encode_blocks(tokens, [0])[0] is tokens
 
 
@@ -123,7 +135,9 @@ def test_the_evaluation_of_the_page_returns_a_row(made):
     data = Digits(NoAugment(), 16, 64)
     data.setup()
     encoder = ViT(image_size=16, patch_size=8, width=16, depth=1, heads=2)
-    row = evaluation([EvaluatedCheckpoint("a", encoder, data, data.on_after_batch_transfer, nullcontext, Path())])
+    row = evaluation(
+        [EvaluatedCheckpoint("a", encoder, data, data.on_after_batch_transfer, nullcontext, Path())]
+    )
     assert [line["pool"] for line in row["table"]] == ["cls", "mean"]
     assert all(1 < line["rank"] <= 16 for line in row["table"])
     assert row["effective_rank/rank"] == max(line["rank"] for line in row["table"])

@@ -13,8 +13,10 @@ import mim
 
 def test_nothing_heavy_is_imported_before_it_is_used():
     script = (
-        "import sys, mim; assert not {'torch', 'hydra', 'timm', 'numpy'} & sys.modules.keys(); dir(mim); "
-        "assert not {'torch', 'hydra', 'timm', 'numpy'} & sys.modules.keys(); assert mim.Batch; assert 'torch' in sys.modules"
+        "import sys, mim; assert not {'torch', 'hydra', 'timm', 'numpy'} & sys.modules.keys(); "
+        "dir(mim); "
+        "assert not {'torch', 'hydra', 'timm', 'numpy'} & sys.modules.keys(); assert mim.Batch; "
+        "assert 'torch' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
 
@@ -35,7 +37,9 @@ def test_a_package_that_is_a_function_too_is_called_as_the_function_is(name, mod
 
 @pytest.mark.parametrize("name", mim.ROOMS)
 def test_a_package_that_is_a_function_too_is_itself_whoever_asks_first(name):
-    """Hydra looks for `mim.train.pretrain.Pretrain` step by step, in a program that has not imported it."""
+    """Hydra looks for `mim.train.pretrain.Pretrain` step by step, in a program that has not
+    imported it.
+    """
     assert mim.__getattr__(name) is import_module(f"mim.{name}")
 
 

@@ -1,4 +1,6 @@
-"""Any number of channels and any shape: models, encoders, targets, maskers, pools and statistics on tiny images."""
+"""Any number of channels and any shape: models, encoders, targets, maskers, pools and statistics on
+tiny images.
+"""
 
 from functools import partial
 from itertools import product
@@ -68,11 +70,17 @@ TARGETS = {
 ENCODERS = {
     "vit": lambda channels, size, patch: ViT(size, patch, 16, 2, 2, channels=channels),
     "beit": lambda channels, size, patch: Beit(size, patch, 16, 2, 2, channels=channels),
-    "beit_absolute": lambda channels, size, patch: Beit(size, patch, 16, 2, 2, "absolute", channels=channels),
-    "swin": lambda channels, size, patch: Swin(size, patch, 8, [1, 1], [2, 2], 4, channels=channels),
+    "beit_absolute": lambda channels, size, patch: Beit(
+        size, patch, 16, 2, 2, "absolute", channels=channels
+    ),
+    "swin": lambda channels, size, patch: Swin(
+        size, patch, 8, [1, 1], [2, 2], 4, channels=channels
+    ),
 }
 MODELS = {
-    "mae": lambda encoder, masker, dims: MAE(encoder, masker, partial(Decoder, width=16, depth=1, heads=2), dims),
+    "mae": lambda encoder, masker, dims: MAE(
+        encoder, masker, partial(Decoder, width=16, depth=1, heads=2), dims
+    ),
     "simmim": SimMIM,
 }
 NETWORKS = [
@@ -98,14 +106,21 @@ def images(geometry, count=2):
 def test_every_target_is_learned_by_every_model(geometry, network, target):
     torch.manual_seed(0)
     loss = WeightedSum.of_one(Term(TARGETS[target]))
-    model = MODELS[network[0]](ENCODERS[network[1]](*geometry), Masker(Random(), FixedRatio(0.5)), loss.fit)
-    optimizer, batch, values = torch.optim.SGD(model.parameters(), lr=1e-3), Batch.of(images(geometry)), []
+    model = MODELS[network[0]](
+        ENCODERS[network[1]](*geometry), Masker(Random(), FixedRatio(0.5)), loss.fit
+    )
+    optimizer, batch, values = (
+        torch.optim.SGD(model.parameters(), lr=1e-3),
+        Batch.of(images(geometry)),
+        [],
+    )
     for _ in range(2):
         made = model(batch)
         values.append(loss(made.predictions, batch.image, made.split))
         optimizer.zero_grad()
         values[-1].backward()
-        assert model.encoder.patch_embed.proj.weight.grad.abs().amax((0, 2, 3)).min() > 0  # of every channel
+        # of every channel
+        assert model.encoder.patch_embed.proj.weight.grad.abs().amax((0, 2, 3)).min() > 0
         optimizer.step()
     assert values[1] < values[0]
 
@@ -117,7 +132,9 @@ def test_what_is_predicted_perfectly_is_the_image(geometry, target):
     built, image = TARGETS[target](known), images(geometry)
     assert isinstance(built, Paintable)
     everything = torch.arange(known.patches).expand(2, 1, -1)
-    split = Masker(Random(), FixedRatio(0.5))(Batch.of(image), known.grid)._replace(masked=everything)
+    split = Masker(Random(), FixedRatio(0.5))(Batch.of(image), known.grid)._replace(
+        masked=everything
+    )
     pixels = built.to_pixels(built(image, split), image, everything)[:, 0]
     assert torch.allclose(unpatchify(pixels, known.patch_size, known.grid), image, atol=1e-4)
 
@@ -130,7 +147,9 @@ def test_patches_tile_the_image_row_by_row(geometry):
     second_row = width // wide  # the first patch of the second row
     tile = image[:, :, tall : 2 * tall, :wide].permute(0, 2, 3, 1).flatten(1)
     assert torch.equal(patches[:, second_row], tile)
-    assert torch.equal(take_patches(image, torch.tensor([[[second_row]]] * 2), patch)[:, 0, 0], tile)
+    assert torch.equal(
+        take_patches(image, torch.tensor([[[second_row]]] * 2), patch)[:, 0, 0], tile
+    )
     assert patches.shape == (2, (height // tall) * (width // wide), tall * wide * channels)
     assert torch.equal(unpatchify(patches, patch, (height // tall, width // wide)), image)
 
@@ -155,13 +174,19 @@ def test_every_masker_hides_patches_of_the_grid(geometry, masker):
     torch.manual_seed(0)
     encoder, batch = ENCODERS["vit"](*geometry), Batch.of(images(geometry))
     store = AttentionStore()
-    store.maps = attention_weights(cls_attention(encoder, batch.image)).unflatten(1, encoder.geometry.grid).half()
+    store.maps = (
+        attention_weights(cls_attention(encoder, batch.image))
+        .unflatten(1, encoder.geometry.grid)
+        .half()
+    )
     loss = WeightedSum.of_one(Term(Pixel))
     network = MODELS["mae"](encoder, MASKERS[masker](store), loss.fit)
     made = network(batch)
     loss(made.predictions, batch.image, made.split).backward()
     rows, columns = encoder.geometry.grid
-    for split in zip(made.split.visible.flatten(0, 1), made.split.masked.flatten(0, 1), strict=True):
+    for split in zip(
+        made.split.visible.flatten(0, 1), made.split.masked.flatten(0, 1), strict=True
+    ):
         numbers = torch.cat(split)
         assert numbers.min() >= 0
         assert numbers.max() < rows * columns
@@ -229,7 +254,10 @@ def test_attention_is_measured_in_every_block(geometry, encoder):
 
 
 def test_parts_of_an_oblong_image_agree():
-    loss = WeightedSum({"pixel": Term(Pixel), "agreement": Consistency(of="pixel")}, {"pixel": 1.0, "agreement": 1.0})
+    loss = WeightedSum(
+        {"pixel": Term(Pixel), "agreement": Consistency(of="pixel")},
+        {"pixel": 1.0, "agreement": 1.0},
+    )
     geometry = GEOMETRIES[2]
     model = MODELS["mae"](ENCODERS["vit"](*geometry), Masker(Random(), ParallelParts(4)), loss.fit)
     batch = Batch.of(images(geometry))
@@ -242,16 +270,24 @@ def test_parts_of_an_oblong_image_agree():
 def test_a_geometry_says_its_sizes_and_refuses_what_does_not_fit():
     geometry = Geometry.of((32, 64), (8, 16), 5)
     assert geometry == Geometry(5, (32, 64), (8, 16), (4, 4))
-    assert (geometry.patches, geometry.values_per_patch, by(geometry.patch_size)) == (16, 640, "8 x 16")
+    assert (geometry.patches, geometry.values_per_patch, by(geometry.patch_size)) == (
+        16,
+        640,
+        "8 x 16",
+    )
     with pytest.raises(
-        ValueError, match=r"image size 32 x 64 is not divisible by patch_size=\[8,5\]; patch sizes that"
+        ValueError,
+        match=r"image size 32 x 64 is not divisible by patch_size=\[8,5\]; patch sizes that",
     ):
         Geometry.of((32, 64), (8, 5))
     with pytest.raises(
-        ValueError, match=r"HOG cannot cut a patch of 8 x 6 pixels into 4 x 4 cells; target.cells may be 1, 2"
+        ValueError,
+        match=r"HOG cannot cut a patch of 8 x 6 pixels into 4 x 4 cells; target.cells may be 1, 2",
     ):
         HOG(Geometry.of((16, 18), (8, 6)), cells=4)
-    with pytest.raises(ValueError, match="keep=7; a patch of 8 x 6 pixels has 1 to 6 frequencies per axis"):
+    with pytest.raises(
+        ValueError, match="keep=7; a patch of 8 x 6 pixels has 1 to 6 frequencies per axis"
+    ):
         Frequency(Geometry.of((16, 18), (8, 6)), keep=7)
 
 

@@ -13,16 +13,28 @@ def test_the_dockerfile_copies_what_the_package_is_built_of():
     assert len(lines) <= 15
     copied = [name for line in lines if line.startswith("COPY ") for name in line.split()[1:-1]]
     assert all((ROOT / name).exists() for name in copied)
-    assert {"pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE", "configs", "src"} <= set(copied)
+    assert {
+        "pyproject.toml",
+        "setup.py",
+        "MANIFEST.in",
+        "README.md",
+        "LICENSE",
+        "configs",
+        "src",
+    } <= set(copied)
     assert lines[-1] == 'ENTRYPOINT ["python", "-m", "mim"]'
 
 
 def test_hooks_and_workflow_run_what_make_lint_and_ci_run():
-    lint = re.search(r"^lint:.*?\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)[1]
+    lint = re.search(
+        r"^lint:.*?\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), flags=re.MULTILINE
+    )[1]
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
     tools = {" ".join(hook["entry"].removeprefix(".venv/bin/").split()[:2]) for hook in hooks}
     assert tools == {"ruff format", "ruff check", "mypy"}
     assert all(f"$(BIN)/{tool}" in lint for tool in tools)
-    steps = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yaml").read_text())["jobs"]["ci"]["steps"]
+    steps = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yaml").read_text())["jobs"]["ci"][
+        "steps"
+    ]
     assert [step["run"] for step in steps if "run" in step] == ["bash .ci/run"]
     assert (ROOT / ".ci" / "run").exists()

@@ -46,7 +46,10 @@ def test_the_short_side_is_rounded_down_as_data_sets_round_it(size):
         ({"mean": [0.5], "std": [1.0], "short": 0.5}, "images.short=0.5"),
         ({"mean": [0.5], "std": [1.0], "interpolation": "area"}, "images.interpolation=area"),
         ({"mean": [0.5], "std": [1.0], "classes": [1]}, "images.classes is no list of names"),
-        ({"mean": [0.5], "std": [1.0], "classes": ["a" * 2000]}, "images.classes is no list of names"),
+        (
+            {"mean": [0.5], "std": [1.0], "classes": ["a" * 2000]},
+            "images.classes is no list of names",
+        ),
     ],
 )
 def test_what_is_no_image_format_is_refused_by_its_name(content, said):

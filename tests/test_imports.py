@@ -68,7 +68,18 @@ ALLOWED = {
     "augment": TYPES,
     "data": TYPES | {"augment"},
     "analysis": TYPES | {"encoder"},
-    "figure": TYPES | {"analysis", "augment", "checkpoint", "data", "encoder", "launch", "model", "target", "weights"},
+    "figure": TYPES
+    | {
+        "analysis",
+        "augment",
+        "checkpoint",
+        "data",
+        "encoder",
+        "launch",
+        "model",
+        "target",
+        "weights",
+    },
     "checkpoint": TYPES | {"launch.there"},
     "weights": TYPES
     | {
@@ -84,7 +95,8 @@ ALLOWED = {
         "launch.signature",
         "launch.there",
     },
-    "run": TYPES | {"analysis", "checkpoint", "data", "evaluate.metrics", "launch", "logger", "weights"},
+    "run": TYPES
+    | {"analysis", "checkpoint", "data", "evaluate.metrics", "launch", "logger", "weights"},
     "door": TYPES
     | {
         "analysis",
@@ -111,7 +123,12 @@ ALLOWED = {
     "paper": {"sweep", "plain", "moved"},
 }
 ANYTHING = {"callback", "command", "program", "__main__"}  # and nothing imports these, but for
-ABOVE = {("__main__", "command"), ("__main__", "program"), ("command", "callback"), ("door", "command")}
+ABOVE = {
+    ("__main__", "command"),
+    ("__main__", "program"),
+    ("command", "callback"),
+    ("door", "command"),
+}
 
 
 def part_of(module: str) -> str:
@@ -129,7 +146,10 @@ def is_allowed(importer: str, imported: str) -> bool:
         return False
     if part_of(importer) in ANYTHING:
         return True
-    return any(imported == below or imported.startswith(f"{below}.") for below in ALLOWED[part_of(importer)])
+    return any(
+        imported == below or imported.startswith(f"{below}.")
+        for below in ALLOWED[part_of(importer)]
+    )
 
 
 def imports(source: str) -> Iterator[str]:
@@ -139,7 +159,11 @@ def imports(source: str) -> Iterator[str]:
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"line {node.lineno}: imports are absolute here"
-            names = [f"mim.{alias.name}" for alias in node.names] if node.module == "mim" else [node.module or ""]
+            names = (
+                [f"mim.{alias.name}" for alias in node.names]
+                if node.module == "mim"
+                else [node.module or ""]
+            )
         else:
             continue
         yield from (name.removeprefix("mim.") for name in names if name.startswith("mim."))
@@ -148,7 +172,9 @@ def imports(source: str) -> Iterator[str]:
 def modules() -> dict[str, str]:
     """Name without `mim.` -> source."""
     paths = [path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py"]
-    return {".".join(path.relative_to(ROOT).with_suffix("").parts): path.read_text() for path in paths}
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path.read_text() for path in paths
+    }
 
 
 def test_no_module_imports_one_above_it():
@@ -166,7 +192,10 @@ def test_every_part_has_its_place_in_the_order():
 
 
 def test_the_order_has_no_circle():
-    below = {part: {part_of(name) for name in names if name != "masker.split"} for part, names in ALLOWED.items()}
+    below = {
+        part: {part_of(name) for name in names if name != "masker.split"}
+        for part, names in ALLOWED.items()
+    }
     while below:
         lowest = {part for part, names in below.items() if not names & set(below) - {part}}
         assert lowest, f"a circle among {sorted(below)}"

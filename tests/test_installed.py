@@ -2,7 +2,10 @@
 
 from mim.installed import as_typed
 
-LINE = "evaluate=knn is for eval.py: python eval.py evaluate=knn; resume: python train.py resume=a_train.pyx"
+LINE = (
+    "evaluate=knn is for eval.py: python eval.py evaluate=knn; resume: python train.py "
+    "resume=a_train.pyx"
+)
 
 
 def test_a_checkout_has_its_scripts():

@@ -1,4 +1,6 @@
-"""Names of earlier versions: each points at a class that is there, old configs are read, and a command line is told."""
+"""Names of earlier versions: each points at a class that is there, old configs are read, and a
+command line is told.
+"""
 
 from importlib import import_module
 from pathlib import Path
@@ -51,7 +53,8 @@ def test_only_targets_of_a_config_are_read_as_they_are_called_now():
 def test_a_command_line_is_told_the_new_name():
     old = {"task": {"_target_": "mim.task.pretrain.Pretrain"}}
     with pytest.raises(
-        ValueError, match=r"^task\._target_=mim.task.pretrain.Pretrain is mim.train.pretrain.Pretrain now$"
+        ValueError,
+        match=r"^task\._target_=mim.task.pretrain.Pretrain is mim.train.pretrain.Pretrain now$",
     ):
         check_config(OmegaConf.create(old))
 
@@ -75,12 +78,24 @@ def test_an_old_setting_of_an_evaluation_gets_the_line_that_says_the_new_one(old
 @pytest.mark.parametrize(
     ("program", "given", "said"),
     [
-        ("train", "task=knn", "task=knn is for eval.py: python eval.py evaluate=knn checkpoint=..."),
+        (
+            "train",
+            "task=knn",
+            "task=knn is for eval.py: python eval.py evaluate=knn checkpoint=...",
+        ),
         ("train", "task=detect", None),  # is trained and judged by one name
         ("eval", "task=detect", "task=detect is evaluate=detect now"),
-        ("train", "evaluate=probe", "evaluate=probe is for eval.py: python eval.py evaluate=probe checkpoint=..."),
+        (
+            "train",
+            "evaluate=probe",
+            "evaluate=probe is for eval.py: python eval.py evaluate=probe checkpoint=...",
+        ),
         ("train", "task.base_lr=1", None),
-        ("eval", "task=finetune", "task=finetune is for train.py: python train.py task=finetune checkpoint=..."),
+        (
+            "eval",
+            "task=finetune",
+            "task=finetune is for train.py: python train.py task=finetune checkpoint=...",
+        ),
         ("eval", "task=no", None),
         ("eval", "checkpoint=task=knn", None),
     ],

@@ -1,4 +1,6 @@
-"""Pages lead somewhere: every link, every heading, every entry of the site; and what is made from configs is up to date."""
+"""Pages lead somewhere: every link, every heading, every entry of the site; and what is made from
+configs is up to date.
+"""
 
 import importlib.util
 import re
@@ -22,7 +24,11 @@ def without_code(text: str) -> str:
 
 def anchors(page: Path) -> set[str]:
     """Headings of a page, as addresses have them."""
-    titles = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL), flags=re.MULTILINE)
+    titles = re.findall(
+        r"^#+ (.+)$",
+        re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL),
+        flags=re.MULTILINE,
+    )
     return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
 
 
@@ -43,7 +49,9 @@ def test_links_lead_to_files_and_headings(page):
 @pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: page.name)
 def test_pages_of_the_site_lead_to_nothing_outside_of_it(page):
     outside = [
-        link for link in links(page) if not (page.parent / link.partition("#")[0]).resolve().is_relative_to(DOCS)
+        link
+        for link in links(page)
+        if not (page.parent / link.partition("#")[0]).resolve().is_relative_to(DOCS)
     ]
     assert not outside
 
@@ -52,7 +60,11 @@ def test_every_page_is_in_the_site_once():
     def listed(node):
         if isinstance(node, str):
             return [node]
-        return [name for each in (node.values() if isinstance(node, dict) else node) for name in listed(each)]
+        return [
+            name
+            for each in (node.values() if isinstance(node, dict) else node)
+            for name in listed(each)
+        ]
 
     names = listed(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"])
     assert sorted(names) == sorted(str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md"))
@@ -62,7 +74,9 @@ def test_the_page_of_choices_is_what_the_configs_say():
     spec = importlib.util.spec_from_file_location("choose", DOCS / "choose.py")
     choose = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(choose)
-    assert (DOCS / "choose.md").read_text() == choose.page(), "python docs/choose.py > docs/choose.md"
+    assert (DOCS / "choose.md").read_text() == choose.page(), (
+        "python docs/choose.py > docs/choose.md"
+    )
     assert "| `random` | MAE: three quarters of the patches, anywhere. |" in choose.page()
 
 
@@ -79,9 +93,16 @@ def test_the_table_of_readable_weights_is_true():
 def commands() -> list[tuple[str, str]]:
     """Commands of `python -m mim` on pages, but for those that Hydra reads (tests/test_docs.py)."""
     text = "\n".join(re.sub(r"\s*\\\n\s*", " ", page.read_text()) for page in PAGES)
-    shown = ((name, re.split(r"\s+#|\s{3,}| > | \.\.\.", rest)[0]) for name, rest in COMMAND.findall(text))
+    shown = (
+        (name, re.split(r"\s+#|\s{3,}| > | \.\.\.", rest)[0])
+        for name, rest in COMMAND.findall(text)
+    )
     return sorted(
-        {(name, re.sub(r"<[^<>]*>", "some", rest)) for name, rest in shown if name not in ("train", "evaluate")}
+        {
+            (name, re.sub(r"<[^<>]*>", "some", rest))
+            for name, rest in shown
+            if name not in ("train", "evaluate")
+        }
     )
 
 
@@ -92,5 +113,7 @@ def test_a_command_of_a_page_is_understood(name, rest):
 
 
 def test_pages_show_every_command():
-    programs = {file.stem for file in (ROOT / "src" / "mim" / "program").glob("*.py")} - {"__init__"}
+    programs = {file.stem for file in (ROOT / "src" / "mim" / "program").glob("*.py")} - {
+        "__init__"
+    }
     assert {name for name, _ in commands()} | {"train", "evaluate"} == programs

@@ -1,4 +1,6 @@
-"""The Python that README.md and the notebook show is run as it is shown but for the epochs, in a folder of a user's own."""
+"""The Python that README.md and the notebook show is run as it is shown but for the epochs, in a
+folder of a user's own.
+"""
 
 import json
 import re
@@ -35,7 +37,9 @@ def short(source):
 
 
 def test_the_readme(folder, capsys):
-    (block,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL)
+    (block,) = re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL
+    )
     assert len([line for line in block.splitlines() if line]) <= 10
     names = {}
     exec(short(block), names)

@@ -5,11 +5,13 @@ from hypothesis import strategies as st
 
 from mim.tokens import grid_of, patchify, take, take_patches, unpatchify
 
-sizes = st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 4))  # rows, columns, patch size
+# rows, columns, patch size
+sizes = st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 4))
 
 
 def test_a_patch_is_flattened_as_row_column_channel():
-    image = torch.arange(2 * 4 * 4.0).view(1, 2, 4, 4)  # channel 0 holds 0 to 15, channel 1 holds 16 to 31
+    # channel 0 holds 0 to 15, channel 1 holds 16 to 31
+    image = torch.arange(2 * 4 * 4.0).view(1, 2, 4, 4)
     patches = patchify(image, 2)
     assert patches.shape == (1, 4, 8)
     assert patches[0, 0].tolist() == [0, 16, 1, 17, 4, 20, 5, 21]
@@ -61,7 +63,9 @@ def test_a_grid_has_rows_first():
 
 
 def test_a_patch_size_that_does_not_divide_is_refused_with_those_that_do():
-    with pytest.raises(ValueError, match=r"32 x 48 is not divisible by patch_size=5; .* 2, 4, 8, 16"):
+    with pytest.raises(
+        ValueError, match=r"32 x 48 is not divisible by patch_size=5; .* 2, 4, 8, 16"
+    ):
         grid_of((32, 48), 5)
     with pytest.raises(ValueError, match="divide it: none"):
         grid_of((7, 9), 4)

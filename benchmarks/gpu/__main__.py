@@ -1,12 +1,14 @@
-"""What one GPU says of this project: is it right there, how fast, does the input keep up, does it learn.
+"""What one GPU says of this project: is it right there, how fast, does the input keep up, does it
+learn.
 
-    python benchmarks/gpu --out gpu_results --data <folder> --minutes 12
-    python benchmarks/gpu --out gpu_results --parts fast fed
-    python benchmarks/gpu --out /tmp/toy --size toy        # on a CPU, in a minute: does every script still run?
+    python benchmarks/gpu --out gpu_results --data <folder> --minutes 12 python benchmarks/gpu --out
+    gpu_results --parts fast fed python benchmarks/gpu --out /tmp/toy --size toy        # on a CPU,
+    in a minute: does every script still run?
 
-Each part is a process of its own with a share of the time; one that fails or is stopped leaves what it had, and the next begins.
-`<out>/<part>.json` has a part's numbers, `<out>/<part>.log` what it printed, `<out>/gpu.md` all tables. Missing packages may be
-given as a folder of wheels, which are installed beside the environment and not into it (`--wheels`).
+Each part is a process of its own with a share of the time; one that fails or is stopped leaves what
+it had, and the next begins. `<out>/<part>.json` has a part's numbers, `<out>/<part>.log` what it
+printed, `<out>/gpu.md` all tables. Missing packages may be given as a folder of wheels, which are
+installed beside the environment and not into it (`--wheels`).
 """
 
 import argparse
@@ -34,7 +36,16 @@ def environment(wheels: Path | None) -> dict[str, str]:
     paths = [ROOT / "src", ROOT / "benchmarks", ROOT / "benchmarks" / "gpu"]
     if wheels is not None:
         site = Path(tempfile.gettempdir()) / "mim_gpu_site"
-        pip = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-compile"]
+        pip = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--no-index",
+            "--no-deps",
+            "--no-compile",
+        ]
         files = sorted(map(str, wheels.glob("*.whl")))
         subprocess.run([*pip, "--upgrade", "--target", str(site), *files], check=True)
         paths.append(site)
@@ -47,13 +58,20 @@ def command(part: str, given: argparse.Namespace, minutes: float) -> list[str]:
     if part == "right":
         chosen = ["-m", "gpu", "tests/gpu", "-q", f"--junitxml={given.out / 'right.xml'}"]
         return [sys.executable, "-m", "pytest", *chosen, "-p", "no:cacheprovider"]
-    line = [sys.executable, str(ROOT / "benchmarks" / "gpu" / f"{part}.py"), "--out", str(given.out)]
+    line = [
+        sys.executable,
+        str(ROOT / "benchmarks" / "gpu" / f"{part}.py"),
+        "--out",
+        str(given.out),
+    ]
     line += ["--minutes", f"{minutes:.2f}", "--size", given.size]
     return line + (["--data", str(given.data)] if given.data else [])
 
 
 def follow(line: list[str], env: dict[str, str], log: Path, seconds: float) -> str:
-    """Run a command, show and keep what it prints, and stop it when its time is over: how it ended, in words."""
+    """Run a command, show and keep what it prints, and stop it when its time is over: how it ended,
+    in words.
+    """
     with log.open("w") as kept:
         process = subprocess.Popen(line, cwd=ROOT, env=env, stdout=kept, stderr=subprocess.STDOUT)
         try:
@@ -81,26 +99,36 @@ def warm(given: argparse.Namespace, env: dict[str, str]) -> list[subprocess.Pope
 def machine() -> str:
     """What the numbers were measured on."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    software = ", ".join(f"{name} {version(name)}" for name in ("torch", "timm", "pytorch-lightning"))
+    software = ", ".join(
+        f"{name} {version(name)}" for name in ("torch", "timm", "pytorch-lightning")
+    )
     return f"{gpu}, {os.cpu_count()} CPU cores; Python {platform.python_version()}, {software}"
 
 
 def main() -> None:
     """Run the parts and write one page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--parts", nargs="+", choices=SHARES, default=list(SHARES))
     parser.add_argument("--minutes", type=float, default=12, help="of all parts together")
     parser.add_argument("--size", choices=["full", "toy"], default="full")
-    parser.add_argument("--data", type=Path, help="with imagenet_sample_1000/, cifar10_images/ or tars")
+    parser.add_argument(
+        "--data", type=Path, help="with imagenet_sample_1000/, cifar10_images/ or tars"
+    )
     parser.add_argument("--wheels", type=Path, help="a folder of wheels of what is missing")
     parser.add_argument("--commit", default="unknown", help="of this code")
     given = parser.parse_args()
     given.out = given.out.resolve()
     given.out.mkdir(parents=True, exist_ok=True)
     env = environment(given.wheels)
-    page = [f"# One GPU\n\n{machine()}; commit {given.commit}. Made by `python {' '.join(sys.argv)}`."]
-    warming = warm(given, env) if {"right", "fast"} <= set(given.parts) and given.size == "full" else []
+    page = [
+        f"# One GPU\n\n{machine()}; commit {given.commit}. Made by `python {' '.join(sys.argv)}`."
+    ]
+    warming = (
+        warm(given, env) if {"right", "fast"} <= set(given.parts) and given.size == "full" else []
+    )
     total = sum(SHARES[part] for part in given.parts)
     for part in given.parts:
         minutes = SHARES[part] * given.minutes / total
@@ -110,7 +138,9 @@ def main() -> None:
             for process in warming:
                 process.kill()
             tests_of(given.out / "right.xml", Report(given.out / "right.json"))
-        words = f"{part}: {how}, after {time.monotonic() - start:.0f} s of at most {60 * minutes:.0f}"
+        words = (
+            f"{part}: {how}, after {time.monotonic() - start:.0f} s of at most {60 * minutes:.0f}"
+        )
         print(f"== {words}", flush=True)
         found = given.out / f"{part}.json"
         tables = markdown(found) if found.exists() else "Nothing was left."

@@ -1,4 +1,6 @@
-"""A model and its optimiser in one precision, ready to step, and turns in which several are timed."""
+"""A model and its optimiser in one precision, ready to step, and turns in which several are
+timed.
+"""
 
 import random
 import statistics
@@ -20,7 +22,9 @@ class Way(NamedTuple):
     build: Built
     dtype: torch.dtype = torch.bfloat16
     compiled: str = ""
-    """Nothing, `whole` (the step is one graph), `graphs` (and replayed as a CUDA graph) or `blocks` (each block is one)."""
+    """Nothing, `whole` (the step is one graph), `graphs` (and replayed as a CUDA graph) or `blocks`
+    (each block is one).
+    """
     fused: bool = True
     """AdamW in one kernel; False is torch's default."""
 
@@ -28,7 +32,8 @@ class Way(NamedTuple):
 class Contestant:
     """A way to train, on one device.
 
-    float16 goes with a scaler and the norm of all gradients at each step, as in the official MAE (util/misc.py).
+    float16 goes with a scaler and the norm of all gradients at each step, as in the official MAE
+    (util/misc.py).
 
     Args:
         way: what is built.
@@ -43,13 +48,19 @@ class Contestant:
         trained = [p for p in self.model.parameters() if p.requires_grad]
         self.parameters = sum(p.numel() for p in trained)
         fused = way.fused or None
-        self.optimizer = torch.optim.AdamW(trained, lr=1e-4, betas=(0.9, 0.95), weight_decay=0.05, fused=fused)
+        self.optimizer = torch.optim.AdamW(
+            trained, lr=1e-4, betas=(0.9, 0.95), weight_decay=0.05, fused=fused
+        )
         self.scaler = torch.amp.GradScaler(image.device.type, enabled=way.dtype == torch.float16)
         if way.compiled == "blocks":
             for block in (part for part in self.model.modules() if isinstance(part, Block)):
                 block.compile(backend=backend)
         elif way.compiled:
-            how = {"mode": "reduce-overhead"} if way.compiled == "graphs" and image.is_cuda else {"backend": backend}
+            how = (
+                {"mode": "reduce-overhead"}
+                if way.compiled == "graphs" and image.is_cuda
+                else {"backend": backend}
+            )
             self.model.compile(**how)
         start = time.perf_counter()
         self.first_loss = self.step().item()
@@ -58,7 +69,9 @@ class Contestant:
 
     def step(self) -> Tensor:
         """Forward, backward and optimiser; the loss."""
-        with torch.autocast(self.image.device.type, self.way.dtype, enabled=self.way.dtype != torch.float32):
+        with torch.autocast(
+            self.image.device.type, self.way.dtype, enabled=self.way.dtype != torch.float32
+        ):
             loss = self.model(self.image)
         self.scaler.scale(loss).backward()
         if self.scaler.is_enabled():
@@ -81,7 +94,9 @@ class Contestant:
         return (time.perf_counter() - start) / steps
 
     def peak(self) -> float:
-        """GiB that this contestant alone needs for a step: weights, both moments, and the most that a step adds; 0 on a CPU."""
+        """GiB that this contestant alone needs for a step: weights, both moments, and the most that
+        a step adds; 0 on a CPU.
+        """
         if not self.image.is_cuda:
             return 0.0
         torch.cuda.reset_peak_memory_stats()
@@ -91,7 +106,9 @@ class Contestant:
 
 
 def take_turns(contestants: list[Contestant], rounds: int, steps: int) -> dict[str, list[float]]:
-    """Seconds a step of each contestant in each round, in an order drawn anew each round; one round before warms up."""
+    """Seconds a step of each contestant in each round, in an order drawn anew each round; one round
+    before warms up.
+    """
     seconds: dict[str, list[float]] = {c.way.name: [] for c in contestants}
     for _ in range(rounds + 1):
         for contestant in random.sample(contestants, len(contestants)):
@@ -102,5 +119,7 @@ def take_turns(contestants: list[Contestant], rounds: int, steps: int) -> dict[s
 def ratio(theirs: list[float], ours: list[float]) -> str:
     """Quotient of two columns taken round by round: median (lower quartile to upper)."""
     quotients = [a / b for a, b in zip(theirs, ours, strict=True)]
-    low, middle, high = statistics.quantiles(quotients, n=4) if len(quotients) > 1 else quotients * 3
+    low, middle, high = (
+        statistics.quantiles(quotients, n=4) if len(quotients) > 1 else quotients * 3
+    )
     return f"{middle:.2f} ({low:.2f} to {high:.2f})"

@@ -1,11 +1,13 @@
-"""How fast a training step is on one GPU: against the official MAE's own way, transformers and lightly; and what maskers cost.
+"""How fast a training step is on one GPU: against the official MAE's own way, transformers and
+lightly; and what maskers cost.
 
     python benchmarks/gpu --parts fast --out DIR      # it sets the paths that this script needs
 
-All contestants of a case get one architecture, images, mask ratio, loss and optimiser, and take turns in one process in an order
-drawn anew each round. Images/s are of the median step; ratios are taken within a round. MFU is the matrix products and attention
-that our step needs (counted, forward and backward) over the time, against the card's peak in bf16: the same count for all.
-`--warm` compiles what the cases ask for and leaves it in torch's cache for the measurement.
+All contestants of a case get one architecture, images, mask ratio, loss and optimiser, and take
+turns in one process in an order drawn anew each round. Images/s are of the median step; ratios are
+taken within a round. MFU is the matrix products and attention that our step needs (counted, forward
+and backward) over the time, against the card's peak in bf16: the same count for all. `--warm`
+compiles what the cases ask for and leaves it in torch's cache for the measurement.
 """
 
 import argparse
@@ -56,7 +58,9 @@ def cases(toy: bool) -> list[Case]:
     base, large, huge = (TOY, TOY, TOY) if toy else (BASE, LARGE, HUGE)
 
     def ours(sizes: Sizes, batch: int, compiled: str) -> Way:
-        return Way(named("mim", compiled), partial(Masked, sizes, "random", batch), compiled=compiled)
+        return Way(
+            named("mim", compiled), partial(Masked, sizes, "random", batch), compiled=compiled
+        )
 
     def official(sizes: Sizes) -> Way:
         half = torch.float32 if toy else torch.float16  # a CPU has no layer norm under float16
@@ -70,7 +74,11 @@ def cases(toy: bool) -> list[Case]:
         return Way(label, partial(Masked, base, name, batch, times))
 
     def simmim(name: str, kind: type, compiled: str) -> Way:
-        return Way(named(name, compiled), partial(kind, base, FixedRatio(0.6, "mask_up")), compiled=compiled)
+        return Way(
+            named(name, compiled),
+            partial(kind, base, FixedRatio(0.6, "mask_up")),
+            compiled=compiled,
+        )
 
     def mae(name: str, sizes: Sizes, batch: int, others: list[Way], **turns: int) -> Case:
         ways = [ours(sizes, batch, how) for how in ("", "blocks", "whole", "graphs")]
@@ -82,16 +90,36 @@ def cases(toy: bool) -> list[Case]:
     return [
         mae("ViT-B/16", base, 4 if toy else 512, peers, rounds=6, steps=2),
         mae("ViT-L/16", large, 4 if toy else 128, [], rounds=5, steps=2),
-        Case("Maskers of MAE, ViT-B/16", base, small := 4 if toy else 128, [masked(name, small) for name in MASKERS]),
-        Case("SimMIM, ViT-B/16", base, small, [simmim(*pair, how) for pair in contestants for how in both]),
+        Case(
+            "Maskers of MAE, ViT-B/16",
+            base,
+            small := 4 if toy else 128,
+            [masked(name, small) for name in MASKERS],
+        ),
+        Case(
+            "SimMIM, ViT-B/16",
+            base,
+            small,
+            [simmim(*pair, how) for pair in contestants for how in both],
+        ),
         mae("ViT-H/14", huge, 4 if toy else 64, [], rounds=4, steps=2),
-        Case("EMAE, ViT-B/16", base, few := 4 if toy else 32, [masked("random", few, 4), masked("emae", few)]),
+        Case(
+            "EMAE, ViT-B/16",
+            base,
+            few := 4 if toy else 32,
+            [masked("random", few, 4), masked("emae", few)],
+        ),
     ]
 
 
 def named(name: str, compiled: str) -> str:
     """A contestant's name, with how it is compiled."""
-    how = {"": "", "blocks": ", blocks compiled", "whole": ", compiled", "graphs": ", compiled, CUDA graphs"}
+    how = {
+        "": "",
+        "blocks": ", blocks compiled",
+        "whole": ", compiled",
+        "graphs": ", compiled, CUDA graphs",
+    }
     return name + how[compiled]
 
 
@@ -105,7 +133,10 @@ def _peer(sizes: Sizes, name: str) -> nn.Module:
 def flops(case: Case, image: torch.Tensor) -> float:
     """Of one step of ours: matrix products, convolutions and attention, forward and backward."""
     model = Masked(case.sizes, "random", case.batch).to(image.device)
-    with FlopCounterMode(display=False) as counter, torch.autocast(image.device.type, torch.bfloat16):
+    with (
+        FlopCounterMode(display=False) as counter,
+        torch.autocast(image.device.type, torch.bfloat16),
+    ):
         model(image).backward()
     return counter.get_total_flops()
 
@@ -123,11 +154,16 @@ def build(case: Case, image: torch.Tensor, backend: str, report: Report) -> Iter
             yield Contestant(way, image, backend)
         except Exception as error:  # a peer that fails must not stop the rest
             traceback.print_exc()
-            report.note(f"{case.title}, {way.name}: {type(error).__name__}: {str(error).splitlines()[0][:200]}")
+            report.note(
+                f"{case.title}, {way.name}: {type(error).__name__}: "
+                f"{str(error).splitlines()[0][:200]}"
+            )
 
 
 class Turn(NamedTuple):
-    """Files by which several of these scripts compile side by side and measure one after another."""
+    """Files by which several of these scripts compile side by side and measure one after
+    another.
+    """
 
     built: Path | None
     """Written when the contestants are there."""
@@ -172,9 +208,18 @@ def measure(case: Case, device: str, backend: str, report: Report, turn: Turn) -
         median = statistics.median(spent)
         mfu: str | float = round(100 * needed / median / peak, 1) if needed and peak else "-"
         speed = case.batch / median, 1e3 * median, ratio(seconds[first], spent), mfu
-        report.row(c.way.name, *speed, round(c.peak(), 2), c.parameters, round(c.first_loss, 4), round(c.first_step, 1))
+        report.row(
+            c.way.name,
+            *speed,
+            round(c.peak(), 2),
+            c.parameters,
+            round(c.first_loss, 4),
+            round(c.first_step, 1),
+        )
     if needed:
-        report.note(f"{case.title}: {needed / case.batch / 1e9:.1f} GFLOP an image, forward and backward.")
+        report.note(
+            f"{case.title}: {needed / case.batch / 1e9:.1f} GFLOP an image, forward and backward."
+        )
     return contestants
 
 
@@ -185,14 +230,26 @@ def profile(contestant: Contestant, report: Report) -> None:
 
     with profiler(activities=[ProfilerActivity.CUDA, ProfilerActivity.CPU]) as found:
         wall = contestant.seconds(3)
-    kernels = [e for e in found.key_averages() if e.self_device_time_total > 0 and "cuda" in str(e.device_type).lower()]
+    kernels = [
+        e
+        for e in found.key_averages()
+        if e.self_device_time_total > 0 and "cuda" in str(e.device_type).lower()
+    ]
     total = sum(e.self_device_time_total for e in kernels)
-    report.table(f"Kernels of a step: {contestant.way.name}", ["kernel", "calls a step", "ms a step", "share, %"])
+    report.table(
+        f"Kernels of a step: {contestant.way.name}",
+        ["kernel", "calls a step", "ms a step", "share, %"],
+    )
     name = contestant.way.name
-    report.note(f"{name}: kernels run for {total / 3e3:.1f} ms of a step of {1e3 * wall:.1f} ms under the profiler.")
+    report.note(
+        f"{name}: kernels run for {total / 3e3:.1f} ms of a step of {1e3 * wall:.1f} ms under the "
+        "profiler."
+    )
     for e in sorted(kernels, key=lambda e: -e.self_device_time_total)[:22]:
         spent = e.self_device_time_total
-        report.row(e.key[:110].replace("|", "/"), e.count / 3, spent / 3e3, round(100 * spent / total, 1))
+        report.row(
+            e.key[:110].replace("|", "/"), e.count / 3, spent / 3e3, round(100 * spent / total, 1)
+        )
 
 
 def product(report: Report) -> None:
@@ -211,15 +268,21 @@ def product(report: Report) -> None:
 
 def main() -> None:
     """Measure the cases for which there is time."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=4.5)
     parser.add_argument("--size", choices=["full", "toy"], default="full")
     parser.add_argument("--data", help="not used")
-    parser.add_argument("--cases", type=int, nargs="+", help="numbers of the cases; all in their order")
+    parser.add_argument(
+        "--cases", type=int, nargs="+", help="numbers of the cases; all in their order"
+    )
     parser.add_argument("--ways", nargs="+", help="only these contestants, by name")
     parser.add_argument("--warm", action="store_true", help="only compile these cases")
-    parser.add_argument("--built", type=Path, help="a file to write when a case is built and compiled")
+    parser.add_argument(
+        "--built", type=Path, help="a file to write when a case is built and compiled"
+    )
     parser.add_argument("--begin", type=Path, help="a file to wait for before a case is timed")
     given = parser.parse_args()
     start, toy = time.monotonic(), given.size == "toy"
@@ -228,7 +291,10 @@ def main() -> None:
     random.seed(0)
     chosen = cases(toy)
     if given.ways:
-        chosen = [case._replace(ways=[way for way in case.ways if way.name in given.ways]) for case in chosen]
+        chosen = [
+            case._replace(ways=[way for way in case.ways if way.name in given.ways])
+            for case in chosen
+        ]
     numbers = given.cases or range(len(chosen))
     if given.warm:
         report = Report(given.out / f"warm_{'_'.join(map(str, numbers))}.json")

@@ -1,12 +1,16 @@
-"""Does the input keep up with one GPU: images a second of worker processes, of a training step, and of decoding on the GPU.
+"""Does the input keep up with one GPU: images a second of worker processes, of a training step, and
+of decoding on the GPU.
 
-    PYTHONPATH=src:benchmarks/gpu python benchmarks/gpu/fed.py --out gpu_results --data <folder> --minutes 1.5
+    PYTHONPATH=src:benchmarks/gpu python benchmarks/gpu/fed.py --out gpu_results --data <folder>
+    --minutes 1.5
 
-The folder holds imagenet_sample_1000/ or a tar file of it: pictures with a short side of 256, in class folders. They are listed
-many times over by hard links, so that an epoch is long and every byte is in the page cache: disks are not measured. Larger
-pictures are made from them, enlarged to a short side of 375 (500 x 375 is ImageNet's usual size); they have fewer
-bytes a pixel than originals. The official recipe (facebookresearch/mae, main_pretrain.py) is ImageFolder's Pillow loader with
-RandomResizedCrop, flip, ToTensor and Normalize in a DataLoader of as many workers as ours, one a core.
+The folder holds imagenet_sample_1000/ or a tar file of it: pictures with a short side of 256, in
+class folders. They are listed many times over by hard links, so that an epoch is long and every
+byte is in the page cache: disks are not measured. Larger pictures are made from them, enlarged to a
+short side of 375 (500 x 375 is ImageNet's usual size); they have fewer bytes a pixel than
+originals. The official recipe (facebookresearch/mae, main_pretrain.py) is ImageFolder's Pillow
+loader with RandomResizedCrop, flip, ToTensor and Normalize in a DataLoader of as many workers as
+ours, one a core.
 """
 
 import argparse
@@ -108,7 +112,9 @@ class Pictures:
                 os.link(first, self.root / label / f"{number}_{copy}.jpg")
         self._write_shards(contents, classes, copies)
 
-    def _write_shards(self, contents: list[tuple[str, bytes]], classes: list[str], copies: int) -> None:
+    def _write_shards(
+        self, contents: list[tuple[str, bytes]], classes: list[str], copies: int
+    ) -> None:
         first = self.shards / "train-000.tar"
         with tarfile.open(first, "w") as tar:
             for number, (label, content) in enumerate(contents):
@@ -124,7 +130,10 @@ class Pictures:
         sizes = [Image.open(io.BytesIO(content)).size for content in self.contents]
         width, height = (statistics.mean(side) for side in zip(*sizes, strict=True))
         weight = statistics.mean(map(len, self.contents)) / 1000
-        return f"{self.name}: {len(sizes)} pictures, on average {width:.0f} x {height:.0f} and {weight:.0f} kB"
+        return (
+            f"{self.name}: {len(sizes)} pictures, on average {width:.0f} x {height:.0f} and "
+            f"{weight:.0f} kB"
+        )
 
 
 def forever(loader: Any) -> Iterator[int]:
@@ -159,7 +168,12 @@ def configured(*overrides: str) -> Any:
 
 def ours(kind: str, root: Path, size: Size, batch: int) -> Any:
     """The training batches of one of this project's data modules."""
-    settings = [f"data={kind}", f"data.root={root}", f"data.num_workers={size.workers}", f"data.batch_size={batch}"]
+    settings = [
+        f"data={kind}",
+        f"data.root={root}",
+        f"data.num_workers={size.workers}",
+        f"data.batch_size={batch}",
+    ]
     settings += ["data.cache=null"] if kind == "webdataset" else []
     data = instantiate(configured(*settings, f"data.image_size={size.image_size}").data)
     data.setup()
@@ -197,18 +211,29 @@ def by_workers(pictures: Pictures, size: Size, seconds: float, report: Report) -
         batches = forever(maker())
         rates[name] = rate(batches, 2 * size.workers, seconds)
         batches.close()  # and with it its workers
-        report.row(pictures.name, name, size.workers, batch, rates[name], rates[name] / rates[OFFICIAL])
+        report.row(
+            pictures.name, name, size.workers, batch, rates[name], rates[name] / rates[OFFICIAL]
+        )
     return rates["mim, data=image_folder"]
 
 
 def step_alone(size: Size, device: torch.device, seconds: float) -> float:
-    """Images a second of a training step of MAE on the same batch again and again, eager, bf16 on a GPU."""
-    cfg = configured("data=image_folder", f"data.image_size={size.image_size}", "model=mae", f"encoder={size.encoder}")
+    """Images a second of a training step of MAE on the same batch again and again, eager, bf16 on a
+    GPU.
+    """
+    cfg = configured(
+        "data=image_folder",
+        f"data.image_size={size.image_size}",
+        "model=mae",
+        f"encoder={size.encoder}",
+    )
     loss = WeightedSum.of_one(instantiate(cfg.loss))
     model = instantiate(cfg.model)(target_dims=loss.fit).to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=device.type == "cuda")
     place = torch.arange(size.batch, device=device)
-    batch = blank(size.batch, (size.image_size, size.image_size), device)._replace(key=keys(0, 0, place))
+    batch = blank(size.batch, (size.image_size, size.image_size), device)._replace(
+        key=keys(0, 0, place)
+    )
     batch = batch.with_image(torch.randn_like(batch.image))
 
     def steps() -> Iterator[int]:
@@ -227,15 +252,32 @@ def step_alone(size: Size, device: torch.device, seconds: float) -> float:
     return rate(steps(), 1, seconds)
 
 
-def trained(pictures: Pictures, size: Size, steps: int, seconds: float, scratch: Path) -> dict[str, float]:
+def trained(
+    pictures: Pictures, size: Size, steps: int, seconds: float, scratch: Path
+) -> dict[str, float]:
     """The last numbers that a real training run logged.
 
     Raises:
         RuntimeError: where it failed, with what it said.
     """
-    line = [sys.executable, str(ROOT / "train.py"), "data=image_folder", f"data.root={pictures.root}", "model=mae"]
-    line += [f"encoder={size.encoder}", f"data.image_size={size.image_size}", f"data.batch_size={size.batch}"]
-    line += [f"data.num_workers={size.workers}", f"steps={steps}", "warmup_epochs=0", "callback=[throughput,results]"]
+    line = [
+        sys.executable,
+        str(ROOT / "train.py"),
+        "data=image_folder",
+        f"data.root={pictures.root}",
+        "model=mae",
+    ]
+    line += [
+        f"encoder={size.encoder}",
+        f"data.image_size={size.image_size}",
+        f"data.batch_size={size.batch}",
+    ]
+    line += [
+        f"data.num_workers={size.workers}",
+        f"steps={steps}",
+        "warmup_epochs=0",
+        "callback=[throughput,results]",
+    ]
     line += [f"trainer.log_every_n_steps={steps}", f"hydra.run.dir={scratch / 'run'}"]
     try:
         run = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=seconds)
@@ -248,12 +290,20 @@ def trained(pictures: Pictures, size: Size, steps: int, seconds: float, scratch:
     return {name: float(value) for name, value in rows[-1].items() if value and name}
 
 
-def training(pictures: Pictures, size: Size, made: float, end: float, scratch: Path, report: Report) -> None:
+def training(
+    pictures: Pictures, size: Size, made: float, end: float, scratch: Path, report: Report
+) -> None:
     """What a training step takes, alone and fed by workers."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     report.table(
-        f"MAE with {size.encoder}, {size.image_size} pixels, {size.batch} images a step, eager, {device.type}",
-        ["what", "images/s", "share of time waiting, by callback/throughput", "slower than the step alone by"],
+        f"MAE with {size.encoder}, {size.image_size} pixels, {size.batch} images a step, eager, "
+        f"{device.type}",
+        [
+            "what",
+            "images/s",
+            "share of time waiting, by callback/throughput",
+            "slower than the step alone by",
+        ],
     )
     alone = step_alone(size, device, size.seconds / 2)
     report.row("a step alone, on one batch", alone, 0.0, 0.0)
@@ -261,15 +311,26 @@ def training(pictures: Pictures, size: Size, made: float, end: float, scratch: P
     steps = max(6, min(size.most_steps, int(7 * min(alone, made) / size.batch)))
     found = trained(pictures, size, steps, max(45.0, end - age() - 20), scratch)
     fed, waited = found["throughput/images_per_second"], found["throughput/data_wait"]
-    report.row(f"train.py, {steps} steps, data=image_folder, {pictures.name}", fed, waited, 1 - fed / alone)
+    report.row(
+        f"train.py, {steps} steps, data=image_folder, {pictures.name}", fed, waited, 1 - fed / alone
+    )
     report.note(f"Workers make {made / alone:.2f} times what the step alone takes.")
 
 
-def by_device(pictures: Pictures, size: Size, device: torch.device, seconds: float, report: Report) -> None:
-    """Rows of decoding by `torchvision.io.decode_jpeg` on a device, alone, and with MAE's crops there."""
-    contents = [torch.frombuffer(bytearray(content), dtype=torch.uint8) for content in pictures.contents]
+def by_device(
+    pictures: Pictures, size: Size, device: torch.device, seconds: float, report: Report
+) -> None:
+    """Rows of decoding by `torchvision.io.decode_jpeg` on a device, alone, and with MAE's crops
+    there.
+    """
+    contents = [
+        torch.frombuffer(bytearray(content), dtype=torch.uint8) for content in pictures.contents
+    ]
     together = min(64, len(contents))
-    groups = [contents[start : start + together] for start in range(0, len(contents) - together + 1, together)]
+    groups = [
+        contents[start : start + together]
+        for start in range(0, len(contents) - together + 1, together)
+    ]
     view = CropFlip(TorchvisionBoxes())
 
     def decoded(group: list[Tensor]) -> list[Tensor]:
@@ -278,10 +339,16 @@ def by_device(pictures: Pictures, size: Size, device: torch.device, seconds: flo
         return images
 
     def cropped(images: list[Tensor], turn: int) -> Tensor:
-        cut = view(keys(0, turn, torch.arange(len(images))), torch.tensor([image.shape[1:] for image in images]))
+        cut = view(
+            keys(0, turn, torch.arange(len(images))),
+            torch.tensor([image.shape[1:] for image in images]),
+        )
         crops = [
             F.resize(
-                image[:, y1:y2, x1:x2], [size.image_size] * 2, transforms.InterpolationMode.BICUBIC, antialias=True
+                image[:, y1:y2, x1:x2],
+                [size.image_size] * 2,
+                transforms.InterpolationMode.BICUBIC,
+                antialias=True,
             )
             for image, (x1, y1, x2, y2) in zip(images, cut.box.tolist(), strict=True)
         ]
@@ -302,7 +369,9 @@ def by_device(pictures: Pictures, size: Size, device: torch.device, seconds: flo
 
 
 def attempt(what: str, do: Callable[[], Any], report: Report) -> Any:
-    """What comes out, or None and a note of why nothing did: the next measurement begins either way."""
+    """What comes out, or None and a note of why nothing did: the next measurement begins either
+    way.
+    """
     try:
         return do()
     except Exception as error:
@@ -312,7 +381,9 @@ def attempt(what: str, do: Callable[[], Any], report: Report) -> Any:
 
 def main(argv: list[str] | None = None) -> None:
     """Print tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=1.5, help="of this process")
     parser.add_argument("--size", choices=SIZES, default="full")
@@ -330,23 +401,41 @@ def main(argv: list[str] | None = None) -> None:
             for name, contents in ((SHORT, labelled), (LARGE, large))
         ]
         begun = age()
-        seconds = min(size.seconds, max(0.1, (end - begun - 35) / 8))  # six makers, two decoders; a run of 30 s
+        # six makers, two decoders; a run of 30 s
+        seconds = min(size.seconds, max(0.1, (end - begun - 35) / 8))
         report.note(
-            f"{'; '.join(pictures.words() for pictures in sets)}, enlarged from the former. Each is listed {size.copies} times by "
-            f"hard links and the page cache is warm; {seconds:.1f} s a pipeline; ready after {begun:.0f} s. Ours ends "
+            f"{'; '.join(pictures.words() for pictures in sets)}, enlarged from the former. Each "
+            f"is listed {size.copies} times by "
+            f"hard links and the page cache is warm; {seconds:.1f} s a pipeline; ready after "
+            f"{begun:.0f} s. Ours ends "
             "with uint8 crops: flips and normalisation are left to the device."
         )
-        caption = f"Images a second of worker processes on {CORES} cores, random crops to {size.image_size} pixels"
-        columns = ["pictures", "pipeline", "workers", "images a batch", "images/s", "times official"]
+        caption = (
+            f"Images a second of worker processes on {CORES} cores, random crops to "
+            f"{size.image_size} pixels"
+        )
+        columns = [
+            "pictures",
+            "pipeline",
+            "workers",
+            "images a batch",
+            "images/s",
+            "times official",
+        ]
         report.table(caption, columns)
         made = attempt(SHORT, lambda: by_workers(sets[0], size, seconds, report), report)
         if made:
-            attempt("training", lambda: training(sets[0], size, made, end, Path(scratch), report), report)
+            attempt(
+                "training",
+                lambda: training(sets[0], size, made, end, Path(scratch), report),
+                report,
+            )
         report.table(f"{caption}, larger pictures", columns)
         if args.size == "toy" or age() < end - 4 * seconds:
             attempt(LARGE, lambda: by_workers(sets[1], size, seconds, report), report)
         report.table(
-            f"torchvision.io.decode_jpeg on {device.type}, lists of files", ["pictures", "what", "list", "images/s"]
+            f"torchvision.io.decode_jpeg on {device.type}, lists of files",
+            ["pictures", "what", "list", "images/s"],
         )
         for pictures in sets:
             attempt(

@@ -18,4 +18,9 @@ def tests_of(xml: Path, report: Report) -> None:
         why = f"failed: {(bad[0].get('message') or '').splitlines()[0][:160]}" if bad else ""
         measured = ", ".join(f"{p.get('name')} {p.get('value')}" for p in case.iter("property"))
         outcome = why or ("skipped" if skipped else "passed")
-        report.row(case.get("name", "?"), outcome.replace("|", "/"), round(float(case.get("time", 0)), 1), measured)
+        report.row(
+            case.get("name", "?"),
+            outcome.replace("|", "/"),
+            round(float(case.get("time", 0)), 1),
+            measured,
+        )

@@ -1,14 +1,18 @@
-"""What MAE, AMT, SBAM and EMAE learn from CIFAR-10 by equal compute: k-NN and linear top-1 of ViT-Ti/4.
+"""What MAE, AMT, SBAM and EMAE learn from CIFAR-10 by equal compute: k-NN and linear top-1 of
+ViT-Ti/4.
 
-    PYTHONPATH=src:benchmarks/gpu python benchmarks/gpu/learns.py --out gpu_results --data <folder> --minutes 3.5
+    PYTHONPATH=src:benchmarks/gpu python benchmarks/gpu/learns.py --out gpu_results --data <folder>
+    --minutes 3.5
 
-The folder holds cifar10_images/{train,test}/<class>/ or a tar file of it. The arms take turns in one process, and in each turn
-every arm may spend the same floating-point operations (matrix products and attention; backward costs two forwards), so all
-have spent the same when the time is over. Learning rate and mask schedules follow the share of the time that has passed. All
-images, crops and masks are made on the device, by the keys and the functions that training uses. EMAE takes a quarter of the
-others' images a step and evaluates as many masks. AMT masks at random for the first tenth, then by the attention that it had
-after 1/10, 1/3 and 2/3 of the training (the paper looks every 40 epochs, more than there are here); its looks are counted. SBAM
-pays for the padding that its ratios need. The features are mean patch tokens of clean images.
+The folder holds cifar10_images/{train,test}/<class>/ or a tar file of it. The arms take turns in
+one process, and in each turn every arm may spend the same floating-point operations (matrix
+products and attention; backward costs two forwards), so all have spent the same when the time is
+over. Learning rate and mask schedules follow the share of the time that has passed. All images,
+crops and masks are made on the device, by the keys and the functions that training uses. EMAE takes
+a quarter of the others' images a step and evaluates as many masks. AMT masks at random for the
+first tenth, then by the attention that it had after 1/10, 1/3 and 2/3 of the training (the paper
+looks every 40 epochs, more than there are here); its looks are counted. SBAM pays for the padding
+that its ratios need. The features are mean patch tokens of clean images.
 """
 
 import argparse
@@ -65,7 +69,17 @@ ARMS = {
 }
 """By name: settings, and by what the images of a step are divided."""
 
-COLUMNS = ["arm", "peak lr", "images a step", "steps", "epochs", "images seen", "seconds", "GFLOP an image", "PFLOP"]
+COLUMNS = [
+    "arm",
+    "peak lr",
+    "images a step",
+    "steps",
+    "epochs",
+    "images seen",
+    "seconds",
+    "GFLOP an image",
+    "PFLOP",
+]
 COLUMNS += ["loss of the last step"]
 
 
@@ -99,11 +113,18 @@ def load(data: Path | None, device: torch.device) -> tuple[Images, Images, int]:
     names = sorted({part[1] for part in parts})
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         image = torch.stack(
-            list(pool.map(lambda file: decode(torch.frombuffer(bytearray(file[1]), dtype=torch.uint8)), found))
+            list(
+                pool.map(
+                    lambda file: decode(torch.frombuffer(bytearray(file[1]), dtype=torch.uint8)),
+                    found,
+                )
+            )
         )
     label = torch.tensor([names.index(part[1]) for part in parts])
     is_train = torch.tensor([part[0] == "train" for part in parts])
-    train, test = (Images(image[rows].to(device), label[rows].to(device)) for rows in (is_train, ~is_train))
+    train, test = (
+        Images(image[rows].to(device), label[rows].to(device)) for rows in (is_train, ~is_train)
+    )
     return train, test, len(names)
 
 
@@ -119,13 +140,17 @@ class Scale:
 
 
 def batches(train: Images, scale: Scale, batch: int, seed: int) -> Iterator[Batch]:
-    """Augmented batches, epoch after epoch: the order, crops and keys that `train.py` would take."""
+    """Augmented batches, epoch after epoch: the order, crops and keys that `train.py` would
+    take.
+    """
     rows, view = ShuffledRows(len(train.image), batch, seed), CropFlip(TorchvisionBoxes())
     device, side = train.image.device, train.image.shape[-1]
     for epoch in itertools.count():
         key = keys(seed, epoch, torch.arange(len(train.image))).to(device)
         order = rows.order(epoch).to(device)
-        pixels, mirrored, _ = view(key, torch.tensor([[side, side]], device=device).expand(len(key), 2))
+        pixels, mirrored, _ = view(
+            key, torch.tensor([[side, side]], device=device).expand(len(key), 2)
+        )
         for start in range(0, len(rows) * batch, batch):
             here = slice(start, start + batch)
             index, box, flip = order[here], pixels[here] / side, mirrored[here]
@@ -149,15 +174,25 @@ class Arm:
         chosen, divided = ARMS[name]
         side, self.train, self.scale, self.peak = train.image.shape[-1], train, scale, lr
         self.name, self.batch = name, size.batch // divided
-        settings = ["data=image_folder", f"data.image_size={side}", "model=mae", f"encoder={size.encoder}"]
+        settings = [
+            "data=image_folder",
+            f"data.image_size={side}",
+            "model=mae",
+            f"encoder={size.encoder}",
+        ]
         register_resolvers()
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             cfg = compose("train", [*settings, f"encoder.patch_size={PATCH}", *chosen])
         torch.manual_seed(seed)
         self.loss = WeightedSum.of_one(instantiate(cfg.loss))
-        self.model: Any = instantiate(cfg.model)(target_dims=self.loss.fit).to(train.image.device).train()
+        self.model: Any = (
+            instantiate(cfg.model)(target_dims=self.loss.fit).to(train.image.device).train()
+        )
         self.optimizer = torch.optim.AdamW(
-            param_groups_weight_decay(self.model, 0.05), lr=lr, betas=(0.9, 0.95), fused=train.image.is_cuda
+            param_groups_weight_decay(self.model, 0.05),
+            lr=lr,
+            betas=(0.9, 0.95),
+            fused=train.image.is_cuda,
         )
         self.batches = batches(train, scale, self.batch, seed)
         self.schedule = WarmupCosine(warmup_epochs=0.1)
@@ -166,7 +201,9 @@ class Arm:
         self.image_flops = 3 * self.counted()
 
     def counted(self) -> float:
-        """Floating-point operations of one image's forward pass as the masker is now, counted on a CPU without fused kernels."""
+        """Floating-point operations of one image's forward pass as the masker is now, counted on a
+        CPU without fused kernels.
+        """
         with sdpa_kernel(SDPBackend.MATH):
             return forward_flops(deepcopy(self.model).cpu().eval(), torch.device("cpu"))
 
@@ -174,7 +211,9 @@ class Arm:
         """Train until so many operations are spent, as one does after a share of the training."""
         start = time.perf_counter()
         for group in self.optimizer.param_groups:
-            group["lr"] = self.peak * self.schedule(Progress(round(share * WHOLE), WHOLE, WHOLE), self.peak)
+            group["lr"] = self.peak * self.schedule(
+                Progress(round(share * WHOLE), WHOLE, WHOLE), self.peak
+            )
         stores = [part for part in self.model.modules() if isinstance(part, AttentionStore)]
         if stores and self.looks < len(LOOKS) and share >= LOOKS[self.looks]:
             self.look(stores)
@@ -247,7 +286,8 @@ class Judges:
     def __call__(self, encoder: Any) -> list[float]:
         known, asked = (features(encoder, images, self.scale) for images in (self.train, self.test))
         return [
-            100 * max(top1(judge(known, asked.feature, self.classes), asked.label).values()) for judge in self.judges
+            100 * max(top1(judge(known, asked.feature, self.classes), asked.label).values())
+            for judge in self.judges
         ]
 
 
@@ -263,19 +303,26 @@ def contest(arms: list[Arm], size: Size, end: float, report: Report) -> list[Arm
             try:
                 arm.turn(share, turn * quantum)
             except Exception as error:  # the other arms may do well
-                report.note(f"{arm.name} failed after {arm.steps} steps: {' '.join(str(error).split())[:300]}")
+                report.note(
+                    f"{arm.name} failed after {arm.steps} steps: "
+                    f"{' '.join(str(error).split())[:300]}"
+                )
                 arms.remove(arm)
 
 
 def main(argv: list[str] | None = None) -> None:
     """Print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=3.5, help="of this process")
     parser.add_argument("--size", choices=SIZES, default="full")
     parser.add_argument("--data", type=Path, help="with cifar10_images/ or a tar file of it")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--lr", type=float, default=1.5e-3, help="peak learning rate, the same for all")
+    parser.add_argument(
+        "--lr", type=float, default=1.5e-3, help="peak learning rate, the same for all"
+    )
     args = parser.parse_args(argv)
     size, end = SIZES[args.size], 60 * args.minutes
     report = Report(args.out / "learns.json")
@@ -291,7 +338,8 @@ def main(argv: list[str] | None = None) -> None:
     judging = age() - before
     where = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
     report.table(
-        f"{size.encoder}/{PATCH} on {len(train.image):,} images, equal floating-point operations, {where}, seed {args.seed}",
+        f"{size.encoder}/{PATCH} on {len(train.image):,} images, equal floating-point operations, "
+        f"{where}, seed {args.seed}",
         [*COLUMNS, "k-NN top-1, %", "linear top-1, %"],
     )
     report.row("untrained", 0.0, 0, 0, 0.0, 0, 0.0, 0.0, 0.0, 0.0, *untrained)
@@ -303,10 +351,21 @@ def main(argv: list[str] | None = None) -> None:
             report.note(f"{arm.name} diverged")
             continue
         accuracies = judges(arm.model.encoder)
-        report.row(arm.name, args.lr, arm.batch, arm.steps, seen / len(train.image), seen, *spent, *accuracies)
+        report.row(
+            arm.name,
+            args.lr,
+            arm.batch,
+            arm.steps,
+            seen / len(train.image),
+            seen,
+            *spent,
+            *accuracies,
+        )
     report.note(
-        f"Images were there after {loaded:.0f} s, judging one encoder took {judging:.1f} s. One seed; losses of EMAE (which adds "
-        f"consistency) and of other masks are not comparable; the linear probe has {size.probe_epochs} epochs. GFLOP of an image: "
+        f"Images were there after {loaded:.0f} s, judging one encoder took {judging:.1f} s. One "
+        "seed; losses of EMAE (which adds "
+        "consistency) and of other masks are not comparable; the linear probe has "
+        f"{size.probe_epochs} epochs. GFLOP of an image: "
         "forward and backward of a step at the end, without the looks."
     )
 

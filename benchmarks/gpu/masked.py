@@ -1,4 +1,6 @@
-"""MAE under the maskers that this project is about; images (B, 3, H, W) -> scalar loss, as for every contestant."""
+"""MAE under the maskers that this project is about; images (B, 3, H, W) -> scalar loss, as for
+every contestant.
+"""
 
 from functools import partial
 from pathlib import Path
@@ -26,8 +28,16 @@ MASKERS = {
     "sbm": ["masker=sbm"],
     "sbam": ["masker=sbam"],
     "am": ["masker=am"],
-    "amt, 40 % thrown": ["masker=amt", "masker.partition.mask_ratio=0.45", "masker.partition.throw_ratio=0.4"],
-    "amt, 50 % thrown": ["masker=amt", "masker.partition.mask_ratio=0.4", "masker.partition.throw_ratio=0.5"],
+    "amt, 40 % thrown": [
+        "masker=amt",
+        "masker.partition.mask_ratio=0.45",
+        "masker.partition.throw_ratio=0.4",
+    ],
+    "amt, 50 % thrown": [
+        "masker=amt",
+        "masker.partition.mask_ratio=0.4",
+        "masker.partition.throw_ratio=0.5",
+    ],
     "emae": ["masker=emae"],
 }
 
@@ -53,8 +63,12 @@ class Masked(nn.Module):
         decoder = partial(Decoder, width=width, depth=depth, heads=heads)
         self.loss = Term(Pixel(Geometry.of(sizes.patch, sizes.patch), normalise=True))
         encoder = ViT(sizes.image, sizes.patch, *sizes.encoder)
-        self.model, self.times = MAE(encoder, masker, decoder, {"pixel": self.loss.target_dim}), times
-        self.register_buffer("key", keys(0, 0, torch.arange(batch * times)))  # the input makes them, not the step
+        self.model, self.times = (
+            MAE(encoder, masker, decoder, {"pixel": self.loss.target_dim}),
+            times,
+        )
+        # the input makes them, not the step
+        self.register_buffer("key", keys(0, 0, torch.arange(batch * times)))
 
     def forward(self, image: Tensor) -> Tensor:
         image = image.repeat(self.times, 1, 1, 1)

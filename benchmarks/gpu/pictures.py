@@ -1,4 +1,6 @@
-"""Pictures that a part is given: a folder, or a tar file of it, read without unpacking; and how long a part has been running."""
+"""Pictures that a part is given: a folder, or a tar file of it, read without unpacking; and how
+long a part has been running.
+"""
 
 import os
 import tarfile
@@ -8,7 +10,8 @@ from pathlib import Path
 
 
 def jpegs(data: Path | None, name: str) -> Iterator[tuple[str, bytes]]:
-    """Files of `<data>/<name>/`, `<name>.tar` or `<name>.tar.xz`: path below the folder, such as `train/dog/1.jpg`, and content.
+    """Files of `<data>/<name>/`, `<name>.tar` or `<name>.tar.xz`: path below the folder, such as
+    `train/dog/1.jpg`, and content.
 
     Raises:
         FileNotFoundError: where none of them is there.
@@ -16,7 +19,9 @@ def jpegs(data: Path | None, name: str) -> Iterator[tuple[str, bytes]]:
     sources = [] if data is None else [data / name, data / f"{name}.tar", data / f"{name}.tar.xz"]
     source = next((path for path in sources if path.exists()), None)
     if source is None:
-        raise FileNotFoundError(f"--data={data} holds no {name}/, {name}.tar or {name}.tar.xz; put one of them there")
+        raise FileNotFoundError(
+            f"--data={data} holds no {name}/, {name}.tar or {name}.tar.xz; put one of them there"
+        )
     if source.is_dir():
         for path in sorted(source.rglob("*.jpg")):
             yield path.relative_to(source).as_posix(), path.read_bytes()
@@ -29,7 +34,9 @@ def jpegs(data: Path | None, name: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _before() -> float:
-    """Seconds from the start of this process until now, by the kernel's clock where it makes sense; else what it has worked."""
+    """Seconds from the start of this process until now, by the kernel's clock where it makes sense;
+    else what it has worked.
+    """
     worked = time.process_time()
     try:
         ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])

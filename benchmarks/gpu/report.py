@@ -1,4 +1,6 @@
-"""What a part of the GPU benchmark found: tables and notes, printed as they come and kept as JSON."""
+"""What a part of the GPU benchmark found: tables and notes, printed as they come and kept as
+JSON.
+"""
 
 import json
 from pathlib import Path
@@ -16,7 +18,8 @@ class Table(TypedDict):
 
 
 class Report:
-    """Tables of one part, written anew after each row, so that a part which is stopped leaves what it had.
+    """Tables of one part, written anew after each row, so that a part which is stopped leaves what
+    it had.
 
     Args:
         path: JSON file; its folder exists.
@@ -31,7 +34,10 @@ class Report:
     def table(self, caption: str, columns: list[str]) -> None:
         """Begin a table; the rows that follow are its own."""
         self.tables.append(Table(caption=caption, columns=columns, rows=[]))
-        print(f"\n{caption}\n{markdown_row(columns)}\n{markdown_row(['---'] * len(columns))}", flush=True)
+        print(
+            f"\n{caption}\n{markdown_row(columns)}\n{markdown_row(['---'] * len(columns))}",
+            flush=True,
+        )
 
     def row(self, *cells: Cell) -> None:
         """One row of the last table.
@@ -41,7 +47,9 @@ class Report:
         """
         table = self.tables[-1]
         if len(cells) != len(table["columns"]):
-            raise ValueError(f"row got {len(cells)} cells; the table has {len(table['columns'])} columns")
+            raise ValueError(
+                f"row got {len(cells)} cells; the table has {len(table['columns'])} columns"
+            )
         table["rows"].append(list(cells))
         print(markdown_row(cells), flush=True)
         self._write()
@@ -73,7 +81,9 @@ def markdown(path: Path) -> str:
     parts = []
     for table in found["tables"]:
         lines = [table["columns"], ["---"] * len(table["columns"]), *table["rows"]]
-        parts.append(f"{table['caption']}\n\n" + "\n".join(markdown_row(tuple(line)) for line in lines))
+        parts.append(
+            f"{table['caption']}\n\n" + "\n".join(markdown_row(tuple(line)) for line in lines)
+        )
     if found["notes"]:
         parts.append("\n".join(f"- {note}" for note in found["notes"]))
     return "\n\n".join(parts)

@@ -1,6 +1,8 @@
-"""`hydra/launcher=fresh`: a job of a sweep is a process that runs `python train.py <its overrides>`, whatever sweeper chose it.
+"""`hydra/launcher=fresh`: a job of a sweep is a process that runs
+`python train.py <its overrides>`, whatever sweeper chose it.
 
-Hydra looks for plugins in this folder and nowhere else; it imports them at every start, so what takes long is imported late.
+Hydra looks for plugins in this folder and nowhere else; it imports them at every start, so what
+takes long is imported late.
 """
 
 import os
@@ -22,24 +24,36 @@ from mim.sweep.table import distinct, write_table
 
 
 class FreshLauncher(Launcher):
-    """Run what has not finished yet, each job in a fresh process, and go on with what was interrupted.
+    """Run what has not finished yet, each job in a fresh process, and go on with what was
+    interrupted.
 
     Args:
         parallel: jobs at a time, packed onto the visible GPUs.
         metric: what jobs return to the sweeper: the name of one number, or of several.
         maximise: whether more of the first is better.
-        share_imports: whether jobs are forked from a process that has imported everything; null where that is safe.
+        share_imports: whether jobs are forked from a process that has imported everything; null
+            where that is safe.
     """
 
-    def __init__(self, parallel: int, metric: str | Sequence[str], maximise: bool, share_imports: bool | None = None):
+    def __init__(
+        self,
+        parallel: int,
+        metric: str | Sequence[str],
+        maximise: bool,
+        share_imports: bool | None = None,
+    ):
         self.parallel, self.maximise, self.share_imports = parallel, maximise, share_imports
         self.metrics = [metric] if isinstance(metric, str) else list(metric)
 
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
         """Hydra's first call."""
         self.config, self.hydra_context = config, hydra_context
 
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
         """Run jobs by their overrides; each returns the chosen metrics, or None where it has none.
 
         Raises:
@@ -48,7 +62,8 @@ class FreshLauncher(Launcher):
         """
         if "TORCHELASTIC_RUN_ID" in os.environ:
             raise ValueError(
-                "a sweep (-m) starts the processes of its jobs itself; run `python train.py -m ...` without torchrun"
+                "a sweep (-m) starts the processes of its jobs itself; run `python train.py -m "
+                "...` without torchrun"
             )
         begin = how_to_begin(self.share_imports)
         sweep = Path(self.config.hydra.sweep.dir).absolute()
@@ -61,20 +76,33 @@ class FreshLauncher(Launcher):
                 number = index if index not in numbers else max(numbers) + 1
                 numbers.add(number)
                 job = Job(sweep / str(number), overrides, "new", [])
-            jobs.append(job._replace(overrides=overrides))  # what is asked for now, whatever a file says
-        tasks = [self._task(job, distinct(job, jobs)) for job in jobs if job.status not in ("finished", "pruned")]
+            # what is asked for now, whatever a file says
+            jobs.append(job._replace(overrides=overrides))
+        tasks = [
+            self._task(job, distinct(job, jobs))
+            for job in jobs
+            if job.status not in ("finished", "pruned")
+        ]
         done = f", {len(jobs) - len(tasks)} done before" if len(tasks) < len(jobs) else ""
-        print(f"{len(jobs)} jobs in {sweep}{done}; what a job says goes to its output.log", flush=True)
+        print(
+            f"{len(jobs)} jobs in {sweep}{done}; what a job says goes to its output.log", flush=True
+        )
         try:
             run_all(tasks, self.parallel, visible_gpus(), self.metrics, begin)
         except Interrupted as stop:
             write_table(sweep, self.metrics, self.maximise)
-            raise Interrupted(stop.cause, "give the same command again to go on with what is missing") from None
+            raise Interrupted(
+                stop.cause, "give the same command again to go on with what is missing"
+            ) from None
         return [self._return(job) for job in jobs]
 
     def _task(self, job: Job, label: str) -> Task:
         cfg = self.hydra_context.config_loader.load_sweep_config(self.config, job.overrides)
-        ours = ["hydra.mode=RUN", f"hydra.run.dir='{job.folder}'", f"sweep.name='{job.folder.parent.name}'"]
+        ours = [
+            "hydra.mode=RUN",
+            f"hydra.run.dir='{job.folder}'",
+            f"sweep.name='{job.folder.parent.name}'",
+        ]
         if "resume" in cfg and cfg.resume is None:
             ours.append("resume=auto")
         command = [*this_program(), *own_configs(self.config), *job.overrides, *ours]
@@ -91,15 +119,24 @@ class FreshLauncher(Launcher):
         value = job.metrics if None not in job.metrics else None
         one = value[0] if value and len(value) == 1 else value
         return JobReturn(
-            overrides=job.overrides, working_dir=str(job.folder), status=JobStatus.COMPLETED, _return_value=one
+            overrides=job.overrides,
+            working_dir=str(job.folder),
+            status=JobStatus.COMPLETED,
+            _return_value=one,
         )
 
 
 def own_configs(cfg: DictConfig) -> list[str]:
     """Folders of configs that the command line of a sweep names; its jobs look there, too."""
     sources = cfg.hydra.runtime.config_sources
-    given = [f"--config-dir={source.path}" for source in sources if source.provider == "command-line"]
-    searched = [override for override in cfg.hydra.overrides.hydra if override.startswith("hydra.searchpath=")]
+    given = [
+        f"--config-dir={source.path}" for source in sources if source.provider == "command-line"
+    ]
+    searched = [
+        override
+        for override in cfg.hydra.overrides.hydra
+        if override.startswith("hydra.searchpath=")
+    ]
     return given + searched
 
 

@@ -1,6 +1,8 @@
-"""`sweep=random` and `sweep=optuna`: an Optuna study (Akiba et al., arXiv 1907.10902) chooses what the jobs are.
+"""`sweep=random` and `sweep=optuna`: an Optuna study (Akiba et al., arXiv 1907.10902) chooses what
+the jobs are.
 
-hydra-optuna-sweeper needs Optuna below version 3; this one needs Optuna 4 or later, and leaves the jobs to any launcher.
+hydra-optuna-sweeper needs Optuna below version 3; this one needs Optuna 4 or later, and leaves the
+jobs to any launcher.
 """
 
 from collections.abc import Sequence
@@ -21,10 +23,11 @@ from mim.sweep.job import read_job
 
 
 class StudySweeper(Sweeper):
-    """Ask a study for values, run jobs with them, tell it what came out; the study is kept in the sweep's folder and goes on there.
+    """Ask a study for values, run jobs with them, tell it what came out; the study is kept in the
+    sweep's folder and goes on there.
 
-    Swept values are `a,b,c` (one of them), `range(1,9)` (a whole number), `interval(0.1,0.5)` (any number between) and
-    `tag(log,interval(1e-4,1e-2))` (any, evenly over magnitudes).
+    Swept values are `a,b,c` (one of them), `range(1,9)` (a whole number), `interval(0.1,0.5)` (any
+    number between) and `tag(log,interval(1e-4,1e-2))` (any, evenly over magnitudes).
 
     Args:
         trials: jobs in all.
@@ -51,7 +54,9 @@ class StudySweeper(Sweeper):
         self.sampler, self.pruner = sampler, pruner
         self.launcher: Launcher
 
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
         """Hydra's first call."""
         self.config, self.hydra_context = config, hydra_context
         self.launcher = Plugins.instance().instantiate_launcher(
@@ -70,28 +75,52 @@ class StudySweeper(Sweeper):
         fixed = [str(o.input_line) for o in given if not o.is_sweep_override()]
         study = self._study(folder / "study.log")
         while batch := self._next(study, space):
-            jobs = [[*fixed, *_overrides(trial, space, folder), f"sweep.trial={trial.number}"] for trial in batch]
+            jobs = [
+                [*fixed, *_overrides(trial, space, folder), f"sweep.trial={trial.number}"]
+                for trial in batch
+            ]
             self.validate_batch_is_legal(jobs)
-            for trial, ended in zip(batch, self.launcher.launch(jobs, batch[0].number), strict=True):
-                where = ended.hydra_cfg.hydra.runtime.output_dir if ended.hydra_cfg else ended.working_dir
+            for trial, ended in zip(
+                batch, self.launcher.launch(jobs, batch[0].number), strict=True
+            ):
+                where = (
+                    ended.hydra_cfg.hydra.runtime.output_dir
+                    if ended.hydra_cfg
+                    else ended.working_dir
+                )
                 self._tell(study, trial.number, Path(str(where)))
 
     def _study(self, file: Path) -> Any:
         optuna = _optuna()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         refuse_special(file)
-        storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(file)))
+        storage = optuna.storages.JournalStorage(
+            optuna.storages.journal.JournalFileBackend(str(file))
+        )
         pruner = instantiate(self.pruner)
         try:
             study = optuna.create_study(
-                storage=storage, study_name="sweep", directions=self.directions, pruner=pruner, load_if_exists=True
+                storage=storage,
+                study_name="sweep",
+                directions=self.directions,
+                pruner=pruner,
+                load_if_exists=True,
             )
             study.get_trials(deepcopy=False)
-        except (LookupError, TypeError, AttributeError, AssertionError, ValueError, RecursionError) as error:
+        except (
+            LookupError,
+            TypeError,
+            AttributeError,
+            AssertionError,
+            ValueError,
+            RecursionError,
+        ) as error:
             raise ValueError(
-                f"{file} cannot be read as a study ({type(error).__name__}: {printable(error, 100)}); remove it to begin anew"
+                f"{file} cannot be read as a study ({type(error).__name__}: "
+                f"{printable(error, 100)}); remove it to begin anew"
             ) from error
-        if self.sampler.get("seed") is not None:  # one that goes on would draw its first values again
+        # one that goes on would draw its first values again
+        if self.sampler.get("seed") is not None:
             self.sampler.seed += len(study.get_trials(deepcopy=False))
         study.sampler = instantiate(self.sampler)
         return study
@@ -118,7 +147,9 @@ def _optuna() -> Any:
     try:
         import optuna
     except ImportError as error:
-        raise ValueError("sweep=random and sweep=optuna need Optuna: pip install -e '.[sweep]'") from error
+        raise ValueError(
+            "sweep=random and sweep=optuna need Optuna: pip install -e '.[sweep]'"
+        ) from error
     return optuna
 
 
@@ -133,21 +164,33 @@ def _distribution(override: Override) -> Any:
     if kind is IntervalSweep:
         return distributions.FloatDistribution(float(value.start), float(value.end), log=log)
     if kind is RangeSweep and isinstance(value.start, int) and isinstance(value.step, int):
-        return distributions.IntDistribution(value.start, int(value.stop) - 1, step=value.step, log=log)
-    raise ValueError(f"{override.input_line} cannot be swept by a study; give a,b,c or range(1,9) or interval(0.1,0.5)")
+        return distributions.IntDistribution(
+            value.start, int(value.stop) - 1, step=value.step, log=log
+        )
+    raise ValueError(
+        f"{override.input_line} cannot be swept by a study; give a,b,c or range(1,9) or "
+        "interval(0.1,0.5)"
+    )
 
 
 def _overrides(trial: Any, space: dict[str, Any], folder: Path) -> list[str]:
-    """Values of what is swept now, from a study that anyone may have written: each as it is asked for, or none.
+    """Values of what is swept now, from a study that anyone may have written: each as it is asked
+    for, or none.
 
     Raises:
-        ValueError: where a trial has other settings, or values that the command line does not offer.
+        ValueError: where a trial has other settings, or values that the command line does not
+            offer.
     """
     for key in space.keys() | trial.params.keys():
-        if key not in space or key not in trial.params or not _offered(space[key], trial.params[key]):
+        if (
+            key not in space
+            or key not in trial.params
+            or not _offered(space[key], trial.params[key])
+        ):
             raise ValueError(
                 f"{folder / 'study.log'}: trial {trial.number} has {printable(key, 60)}="
-                f"{printable(trial.params.get(key), 60)}, which this command does not offer; remove the folder, or start the "
+                f"{printable(trial.params.get(key), 60)}, which this command does not offer; "
+                "remove the folder, or start the "
                 "sweep elsewhere (hydra.sweep.dir=...)"
             )
     return [f"{key}={trial.params[key]}" for key in space]
@@ -157,7 +200,8 @@ def _offered(distribution: Any, value: Any) -> bool:
     """Whether a swept override may have a value: one of its words, or a number between its ends."""
     if hasattr(distribution, "choices"):
         return any(
-            value is choice or (type(value) is type(choice) and value == choice) for choice in distribution.choices
+            value is choice or (type(value) is type(choice) and value == choice)
+            for choice in distribution.choices
         )
     kinds = (int,) if isinstance(distribution.low, int) else (int, float)
     return type(value) in kinds and distribution.low <= value <= distribution.high

@@ -1,8 +1,7 @@
 """Masked image modelling, composed: masker x model x loss x pool x data.
 
-    import mim
-    encoder = mim.load("timm:vit_small_patch16_224.dino")    # or a run folder, a file, hf:<repository>
-    features = mim.features(encoder, "photos/", pool="mean")  # (N, D)
+    import mim encoder = mim.load("timm:vit_small_patch16_224.dino")    # or a run folder, a file,
+    hf:<repository> features = mim.features(encoder, "photos/", pool="mean")  # (N, D)
 
 Nothing is imported before it is used.
 """
@@ -75,9 +74,12 @@ ROOMS = ("evaluate", "train")
 def __getattr__(name: str) -> Any:
     """A public name, imported when it is first asked for (PEP 562)."""
     if name not in HOMES:
-        raise AttributeError(f"module 'mim' has no attribute {name!r}; it offers {', '.join(__all__)}")
+        raise AttributeError(
+            f"module 'mim' has no attribute {name!r}; it offers {', '.join(__all__)}"
+        )
     if name in ROOMS:
-        return import_module(f"{__name__}.{name}")  # a module that can be called, whoever asks for it first
+        # a module that can be called, whoever asks for it first
+        return import_module(f"{__name__}.{name}")
     value = globals()[name] = resolve_name(f"{HOMES[name]}:{name}")
     return value
 

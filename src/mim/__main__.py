@@ -1,6 +1,8 @@
-"""`python -m mim <command> ...`: what its command line may say is in `mim/program/`, what it does in `mim/command/`.
+"""`python -m mim <command> ...`: what its command line may say is in `mim/program/`, what it does
+in `mim/command/`.
 
-Programs import nothing that takes seconds: help, typos and files that are not there are said at once.
+Programs import nothing that takes seconds: help, typos and files that are not there are said at
+once.
 """
 
 import ast
@@ -23,13 +25,18 @@ def main(arguments: list[str]) -> int:
     commands = [module.name for module in iter_modules(program.__path__)]
     if not arguments or arguments[0] in ("-h", "--help"):
         for name in commands:
-            source = Path(program.__path__[0], f"{name}.py").read_text()  # not imported: that takes seconds
+            # not imported: that takes seconds
+            source = Path(program.__path__[0], f"{name}.py").read_text()
             print(f"{name:<14}{(ast.get_docstring(ast.parse(source)) or '').partition(chr(10))[0]}")
         return 0
     if arguments[0] not in commands:
-        print(f"error: python -m mim {arguments[0]} is no command; {nearest(arguments[0], commands)}", file=sys.stderr)
+        print(
+            f"error: python -m mim {arguments[0]} is no command; {nearest(arguments[0], commands)}",
+            file=sys.stderr,
+        )
         return 1
-    if arguments[0] in COMMANDS.values():  # programs: ranks and jobs that they start know them by their module
+    # programs: ranks and jobs that they start know them by their module
+    if arguments[0] in COMMANDS.values():
         sys.argv[1:] = arguments[1:]
         run_module(f"mim.program.{arguments[0]}", run_name="__main__", alter_sys=True)
     try:
@@ -41,7 +48,11 @@ def main(arguments: list[str]) -> int:
     except BrokenPipeError:
         raise
     except Exception as error:
-        report(error, CONFIGS, arguments[0] if (CONFIGS / f"{arguments[0]}.yaml").is_file() else "gallery")
+        report(
+            error,
+            CONFIGS,
+            arguments[0] if (CONFIGS / f"{arguments[0]}.yaml").is_file() else "gallery",
+        )
         return 1
     return 0
 

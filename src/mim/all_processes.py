@@ -4,24 +4,33 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed
-from torch.distributed._functional_collectives import all_reduce  # torch names no other that gradients pass
+
+# torch names no other that gradients pass
+from torch.distributed._functional_collectives import all_reduce
 
 T = TypeVar("T")
 
 
 def is_alone() -> bool:
     """Whether no other process trains along."""
-    return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1
+    return (
+        not (distributed.is_available() and distributed.is_initialized())
+        or distributed.get_world_size() == 1
+    )
 
 
 def mean_of_all(x: Tensor) -> Tensor:
-    """Mean of a tensor over all processes, of which each has as many images; gradients flow back to each."""
+    """Mean of a tensor over all processes, of which each has as many images; gradients flow back to
+    each.
+    """
     world = distributed.group.WORLD
     return x if is_alone() or world is None else all_reduce(x, "avg", world)
 
 
 def rows_of_all(x: Tensor) -> tuple[Tensor, int]:
-    """Rows of all processes, (N, ...) -> (W * N, ...), and the number of the first own one; no gradient passes."""
+    """Rows of all processes, (N, ...) -> (W * N, ...), and the number of the first own one; no
+    gradient passes.
+    """
     if is_alone():
         return x.detach(), 0
     rows = x.new_empty(distributed.get_world_size() * len(x), *x.shape[1:])
@@ -30,7 +39,9 @@ def rows_of_all(x: Tensor) -> tuple[Tensor, int]:
 
 
 def mean_over_processes(count: int, device: torch.device) -> float:
-    """Count of this process, averaged over all and at least 1: DDP's mean of sums over it is the sum over the whole batch."""
+    """Count of this process, averaged over all and at least 1: DDP's mean of sums over it is the
+    sum over the whole batch.
+    """
     if is_alone():
         return max(1.0, float(count))
     total = torch.tensor(float(count), device=device)

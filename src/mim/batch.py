@@ -28,7 +28,9 @@ class Batch(NamedTuple):
     """
 
     views: tuple[View, ...]
-    """One for most methods; for others global, then local crops, or a second one beside the first."""
+    """One for most methods; for others global, then local crops, or a second one beside the
+    first.
+    """
     label: Tensor
     """(B,) int64, -1 where the data set has no labels."""
     index: Tensor  # type: ignore[assignment]  # a field, not tuple.index
@@ -36,7 +38,9 @@ class Batch(NamedTuple):
     key: Tensor
     """(B,) int64, from which `mim.draw` takes all that is random about this image in this step."""
     attention: Tensor | None = None
-    """(B, A, rows, columns), what a teacher's cls token attends to in the first view; None where no teacher looked."""
+    """(B, A, rows, columns), what a teacher's cls token attends to in the first view; None where no
+    teacher looked.
+    """
 
     @property
     def image(self) -> Tensor:
@@ -60,16 +64,22 @@ class Batch(NamedTuple):
 
     @classmethod
     def of(cls, image: Tensor, seed: int = 0) -> "Batch":
-        """Batch of whole images (B, C, H, W), normalised, without labels; the seed decides their masks."""
+        """Batch of whole images (B, C, H, W), normalised, without labels; the seed decides their
+        masks.
+        """
         number = torch.arange(len(image), device=image.device)
         return cls((uncropped(image),), torch.full_like(number, -1), number, keys(seed, 0, number))
 
     def of_view(self, number: int) -> "Batch":
-        """Batch of one view alone, with keys of its own: what a masker takes to hide patches of that view."""
+        """Batch of one view alone, with keys of its own: what a masker takes to hide patches of
+        that view.
+        """
         return self._replace(views=(self.views[number],), key=view_key(self.key, number))
 
     def of_views(self, count: int) -> "Batch":
-        """Batch of the first so many views, view by view, as so many more images, each with a key of its own."""
+        """Batch of the first so many views, view by view, as so many more images, each with a key
+        of its own.
+        """
         view = View(*(torch.cat(parts) for parts in zip(*self.views[:count], strict=True)))
         key = torch.cat([view_key(self.key, number) for number in range(count)])
         return Batch((view,), self.label.repeat(count), self.index.repeat(count), key)
@@ -79,7 +89,9 @@ class Batch(NamedTuple):
         return self._replace(views=(self.views[0]._replace(image=image), *self.views[1:]))
 
     def apply(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        """The same batch with each of its tensors changed: moved to a device, or cut to some of the images."""
+        """The same batch with each of its tensors changed: moved to a device, or cut to some of the
+        images.
+        """
         views = tuple(View(*map(change, view)) for view in self.views)
         attention = None if self.attention is None else change(self.attention)
         return Batch(views, change(self.label), change(self.index), change(self.key), attention)
@@ -99,8 +111,12 @@ def uncropped(image: Tensor) -> View:
     return View(image, box, torch.zeros(len(image), dtype=torch.bool, device=image.device))
 
 
-def blank(count: int, image_size: tuple[int, int], device: torch.device | str = "cpu", channels: int = 3) -> Batch:
-    """Black images, uncropped: to ask a model what it would do with `count` images of (height, width)."""
+def blank(
+    count: int, image_size: tuple[int, int], device: torch.device | str = "cpu", channels: int = 3
+) -> Batch:
+    """Black images, uncropped: to ask a model what it would do with `count` images of (height,
+    width).
+    """
     number = torch.arange(count, device=device)
     image = torch.zeros(count, channels, *image_size, device=device)
     return Batch((uncropped(image),), torch.full_like(number, -1), number, number)

@@ -1,4 +1,6 @@
-"""Batch of dense labels: images with a class for every pixel, or with objects, their boxes and masks."""
+"""Batch of dense labels: images with a class for every pixel, or with objects, their boxes and
+masks.
+"""
 
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -26,7 +28,9 @@ class Objects(NamedTuple):
 
     @classmethod
     def of_masks(cls, mask: Tensor, category: Tensor, crowd: Tensor | None = None) -> "Objects":
-        """Objects whose boxes are those of their masks (G, H, W); those without a pixel are left out."""
+        """Objects whose boxes are those of their masks (G, H, W); those without a pixel are left
+        out.
+        """
         kept = mask.flatten(1).any(dim=1)
         mask, category = mask[kept], category[kept]
         crowd = torch.zeros_like(category, dtype=torch.bool) if crowd is None else crowd[kept]
@@ -38,7 +42,9 @@ class Objects(NamedTuple):
 
 
 class DenseBatch(NamedTuple):
-    """Images of one size, padded at the bottom and on the right, with dense labels in their pixels."""
+    """Images of one size, padded at the bottom and on the right, with dense labels in their
+    pixels.
+    """
 
     image: Tensor
     """(B, 3, H, W), normalised float once on the training device; padding is 0."""
@@ -72,7 +78,9 @@ def coco_library(module: str = "") -> Any:
 
 
 def boxes_of(mask: Tensor) -> Tensor:
-    """Boxes (G, 4) of masks (G, H, W) that have a pixel each: from the first column and row to behind the last."""
+    """Boxes (G, 4) of masks (G, H, W) that have a pixel each: from the first column and row to
+    behind the last.
+    """
     spans = []
     for axis in (1, 2):  # columns, then rows
         line = mask.any(dim=axis).float()  # (G, W), then (G, H)

@@ -1,8 +1,9 @@
 """Random numbers that belong to a key, not to a stream.
 
-Every image of every step carries one 64-bit key, made from (seed, epoch, position in the epoch). Whatever is random
-about it (its crop, its flip, its mask) is a function of that key, so the same training results from any number of
-processes, workers or accumulation steps, on any device, and a resumed run needs no saved random state.
+Every image of every step carries one 64-bit key, made from (seed, epoch, position in the epoch).
+Whatever is random about it (its crop, its flip, its mask) is a function of that key, so the same
+training results from any number of processes, workers or accumulation steps, on any device, and a
+resumed run needs no saved random state.
 """
 
 import torch
@@ -16,26 +17,35 @@ _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15, as a signed 64-bit number
 
 
 def _mix(x: Tensor) -> Tensor:
-    """The finaliser of SplitMix64 (Steele, Lea & Flood, OOPSLA 2014): each input bit flips half the output bits."""
-    x = (x ^ ((x >> 30) & ((1 << 34) - 1))) * -4658895280553007687  # 0xBF58476D1CE4E5B9; the masks take off the sign
+    """The finaliser of SplitMix64 (Steele, Lea & Flood, OOPSLA 2014): each input bit flips half the
+    output bits.
+    """
+    # 0xBF58476D1CE4E5B9; the masks take off the sign
+    x = (x ^ ((x >> 30) & ((1 << 34) - 1))) * -4658895280553007687
     x = (x ^ ((x >> 27) & ((1 << 37) - 1))) * -7723592293110705685  # 0x94D049BB133111EB
     return x ^ ((x >> 31) & ((1 << 33) - 1))
 
 
 def keys(seed: int, epoch: int, position: Tensor) -> Tensor:
     """One key for each image: positions in the epoch (B,) int64 -> (B,) int64."""
-    start = _mix(_mix(torch.tensor(seed)) + torch.tensor(epoch) * _GOLDEN)  # tensors, so that the products wrap around
+    # tensors, so that the products wrap around
+    start = _mix(_mix(torch.tensor(seed)) + torch.tensor(epoch) * _GOLDEN)
     return _mix(start + position * _GOLDEN)
 
 
 def view_key(key: Tensor, view: int) -> Tensor:
-    """The keys of a view of each image: (B,) int64 -> (B,) int64. The first view has the image's own."""
+    """The keys of a view of each image: (B,) int64 -> (B,) int64. The first view has the image's
+    own.
+    """
     return keys(view, 0, key) if view else key
 
 
 def uniform(key: Tensor, count: int, stream: int) -> Tensor:
-    """`count` draws from U[0, 1) for each key: (B,) int64 -> (B, count) float32, a multiple of 2**-24."""
+    """`count` draws from U[0, 1) for each key: (B,) int64 -> (B, count) float32, a multiple of
+    2**-24.
+    """
     counter = torch.arange(1, count + 1, device=key.device)
-    # The sum is multiplied, not the counter: compiled code takes that for index arithmetic, which must not wrap around.
+    # The sum is multiplied, not the counter: compiled code takes that for index arithmetic, which
+    # must not wrap around.
     bits = _mix((_mix(_mix(key) + stream)[:, None] + counter) * _GOLDEN)
     return ((bits >> 40) & 0xFFFFFF).float() * 2.0**-24

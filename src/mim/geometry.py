@@ -61,7 +61,9 @@ def grid_of(image_size: tuple[int, int], patch_size: Size) -> tuple[int, int]:
     """
     (height, width), (tall, wide) = image_size, pair(patch_size)
     if height % tall or width % wide:
-        fitting = [p for p in range(2, min(height, width) + 1) if height % p == 0 and width % p == 0]
+        fitting = [
+            p for p in range(2, min(height, width) + 1) if height % p == 0 and width % p == 0
+        ]
         given = tall if tall == wide else f"[{tall},{wide}]"
         raise ValueError(
             f"image size {height} x {width} is not divisible by patch_size={given}; "

@@ -28,7 +28,9 @@ class FormattedData(Protocol):
 
 
 class ImageFormat(NamedTuple):
-    """Image format: channels, normalisation, cutting and class names, as checkpoints and exports carry them."""
+    """Image format: channels, normalisation, cutting and class names, as checkpoints and exports
+    carry them.
+    """
 
     mean: tuple[float, ...]
     """Of each channel, subtracted from pixels in [0, 1]."""
@@ -76,28 +78,42 @@ class ImageFormat(NamedTuple):
             ValueError: one line about the first value that is none.
         """
         if not isinstance(content, dict):
-            raise ValueError(f"{printable(origin)}: images is a {type(content).__name__}, no image format")
-        mean, std = (_numbers(content.get(name), f"{origin}: images.{name}") for name in ("mean", "std"))
+            raise ValueError(
+                f"{printable(origin)}: images is a {type(content).__name__}, no image format"
+            )
+        mean, std = (
+            _numbers(content.get(name), f"{origin}: images.{name}") for name in ("mean", "std")
+        )
         if len(mean) != len(std) or min(std) <= 0:
             raise ValueError(
-                f"{printable(origin)}: images.mean and images.std are {list(mean)} and {list(std)}; needs as many "
+                f"{printable(origin)}: images.mean and images.std are {list(mean)} and "
+                f"{list(std)}; needs as many "
                 "numbers each, deviations above 0"
             )
-        (short,) = _numbers([content.get("short", cls._field_defaults["short"])], f"{origin}: images.short")
+        (short,) = _numbers(
+            [content.get("short", cls._field_defaults["short"])], f"{origin}: images.short"
+        )
         interpolation, classes = content.get("interpolation", "bicubic"), content.get("classes", [])
         if not 1 <= short <= 64 or interpolation not in INTERPOLATIONS:
             raise ValueError(
-                f"{printable(origin)}: images.short={short:g}, images.interpolation={printable(interpolation, 60)}; needs "
+                f"{printable(origin)}: images.short={short:g}, "
+                f"images.interpolation={printable(interpolation, 60)}; needs "
                 f"1 to 64, and one of {', '.join(INTERPOLATIONS)}"
             )
         names = isinstance(classes, list) and len(classes) <= MOST_CLASSES
-        if not names or not all(type(name) is str and len(name) <= LONGEST_NAME for name in classes):
+        if not names or not all(
+            type(name) is str and len(name) <= LONGEST_NAME for name in classes
+        ):
             raise ValueError(f"{printable(origin)}: images.classes is no list of names")
         return cls(mean, std, short, interpolation, tuple(classes))
 
 
 def _numbers(values: Any, what: str) -> tuple[float, ...]:
     fits = isinstance(values, list | tuple) and 1 <= len(values) <= 64
-    if not fits or not all(type(value) in (int, float) and math.isfinite(value) for value in values):
-        raise ValueError(f"{printable(what)} is {printable(values, 60)}; needs a finite number for each channel")
+    if not fits or not all(
+        type(value) in (int, float) and math.isfinite(value) for value in values
+    ):
+        raise ValueError(
+            f"{printable(what)} is {printable(values, 60)}; needs a finite number for each channel"
+        )
     return tuple(float(value) for value in values)

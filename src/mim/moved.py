@@ -1,4 +1,6 @@
-"""Names of earlier versions, which old checkpoints, records and commands may still say: of classes and settings."""
+"""Names of earlier versions, which old checkpoints, records and commands may still say: of classes
+and settings.
+"""
 
 import re
 from typing import Any
@@ -38,7 +40,9 @@ CLASSES = {
     "mim.run.non_finite_loss.Finite": "mim.run.non_finite_loss.StopOnNonFiniteLoss",
     "mim.run.rank_watchdog.LostRank": "mim.run.rank_watchdog.RankWatchdog",
     "mim.optim.weight_decay.CosineWeightDecay": "mim.optim.number.Cosine",
-    "mim.evaluate.attention_statistics.AttentionStats": "mim.evaluate.attention_statistics.AttentionStatistics",
+    "mim.evaluate.attention_statistics.AttentionStats": (
+        "mim.evaluate.attention_statistics.AttentionStatistics"
+    ),
 }
 """Class as it was, in its module of now -> as it is."""
 
@@ -60,17 +64,24 @@ def current(node: object) -> Any:
     return [current(each) for each in node] if isinstance(node, list) else node
 
 
-CHOICES = {"evaluate=attention_stats": "evaluate=attention_statistics", "augment=whole": "augment=no_augment"}
+CHOICES = {
+    "evaluate=attention_stats": "evaluate=attention_statistics",
+    "augment=whole": "augment=no_augment",
+}
 """Choice of a group as it was -> as it is."""
 
 
 def moved_choice(override: str) -> str:
-    """Choice of a group as it is now: `augment@data.augment=whole` -> `augment@data.augment=no_augment`."""
+    """Choice of a group as it is now: `augment@data.augment=whole` ->
+    `augment@data.augment=no_augment`.
+    """
     group, at, rest = override.partition("=")[0].partition("@")
     now = CHOICES.get(f"{group}={override.partition('=')[2]}")
     return f"{group}{at}{rest}={now.partition('=')[2]}" if now else override
 
 
 def moved_setting(override: str) -> str:
-    """Setting of `eval.py` as it is now: `task=knn` -> `evaluate=knn`, `task.judge.k=5` -> `evaluate.judge.k=5`."""
+    """Setting of `eval.py` as it is now: `task=knn` -> `evaluate=knn`, `task.judge.k=5` ->
+    `evaluate.judge.k=5`.
+    """
     return moved_choice(re.sub(r"^(\+*|\w+@)task(?=[.=]|$)", r"\1evaluate", override))

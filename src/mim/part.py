@@ -1,4 +1,6 @@
-"""The life of whatever changes while a model is trained: a scheduled masker, a ratio drawn for each step, a teacher."""
+"""The life of whatever changes while a model is trained: a scheduled masker, a ratio drawn for each
+step, a teacher.
+"""
 
 from typing import Any, NamedTuple
 
@@ -34,12 +36,14 @@ class Progress(NamedTuple):
 
 
 class Part:
-    """Module that is told how the training goes. `Training` tells all of them, in one place; each overrides what it needs.
+    """Module that is told how the training goes. `Training` tells all of them, in one place; each
+    overrides what it needs.
 
-    In order: `begin` once, before the first step of a training, and not when it is resumed; `begin_epoch` and `begin_step`
-    before an epoch and a step, and again where a resumed run goes on; `before_step` before the optimiser steps, when gradients
-    are there; `after_step` after it, before anyone saves. What a part learns by `begin` and `after_step` belongs in its
-    parameters or buffers, so that a checkpoint has it.
+    In order: `begin` once, before the first step of a training, and not when it is resumed;
+    `begin_epoch` and `begin_step` before an epoch and a step, and again where a resumed run goes
+    on; `before_step` before the optimiser steps, when gradients are there; `after_step` after it,
+    before anyone saves. What a part learns by `begin` and `after_step` belongs in its parameters or
+    buffers, so that a checkpoint has it.
     """
 
     def begin(self, student: nn.Module) -> None:
@@ -52,7 +56,9 @@ class Part:
         """A step of the optimiser begins."""
 
     def before_step(self, student: nn.Module) -> None:
-        """The gradients of a step are there, of all processes and accumulated batches, and cut down."""
+        """The gradients of a step are there, of all processes and accumulated batches, and cut
+        down.
+        """
 
     def after_step(self, student: nn.Module, progress: Progress) -> None:
         """The optimiser has changed the model; `progress` is that of the step which it made."""

@@ -8,5 +8,7 @@ DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch
 
 
 def at_least_single(x: Tensor) -> Tensor:
-    """float32, or float64 where that is given: half precision is for the model, not for sums over its errors."""
+    """float32, or float64 where that is given: half precision is for the model, not for sums over
+    its errors.
+    """
     return x.to(torch.promote_types(x.dtype, torch.float32))

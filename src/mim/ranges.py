@@ -1,4 +1,6 @@
-"""What numbers may be, as hints: a composed config is held against them before anything is built (launch/check.py)."""
+"""What numbers may be, as hints: a composed config is held against them before anything is built
+(launch/check.py).
+"""
 
 from typing import Annotated
 

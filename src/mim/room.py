@@ -1,4 +1,6 @@
-"""A package that is a function of the front door as well: `mim.train(cfg)`, and `from mim.train.pretrain import Pretrain`."""
+"""A package that is a function of the front door as well: `mim.train(cfg)`, and
+`from mim.train.pretrain import Pretrain`.
+"""
 
 from pkgutil import resolve_name
 from types import ModuleType
@@ -8,7 +10,9 @@ import mim
 
 
 class Callable(ModuleType):
-    """Module of such a package. Importing it puts it in the place of the function, so it is called as the function is."""
+    """Module of such a package. Importing it puts it in the place of the function, so it is called
+    as the function is.
+    """
 
     def __call__(self, *args: object, **settings: object) -> Any:
         """What the function of the same name returns."""

@@ -8,14 +8,18 @@ from mim.ranges import Size
 
 
 def _as_grid(image: Tensor, patch_size: Size) -> Tensor:
-    """(B, C, H, W) -> a view (B, rows, columns, height, width, C) of patches of that height and width."""
+    """(B, C, H, W) -> a view (B, rows, columns, height, width, C) of patches of that height and
+    width.
+    """
     B, C, H, W = image.shape
     (rows, columns), (height, width) = grid_of((H, W), patch_size), pair(patch_size)
     return image.view(B, C, rows, height, columns, width).permute(0, 2, 4, 3, 5, 1)
 
 
 def patchify(image: Tensor, patch_size: Size) -> Tensor:
-    """(B, C, H, W) -> (B, L, P), each patch flattened as (row, column, channel) (MAE, models_mae.py: patchify)."""
+    """(B, C, H, W) -> (B, L, P), each patch flattened as (row, column, channel) (MAE,
+    models_mae.py: patchify).
+    """
     return _as_grid(image, patch_size).flatten(3).flatten(1, 2)
 
 
@@ -31,11 +35,15 @@ def take(tokens: Tensor, index: Tensor) -> Tensor:
     """Pick tokens: (B, L, D), indices (B, K, M) -> (B, K, M, D)."""
     B, L, D = tokens.shape
     offset = torch.arange(B, device=tokens.device).mul(L).view(B, 1, 1)
-    return tokens.reshape(B * L, D).index_select(0, (index + offset).flatten()).view(*index.shape, D)
+    return (
+        tokens.reshape(B * L, D).index_select(0, (index + offset).flatten()).view(*index.shape, D)
+    )
 
 
 def take_patches(image: Tensor, index: Tensor, patch_size: Size) -> Tensor:
-    """Pick patches without cutting up the rest of the image: (B, C, H, W), indices (B, K, M) -> (B, K, M, P)."""
+    """Pick patches without cutting up the rest of the image: (B, C, H, W), indices (B, K, M) -> (B,
+    K, M, P).
+    """
     tiles = _as_grid(image, patch_size)
     columns = tiles.shape[2]
     batch = torch.arange(len(image), device=image.device).view(-1, 1, 1)

@@ -8,18 +8,24 @@ from mim.masker.split import Split
 
 
 class Seen(NamedTuple):
-    """What a teacher makes of the views that it sees, whole: V of each of B images, view by view."""
+    """What a teacher makes of the views that it sees, whole: V of each of B images, view by
+    view.
+    """
 
     cls: Tensor
     """(V, B, P), what its head makes of each cls token."""
     patch: Tensor | None = None
-    """(V * B, L, F), what the last layer of its head is given of each patch: P is too many values to keep of all of them."""
+    """(V * B, L, F), what the last layer of its head is given of each patch: P is too many values
+    to keep of all of them.
+    """
     weight: Tensor | None = None
     """(P, F), that last layer."""
     bias: Tensor | None = None
     """(P,), where it has one."""
     attention: Tensor | None = None
-    """(V * B, A, rows, columns), what the cls token attends to in the last block, where that was asked for."""
+    """(V * B, A, rows, columns), what the cls token attends to in the last block, where that was
+    asked for.
+    """
 
 
 class Shown(NamedTuple):

@@ -36,7 +36,9 @@ def images(count: int, size: int = 32) -> torch.Tensor:
 @pytest.fixture
 def measured(batch_of):
     def run(encoder, image, batch_size):
-        return measure(encoder, (batch_of(part) for part in image.split(batch_size)), lambda batch: batch)
+        return measure(
+            encoder, (batch_of(part) for part in image.split(batch_size)), lambda batch: batch
+        )
 
     return run
 
@@ -58,7 +60,9 @@ def test_a_large_batch_is_looked_at_piece_by_piece(measured, monkeypatch):
     most = []
     monkeypatch.setattr(attention_pass, "NUMBERS_AT_ONCE", 2 * 4 * 17**2)
     known = attention_pass.head_statistics
-    monkeypatch.setattr(attention_pass, "head_statistics", lambda m, grid: most.append(len(m)) or known(m, grid))
+    monkeypatch.setattr(
+        attention_pass, "head_statistics", lambda m, grid: most.append(len(m)) or known(m, grid)
+    )
     pieces = measured(encoder, images(5), 5)
     assert most == [2, 2, 2, 2, 1, 1]  # images of both blocks at a time
     assert torch.allclose(whole.head.mean, pieces.head.mean)
@@ -69,7 +73,9 @@ def test_memory_does_not_grow_with_the_images(measured):
 
     def numbers_kept(count):
         stats = measured(encoder, images(count), 2)
-        tensors = [t for moments in (stats.head, stats.block, stats.update) for t in vars(moments).values()]
+        tensors = [
+            t for moments in (stats.head, stats.block, stats.update) for t in vars(moments).values()
+        ]
         return sum(t.numel() for t in tensors if isinstance(t, torch.Tensor))
 
     assert numbers_kept(2) == numbers_kept(40)
@@ -83,8 +89,12 @@ def test_the_summary_tells_heads_and_images_apart(measured):
     assert heads.shape == (2, 4)
     assert entropy["mean"] == pytest.approx(heads.mean(1).tolist())
     assert entropy["std_over_heads"] == pytest.approx(heads.std(1).tolist(), rel=1e-4)
-    alone = [measured(encoder, image[None], 1).summary()["cls_entropy"]["mean"] for image in images(6)]
-    assert entropy["std_over_images"] == pytest.approx(torch.tensor(alone).std(0).tolist(), rel=1e-3)
+    alone = [
+        measured(encoder, image[None], 1).summary()["cls_entropy"]["mean"] for image in images(6)
+    ]
+    assert entropy["std_over_images"] == pytest.approx(
+        torch.tensor(alone).std(0).tolist(), rel=1e-3
+    )
     assert set(summary["cls_update"]) == {"mean", "std_over_images"}
 
 
@@ -93,7 +103,9 @@ def test_an_oblong_image_is_measured_on_its_grid(measured):
     with torch.no_grad():
         encoder.blocks[0].attn.qkv.weight.zero_()  # attention is uniform
     stats = measured(encoder, images(1)[:, :, :16], 1)
-    apart = [((i // 4 - j // 4) ** 2 + (i % 4 - j % 4) ** 2) ** 0.5 for i in range(8) for j in range(8)]
+    apart = [
+        ((i // 4 - j // 4) ** 2 + (i % 4 - j % 4) ** 2) ** 0.5 for i in range(8) for j in range(8)
+    ]
     assert stats.summary()["distance"]["mean"] == pytest.approx([sum(apart) / 64])
 
 

@@ -23,9 +23,12 @@ def test_uniform_attention_worked_by_hand():
 def test_half_to_the_cls_token_and_half_to_one_neighbour_worked_by_hand():
     matrix = torch.zeros(1, 1, 5, 5)  # a grid of 2 x 2, patch i is token 1 + i
     matrix[..., 0] = 0.5
-    for token, neighbour in ((0, 1), (1, 2), (2, 1), (3, 4), (4, 3)):  # patches look to the other one of their row
+    # patches look to the other one of their row
+    for token, neighbour in ((0, 1), (1, 2), (2, 1), (3, 4), (4, 3)):
         matrix[..., token, neighbour] = 0.5
-    value = {name: number.item() for name, number in head_statistics(matrix, (2, 2))._asdict().items()}
+    value = {
+        name: number.item() for name, number in head_statistics(matrix, (2, 2))._asdict().items()
+    }
     assert value["cls_to_cls"] == 0.5
     assert value["cls_to_cls_adjusted"] == pytest.approx(1, rel=1e-5)
     assert value["patch_to_self"] == value["patch_to_self_adjusted"] == 0
@@ -43,11 +46,15 @@ def test_registers_that_get_nothing_change_nothing():
     wider[..., 1:3, 1:3] = 0.5
     kept = torch.tensor([0, *range(3, 9)])
     wider[..., kept[:, None], kept] = matrix
-    for plain, with_registers in zip(head_statistics(matrix, (2, 3)), head_statistics(wider, (2, 3)), strict=True):
+    for plain, with_registers in zip(
+        head_statistics(matrix, (2, 3)), head_statistics(wider, (2, 3)), strict=True
+    ):
         assert torch.allclose(plain, with_registers, atol=1e-6)
     residual, update = torch.rand(2, 2, 9, 4, generator=generator)
     plain = update_statistics(residual[:, kept], update[:, kept])
-    assert torch.equal(update_statistics(residual, update, prefix=3).patch_update, plain.patch_update)
+    assert torch.equal(
+        update_statistics(residual, update, prefix=3).patch_update, plain.patch_update
+    )
 
 
 def test_distances_are_between_centres():
@@ -57,7 +64,9 @@ def test_distances_are_between_centres():
 
 
 def test_a_pattern_of_attention_has_the_distance_worked_by_hand():
-    """In a row of four patches each looks halfway at itself and halfway at the last: (3 + 2 + 1 + 0) / 2 / 4."""
+    """In a row of four patches each looks halfway at itself and halfway at the last: (3 + 2 + 1 +
+    0) / 2 / 4.
+    """
     matrix = torch.zeros(1, 1, 5, 5)
     matrix[..., 1:, 1:] = 0.5 * torch.eye(4)
     matrix[..., 1:, 4] += 0.5
@@ -66,9 +75,13 @@ def test_a_pattern_of_attention_has_the_distance_worked_by_hand():
 
 
 def test_entropy_at_196_patches_is_the_official_one():
-    """The official expression in float64, for attention from spread out to nearly all on one patch."""
+    """The official expression in float64, for attention from spread out to nearly all on one
+    patch.
+    """
     sharpness = torch.tensor([0.0, 1.0, 4.0, 20.0, 80.0], dtype=torch.float64)[:, None]
-    score = sharpness * torch.randn(5, 197, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    score = sharpness * torch.randn(
+        5, 197, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     attention = score.softmax(-1)  # five heads, whose tokens all attend alike
     among = attention[:, 1:] / (attention[:, 1:].sum(-1, keepdim=True) + 1e-6)
     official = -(among * torch.log(among + 1e-6)).sum(-1)
@@ -87,7 +100,10 @@ def test_entropy_at_196_patches_is_the_official_one():
 )
 def test_shares_sum_to_one_and_bounds_hold(seed, sharpness, grid):
     L = grid[0] * grid[1]
-    score = sharpness * torch.randn(2, 3, 1 + L, 1 + L, generator=torch.Generator().manual_seed(seed)).double()
+    score = (
+        sharpness
+        * torch.randn(2, 3, 1 + L, 1 + L, generator=torch.Generator().manual_seed(seed)).double()
+    )
     stats = head_statistics(score.softmax(-1), grid)
     assert torch.allclose(stats.cls_to_cls + L * stats.cls_to_patch, torch.ones(2, 3).double())
     assert (stats.patch_to_self + stats.patch_to_cls <= 1 + 1e-9).all()

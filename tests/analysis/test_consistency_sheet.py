@@ -31,7 +31,8 @@ def test_a_patch_that_no_two_parts_predict_has_none():
 def test_a_sheet_shows_what_each_part_saw_and_made_of_it(tmp_path):
     drawn = sheet(IMAGE, PREDICTED, SPLIT, patch_size=2, title="epoch 1")
     filled = [len(axis.images) for axis in drawn.axes[: 4 * 6]]
-    assert filled == [1, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1, 1] * 2  # image, four parts, disagreement: twice two rows
+    # image, four parts, disagreement: twice two rows
+    assert filled == [1, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1, 1] * 2
     drawn.savefig(tmp_path / "sheet.png")
     assert (tmp_path / "sheet.png").stat().st_size > 10_000
 
@@ -41,10 +42,16 @@ def test_stages_of_training_stand_below_each_other_on_one_scale():
     filled = [len(axis.images) for axis in drawn.axes[: 6 * 6]]
     assert filled == [1, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1] * 2
     maps = [drawn.axes[row * 6 + 5].images[0] for row in (1, 2, 4, 5)]
-    assert {(heat.norm.vmin, heat.norm.vmax) for heat in maps} == {(0, max(heat.get_array().max() for heat in maps))}
+    assert {(heat.norm.vmin, heat.norm.vmax) for heat in maps} == {
+        (0, max(heat.get_array().max() for heat in maps))
+    }
     assert maps[1].get_array().data == pytest.approx(maps[0].get_array().data / 2)
 
 
 def test_one_part_is_refused():
-    with pytest.raises(ValueError, match="shows several parts of each image; use masker/partition=parallel_parts"):
-        sheet(IMAGE, PREDICTED[:, :1], Split(SPLIT.visible[:, :1], SPLIT.masked[:, :1]), patch_size=2)
+    with pytest.raises(
+        ValueError, match="shows several parts of each image; use masker/partition=parallel_parts"
+    ):
+        sheet(
+            IMAGE, PREDICTED[:, :1], Split(SPLIT.visible[:, :1], SPLIT.masked[:, :1]), patch_size=2
+        )

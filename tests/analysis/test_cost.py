@@ -16,7 +16,12 @@ from mim.model.mae import MAE
 def test_one_image_costs_its_matrix_products():
     D, depth, L, visible, P = 32, 2, 16, 4, 192
     masker = Masker(Random(), FixedRatio(0.75))
-    model = MAE(ViT(32, 8, D, depth, 2), masker, partial(Decoder, width=D, depth=1, heads=2), target_dims={"pixel": P})
+    model = MAE(
+        ViT(32, 8, D, depth, 2),
+        masker,
+        partial(Decoder, width=D, depth=1, heads=2),
+        target_dims={"pixel": P},
+    )
 
     def block(queries, keys):
         return 2 * D * D * 4 * keys + 2 * 2 * queries * keys * D + 2 * D * D * 8 * queries
@@ -25,7 +30,8 @@ def test_one_image_costs_its_matrix_products():
     encoder = 2 * visible * P * D + depth * block(T, T)
     decoder = 2 * T * D * D + block(L + 1, L + 1) + 2 * (L - visible) * D * P
     count = forward_flops(model, torch.device("cpu"))
-    assert 0.85 * (encoder + decoder) < count <= encoder + decoder  # the last block leaves out what nobody reads
+    # the last block leaves out what nobody reads
+    assert 0.85 * (encoder + decoder) < count <= encoder + decoder
 
 
 def test_no_peak_is_claimed_for_a_cpu():

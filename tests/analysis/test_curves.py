@@ -50,7 +50,11 @@ def test_every_statistic_has_a_panel_and_every_model_a_curve_in_it(drawn):
 
 
 def test_the_legend_names_every_model(drawn):
-    legend = drawn(model("MAE"), model("A model whose name is far too long for one line")).axes[-1].get_legend()
+    legend = (
+        drawn(model("MAE"), model("A model whose name is far too long for one line"))
+        .axes[-1]
+        .get_legend()
+    )
     said = [text.get_text().replace("\n", " ") for text in legend.get_texts()]
     assert said[:2] == ["MAE", "A model whose name is far too long for one line"]
 
@@ -58,14 +62,17 @@ def test_the_legend_names_every_model(drawn):
 def test_uniform_attention_is_drawn_for_reference():
     one = model("MAE", grid=(2, 2))
     assert one.uniform("cls_to_cls") == pytest.approx(1 / 5)
-    assert one.uniform("patch_entropy") == pytest.approx(math.log(4), abs=1e-5)  # less the official 1e-6
+    # less the official 1e-6
+    assert one.uniform("patch_entropy") == pytest.approx(math.log(4), abs=1e-5)
     assert one.uniform("distance") == pytest.approx(8 * (2 + 2**0.5) / 4)
 
 
 def test_more_models_than_colours_are_told_apart(drawn):
     count = len(COLOURS) + 2
     lines = drawn(*(model(str(i), seed=i) for i in range(count))).axes[0].get_lines()
-    styles = {(line.get_color(), line.get_linestyle()) for line in lines if len(line.get_xdata()) > 2}
+    styles = {
+        (line.get_color(), line.get_linestyle()) for line in lines if len(line.get_xdata()) > 2
+    }
     assert len(styles) == count
 
 

@@ -12,7 +12,9 @@ def blobs(count: int = 60, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
     """Features of classes that are far apart, and labels."""
     draw = np.random.default_rng(0)
     label = np.arange(count) % classes
-    return (10 * np.eye(classes, 8)[label] + draw.normal(size=(count, 8)) / 10).astype(np.float32), label
+    return (10 * np.eye(classes, 8)[label] + draw.normal(size=(count, 8)) / 10).astype(
+        np.float32
+    ), label
 
 
 def points(count: int = 60, classes: int = 3) -> Points:
@@ -28,7 +30,8 @@ def test_tsne_keeps_classes_together():
 
 
 def test_the_seed_of_tsne_decides_the_picture(monkeypatch):
-    monkeypatch.setattr(embedding.manifold, "TSNE", partial(embedding.manifold.TSNE, max_iter=250))  # fewest it allows
+    # fewest it allows
+    monkeypatch.setattr(embedding.manifold, "TSNE", partial(embedding.manifold.TSNE, max_iter=250))
     feature = (
         np.random.default_rng(0).normal(size=(510, 60)).astype(np.float32)
     )  # large enough for a start that is drawn
@@ -38,7 +41,9 @@ def test_the_seed_of_tsne_decides_the_picture(monkeypatch):
 
 
 def test_fewer_images_than_neighbours_are_refused():
-    with pytest.raises(ValueError, match=r"t-SNE got 20 images and perplexity=30; needs more images"):
+    with pytest.raises(
+        ValueError, match=r"t-SNE got 20 images and perplexity=30; needs more images"
+    ):
         TSNE()(blobs(20)[0])
 
 
@@ -67,7 +72,9 @@ def test_each_point_has_the_colour_of_its_class_and_each_class_its_name():
     label = {tuple(place): label for place, label in zip(known.place, known.label, strict=True)}
     pairs = {
         (label[tuple(place)], tuple(colour))
-        for place, colour in zip(drawn.get_offsets().astype(np.float32), drawn.get_facecolors(), strict=True)
+        for place, colour in zip(
+            drawn.get_offsets().astype(np.float32), drawn.get_facecolors(), strict=True
+        )
     }
     assert len(pairs) == len({one for one, _ in pairs}) == len({colour for _, colour in pairs}) == 3
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["cat", "dog", "owl"]

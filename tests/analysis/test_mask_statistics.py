@@ -22,7 +22,8 @@ def test_masked_and_thrown_patches_are_counted_without_padding():
 
 def test_entropy_is_1_where_every_place_is_masked_alike_and_0_where_one_always_is():
     everywhere = Split(
-        visible=torch.tensor([[[0, 1, 2, 3]], [[4, 5, 6, 7]]]), masked=torch.tensor([[[4, 5, 6, 7]], [[0, 1, 2, 3]]])
+        visible=torch.tensor([[[0, 1, 2, 3]], [[4, 5, 6, 7]]]),
+        masked=torch.tensor([[[4, 5, 6, 7]], [[0, 1, 2, 3]]]),
     )
     assert mask_statistics(everywhere, SCORE).entropy == pytest.approx(1)
     one = Split(visible=torch.tensor([[[0]], [[1]]]), masked=torch.tensor([[[5]], [[5]]]))
@@ -32,6 +33,8 @@ def test_entropy_is_1_where_every_place_is_masked_alike_and_0_where_one_always_i
 def test_random_masks_lie_half_in_the_upper_half():
     generator = torch.Generator().manual_seed(0)
     order = torch.rand(4000, 1, 16, generator=generator).argsort(-1)
-    found = mask_statistics(Split(order[..., :4], order[..., 4:]), torch.rand(4000, 16, generator=generator))
+    found = mask_statistics(
+        Split(order[..., :4], order[..., 4:]), torch.rand(4000, 16, generator=generator)
+    )
     assert found.in_upper_half == pytest.approx(0.5, abs=0.01)
     assert found.entropy == pytest.approx(1, abs=1e-3)

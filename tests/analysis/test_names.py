@@ -4,13 +4,19 @@ from mim.analysis.names import display_name, names_of_checkpoints, short_names, 
 
 
 def test_words_are_spelt_as_in_the_field():
-    assert display_name("simmim_beit_base_random_cell_cifar10") == "SimMIM BEiT base random cell CIFAR-10"
+    assert (
+        display_name("simmim_beit_base_random_cell_cifar10")
+        == "SimMIM BEiT base random cell CIFAR-10"
+    )
 
 
 @pytest.mark.parametrize(
     ("source", "name"),
     [
-        ("runs/mae_vit_pico_random_digits/2026-11-21_03-32-44-664515", "MAE ViT pico random digits"),
+        (
+            "runs/mae_vit_pico_random_digits/2026-11-21_03-32-44-664515",
+            "MAE ViT pico random digits",
+        ),
         (
             "runs/mae_vit_pico_random_digits/2026-11-21_03-32-44-664515/checkpoints/last.ckpt",
             "MAE ViT pico random digits",
@@ -25,12 +31,19 @@ def test_a_checkpoint_is_called_by_what_it_is(source, name):
 
 
 def test_runs_of_one_name_are_told_apart_by_their_dates_and_others_keep_their_names():
-    sources = ["runs/mae/2026-11-21_03-32-44", "runs/mae/2026-11-22_03-32-44", "runs/amt/2026-11-21_03-32-44"]
+    sources = [
+        "runs/mae/2026-11-21_03-32-44",
+        "runs/mae/2026-11-22_03-32-44",
+        "runs/amt/2026-11-21_03-32-44",
+    ]
     assert short_names(sources) == ["MAE / 2026-11-21 03-32-44", "MAE / 2026-11-22 03-32-44", "AMT"]
 
 
 def test_files_of_one_name_are_told_apart_by_their_folders():
-    assert short_names(["first/model.pth", "second/model.pth"]) == ["first / model", "second / model"]
+    assert short_names(["first/model.pth", "second/model.pth"]) == [
+        "first / model",
+        "second / model",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,11 @@ def test_shares_together_are_the_whole_and_images_cost_the_same():
 def test_one_node_sends_nothing_and_more_nodes_wait_longer():
     assert traffic_ddp(NET, 8, 8).bytes_per_gpu == traffic_fsdp(NET, 8, 8).bytes_per_gpu == 0
     assert traffic_ddp(NET, 8, 8).waits == traffic_fsdp(NET, 8, 8).waits == 0
-    few, many, grouped = traffic_fsdp(NET, 32, 8), traffic_fsdp(NET, 1024, 8), traffic_fsdp(NET, 1024, 8, replicas=128)
+    few, many, grouped = (
+        traffic_fsdp(NET, 32, 8),
+        traffic_fsdp(NET, 1024, 8),
+        traffic_fsdp(NET, 1024, 8, replicas=128),
+    )
     assert many.waits > 30 * few.waits > 0
     assert grouped.waits < many.waits / 100
     assert many.smallest < few.smallest < grouped.smallest

@@ -48,7 +48,9 @@ def test_blur_and_solarization_are_those_of_pillow(image):
         picture = F.to_pil_image(image)
         blurred = picture.filter(ImageFilter.GaussianBlur(0.1 + 1.9 * draws(key)[11]))
         assert only(blur=1.0)(image, key).equal(F.pil_to_tensor(blurred))
-        assert only(solarize=1.0)(image, key).equal(F.pil_to_tensor(ImageOps.solarize(picture, 128)))
+        assert only(solarize=1.0)(image, key).equal(
+            F.pil_to_tensor(ImageOps.solarize(picture, 128))
+        )
         grey = only(grey=1.0)(image, key)
         assert grey.equal(F.pil_to_tensor(picture.convert("L")).expand(3, -1, -1))
 
@@ -90,7 +92,9 @@ def test_whether_anything_changes_is_known():
 
 
 def test_what_is_no_colour_is_refused(image):
-    with pytest.raises(ValueError, match=r"jitter=\[0.4, 0.4, 0.2, 0.6\]; needs strengths .* hue \(0 to 0.5\)"):
+    with pytest.raises(
+        ValueError, match=r"jitter=\[0.4, 0.4, 0.2, 0.6\]; needs strengths .* hue \(0 to 0.5\)"
+    ):
         Colours((0.4, 0.4, 0.2, 0.6), **SHARES)
     with pytest.raises(ValueError, match="jitter="):
         Colours((0.4, 0.4), **SHARES)

@@ -39,7 +39,9 @@ def test_what_becomes_of_an_image_belongs_to_its_key(view):
     assert first.dtype == torch.uint8
 
 
-@pytest.mark.parametrize("settings", [{"policy": "rand-m9-mstd0.5-inc1"}, {"policy": None, "color_jitter": 0.4}])
+@pytest.mark.parametrize(
+    "settings", [{"policy": "rand-m9-mstd0.5-inc1"}, {"policy": None, "color_jitter": 0.4}]
+)
 def test_painting_leaves_the_global_streams_alone(settings):
     def draws():
         return random.random(), np.random.rand(), torch.rand(1).item()  # noqa: NPY002
@@ -53,19 +55,30 @@ def test_painting_leaves_the_global_streams_alone(settings):
     seed()
     expected = draws()
     seed()
-    view.paint(torch.randint(0, 256, (3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)), 3)
+    view.paint(
+        torch.randint(
+            0, 256, (3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+        ),
+        3,
+    )
     assert draws() == expected
 
 
 def test_an_image_of_no_bits_is_black():
-    """timm's strongest posterize keeps none; Pillow 13 refuses that, and the policy would stop a run in its first epoch."""
+    """timm's strongest posterize keeps none; Pillow 13 refuses that, and the policy would stop a
+    run in its first epoch.
+    """
     view = Finetune(TorchvisionBoxes(), policy="rand-m10-n40-inc1-p1.0")
     image = torch.randint(0, 256, (3, 16, 16), dtype=torch.uint8)
     assert all(view.paint(image, key).shape == image.shape for key in range(20))
     (part,) = _changes("rand-m10-inc1", None, 16).transforms
     (op,) = (op for op in part.ops if "Posterize" in op.name)
     assert np.array(op.aug_fn(Image.new("RGB", (2, 2), (255, 200, 100)), 0)).max() == 0
-    assert np.array(op.aug_fn(Image.new("RGB", (2, 2), (255, 200, 100)), 1)).tolist()[0][0] == [128, 128, 0]
+    assert np.array(op.aug_fn(Image.new("RGB", (2, 2), (255, 200, 100)), 1)).tolist()[0][0] == [
+        128,
+        128,
+        0,
+    ]
 
 
 def test_crops_and_flips_are_those_of_the_key_whatever_is_painted(view):
@@ -83,7 +96,11 @@ def test_pictures_of_files_are_painted_after_they_are_cropped(view):
     ((plain, same_box, same_flip),) = Cropped(unpainted, 16)(pictures, KEY)
     assert box.equal(same_box)
     assert flip.equal(same_flip)
-    assert painted.equal(torch.stack([view.paint(image, key) for image, key in zip(plain, KEY.tolist(), strict=True)]))
+    assert painted.equal(
+        torch.stack(
+            [view.paint(image, key) for image, key in zip(plain, KEY.tolist(), strict=True)]
+        )
+    )
     assert not painted.equal(plain)
 
 
@@ -95,7 +112,8 @@ def test_pictures_in_memory_are_painted_by_workers_and_arrive_cut(view, stored):
     assert not splits.val.wants_workers
     assert batch.image.shape == (8, 3, 16, 16)
     mirrored = torch.where(batch.flip[:, None, None, None], batch.image.flip(-1), batch.image)
-    assert splits.train.finish(batch.views[0]).equal(mirrored.float())  # nothing but the flip is left to do
+    # nothing but the flip is left to do
+    assert splits.train.finish(batch.views[0]).equal(mirrored.float())
     (held_out,), alone = splits.val[rows].views, InMemory(stored, NoAugment(), 16)
     assert splits.train.finish(held_out).equal(alone.finish(alone[rows].views[0]))
 

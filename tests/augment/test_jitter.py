@@ -9,7 +9,9 @@ from mim.draw import keys
 
 
 def picture(height: int, width: int):
-    """An image whose red says the row and whose green the column, and a label map of its columns."""
+    """An image whose red says the row and whose green the column, and a label map of its
+    columns.
+    """
     row, column = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     return torch.stack([row, column, 0 * row]).byte(), (column // 8).byte()
 
@@ -31,7 +33,10 @@ def test_a_factor_of_one_fits_the_shorter_side_for_segmentation():
 
 
 @given(
-    seed=st.integers(0, 2**31), height=st.integers(8, 90), width=st.integers(8, 90), flip=st.sampled_from([0.0, 1.0])
+    seed=st.integers(0, 2**31),
+    height=st.integers(8, 90),
+    width=st.integers(8, 90),
+    flip=st.sampled_from([0.0, 1.0]),
 )
 def test_pixels_labels_and_masks_move_together(seed, height, width, flip):
     image, label_map = picture(height, width)

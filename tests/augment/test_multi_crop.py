@@ -1,4 +1,6 @@
-"""Several views of one image: where they lie, what they show, and that nothing but the key decides it."""
+"""Several views of one image: where they lie, what they show, and that nothing but the key decides
+it.
+"""
 
 import pytest
 import torch
@@ -23,7 +25,10 @@ MANY = keys(0, 0, torch.arange(2000))
 @pytest.fixture
 def pictures():
     generator = torch.Generator().manual_seed(0)
-    return [torch.randint(0, 256, (3, 40 + i, 60 - i), dtype=torch.uint8, generator=generator) for i in range(16)]
+    return [
+        torch.randint(0, 256, (3, 40 + i, 60 - i), dtype=torch.uint8, generator=generator)
+        for i in range(16)
+    ]
 
 
 def area(box):
@@ -46,7 +51,10 @@ def test_global_and_local_crops_have_their_size_and_their_share_of_the_image():
 
 
 def test_every_crop_is_drawn_by_itself_and_the_first_is_that_of_one_view():
-    cuts = [recipe(MANY, SIZE) for recipe in MultiCrop(3, 2, global_scale=(0.2, 1.0), local_scale=(0.2, 1.0)).views]
+    cuts = [
+        recipe(MANY, SIZE)
+        for recipe in MultiCrop(3, 2, global_scale=(0.2, 1.0), local_scale=(0.2, 1.0)).views
+    ]
     alone = CropFlip(TorchvisionBoxes((0.2, 1.0)))(MANY, SIZE)
     assert cuts[0].box.equal(alone.box)
     assert cuts[0].flip.equal(alone.flip)
@@ -65,9 +73,13 @@ def test_a_view_shows_what_its_box_says(pictures):
     for view in views:
         for image, box, picture in zip(view.image, view.box, pictures, strict=True):
             height, width = picture.shape[1:]
-            x1, y1, x2, y2 = (box * torch.tensor([width, height, width, height])).round().long().tolist()
+            x1, y1, x2, y2 = (
+                (box * torch.tensor([width, height, width, height])).round().long().tolist()
+            )
             crop = picture[:, y1:y2, x1:x2]
-            assert image.equal(F.resize(crop, list(image.shape[1:]), InterpolationMode.BICUBIC, antialias=True))
+            assert image.equal(
+                F.resize(crop, list(image.shape[1:]), InterpolationMode.BICUBIC, antialias=True)
+            )
 
 
 def test_views_of_stored_pictures_are_those_of_files():
@@ -76,10 +88,13 @@ def test_views_of_stored_pictures_are_those_of_files():
     train = in_memory_splits(stored, stored, augment, 16, []).train
     assert train.wants_workers
     batch = train[Rows(torch.arange(16), KEY)]
-    for ours, theirs in zip(batch.views, Cropped(augment, 16)(list(stored.image), KEY), strict=True):
+    for ours, theirs in zip(
+        batch.views, Cropped(augment, 16)(list(stored.image), KEY), strict=True
+    ):
         assert ours.box.equal(theirs.box)
         assert ours.flip.equal(theirs.flip)
-        assert (ours.image - theirs.image).abs().max() <= 1.5  # of 255; files are rounded after each direction
+        # of 255; files are rounded after each direction
+        assert (ours.image - theirs.image).abs().max() <= 1.5
         mirrored = torch.where(ours.flip[:, None, None, None], ours.image.flip(-1), ours.image)
         assert train.finish(ours).equal(mirrored.float())
     assert {flip for view in batch.views for flip in view.flip.tolist()} == {True, False}
@@ -90,7 +105,9 @@ def test_colours_of_first_other_and_local_crops_differ_as_asked(pictures):
     for number in range(3):
         shares = [float(i == number) for i in range(3)]
         solarized = MultiCrop(2, 1, local_size=8, **{**PLAIN, "solarize": shares})
-        for i, (one, other) in enumerate(zip(plain, Cropped(solarized, 16)(pictures, KEY), strict=True)):
+        for i, (one, other) in enumerate(
+            zip(plain, Cropped(solarized, 16)(pictures, KEY), strict=True)
+        ):
             assert one.box.equal(other.box)
             assert one.image.equal(other.image) is (i != number)
             inverted = torch.where(one.image >= 128, 255 - one.image, one.image)
@@ -98,7 +115,9 @@ def test_colours_of_first_other_and_local_crops_differ_as_asked(pictures):
 
 
 def test_the_second_view_of_a_pair_is_shifted_within_one_crop(pictures):
-    augment = ShiftedPair(TorchvisionBoxes((0.2, 1.0)), margin=8, shift=7, **{**PLAIN, "blur": 0.0, "solarize": 0.0})
+    augment = ShiftedPair(
+        TorchvisionBoxes((0.2, 1.0)), margin=8, shift=7, **{**PLAIN, "blur": 0.0, "solarize": 0.0}
+    )
     online, target = Cropped(augment, 16)(pictures, KEY)
     plain = Cropped(CropFlip(TorchvisionBoxes((0.2, 1.0))), 24)(pictures, KEY)[0]
     assert online.flip.equal(target.flip)
@@ -106,24 +125,37 @@ def test_the_second_view_of_a_pair_is_shifted_within_one_crop(pictures):
     shifts = []
     for i in range(16):
         whole = plain.image[i].flip(-1) if plain.flip[i] else plain.image[i]
-        seen, other = (view.image[i].flip(-1) if view.flip[i] else view.image[i] for view in (online, target))
+        seen, other = (
+            view.image[i].flip(-1) if view.flip[i] else view.image[i] for view in (online, target)
+        )
         assert seen.equal(whole[:, :16, :16])  # the top left corner of what is mirrored
-        found = [(y, x) for y in range(8) for x in range(8) if other.equal(whole[:, y : y + 16, x : x + 16])]
+        found = [
+            (y, x)
+            for y in range(8)
+            for x in range(8)
+            if other.equal(whole[:, y : y + 16, x : x + 16])
+        ]
         assert len(found) == 1
         shifts += found
         size = plain.box[i, 2:] - plain.box[i, :2]
         for view, (y, x) in ((online, (0, 0)), (target, found[0])):
             x = 8 - x if plain.flip[i] else x
             start = plain.box[i, :2] + size * torch.tensor([x, y]) / 24
-            assert torch.allclose(view.box[i], torch.cat([start, start + size * 16 / 24]), atol=1e-6)
+            assert torch.allclose(
+                view.box[i], torch.cat([start, start + size * 16 / 24]), atol=1e-6
+            )
     assert len(set(shifts)) > 10
 
 
 def test_shifts_are_even_up_to_the_largest():
     _, target = ShiftedPair(TorchvisionBoxes(), margin=3, shift=2).views
     _, flip, corner = target(MANY, SIZE)
-    assert {tuple(each) for each in corner[~flip].tolist()} == {(y, x) for y in range(3) for x in range(3)}
-    assert {tuple(each) for each in corner[flip].tolist()} == {(y, x) for y in range(3) for x in range(1, 4)}
+    assert {tuple(each) for each in corner[~flip].tolist()} == {
+        (y, x) for y in range(3) for x in range(3)
+    }
+    assert {tuple(each) for each in corner[flip].tolist()} == {
+        (y, x) for y in range(3) for x in range(1, 4)
+    }
     assert corner[~flip].double().mean(0).tolist() == pytest.approx([1, 1], abs=0.1)
     assert abs(torch.corrcoef(corner[~flip].double().T)[0, 1]) < 0.1
 
@@ -135,7 +167,10 @@ def test_shifts_are_even_up_to_the_largest():
         ({"local_crops": -1}, "local_crops=-1"),
         ({"local_scale": (0.3, 0.1)}, r"scale=\[0.3, 0.1\]"),
         ({"flip": 2.0}, "flip=2.0"),
-        ({"blur": (1.0, 0.5)}, r"blur=\[1.0, 0.5\]; needs three shares, of first, other and local crops"),
+        (
+            {"blur": (1.0, 0.5)},
+            r"blur=\[1.0, 0.5\]; needs three shares, of first, other and local crops",
+        ),
         ({"solarize": (0.0, 0.0, 7.0)}, "solarize=7.0"),
         ({"grey": -0.1}, "grey=-0.1"),
     ],
@@ -146,7 +181,9 @@ def test_crops_that_cannot_be_are_refused(settings, message):
 
 
 def test_a_shift_out_of_the_crop_is_refused():
-    with pytest.raises(ValueError, match=r"shift=33 leaves the crop, which has margin=32 pixels to spare"):
+    with pytest.raises(
+        ValueError, match=r"shift=33 leaves the crop, which has margin=32 pixels to spare"
+    ):
         ShiftedPair(TorchvisionBoxes(), margin=32, shift=33)
 
 

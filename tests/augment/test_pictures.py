@@ -34,7 +34,9 @@ def test_crops_are_those_of_the_published_pillow_recipe(interpolation):
 
 @pytest.mark.parametrize("interpolation", RESAMPLING)
 def test_the_centre_is_that_of_the_published_evaluation(interpolation):
-    official = v2.Compose([v2.Resize(36, v2.InterpolationMode(interpolation), antialias=True), v2.CenterCrop(32)])
+    official = v2.Compose(
+        [v2.Resize(36, v2.InterpolationMode(interpolation), antialias=True), v2.CenterCrop(32)]
+    )
     pictures = [picture(80, 61), picture(50, 120), picture(36, 36)]
     ((image, box, flip),) = Centred(32, 36, interpolation)(pictures, torch.arange(3))
     assert torch.equal(image, torch.stack([official(p) for p in pictures]))
@@ -42,7 +44,9 @@ def test_the_centre_is_that_of_the_published_evaluation(interpolation):
         height, width = source.shape[1:]
         short = [int(36 * side / min(height, width)) for side in (width, height)]
         pillow = F.to_pil_image(source).resize(short, RESAMPLING[interpolation])
-        assert (F.pil_to_tensor(F.center_crop(pillow, [32, 32])).int() - ours.int()).abs().max() <= 1
+        assert (
+            F.pil_to_tensor(F.center_crop(pillow, [32, 32])).int() - ours.int()
+        ).abs().max() <= 1
     assert not flip.any()
     assert torch.allclose(box[2], torch.tensor([2 / 36, 2 / 36, 34 / 36, 34 / 36]))
     assert torch.allclose(box[1, [1, 3]], torch.tensor([2 / 36, 34 / 36]))

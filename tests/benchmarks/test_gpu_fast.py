@@ -16,7 +16,17 @@ def tables(tmp_path_factory) -> list[dict]:
     """What `--parts fast --size toy` writes for the official way and ours, and for the maskers."""
     out = tmp_path_factory.mktemp("gpu")
     paths = [ROOT / "src", ROOT / "benchmarks", ROOT / "benchmarks" / "gpu"]
-    line = [sys.executable, ROOT / "benchmarks" / "gpu" / "fast.py", "--out", out, "--size", "toy", "--cases", "1", "2"]
+    line = [
+        sys.executable,
+        ROOT / "benchmarks" / "gpu" / "fast.py",
+        "--out",
+        out,
+        "--size",
+        "toy",
+        "--cases",
+        "1",
+        "2",
+    ]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))}
     subprocess.run(line, check=True, env=environment, capture_output=True)
     return json.loads((out / "fast.json").read_text())["tables"]

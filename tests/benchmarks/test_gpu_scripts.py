@@ -1,4 +1,6 @@
-"""The scripts that measure a GPU, on a few tiny pictures and a CPU: they run, and leave whole tables of numbers."""
+"""The scripts that measure a GPU, on a few tiny pictures and a CPU: they run, and leave whole
+tables of numbers.
+"""
 
 import io
 import json
@@ -68,7 +70,9 @@ def column(table: dict[str, Any], name: str) -> list[Any]:
 def test_every_arm_learns_by_equal_compute(script: Callable[[str], Any], tmp_path: Path) -> None:
     save(tmp_path / "cifar10_images", cifar())
     learns = script("learns")
-    learns.main(["--out", str(tmp_path), "--data", str(tmp_path), "--size", "toy", "--minutes", "0.01"])
+    learns.main(
+        ["--out", str(tmp_path), "--data", str(tmp_path), "--size", "toy", "--minutes", "0.01"]
+    )
     (table,) = tables(tmp_path / "learns.json")
     assert column(table, "arm") == ["untrained", "MAE", "AMT", "SBAM", "EMAE, K = 4"]
     spent, step = column(table, "PFLOP")[1:], 16 * max(column(table, "GFLOP an image")) / 1e6
@@ -84,7 +88,9 @@ def test_every_arm_learns_by_equal_compute(script: Callable[[str], Any], tmp_pat
 
 def test_amt_looks_and_then_throws(script: Callable[[str], Any]) -> None:
     learns = script("learns")
-    train = learns.Images(torch.randint(256, (32, 3, 32, 32), dtype=torch.uint8), torch.zeros(32).long())
+    train = learns.Images(
+        torch.randint(256, (32, 3, 32, 32), dtype=torch.uint8), torch.zeros(32).long()
+    )
     arm = learns.Arm("AMT", learns.SIZES["toy"], train, learns.Scale(train.image), seed=0, lr=1e-3)
     before = arm.image_flops
     arm.turn(0.05, 1.0)
@@ -115,13 +121,20 @@ def test_crops_and_order_are_those_of_training(script: Callable[[str], Any]) -> 
         for chosen in rows:
             ours, batch = next(made), stored[chosen]
             torch.testing.assert_close(ours.image, scale(stored.finish(batch.views[0])))
-            assert all(torch.equal(a, b) for a, b in zip(ours.tensors[1:], batch.tensors[1:], strict=True))
+            assert all(
+                torch.equal(a, b) for a, b in zip(ours.tensors[1:], batch.tensors[1:], strict=True)
+            )
 
 
 def test_an_arm_that_fails_leaves_the_others(script: Callable[[str], Any], tmp_path: Path) -> None:
     learns = script("learns")
-    train = learns.Images(torch.randint(256, (32, 3, 32, 32), dtype=torch.uint8), torch.zeros(32).long())
-    arms = [learns.Arm(n, learns.SIZES["toy"], train, learns.Scale(train.image), 0, 1e-3) for n in ("MAE", "SBAM")]
+    train = learns.Images(
+        torch.randint(256, (32, 3, 32, 32), dtype=torch.uint8), torch.zeros(32).long()
+    )
+    arms = [
+        learns.Arm(n, learns.SIZES["toy"], train, learns.Scale(train.image), 0, 1e-3)
+        for n in ("MAE", "SBAM")
+    ]
     arms[0].optimizer = None
     report = learns.Report(tmp_path / "learns.json")
     left = learns.contest(arms, learns.SIZES["toy"], 0.0, report)
@@ -130,11 +143,16 @@ def test_an_arm_that_fails_leaves_the_others(script: Callable[[str], Any], tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:The image decoding")  # torchvision's own is measured beside ours
+# torchvision's own is measured beside ours
+@pytest.mark.filterwarnings("ignore:The image decoding")
 def test_the_input_is_measured(script: Callable[[str], Any], tmp_path: Path) -> None:
-    contents = {f"train/{name}/{n}.jpg": jpeg(n, 60, 40) for name in ("cat", "dog") for n in range(4)}
+    contents = {
+        f"train/{name}/{n}.jpg": jpeg(n, 60, 40) for name in ("cat", "dog") for n in range(4)
+    }
     save(tmp_path / "imagenet_sample_1000", contents)
-    script("fed").main(["--out", str(tmp_path), "--data", str(tmp_path), "--size", "toy", "--minutes", "600"])
+    script("fed").main(
+        ["--out", str(tmp_path), "--data", str(tmp_path), "--size", "toy", "--minutes", "600"]
+    )
     small, training, large, decoding = tables(tmp_path / "fed.json")
     for table, name in ((small, "short side 256"), (large, "short side 375")):
         pipelines = ["official recipe (Pillow)", "mim, data=image_folder", "mim, data=webdataset"]
@@ -154,13 +172,20 @@ def test_the_input_is_measured(script: Callable[[str], Any], tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("ending", "mode"), [("tar", "w"), ("tar.xz", "w:xz")])
-def test_a_tar_file_is_the_folder(script: Callable[[str], Any], tmp_path: Path, ending: str, mode: str) -> None:
+def test_a_tar_file_is_the_folder(
+    script: Callable[[str], Any], tmp_path: Path, ending: str, mode: str
+) -> None:
     pictures = script("pictures")
-    save(tmp_path / "plain" / "some", {"train/cat/1.jpg": b"one", "test/dog/2.jpg": b"two", "readme.txt": b"no"})
+    save(
+        tmp_path / "plain" / "some",
+        {"train/cat/1.jpg": b"one", "test/dog/2.jpg": b"two", "readme.txt": b"no"},
+    )
     (tmp_path / "packed").mkdir()
     with tarfile.open(tmp_path / "packed" / f"some.{ending}", mode) as tar:
         tar.add(tmp_path / "plain" / "some", "some")
-    plain, packed = (sorted(pictures.jpegs(tmp_path / kind, "some")) for kind in ("plain", "packed"))
+    plain, packed = (
+        sorted(pictures.jpegs(tmp_path / kind, "some")) for kind in ("plain", "packed")
+    )
     assert plain == packed == [("test/dog/2.jpg", b"two"), ("train/cat/1.jpg", b"one")]
     with pytest.raises(FileNotFoundError, match=r"holds no other/, other.tar or other.tar.xz"):
         next(pictures.jpegs(tmp_path, "other"))

@@ -15,8 +15,14 @@ def step(encoder: nn.Module) -> tuple[int, dict[str, torch.Tensor]]:
     """Values that are kept for the backward pass, and the gradients."""
     kept = []
     torch.manual_seed(1)
-    with saved_tensors_hooks(lambda tensor: kept.append(tensor.numel()) or tensor, lambda tensor: tensor):
-        loss = encoder(torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))).square().mean()
+    with saved_tensors_hooks(
+        lambda tensor: kept.append(tensor.numel()) or tensor, lambda tensor: tensor
+    ):
+        loss = (
+            encoder(torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+            .square()
+            .mean()
+        )
     loss.backward()
     return sum(kept), {name: p.grad for name, p in encoder.named_parameters() if p.grad is not None}
 

@@ -33,8 +33,12 @@ def test_of_two_terms_the_one_that_can_be_painted_is_drawn(tmp_path):
     hog, pixel = HOG(Geometry.of(8, 8)), Pixel(Geometry.of(8, 8), normalise=False)
     loss = WeightedSum({"hog": Term(hog), "pixel": Term(pixel)}, {"hog": 1.0, "pixel": 1.0})
     predictions = {name: torch.rand(2, 1, 3, dim) for name, dim in loss.target_dims.items()}
-    module = SimpleNamespace(loss=loss, model=Model(Reconstruction(predictions, split)), device=torch.device("cpu"))
-    data = SimpleNamespace(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), val_dataloader=lambda: [blank(2, (16, 16))])
+    module = SimpleNamespace(
+        loss=loss, model=Model(Reconstruction(predictions, split)), device=torch.device("cpu")
+    )
+    data = SimpleNamespace(
+        mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), val_dataloader=lambda: [blank(2, (16, 16))]
+    )
     trainer = SimpleNamespace(
         is_global_zero=True,
         global_step=0,

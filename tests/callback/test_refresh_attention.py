@@ -12,23 +12,39 @@ from mim.masker.attention_store import AttentionStore, attention_weights
 
 
 class Runs:
-    """As much of a trainer as the callback asks for: five training images in two batches, the second of which holds one twice."""
+    """As much of a trainer as the callback asks for: five training images in two batches, the
+    second of which holds one twice.
+    """
 
-    current_epoch, max_epochs, global_step, world_size, local_rank, is_global_zero = 0, 9, 0, 1, 0, True
+    current_epoch, max_epochs, global_step, world_size, local_rank, is_global_zero = (
+        0,
+        9,
+        0,
+        1,
+        0,
+        True,
+    )
     loggers = callbacks = ()
     precision_plugin = SimpleNamespace(forward_context=torch.no_grad)
-    strategy = SimpleNamespace(barrier=lambda name: None, batch_to_device=lambda batch, device: batch)
+    strategy = SimpleNamespace(
+        barrier=lambda name: None, batch_to_device=lambda batch, device: batch
+    )
 
     def __init__(self, stable_index=True):
         self.image = torch.randn(5, 3, 16, 16, generator=torch.Generator().manual_seed(0))
         self.datamodule = SimpleNamespace(
-            stable_index=stable_index, train_size=5, image_size=16, batch_size=3, unaugmented_dataloader=self.batches
+            stable_index=stable_index,
+            train_size=5,
+            image_size=16,
+            batch_size=3,
+            unaugmented_dataloader=self.batches,
         )
         self.looked = 0
 
     def batches(self):
         self.looked += 1
-        shares = torch.tensor([0, 2, 1]), torch.tensor([4, 4])  # 3 could not be read, and 4 stands in for it
+        # 3 could not be read, and 4 stands in for it
+        shares = torch.tensor([0, 2, 1]), torch.tensor([4, 4])
         return [Batch.of(self.image[index])._replace(index=index) for index in shares]
 
 
@@ -63,11 +79,15 @@ def test_it_looks_every_n_epochs_but_not_before_the_first(module, tmp_path):
         trainer.current_epoch = epoch
         callback.on_train_epoch_end(trainer, module)
         looked.append(trainer.looked)
-    assert looked == [0, 0, 1, 1, 1, 2, 2, 2, 2]  # before epochs 3 and 6; after the last there is nothing to hide
+    # before epochs 3 and 6; after the last there is nothing to hide
+    assert looked == [0, 0, 1, 1, 1, 2, 2, 2, 2]
 
 
 def test_the_first_epoch_that_uses_attention_can_be_said_as_amts_release_has_it(module, tmp_path):
-    trainer, callback = Runs(), RefreshAttention(str(tmp_path / "attention.npy"), every_n_epochs=3, first_epoch=4)
+    trainer, callback = (
+        Runs(),
+        RefreshAttention(str(tmp_path / "attention.npy"), every_n_epochs=3, first_epoch=4),
+    )
     callback.on_train_start(trainer, module)
     looked = []
     for epoch in range(9):
@@ -89,13 +109,16 @@ def test_a_store_says_how_heads_become_one_map(module, tmp_path, heads):
     callback.on_train_start(trainer, module)
     callback.on_train_epoch_end(trainer, module)
     row = cls_attention(module.model.encoder.eval(), trainer.image)
-    assert torch.equal(module.model.store.maps[0], attention_weights(row, heads)[0].view(4, 4).half())
+    assert torch.equal(
+        module.model.store.maps[0], attention_weights(row, heads)[0].view(4, 4).half()
+    )
 
 
 def test_maskers_that_want_different_maps_are_refused(module, tmp_path):
     module.model.other = AttentionStore("stretch_first")
     with pytest.raises(
-        ValueError, match="share one file of maps and ask for heads=mean_first and stretch_first; give all"
+        ValueError,
+        match="share one file of maps and ask for heads=mean_first and stretch_first; give all",
     ):
         RefreshAttention(str(tmp_path / "attention.npy")).on_train_start(Runs(), module)
 
@@ -117,7 +140,10 @@ def test_a_checkpoint_carries_the_maps_and_when_they_were_made(module, tmp_path)
 
 
 def test_it_does_nothing_where_no_masker_keeps_attention(module, tmp_path):
-    trainer, callback = Runs(stable_index=False), RefreshAttention(str(tmp_path / "attention.npy"), every_n_epochs=1)
+    trainer, callback = (
+        Runs(stable_index=False),
+        RefreshAttention(str(tmp_path / "attention.npy"), every_n_epochs=1),
+    )
     module.model.store = nn.Identity()
     callback.on_train_start(trainer, module)
     trainer.current_epoch = 1
@@ -127,14 +153,20 @@ def test_it_does_nothing_where_no_masker_keeps_attention(module, tmp_path):
 
 
 def test_shards_are_refused_in_one_line(module, tmp_path):
-    with pytest.raises(ValueError, match=r"streams shards, whose images have no stable index .* \(masker=sbm\)$"):
-        RefreshAttention(str(tmp_path / "attention.npy")).on_train_start(Runs(stable_index=False), module)
+    with pytest.raises(
+        ValueError, match=r"streams shards, whose images have no stable index .* \(masker=sbm\)$"
+    ):
+        RefreshAttention(str(tmp_path / "attention.npy")).on_train_start(
+            Runs(stable_index=False), module
+        )
 
 
 def test_an_encoder_without_cls_attention_is_refused(module, tmp_path):
     module.model.encoder = nn.Identity()
     with pytest.raises(
-        ValueError, match="Identity has no cls token that attends to all patches, so its attention cannot decide"
+        ValueError,
+        match="Identity has no cls token that attends to all patches, so its attention cannot "
+        "decide",
     ):
         RefreshAttention(str(tmp_path / "attention.npy")).on_train_start(Runs(), module)
 
@@ -147,5 +179,7 @@ def test_never_looking_is_refused(tmp_path):
 def test_maps_of_other_images_are_refused(module, tmp_path):
     callback = RefreshAttention(str(tmp_path / "attention.npy"))
     callback.load_state_dict({"maps": torch.ones(4, 4, 4).half(), "looked_at_epoch": 40})
-    with pytest.raises(ValueError, match="attention of 4 images, the training set has 5; resume with the data"):
+    with pytest.raises(
+        ValueError, match="attention of 4 images, the training set has 5; resume with the data"
+    ):
         callback.on_train_start(Runs(), module)

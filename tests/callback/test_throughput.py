@@ -18,7 +18,9 @@ def clock(monkeypatch):
 
 def test_images_per_second_and_waiting_leave_out_the_first_steps_and_what_watches(clock):
     callback = throughput.Throughput(skip_first_steps=1)
-    trainer = SimpleNamespace(world_size=2, global_step=1, log_every_n_steps=100, precision="32-true")
+    trainer = SimpleNamespace(
+        world_size=2, global_step=1, log_every_n_steps=100, precision="32-true"
+    )
     module = SimpleNamespace(device=torch.device("cpu"))
     batch = blank(10, (2, 2))
     for _ in range(2):
@@ -73,7 +75,11 @@ def test_a_gpu_waits_by_its_own_clock_however_far_the_host_runs_ahead(clock, mon
             callback.on_train_batch_start(None, module, batch, 0)
             gpu.time = max(gpu.time, clock.time) + 3  # its queue; the host goes on at once
             callback.on_train_batch_end(
-                SimpleNamespace(world_size=1, global_step=step, log_every_n_steps=4), module, None, batch, 0
+                SimpleNamespace(world_size=1, global_step=step, log_every_n_steps=4),
+                module,
+                None,
+                batch,
+                0,
             )
         callback.on_train_epoch_end(None, module)
     assert logged[0] == (pytest.approx(0.5 + 4 * 3), 0)

@@ -34,9 +34,15 @@ def test_checkpoints_that_would_miss_the_last_step_are_refused(tmp_path):
 
 def saved(average, module):
     """A checkpoint, as Lightning begins it."""
-    checkpoint = {"state_dict": {name: value.clone() for name, value in module.state_dict().items()}}
+    checkpoint = {
+        "state_dict": {name: value.clone() for name, value in module.state_dict().items()}
+    }
     average.on_save_checkpoint(None, module, checkpoint)
-    return {key: value["weight"].item() for key, value in checkpoint.items() if "state" in key and "weight" in value}
+    return {
+        key: value["weight"].item()
+        for key, value in checkpoint.items()
+        if "state" in key and "weight" in value
+    }
 
 
 def test_a_checkpoint_holds_the_average_and_the_weights_also_while_the_average_is_judged():

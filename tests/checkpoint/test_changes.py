@@ -16,7 +16,15 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def config():
     """As composed and resolved, without what only a started command knows."""
-    command = [sys.executable, "train.py", "--cfg", "job", "--resolve", "name=run", "paths.run=/runs/a"]
+    command = [
+        sys.executable,
+        "train.py",
+        "--cfg",
+        "job",
+        "--resolve",
+        "name=run",
+        "paths.run=/runs/a",
+    ]
     command.append("callback.results.overrides=[]")
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr
@@ -42,7 +50,14 @@ def test_the_same_settings_in_another_folder_are_no_change(config):
 
 
 def test_a_setting_that_is_wired_in_at_several_places_is_said_once(config):
-    now = other(config, base_lr=1e-4, task__base_lr=1e-4, epochs=7, trainer__max_epochs=7, schedule__min_lr=1e-6)
+    now = other(
+        config,
+        base_lr=1e-4,
+        task__base_lr=1e-4,
+        epochs=7,
+        trainer__max_epochs=7,
+        schedule__min_lr=1e-6,
+    )
     assert (
         in_words(changed_settings(config, now))
         == "epochs 150 -> 7, base_lr 0.003 -> 0.0001, schedule.min_lr 0 -> 1e-06"
@@ -52,9 +67,14 @@ def test_a_setting_that_is_wired_in_at_several_places_is_said_once(config):
 def test_what_is_added_or_taken_away_is_named_as_a_whole(config):
     fewer = {name: node for name, node in config["callback"].items() if name != "online_probe"}
     found = changed_settings(
-        config, other(config, callback=fewer, clip={"_target_": "mim.optim.clip.EachParameter", "max_norm": 3})
+        config,
+        other(
+            config, callback=fewer, clip={"_target_": "mim.optim.clip.EachParameter", "max_norm": 3}
+        ),
     )
-    assert in_words(found) == "clip null -> EachParameter, callback.online_probe OnlineProbe -> absent"
+    assert (
+        in_words(found) == "clip null -> EachParameter, callback.online_probe OnlineProbe -> absent"
+    )
 
 
 def test_of_many_changes_the_first_are_named():
@@ -65,9 +85,20 @@ def test_of_many_changes_the_first_are_named():
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("encoder__heads", 8), ("model__decoder__depth", 1), ("model___target_", "mim.model.simmim.SimMIM")),
-        *(("loss___target_", "mim.loss.hog.HOG"), ("masker__score___target_", "mim.masker.score.block.Block")),
-        *(("optimizer___target_", "torch.optim.SGD"), ("data___target_", "mim.data.cifar.CIFAR10"), ("seed", 1)),
+        *(
+            ("encoder__heads", 8),
+            ("model__decoder__depth", 1),
+            ("model___target_", "mim.model.simmim.SimMIM"),
+        ),
+        *(
+            ("loss___target_", "mim.loss.hog.HOG"),
+            ("masker__score___target_", "mim.masker.score.block.Block"),
+        ),
+        *(
+            ("optimizer___target_", "torch.optim.SGD"),
+            ("data___target_", "mim.data.cifar.CIFAR10"),
+            ("seed", 1),
+        ),
         *(("task___target_", "mim.train.finetune.Finetune"), ("masker", None), ("data__seed", 3)),
     ],
 )
@@ -82,21 +113,43 @@ def test_what_no_training_can_change_on_its_way_is_refused_with_the_way_out(conf
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("base_lr", 1e-9), ("lr", 1e-3), ("weight_decay", 0.3), ("optimizer__betas", [0.9, 0.999]), ("epochs", 9)),
-        *(("data__batch_size", 7), ("images_per_step", 64), ("encoder__drop_path", 0.1), ("data__num_workers", 2)),
-        *(("schedule___target_", "mim.optim.schedule.Constant"), ("masker__partition__ratio", 0.5), ("callback", {})),
-        *(("loss__normalise", False), ("trainer__precision", "bf16-mixed"), ("trainer__gradient_clip_val", 1.0)),
+        *(
+            ("base_lr", 1e-9),
+            ("lr", 1e-3),
+            ("weight_decay", 0.3),
+            ("optimizer__betas", [0.9, 0.999]),
+            ("epochs", 9),
+        ),
+        *(
+            ("data__batch_size", 7),
+            ("images_per_step", 64),
+            ("encoder__drop_path", 0.1),
+            ("data__num_workers", 2),
+        ),
+        *(
+            ("schedule___target_", "mim.optim.schedule.Constant"),
+            ("masker__partition__ratio", 0.5),
+            ("callback", {}),
+        ),
+        *(
+            ("loss__normalise", False),
+            ("trainer__precision", "bf16-mixed"),
+            ("trainer__gradient_clip_val", 1.0),
+        ),
     ],
 )
 def test_what_takes_effect_from_here_on_is_said(config, name, value):
     found = changed_settings(config, other(config, **{name: value}))
     refuse_changes(found, "last.ckpt")
-    assert {change.name for change in found} == {name.replace("___", "._").replace("__", ".")} or name == "callback"
+    assert {change.name for change in found} == {
+        name.replace("___", "._").replace("__", ".")
+    } or name == "callback"
 
 
 def test_decay_that_begins_or_ends_is_refused(config):
     with pytest.raises(
-        ValueError, match=r"weight_decay=0\.05, and resume= cannot go on with 0: .*e\.g\. weight_decay=1e-12"
+        ValueError,
+        match=r"weight_decay=0\.05, and resume= cannot go on with 0: .*e\.g\. weight_decay=1e-12",
     ):
         refuse_changes(changed_settings(config, other(config, weight_decay=0)), "last.ckpt")
 

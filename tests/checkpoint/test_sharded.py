@@ -38,8 +38,17 @@ def saved(alone, tmp_path):
     def save(value: float):
         target = tmp_path / "checkpoints" / "last.ckpt"
         weights = {"a": torch.full((2, 3), value), "b": torch.full((4,), value)}
-        moments = {name: {"step": torch.tensor(7.0), "exp_avg": weight / 2} for name, weight in weights.items()}
-        rest = {"epoch": 3, "global_step": 9, "loops": {}, "lr_schedulers": [], "optimizer_groups": GROUPS}
+        moments = {
+            name: {"step": torch.tensor(7.0), "exp_avg": weight / 2}
+            for name, weight in weights.items()
+        }
+        rest = {
+            "epoch": 3,
+            "global_step": 9,
+            "loops": {},
+            "lr_schedulers": [],
+            "optimizer_groups": GROUPS,
+        }
         write_sharded({"state_dict": weights, "optimizer_0": moments}, rest, target)
         return target
 
@@ -91,7 +100,8 @@ def test_a_full_disk_leaves_the_previous_one(saved, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(
-        OSError, match=r"No space left on device; the previous last\.ckpt is untouched\. Free some space"
+        OSError,
+        match=r"No space left on device; the previous last\.ckpt is untouched\. Free some space",
     ):
         saved(2.0)
     monkeypatch.setattr(os, "fsync", real)
@@ -100,7 +110,9 @@ def test_a_full_disk_leaves_the_previous_one(saved, monkeypatch):
         raise sharded.CheckpointException("", {0: (OSError(28, "No space left on device"), None)})
 
     monkeypatch.setattr(sharded.dcp, "save", full_later)
-    with pytest.raises(OSError, match=r"No space left on device; the previous last\.ckpt is untouched"):
+    with pytest.raises(
+        OSError, match=r"No space left on device; the previous last\.ckpt is untouched"
+    ):
         saved(2.0)
     assert read_sharded_weights(folder)["a"].eq(1).all()
     assert [path.name for path in folder.parent.iterdir()] == ["last.ckpt"]

@@ -1,4 +1,6 @@
-"""What a command line may say is what there is: programs import nothing heavy, so they have names of their own."""
+"""What a command line may say is what there is: programs import nothing heavy, so they have names
+of their own.
+"""
 
 from mim.program import convert, export
 from mim.weights.convert import WRITERS

@@ -27,7 +27,12 @@ def test_it_draws_and_counts_every_masker_that_is_asked_for(gallery, tmp_path):
     assert list(numbers) == names
     assert all(name in out for name in names)
     assert numbers["random"]["attention"]["in_upper_half"] == pytest.approx(0.5, abs=0.02)
-    assert numbers["amt"]["attention"]["in_upper_half"] > 0.55 > 0.45 > numbers["mst"]["attention"]["in_upper_half"]
+    assert (
+        numbers["amt"]["attention"]["in_upper_half"]
+        > 0.55
+        > 0.45
+        > numbers["mst"]["attention"]["in_upper_half"]
+    )
     assert numbers["amt"]["salience"]["thrown"] == pytest.approx(6 / 16)
     assert numbers["scheduled"] == numbers["amt"]
 

@@ -24,7 +24,9 @@ def test_it_writes_a_folder_and_says_how_to_train_on_it(photos, tmp_path, capsys
     assert f"wrote         {out}: 6 pictures in 2 shards" in said
     assert (out / "classes.txt").read_text() == "cat\ndog\n"
     composed_command(
-        said.splitlines()[-1].removeprefix("to type       ").replace("python -m mim train", "python train.py")
+        said.splitlines()[-1]
+        .removeprefix("to type       ")
+        .replace("python -m mim train", "python train.py")
     )
     assert main(["shards", str(photos), "--size", "20", "--out", str(out)]) == 0
     assert "2 shards were there" in capsys.readouterr().out

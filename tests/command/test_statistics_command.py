@@ -45,15 +45,22 @@ def test_it_says_what_there_is_and_what_to_type(statistics, scans, composed_comm
     settings = dict(each.split("=", 1) for each in shlex.split(command)[4:])
     assert (settings["data.channels"], settings["data.range"]) == ("1", "[0,4095]")
     assert float(settings["data.mean"].strip("[]")) == pytest.approx(2000 / 4095, abs=0.01)
-    assert 0.02 < float(settings["data.std"].strip("[]")) < 577 / 4095  # what is left of it once pictures are resized
+    # what is left of it once pictures are resized
+    assert 0.02 < float(settings["data.std"].strip("[]")) < 577 / 4095
     composed_command(command.replace("python -m mim train", "python train.py"))
 
 
 def test_a_setting_that_is_given_is_not_proposed(statistics, scans):
     (scans / "002.png").unlink()
-    code, out, _ = statistics("data=image_folder", f"data.root={scans}", "data.range=[0,65535]", "data.channels=1")
+    code, out, _ = statistics(
+        "data=image_folder", f"data.root={scans}", "data.range=[0,65535]", "data.channels=1"
+    )
     assert code == 0
-    assert out.splitlines()[-1].count("data.range=") == out.splitlines()[-1].count("data.channels=") == 1
+    assert (
+        out.splitlines()[-1].count("data.range=")
+        == out.splitlines()[-1].count("data.channels=")
+        == 1
+    )
 
 
 @pytest.mark.parametrize(

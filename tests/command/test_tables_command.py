@@ -23,10 +23,15 @@ def test_the_page_of_all_tables_is_what_the_data_say(capsys):
 def test_a_paper_that_is_not_here(capsys):
     assert main(["tables", "mea"]) == 1
     allowed = ", ".join(names())
-    assert capsys.readouterr().err == f"error: there are no tables of mea; did you mean 'mae'? allowed: {allowed}\n"
+    assert (
+        capsys.readouterr().err
+        == f"error: there are no tables of mea; did you mean 'mae'? allowed: {allowed}\n"
+    )
 
 
 def test_a_reader_that_has_read_enough_is_no_error():
     command = f"{sys.executable} -m mim tables | head -1"
-    ended = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
+    ended = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True
+    )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "# Papers' tables\n", "")

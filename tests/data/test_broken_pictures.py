@@ -11,7 +11,9 @@ from mim.data.image_folder import ImageFolder
 
 
 def folder(root, workers=0, in_memory=False):
-    return ImageFolder(str(root), CropFlip(TorchvisionBoxes()), 16, 4, num_workers=workers, in_memory=in_memory)
+    return ImageFolder(
+        str(root), CropFlip(TorchvisionBoxes()), 16, 4, num_workers=workers, in_memory=in_memory
+    )
 
 
 def walk(data):
@@ -56,7 +58,9 @@ def test_workers_replace_it_alike_and_tell_the_main_process(pictures, truncate):
 
 
 def complaint(data) -> str:
-    """What stops the run. The error itself is let go: it would hold on to the loader, and that to its workers."""
+    """What stops the run. The error itself is let go: it would hold on to the loader, and that to
+    its workers.
+    """
     try:
         walk(data)
     except ValueError as error:
@@ -66,11 +70,16 @@ def complaint(data) -> str:
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("broken", [3, 40])
-def test_more_than_one_in_a_hundred_stops_the_run_with_one_line(pictures, truncate, workers, broken):
+def test_more_than_one_in_a_hundred_stops_the_run_with_one_line(
+    pictures, truncate, workers, broken
+):
     root = pictures("all", 40)
     for path in sorted((root / "all").iterdir())[:broken]:
         truncate(path)
-    line = r"\d+ of 40 pictures cannot be read, and at most 1 % may be skipped: [^\n]*\.jpg, [^\n]*\.jpg[^\n]*"
+    line = (
+        r"\d+ of 40 pictures cannot be read, and at most 1 % may be skipped: [^\n]*\.jpg, "
+        r"[^\n]*\.jpg[^\n]*"
+    )
     assert re.fullmatch(line, complaint(folder(root, workers)))
 
 
@@ -87,7 +96,10 @@ def test_memory_refuses_more_than_one_in_a_hundred(pictures, truncate):
     root = pictures("all", 40)
     for path in sorted((root / "all").iterdir())[:2]:
         truncate(path)
-    with pytest.warns(UserWarning, match="skipped"), pytest.raises(ValueError, match="2 of 40 pictures cannot be read"):
+    with (
+        pytest.warns(UserWarning, match="skipped"),
+        pytest.raises(ValueError, match="2 of 40 pictures cannot be read"),
+    ):
         folder(root, in_memory=True).setup()
 
 

@@ -1,4 +1,6 @@
-"""Data sets of any number of channels and any shape: what they show, how it is normalised, and what is refused."""
+"""Data sets of any number of channels and any shape: what they show, how it is normalised, and what
+is refused.
+"""
 
 import numpy as np
 import pytest
@@ -25,7 +27,10 @@ def folder(tmp_path_factory):
         place = root / "ab"[number % 2]
         place.mkdir(exist_ok=True)
         scale = np.arange(1, 6)[:, None, None] / 5  # each channel darker than the next
-        np.save(place / f"{number}.npy", (draw.integers(0, 65535, (5, 24, 40)) * scale).astype(np.uint16))
+        np.save(
+            place / f"{number}.npy",
+            (draw.integers(0, 65535, (5, 24, 40)) * scale).astype(np.uint16),
+        )
     return root
 
 
@@ -61,12 +66,19 @@ def test_held_out_images_are_the_centre_of_what_covers_the_frame(folder):
     data.setup()
     (batch,) = data.val_dataloader()
     assert data.on_after_batch_transfer(batch).image.shape == (1, 5, *OBLONG)
-    assert str(data.splits.val) == "the centre of 16 x 32 after the short side is resized to 18, bicubic"
+    assert (
+        str(data.splits.val)
+        == "the centre of 16 x 32 after the short side is resized to 18, bicubic"
+    )
 
 
 @pytest.mark.parametrize(
     ("picture", "frame", "kept"),
-    [((40, 40), (18, 36), (36, 36)), ((20, 80), (18, 36), (18, 72)), ((100, 10), (18, 36), (360, 36))],
+    [
+        ((40, 40), (18, 36), (36, 36)),
+        ((20, 80), (18, 36), (18, 72)),
+        ((100, 10), (18, 36), (360, 36)),
+    ],
 )
 def test_a_picture_is_resized_to_cover_the_frame_without_being_stretched(picture, frame, kept):
     centred = Centred((16, 32), 18)
@@ -88,27 +100,42 @@ def test_grey_digits_are_the_digits():
     grey, colour = Digits(**settings, channels=1), Digits(**settings)
     assert grey.mean == colour.mean[:1]
     ours, theirs = (next(iter(each.val_dataloader())) for each in (grey, colour))
-    ours, theirs = grey.on_after_batch_transfer(ours).image, colour.on_after_batch_transfer(theirs).image
+    ours, theirs = (
+        grey.on_after_batch_transfer(ours).image,
+        colour.on_after_batch_transfer(theirs).image,
+    )
     assert ours.shape == (8, 1, 32, 32)
     assert torch.equal(ours.expand(-1, 3, -1, -1), theirs)
 
 
 def test_statistics_are_those_of_all_pixels():
-    image = torch.tensor([[[[0.0, 255.0]], [[51.0, 51.0]]], [[[0.0, 255.0]], [[51.0, 102.0]]]])  # (2, 2, 1, 2)
+    # (2, 2, 1, 2)
+    image = torch.tensor([[[[0.0, 255.0]], [[51.0, 51.0]]], [[[0.0, 255.0]], [[51.0, 102.0]]]])
     found = measure([image[:1], image[1:]])
     assert found.mean == pytest.approx((0.5, 0.25))
     assert found.std == pytest.approx((0.5, np.std([0.2, 0.2, 0.2, 0.4])))
-    with pytest.raises(ValueError, match="channel 1 is 0 in every pixel, so there is no deviation to divide by"):
+    with pytest.raises(
+        ValueError, match="channel 1 is 0 in every pixel, so there is no deviation to divide by"
+    ):
         measure([torch.stack([image[:, 0], torch.zeros(2, 1, 2)], 1)])
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"mean": "imagenet"}, r"data.mean=imagenet is of three channels, and data.channels=5; give data.mean=own"),
-        ({"std": (1.0, 1.0, 1.0)}, r"data.std=\[1.0, 1.0, 1.0\]; needs own, imagenet, or 5 numbers above 0"),
+        (
+            {"mean": "imagenet"},
+            r"data.mean=imagenet is of three channels, and data.channels=5; give data.mean=own",
+        ),
+        (
+            {"std": (1.0, 1.0, 1.0)},
+            r"data.std=\[1.0, 1.0, 1.0\]; needs own, imagenet, or 5 numbers above 0",
+        ),
         ({"range": (10, 10)}, r"data.range=\[10, 10\]; needs black below white"),
-        ({"augment": Finetune(TorchvisionBoxes())}, r"Finetune changes colours of three channels, and data.channels=5"),
+        (
+            {"augment": Finetune(TorchvisionBoxes())},
+            r"Finetune changes colours of three channels, and data.channels=5",
+        ),
         ({"resize": 15}, r"data.resize=15 is smaller than the centre that is cut out of it"),
     ],
 )
@@ -126,6 +153,8 @@ def test_files_of_other_channels_are_named(folder):
     data = five(folder, channels=4)
     data.setup()
     with pytest.raises(
-        ValueError, match=r"of 12 pictures cannot be read.*5 channels, and data\.channels=4 asks for 4; give data"
+        ValueError,
+        match=r"of 12 pictures cannot be read.*5 channels, and data\.channels=4 asks for 4; give "
+        r"data",
     ):
         list(map(data.on_after_batch_transfer, data.train_dataloader()))

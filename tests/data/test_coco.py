@@ -17,9 +17,27 @@ from mim.data.masks import mask_of, run_lengths
 SQUARE = [[2.0, 1.0, 8.0, 1.0, 8.0, 6.0, 2.0, 6.0]]
 CONTENT = {
     "images": [
-        {"id": 7, "height": 10, "width": 12, "file_name": "a.png", "coco_url": "http://x/train2017/a.png"},
-        {"id": 9, "height": 8, "width": 8, "file_name": "b.png", "coco_url": "http://x/train2017/b.png"},
-        {"id": 11, "height": 8, "width": 8, "file_name": "c.png", "coco_url": "http://x/train2017/c.png"},
+        {
+            "id": 7,
+            "height": 10,
+            "width": 12,
+            "file_name": "a.png",
+            "coco_url": "http://x/train2017/a.png",
+        },
+        {
+            "id": 9,
+            "height": 8,
+            "width": 8,
+            "file_name": "b.png",
+            "coco_url": "http://x/train2017/b.png",
+        },
+        {
+            "id": 11,
+            "height": 8,
+            "width": 8,
+            "file_name": "c.png",
+            "coco_url": "http://x/train2017/c.png",
+        },
     ],
     "annotations": [
         {
@@ -67,12 +85,28 @@ def folder(tmp_path):
 def scenes(folder, content=None, **settings) -> CocoScenes:
     if content is not None:
         (folder / "other.json").write_text(json.dumps(content))
-    return CocoScenes(folder / ("other.json" if content is not None else "all.json"), folder / "images", **settings)
+    return CocoScenes(
+        folder / ("other.json" if content is not None else "all.json"),
+        folder / "images",
+        **settings,
+    )
 
 
 def coco(folder, kind=Coco, **settings) -> Coco:
-    given = {"train": "all.json", "val": "all.json", "train_images": "images", "val_images": "images"}
-    made = kind(str(folder), **(given | settings), augment=NoAugment(), jitter=Jitter(), image_size=16, batch_size=1)
+    given = {
+        "train": "all.json",
+        "val": "all.json",
+        "train_images": "images",
+        "val_images": "images",
+    }
+    made = kind(
+        str(folder),
+        **(given | settings),
+        augment=NoAugment(),
+        jitter=Jitter(),
+        image_size=16,
+        batch_size=1,
+    )
     made.learn_from("objects")
     return made
 
@@ -139,9 +173,18 @@ def changed(*path_and_value):
             changed("annotations", 0, "bbox", [2, 1, 30, 5]),
             "annotation 1 has the box .* which reaches out of its image of 10 x 12",
         ),
-        (changed("annotations", 0, "category_id", 4), "annotation 1 is of category 4, and there are 3, 90"),
-        (changed("annotations", 0, "image_id", 5), "annotation 1 is of image 5, which the file does not have"),
-        (changed("annotations", 1, "segmentation", "size", [12, 10]), "annotation 2 has a mask of .12, 10. pixels"),
+        (
+            changed("annotations", 0, "category_id", 4),
+            "annotation 1 is of category 4, and there are 3, 90",
+        ),
+        (
+            changed("annotations", 0, "image_id", 5),
+            "annotation 1 is of image 5, which the file does not have",
+        ),
+        (
+            changed("annotations", 1, "segmentation", "size", [12, 10]),
+            "annotation 2 has a mask of .12, 10. pixels",
+        ),
         (changed("images", 0, "file_name", "../a.png"), "outside of the folder of pictures"),
         (changed("images", 0, "file_name", "z.png"), "1 of 3 pictures of .* are not in .*z.png"),
         (changed("annotations", 7), "images, annotations and categories are lists"),

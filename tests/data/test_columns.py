@@ -15,7 +15,9 @@ def parts(names, rows, **settings):
 
 def classes(values, train=None, val=()):
     train = [row for row in range(len(values)) if row not in val] if train is None else train
-    return classes_of(values, Parts(torch.tensor(train), torch.tensor(list(val)).long(), ""), "row {}".format)
+    return classes_of(
+        values, Parts(torch.tensor(train), torch.tensor(list(val)).long(), ""), "row {}".format
+    )
 
 
 def test_words_say_which_rows_are_for_what():
@@ -72,9 +74,17 @@ def test_words_are_classes_in_their_order_and_numbers_are_themselves():
 @pytest.mark.parametrize(
     ("values", "val", "said"),
     [
-        (["cat", "", "dog"], [], "1 of 3 rows have no label, such as row 1; .* data.label_column=none"),
+        (
+            ["cat", "", "dog"],
+            [],
+            "1 of 3 rows have no label, such as row 1; .* data.label_column=none",
+        ),
         (["0.5", "1.5"], [], r"the label of row 0 is 0\.5, a measurement and no class"),
-        (["cat", "dog", "owl"], [2], r"1 rows that are held out have classes .* such as row 2: owl"),
+        (
+            ["cat", "dog", "owl"],
+            [2],
+            r"1 rows that are held out have classes .* such as row 2: owl",
+        ),
         ([0, 10**9], [], "the label of row 1 is class 1,000,000,000"),
     ],
 )
@@ -90,8 +100,11 @@ def test_a_column_is_found_by_its_name_and_several_ask_for_a_choice():
     assert named_column("label_column", "none", ["label"], LABELS) is None
     assert named_column("label_column", None, ["a", "b"], LABELS) is None
     with pytest.raises(
-        ValueError, match=r"2 columns that data\.label_column may mean: fine_label, coarse_label; choose one"
+        ValueError,
+        match=r"2 columns that data\.label_column may mean: fine_label, coarse_label; choose one",
     ):
         named_column("label_column", None, ["fine_label", "coarse_label"], LABELS)
-    with pytest.raises(ValueError, match=r"data\.label_column=x is no column of the table; it has a, b"):
+    with pytest.raises(
+        ValueError, match=r"data\.label_column=x is no column of the table; it has a, b"
+    ):
         named_column("label_column", "x", ["a", "b"], LABELS)

@@ -25,7 +25,12 @@ def write(root, text, name="labels.csv"):
 def root(pictures):
     """Four pictures and a table of them."""
     root = pictures("shots", 4)
-    rows = ["000.jpg,cat,yes,train", "001.jpg,dog,no,val", "002.jpg,dog,no,train", "003.jpg,cat,yes,train"]
+    rows = [
+        "000.jpg,cat,yes,train",
+        "001.jpg,dog,no,val",
+        "002.jpg,dog,no,train",
+        "003.jpg,cat,yes,train",
+    ]
     write(root, "file,species,tame,split\n" + "\n".join(f"shots/{row}" for row in rows) + "\n")
     return root
 
@@ -50,7 +55,10 @@ def test_rows_give_the_batches_that_a_folder_of_the_same_pictures_gives(pictures
     for name in ("train/cat", "train/dog", "val/cat", "val/dog"):
         root = pictures(name, 3)
     files = sorted(root.rglob("*.jpg"))
-    rows = [f"{file.relative_to(root)}\t{file.parent.name}\t{file.relative_to(root).parts[0]}" for file in files]
+    rows = [
+        f"{file.relative_to(root)}\t{file.parent.name}\t{file.relative_to(root).parts[0]}"
+        for file in files
+    ]
     write(root, "path\tlabel\tset\n" + "\n".join(rows), "all.tsv")
     augment = CropFlip(TorchvisionBoxes())
     ours = Csv(augment, **SETTINGS, root=str(root))
@@ -62,14 +70,19 @@ def test_rows_give_the_batches_that_a_folder_of_the_same_pictures_gives(pictures
 
 def test_folds_and_endings_of_tables_as_competitions_have_them(pictures):
     root = pictures("", 6)
-    write(root, "\ufeffid_code;fold;diagnosis\n" + "\n".join(f"{n:03};{n % 3};{n % 2}" for n in range(6)))
+    write(
+        root,
+        "\ufeffid_code;fold;diagnosis\n" + "\n".join(f"{n:03};{n % 3};{n % 2}" for n in range(6)),
+    )
     made = data(root=str(root), val=1, suffix=".jpg")
     assert (made.classes, labels(made.bank_dataloader()), labels(made.val_dataloader())) == (
         ["0", "1"],
         [0, 0, 1, 1],
         [1, 0],
     )
-    with pytest.raises(FileNotFoundError, match=r"6 of 6 files .* not there, such as .*000; .* data.suffix=.jpg"):
+    with pytest.raises(
+        FileNotFoundError, match=r"6 of 6 files .* not there, such as .*000; .* data.suffix=.jpg"
+    ):
         data(root=str(root), val=1).setup()
 
 
@@ -99,7 +112,10 @@ def test_with_the_root_of_all_a_table_may_name_whole_paths(root):
         ("file\n", "rows need to follow"),
         ("file,file\na,b\n", "each once"),
         ("file,label\na.jpg\n", "row 2 has 1 values, and the header 2 names"),
-        ("x,y\na,b\n", r"has the columns x, y, and none says that it holds files; name it: data\.path_column=x"),
+        (
+            "x,y\na,b\n",
+            r"has the columns x, y, and none says that it holds files; name it: data\.path_col",
+        ),
         ("file,label\n,cat\n", "row 2 names no file"),
         ('file\n"a', "is no table that can be read"),
     ],
@@ -111,7 +127,9 @@ def test_what_is_no_table_is_one_line(tmp_path, text, said):
 
 
 def test_a_table_that_is_not_there_is_one_line(root):
-    with pytest.raises(FileNotFoundError, match=r"data\.table=other\.csv is no file in data\.root="):
+    with pytest.raises(
+        FileNotFoundError, match=r"data\.table=other\.csv is no file in data\.root="
+    ):
         data(root=str(root), table="other.csv").setup()
     with pytest.raises(FileNotFoundError, match=r"data=csv needs a table: give data\.table="):
         data().setup()

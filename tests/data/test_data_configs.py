@@ -16,7 +16,9 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 def data(tmp_path):
     """Build the data set that a command line asks for; nothing is read yet."""
     top = f"hydra: {{searchpath: ['file://{CONFIGS}']}}\ndefaults: [{{data: digits}}, _self_]\n"
-    (tmp_path / "top.yaml").write_text(top + "seed: 7\npaths: {data: somewhere, cache: elsewhere}\n")
+    (tmp_path / "top.yaml").write_text(
+        top + "seed: 7\npaths: {data: somewhere, cache: elsewhere}\n"
+    )
 
     def build(*overrides: str):
         with initialize_config_dir(str(tmp_path), version_base="1.3"):
@@ -25,7 +27,9 @@ def data(tmp_path):
     return build
 
 
-@pytest.mark.parametrize("path", sorted((CONFIGS / "data").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((CONFIGS / "data").glob("*.yaml")), ids=lambda path: path.stem
+)
 def test_every_choice_builds_a_class_of_the_module_it_is_named_after(data, path):
     built = data(f"data={path.stem}")
     assert path.stem.startswith(type(built).__module__.removeprefix("mim.data."))
@@ -33,10 +37,13 @@ def test_every_choice_builds_a_class_of_the_module_it_is_named_after(data, path)
     assert isinstance(built.augment, NoAugment if path.stem.endswith("digits") else CropFlip)
 
 
-@pytest.mark.parametrize("path", sorted((CONFIGS / "augment").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((CONFIGS / "augment").glob("*.yaml")), ids=lambda path: path.stem
+)
 def test_every_augmentation_can_be_chosen_for_any_set(data, path):
     augment = data("data=cifar10", f"augment@data.augment={path.stem}").augment
-    built_on = OmegaConf.load(path).get("defaults", [path.stem])[0]  # crop_jitter is one view of multi_crop
+    # crop_jitter is one view of multi_crop
+    built_on = OmegaConf.load(path).get("defaults", [path.stem])[0]
     assert built_on.startswith(type(augment).__module__.removeprefix("mim.augment."))
 
 
@@ -48,8 +55,15 @@ def test_crops_are_set_where_they_are_used(data):
     simmim = data("data=imagenet", "augment@data.augment=crop_flip_simmim").augment
     assert (simmim.boxes.scale, simmim.interpolation, simmim.flip) == ((0.67, 1.0), "bilinear", 0.5)
     linear = data("augment@data.augment=crop_flip_linear").augment
-    assert (type(linear.boxes), linear.boxes.scale, linear.interpolation) == (TorchvisionBoxes, (0.08, 1.0), "bicubic")
+    assert (type(linear.boxes), linear.boxes.scale, linear.interpolation) == (
+        TorchvisionBoxes,
+        (0.08, 1.0),
+        "bicubic",
+    )
     assert (
-        data("augment@data.augment=finetune", "data.augment.interpolation=bilinear").augment.interpolation == "bilinear"
+        data(
+            "augment@data.augment=finetune", "data.augment.interpolation=bilinear"
+        ).augment.interpolation
+        == "bilinear"
     )
     assert get_class("mim.data.digits.Digits") is type(data())

@@ -17,7 +17,8 @@ COLOUR = (200, 100, 50)
 
 @pytest.mark.parametrize(
     ("mode", "suffix"),
-    [("RGB", "jpg"), ("RGB", "png"), ("RGB", "webp"), ("RGB", "bmp"), ("RGB", "tiff"), ("RGBA", "png"), ("P", "png"),
+    [("RGB", "jpg"), ("RGB", "png"), ("RGB", "webp"), ("RGB", "bmp"), ("RGB", "tiff"), ("RGBA",
+     "png"), ("P", "png"),
      ("P", "gif"), ("CMYK", "jpg"), ("CMYK", "tiff")],
 )  # fmt: skip
 def test_every_format_is_read_as_rgb(tmp_path, mode, suffix):

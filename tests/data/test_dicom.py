@@ -18,10 +18,16 @@ RAMP = np.arange(0, 4096, 64, dtype=np.uint16).reshape(8, 8)
 
 def content(values=RAMP, kind="MONOCHROME2", bits=12, **tags):
     meta = FileMetaDataset()
-    meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+    meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = (
+        ExplicitVRLittleEndian,
+        SecondaryCaptureImageStorage,
+    )
     meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=["test"])
     file = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
-    file.SOPClassUID, file.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    file.SOPClassUID, file.SOPInstanceUID = (
+        meta.MediaStorageSOPClassUID,
+        meta.MediaStorageSOPInstanceUID,
+    )
     file.Rows, file.Columns = values.shape[:2]
     file.SamplesPerPixel, file.PhotometricInterpretation = (3 if values.ndim == 3 else 1), kind
     if values.ndim == 3:
@@ -41,7 +47,9 @@ def grey(*arguments, range=None, **tags):
 
 
 def scaled(values, low, high):
-    return torch.from_numpy(np.clip((values.astype(np.float32) - low) / (high - low) * 255, 0, 255).astype(np.float32))
+    return torch.from_numpy(
+        np.clip((values.astype(np.float32) - low) / (high - low) * 255, 0, 255).astype(np.float32)
+    )
 
 
 def close(found, expected):
@@ -63,8 +71,12 @@ def test_units_of_the_modality_and_a_range_in_them():
     units = RAMP.astype(np.float32) * 2 - 1024
     assert close(grey(range=(-160, 240), **tags), scaled(units, -160, 240))
     assert close(grey(WindowCenter="40.5", WindowWidth="401", **tags), scaled(units, -160, 240))
-    assert close(grey(range=(-160, 240), WindowCenter="0", WindowWidth="9", **tags), scaled(units, -160, 240))
-    with pytest.raises(ValueError, match=r"nothing says which are black and white; give data\.range="):
+    assert close(
+        grey(range=(-160, 240), WindowCenter="0", WindowWidth="9", **tags), scaled(units, -160, 240)
+    )
+    with pytest.raises(
+        ValueError, match=r"nothing says which are black and white; give data\.range="
+    ):
         grey(**tags)
 
 

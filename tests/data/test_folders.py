@@ -1,4 +1,6 @@
-"""Folders of pictures as people have them: splits under many names, programs' folders, stray files, links."""
+"""Folders of pictures as people have them: splits under many names, programs' folders, stray files,
+links.
+"""
 
 import os
 import shutil
@@ -13,7 +15,9 @@ from mim.data.image_folder import ImageFolder
 
 
 def folder(root, **arguments):
-    return ImageFolder(str(root), NoAugment(), **{"image_size": 16, "batch_size": 2, "num_workers": 0, **arguments})
+    return ImageFolder(
+        str(root), NoAugment(), **{"image_size": 16, "batch_size": 2, "num_workers": 0, **arguments}
+    )
 
 
 def sizes(data):
@@ -22,14 +26,22 @@ def sizes(data):
 
 @pytest.mark.parametrize(
     ("train", "val"),
-    [("train", "val"), ("Training", "Testing"), ("Train", "Test"), ("seg_train", "seg_test"), ("train", "valid"),
-     ("train", "validation"), ("TRAIN", "TEST"), ("train_set", "test_set"), ("training", "Validation"),
-     ("trainset", "testset"), ("train-images", "val-images"), ("train2017", "val2017"), ("data/train", "data/test"),
+    [("train", "val"), ("Training", "Testing"), ("Train", "Test"), ("seg_train", "seg_test"),
+     ("train", "valid"),
+     ("train", "validation"), ("TRAIN", "TEST"), ("train_set", "test_set"), ("training",
+     "Validation"),
+     ("trainset", "testset"), ("train-images", "val-images"), ("train2017", "val2017"),
+     ("data/train", "data/test"),
      ("a/b/Training", "a/b/Testing"), ("seg_train/seg_train", "seg_test/seg_test")],
 )  # fmt: skip
 @pytest.mark.parametrize("programs", [True, False])
 def test_splits_are_recognised_by_the_names_that_people_give_them(pictures, train, val, programs):
-    for name, count in ((f"{train}/cat", 3), (f"{train}/dog", 2), (f"{val}/cat", 1), (f"{val}/dog", 2)):
+    for name, count in (
+        (f"{train}/cat", 3),
+        (f"{train}/dog", 2),
+        (f"{val}/cat", 1),
+        (f"{val}/dog", 2),
+    ):
         root = pictures(name, count)
     if programs:
         for name in (
@@ -49,14 +61,19 @@ def test_of_three_folders_the_one_for_testing_is_named_as_not_used(pictures):
     for name in ("train/cat", "train/dog", "val/cat", "val/dog", "test/cat", "test/dog", "extras"):
         root = pictures(name, 2)
     data = folder(root)
-    assert data.words["folders"] == "train/ is trained on, val/ is held out; not used: extras/, test/"
+    assert (
+        data.words["folders"] == "train/ is trained on, val/ is held out; not used: extras/, test/"
+    )
     other = folder(root, val="test")
     other.setup()
-    assert other.words["folders"] == "train/ is trained on, test/ is held out; not used: extras/, val/"
+    assert (
+        other.words["folders"] == "train/ is trained on, test/ is held out; not used: extras/, val/"
+    )
 
 
 @pytest.mark.parametrize(
-    "name", ["cat", "test_tube", "bullet_train", "train_station", "testa_rossa", "valley", "trän", "A"]
+    "name",
+    ["cat", "test_tube", "bullet_train", "train_station", "testa_rossa", "valley", "trän", "A"],
 )
 def test_a_class_is_no_split(name):
     assert role(name) is None
@@ -67,7 +84,10 @@ def test_folders_of_other_names_are_given(pictures):
         root = pictures(name, 2)
     assert sizes(folder(root, train="learn", val="look")) == (4, 4, ["cat", "dog"])
     assert sizes(folder(root, train="learn", held_out=0.25)) == (3, 1, ["cat", "dog"])
-    with pytest.raises(FileNotFoundError, match=r"data\.train=learning is no folder in .*; there are: learn/, look/"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"data\.train=learning is no folder in .*; there are: learn/, look/",
+    ):
         folder(root, train="learning").setup()
 
 
@@ -77,10 +97,13 @@ def test_nothing_is_trained_on_a_folder_for_testing(pictures, name):
         pictures(f"{name}/{part}", 4)
         root = pictures(f"other/{part}", 4)
     for data in (folder(root / name), folder(root, train=name)):
-        with pytest.raises(ValueError, match=rf"{name} says that it is for testing, and nothing is trained on it"):
+        with pytest.raises(
+            ValueError, match=rf"{name} says that it is for testing, and nothing is trained on it"
+        ):
             data.setup()
     with pytest.raises(
-        ValueError, match=rf"none that says that it is for training; .* data\.train=\. for all but {name}/"
+        ValueError,
+        match=rf"none that says that it is for training; .* data\.train=\. for all but {name}/",
     ):
         folder(root).setup()
     assert sizes(folder(root, train="other", val=name)) == (8, 8, ["cat", "dog"])
@@ -97,7 +120,8 @@ def test_a_class_of_trains_is_asked_about(pictures):
     for name in ("boat", "plane", "train"):
         root = pictures(name, 2)
     with pytest.raises(
-        ValueError, match=r"holds train/, boat/, plane/: is train/ a class, or for training\? data\.train=\. "
+        ValueError,
+        match=r"holds train/, boat/, plane/: is train/ a class, or for training\? data\.train=\. ",
     ):
         folder(root).setup()
     assert sizes(folder(root, train="."))[2] == ["boat", "plane", "train"]
@@ -107,7 +131,9 @@ def test_a_class_of_trains_is_asked_about(pictures):
 def test_two_folders_of_one_role_are_asked_about(pictures):
     for name in ("trainA", "trainB", "testA"):
         root = pictures(name, 2)
-    with pytest.raises(ValueError, match=r"holds trainA/, trainB/; say which one it is: data\.train=trainA"):
+    with pytest.raises(
+        ValueError, match=r"holds trainA/, trainB/; say which one it is: data\.train=trainA"
+    ):
         folder(root).setup()
 
 
@@ -119,7 +145,10 @@ def test_a_folder_that_is_only_judged_is_judged_whole(pictures, in_memory):
         data = folder(where, in_memory=in_memory)
         data.only_judged = True
         assert len(data.splits.val) == 40
-        assert torch.cat([batch.label for batch in data.val_dataloader()]).bincount().tolist() == [20, 20]
+        assert torch.cat([batch.label for batch in data.val_dataloader()]).bincount().tolist() == [
+            20,
+            20,
+        ]
     share = folder(root / "test", held_out=0.25)
     share.only_judged = True
     assert len(share.splits.val) == 10
@@ -134,7 +163,9 @@ def test_a_stray_picture_costs_a_line_and_not_all_labels(pictures):
     data = folder(root)
     assert sizes(data) == (10, 1, ["cat", "dog"])
     said = data.words["left out"]
-    assert said == "2 picture(s) beside the class folders, such as 000.jpg; 1 .txt, 1 without a suffix"
+    assert (
+        said == "2 picture(s) beside the class folders, such as 000.jpg; 1 .txt, 1 without a suffix"
+    )
 
 
 def test_most_pictures_beside_two_folders_make_no_classes(pictures):
@@ -156,7 +187,8 @@ def test_a_link_to_a_folder_above_is_followed_never_twice(pictures):
 
 @pytest.mark.parametrize(
     ("suffix", "format"),
-    [("jfif", "JPEG"), ("jpe", "JPEG"), ("avif", "AVIF"), ("jp2", "JPEG2000"), ("tga", "TGA"), ("JPG", "JPEG"),
+    [("jfif", "JPEG"), ("jpe", "JPEG"), ("avif", "AVIF"), ("jp2", "JPEG2000"), ("tga", "TGA"),
+     ("JPG", "JPEG"),
      ("dib", "BMP"), ("pnm", "PPM")],
 )  # fmt: skip
 def test_every_format_that_can_be_read_is_read(tmp_path, suffix, format):
@@ -178,7 +210,10 @@ def test_names_that_are_no_utf_8_are_read(pictures):
     for name in ("cat", "dog"):
         root = pictures(name, 3)
     for name in (b"cat", b"dog"):
-        os.rename(os.fsencode(root) + b"/" + name + b"/000.jpg", os.fsencode(root) + b"/" + name + b"/\xff\xfe.jpg")
+        os.rename(
+            os.fsencode(root) + b"/" + name + b"/000.jpg",
+            os.fsencode(root) + b"/" + name + b"/\xff\xfe.jpg",
+        )
     os.rename(os.fsencode(root) + b"/dog", os.fsencode(root) + b"/d\xe9g")
     data = folder(root, held_out=0.2)
     assert data.classes == ["cat", "d\\udce9g"]

@@ -32,7 +32,11 @@ def rows(folder: Path, **columns):
         **{name: values[: len(files)] for name, values in columns.items()},
     }
     kinds = {"image": datasets.Image(), "label": datasets.ClassLabel(names=names)}
-    return datasets.Dataset.from_dict(content).cast_column("image", kinds["image"]).cast_column("label", kinds["label"])
+    return (
+        datasets.Dataset.from_dict(content)
+        .cast_column("image", kinds["image"])
+        .cast_column("label", kinds["label"])
+    )
 
 
 @pytest.fixture
@@ -45,7 +49,10 @@ def folder(pictures):
 @pytest.fixture
 def saved(folder, tmp_path):
     """Two splits in a folder of the library's own."""
-    both = {"train": rows(folder / "train", note=["x"] * 9), "validation": rows(folder / "val", note=["x"] * 9)}
+    both = {
+        "train": rows(folder / "train", note=["x"] * 9),
+        "validation": rows(folder / "val", note=["x"] * 9),
+    }
     datasets.DatasetDict(both).save_to_disk(str(tmp_path / "saved"))
     return tmp_path / "saved"
 
@@ -54,7 +61,9 @@ def labels(loader):
     return torch.cat([batch.label for batch in loader]).tolist()
 
 
-def test_a_saved_set_gives_the_batches_that_a_folder_of_the_same_pictures_gives(folder, saved, tmp_path):
+def test_a_saved_set_gives_the_batches_that_a_folder_of_the_same_pictures_gives(
+    folder, saved, tmp_path
+):
     augment = CropFlip(TorchvisionBoxes())
     ours = HF(augment, **SETTINGS, name=str(saved), cache=str(tmp_path / "cache"))
     theirs = ImageFolder(str(folder), augment, **SETTINGS)
@@ -76,7 +85,15 @@ def test_a_parquet_file_is_read_and_a_share_of_it_held_out(folder, tmp_path):
     rows(folder / "train").to_parquet(str(tmp_path / "cats.parquet"))
     made = data(tmp_path / "cats.parquet", tmp_path / "cache", held_out=0.3)
     assert (made.classes, made.train_size, len(made.splits.val)) == (["cat", "dog"], 5, 2)
-    assert sorted(labels(made.bank_dataloader()) + labels(made.val_dataloader())) == [0, 0, 0, 0, 1, 1, 1]
+    assert sorted(labels(made.bank_dataloader()) + labels(made.val_dataloader())) == [
+        0,
+        0,
+        0,
+        0,
+        1,
+        1,
+        1,
+    ]
 
 
 def test_nothing_is_decoded_before_it_is_needed_and_a_broken_row_is_named(folder, tmp_path):
@@ -92,11 +109,15 @@ def test_all_sixteen_bits_and_other_channels_come_through_as_from_a_file(tmp_pat
     ramp = np.linspace(0, 65535, 12 * 12).round().astype(np.uint16).reshape(12, 12)
     stream = io.BytesIO()
     Picture.fromarray(ramp).save(stream, "PNG")
-    content = datasets.Dataset.from_dict({"scan": [stream.getvalue()] * 3}).cast_column("scan", datasets.Image())
+    content = datasets.Dataset.from_dict({"scan": [stream.getvalue()] * 3}).cast_column(
+        "scan", datasets.Image()
+    )
     content.save_to_disk(str(tmp_path / "scans"))
     made = data(tmp_path / "scans", tmp_path / "cache", channels=1, image_size=12, resize=12)
     (batch,) = list(made.val_dataloader())
-    assert torch.allclose(made.splits.val.files.read(0)[0], torch.from_numpy(ramp.astype(np.float32)) / 257, atol=1e-3)
+    assert torch.allclose(
+        made.splits.val.files.read(0)[0], torch.from_numpy(ramp.astype(np.float32)) / 257, atol=1e-3
+    )
     assert batch.image.shape[1] == 1
 
 
@@ -105,7 +126,9 @@ def test_a_row_opens_no_file_outside_of_its_set(folder, tmp_path):
     named = {"image": [{"bytes": None, "path": str(picture)}, {"bytes": b"", "path": None}]}
     features = datasets.Features({"image": datasets.Image(decode=False)})
     splits = {"train": datasets.Dataset.from_dict(named, features=features)}
-    assert SetRows(splits, "image", folder=folder).content(0).numpy().tobytes() == picture.read_bytes()
+    assert (
+        SetRows(splits, "image", folder=folder).content(0).numpy().tobytes() == picture.read_bytes()
+    )
     for outside in (None, folder / "val", picture):
         with pytest.raises(ValueError, match="a path out of a file is not opened"):
             SetRows(splits, "image", folder=outside).content(0)
@@ -114,21 +137,34 @@ def test_a_row_opens_no_file_outside_of_its_set(folder, tmp_path):
 
 
 def test_several_columns_of_labels_ask_for_a_choice():
-    kinds = {"image": datasets.Image(), "fine": datasets.ClassLabel(2), "coarse": datasets.ClassLabel(2)}
+    kinds = {
+        "image": datasets.Image(),
+        "fine": datasets.ClassLabel(2),
+        "coarse": datasets.ClassLabel(2),
+    }
     features = datasets.Features(kinds | {"text": datasets.Value("string")})
-    with pytest.raises(ValueError, match=r"2 columns that data\.label_column may mean: fine, coarse"):
+    with pytest.raises(
+        ValueError, match=r"2 columns that data\.label_column may mean: fine, coarse"
+    ):
         columns_of(features)
     assert columns_of(features, None, "coarse") == ("image", "coarse")
     assert columns_of(features, None, "none") == ("image", None)
-    with pytest.raises(ValueError, match=r"data\.image_column=fine holds no pictures; the columns are image \(Image\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"data\.image_column=fine holds no pictures; the columns are image \(Image\)",
+    ):
         columns_of(features, "fine", "none")
-    with pytest.raises(ValueError, match=r"no column of the data set holds pictures; it has note \(Value\)"):
+    with pytest.raises(
+        ValueError, match=r"no column of the data set holds pictures; it has note \(Value\)"
+    ):
         columns_of(datasets.Features({"note": datasets.Value("string")}))
 
 
 def test_a_set_that_is_not_there_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    with pytest.raises(FileNotFoundError, match=r"data\.name=\S+nothing\.parquet cannot be opened") as error:
+    with pytest.raises(
+        FileNotFoundError, match=r"data\.name=\S+nothing\.parquet cannot be opened"
+    ) as error:
         data(tmp_path / "nothing.parquet", tmp_path).setup()
     assert "\n" not in str(error.value)
     with pytest.raises(FileNotFoundError, match=r"data=hf needs a data set: data\.name="):

@@ -25,12 +25,17 @@ def test_formats_sizes_channels_and_broken_files_are_counted(tmp_path):
     Image.fromarray(np.arange(600, dtype=np.uint16).reshape(20, 30)).save(tmp_path / "deep.png")
     (tmp_path / "broken.png").write_bytes(b"no picture")
     found = looked_at(tmp_path)
-    assert sorted(found.counts(lambda each: (each.format, each.type, each.channels, each.size))) == [
+    assert sorted(
+        found.counts(lambda each: (each.format, each.type, each.channels, each.size))
+    ) == [
         (("JPEG", "uint8", 3, (10, 40)), 1),
         (("PNG", "uint16", 1, (20, 30)), 1),
         (("PNG", "uint8", 1, (20, 30)), 1),
     ]
-    assert [each.path.endswith("broken.png") and "cannot identify" in each.broken for each in found.broken] == [True]
+    assert [
+        each.path.endswith("broken.png") and "cannot identify" in each.broken
+        for each in found.broken
+    ] == [True]
     assert found.range() == (0, 599)
     assert found.duplicates() == []
 
@@ -90,7 +95,11 @@ def test_some_pictures_are_spread_evenly_and_progress_is_told(pictures):
     data = ImageFolder(str(root), NoAugment(), 16, 2, num_workers=0, held_out=0.5)
     data.setup()
     found = inspect(data.splits, 4, told.append)
-    assert (len(found.pictures), sum(each.training for each in found.pictures), told) == (8, 4, [4, 8])
+    assert (len(found.pictures), sum(each.training for each in found.pictures), told) == (
+        8,
+        4,
+        [4, 8],
+    )
     numbers = data.splits.train.numbers
     assert found.pictures[0].path == data.splits.train.files.path(int(numbers[0]))
     assert found.pictures[3].path == data.splits.train.files.path(int(numbers[-1]))

@@ -53,7 +53,9 @@ def test_what_is_not_installed_is_refused_before_anything_is_read(pictures, monk
 
     jpeg._decoder.cache_clear()
     monkeypatch.setattr(jpeg, "import_module", absent)
-    with pytest.raises(ValueError, match=r"data\.decoder=torchcodec cannot be used .*pip install torchcodec"):
+    with pytest.raises(
+        ValueError, match=r"data\.decoder=torchcodec cannot be used .*pip install torchcodec"
+    ):
         ImageFolder(str(pictures("", 2)), NoAugment(), 16, 2, decoder="torchcodec")
     assert jpeg.fastest.__wrapped__() == "pillow"
     monkeypatch.undo()

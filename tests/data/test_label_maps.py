@@ -52,7 +52,10 @@ def test_values_are_classes_and_one_value_is_ignored(folder):
 
 def test_the_first_class_may_be_another_value(folder):
     """ADE20K's 0 is anything else."""
-    assert scenes(folder, classes=2, first_class=1).label_map(0).tolist() == [[IGNORE, 0, 1, IGNORE], [0, 0, 1, 1]]
+    assert scenes(folder, classes=2, first_class=1).label_map(0).tolist() == [
+        [IGNORE, 0, 1, IGNORE],
+        [0, 0, 1, 1],
+    ]
 
 
 def test_a_palette_is_read_by_its_indices(folder):
@@ -64,9 +67,9 @@ def test_a_palette_is_read_by_its_indices(folder):
 
 def test_colours_are_classes_where_they_are_said(folder):
     colours = np.array([[0, 0, 0], [128, 0, 0], [0, 128, 0]], dtype=np.uint8)
-    Image.fromarray(np.concatenate([colours, [[1, 2, 3]]])[VALUES.clip(max=3)].astype(np.uint8)).save(
-        folder / "maps" / "a.png"
-    )
+    Image.fromarray(
+        np.concatenate([colours, [[1, 2, 3]]])[VALUES.clip(max=3)].astype(np.uint8)
+    ).save(folder / "maps" / "a.png")
     assert scenes(folder, colours=colours.tolist()).label_map(0).tolist() == VALUES.tolist()
     with pytest.raises(ValueError, match="is coloured; say the colours"):
         scenes(folder).label_map(0)
@@ -83,7 +86,9 @@ def test_batches_have_label_maps_and_classes_have_names(folder):
 def test_a_list_names_the_pictures_in_its_order(folder):
     """As VOC has it: many pictures, of which few have label maps."""
     for name in ("b", "c"):
-        Image.fromarray(np.full((2, 4, 3), 9, dtype=np.uint8)).save(folder / "images" / f"{name}.jpg")
+        Image.fromarray(np.full((2, 4, 3), 9, dtype=np.uint8)).save(
+            folder / "images" / f"{name}.jpg"
+        )
     Image.fromarray(VALUES).save(folder / "maps" / "b.png")
     (folder / "train.txt").write_text("b\na\n")
     (folder / "val.txt").write_text("a\n")
@@ -91,7 +96,9 @@ def test_a_list_names_the_pictures_in_its_order(folder):
     assert [made.train_size, len(made.splits.val)] == [2, 1]
     assert [path.name for path in made.training_scenes.maps] == ["b.png", "a.png"]
     (folder / "val.txt").write_text("a\nz\n")
-    with pytest.raises(FileNotFoundError, match=r"val\.txt names 2 pictures, of which 1 are not there, e\.g\. z"):
+    with pytest.raises(
+        FileNotFoundError, match=r"val\.txt names 2 pictures, of which 1 are not there, e\.g\. z"
+    ):
         scenes(folder, listed=folder / "val.txt")
     (folder / "val.txt").write_text("c\n")
     with pytest.raises(FileNotFoundError, match=r"1 of 1 pictures .* have no label map"):
@@ -115,7 +122,9 @@ def test_what_cannot_be_is_refused_in_one_line(folder):
     with pytest.raises(ValueError, match="has label maps and no objects"):
         data(folder).scenes("objects")
     Image.fromarray(np.zeros((3, 3, 3), dtype=np.uint8)).save(folder / "images" / "b.png")
-    with pytest.raises(FileNotFoundError, match=r"1 of 2 pictures .* have no label map of their name .*b\.png"):
+    with pytest.raises(
+        FileNotFoundError, match=r"1 of 2 pictures .* have no label map of their name .*b\.png"
+    ):
         scenes(folder)
     Image.fromarray(np.zeros((4, 4), dtype=np.uint8)).save(folder / "maps" / "b.png")
     with pytest.raises(ValueError, match="has 3 x 3 pixels and its label map 4 x 4"):

@@ -1,4 +1,6 @@
-"""Memory of a process that reads data: large photographs are held decoded one at a time, and nothing else changes."""
+"""Memory of a process that reads data: large photographs are held decoded one at a time, and
+nothing else changes.
+"""
 
 import pytest
 import torch
@@ -30,7 +32,9 @@ def test_of_large_photographs_one_is_held_at_a_time(pictures, monkeypatch):
     held: list[int] = []
     kind = type(data.splits.train.cut)
     go = kind.__call__
-    monkeypatch.setattr(kind, "__call__", lambda self, shown, key: held.append(len(shown)) or go(self, shown, key))
+    monkeypatch.setattr(
+        kind, "__call__", lambda self, shown, key: held.append(len(shown)) or go(self, shown, key)
+    )
     next(iter(data.train_dataloader()))
     monkeypatch.setattr(from_files, "CHUNK_PIXELS", 1)
     next(iter(data.train_dataloader()))

@@ -1,4 +1,6 @@
-"""Processes that read data outlive the signals that stop a run, and none that is dead or stuck is waited for."""
+"""Processes that read data outlive the signals that stop a run, and none that is dead or stuck is
+waited for.
+"""
 
 import gc
 import multiprocessing
@@ -31,7 +33,9 @@ class Squares(Dataset):
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
-def test_a_signal_in_the_moment_in_which_they_are_started_does_not_kill_them(monkeypatch, signals, signum):
+def test_a_signal_in_the_moment_in_which_they_are_started_does_not_kill_them(
+    monkeypatch, signals, signum
+):
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     fork = os.fork
 
@@ -76,12 +80,17 @@ class Slow(Dataset):
 
 
 def read(say, **settings):
-    return list(Loader(Slow(say), batch_size=None, num_workers=1, multiprocessing_context="fork", **settings))
+    return list(
+        Loader(
+            Slow(say), batch_size=None, num_workers=1, multiprocessing_context="fork", **settings
+        )
+    )
 
 
 def test_a_process_that_died_is_named_at_once(signals):
     with pytest.raises(
-        WorkerLost, match=r"a process that reads data died \(.*\), often for want of memory: lower data"
+        WorkerLost,
+        match=r"a process that reads data died \(.*\), often for want of memory: lower data",
     ):
         read(lambda i: os.kill(os.getpid(), signal.SIGKILL) if i == 2 else i)
 
@@ -115,8 +124,15 @@ def test_a_process_that_does_nothing_is_not_waited_for(asked, kind):
 @pytest.mark.parametrize(("asked", "kind"), [(False, WorkerLost), (True, KeyError)])
 @pytest.mark.parametrize("signum", [signal.SIGSTOP, signal.SIGKILL])
 def test_between_two_epochs_neither(signals, signum, asked, kind):
-    """Processes that live on answer that they begin anew; before this was watched, it was waited for for ever."""
-    settings = {"batch_size": None, "num_workers": 2, "multiprocessing_context": "fork", "persistent_workers": True}
+    """Processes that live on answer that they begin anew; before this was watched, it was waited
+    for for ever.
+    """
+    settings = {
+        "batch_size": None,
+        "num_workers": 2,
+        "multiprocessing_context": "fork",
+        "persistent_workers": True,
+    }
     patience = Impatient(asked)
     patience.stuck_after = 2 if signum == signal.SIGSTOP else 1000
     batches = Loader(Slow(float), patience, **settings)
@@ -140,7 +156,13 @@ def test_a_slow_process_that_reads_is_waited_for():
 
 @pytest.mark.slow
 def test_time_in_which_no_batch_is_wanted_does_not_count():
-    batches = Loader(Slow(lambda i: i), Impatient(), batch_size=None, num_workers=1, multiprocessing_context="fork")
+    batches = Loader(
+        Slow(lambda i: i),
+        Impatient(),
+        batch_size=None,
+        num_workers=1,
+        multiprocessing_context="fork",
+    )
     for _ in batches:
         time.sleep(1.6)
 
@@ -160,7 +182,9 @@ def test_an_error_of_what_is_read_is_no_death():
 
 
 def no_room(*_):
-    raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
+    raise RuntimeError(
+        "unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)"
+    )
 
 
 def batches(pictures, **settings):
@@ -169,14 +193,20 @@ def batches(pictures, **settings):
 
 
 @pytest.mark.filterwarnings("ignore:This process")
-def test_without_room_in_shared_memory_batches_come_through_a_pipe_and_one_line_says_so(pictures, monkeypatch):
+def test_without_room_in_shared_memory_batches_come_through_a_pipe_and_one_line_says_so(
+    pictures, monkeypatch
+):
     alone = batches(pictures, num_workers=0)
     monkeypatch.setattr(torch.Tensor, "share_memory_", no_room)
-    monkeypatch.setattr(torch.UntypedStorage, "_share_fd_cpu_", no_room)  # nor does anything else find any
+    # nor does anything else find any
+    monkeypatch.setattr(torch.UntypedStorage, "_share_fd_cpu_", no_room)
     monkeypatch.setattr(torch.UntypedStorage, "_share_filename_cpu_", no_room)
-    with pytest.warns(UserWarning, match=r"\(/dev/shm\) has no room for a batch, .* docker run --shm-size=8g") as said:
+    with pytest.warns(
+        UserWarning, match=r"\(/dev/shm\) has no room for a batch, .* docker run --shm-size=8g"
+    ) as said:
         piped = batches(pictures, num_workers=2)
-    assert len({w.filename for w in said if "/dev/shm" in str(w.message)}) == 1  # of one place, so it is said once
+    # of one place, so it is said once
+    assert len({w.filename for w in said if "/dev/shm" in str(w.message)}) == 1
     assert all(
         torch.equal(a, b)
         for ours, theirs in zip(piped, alone, strict=True)
@@ -213,5 +243,8 @@ def test_a_process_that_is_started_anew_gets_a_copy_of_everything(pictures):
     data = ImageFolder(str(pictures("all", 12)), CropFlip(TorchvisionBoxes()), 16, 4, num_workers=0)
     rows = next(iter(data.train_dataloader().sampler))
     again = pickle.loads(ForkingPickler.dumps(data.training))
-    assert all(torch.equal(a, b) for a, b in zip(again[rows].tensors, data.training[rows].tensors, strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(again[rows].tensors, data.training[rows].tensors, strict=True)
+    )
     assert loader._begin.__module__ == "mim.data.loader"

@@ -50,11 +50,15 @@ def test_ranks_together_see_what_one_process_sees(loader):
     def seen(rank, world_size, batch_size):
         data = on_rank(Digits(AUGMENT, 16, batch_size), rank, world_size)
         batches = map(data.on_after_batch_transfer, getattr(data, loader)())
-        rows = [torch.cat(column) for column in zip(*(batch.tensors for batch in batches), strict=True)]
+        rows = [
+            torch.cat(column) for column in zip(*(batch.tensors for batch in batches), strict=True)
+        ]
         return [column[rows[5].argsort()] for column in rows]  # by key
 
     alone = seen(0, 1, 300)
-    together = [torch.cat(columns) for columns in zip(seen(0, 2, 150), seen(1, 2, 150), strict=True)]
+    together = [
+        torch.cat(columns) for columns in zip(seen(0, 2, 150), seen(1, 2, 150), strict=True)
+    ]
     order = together[5].argsort()
     for one, several in zip(alone, together, strict=True):
         assert torch.allclose(one.float(), several[order].float(), atol=1e-5)
@@ -63,7 +67,8 @@ def test_ranks_together_see_what_one_process_sees(loader):
 def test_the_bank_is_the_training_set_and_shares_nothing_with_what_is_held_out():
     data = Digits(AUGMENT, 8, 100)
     bank, val = (
-        torch.cat([b.image for b in loader]).flatten(1) for loader in (data.bank_dataloader(), data.val_dataloader())
+        torch.cat([b.image for b in loader]).flatten(1)
+        for loader in (data.bank_dataloader(), data.val_dataloader())
     )
     assert (len(bank), len(val)) == (data.train_size, 450) == (1347, 450)
     assert not {tuple(row) for row in bank.tolist()} & {tuple(row) for row in val.tolist()}
@@ -74,7 +79,9 @@ def test_the_bank_is_the_training_set_and_shares_nothing_with_what_is_held_out()
 
 def test_clean_images_are_whole_and_in_order_and_the_same_every_time():
     data = Digits(AUGMENT, 8, 100)
-    first, again = (list(map(data.on_after_batch_transfer, data.val_dataloader())) for _ in range(2))
+    first, again = (
+        list(map(data.on_after_batch_transfer, data.val_dataloader())) for _ in range(2)
+    )
     assert all(alike(a, b) for a, b in zip(first, again, strict=True))
     assert torch.cat([b.index for b in first]).tolist() == list(range(450))
     assert torch.cat([b.box for b in first]).unique(dim=0).tolist() == [[0, 0, 1, 1]]
@@ -101,8 +108,12 @@ def test_reading_data_does_not_touch_the_global_random_stream(pictures):
 
 
 def test_pictures_look_the_same_from_memory_and_from_files(pictures):
-    root = str(pictures("all", 20, size=32, varied=False))  # resizing on the way into memory would change them
-    memory, files = (ImageFolder(root, AUGMENT, 32, 18, in_memory=choice, num_workers=0) for choice in (True, False))
+    # resizing on the way into memory would change them
+    root = str(pictures("all", 20, size=32, varied=False))
+    memory, files = (
+        ImageFolder(root, AUGMENT, 32, 18, in_memory=choice, num_workers=0)
+        for choice in (True, False)
+    )
     a, b = next(iter(memory.train_dataloader())), next(iter(files.train_dataloader()))
     assert all(torch.equal(x, y) for x, y in zip(a.tensors[1:], b.tensors[1:], strict=True))
     assert set(a.flip.tolist()) == {True, False}
@@ -120,7 +131,13 @@ class Watch(L.LightningModule):
 
     def training_step(self, batch, batch_idx):
         self.seen.append(
-            (self.current_epoch, batch_idx, batch.index.tolist(), batch.key.tolist(), batch.image.sum().item())
+            (
+                self.current_epoch,
+                batch_idx,
+                batch.index.tolist(),
+                batch.key.tolist(),
+                batch.image.sum().item(),
+            )
         )
         return self.weight * batch.image.mean()
 
@@ -133,18 +150,26 @@ class SaveEachStep(L.Callback):
         self.folder = folder
 
     def on_train_batch_end(self, trainer, *_):
-        trainer.save_checkpoint(self.folder / f"{trainer.fit_loop.epoch_loop.batch_progress.total.processed}.ckpt")
+        trainer.save_checkpoint(
+            self.folder / f"{trainer.fit_loop.epoch_loop.batch_progress.total.processed}.ckpt"
+        )
 
 
-@pytest.mark.parametrize(("accumulate", "limit"), [(1, 1.0), (2, 1.0), (3, 1.0), (1, 3), (2, 3), (1, 0.8)])
-def test_a_run_resumed_after_any_step_sees_the_batches_of_the_uninterrupted_run(tmp_path, accumulate, limit):
+@pytest.mark.parametrize(
+    ("accumulate", "limit"), [(1, 1.0), (2, 1.0), (3, 1.0), (1, 3), (2, 3), (1, 0.8)]
+)
+def test_a_run_resumed_after_any_step_sees_the_batches_of_the_uninterrupted_run(
+    tmp_path, accumulate, limit
+):
     def fit(checkpoint=None, callbacks=()):
         module = Watch()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             trainer = L.Trainer(
-                accelerator="cpu", max_epochs=2, accumulate_grad_batches=accumulate, limit_train_batches=limit,
-                callbacks=list(callbacks), use_distributed_sampler=False, logger=False, enable_checkpointing=False,
+                accelerator="cpu", max_epochs=2, accumulate_grad_batches=accumulate,
+                limit_train_batches=limit,
+                callbacks=list(callbacks), use_distributed_sampler=False, logger=False,
+                enable_checkpointing=False,
                 enable_progress_bar=False, enable_model_summary=False,
             )  # fmt: skip
             trainer.fit(module, datamodule=Digits(AUGMENT, 8, 330), ckpt_path=checkpoint)
@@ -159,8 +184,13 @@ def test_a_run_resumed_after_any_step_sees_the_batches_of_the_uninterrupted_run(
 
 def test_a_limit_that_leaves_no_whole_step_is_refused():
     data = Digits(AUGMENT, 8, 100)
-    data.trainer = SimpleNamespace(accumulate_grad_batches=4, limit_train_batches=3, world_size=1, global_rank=0)
-    with pytest.raises(ValueError, match=r"limit_train_batches=3 takes 3 of the 4 batches of a step; take 4 at least"):
+    data.trainer = SimpleNamespace(
+        accumulate_grad_batches=4, limit_train_batches=3, world_size=1, global_rank=0
+    )
+    with pytest.raises(
+        ValueError,
+        match=r"limit_train_batches=3 takes 3 of the 4 batches of a step; take 4 at least",
+    ):
         _ = data.batches_per_epoch
 
 
@@ -170,15 +200,25 @@ def test_a_batch_larger_than_the_set_is_refused_before_training():
 
 
 def test_whole_pictures_are_the_training_pictures_with_their_indices(pictures):
-    """In memory and from files; each once, nothing cut off, nothing mirrored, whatever the augmentation does to them."""
+    """In memory and from files; each once, nothing cut off, nothing mirrored, whatever the
+    augmentation does to them.
+    """
     root = pictures("train/cat", 5)
     pictures("val/cat", 2)
     for in_memory in (False, True):
-        data = ImageFolder(str(root), CropFlip(TorchvisionBoxes(), flip=1.0), 16, 2, in_memory=in_memory, num_workers=0)
+        data = ImageFolder(
+            str(root),
+            CropFlip(TorchvisionBoxes(), flip=1.0),
+            16,
+            2,
+            in_memory=in_memory,
+            num_workers=0,
+        )
         data.setup()
         batches = list(data.unaugmented_dataloader())
         assert torch.cat([batch.index for batch in batches]).tolist() == list(range(5))
         assert all(
-            torch.equal(batch.box, torch.tensor([[0.0, 0.0, 1.0, 1.0]]).expand(len(batch.box), 4)) for batch in batches
+            torch.equal(batch.box, torch.tensor([[0.0, 0.0, 1.0, 1.0]]).expand(len(batch.box), 4))
+            for batch in batches
         )
         assert not any(batch.flip.any() for batch in batches)

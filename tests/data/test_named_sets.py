@@ -27,7 +27,8 @@ def build(kind, root, size=32):
 
 @pytest.mark.parametrize(("kind", "classes"), [(CIFAR10, 10), (CIFAR100, 100)])
 def test_cifar_is_read_from_its_pickles(tmp_path, monkeypatch, kind, classes):
-    monkeypatch.setattr(datasets.CIFAR10, "_check_integrity", lambda self: True)  # of the real files
+    # of the real files
+    monkeypatch.setattr(datasets.CIFAR10, "_check_integrity", lambda self: True)
     monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
     source, folder = kind.source, tmp_path / kind.source.base_folder
     folder.mkdir()
@@ -46,7 +47,9 @@ def test_cifar_is_read_from_its_pickles(tmp_path, monkeypatch, kind, classes):
 
 @pytest.fixture
 def stl10(tmp_path, monkeypatch):
-    """The files of a small STL-10, and the pixels of its unlabelled images, with which the others begin."""
+    """The files of a small STL-10, and the pixels of its unlabelled images, with which the others
+    begin.
+    """
     monkeypatch.setattr(datasets.STL10, "_check_integrity", lambda self: True)
     folder = tmp_path / "stl10_binary"
     folder.mkdir()
@@ -95,7 +98,9 @@ def test_tiny_imagenet_sorts_its_validation_pictures_once(pictures):
     for name in ("train/n1/images", "train/n2/images", "val/images"):
         root = pictures(f"tiny-imagenet-200/{name}", 3, size=64)
     folder = root / "tiny-imagenet-200"
-    lines = [f"{number:03}.jpg\t{wnid}\t0\t0\t9\t9" for number, wnid in enumerate(["n2", "n1", "n2"])]
+    lines = [
+        f"{number:03}.jpg\t{wnid}\t0\t0\t9\t9" for number, wnid in enumerate(["n2", "n1", "n2"])
+    ]
     (folder / "val" / "val_annotations.txt").write_text("\n".join(lines))
     (folder / "val_by_class.partial" / "n9").mkdir(parents=True)  # left by a run that was stopped
     data = build(TinyImageNet, root, size=64)
@@ -115,7 +120,9 @@ def test_imagenet_is_read_from_class_folders_by_workers(pictures):
 
 
 @pytest.mark.parametrize("kind", [CIFAR10, CIFAR100, STL10, TinyImageNet, ImageNet])
-def test_what_cannot_be_downloaded_is_one_line_that_says_where_to_get_it(tmp_path, monkeypatch, kind):
+def test_what_cannot_be_downloaded_is_one_line_that_says_where_to_get_it(
+    tmp_path, monkeypatch, kind
+):
     def no_network(*_, **__):
         raise OSError("Name or service not known")
 

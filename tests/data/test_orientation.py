@@ -1,4 +1,6 @@
-"""A picture is seen as it is to be shown, or as it is stored, and what its format is makes no difference."""
+"""A picture is seen as it is to be shown, or as it is stored, and what its format is makes no
+difference.
+"""
 
 import io
 
@@ -13,7 +15,12 @@ from mim.data.levels import Reading
 from mim.data.orientation import TAG, turned
 
 ORIENTATIONS = range(1, 9)
-FORMATS = {"JPEG": {"quality": 95, "subsampling": 0}, "PNG": {}, "WEBP": {"lossless": True}, "TIFF": {}}
+FORMATS = {
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "PNG": {},
+    "WEBP": {"lossless": True},
+    "TIFF": {},
+}
 
 
 def picture():

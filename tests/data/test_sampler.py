@@ -37,20 +37,28 @@ def test_no_image_of_a_run_shares_a_key_with_another():
 @pytest.mark.parametrize("world_size", [2, 3])
 def test_ranks_together_take_the_global_batch_of_one_process(world_size):
     together = epoch_of(ShuffledRows(50, 4 * world_size, seed=0), epoch=1)
-    ranks = [epoch_of(ShuffledRows(50, 4, 0, rank, world_size), epoch=1) for rank in range(world_size)]
+    ranks = [
+        epoch_of(ShuffledRows(50, 4, 0, rank, world_size), epoch=1) for rank in range(world_size)
+    ]
     for batch, parts in zip(together, zip(*ranks, strict=True), strict=True):
-        assert batch == ([i for index, _ in parts for i in index], [k for _, key in parts for k in key])
+        assert batch == (
+            [i for index, _ in parts for i in index],
+            [k for _, key in parts for k in key],
+        )
 
 
 def test_accumulated_batches_are_the_rows_of_one_large_batch():
     large, small = epoch_of(ShuffledRows(48, 16, seed=0)), epoch_of(ShuffledRows(48, 4, seed=0))
-    assert [row for index, _ in large for row in index] == [row for index, _ in small for row in index]
+    assert [row for index, _ in large for row in index] == [
+        row for index, _ in small for row in index
+    ]
     assert [k for _, key in large for k in key] == [k for _, key in small for k in key]
 
 
 def test_a_resumed_epoch_yields_what_is_left_and_the_next_is_whole():
     whole, resumed = ShuffledRows(40, 8, seed=0), ShuffledRows(40, 8, seed=0, start=(2, 3))
-    rest = [(index.tolist(), key.tolist()) for index, key in resumed]  # before anyone sets the epoch
+    # before anyone sets the epoch
+    rest = [(index.tolist(), key.tolist()) for index, key in resumed]
     assert rest == epoch_of(whole, 2)[3:]
     assert epoch_of(resumed, 2) == rest
     assert epoch_of(resumed, 3) == epoch_of(whole, 3)
@@ -64,11 +72,14 @@ def test_unshuffled_epochs_are_all_alike():
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "world_size", "accumulated"), [(101, 1, 1), (51, 2, 1), (0, 1, 1), (30, 1, 4), (13, 2, 4)]
+    ("batch_size", "world_size", "accumulated"),
+    [(101, 1, 1), (51, 2, 1), (0, 1, 1), (30, 1, 4), (13, 2, 4)],
 )
 def test_a_step_larger_than_the_set_is_refused(batch_size, world_size, accumulated):
     most = 100 // world_size // accumulated
-    with pytest.raises(ValueError, match=rf"training set has 100 images; allowed: 1 to {most}\. Lower it"):
+    with pytest.raises(
+        ValueError, match=rf"training set has 100 images; allowed: 1 to {most}\. Lower it"
+    ):
         ShuffledRows(100, batch_size, seed=0, world_size=world_size, accumulated=accumulated)
 
 
@@ -93,12 +104,18 @@ def test_an_epoch_is_the_same_images_however_a_step_of_16_is_split():
 @pytest.mark.parametrize("world_size", [1, 2, 3])
 def test_ordered_rows_hold_each_image_once_over_all_ranks(world_size):
     ranks = [OrderedRows(11, 4, 0, rank, world_size) for rank in range(world_size)]
-    assert sorted(i for rows in ranks for index, _ in rows for i in index.tolist()) == list(range(11))
+    assert sorted(i for rows in ranks for index, _ in rows for i in index.tolist()) == list(
+        range(11)
+    )
     assert [len(list(rows)) for rows in ranks] == [len(rows) for rows in ranks]
 
 
 def test_a_clean_image_keeps_its_key_whatever_the_batch_or_rank():
-    key_of = {i: k for index, key in OrderedRows(11, 4, 0) for i, k in zip(index.tolist(), key.tolist(), strict=True)}
+    key_of = {
+        i: k
+        for index, key in OrderedRows(11, 4, 0)
+        for i, k in zip(index.tolist(), key.tolist(), strict=True)
+    }
     for index, key in OrderedRows(11, 3, 0, rank=1, world_size=2):
         assert [key_of[i] for i in index.tolist()] == key.tolist()
 
@@ -106,7 +123,9 @@ def test_a_clean_image_keeps_its_key_whatever_the_batch_or_rank():
 def test_ordered_rows_among_some_images_spread_the_limit_over_those():
     among = torch.tensor([2, 3, 5, 7, 11, 13])
     assert torch.cat([rows.index for rows in OrderedRows(20, 4, 0, among=among)]).equal(among)
-    assert torch.cat([rows.index for rows in OrderedRows(20, 4, 0, limit=3, among=among)]).tolist() == [2, 5, 11]
+    assert torch.cat(
+        [rows.index for rows in OrderedRows(20, 4, 0, limit=3, among=among)]
+    ).tolist() == [2, 5, 11]
 
 
 def test_where_all_batches_of_an_epoch_are_done_none_is_left_and_the_next_epoch_is_whole():

@@ -37,7 +37,9 @@ def test_boxes_masks_and_label_maps_agree(drawn):
         assert objects.mask.sum(dim=0).max() <= 1  # digits cover no other
         assert torch.equal(objects.mask.any(dim=0), label_map > 0)
         assert 1 <= len(objects.box) <= 5
-        for box, category, mask in zip(objects.box.int().tolist(), objects.category, objects.mask, strict=True):
+        for box, category, mask in zip(
+            objects.box.int().tolist(), objects.category, objects.mask, strict=True
+        ):
             assert (label_map[mask] == category + 1).all()
             x1, y1, x2, y2 = box
             assert mask[y1:y2, x1:x2].sum() == mask.sum()

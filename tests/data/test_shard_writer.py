@@ -33,18 +33,26 @@ def read(root):
     return data
 
 
-def test_shards_hold_what_the_folder_holds_and_are_opened_by_their_index(splits, tmp_path, monkeypatch):
+def test_shards_hold_what_the_folder_holds_and_are_opened_by_their_index(
+    splits, tmp_path, monkeypatch
+):
     made = write_shards(splits, tmp_path / "out", Shape(64, per_shard=3), "here")
-    assert [shard.name for shard in made.shards] == [*(f"train-00000{i}.tar" for i in range(3)), "val-000000.tar"]
+    assert [shard.name for shard in made.shards] == [
+        *(f"train-00000{i}.tar" for i in range(3)),
+        "val-000000.tar",
+    ]
     assert (made.pictures, made.already) == (10, 0)
     monkeypatch.setattr(shards, "_pictures", lambda shard: pytest.fail("headers were read"))
     data = read(tmp_path / "out")
     assert (data.classes, data.train_size, len(data.splits.val)) == (["cat", "dog"], 7, 3)
-    theirs = {int(number): splits.train.files for number in [*splits.train.numbers, *splits.val.numbers]}
+    theirs = {
+        int(number): splits.train.files for number in [*splits.train.numbers, *splits.val.numbers]
+    }
     for part in (data.splits.train, data.splits.val):
         for number, label in zip(part.numbers.tolist(), part.label.tolist(), strict=True):
             source = int(part.files.path(number).rpartition("/")[2].partition(".")[0])
-            assert torch.equal(part.files.content(number), theirs[source].content(source))  # small: copied
+            # small: copied
+            assert torch.equal(part.files.content(number), theirs[source].content(source))
             assert label == int(theirs[source].label[source])
 
 
@@ -59,7 +67,9 @@ def test_large_pictures_are_resized_once_by_their_short_side(tmp_path):
         write_shards(data.splits, tmp_path / kind, Shape(50, format=kind), "here")
         files = read(tmp_path / kind).splits.train.files
         assert files.path(0).endswith(kind)
-        expected = torch.from_numpy(np.asarray(Image.fromarray(ramp).resize((200, 50), Image.Resampling.BICUBIC)))
+        expected = torch.from_numpy(
+            np.asarray(Image.fromarray(ramp).resize((200, 50), Image.Resampling.BICUBIC))
+        )
         assert files.read(0).shape == (3, 50, 200)
         assert (files.read(0).int() - expected.permute(2, 0, 1)).abs().max() <= worst + 1
 
@@ -87,7 +97,9 @@ def test_a_second_call_goes_on_and_another_shape_is_refused(splits, tmp_path):
     again = write_shards(splits, out, shape, "here")
     assert (again.already, again.pictures) == (3, 10)
     assert {shard: shard.read_bytes() for shard in again.shards} == before
-    with pytest.raises(ValueError, match=r"holds other shards \(size, quality differ\); give a new folder"):
+    with pytest.raises(
+        ValueError, match=r"holds other shards \(size, quality differ\); give a new folder"
+    ):
         write_shards(splits, out, Shape(32, 90, per_shard=3), "here")
     (tmp_path / "full").mkdir()
     (tmp_path / "full/notes.txt").write_text("mine")
@@ -113,7 +125,9 @@ def test_what_shards_cannot_hold_is_one_line(tmp_path):
         np.save(tmp_path / f"{number}.npy", np.zeros((13, 16, 16), np.uint8))
     data = ImageFolder(str(tmp_path), NoAugment(), **SETTINGS, channels=13)
     data.setup()
-    with pytest.raises(ValueError, match=r"has 13 channels of uint8; shards hold 8 bits of 1, 3 or 4 channels"):
+    with pytest.raises(
+        ValueError, match=r"has 13 channels of uint8; shards hold 8 bits of 1, 3 or 4 channels"
+    ):
         write_shards(data.splits, tmp_path / "out", Shape(8), "here")
 
 

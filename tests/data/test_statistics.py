@@ -37,7 +37,8 @@ def test_imagenet_s_own_are_the_published_ones_and_those_of_a_folder_unless_told
     [
         (
             {"mean": "imagnet"},
-            r"data\.mean=imagnet; needs own, imagenet, or three numbers for pixels in \[0, 1\], e\.g\.",
+            r"data\.mean=imagnet; needs own, imagenet, or three numbers for pixels in \[0, 1\], "
+            r"e\.g\.",
         ),
         ({"mean": [0.5]}, r"data\.mean=\[0\.5\]; needs own"),
         ({"std": [0.5, 0, 0.5]}, r"data\.std=\[0\.5, 0, 0\.5\]; needs .* three numbers above 0"),

@@ -1,4 +1,6 @@
-"""Members of tar files: what Python's own reader finds in sound files, and refusals where that one ends early without a word."""
+"""Members of tar files: what Python's own reader finds in sound files, and refusals where that one
+ends early without a word.
+"""
 
 import io
 import tarfile
@@ -39,7 +41,11 @@ def write(file, names, form):
 def test_members_are_those_of_pythons_own_reader(tmp_path, form):
     file = write(tmp_path / "x.tar", NAMES + (LONG if form != "ustar" else []), form)
     with tarfile.open(file) as archive:
-        theirs = [(m.name.encode("utf-8", "surrogateescape"), m.offset_data, m.size) for m in archive if m.isreg()]
+        theirs = [
+            (m.name.encode("utf-8", "surrogateescape"), m.offset_data, m.size)
+            for m in archive
+            if m.isreg()
+        ]
     assert [tuple(member) for member in members(file)] == theirs
 
 
@@ -48,7 +54,9 @@ def test_more_than_eight_gigabytes_are_a_size(tmp_path):
     content = bytearray(file.read_bytes())
     content[512 + 124 : 512 + 136] = b"\x80" + (2**40).to_bytes(11, "big")
     file.write_bytes(sealed(content, 512))
-    with pytest.raises(ValueError, match="a member of 1,099,511,627,776 bytes ends behind the file"):
+    with pytest.raises(
+        ValueError, match="a member of 1,099,511,627,776 bytes ends behind the file"
+    ):
         members(file)
 
 
@@ -61,9 +69,15 @@ def sealed(content, at):
 
 @pytest.mark.parametrize("form", FORMATS)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
-@given(at=st.floats(0, 1, exclude_max=True), bits=st.integers(1, 255), how=st.sampled_from(["flip", "cut", "zeros"]))
+@given(
+    at=st.floats(0, 1, exclude_max=True),
+    bits=st.integers(1, 255),
+    how=st.sampled_from(["flip", "cut", "zeros"]),
+)
 def test_damage_never_hides_a_member(tmp_path, form, at, bits, how):
-    """A flipped byte, a cut or a block of zeros: refused, or all members are there; a name or the content may be another."""
+    """A flipped byte, a cut or a block of zeros: refused, or all members are there; a name or the
+    content may be another.
+    """
     file = write(tmp_path / "x.tar", NAMES, form)
     whole, count = file.read_bytes(), len(members(file))
     place = int(at * len(whole))

@@ -1,4 +1,6 @@
-"""Views on their way: keyed, the same however many work on them, moved and normalised each by itself."""
+"""Views on their way: keyed, the same however many work on them, moved and normalised each by
+itself.
+"""
 
 import pickle
 from functools import partial
@@ -31,7 +33,9 @@ def test_twelve_views_are_the_same_from_any_number_of_workers(pictures, in_memor
 
     first, *others = (batches(workers) for workers in (0, 1, 3))
     assert len(first) == 2
-    assert [view.image.shape for view in first[0].views] == [(4, 3, 16, 16)] * 2 + [(4, 3, 8, 8)] * 10
+    assert [view.image.shape for view in first[0].views] == [(4, 3, 16, 16)] * 2 + [
+        (4, 3, 8, 8)
+    ] * 10
     for other in others:
         assert all(alike(a, b) for a, b in zip(first, other, strict=True))
 
@@ -66,7 +70,9 @@ def test_every_view_is_normalised_as_one_is():
 
 
 def test_held_out_images_are_one_view_whatever_the_augmentation():
-    several, one = (Digits(augment, 16, 8, num_workers=0) for augment in (CROPS, MultiCrop(1, 0, jittered=0.0)))
+    several, one = (
+        Digits(augment, 16, 8, num_workers=0) for augment in (CROPS, MultiCrop(1, 0, jittered=0.0))
+    )
     for a, b in zip(several.val_dataloader(), one.val_dataloader(), strict=True):
         a, b = several.on_after_batch_transfer(a), one.on_after_batch_transfer(b)
         assert len(a.views) == 1
@@ -80,14 +86,17 @@ def test_a_batch_is_taken_apart_and_changed_view_by_view():
     assert batch.image is batch.views[0].image
     assert batch.box is batch.views[0].box
     assert batch.flip is batch.views[0].flip
-    assert [tuple(part.views[1].image.shape) for part in batch.split(2)] == [(2, 3, 2, 2)] * 2 + [(1, 3, 2, 2)]
+    assert [tuple(part.views[1].image.shape) for part in batch.split(2)] == [(2, 3, 2, 2)] * 2 + [
+        (1, 3, 2, 2)
+    ]
     assert batch.some(torch.tensor([False, True, False, False, True])).index.tolist() == [1, 4]
     changed = batch.with_image(torch.ones(5, 3, 4, 4))
     assert changed.image.eq(1).all()
     assert changed.views[1] is other
     assert len(batch.tensors) == 9
     assert all(
-        tensor.dtype == torch.float64 for tensor in batch.apply(partial(torch.Tensor.to, dtype=torch.float64)).tensors
+        tensor.dtype == torch.float64
+        for tensor in batch.apply(partial(torch.Tensor.to, dtype=torch.float64)).tensors
     )
     assert alike(pickle.loads(pickle.dumps(batch)), batch)
 
@@ -106,7 +115,12 @@ def test_a_view_alone_has_a_key_of_its_own():
 @pytest.mark.parametrize(
     "augment",
     [
-        {"_target_": "mim.augment.multi_crop.MultiCrop", "local_crops": 3, "local_size": 8, "blur": [0.0, 0.5, 1.0]},
+        {
+            "_target_": "mim.augment.multi_crop.MultiCrop",
+            "local_crops": 3,
+            "local_size": 8,
+            "blur": [0.0, 0.5, 1.0],
+        },
         {
             "_target_": "mim.augment.shifted_pair.ShiftedPair",
             "boxes": {"_target_": "mim.augment.boxes.TorchvisionBoxes", "scale": [0.5, 1.0]},
@@ -116,8 +130,15 @@ def test_a_view_alone_has_a_key_of_its_own():
     ],
 )
 def test_what_a_checkpoint_says_of_its_views_is_built(augment):
-    settings = {"_target_": "mim.data.digits.Digits", "augment": augment, "image_size": 16, "batch_size": 4}
+    settings = {
+        "_target_": "mim.data.digits.Digits",
+        "augment": augment,
+        "image_size": 16,
+        "batch_size": 4,
+    }
     data = build(settings, DATA, "a file", "data")
     assert len(data.augment.views) == (5 if "local_crops" in augment else 2)
-    with pytest.raises(ValueError, match=r"data\.augment\.views is no setting of (MultiCrop|ShiftedPair)"):
+    with pytest.raises(
+        ValueError, match=r"data\.augment\.views is no setting of (MultiCrop|ShiftedPair)"
+    ):
         build({**settings, "augment": {**augment, "views": 3}}, DATA, "a file", "data")

@@ -27,7 +27,9 @@ def folder(pictures) -> Path:
 
 
 def pack(folder, root, labels=True, per_shard=5, mode="w"):
-    """The pictures of class folders in shards of a few, as WebDataset lays them out, with a field more that is no picture."""
+    """The pictures of class folders in shards of a few, as WebDataset lays them out, with a field
+    more that is no picture.
+    """
     root.mkdir(exist_ok=True)
     for split in ("train", "val"):
         files = sorted((folder / split).rglob("*.jpg"))
@@ -42,7 +44,12 @@ def pack(folder, root, labels=True, per_shard=5, mode="w"):
 
 
 def arguments(**others):
-    return {"augment": CropFlip(TorchvisionBoxes()), "image_size": 16, "batch_size": 4, "num_workers": 0} | others
+    return {
+        "augment": CropFlip(TorchvisionBoxes()),
+        "image_size": 16,
+        "batch_size": 4,
+        "num_workers": 0,
+    } | others
 
 
 def batches(data):
@@ -53,7 +60,9 @@ def batches(data):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_shards_give_the_batches_that_a_folder_of_the_same_pictures_gives(folder, tmp_path, workers):
+def test_shards_give_the_batches_that_a_folder_of_the_same_pictures_gives(
+    folder, tmp_path, workers
+):
     data = WebDataset(str(pack(folder, tmp_path / "shards")), **arguments(num_workers=workers))
     other = ImageFolder(str(folder), **arguments())
     assert (data.classes, data.train_size) == (["0", "1"], 12)
@@ -86,7 +95,9 @@ def test_headers_are_read_once_for_the_same_files(folder, tmp_path, monkeypatch)
 def test_a_broken_picture_is_skipped_with_its_shard_and_name(folder, tmp_path):
     (folder / "train/cat/003.jpg").write_bytes(b"no picture")
     data = WebDataset(str(pack(folder, tmp_path / "shards")), **arguments())
-    with pytest.warns(UserWarning, match=r"skipped .*set-train-0000\.tar/\./000003\.jpg \(1 so far\)"):
+    with pytest.warns(
+        UserWarning, match=r"skipped .*set-train-0000\.tar/\./000003\.jpg \(1 so far\)"
+    ):
         batches(data)
 
 
@@ -96,7 +107,8 @@ def test_no_shards_or_nothing_in_them(tmp_path, count):
         with tarfile.open(tmp_path / f"train-{number}.tar", "w") as tar:
             add(tar, "notes.txt", b"no picture")
     with pytest.raises(
-        FileNotFoundError, match=rf"has {count} shards \*train\*\.tar \(\* is anything\) and no picture in them"
+        FileNotFoundError,
+        match=rf"has {count} shards \*train\*\.tar \(\* is anything\) and no picture in them",
     ):
         WebDataset(str(tmp_path), **arguments()).setup()
 
@@ -104,7 +116,8 @@ def test_no_shards_or_nothing_in_them(tmp_path, count):
 def test_compressed_shards_cannot_be_read_in_place(folder, tmp_path):
     root = pack(folder, tmp_path / "shards", mode="w:gz")
     with pytest.raises(
-        ValueError, match=r"set-train-0000\.tar is no shard that can be read in place .* not compressed"
+        ValueError,
+        match=r"set-train-0000\.tar is no shard that can be read in place .* not compressed",
     ):
         WebDataset(str(root), **arguments()).setup()
 
@@ -112,7 +125,9 @@ def test_compressed_shards_cannot_be_read_in_place(folder, tmp_path):
 def test_a_shard_of_which_a_part_is_missing(folder, tmp_path, truncate):
     root = pack(folder, tmp_path / "shards")
     truncate(root / "set-train-0005.tar")
-    with pytest.raises(ValueError, match=r"set-train-0005\.tar is no shard that can be read in place"):
+    with pytest.raises(
+        ValueError, match=r"set-train-0005\.tar is no shard that can be read in place"
+    ):
         WebDataset(str(root), **arguments()).setup()
 
 
@@ -121,7 +136,9 @@ def test_a_class_that_is_no_number(folder, tmp_path):
     with tarfile.open(root / "set-train-0000.tar", "a") as tar:
         add(tar, "./999.cls", b"cat")
     with pytest.raises(
-        ValueError, match=r"the class in \./999\.cls is 'cat', no whole number from 0 on.*its class as a number"
+        ValueError,
+        match=r"the class in \./999\.cls is 'cat', no whole number from 0 on.*"
+        "its class as a number",
     ):
         WebDataset(str(root), **arguments()).setup()
 
@@ -131,7 +148,8 @@ def test_classes_of_only_some_pictures(folder, tmp_path):
     with tarfile.open(root / "set-train-0000.tar", "a") as tar:
         add(tar, "./999.jpg", (folder / "val/cat/000.jpg").read_bytes())
     with pytest.raises(
-        ValueError, match=r"1 of 18 pictures have no class, such as .*0000\.tar/\./999\.jpg; put a \.cls"
+        ValueError,
+        match=r"1 of 18 pictures have no class, such as .*0000\.tar/\./999\.jpg; put a \.cls",
     ):
         WebDataset(str(root), **arguments()).setup()
 
@@ -151,7 +169,9 @@ def test_pictures_of_dotted_names_are_all_read_with_their_labels(folder, tmp_pat
 
 
 def shard(folder, file, *fields):
-    """A shard of some samples, each of which has fields by their extension: their content, or None for a picture."""
+    """A shard of some samples, each of which has fields by their extension: their content, or None
+    for a picture.
+    """
     picture = (folder / "train/cat/000.jpg").read_bytes()
     with tarfile.open(file, "w") as tar:
         for number, sample in enumerate(fields):
@@ -162,15 +182,25 @@ def shard(folder, file, *fields):
 
 @pytest.mark.parametrize("key", ["label", "cls", "class", "class_id", "target"])
 def test_the_class_in_a_json_is_a_label(folder, tmp_path, key):
-    samples = [{"jpg": None, "json": f'{{"url": "x", "{key}": {value}}}'.encode()} for value in (2, 0, '"1"')]
-    data = WebDataset(str(shard(folder, tmp_path / "train.tar", *samples)), **arguments(held_out=0.4))
+    samples = [
+        {"jpg": None, "json": f'{{"url": "x", "{key}": {value}}}'.encode()}
+        for value in (2, 0, '"1"')
+    ]
+    data = WebDataset(
+        str(shard(folder, tmp_path / "train.tar", *samples)), **arguments(held_out=0.4)
+    )
     assert data.splits.train.files.label.tolist() == [2, 0, 1]
     assert "left out" not in data.words
 
 
 def test_a_class_of_its_own_goes_before_one_in_a_json(folder, tmp_path):
-    samples = [{"json": b'{"label": 5}', "jpg": None, "cls": b"1"}, {"jpg": None, "cls": b"0", "json": b"{}"}]
-    data = WebDataset(str(shard(folder, tmp_path / "train.tar", *samples)), **arguments(held_out=0.5))
+    samples = [
+        {"json": b'{"label": 5}', "jpg": None, "cls": b"1"},
+        {"jpg": None, "cls": b"0", "json": b"{}"},
+    ]
+    data = WebDataset(
+        str(shard(folder, tmp_path / "train.tar", *samples)), **arguments(held_out=0.5)
+    )
     assert data.splits.train.files.label.tolist() == [1, 0]
     assert "left out" not in data.words
 
@@ -178,7 +208,10 @@ def test_a_class_of_its_own_goes_before_one_in_a_json(folder, tmp_path):
 def test_a_json_without_a_class_and_further_pictures_are_said_also_from_the_cache(folder, tmp_path):
     text = b'{"caption": "a cat", "label": null}'
     samples = [
-        *({"jpg": None, "seg.png": None, "json": text, "txt": b"a cat"}, {"left.jpg": None, "right.jpg": None}),
+        *(
+            {"jpg": None, "seg.png": None, "json": text, "txt": b"a cat"},
+            {"left.jpg": None, "right.jpg": None},
+        ),
         *({"jpg": None, "json": b"no json"}, {"jpg": None, "json": b'{"label": 1}' + b" " * 2**20}),
     ]
     root = shard(folder, tmp_path / "train.tar", *samples)
@@ -205,7 +238,9 @@ def test_a_json_without_a_class_and_further_pictures_are_said_also_from_the_cach
     ],
 )
 def test_a_class_in_a_json_that_is_none(folder, tmp_path, value, said):
-    root = shard(folder, tmp_path / "train.tar", {"jpg": None, "json": f'{{"label": {value}}}'.encode()})
+    root = shard(
+        folder, tmp_path / "train.tar", {"jpg": None, "json": f'{{"label": {value}}}'.encode()}
+    )
     with pytest.raises(ValueError, match=rf"0000\.json.*{said}"):
         WebDataset(str(root), **arguments()).setup()
 
@@ -218,7 +253,9 @@ def test_shards_that_are_only_judged_are_judged_whole(folder, tmp_path, name):
 
 
 def test_of_shards_that_are_only_judged_a_share_is_judged_where_it_is_asked_for(folder, tmp_path):
-    data = WebDataset(str(shard(folder, tmp_path / "train.tar", *[{"jpg": None}] * 10)), **arguments(held_out=0.2))
+    data = WebDataset(
+        str(shard(folder, tmp_path / "train.tar", *[{"jpg": None}] * 10)), **arguments(held_out=0.2)
+    )
     data.only_judged = True
     assert len(data.splits.val) == 2
 

@@ -1,4 +1,6 @@
-"""Start processes as torchrun does, from the test: it holds the table that torchrun holds, and no third process is needed."""
+"""Start processes as torchrun does, from the test: it holds the table that torchrun holds, and no
+third process is needed.
+"""
 
 import json
 import os
@@ -29,10 +31,17 @@ class Ended(NamedTuple):
 
 def start(programs: Sequence[Sequence[str]], runs: Path, seconds: float = 900) -> list[Ended]:
     """Run one command line of Python a process, all in one group, and wait for them."""
-    table = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=60))
+    table = TCPStore(
+        "127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=60)
+    )
     count = str(len(programs))
     group = {
-        **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(table.port), "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count},
+        **{
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(table.port),
+            "WORLD_SIZE": count,
+            "LOCAL_WORLD_SIZE": count,
+        },
         **{
             "GROUP_RANK": "0",
             "GROUP_WORLD_SIZE": "1",
@@ -58,11 +67,15 @@ def start(programs: Sequence[Sequence[str]], runs: Path, seconds: float = 900) -
     finally:
         for process in processes:
             process.kill()
-    return [Ended(process.returncode, *words) for process, words in zip(processes, said, strict=True)]
+    return [
+        Ended(process.returncode, *words) for process, words in zip(processes, said, strict=True)
+    ]
 
 
 def one_after_another(processes: int, jobs: dict[str, Sequence[str]], runs: Path) -> None:
-    """Many runs, one after another, on processes that are started once: starting Python anew takes seconds."""
+    """Many runs, one after another, on processes that are started once: starting Python anew takes
+    seconds.
+    """
     lines = json.dumps([[f"name={name}", *overrides] for name, overrides in jobs.items()])
     ended = start([["tests/distributed/several.py", lines]] * processes, runs)
     assert [each.code for each in ended] == [0] * processes, "\n".join(each.err for each in ended)
@@ -75,13 +88,17 @@ class Run(NamedTuple):
 
     @property
     def losses(self) -> dict[int, float]:
-        header, *lines = (line.split(",") for line in (self.folder / "metrics.csv").read_text().splitlines())
+        header, *lines = (
+            line.split(",") for line in (self.folder / "metrics.csv").read_text().splitlines()
+        )
         at, step = header.index("train/loss"), header.index("step")
         return {int(line[step]): float(line[at]) for line in lines if line[at]}
 
     @property
     def weights(self) -> dict[str, Tensor]:
-        return AtomicCheckpointIO().load_checkpoint(self.folder / "checkpoints" / "last.ckpt")["state_dict"]
+        return AtomicCheckpointIO().load_checkpoint(self.folder / "checkpoints" / "last.ckpt")[
+            "state_dict"
+        ]
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -92,20 +109,46 @@ class Run(NamedTuple):
 
 
 SHORT = (
-    *("images_per_step=128", "trainer.accelerator=cpu", "trainer.log_every_n_steps=1", "epochs=2", "warmup_epochs=1"),
+    *(
+        "images_per_step=128",
+        "trainer.accelerator=cpu",
+        "trainer.log_every_n_steps=1",
+        "epochs=2",
+        "warmup_epochs=1",
+    ),
     *("trainer.limit_train_batches=5", "trainer.gradient_clip_val=0.5"),
-    *("callback=[refresh_attention,checkpoint,results]", "callback.checkpoint.keep_every_n_epochs=1"),
+    *(
+        "callback=[refresh_attention,checkpoint,results]",
+        "callback.checkpoint.keep_every_n_epochs=1",
+    ),
 )
 MASKS = "+callback.masks._target_=tests.distributed.masks.Masks"
 # 129 held-out images are 65 for one of two processes, which is a batch more than the other has
 JUDGED = ("callback=[online_probe,checkpoint,results]", "callback.online_probe.held_out_limit=129")
 METHODS = {
     "mae": (*JUDGED, MASKS),
-    "data2vec": (MASKS, "loss=features", "loss.target.blocks=2", "teacher=ema", "teacher.momentum=0.9"),
+    "data2vec": (
+        MASKS,
+        "loss=features",
+        "loss.target.blocks=2",
+        "teacher=ema",
+        "teacher.momentum=0.9",
+    ),
     "ibot": (
-        *(MASKS, "images_per_step=16", "model=ibot", "+encoder.positions=learned", "loss.term.cls.out=32"),
+        *(
+            MASKS,
+            "images_per_step=16",
+            "model=ibot",
+            "+encoder.positions=learned",
+            "loss.term.cls.out=32",
+        ),
         *("model.head.hidden=32", "model.head.bottleneck=16", "augment@data.augment=multi_crop"),
-        *("data.augment.local_crops=2", "data.augment.local_size=16", "data.augment.jittered=0", "data.augment.grey=0"),
+        *(
+            "data.augment.local_crops=2",
+            "data.augment.local_size=16",
+            "data.augment.jittered=0",
+            "data.augment.grey=0",
+        ),
         *("data.augment.blur=[0,0,0]", "data.augment.solarize=[0,0,0]"),
     ),
     "emae": (MASKS, "masker=emae", "loss=emae"),
@@ -118,7 +161,12 @@ METHODS = {
     ),
 }
 CMAE = (
-    *("model=cmae", "model.projector.hidden=32", "model.predictor.hidden=32", "callback=[checkpoint,results]"),
+    *(
+        "model=cmae",
+        "model.projector.hidden=32",
+        "model.predictor.hidden=32",
+        "callback=[checkpoint,results]",
+    ),
     *(
         "augment@data.augment=shifted_pair",
         "data.augment.margin=4",
@@ -129,20 +177,40 @@ CMAE = (
 SPLITS = {"ddp": ("trainer=ddp",), "fsdp": ("trainer=fsdp",)}
 ACCUMULATED = ("trainer.accumulate_grad_batches=2", "trainer.limit_train_batches=10")
 FINETUNE = (
-    *("task=finetune", "callback=[checkpoint,results]", "callback.checkpoint.keep_every_n_epochs=null"),
+    *(
+        "task=finetune",
+        "callback=[checkpoint,results]",
+        "callback.checkpoint.keep_every_n_epochs=null",
+    ),
     "data._target_=tests.distributed.uneven.Uneven",
 )
 SCENES = (
-    *("data=scattered_digits", "data.train_scenes=16", "data.held_out=5", "data.image_size=32", "encoder.patch_size=4"),
+    *(
+        "data=scattered_digits",
+        "data.train_scenes=16",
+        "data.held_out=5",
+        "data.image_size=32",
+        "encoder.patch_size=4",
+    ),
     *("images_per_step=8", "data.batch_size=4", "epochs=1", "trainer.limit_train_batches=null"),
     *("callback=[checkpoint,results]", "callback.checkpoint.keep_every_n_epochs=null"),
 )
 DENSE = {
-    "segment": ("task=segment", *SCENES, "warmup_epochs=0", "head.dropout=0", "head.auxiliary_width=16"),
+    "segment": (
+        "task=segment",
+        *SCENES,
+        "warmup_epochs=0",
+        "head.dropout=0",
+        "head.auxiliary_width=16",
+    ),
     "detect": ("task=detect", *SCENES, "warmup_steps=1"),
 }
 ON_TWO = {
-    **{f"{name}_{how}": (*method, *split) for name, method in METHODS.items() for how, split in SPLITS.items()},
+    **{
+        f"{name}_{how}": (*method, *split)
+        for name, method in METHODS.items()
+        for how, split in SPLITS.items()
+    },
     **{f"mae_{how}_accumulated": (*split, *ACCUMULATED) for how, split in SPLITS.items()},
     "cmae_ddp": (*CMAE, *SPLITS["ddp"]),
     "mae_fsdp_replicas": (*SPLITS["fsdp"], "trainer.strategy.replicas=2"),
@@ -166,15 +234,20 @@ ON_ONE = {
 }
 
 
-# what the tests of every day need: they are all in one file, so that one process of pytest makes them once
+# what the tests of every day need: they are all in one file, so that one process of pytest makes
+# them once
 OFTEN = {"mae_one", "mae_ddp", "mae_fsdp", "finetune_one", "finetune_ddp"} | {
     *("mae_one_from_fsdp", "mae_ddp_from_fsdp", "mae_fsdp_from_ddp")
 }
 
 
 @pytest.fixture(scope="session")
-def answers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
-    """Each method on one process, and split over two: `mae_one`, `mae_ddp`, ... Some go on from what another saved."""
+def answers(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Run]:
+    """Each method on one process, and split over two: `mae_one`, `mae_ddp`, ... Some go on from
+    what another saved.
+    """
     all_of_them = any(item.get_closest_marker("slow") for item in request.session.items)
     runs = tmp_path_factory.mktemp("runs")
     made: list[str] = []
@@ -187,7 +260,9 @@ def answers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 def apart() -> Callable[[dict[str, Tensor], dict[str, Tensor]], float]:
-    """The largest difference of two models, but for key biases: their gradient is rounding noise, which Adam turns into steps."""
+    """The largest difference of two models, but for key biases: their gradient is rounding noise,
+    which Adam turns into steps.
+    """
 
     def measure(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> float:
         assert ours.keys() == theirs.keys()

@@ -9,12 +9,16 @@ from mim.run.results import Results
 
 
 class Masks(L.Callback):
-    """Masks by step, as `masks_<rank>.pt` beside the results: [(indices (B,), masked (B, K, Lm))]."""
+    """Masks by step, as `masks_<rank>.pt` beside the results: [(indices (B,), masked (B, K,
+    Lm))].
+    """
 
     def __init__(self) -> None:
         self.steps = []
 
-    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int
+    ) -> None:
         split = pl_module.model.masker(batch, pl_module.model.encoder.geometry.grid)
         self.steps.append((batch.index, split.masked))
 

@@ -1,4 +1,5 @@
-"""One process of several runs, one after another: `python several.py '[["name=a", "epochs=1"], ["resume=@a"]]'`.
+"""One process of several runs, one after another:
+`python several.py '[["name=a", "epochs=1"], ["resume=@a"]]'`.
 
 `@a` stands for what the run called `a` saved after its first epoch.
 """

@@ -1,6 +1,8 @@
-"""The same global batch gives the same training, whatever it is split over: one process, two, two that share the weights.
+"""The same global batch gives the same training, whatever it is split over: one process, two, two
+that share the weights.
 
-What many processes saved is read by any number of them, by `checkpoint=` and by `python -m mim convert`.
+What many processes saved is read by any number of them, by `checkpoint=` and by
+`python -m mim convert`.
 """
 
 import pytest
@@ -43,10 +45,15 @@ def test_other_ways_to_split_a_step_change_nothing_either(answers, split, apart)
 
 @pytest.mark.slow
 def test_images_are_told_apart_and_normalised_over_all_processes(answers, apart):
-    """CMAE's contrast and batch norms; what stands before one has biases whose gradient is rounding noise."""
+    """CMAE's contrast and batch norms; what stands before one has biases whose gradient is rounding
+    noise.
+    """
     one, two = answers["cmae_one"], answers["cmae_ddp"]
     assert two.losses == pytest.approx(one.losses, abs=2e-6)
-    ours, theirs = ({name: value for name, value in run.weights.items() if "encoder." in name} for run in (one, two))
+    ours, theirs = (
+        {name: value for name, value in run.weights.items() if "encoder." in name}
+        for run in (one, two)
+    )
     assert any(name.startswith("teacher.") for name in ours)
     assert apart(ours, theirs) < 2e-5
 
@@ -57,7 +64,9 @@ def test_fine_tuning_too_and_it_counts_every_held_out_image_once(answers, split,
     one, two = answers["finetune_one"], answers[f"finetune_{split}"]
     assert two.losses == pytest.approx(one.losses, abs=2e-6)
     assert two.metrics["val/top1"] == one.metrics["val/top1"]
-    assert one.metrics["val/top1"] * 129 == pytest.approx(round(one.metrics["val/top1"] * 129), abs=1e-4)
+    assert one.metrics["val/top1"] * 129 == pytest.approx(
+        round(one.metrics["val/top1"] * 129), abs=1e-4
+    )
     assert two.metrics["val/loss"] == pytest.approx(one.metrics["val/loss"], abs=2e-6)
     assert apart(one.weights, two.weights) < 2e-5
 
@@ -65,7 +74,9 @@ def test_fine_tuning_too_and_it_counts_every_held_out_image_once(answers, split,
 @pytest.mark.slow
 @pytest.mark.parametrize(("task", "judged"), [("segment", "val/miou"), ("detect", "val/mask_ap")])
 def test_segmentation_and_detection_too(answers, task, judged, apart):
-    """Norms look at all images of a step, regions are counted over them, and each held-out scene is judged once."""
+    """Norms look at all images of a step, regions are counted over them, and each held-out scene is
+    judged once.
+    """
     one, two = answers[f"{task}_one"], answers[f"{task}_ddp"]
     assert len(one.losses) == 2
     assert two.losses == pytest.approx(one.losses, abs=1e-5)
@@ -75,9 +86,14 @@ def test_segmentation_and_detection_too(answers, task, judged, apart):
 
 
 def _steady(weights):
-    """All of a detector; of a segmenter the statistics of its norms: what stands before a norm has gradients near nothing, of
-    which Adam makes whole steps."""
-    counted = {name: value.float() for name, value in weights.items() if "running" in name or "tracked" in name}
+    """All of a detector; of a segmenter the statistics of its norms: what stands before a norm has
+    gradients near nothing, of which Adam makes whole steps.
+    """
+    counted = {
+        name: value.float()
+        for name, value in weights.items()
+        if "running" in name or "tracked" in name
+    }
     return counted or weights
 
 
@@ -85,19 +101,25 @@ def _steady(weights):
 def test_every_held_out_image_is_judged_once(answers, split):
     one, two = (answers[f"mae_{how}"].metrics for how in ("one", split))
     assert two["knn/top1_untrained"] == one["knn/top1_untrained"]
-    assert one["knn/top1_untrained"] * 129 == pytest.approx(round(one["knn/top1_untrained"] * 129), abs=1e-4)
+    assert one["knn/top1_untrained"] * 129 == pytest.approx(
+        round(one["knn/top1_untrained"] * 129), abs=1e-4
+    )
     assert two["linear/top1_untrained"] == pytest.approx(one["linear/top1_untrained"], abs=1e-6)
 
 
 @pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("method", METHODS)
 def test_an_image_hides_the_same_patches_whatever_process_it_is_on(answers, method, split):
-    one, ranks = answers[f"{method}_one"].masks(0), [answers[f"{method}_{split}"].masks(rank) for rank in (0, 1)]
+    one, ranks = (
+        answers[f"{method}_one"].masks(0),
+        [answers[f"{method}_{split}"].masks(rank) for rank in (0, 1)],
+    )
     for step, (index, masked) in enumerate(one):
         parts = [rank[step] for rank in ranks]
         assert torch.equal(torch.cat([part[0] for part in parts]), index)
         assert torch.equal(torch.cat([part[1] for part in parts]), masked)
-        assert not torch.equal(parts[0][1], parts[1][1])  # one stream for both would hide the same of other images
+        # one stream for both would hide the same of other images
+        assert not torch.equal(parts[0][1], parts[1][1])
     assert not torch.equal(one[0][1], one[1][1])
 
 
@@ -111,7 +133,9 @@ def test_an_image_hides_the_same_patches_whatever_process_it_is_on(answers, meth
         slow("amt_fsdp_alone_from_fsdp", "amt_one"),
     ],
 )
-def test_a_run_goes_on_under_another_split_as_if_nothing_had_happened(answers, resumed, undisturbed, apart):
+def test_a_run_goes_on_under_another_split_as_if_nothing_had_happened(
+    answers, resumed, undisturbed, apart
+):
     resumed, undisturbed = answers[resumed], answers[undisturbed]
     rest = {step: loss for step, loss in undisturbed.losses.items() if step >= min(resumed.losses)}
     assert min(resumed.losses) in (4, 5)
@@ -125,7 +149,11 @@ def test_each_process_writes_its_share_and_nothing_is_left_of_the_writing(answer
     sizes = {file.name: file.stat().st_size for file in folder.iterdir()}
     assert set(sizes) == {".metadata", "rest.pt", "__0_0.distcp", "__1_0.distcp"}
     assert sizes["__0_0.distcp"] == pytest.approx(sizes["__1_0.distcp"], rel=0.1)
-    assert {path.name for path in folder.parent.iterdir()} == {"last.ckpt", "epoch_0001.ckpt", "epoch_0002.ckpt"}
+    assert {path.name for path in folder.parent.iterdir()} == {
+        "last.ckpt",
+        "epoch_0001.ckpt",
+        "epoch_0002.ckpt",
+    }
 
 
 def test_all_of_it_is_what_one_process_would_have_written(answers):
@@ -135,7 +163,9 @@ def test_all_of_it_is_what_one_process_would_have_written(answers):
     )
     assert ours.keys() == theirs.keys()
     mine, other = ours["optimizer_states"][0], theirs["optimizer_states"][0]
-    assert [group["params"] for group in mine["param_groups"]] == [group["params"] for group in other["param_groups"]]
+    assert [group["params"] for group in mine["param_groups"]] == [
+        group["params"] for group in other["param_groups"]
+    ]
     assert mine["state"].keys() == other["state"].keys()
     for number, state in mine["state"].items():
         for name, value in state.items():
@@ -160,5 +190,11 @@ def test_convert_makes_one_plain_file_of_it(answers, tmp_path, capsys):
     whole = torch.load(out, weights_only=True)
     assert {"state_dict", "optimizer_states", "loops", "config"} <= whole.keys()
     assert all(value.equal(whole["state_dict"][name]) for name, value in run.weights.items())
-    assert main(["convert", str(run.folder), str(tmp_path / "encoder.safetensors"), "--to", "timm"]) == 0
-    assert read_weights(tmp_path / "encoder.safetensors").tensors.keys() <= read_weights(run.folder).tensors.keys()
+    assert (
+        main(["convert", str(run.folder), str(tmp_path / "encoder.safetensors"), "--to", "timm"])
+        == 0
+    )
+    assert (
+        read_weights(tmp_path / "encoder.safetensors").tensors.keys()
+        <= read_weights(run.folder).tensors.keys()
+    )

@@ -7,8 +7,12 @@ from mim.data.digits import Digits
 
 
 class Uneven(Digits):
-    """Digits with 129 held-out images: in batches of 64 one of two processes has a batch more than the other."""
+    """Digits with 129 held-out images: in batches of 64 one of two processes has a batch more than
+    the other.
+    """
 
-    def val_dataloader(self, limit: int | None = 129, first_classes: int | None = None) -> DataLoader[Batch]:
+    def val_dataloader(
+        self, limit: int | None = 129, first_classes: int | None = None
+    ) -> DataLoader[Batch]:
         """Held-out images."""
         return super().val_dataloader(limit, first_classes)

@@ -47,7 +47,9 @@ def test_a_row_a_picture_with_its_path_and_label(command, checkpoint, photos, fi
 
 def test_every_format_holds_the_same(command, photos, files, tmp_path):
     for end in ("npz", "csv", "parquet"):
-        code, _, err = command(photos, "--out", tmp_path / f"a.{end}", "--pool", "cls", "--block", 1, "--workers", 0)
+        code, _, err = command(
+            photos, "--out", tmp_path / f"a.{end}", "--pool", "cls", "--block", 1, "--workers", 0
+        )
         assert code == 0, err
     with np.load(tmp_path / "a.npz") as table:
         feature = table["feature"]
@@ -67,7 +69,9 @@ def test_patches_keep_their_grid(command, checkpoint, photos, tmp_path):
     expected = mim.features(mim.load(checkpoint), photos, patches=True, workers=0).numpy()
     with np.load(tmp_path / "a.npz") as table:
         np.testing.assert_allclose(table["feature"], expected, atol=1e-6)
-        flat = np.array(parquet.read_table(tmp_path / "a.parquet")["feature"].to_pylist(), np.float32)
+        flat = np.array(
+            parquet.read_table(tmp_path / "a.parquet")["feature"].to_pylist(), np.float32
+        )
         assert (flat.reshape(expected.shape) == table["feature"]).all()
 
 
@@ -115,7 +119,9 @@ def test_no_more_than_a_part_is_held(checkpoint, tmp_path, monkeypatch):
     held = []
     append = embed_module._Parts.append
     monkeypatch.setattr(
-        embed_module._Parts, "append", lambda self, done, *rows: held.append(len(rows[0])) or append(self, done, *rows)
+        embed_module._Parts,
+        "append",
+        lambda self, done, *rows: held.append(len(rows[0])) or append(self, done, *rows),
     )
     made = embed(source, Embedder(encoder), tmp_path / "a.npz", "", "", batch_size=4)
     assert made.rows == sum(held) == 100
@@ -149,8 +155,14 @@ def test_a_data_set_is_embedded_part_by_part(command, tmp_path):
         (["{photos}", "--out", "{tmp}/a.csv", "--patches"], "write them to .npz or .parquet"),
         (["{tmp}/nowhere", "--out", "{tmp}/a.npz"], "there is no"),
         (["{photos}", "--out", "{tmp}/a.npz", "--pool", "maen"], "did you mean 'mean'"),
-        (["{photos}", "--out", "{tmp}/a.npz", "--batch-size", "0"], "--batch-size=0; needs 1 at least"),
-        (["{photos}", "data=digits", "--out", "{tmp}/a.npz"], "give a folder, or files, or data=<name>"),
+        (
+            ["{photos}", "--out", "{tmp}/a.npz", "--batch-size", "0"],
+            "--batch-size=0; needs 1 at least",
+        ),
+        (
+            ["{photos}", "data=digits", "--out", "{tmp}/a.npz"],
+            "give a folder, or files, or data=<name>",
+        ),
         (["data.root=/x", "--out", "{tmp}/a.npz"], "give a folder, or files, or data=<name>"),
         (["data=own", "--out", "{tmp}/a.npz"], "does not say what it was trained on"),
         (["data=digits", "data.image_size=16", "--out", "{tmp}/a.npz"], "shows images of 16 x 16"),
@@ -164,7 +176,9 @@ def test_what_cannot_be_done_is_said_in_one_line(command, photos, tmp_path, argu
     assert err.count("\n") == 1
 
 
-def test_parquet_without_pyarrow_is_refused_before_anything_is_read(command, photos, tmp_path, monkeypatch):
+def test_parquet_without_pyarrow_is_refused_before_anything_is_read(
+    command, photos, tmp_path, monkeypatch
+):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
     code, _, err = command(photos, "--out", tmp_path / "a.parquet")
     assert code == 1

@@ -35,7 +35,9 @@ def test_a_folder_a_list_a_data_set_and_single_pictures_agree(encoder, photos, f
     for same in (str(photos), files, ImageFolder(photos), pictures):
         torch.testing.assert_close(mim.features(encoder, same, batch_size=4, workers=0), made)
     with torch.no_grad():
-        alone = torch.stack([encoder(encoder.preprocess(file)[None])[0, 1:].mean(0) for file in files])
+        alone = torch.stack(
+            [encoder(encoder.preprocess(file)[None])[0, 1:].mean(0) for file in files]
+        )
     torch.testing.assert_close(made, alone)
 
 
@@ -47,12 +49,19 @@ def test_arrays_of_many_sizes_are_cut_unless_they_have_the_size_of_the_encoder(e
 
 
 def test_bytes_and_floats_of_tensors_and_arrays_agree(encoder):
-    image = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    image = torch.randint(
+        0, 256, (5, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     made = mim.features(encoder, image, batch_size=2)
     with torch.no_grad():
         tokens = encoder(encoder.preprocess.normalise(image))
     torch.testing.assert_close(made, tokens[:, 1:].mean(1))  # as they are: nothing is resized
-    for same in (image / 255, (image / 255).double(), image.permute(0, 2, 3, 1).numpy(), image.numpy() / 255.0):
+    for same in (
+        image / 255,
+        (image / 255).double(),
+        image.permute(0, 2, 3, 1).numpy(),
+        image.numpy() / 255.0,
+    ):
         torch.testing.assert_close(mim.features(encoder, same), made)
     torch.testing.assert_close(mim.features(encoder, TensorDataset(image)), made)
 
@@ -64,9 +73,13 @@ def test_pools_blocks_and_patches_are_what_they_say(encoder):
         first, last = encoder.encode_blocks(embedded, [1, 2])
     patches = mim.features(encoder, image, patches=True)
     torch.testing.assert_close(patches, encoder.norm(last)[:, 1:].detach())
-    torch.testing.assert_close(mim.features(encoder, image, "cls"), encoder.norm(last)[:, 0].detach())
+    torch.testing.assert_close(
+        mim.features(encoder, image, "cls"), encoder.norm(last)[:, 0].detach()
+    )
     torch.testing.assert_close(mim.features(encoder, image, Mean()), patches.mean(1))
-    torch.testing.assert_close(mim.features(encoder, image, "cls", block=1, norm=False), first[:, 0])
+    torch.testing.assert_close(
+        mim.features(encoder, image, "cls", block=1, norm=False), first[:, 0]
+    )
     assert mim.features(encoder, image, "cp1").shape == (2, 16)
 
 
@@ -79,7 +92,9 @@ def test_a_data_set_of_ours_is_shown_as_it_shows_itself(encoder, photos):
         expected = encoder(encoder.preprocess.normalise(images / 255))[:, 1:].mean(1)
     torch.testing.assert_close(made, expected)
     assert len(mim.features(encoder, data, part="training")) == 1347
-    folder = OurFolder(str(photos), NoAugment(), 32, 2, held_out=0.5, resize=40, resize_interpolation="bilinear")
+    folder = OurFolder(
+        str(photos), NoAugment(), 32, 2, held_out=0.5, resize=40, resize_interpolation="bilinear"
+    )
     held_out = mim.features(encoder, folder)
     chosen = folder.splits.val.numbers
     torch.testing.assert_close(held_out, mim.features(encoder, photos, workers=0)[chosen])
@@ -99,7 +114,9 @@ def test_an_encoder_or_a_model_built_by_hand_is_told_its_normalisation(encoder, 
     assert built.training  # as it was
     model = mim.SimMIM(built, mim.Masker(mim.Random(), mim.FixedRatio(0.5)), {"pixel": 192})
     torch.testing.assert_close(mim.features(model, photos, workers=0, **half), made)
-    with pytest.raises(ValueError, match="this ViT does not say how its images are normalised; give mean= and std="):
+    with pytest.raises(
+        ValueError, match="this ViT does not say how its images are normalised; give mean= and std="
+    ):
         mim.features(built, photos)
 
 
@@ -132,7 +149,10 @@ def test_what_cannot_be_done_is_refused_in_one_line(encoder, source, settings, s
 
 def test_a_picture_that_cannot_be_read_is_named(encoder, photos, tmp_path):
     (photos / "cat" / "9.png").write_bytes(b"no picture")
-    with pytest.warns(UserWarning, match="skipped"), pytest.raises(ValueError, match=r"cat/9.png is no picture"):
+    with (
+        pytest.warns(UserWarning, match="skipped"),
+        pytest.raises(ValueError, match=r"cat/9.png is no picture"),
+    ):
         mim.features(encoder, photos, workers=0)
     with pytest.raises(FileNotFoundError, match="there is no"):
         mim.features(encoder, tmp_path / "nowhere")
@@ -142,7 +162,9 @@ def test_a_picture_that_cannot_be_read_is_named(encoder, photos, tmp_path):
 
 
 def test_images_of_another_size_of_a_data_set_are_refused(encoder):
-    with pytest.raises(ValueError, match=r"Digits shows images of 16 x 16, and the encoder sees 32 x 32"):
+    with pytest.raises(
+        ValueError, match=r"Digits shows images of 16 x 16, and the encoder sees 32 x 32"
+    ):
         mim.features(encoder, Digits(NoAugment(), image_size=16, batch_size=64))
 
 

@@ -12,7 +12,8 @@ from mim.encoder.encoder import Attends
 from mim.encoder.vit import ViT
 from mim.image_format import ImageFormat
 
-FORMAT = ImageFormat((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 1.25, "bilinear", ("cat", "dog"))  # of conftest's run
+# of conftest's run
+FORMAT = ImageFormat((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 1.25, "bilinear", ("cat", "dog"))
 
 
 def test_it_is_the_encoder_itself_in_eval_mode(checkpoint):
@@ -22,7 +23,9 @@ def test_it_is_the_encoder_itself_in_eval_mode(checkpoint):
     assert not any(module.training for module in encoder.modules())
     weights = torch.load(checkpoint / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     assert {f"model.encoder.{name}" for name in encoder.state_dict()} == set(weights)
-    assert torch.equal(encoder.blocks[0].attn.qkv.weight, weights["model.encoder.blocks.0.attn.qkv.weight"])
+    assert torch.equal(
+        encoder.blocks[0].attn.qkv.weight, weights["model.encoder.blocks.0.attn.qkv.weight"]
+    )
     assert encoder(torch.zeros(1, 3, 32, 32)).shape == (1, 17, 16)
 
 
@@ -56,13 +59,21 @@ def test_a_picture_an_array_and_a_path_are_the_same_image(checkpoint, photos):
     image = prepare(file)
     array = np.asarray(picture)
     assert image.shape == (3, 32, 32)
-    for same in (picture, array, array.transpose(2, 0, 1), torch.from_numpy(array.copy()), array / 255, str(file)):
+    for same in (
+        picture,
+        array,
+        array.transpose(2, 0, 1),
+        torch.from_numpy(array.copy()),
+        array / 255,
+        str(file),
+    ):
         assert torch.equal(prepare(same), image)
 
 
 def test_what_is_prepared_is_resized_by_the_short_side_cut_and_normalised(checkpoint):
     prepare = mim.load(checkpoint).preprocess
-    halves = np.zeros((40, 80, 3), np.uint8)  # as wide as twice the short side: the centre is 24 to 56
+    # as wide as twice the short side: the centre is 24 to 56
+    halves = np.zeros((40, 80, 3), np.uint8)
     halves[:, 40:] = 255
     image = prepare(halves)
     mean, std = torch.tensor(FORMAT.mean), torch.tensor(FORMAT.std)

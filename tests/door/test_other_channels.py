@@ -1,4 +1,6 @@
-"""One channel, and five on oblong images, through all that is done with a run: train, resume, judge, draw, convert, export."""
+"""One channel, and five on oblong images, through all that is done with a run: train, resume,
+judge, draw, convert, export.
+"""
 
 import json
 
@@ -51,7 +53,11 @@ def trained(request, arrays, tmp_path_factory):
         environment.setenv("MIM_RUNS", str(place))
         environment.setenv("MIM_CACHE", str(place / "cache"))
         environment.setenv("MIM_DATA", str(arrays))
-        asked = (*SHORT, *DATA[request.param], f"callback.reconstructions.channels={DRAWN[request.param]}")
+        asked = (
+            *SHORT,
+            *DATA[request.param],
+            f"callback.reconstructions.channels={DRAWN[request.param]}",
+        )
         first = mim.train(mim.compose(*asked, "epochs=1"))
         second = mim.train(mim.compose(*asked, "epochs=2", f"resume={first.folder}"))
         yield request.param, second, place
@@ -81,7 +87,8 @@ def test_its_features_are_those_of_arrays_and_files(trained, arrays):
     if channels == 5:
         assert mim.features(run.encoder, str(arrays)).shape == (40, 16)
     else:
-        assert mim.features(run.encoder, image.expand(-1, 3, -1, -1)).shape == (2, 16)  # colours made grey
+        # colours made grey
+        assert mim.features(run.encoder, image.expand(-1, 3, -1, -1)).shape == (2, 16)
 
 
 def test_it_is_converted_exported_and_drawn(trained, arrays, tmp_path, monkeypatch, capsys):
@@ -101,7 +108,14 @@ def test_it_is_converted_exported_and_drawn(trained, arrays, tmp_path, monkeypat
             "--images",
             "2",
         ],
-        ["gallery", f"checkpoint={run.folder}", "masker=random,sbam,amt,block", "pictures=2", "images=16", *data],
+        [
+            "gallery",
+            f"checkpoint={run.folder}",
+            "masker=random,sbam,amt,block",
+            "pictures=2",
+            "images=16",
+            *data,
+        ],
     ):
         assert main(command) == 0, (command, capsys.readouterr().err)
     said = capsys.readouterr().out

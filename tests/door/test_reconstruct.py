@@ -30,7 +30,9 @@ FORMAT = ImageFormat((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
 def mae(masker=None):
     torch.manual_seed(0)
     masker = masker or Masker(Random(), FixedRatio(0.75))
-    return MAE(ViT(**VIT), masker, partial(Decoder, width=8, depth=1, heads=2), {"pixel": 192}).eval()
+    return MAE(
+        ViT(**VIT), masker, partial(Decoder, width=8, depth=1, heads=2), {"pixel": 192}
+    ).eval()
 
 
 @pytest.fixture
@@ -67,12 +69,17 @@ def image():
 def test_visible_patches_are_the_pictures_and_predictions_are_pasted_into_them(image):
     pixels, preprocess = image
     rows = reconstruct(
-        mae(), Pixel(Geometry.of(8, 8), normalise=False), preprocess.normalise(pixels), preprocess, range(3)
+        mae(),
+        Pixel(Geometry.of(8, 8), normalise=False),
+        preprocess.normalise(pixels),
+        preprocess,
+        range(3),
     )
     assert list(rows) == ["image", "masked", "prediction", "with visible"]
     assert all(row.shape == (3, 3, 32, 32) for row in rows.values())
     torch.testing.assert_close(rows["image"], pixels.expand(3, -1, -1, -1), atol=1e-5, rtol=0)
-    visible = (rows["masked"] - rows["image"]).abs().amax(1) < 1e-5  # a quarter of the patches, elsewhere by each seed
+    # a quarter of the patches, elsewhere by each seed
+    visible = (rows["masked"] - rows["image"]).abs().amax(1) < 1e-5
     assert visible.sum((1, 2)).tolist() == [4 * 64] * 3
     assert not torch.equal(visible[0], visible[1])
     pasted = torch.where(visible[:, None], rows["image"], rows["prediction"])
@@ -82,15 +89,28 @@ def test_visible_patches_are_the_pictures_and_predictions_are_pasted_into_them(i
 def test_parts_of_a_mask_are_beside_each_other(image):
     pixels, preprocess = image
     model = mae(Masker(Random(), ParallelParts(4)))
-    rows = reconstruct(model, Pixel(Geometry.of(8, 8)), preprocess.normalise(pixels), preprocess, [0])
+    rows = reconstruct(
+        model, Pixel(Geometry.of(8, 8)), preprocess.normalise(pixels), preprocess, [0]
+    )
     visible = (rows["masked"] - rows["image"]).abs().amax(1) < 1e-5
     assert (visible.sum(0) == 1).all()  # each patch is visible in one of the four
 
 
-@pytest.mark.parametrize("masker", [["sbam"], ["amt"], ["scheduled"], ["random", "masker.partition.ratio=0.5"]])
+@pytest.mark.parametrize(
+    "masker", [["sbam"], ["amt"], ["scheduled"], ["random", "masker.partition.ratio=0.5"]]
+)
 def test_a_picture_a_file_under_any_masker(command, pretrained, photos, tmp_path, masker):
     out = tmp_path / "out"
-    arguments = (photos / "cat" / "0.png", photos / "dog" / "0.png", "--seeds", 2, "--out", out, "--masker", *masker)
+    arguments = (
+        photos / "cat" / "0.png",
+        photos / "dog" / "0.png",
+        "--seeds",
+        2,
+        "--out",
+        out,
+        "--masker",
+        *masker,
+    )
     code, said, err = command(pretrained, *arguments)
     assert code == 0, err
     assert sorted(file.name for file in out.iterdir()) == ["0000_0.png", "0001_0.png"]
@@ -128,13 +148,23 @@ def test_without_a_decoder_nothing_is_drawn(command, checkpoint, photos, tmp_pat
 
 def test_attention_of_an_encoder_that_has_none_is_refused(image):
     pixels, preprocess = image
-    sizes = {"image_size": 32, "patch_size": 32, "width": 8, "depths": [1, 1, 1, 1], "heads": [1] * 4, "window": 2}
+    sizes = {
+        "image_size": 32,
+        "patch_size": 32,
+        "width": 8,
+        "depths": [1, 1, 1, 1],
+        "heads": [1] * 4,
+        "window": 2,
+    }
     model = SimMIM(Swin(**sizes), Masker(Random(), FixedRatio(0.5)), {"pixel": 3 * 32**2})
     model.masker.score.store = AttentionStore()
     with pytest.raises(
-        ValueError, match="Swin has no cls token that attends to all patches, which this masker goes by"
+        ValueError,
+        match="Swin has no cls token that attends to all patches, which this masker goes by",
     ):
-        reconstruct(model, Pixel(Geometry.of(32, 32)), preprocess.normalise(pixels), preprocess, [0])
+        reconstruct(
+            model, Pixel(Geometry.of(32, 32)), preprocess.normalise(pixels), preprocess, [0]
+        )
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,14 @@ def test_a_run_is_composed_trained_opened_and_judged(runs, capsys):
     assert [round(value, 3) for value in encoder.mean] == [0.305] * 3
     assert mim.features(encoder, torch.zeros(2, 3, 32, 32)).shape == (2, 16)
 
-    row = mim.evaluate(run.folder, "knn", pool=["cls", "mean"], bank_limit=100, held_out_limit=50, accelerator="cpu")
+    row = mim.evaluate(
+        run.folder,
+        "knn",
+        pool=["cls", "mean"],
+        bank_limit=100,
+        held_out_limit=50,
+        accelerator="cpu",
+    )
     assert row["evaluate"] == "knn"
     assert {line["pool"] for line in row["table"]} == {"cls", "mean"}
     assert 0 <= row["knn/top1"] <= 1
@@ -101,7 +108,9 @@ plain = st.one_of(
 def test_any_value_survives_the_command_line(value):
     (override,) = OverridesParser.create().parse_overrides([f"a={written(value)}"])
     read = override.value()
-    unquoted = [getattr(each, "text", each) for each in (read if isinstance(read, list) else [read])]
+    unquoted = [
+        getattr(each, "text", each) for each in (read if isinstance(read, list) else [read])
+    ]
     assert unquoted == (value if isinstance(value, list) else [value])
 
 

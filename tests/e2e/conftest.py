@@ -1,4 +1,6 @@
-"""Run the commands that a user runs: in this process where that is possible, because starting Python anew takes seconds."""
+"""Run the commands that a user runs: in this process where that is possible, because starting
+Python anew takes seconds.
+"""
 
 import json
 import os
@@ -56,7 +58,8 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MIM_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("MIM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("MIM_TRACEBACK", "0")
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # launch sets it, and what another test starts would inherit that
+    # launch sets it, and what another test starts would inherit that
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     return tmp_path / "runs"
 
 
@@ -92,7 +95,9 @@ def train_by_two(runs: Path) -> Callable[..., Outcome]:
         two = ("trainer=ddp", "trainer.devices=2", "name=two")
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         command = [sys.executable, "train.py", *SHORT, *overrides, *two]
-        ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+        ended = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+        )
         assert ended.returncode == 0, ended.stderr
         (folder,) = runs.glob("two/*")  # one run has one folder
         return Outcome(ended.returncode, ended.stdout, ended.stderr, folder)
@@ -101,7 +106,9 @@ def train_by_two(runs: Path) -> Callable[..., Outcome]:
 
 
 @pytest.fixture
-def stopped_after(train: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
+def stopped_after(
+    train: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Outcome]:
     """A training that is told to stop after a step, and does."""
 
     def run(step: int, *overrides: str) -> Outcome:

@@ -14,7 +14,11 @@ class Registers(nn.Module):
     def __init__(self, image_size: int, patch_size: int, width: int, depth: int, heads: int,
                  drop_path: float = 0.0, channels: int = 3):  # fmt: skip
         super().__init__()
-        self.geometry, self.width, self.heads = Geometry.of(image_size, patch_size, channels), width, heads
+        self.geometry, self.width, self.heads = (
+            Geometry.of(image_size, patch_size, channels),
+            width,
+            heads,
+        )
         self.depth, self.prefix = depth, 3
         self.first = nn.Parameter(torch.randn(1, self.prefix, width) * 0.02)
         self.position = nn.Parameter(torch.randn(self.geometry.patches, width) * 0.02)
@@ -25,7 +29,10 @@ class Registers(nn.Module):
     def embed(self, image, index=None):
         if index is None:
             return self.project(patchify(image, self.geometry.patch_size)) + self.position
-        return self.project(take_patches(image, index, self.geometry.patch_size)) + self.position[index]
+        return (
+            self.project(take_patches(image, index, self.geometry.patch_size))
+            + self.position[index]
+        )
 
     def position_token(self, token, index):
         return token + self.position[index]
@@ -47,7 +54,9 @@ class Registers(nn.Module):
 
     def attention(self, image, queries=None, block=None):
         block = block or self.depth
-        return self.block_attention(self.encode_blocks(self.embed(image), [block - 1])[0], queries, block)
+        return self.block_attention(
+            self.encode_blocks(self.embed(image), [block - 1])[0], queries, block
+        )
 
     def block_attention(self, tokens, queries=None, block=None, dtype=None):
         chosen = self.blocks[(block or self.depth) - 1]

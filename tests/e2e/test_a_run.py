@@ -43,7 +43,10 @@ def test_what_took_effect_is_said_before_training(train):
         "trainer.accumulate_grad_batches=2",
     ).out
     assert "Random x FixedRatio: of 16 patches 4 visible, 12 masked, 0 thrown;" in out
-    assert "; from epoch 41 on Attention x ThrowMiddle: of 16 patches 3 visible, 7 masked, 6 thrown" in out
+    assert (
+        "; from epoch 41 on Attention x ThrowMiddle: of 16 patches 3 visible, 7 masked, 6 thrown"
+        in out
+    )
     assert "256 images a step = 128 x 1 process(es) x 2 accumulated" in out
     assert "peak 0.003 = 0.003 x 256 / 256" in out
     assert "0 on 55 parameters, 0.05 on 29 parameters" in out
@@ -64,7 +67,9 @@ def test_an_absolute_rate_a_changing_decay_and_clipping_take_effect_and_are_said
     assert "(Cosine)" in run.out
     assert "ClipEachParameter to a norm of 0.001" in run.out
     optimizer = run.checkpoint["optimizer_states"][0]
-    assert sorted(group["weight_decay"] for group in optimizer["param_groups"]) == pytest.approx([0, 0.4])
+    assert sorted(group["weight_decay"] for group in optimizer["param_groups"]) == pytest.approx(
+        [0, 0.4]
+    )
     # Adam's average of squared gradients: of a tensor cut to a norm of 1e-3 at most (1e-3)^2 in all
     assert all(state["exp_avg_sq"].sum() <= 1e-6 * 1.001 for state in optimizer["state"].values())
     assert max(state["exp_avg_sq"].sum() for state in optimizer["state"].values()) > 1e-7
@@ -72,7 +77,9 @@ def test_an_absolute_rate_a_changing_decay_and_clipping_take_effect_and_are_said
 
 def test_a_length_in_steps_ends_there_and_its_schedule_with_it(train):
     """10 steps an epoch: 13 steps are one epoch and three steps of the next."""
-    run = train("steps=13", "warmup_steps=2", "watch_every_n_epochs=1", "callback.progress.lines=13")
+    run = train(
+        "steps=13", "warmup_steps=2", "watch_every_n_epochs=1", "callback.progress.lines=13"
+    )
     assert (run.results["steps"], run.results["status"]) == (13, "finished")
     assert "step 13/13" in run.out
     assert "2 epochs of 10 steps, 13 steps in all" in run.out
@@ -99,14 +106,20 @@ def test_two_ways_of_clipping_are_refused(train):
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_gradients_are_cut_down_in_any_precision_also_for_a_fused_optimiser(train, monkeypatch, precision):
+def test_gradients_are_cut_down_in_any_precision_also_for_a_fused_optimiser(
+    train, monkeypatch, precision
+):
     norms, step = [], torch.optim.AdamW.step
 
     def measured(self, closure):
         def then_measure():
             loss = closure()
-            gradients = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
-            norms.append(torch.linalg.vector_norm(torch.stack([g.norm() for g in gradients])).item())
+            gradients = [
+                p.grad for group in self.param_groups for p in group["params"] if p.grad is not None
+            ]
+            norms.append(
+                torch.linalg.vector_norm(torch.stack([g.norm() for g in gradients])).item()
+            )
             return loss
 
         return step(self, then_measure)
@@ -137,14 +150,20 @@ def test_watching_leaves_the_trained_weights_bit_identical(train):
 
 
 def test_accumulated_batches_train_like_one_batch_also_where_they_do_not_fill_the_last_step(train):
-    """Of 1,347 images, 200 a step: six steps an epoch, whether 26 batches of 50 make 6.5 of them or 6 of 200 just six."""
+    """Of 1,347 images, 200 a step: six steps an epoch, whether 26 batches of 50 make 6.5 of them or
+    6 of 200 just six.
+    """
     settings = ("callback=[checkpoint,results]", "images_per_step=200")
     whole, parts = train(*settings, "data.batch_size=200"), train(*settings, "data.batch_size=60")
     assert parts.checkpoint["config"]["data"]["batch_size"] == 50
     assert parts.checkpoint["config"]["trainer"]["accumulate_grad_batches"] == 4
     assert whole.results["steps"] == parts.results["steps"] == 12
     ours, theirs = (run.checkpoint["state_dict"] for run in (whole, parts))
-    same = [weight.allclose(theirs[name], atol=2e-4) for name, weight in ours.items() if not name.endswith("qkv.bias")]
+    same = [
+        weight.allclose(theirs[name], atol=2e-4)
+        for name, weight in ours.items()
+        if not name.endswith("qkv.bias")
+    ]
     assert all(same)
     assert len(same) > 50
 
@@ -157,10 +176,16 @@ def test_debug_modes_run(train, debug):
 
 
 def test_a_compiled_step_gives_the_losses_of_an_eager_one_and_names_weights_alike(train):
-    runs = [train("debug=limit", "callback=[checkpoint,results]", f"compile={on}") for on in ("false", "true")]
+    runs = [
+        train("debug=limit", "callback=[checkpoint,results]", f"compile={on}")
+        for on in ("false", "true")
+    ]
     eager, compiled = (run.column("train/loss") for run in runs)
     assert eager.keys() == compiled.keys()
-    assert all(float(compiled[step]) == pytest.approx(float(loss), abs=1e-5) for step, loss in eager.items())
+    assert all(
+        float(compiled[step]) == pytest.approx(float(loss), abs=1e-5)
+        for step, loss in eager.items()
+    )
     ours, theirs = (run.checkpoint["state_dict"].keys() for run in runs)
     assert ours == theirs
 
@@ -171,7 +196,11 @@ def test_several_loggers_at_once(train, logger, monkeypatch):
     run = train("debug=limit", f"logger={logger}", "callback=[reconstructions,results]")
     assert run.code == 0
     assert run.column("train/loss")
-    assert list(run.folder.glob("events.out.tfevents*" if "tensorboard" in logger else "wandb/offline-run-*/*.wandb"))
+    assert list(
+        run.folder.glob(
+            "events.out.tfevents*" if "tensorboard" in logger else "wandb/offline-run-*/*.wandb"
+        )
+    )
 
 
 def test_an_override_that_refers_to_another_setting_is_written_down_as_it_was_given(train):

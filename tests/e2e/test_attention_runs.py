@@ -6,7 +6,8 @@ import torch
 
 from tests.slow import slow
 
-# Runs that start within the same second need names of their own: their folders are called by name and time.
+# Runs that start within the same second need names of their own: their folders are called by name
+# and time.
 AMT = (
     *("masker=amt", "callback=[refresh_attention,interruption,checkpoint,results]"),
     *("callback.refresh_attention.every_n_epochs=2", "epochs=4", "trainer.limit_train_batches=3"),
@@ -41,7 +42,8 @@ def test_each_of_two_processes_looks_at_half_of_the_images_and_gets_all_maps(tra
     one, two = train(*AMT), train_by_two(*AMT, "data.batch_size=64")
     ours, theirs = (np.load(run.folder / "attention.npy").astype(float) for run in (one, two))
     assert ours.shape == (1347, 4, 4)
-    assert np.abs(ours - theirs).max() < 5e-3  # maps of float16, of weights that rounding has moved apart
+    # maps of float16, of weights that rounding has moved apart
+    assert np.abs(ours - theirs).max() < 5e-3
     losses, others = one.column("train/loss"), two.column("train/loss")
     assert all(abs(float(loss) - float(others[step])) < 1e-4 for step, loss in losses.items())
 
@@ -49,7 +51,11 @@ def test_each_of_two_processes_looks_at_half_of_the_images_and_gets_all_maps(tra
 def test_another_models_attention_is_looked_at_once_before_training(train):
     short = ("trainer.limit_train_batches=2", "epochs=2")
     teacher = train("name=teacher", "callback=[checkpoint,results]", *short)
-    once = ("callback.refresh_attention.every_n_epochs=1", f"attention_from={teacher.folder}", *short)
+    once = (
+        "callback.refresh_attention.every_n_epochs=1",
+        f"attention_from={teacher.folder}",
+        *short,
+    )
     run, other_seed = train(*AMT, *once), train(*AMT, *once, "seed=1", "name=other")
     assert run.code == 0, run.err
     assert run.column("train/loss") != other_seed.column("train/loss")
@@ -66,9 +72,15 @@ def test_attention_from_what_is_no_checkpoint_is_refused_in_one_line(train):
 
 @pytest.mark.parametrize("masker", ["sbm", "sbam", "am", "amt", "attmask", "mst", "scheduled"])
 def test_every_masker_trains_on_the_digits(train, masker):
-    run = train(f"masker={masker}", "trainer.limit_train_batches=1", "callback=[refresh_attention,checkpoint,results]")
+    run = train(
+        f"masker={masker}",
+        "trainer.limit_train_batches=1",
+        "callback=[refresh_attention,checkpoint,results]",
+    )
     assert run.code == 0, run.err
-    assert torch.isfinite(torch.tensor([float(loss) for loss in run.column("train/loss").values()])).all()
+    assert torch.isfinite(
+        torch.tensor([float(loss) for loss in run.column("train/loss").values()])
+    ).all()
 
 
 def test_sbam_starts_from_the_weights_of_a_masked_autoencoder(train):

@@ -1,4 +1,6 @@
-"""Segmentation and detection from a command to its judgement, in one process: pre-train, train, open, judge."""
+"""Segmentation and detection from a command to its judgement, in one process: pre-train, train,
+open, judge.
+"""
 
 import json
 
@@ -30,14 +32,25 @@ def pretrained(tmp_path_factory):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_what_a_run_trains_is_opened_and_judged(pretrained, tmp_path, task):
-    settings = (*SMALL, *TASKS[task], "encoder.drop_path=0.1", "callback.checkpoint.keep_every_n_epochs=1")
-    run = mim.train(mim.compose(*settings, f"checkpoint={pretrained}", f"paths.run={tmp_path / 'first'}"))
+    settings = (
+        *SMALL,
+        *TASKS[task],
+        "encoder.drop_path=0.1",
+        "callback.checkpoint.keep_every_n_epochs=1",
+    )
+    run = mim.train(
+        mim.compose(*settings, f"checkpoint={pretrained}", f"paths.run={tmp_path / 'first'}")
+    )
     row = mim.evaluate(run.folder, task)
     if task == "segment":
         # On scenes of the encoder's size, whole pictures are what validation saw.
-        assert row["segmentation/miou"] == pytest.approx(run.results["metrics"]["val/miou"], abs=1e-3)
+        assert row["segmentation/miou"] == pytest.approx(
+            run.results["metrics"]["val/miou"], abs=1e-3
+        )
     else:
-        assert row["detect/mask_ap"] == pytest.approx(run.results["metrics"]["val/mask_ap"], abs=1e-6)
+        assert row["detect/mask_ap"] == pytest.approx(
+            run.results["metrics"]["val/mask_ap"], abs=1e-6
+        )
     json.dumps(row)
     middle = f"resume={run.folder / 'checkpoints' / 'epoch_0001.ckpt'}"
     resumed = mim.train(mim.compose(*settings, middle, f"paths.run={tmp_path / 'second'}"))
@@ -59,5 +72,7 @@ def test_frozen_patch_tokens_of_a_run_are_judged(pretrained):
 
 def test_data_without_dense_labels_is_refused_in_one_line():
     for task, words in (("segment", "label maps"), ("detect", "objects")):
-        with pytest.raises(ValueError, match=f"Digits has no {words}, and the task learns from them"):
+        with pytest.raises(
+            ValueError, match=f"Digits has no {words}, and the task learns from them"
+        ):
             mim.train(mim.compose(f"task={task}", "data=digits"))

@@ -32,7 +32,9 @@ def fails_at(monkeypatch):
     return fail
 
 
-@pytest.mark.parametrize(("step", "remedy"), [(2, "give the same command again"), (7, "go on with resume={last}")])
+@pytest.mark.parametrize(
+    ("step", "remedy"), [(2, "give the same command again"), (7, "go on with resume={last}")]
+)
 def test_a_full_disk(train, fails_at, step, remedy):
     fails_at(step, errno.ENOSPC)
     run = train(*QUIET)
@@ -46,8 +48,14 @@ def test_a_folder_that_turns_read_only(train, fails_at):
     fails_at(7, errno.EROFS)
     run = train(*QUIET)
     assert (run.code, run.err.count("\n")) == (1, 1)
-    assert f"error: {run.folder}/metrics.csv cannot be written (Read-only file system); choose another place" in run.err
-    assert f"hydra.run.dir=<folder> and go on with resume={run.folder}/checkpoints/last.ckpt" in run.err
+    assert (
+        f"error: {run.folder}/metrics.csv cannot be written (Read-only file system); choose "
+        "another place" in run.err
+    )
+    assert (
+        f"hydra.run.dir=<folder> and go on with resume={run.folder}/checkpoints/last.ckpt"
+        in run.err
+    )
 
 
 def test_a_folder_that_cannot_be_made(train, monkeypatch, runs):
@@ -61,7 +69,10 @@ def test_a_folder_that_cannot_be_made(train, monkeypatch, runs):
     monkeypatch.setattr(Path, "mkdir", refuse)
     run = train(*QUIET)
     assert (run.code, run.err.count("\n")) == (1, 1)
-    assert " cannot be written (Permission denied); choose another place for runs, as MIM_RUNS=<folder>" in run.err
+    assert (
+        " cannot be written (Permission denied); choose another place for runs, as "
+        "MIM_RUNS=<folder>" in run.err
+    )
 
 
 def test_a_disk_that_fills_while_it_is_saved(train, monkeypatch):
@@ -91,8 +102,16 @@ def test_a_disk_that_fills_while_it_is_saved(train, monkeypatch):
 
 def test_another_error_is_none_of_the_disk(tmp_path):
     assert said_of_disk(ValueError("no"), tmp_path) is None
-    assert said_of_disk(PermissionError(errno.EACCES, "Permission denied", "/elsewhere/picture.jpg"), tmp_path) is None
-    assert said_of_disk(FileNotFoundError(errno.ENOENT, "No such file", str(tmp_path / "x")), tmp_path) is None
+    assert (
+        said_of_disk(
+            PermissionError(errno.EACCES, "Permission denied", "/elsewhere/picture.jpg"), tmp_path
+        )
+        is None
+    )
+    assert (
+        said_of_disk(FileNotFoundError(errno.ENOENT, "No such file", str(tmp_path / "x")), tmp_path)
+        is None
+    )
 
 
 @pytest.mark.parametrize("evaluation", ["knn", "probe"])
@@ -101,7 +120,10 @@ def test_a_cache_that_takes_nothing_is_said_and_done_without(train, command, tmp
     (tmp_path / "file").write_text("no folder")
     limits = ("bank_limit=64", "held_out_limit=32")
     asked = ("eval", f"checkpoint={run.folder}", f"evaluate={evaluation}", *limits)
-    without, within = command(*asked, "cache=null"), command(*asked, f"cache={tmp_path / 'file'}/cache")
+    without, within = (
+        command(*asked, "cache=null"),
+        command(*asked, f"cache={tmp_path / 'file'}/cache"),
+    )
     assert within.code == without.code == 0, within.err
     assert within.out.count(f"cache         {tmp_path / 'file'}/cache takes nothing (") == 1
     assert "cache=null" in within.out

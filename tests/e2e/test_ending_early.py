@@ -1,4 +1,6 @@
-"""Whatever ends a training before its time leaves a checkpoint, says so, and goes on as if nothing had been."""
+"""Whatever ends a training before its time leaves a checkpoint, says so, and goes on as if nothing
+had been.
+"""
 
 import pytest
 import torch
@@ -6,9 +8,21 @@ import torch
 from mim.run.non_finite_loss import StopOnNonFiniteLoss
 from tests.slow import slow
 
-WATCH = ("callback=[finite,interruption,online_probe,checkpoint,results]", "~callback.online_probe.judges.linear")
-PRETRAIN = (*WATCH, "watch_every_n_epochs=1", "data.batch_size=200", "callback.online_probe.bank_limit=100")
-FINETUNE = ("task=finetune", "callback=[finite,interruption,checkpoint,results]", "data.batch_size=200")
+WATCH = (
+    "callback=[finite,interruption,online_probe,checkpoint,results]",
+    "~callback.online_probe.judges.linear",
+)
+PRETRAIN = (
+    *WATCH,
+    "watch_every_n_epochs=1",
+    "data.batch_size=200",
+    "callback.online_probe.bank_limit=100",
+)
+FINETUNE = (
+    "task=finetune",
+    "callback=[finite,interruption,checkpoint,results]",
+    "data.batch_size=200",
+)
 SIX = 6  # steps of an epoch: 1,347 images
 COLUMNS = {"train/loss", "knn/top1", "val/top1", "val/loss", "val/top1_best"}
 
@@ -65,14 +79,17 @@ def test_a_number_of_steps(train, settings, step, plus):
     early = train(*settings, f"{plus}trainer.max_steps={step}")
     assert early.code == 0
     assert (
-        f"stopped by trainer.max_steps={step}; continue with resume={early.folder}/checkpoints/last.ckpt" in early.err
+        f"stopped by trainer.max_steps={step}; continue with "
+        f"resume={early.folder}/checkpoints/last.ckpt" in early.err
     )
     assert early.results["status"] == "interrupted"
     assert early.checkpoint["global_step"] == step
     assert went_on(train, early, settings)
 
 
-@pytest.mark.parametrize("settings", [pytest.param(PRETRAIN, id="pretrain"), slow(FINETUNE, id="finetune")])
+@pytest.mark.parametrize(
+    "settings", [pytest.param(PRETRAIN, id="pretrain"), slow(FINETUNE, id="finetune")]
+)
 def test_a_callback_that_has_enough_within_an_epoch(train, ended_by_a_callback, settings):
     early = ended_by_a_callback("on_train_batch_end", 2, *settings)
     assert early.code == 0
@@ -83,13 +100,15 @@ def test_a_callback_that_has_enough_within_an_epoch(train, ended_by_a_callback, 
     assert went_on(train, early, settings)
 
 
-@pytest.mark.parametrize("settings", [slow(PRETRAIN, id="pretrain"), pytest.param(FINETUNE, id="finetune")])
+@pytest.mark.parametrize(
+    "settings", [slow(PRETRAIN, id="pretrain"), pytest.param(FINETUNE, id="finetune")]
+)
 def test_a_callback_that_has_enough_at_the_end_of_an_epoch(train, ended_by_a_callback, settings):
     early = ended_by_a_callback("on_train_epoch_end", SIX, *settings)
     assert early.code == 0
     assert (
-        f"ended early   at step {SIX} of {2 * SIX}, stopped by a callback (trainer.should_stop); continue with"
-        in early.out
+        f"ended early   at step {SIX} of {2 * SIX}, stopped by a callback (trainer.should_stop); "
+        "continue with" in early.out
     )
     assert early.results["status"] == "finished"
     assert early.checkpoint["global_step"] == SIX
@@ -113,10 +132,16 @@ def test_a_limit_beyond_the_end_ends_nothing(train):
     assert "ended early" not in run.out
 
 
-@pytest.mark.parametrize("settings", [slow(PRETRAIN, id="pretrain"), pytest.param(FINETUNE, id="finetune")])
+@pytest.mark.parametrize(
+    "settings", [slow(PRETRAIN, id="pretrain"), pytest.param(FINETUNE, id="finetune")]
+)
 @pytest.mark.parametrize("step", [2, slow(SIX), slow(SIX + 2)])
-def test_a_length_in_steps_is_a_whole_training_and_goes_on_from_anywhere(train, stopped_after, settings, step):
-    """The last epoch has two steps; what comes at its end comes, also where it was all that was left to do."""
+def test_a_length_in_steps_is_a_whole_training_and_goes_on_from_anywhere(
+    train, stopped_after, settings, step
+):
+    """The last epoch has two steps; what comes at its end comes, also where it was all that was
+    left to do.
+    """
     settings = (*settings, f"steps={SIX + 2}", "warmup_steps=1")
     undisturbed = train(*settings)
     assert undisturbed.results["steps"] == SIX + 2

@@ -17,8 +17,14 @@ from mim.weights.load import load_checkpoint_into
 from tests.slow import slow
 
 ROOT = Path(__file__).parents[2]
-MIX = "task.mix={_target_: timm.data.mixup.Mixup, _partial_: true, mixup_alpha: 0.8, cutmix_alpha: 1.0}"
-ERASE = "task.erase={_target_: timm.data.random_erasing.RandomErasing, _partial_: true, probability: 0.5, mode: pixel}"
+MIX = (
+    "task.mix={_target_: timm.data.mixup.Mixup, _partial_: true, mixup_alpha: 0.8, cutmix_alpha: "
+    "1.0}"
+)
+ERASE = (
+    "task.erase={_target_: timm.data.random_erasing.RandomErasing, _partial_: true, probability: "
+    "0.5, mode: pixel}"
+)
 AUGMENT = ("augment@data.augment=finetune", "+data.num_workers=0")
 QUIET = "callback=[checkpoint,results]"
 
@@ -44,7 +50,9 @@ def test_a_run_is_fine_tuned_judged_by_eval_and_started_from(train, command, pre
     assert low < run.metrics["val/top1"] < high
     assert high - low < 0.1  # of 450 images
 
-    judged = command("eval", f"checkpoint={run.folder}", "evaluate=knn", "bank_limit=100", "held_out_limit=100")
+    judged = command(
+        "eval", f"checkpoint={run.folder}", "evaluate=knn", "bank_limit=100", "held_out_limit=100"
+    )
     assert judged.code == 0, judged.err
     assert "fc_norm for its norm" in judged.out
 
@@ -54,13 +62,22 @@ def test_a_run_is_fine_tuned_judged_by_eval_and_started_from(train, command, pre
     assert headless.code == 1
     assert "has no head that tells classes apart" in headless.err
 
-    again = train("task=finetune", f"checkpoint={run.folder}", QUIET, "epochs=1", "warmup_epochs=0", "base_lr=1e-30")
+    again = train(
+        "task=finetune",
+        f"checkpoint={run.folder}",
+        QUIET,
+        "epochs=1",
+        "warmup_epochs=0",
+        "base_lr=1e-30",
+    )
     assert "fc_norm 2 of 2, head 2 of 2" in again.out
     assert again.metrics["val/top1"] == run.metrics["val/top1"]
 
 
 @pytest.mark.parametrize("step", [7, slow(10)])
-def test_a_resumed_run_repeats_the_undisturbed_one_with_everything_random_and_an_average(train, stopped_after, step):
+def test_a_resumed_run_repeats_the_undisturbed_one_with_everything_random_and_an_average(
+    train, stopped_after, step
+):
     watch = "callback=[weight_average,interruption,checkpoint,results,epoch_end]"
     everything = ("task=finetune", watch, MIX, ERASE, *AUGMENT, "encoder.drop_path=0.2")
     undisturbed = train(*everything)
@@ -70,7 +87,8 @@ def test_a_resumed_run_repeats_the_undisturbed_one_with_everything_random_and_an
     assert resumed.code == 0, resumed.err
     before, after, whole = (run.column("train/loss") for run in (stopped, resumed, undisturbed))
     assert before | after == whole
-    for column in ("val/top1", "val/top1_best"):  # also of an epoch that was stopped between its last step and its end
+    # also of an epoch that was stopped between its last step and its end
+    for column in ("val/top1", "val/top1_best"):
         assert resumed.column(column) == undisturbed.column(column)
     for weights in ("state_dict", "current_model_state"):
         ours, theirs = (run.checkpoint[weights] for run in (resumed, undisturbed))
@@ -105,14 +123,23 @@ def test_the_average_of_the_weights_is_judged_and_kept(train):
 @pytest.mark.slow
 def test_a_compiled_step_gives_the_losses_of_an_eager_one(train):
     settings = ("task=finetune", "debug=limit", "callback=[]", MIX)
-    eager, compiled = (train(*settings, f"compile={on}").column("train/loss") for on in ("false", "true"))
+    eager, compiled = (
+        train(*settings, f"compile={on}").column("train/loss") for on in ("false", "true")
+    )
     assert eager.keys() == compiled.keys()
-    assert all(float(compiled[step]) == pytest.approx(float(loss), abs=1e-4) for step, loss in eager.items())
+    assert all(
+        float(compiled[step]) == pytest.approx(float(loss), abs=1e-4)
+        for step, loss in eager.items()
+    )
 
 
 @pytest.mark.slow
-def test_two_processes_train_and_count_like_one_though_one_has_a_batch_more(train, train_by_two, tmp_path):
-    """Of five held-out pictures, in batches of two, one process judges two batches and the other one."""
+def test_two_processes_train_and_count_like_one_though_one_has_a_batch_more(
+    train, train_by_two, tmp_path
+):
+    """Of five held-out pictures, in batches of two, one process judges two batches and the other
+    one.
+    """
     draw = random.Random(0)
     for split, count in (("train", 12), ("val", 5)):
         for number in range(count):
@@ -121,8 +148,21 @@ def test_two_processes_train_and_count_like_one_though_one_has_a_batch_more(trai
             file.parent.mkdir(parents=True, exist_ok=True)
             Image.new("RGB", (32, 32), (*colour, draw.randrange(256))).save(file)
     settings = [
-        *("task=finetune", "encoder=beit_pico", "data=image_folder", f"data.root={tmp_path}", "data.image_size=32"),
-        *("data.in_memory=true", "epochs=8", "base_lr=0.1", "task.mix=null", "task.erase=null", QUIET),
+        *(
+            "task=finetune",
+            "encoder=beit_pico",
+            "data=image_folder",
+            f"data.root={tmp_path}",
+            "data.image_size=32",
+        ),
+        *(
+            "data.in_memory=true",
+            "epochs=8",
+            "base_lr=0.1",
+            "task.mix=null",
+            "task.erase=null",
+            QUIET,
+        ),
     ]
     one = train(*settings, "data.batch_size=4")
     assert one.code == 0, one.err
@@ -138,28 +178,57 @@ def test_two_processes_train_and_count_like_one_though_one_has_a_batch_more(trai
 
 
 @pytest.mark.parametrize(
-    "choice", ["encoder=swin_pico", "encoder=beit_pico encoder.positions=block_bias", "pool=cls", "pool=abmilp"]
+    "choice",
+    [
+        "encoder=swin_pico",
+        "encoder=beit_pico encoder.positions=block_bias",
+        "pool=cls",
+        "pool=abmilp",
+    ],
 )
 def test_every_kind_of_encoder_and_pool_is_fine_tuned(train, choice):
-    run = train("task=finetune", "debug=limit", "callback=[announce,checkpoint,results]", MIX, ERASE, *choice.split())
+    run = train(
+        "task=finetune",
+        "debug=limit",
+        "callback=[announce,checkpoint,results]",
+        MIX,
+        ERASE,
+        *choice.split(),
+    )
     assert run.code == 0, run.err
     assert "label smoothing 0.1, mixup 0.8 and cutmix 1, 50% of images erased in part" in run.out
     assert run.results["steps"] == 6
 
 
-def test_a_head_of_other_classes_is_refused_by_eval_and_begins_anew_in_training(train, command, tmp_path):
+def test_a_head_of_other_classes_is_refused_by_eval_and_begins_anew_in_training(
+    train, command, tmp_path
+):
     for split in ("train", "val"):
         for name in "abc":
             for number in range(2):
                 file = tmp_path / split / name / f"{number}.png"
                 file.parent.mkdir(parents=True, exist_ok=True)
                 Image.new("RGB", (32, 32), (90 * number, 0, 0)).save(file)
-    pictures = ("data=image_folder", f"data.root={tmp_path}", "data.image_size=32", "data.in_memory=true")
+    pictures = (
+        "data=image_folder",
+        f"data.root={tmp_path}",
+        "data.image_size=32",
+        "data.in_memory=true",
+    )
     run = train("task=finetune", "debug=limit", QUIET)
     judged = command("eval", f"checkpoint={run.folder}", "evaluate=classifier", *pictures)
     assert judged.code == 1
-    assert "tells 10 classes apart (0, 1, 2, ...), and ImageFolder has 3 others: a, b, c" in judged.err
-    again = train("task=finetune", "debug=limit", QUIET, f"checkpoint={run.folder}", *pictures, "data.batch_size=2")
+    assert (
+        "tells 10 classes apart (0, 1, 2, ...), and ImageFolder has 3 others: a, b, c" in judged.err
+    )
+    again = train(
+        "task=finetune",
+        "debug=limit",
+        QUIET,
+        f"checkpoint={run.folder}",
+        *pictures,
+        "data.batch_size=2",
+    )
     assert again.code == 0, again.err
     assert "head not loaded (head.weight is (10, 64) there and (3, 64) here)" in again.out
 
@@ -177,8 +246,14 @@ def pictures(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["data=image_folder", "data.root={}/flat", "data.image_size=32", "data.batch_size=2"], "has no labels"),
-        (["data=image_folder", "data.root={}/one", "data.image_size=32", "data.batch_size=2"], "two at least"),
+        (
+            ["data=image_folder", "data.root={}/flat", "data.image_size=32", "data.batch_size=2"],
+            "has no labels",
+        ),
+        (
+            ["data=image_folder", "data.root={}/one", "data.image_size=32", "data.batch_size=2"],
+            "two at least",
+        ),
         (["data.batch_size=33", MIX], "data.batch_size=33 is odd; try data.batch_size=34"),
         ([MIX, "task.mix.mixup_alpha=0", "task.mix.cutmix_alpha=0"], "use task.mix=null"),
         (["pool=[cls,mean]"], "one pool and got 2 (cls, mean)"),
@@ -190,7 +265,11 @@ def pictures(tmp_path: Path) -> Path:
     ],
 )
 def test_what_cannot_be_fine_tuned_is_refused_in_one_line(train, pictures, overrides, message):
-    run = train("task=finetune", "callback=[]", *(override.replace("{}", str(pictures)) for override in overrides))
+    run = train(
+        "task=finetune",
+        "callback=[]",
+        *(override.replace("{}", str(pictures)) for override in overrides),
+    )
     assert run.code == 1
     assert run.err.startswith("error: ")
     assert run.err.count("\n") == 1

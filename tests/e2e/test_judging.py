@@ -38,12 +38,20 @@ def test_one_setting_of_the_data_set_of_the_run_can_be_changed(train, command):
 def test_several_checkpoints_pools_and_settings_make_one_table(train, command):
     a, b = (train(*QUICK, f"seed={seed}").folder for seed in (0, 1))
     judged = command(
-        "eval", f"checkpoint=[{a},{b}]", "evaluate=knn", "pool=[cls,mean]", "evaluate.judge.k=[1,20]", *LIMITS
+        "eval",
+        f"checkpoint=[{a},{b}]",
+        "evaluate=knn",
+        "pool=[cls,mean]",
+        "evaluate.judge.k=[1,20]",
+        *LIMITS,
     )
     assert judged.code == 0, judged.err
     table = judged.results["table"]
     assert [(row["checkpoint"], row["pool"], row["setting"]) for row in table] == [
-        (str(run), pool, f"k={k} T=0.07") for run in (a, b) for pool in ("cls", "mean") for k in (1, 20)
+        (str(run), pool, f"k={k} T=0.07")
+        for run in (a, b)
+        for pool in ("cls", "mean")
+        for k in (1, 20)
     ]
     assert judged.results["knn/top1"] == max(row["top1"] for row in table)
     assert judged.out.count("k=20 T=0.07") == 4
@@ -54,21 +62,37 @@ def test_images_without_labels_are_refused_in_a_line(train, command, tmp_path):
     for number in range(4):
         Image.new("RGB", (32, 32), (number, 0, 0)).save(tmp_path / f"{number}.png")
     judged = command(
-        "eval", f"checkpoint={run.folder}", "data=image_folder", f"data.root={tmp_path}", "data.image_size=32"
+        "eval",
+        f"checkpoint={run.folder}",
+        "data=image_folder",
+        f"data.root={tmp_path}",
+        "data.image_size=32",
     )
     assert judged.code == 1
-    assert judged.err.startswith("error: ImageFolder has no labels, and evaluate=knn needs them; choose ")
+    assert judged.err.startswith(
+        "error: ImageFolder has no labels, and evaluate=knn needs them; choose "
+    )
     assert judged.err.count("\n") == 1
 
 
 @pytest.fixture
 def run(train):
-    return train("callback=[checkpoint,results]", "trainer.limit_train_batches=2", *QUICK[1:]).folder
+    return train(
+        "callback=[checkpoint,results]", "trainer.limit_train_batches=2", *QUICK[1:]
+    ).folder
 
 
 def test_a_probe_of_many_heads_at_the_command_line(run, command):
-    asked = ("evaluate=probe", "pool=[cls,mean,abmilp,ca2]", "evaluate.lr=[1e-3,1e-2]", "evaluate.epochs=2", *LIMITS)
-    judged = command("eval", f"checkpoint={run}", *asked, "+pool@pool.deep=abmilp", "pool.deep.depth=2")
+    asked = (
+        "evaluate=probe",
+        "pool=[cls,mean,abmilp,ca2]",
+        "evaluate.lr=[1e-3,1e-2]",
+        "evaluate.epochs=2",
+        *LIMITS,
+    )
+    judged = command(
+        "eval", f"checkpoint={run}", *asked, "+pool@pool.deep=abmilp", "pool.deep.depth=2"
+    )
     assert judged.code == 0, judged.err
     table = judged.results["table"]
     assert [row["pool"] for row in table[::2]] == ["cls", "mean", "abmilp", "ca2", "deep"]
@@ -76,7 +100,12 @@ def test_a_probe_of_many_heads_at_the_command_line(run, command):
     assert judged.results["probe/top1"] == best["top1"]
     assert judged.results["best"] == f"pool={best['pool']} {best['setting']}"
     assert len(best["classes"]) == 10
-    assert best["top1_interval"][0] <= best["top1"] <= best["top1_interval"][1] <= best["top5_interval"][1]
+    assert (
+        best["top1_interval"][0]
+        <= best["top1"]
+        <= best["top1_interval"][1]
+        <= best["top5_interval"][1]
+    )
     again = command("eval", f"checkpoint={run}", *asked)
     assert again.results["table"] == table[:8]
 
@@ -97,7 +126,12 @@ def test_classifiers_at_the_command_line(run, command, asked):
 
 
 def test_the_official_probe_at_the_command_line(run, command):
-    short = ("evaluate.epochs=2", "evaluate.warmup_epochs=1", "evaluate.batch_size=256", "held_out_limit=100")
+    short = (
+        "evaluate.epochs=2",
+        "evaluate.warmup_epochs=1",
+        "evaluate.batch_size=256",
+        "held_out_limit=100",
+    )
     judged = command("eval", f"checkpoint={run}", "evaluate=probe_mae", "pool=[cls,abmilp]", *short)
     assert judged.code == 0, judged.err
     assert "epoch 2/2  loss " in judged.out
@@ -107,14 +141,18 @@ def test_the_official_probe_at_the_command_line(run, command):
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (("evaluate=knn", "pool=attentive"), "pool=attentive has weights of its own, which only a probe trains"),
+        (
+            ("evaluate=knn", "pool=attentive"),
+            "pool=attentive has weights of its own, which only a probe trains",
+        ),
         (("evaluate=probe", "block=5"), "block=5 of ViT cannot be looked at: it has blocks 1 to 4"),
         (("evaluate=probe", "pool=cp4", "evaluate.lr=[]"), "a probe got lr=[]"),
         (("evaluate=knn", "pool=oracle"), "whose attention? give a checkpoint that has some"),
         (("evaluate=low_shot", "evaluate.shots=1000"), "shots=1000, but a class has only"),
         (
             ("evaluate=probe_mae",),
-            "evaluate.batch_size=16384 is more than the 1,347 training images of Digits; the largest that fits is "
+            "evaluate.batch_size=16384 is more than the 1,347 training images of Digits; the "
+            "largest that fits is "
             "evaluate.batch_size=1024",
         ),
     ],
@@ -127,7 +165,9 @@ def test_what_cannot_be_judged_is_refused_in_a_line(run, command, asked, said):
     assert judged.err.count("\n") == 1
 
 
-def test_a_checkpoint_without_an_encoder_and_an_encoder_without_cls_are_refused(train, command, tmp_path):
+def test_a_checkpoint_without_an_encoder_and_an_encoder_without_cls_are_refused(
+    train, command, tmp_path
+):
     torch.save({"state_dict": {"head.weight": torch.zeros(2, 2)}}, tmp_path / "head.ckpt")
     judged = command("eval", f"checkpoint={tmp_path / 'head.ckpt'}", "data=digits")
     assert (judged.code, judged.err.count("\n")) == (1, 1)

@@ -1,4 +1,6 @@
-"""Training tells its parts when what happens: also where steps are accumulated, and where a run goes on."""
+"""Training tells its parts when what happens: also where steps are accumulated, and where a run
+goes on.
+"""
 
 import itertools
 
@@ -57,7 +59,8 @@ def test_every_moment_once_and_in_order(train, told):
     more = [("step", 3), ("after", 3), ("step", 4), ("after", 4), ("step", 5), ("after", 5)]
     assert told() == [("begin",), ("epoch", 0), ("epoch", 0), *steps, ("epoch", 1), *more]
     weights = [said[2] for said in Told.heard if said[0] == "after"]
-    assert all(not torch.equal(a, b) for a, b in itertools.pairwise(weights))  # the optimiser was there before
+    # the optimiser was there before
+    assert all(not torch.equal(a, b) for a, b in itertools.pairwise(weights))
 
 
 def test_accumulated_batches_are_one_step(train, told):

@@ -1,4 +1,6 @@
-"""A process that reads data dies, hangs or is slow: the run ends with a line and a checkpoint, and goes on exactly."""
+"""A process that reads data dies, hangs or is slow: the run ends with a line and a checkpoint, and
+goes on exactly.
+"""
 
 import multiprocessing
 import os
@@ -26,8 +28,18 @@ def photographs(tmp_path) -> tuple[str, ...]:
         image = (torch.rand(3, 20, 24, generator=generator) * 255).byte()
         to_pil_image(image).save(tmp_path / "photographs" / f"{number}.jpg")
     return (
-        *("data=image_folder", f"data.root={tmp_path / 'photographs'}", "data.image_size=16", "data.batch_size=8"),
-        *("data.num_workers=1", "encoder.patch_size=4", "callback.interruption.stuck_after_seconds=2", "base_lr=1e-2"),
+        *(
+            "data=image_folder",
+            f"data.root={tmp_path / 'photographs'}",
+            "data.image_size=16",
+            "data.batch_size=8",
+        ),
+        *(
+            "data.num_workers=1",
+            "encoder.patch_size=4",
+            "callback.interruption.stuck_after_seconds=2",
+            "base_lr=1e-2",
+        ),
     )
 
 
@@ -94,7 +106,9 @@ def test_a_run_whose_data_worker_is_lost_saves_and_goes_on_exactly(
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_container_without_room_in_shared_memory_trains_as_any_other(train, photographs, monkeypatch):
+def test_a_container_without_room_in_shared_memory_trains_as_any_other(
+    train, photographs, monkeypatch
+):
     settings = (WATCH, *photographs)
     ordinary = train(*settings)
     monkeypatch.setattr("mim.data.loader.hand_over", partial(_Sent, shared=False))

@@ -1,4 +1,6 @@
-"""An encoder that is written outside of the project, in a module of the user's, goes wherever ours go."""
+"""An encoder that is written outside of the project, in a module of the user's, goes wherever ours
+go.
+"""
 
 import re
 import shutil
@@ -12,7 +14,11 @@ from mim.program.figure import parser
 ROOT = Path(__file__).parents[2]
 MODULE = Path(__file__).with_name("my_encoder.py")
 OWN = "encoder._target_=theirs.Registers"
-QUICK = ("data.batch_size=200", "callback.online_probe.bank_limit=200", "callback.online_probe.held_out_limit=100")
+QUICK = (
+    "data.batch_size=200",
+    "callback.online_probe.bank_limit=200",
+    "callback.online_probe.held_out_limit=100",
+)
 LIMITS = ("bank_limit=200", "held_out_limit=100")
 
 
@@ -53,10 +59,16 @@ def test_it_is_resumed_bit_for_bit(run, stopped_after, train):
 
 @pytest.mark.parametrize(
     "model",
-    [("masker=sbam",), ("model=simmim", "masker=sbam"), ("masker=am", "callback.refresh_attention.every_n_epochs=1")],
+    [
+        ("masker=sbam",),
+        ("model=simmim", "masker=sbam"),
+        ("masker=am", "callback.refresh_attention.every_n_epochs=1"),
+    ],
 )
 def test_it_trains_with_every_model_and_with_maskers_that_pad_or_look(train, model):
-    outcome = train(OWN, *model, "callback=[refresh_attention,checkpoint,results]", "data.batch_size=450")
+    outcome = train(
+        OWN, *model, "callback=[refresh_attention,checkpoint,results]", "data.batch_size=450"
+    )
     assert outcome.code == 0, outcome.err
 
 
@@ -68,26 +80,45 @@ def test_it_is_judged_where_the_command_line_names_it_and_nowhere_else(run, comm
     assert len(by_pool) == 4
     probed = command(*judge, OWN, "evaluate=probe", "pool=[abmilp,cls]", "evaluate.epochs=1")
     assert probed.code == 0, probed.err
-    stats = command("eval", f"checkpoint={run.folder}", OWN, "evaluate=attention_statistics", "evaluate.limit=20")
+    stats = command(
+        "eval",
+        f"checkpoint={run.folder}",
+        OWN,
+        "evaluate=attention_statistics",
+        "evaluate.limit=20",
+    )
     assert stats.code == 0, stats.err
     assert 0 < stats.results["table"][0]["cls_to_cls"] < 1
-    for named in ((), ("encoder._target_=mim.encoder.vit.ViT",), ("encoder._target_=theirs.Others",)):
+    for named in (
+        (),
+        ("encoder._target_=mim.encoder.vit.ViT",),
+        ("encoder._target_=theirs.Others",),
+    ):
         refused = command(*judge, *named, "evaluate=knn")
         assert refused.code == 1
         assert refused.err.startswith("error: ")
         assert refused.err.count("\n") == 1
-    assert "wants to build theirs.Registers; only what mim.encoder.* defines" in command(*judge, "evaluate=knn").err
+    assert (
+        "wants to build theirs.Registers; only what mim.encoder.* defines"
+        in command(*judge, "evaluate=knn").err
+    )
     surplus = command(*judge, OWN, "+encoder.width=3", "evaluate=knn")
     assert "encoder.width" in surplus.err
 
 
 def test_it_is_fine_tuned_from_its_checkpoint_and_judged_as_a_classifier(run, train, command):
     tuned = train(
-        OWN, "task=finetune", f"checkpoint={run.folder}", "callback=[checkpoint,results]", "data.batch_size=450"
+        OWN,
+        "task=finetune",
+        f"checkpoint={run.folder}",
+        "callback=[checkpoint,results]",
+        "data.batch_size=450",
     )
     assert tuned.code == 0, tuned.err
     assert re.search(r"encoder (\d+) of \1 tensors", tuned.out)
-    judged = command("eval", f"checkpoint={tuned.folder}", OWN, "evaluate=classifier", "held_out_limit=50")
+    judged = command(
+        "eval", f"checkpoint={tuned.folder}", OWN, "evaluate=classifier", "held_out_limit=50"
+    )
     assert judged.code == 0, judged.err
 
 

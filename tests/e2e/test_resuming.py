@@ -14,9 +14,17 @@ def group(run):
 
 def test_rates_decay_and_betas_are_those_of_now(stopped_after, train):
     stopped = stopped_after(3, *QUIET)
-    other = ("base_lr=0.001", "weight_decay=0.3", "optimizer.betas=[0.8,0.99]", "schedule.min_lr=1e-5")
+    other = (
+        "base_lr=0.001",
+        "weight_decay=0.3",
+        "optimizer.betas=[0.8,0.99]",
+        "schedule.min_lr=1e-5",
+    )
     resumed = train(*QUIET, f"resume={stopped.folder}", *other)
-    assert "resumed       at epoch 0 (counted from 0), step 3; changed: base_lr 0.003 -> 0.001, " in resumed.out
+    assert (
+        "resumed       at epoch 0 (counted from 0), step 3; changed: base_lr 0.003 -> 0.001, "
+        in resumed.out
+    )
     assert "weight_decay 0.05 -> 0.3" in resumed.out
     assert "optimizer.betas [0.9, 0.95] -> [0.8, 0.99]" in resumed.out
     assert group(resumed)["initial_lr"] == pytest.approx(0.001 * 200 / 256)

@@ -1,4 +1,6 @@
-"""Going on in the middle of a schedule from a file of the official MAE: as if the run had got there."""
+"""Going on in the middle of a schedule from a file of the official MAE: as if the run had got
+there.
+"""
 
 from argparse import Namespace
 
@@ -15,20 +17,34 @@ FIRST = (
     "mask_token",
     "decoder_pos_embed",
 )  # tensors of the model itself come before its parts
-PARTS = ("patch_embed", "blocks", "norm", "decoder_embed", "decoder_blocks", "decoder_norm", "decoder_pred")
+PARTS = (
+    "patch_embed",
+    "blocks",
+    "norm",
+    "decoder_embed",
+    "decoder_blocks",
+    "decoder_norm",
+    "decoder_pred",
+)
 QUIET = ("callback=[checkpoint,results]", "epochs=4", "weight_decay_schedule=cosine")
 MASKER = ("masker=scheduled", "masker.at_epoch=2", "masker@masker.then=sbm")
 
 
 def as_official(checkpoint, epoch):
-    """What main_pretrain.py would have written: its names, its order, an AdamW whose groups are timm 0.3.2's."""
+    """What main_pretrain.py would have written: its names, its order, an AdamW whose groups are
+    timm 0.3.2's.
+    """
 
     def place(name):
         part = name.partition(".")[0]
         return FIRST.index(name) if name in FIRST else len(FIRST) + PARTS.index(part)
 
-    tensors = {name.removeprefix("model."): value for name, value in checkpoint["state_dict"].items()}
-    tensors = {name: value for name, value in tensors.items() if name.startswith(("encoder.", "decoder."))}
+    tensors = {
+        name.removeprefix("model."): value for name, value in checkpoint["state_dict"].items()
+    }
+    tensors = {
+        name: value for name, value in tensors.items() if name.startswith(("encoder.", "decoder."))
+    }
     ours = {to_official(name): name for name in tensors}
     model = {name: nn.Parameter(tensors[ours[name]].clone()) for name in sorted(ours, key=place)}
     groups = ([], [])
@@ -55,8 +71,14 @@ def as_official(checkpoint, epoch):
 
 
 def moments_of(checkpoint):
-    """By our names: timm gathers what is not decayed, then the rest, each in the order of the model."""
-    names = [n for n in checkpoint["state_dict"] if n.startswith("model.") and not n.endswith("pos_embed")]
+    """By our names: timm gathers what is not decayed, then the rest, each in the order of the
+    model.
+    """
+    names = [
+        n
+        for n in checkpoint["state_dict"]
+        if n.startswith("model.") and not n.endswith("pos_embed")
+    ]
     shapes = {name: checkpoint["state_dict"][name].shape for name in names}
     plain = [name for name in names if len(shapes[name]) <= 1]
     order = plain + [name for name in names if name not in plain]
@@ -67,7 +89,9 @@ def moments_of(checkpoint):
 
 @pytest.fixture
 def halfway(train, tmp_path):
-    """A run of four epochs with another masking after two, and an official file of its first two."""
+    """A run of four epochs with another masking after two, and an official file of its first
+    two.
+    """
     whole = train(*QUIET, *MASKER, "callback.checkpoint.keep_every_n_epochs=2")
     checkpoint = torch.load(whole.folder / "checkpoints" / "epoch_0002.ckpt", weights_only=True)
     torch.save(as_official(checkpoint, epoch=1), tmp_path / "checkpoint-1.pth")
@@ -80,7 +104,9 @@ def test_it_trains_on_as_the_run_that_was_never_stopped(train, halfway):
     assert run.code == 0, run.err
     assert "epoch 2 (counted from 0) of 4, after 20 steps" in run.out
     assert (run.results["epochs"], run.results["steps"]) == (4, 40)
-    assert run.column("train/loss") == {k: v for k, v in whole.column("train/loss").items() if k >= 20}
+    assert run.column("train/loss") == {
+        k: v for k, v in whole.column("train/loss").items() if k >= 20
+    }
     ours, theirs = (each.checkpoint["state_dict"] for each in (run, whole))
     assert max((weight - theirs[name]).abs().max() for name, weight in ours.items()) < 1e-6
 
@@ -102,7 +128,7 @@ REFUSED = {
     "start_epoch=1": "has finished epoch 1 (counted from 0); use start_epoch=2",
     "start_epoch=0": "start_epoch=0 is no number of finished epochs",
     "start_epoch=2 epochs=2": "start_epoch=2 leaves nothing of epochs=2",
-    "start_epoch=2 model.decoder.depth=1": "decoder.blocks.1.norm1.weight is (64,), and absent here",
+    "start_epoch=2 model.decoder.depth=1": "blocks.1.norm1.weight is (64,), and absent here",
 }
 
 

@@ -1,4 +1,6 @@
-"""Stopping and going on: resumed losses equal those of the run that was never stopped, bit for bit."""
+"""Stopping and going on: resumed losses equal those of the run that was never stopped, bit for
+bit.
+"""
 
 import os
 import re
@@ -36,7 +38,9 @@ def test_a_run_resumed_at_any_step_repeats_the_undisturbed_one(train, stopped_af
 
 
 @pytest.mark.parametrize("step", [5, slow(6), slow(9)])
-def test_a_run_resumed_with_another_number_of_accumulated_batches_goes_on_in_the_same_place(train, stopped_after, step):
+def test_a_run_resumed_with_another_number_of_accumulated_batches_goes_on_in_the_same_place(
+    train, stopped_after, step
+):
     """Six steps of 200 images an epoch; first as four batches of 50, then as one."""
     settings = ("callback=[interruption,checkpoint,results]", "images_per_step=200")
     undisturbed = train(*settings, "data.batch_size=200")
@@ -45,18 +49,30 @@ def test_a_run_resumed_with_another_number_of_accumulated_batches_goes_on_in_the
     assert resumed.results["steps"] == 12
     after, whole = (run.column("train/loss") for run in (resumed, undisturbed))
     assert list(after) == list(range(step, 12))
-    assert [float(after[at]) for at in after] == pytest.approx([float(whole[at]) for at in after], abs=1e-5)
+    assert [float(after[at]) for at in after] == pytest.approx(
+        [float(whole[at]) for at in after], abs=1e-5
+    )
 
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_from_its_last_checkpoint(train, runs):
-    """SIGKILL leaves no chance to save: what counts is the checkpoint that was written while training."""
+    """SIGKILL leaves no chance to save: what counts is the checkpoint that was written while
+    training.
+    """
     overrides = [
-        *("epochs=2", "warmup_epochs=1", "trainer.log_every_n_steps=1", "trainer.accelerator=cpu", *WATCH),
+        *(
+            "epochs=2",
+            "warmup_epochs=1",
+            "trainer.log_every_n_steps=1",
+            "trainer.accelerator=cpu",
+            *WATCH,
+        ),
         *("callback.checkpoint.last_every_n_steps=3", "name=killed"),
     ]
     process = subprocess.Popen(
-        [sys.executable, "train.py", *overrides], cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        [sys.executable, "train.py", *overrides],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     deadline = time.monotonic() + 120
     while not list(runs.glob("killed/*/checkpoints/last.ckpt")) and time.monotonic() < deadline:
@@ -69,21 +85,28 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(train, runs):
     resumed = train(*WATCH, f"resume={folder}")
     after, whole = (run.column("train/loss") for run in (resumed, undisturbed))
     assert 3 <= min(after) < 20
-    # another process may choose other thread counts, so its part is compared to rounding; what this one computes, too
+    # another process may choose other thread counts, so its part is compared to rounding; what this
+    # one computes, too
     assert all(float(after[step]) == pytest.approx(float(whole[step]), abs=1e-5) for step in after)
 
 
 @pytest.fixture
 def broken_at(train, monkeypatch):
-    """A training whose weights break after a step, once its checkpoint is written; and what they were."""
+    """A training whose weights break after a step, once its checkpoint is written; and what they
+    were.
+    """
 
     def run(step, *overrides):
         saved = {}
 
-        def poison(self, trainer, pl_module, outputs, batch, batch_idx, go_on=Checkpoint.on_train_batch_end):
+        def poison(
+            self, trainer, pl_module, outputs, batch, batch_idx, go_on=Checkpoint.on_train_batch_end
+        ):
             go_on(self, trainer, pl_module, outputs, batch, batch_idx)
             if trainer.global_step == step:
-                saved.update({name: weight.clone() for name, weight in pl_module.state_dict().items()})
+                saved.update(
+                    {name: weight.clone() for name, weight in pl_module.state_dict().items()}
+                )
                 with torch.no_grad():
                     pl_module.model.decoder.predict.bias.fill_(float("nan"))
 
@@ -109,14 +132,19 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_good_checkpoint(br
             ["trainer.precision=bf16-mixed"],
             ["base_lr=0.0015", "trainer.gradient_clip_val=1", "trainer.precision=32-true"],
         ),
-        (["lr=1e-3", "trainer.gradient_clip_val=0.4"], ["lr=0.0005", "trainer.gradient_clip_val=0.2"]),
+        (
+            ["lr=1e-3", "trainer.gradient_clip_val=0.4"],
+            ["lr=0.0005", "trainer.gradient_clip_val=0.2"],
+        ),
         slow(["clip=each_parameter"], ["base_lr=0.0015"]),
     ],
 )
 def test_what_is_advised_then_works_as_it_is_printed(broken_at, train, settings, advice):
     settings = ["callback=[finite,checkpoint,results]", *settings]
     run, _ = broken_at(12, "callback.checkpoint.last_every_n_steps=12", *settings)
-    resume, first, *more = run.err.partition("go on with ")[2].replace(" or ", " ").replace(" and ", " ").split()
+    resume, first, *more = (
+        run.err.partition("go on with ")[2].replace(" or ", " ").replace(" and ", " ").split()
+    )
     assert [first, *more] == advice
     for setting in advice:
         resumed = train(*WATCH, *settings, resume, setting)
@@ -128,7 +156,10 @@ def test_what_is_advised_then_works_as_it_is_printed(broken_at, train, settings,
 
 def test_before_the_first_checkpoint_it_is_to_begin_again(broken_at):
     run, _ = broken_at(3)
-    assert "there is no checkpoint yet: begin again with base_lr=0.0015 or trainer.gradient_clip_val=1" in run.err
+    assert (
+        "there is no checkpoint yet: begin again with base_lr=0.0015 or trainer.gradient_clip_val=1"
+        in run.err
+    )
 
 
 def test_a_full_disk_leaves_the_previous_checkpoint(train, monkeypatch):
@@ -156,8 +187,13 @@ def test_files_that_would_run_code_are_not_loaded(tmp_path):
         AtomicCheckpointIO().load_checkpoint(tmp_path / "evil.ckpt")
 
 
-def test_what_was_measured_before_training_is_in_the_metrics_of_every_attempt_once(train, stopped_after):
-    settings = ("callback=[interruption,online_probe,checkpoint,results]", "~callback.online_probe.judges.linear")
+def test_what_was_measured_before_training_is_in_the_metrics_of_every_attempt_once(
+    train, stopped_after
+):
+    settings = (
+        "callback=[interruption,online_probe,checkpoint,results]",
+        "~callback.online_probe.judges.linear",
+    )
     few = ("callback.online_probe.bank_limit=100", "callback.online_probe.held_out_limit=100")
     stopped = stopped_after(1, *settings, *few)
     anew = train(*settings, *few, f"resume={stopped.folder}")

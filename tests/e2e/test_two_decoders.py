@@ -1,4 +1,6 @@
-"""Pixels and histograms of gradients, each by a decoder of its own on one encoder, as a user runs it."""
+"""Pixels and histograms of gradients, each by a decoder of its own on one encoder, as a user runs
+it.
+"""
 
 import pytest
 import torch
@@ -7,7 +9,11 @@ from safetensors.torch import load_file
 from mim.__main__ import main
 from tests.slow import slow
 
-BOTH = ("loss=pixel_and_hog", "debug=limit", "callback=[checkpoint,interruption,reconstructions,results]")
+BOTH = (
+    "loss=pixel_and_hog",
+    "debug=limit",
+    "callback=[checkpoint,interruption,reconstructions,results]",
+)
 
 
 def mim(*arguments: object) -> None:
@@ -55,7 +61,10 @@ def test_two_processes_train_like_one_and_have_no_parameter_without_a_gradient(t
     one, two = train(*settings), train_by_two(*settings, "data.batch_size=64")
     for name in ("train/pixel", "train/hog"):
         theirs = two.column(name)
-        assert all(abs(float(value) - float(theirs[step])) < 1e-5 for step, value in one.column(name).items())
+        assert all(
+            abs(float(value) - float(theirs[step])) < 1e-5
+            for step, value in one.column(name).items()
+        )
 
 
 @pytest.mark.parametrize(
@@ -63,13 +72,17 @@ def test_two_processes_train_like_one_and_have_no_parameter_without_a_gradient(t
     [
         (
             ["+loss.weight.low=1"],
-            "WeightedSum got the terms pixel, hog and weights for pixel, hog, low; each term needs one",
+            "WeightedSum got the terms pixel, hog and weights for pixel, hog, low; each term needs "
+            "one",
         ),
         (
             ["~loss.weight.hog"],
-            "WeightedSum got the terms pixel, hog and weights for pixel; each term needs one weight",
+            "WeightedSum got the terms pixel, hog and weights for pixel; each term needs one",
         ),
-        (["loss.term.hog.target.cells=3"], "HOG cannot cut a patch of 8 x 8 pixels into 3 x 3 cells"),
+        (
+            ["loss.term.hog.target.cells=3"],
+            "HOG cannot cut a patch of 8 x 8 pixels into 3 x 3 cells",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_in_one_line(train, overrides, message):
@@ -80,6 +93,8 @@ def test_what_cannot_work_is_refused_in_one_line(train, overrides, message):
 
 
 def test_the_term_that_another_one_looks_at_has_to_be_there(train):
-    run = train("loss=emae", "masker=emae", "loss.term.consistency.of=hog", "debug=limit", "callback=[]")
+    run = train(
+        "loss=emae", "masker=emae", "loss.term.consistency.of=hog", "debug=limit", "callback=[]"
+    )
     assert "loss.term.consistency.of=hog names no term that predicts; allowed: pixel" in run.err
     assert run.code == 1

@@ -6,7 +6,11 @@ import torch
 
 @pytest.mark.slow
 def test_two_processes_give_the_loss_and_weights_of_one(train, train_by_two):
-    settings = ("callback=[checkpoint,online_probe,results]", "watch_every_n_epochs=2", "debug=limit")
+    settings = (
+        "callback=[checkpoint,online_probe,results]",
+        "watch_every_n_epochs=2",
+        "debug=limit",
+    )
     one = train(*settings, "trainer.gradient_clip_val=0.5")
     two = train_by_two(*settings, "trainer.gradient_clip_val=0.5", "data.batch_size=64")
     ours, theirs = one.column("train/loss"), two.column("train/loss")
@@ -15,7 +19,8 @@ def test_two_processes_give_the_loss_and_weights_of_one(train, train_by_two):
     assert two.metrics["knn/top1_untrained"] == one.metrics["knn/top1_untrained"]
     for name, weight in one.checkpoint["state_dict"].items():
         other = two.checkpoint["state_dict"][name]
-        if name.endswith("qkv.bias"):  # the gradient of a key bias is rounding noise, which Adam turns into whole steps
+        # the gradient of a key bias is rounding noise, which Adam turns into whole steps
+        if name.endswith("qkv.bias"):
             query, _, value = weight.chunk(3)
             other_query, _, other_value = other.chunk(3)
             weight, other = torch.cat([query, value]), torch.cat([other_query, other_value])

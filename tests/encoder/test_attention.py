@@ -14,7 +14,9 @@ def draw(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
 def test_equal_keys_give_the_mean_of_the_values():
     value = torch.tensor([[1.0, 5.0], [3.0, 7.0]]).view(1, 1, 2, 2)
     for dtype in (torch.float32, torch.bfloat16):
-        seen = attend(draw(1, 1, 3, 2, dtype=dtype), torch.ones(1, 1, 2, 2, dtype=dtype), value.to(dtype))
+        seen = attend(
+            draw(1, 1, 3, 2, dtype=dtype), torch.ones(1, 1, 2, 2, dtype=dtype), value.to(dtype)
+        )
         assert torch.equal(seen, torch.tensor([2.0, 6.0], dtype=dtype).expand(1, 1, 3, 2))
 
 
@@ -61,11 +63,15 @@ def test_output_and_gradients_are_timms():
 def test_the_first_queries_see_all_tokens(queries, dtype):
     layer, x = Attention(12, num_heads=3).to(dtype), draw(2, 7, 12, dtype=dtype)
     tolerance = 1e-6 if dtype == torch.float32 else 1e-2
-    torch.testing.assert_close(layer(x, queries=queries), layer(x)[:, :queries], rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(
+        layer(x, queries=queries), layer(x)[:, :queries], rtol=tolerance, atol=tolerance
+    )
 
 
 def first_row(x, weight, in_bias, heads, bias):
-    """The row of cls as maps have always been made of it: a slice, the biases of queries and keys, float32 from there."""
+    """The row of cls as maps have always been made of it: a slice, the biases of queries and keys,
+    float32 from there.
+    """
     B, M, D = x.shape
     query = linear(x[:, :1], weight[:D], in_bias[:D]).view(B, 1, heads, -1).transpose(1, 2)
     key = linear(x, weight[D : 2 * D], in_bias[D : 2 * D]).view(B, M, heads, -1).transpose(1, 2)
@@ -92,10 +98,14 @@ def test_maps_that_are_kept_do_not_change_by_a_bit(precision):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_dropout_leaves_weights_out_and_scales_the_others_up(dtype):
-    """With all values 1 every result is a sum of weights: 1 on average, and 0 where all are left out."""
+    """With all values 1 every result is a sum of weights: 1 on average, and 0 where all are left
+    out.
+    """
     torch.manual_seed(0)
     query, key = (torch.randn(4, 4, 64, 8).to(dtype) for _ in range(2))
     kept = attend(query, key, torch.ones(4, 4, 64, 8, dtype=dtype), drop=0.5).float()
     assert kept.mean().item() == pytest.approx(1, abs=0.05)
     assert kept.std() > 0.05
-    assert torch.allclose(attend(query, key, torch.ones(4, 4, 64, 8, dtype=dtype)).float(), torch.ones(1), atol=0.02)
+    assert torch.allclose(
+        attend(query, key, torch.ones(4, 4, 64, 8, dtype=dtype)).float(), torch.ones(1), atol=0.02
+    )

@@ -14,7 +14,8 @@ POSITIONS = ["shared_bias", "block_bias", "absolute"]
 def encoder(request):
     torch.manual_seed(0)
     encoder = Beit((16, 24), 4, width=16, depth=2, heads=2, positions=request.param).eval()
-    for name, parameter in encoder.named_parameters():  # tables start at zero, and would show nothing
+    # tables start at zero, and would show nothing
+    for name, parameter in encoder.named_parameters():
         if name.endswith("bias_table"):
             torch.nn.init.normal_(parameter)
     return encoder
@@ -26,7 +27,9 @@ def image():
 
 
 def in_numbers_that_show(encoder):
-    """Layer scale and initial weights make each branch small: make them large, so that a wrong bias shows."""
+    """Layer scale and initial weights make each branch small: make them large, so that a wrong bias
+    shows.
+    """
     with torch.no_grad():
         for parameter in encoder.parameters():
             parameter.mul_(5)
@@ -55,7 +58,9 @@ def test_weights_and_features_are_those_of_timm(encoder, image):
 
 def test_all_patches_in_any_order_give_the_same(encoder, image):
     in_numbers_that_show(encoder)
-    order = torch.stack([torch.randperm(24, generator=torch.Generator().manual_seed(i)) for i in range(2)])
+    order = torch.stack(
+        [torch.randperm(24, generator=torch.Generator().manual_seed(i)) for i in range(2)]
+    )
     whole = encoder(image)
     shuffled = encoder.encode(encoder.embed(image, order[:, None])[:, 0], order)
     assert torch.allclose(shuffled[:, 0], whole[:, 0], atol=1e-5)
@@ -77,13 +82,20 @@ def test_a_subset_sees_the_biases_of_its_own_distances(encoder, image):
 def test_where_patches_stand_matters(encoder, image):
     in_numbers_that_show(encoder)
     tokens = encoder.embed(image)[:, :3]
-    here, there = (torch.tensor([[0, 1, 2]]).expand(2, -1), torch.tensor([[0, 1, 23]]).expand(2, -1))
+    here, there = (
+        torch.tensor([[0, 1, 2]]).expand(2, -1),
+        torch.tensor([[0, 1, 23]]).expand(2, -1),
+    )
     if encoder.pos_embed is None:
-        assert not torch.allclose(encoder.encode(tokens, here), encoder.encode(tokens, there), atol=1e-3)
+        assert not torch.allclose(
+            encoder.encode(tokens, here), encoder.encode(tokens, there), atol=1e-3
+        )
     else:
         token = encoder.new_token()
         assert not torch.allclose(
-            encoder.position_token(token, here[:, None]), encoder.position_token(token, there[:, None]), atol=1e-3
+            encoder.position_token(token, here[:, None]),
+            encoder.position_token(token, there[:, None]),
+            atol=1e-3,
         )
 
 
@@ -126,7 +138,9 @@ def test_initial_weights_are_cut_at_one_deviation_and_divided_by_depth(golden):
             value = value.detach().double()
             compared += 1
             assert abs(value.mean().item() - mean) <= 8 * std / value.numel() ** 0.5 + 1e-6, name
-            assert abs(value.std().item() - std) <= max(0.03, 4 / value.numel() ** 0.5) * std + 1e-6, name
+            assert (
+                abs(value.std().item() - std) <= max(0.03, 4 / value.numel() ** 0.5) * std + 1e-6
+            ), name
             bound = max(-low, high)
             assert value.abs().max().item() <= bound * (1 + 10 / value.numel() ** 0.5), name
         assert compared > 10 * m["depth"]
@@ -134,7 +148,9 @@ def test_initial_weights_are_cut_at_one_deviation_and_divided_by_depth(golden):
 
 def test_drop_path_rises_linearly_over_the_blocks():
     encoder = Beit(8, 4, width=8, depth=3, heads=2, drop_path=0.2)
-    assert [getattr(block.drop_path1, "drop_prob", 0.0) for block in encoder.blocks] == pytest.approx([0, 0.1, 0.2])
+    assert [
+        getattr(block.drop_path1, "drop_prob", 0.0) for block in encoder.blocks
+    ] == pytest.approx([0, 0.1, 0.2])
 
 
 def test_sizes_that_do_not_divide_are_refused():

@@ -1,4 +1,6 @@
-"""What every encoder promises: tokens of several blocks in one pass, and attention that is the blocks' own."""
+"""What every encoder promises: tokens of several blocks in one pass, and attention that is the
+blocks' own.
+"""
 
 import pytest
 import torch
@@ -31,7 +33,9 @@ def shaken(name):
 
 
 def images_for(encoder, count=3):
-    return torch.randn(count, 3, *encoder.geometry.image_size, generator=torch.Generator().manual_seed(1))
+    return torch.randn(
+        count, 3, *encoder.geometry.image_size, generator=torch.Generator().manual_seed(1)
+    )
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -72,7 +76,10 @@ def test_blocks_come_in_the_order_asked_for_in_one_pass(name):
 @torch.no_grad()
 def test_blocks_of_a_subset_in_any_order(name):
     encoder = shaken(name)
-    image, order = images_for(encoder, 1), torch.randperm(16, generator=torch.Generator().manual_seed(0))[None]
+    image, order = (
+        images_for(encoder, 1),
+        torch.randperm(16, generator=torch.Generator().manual_seed(0))[None],
+    )
     in_order = encoder.encode_blocks(encoder.embed(image), [1, 3])
     shuffled = encoder.encode_blocks(encoder.embed(image, order[:, None])[:, 0], [1, 3], order)
     for ours, theirs in zip(shuffled, in_order, strict=True):
@@ -82,7 +89,9 @@ def test_blocks_of_a_subset_in_any_order(name):
 @pytest.mark.parametrize("name", ATTENDING)
 @torch.no_grad()
 def test_the_attention_is_the_one_that_the_block_used(name):
-    """Applied to the values and projected, it is what the block's attention adds, and the block does add it."""
+    """Applied to the values and projected, it is what the block's attention adds, and the block
+    does add it.
+    """
     encoder = shaken(name)
     image = images_for(encoder)
     streams = encoder.encode_blocks(encoder.embed(image), range(encoder.depth + 1))
@@ -94,10 +103,14 @@ def test_the_attention_is_the_one_that_the_block_used(name):
         bias = block.attn.v_bias if block.attn.qkv.bias is None else block.attn.qkv.bias[2 * D :]
         value = block.norm1(entering) @ block.attn.qkv.weight[2 * D :].T + bias
         mixed = matrix @ value.unflatten(-1, (encoder.heads, -1)).transpose(1, 2)
-        added = block.attn.proj(mixed.transpose(1, 2).flatten(2)) * (block.gamma_1 if isinstance(encoder, Beit) else 1)
+        added = block.attn.proj(mixed.transpose(1, 2).flatten(2)) * (
+            block.gamma_1 if isinstance(encoder, Beit) else 1
+        )
         assert torch.allclose(encoder.block_update(entering, number), added, atol=1e-4)
         middle = entering + added
-        beyond = block.mlp(block.norm2(middle)) * (block.gamma_2 if isinstance(encoder, Beit) else 1)
+        beyond = block.mlp(block.norm2(middle)) * (
+            block.gamma_2 if isinstance(encoder, Beit) else 1
+        )
         assert torch.allclose(leaving, middle + beyond, atol=1e-3)
 
 
@@ -112,7 +125,9 @@ def test_any_queries_in_any_block(name):
             some = encoder.attention(image, queries, block)
             assert torch.allclose(some, whole[:, :, queries], atol=1e-6)
     assert torch.equal(encoder.attention(image, [1]), encoder.attention(image, [1], 3))
-    assert torch.equal(cls_attention(encoder, image, 2), encoder.attention(image, [0], 2)[:, :, 0, 1:])
+    assert torch.equal(
+        cls_attention(encoder, image, 2), encoder.attention(image, [0], 2)[:, :, 0, 1:]
+    )
 
 
 @pytest.mark.parametrize("name", ATTENDING)
@@ -123,7 +138,10 @@ def test_attention_is_in_the_precision_in_force_or_in_the_one_asked_for(name):
     exact = encoder.block_attention(entering, dtype=torch.float32)
     assert torch.equal(exact, encoder.block_attention(entering))
     with torch.autocast("cpu", torch.bfloat16):
-        half, single = encoder.block_attention(entering), encoder.block_attention(entering, dtype=torch.float32)
+        half, single = (
+            encoder.block_attention(entering),
+            encoder.block_attention(entering, dtype=torch.float32),
+        )
     assert half.dtype == single.dtype == torch.float32
     assert torch.allclose(single, exact, atol=1e-6)
     assert not torch.allclose(half, exact, atol=1e-4)
@@ -135,17 +153,29 @@ def test_attention_is_in_the_precision_in_force_or_in_the_one_asked_for(name):
 @pytest.mark.parametrize("block", [-1, 0, 4])
 def test_a_block_that_is_not_there_is_refused(name, block):
     encoder = shaken(name)
-    with pytest.raises(ValueError, match=f"block={block} of .* cannot be looked at: it has blocks 1 to 3"):
+    with pytest.raises(
+        ValueError, match=f"block={block} of .* cannot be looked at: it has blocks 1 to 3"
+    ):
         encoder.attention(images_for(encoder), [0], block)
-    with pytest.raises(ValueError, match=f"block={block} of .* cannot be looked at: it has blocks 1 to 3"):
+    with pytest.raises(
+        ValueError, match=f"block={block} of .* cannot be looked at: it has blocks 1 to 3"
+    ):
         encoder.block_update(torch.zeros(1, 17, 48), block)
 
 
 def test_windows_do_not_attend():
     assert not isinstance(shaken("swin"), Attends)
-    with pytest.raises(ValueError, match="Swin has no cls token that attends to all patches, so it is blind"):
+    with pytest.raises(
+        ValueError, match="Swin has no cls token that attends to all patches, so it is blind"
+    ):
         attending(shaken("swin"), "so it is blind")
 
 
 def test_a_file_can_name_encoders_and_no_contract_of_one():
-    assert [name.rpartition(".")[2] for name in public_classes(ENCODER)] == ["Beit", "Pixio", "Swin", "TimmViT", "ViT"]
+    assert [name.rpartition(".")[2] for name in public_classes(ENCODER)] == [
+        "Beit",
+        "Pixio",
+        "Swin",
+        "TimmViT",
+        "ViT",
+    ]

@@ -1,4 +1,6 @@
-"""Several cls tokens: each has a position and a say, padding changes none of them, and a run's encoder opens again."""
+"""Several cls tokens: each has a position and a say, padding changes none of them, and a run's
+encoder opens again.
+"""
 
 import torch
 
@@ -20,7 +22,9 @@ def test_tokens_before_the_patches_are_as_many_as_asked_for_and_pools_know_the_f
     tokens = encoder(torch.randn(2, 3, 16, 16))
     assert tokens.shape == (2, 3 + 16, 16)
     assert torch.equal(Cls()(pool_tokens(tokens, encoder.prefix, Cls.needs)), tokens[:, 0])
-    assert torch.equal(Mean()(pool_tokens(tokens, encoder.prefix, Mean.needs)), tokens[:, 3:].mean(1))
+    assert torch.equal(
+        Mean()(pool_tokens(tokens, encoder.prefix, Mean.needs)), tokens[:, 3:].mean(1)
+    )
 
 
 def test_each_cls_token_has_a_position_of_its_own():

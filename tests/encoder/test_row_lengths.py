@@ -1,4 +1,6 @@
-"""Variable-length attention, with a plain loop in place of the GPU's kernel: the same as hiding padding with a bias."""
+"""Variable-length attention, with a plain loop in place of the GPU's kernel: the same as hiding
+padding with a bias.
+"""
 
 from functools import partial
 
@@ -20,18 +22,25 @@ from mim.model.simmim import SimMIM
 
 
 def varlen_attn(query, key, value, queries_end, keys_end, longest_query, longest_key, *, scale):
-    """What torch.nn.attention.varlen promises: tokens (T, A, d), d in steps of 8, each sequence on its own."""
+    """What torch.nn.attention.varlen promises: tokens (T, A, d), d in steps of 8, each sequence on
+    its own.
+    """
     assert query.shape[-1] % 8 == 0
     assert queries_end.dtype == keys_end.dtype == torch.int32
     seen = []
     for i in range(len(keys_end) - 1):
-        q, (k, v) = query[queries_end[i] : queries_end[i + 1]], (t[keys_end[i] : keys_end[i + 1]] for t in (key, value))
+        q, (k, v) = (
+            query[queries_end[i] : queries_end[i + 1]],
+            (t[keys_end[i] : keys_end[i + 1]] for t in (key, value)),
+        )
         assert len(q) <= longest_query
         assert len(k) <= longest_key
         assert len(k) or not len(q), "a query without keys is NaN"
         if len(q):
             seen.append(
-                scaled_dot_product_attention(*(t.transpose(0, 1) for t in (q, k, v)), scale=scale).transpose(0, 1)
+                scaled_dot_product_attention(
+                    *(t.transpose(0, 1) for t in (q, k, v)), scale=scale
+                ).transpose(0, 1)
             )
     seen = torch.cat(seen)
     assert seen.shape == query.shape
@@ -83,14 +92,18 @@ def test_what_comes_out_for_padding_is_finite_and_teaches_nothing(on_lengths):
 )
 def test_models_predict_the_same_by_length_and_by_bias(on_lengths, monkeypatch, batch_of, model):
     torch.manual_seed(0)
-    model = model(ViT(32, 4, 32, 2, 4), Masker(Salience(), AdaptiveRatio(0.6, 0.3, threshold=0.3))).double()
+    model = model(
+        ViT(32, 4, 32, 2, 4), Masker(Salience(), AdaptiveRatio(0.6, 0.3, threshold=0.3))
+    ).double()
     batch = batch_of(draw(4, 3, 32, 32) * torch.tensor([0.0, 0.2, 1.0, 3.0]).view(4, 1, 1, 1))
     made = model(batch)
     by_bias, split = made.prediction, made.split
     assert split.masked_valid.sum(-1).unique().numel() > 1
     used = []
     for module in (vit, decoder):
-        monkeypatch.setattr(module, "padding", lambda valid, tokens: used.append(1) or Lengths(valid.sum(1)))
+        monkeypatch.setattr(
+            module, "padding", lambda valid, tokens: used.append(1) or Lengths(valid.sum(1))
+        )
     by_length = model(batch).prediction
     assert used
     torch.testing.assert_close(by_length[split.masked_valid], by_bias[split.masked_valid])

@@ -12,24 +12,87 @@ from mim.tokens import take
 SMALL = {"width": 48, "depth": 2, "heads": 4}
 V2, V3 = "vit_small_patch14_reg4_dinov2", "vit_small_patch16_dinov3"
 WORKS = (
-    *("vit_tiny_patch16_224", "vit_base_patch8_224", "vit_base_patch16_224_miil", "vit_large_patch32_384"),
-    *("vit_base_patch14_dinov2", V2, "vit_giant_patch14_reg4_dinov2", "vit_base_patch14_reg1_tipsv2"),
-    *(V3, "vit_small_patch16_dinov3_qkvb", "vit_huge_plus_patch16_dinov3", "vit_small_plus_patch16_dinov3_qkvb"),
+    *(
+        "vit_tiny_patch16_224",
+        "vit_base_patch8_224",
+        "vit_base_patch16_224_miil",
+        "vit_large_patch32_384",
+    ),
+    *(
+        "vit_base_patch14_dinov2",
+        V2,
+        "vit_giant_patch14_reg4_dinov2",
+        "vit_base_patch14_reg1_tipsv2",
+    ),
+    *(
+        V3,
+        "vit_small_patch16_dinov3_qkvb",
+        "vit_huge_plus_patch16_dinov3",
+        "vit_small_plus_patch16_dinov3_qkvb",
+    ),
     *("vit_huge_patch14_gap_224", "vit_base_patch16_gap_224", "vit_giant_patch16_gap_224"),
-    *("vit_base_patch16_siglip_224", "vit_so400m_patch14_siglip_gap_224", "vit_base_patch16_clip_224"),
-    *("vit_base_patch16_clip_quickgelu_224", "vit_xsmall_patch16_clip_224", "vit_base_patch16_plus_clip_240"),
-    *("vit_pe_core_tiny_patch16_384", "vit_pe_spatial_tiny_patch16_512", "vit_pe_lang_large_patch14_448"),
-    *("eva02_tiny_patch14_224", "eva02_base_patch14_448", "eva02_large_patch14_clip_224", "eva_giant_patch14_224"),
-    *("eva_large_patch14_196", "beit3_base_patch16_224", "aimv2_large_patch14_224", "flexivit_small"),
+    *(
+        "vit_base_patch16_siglip_224",
+        "vit_so400m_patch14_siglip_gap_224",
+        "vit_base_patch16_clip_224",
+    ),
+    *(
+        "vit_base_patch16_clip_quickgelu_224",
+        "vit_xsmall_patch16_clip_224",
+        "vit_base_patch16_plus_clip_240",
+    ),
+    *(
+        "vit_pe_core_tiny_patch16_384",
+        "vit_pe_spatial_tiny_patch16_512",
+        "vit_pe_lang_large_patch14_448",
+    ),
+    *(
+        "eva02_tiny_patch14_224",
+        "eva02_base_patch14_448",
+        "eva02_large_patch14_clip_224",
+        "eva_giant_patch14_224",
+    ),
+    *(
+        "eva_large_patch14_196",
+        "beit3_base_patch16_224",
+        "aimv2_large_patch14_224",
+        "flexivit_small",
+    ),
     *("deit_tiny_patch16_224", "deit_tiny_distilled_patch16_224", "deit3_small_patch16_224"),
-    *("vit_base_patch16_rope_224", "vit_base_patch16_rope_mixed_224", "vit_base_patch16_rope_mixed_ape_224"),
-    *("vit_medium_patch16_rope_reg1_gap_256", "vit_base_patch16_xp_224", "vit_base_patch16_18x2_224"),
-    *("vit_base_patch16_rpn_224", "vit_so150m_patch16_reg4_map_256", "vit_medium_patch16_reg4_gap_256"),
-    *("vit_dlittle_patch16_reg1_gap_256", "vit_dpwee_patch16_reg1_gap_256", "vit_intern300m_patch14_448"),
-    *("vit_base_patch16_sapiens2", "vit_base_patch16_lingbot", "vit_base_patch16_radio_v3", "test_vit2"),
+    *(
+        "vit_base_patch16_rope_224",
+        "vit_base_patch16_rope_mixed_224",
+        "vit_base_patch16_rope_mixed_ape_224",
+    ),
+    *(
+        "vit_medium_patch16_rope_reg1_gap_256",
+        "vit_base_patch16_xp_224",
+        "vit_base_patch16_18x2_224",
+    ),
+    *(
+        "vit_base_patch16_rpn_224",
+        "vit_so150m_patch16_reg4_map_256",
+        "vit_medium_patch16_reg4_gap_256",
+    ),
+    *(
+        "vit_dlittle_patch16_reg1_gap_256",
+        "vit_dpwee_patch16_reg1_gap_256",
+        "vit_intern300m_patch14_448",
+    ),
+    *(
+        "vit_base_patch16_sapiens2",
+        "vit_base_patch16_lingbot",
+        "vit_base_patch16_radio_v3",
+        "test_vit2",
+    ),
 )
-WHOLE = {"vit_base_patch16_sapiens2": {"width": 96, "depth": 12, "heads": 12}}  # says the keys of every block
-SEVERAL_MAPS = {"vit_base_patch16_18x2_224", "vit_dlittle_patch16_reg1_gap_256", "vit_dpwee_patch16_reg1_gap_256"}
+# says the keys of every block
+WHOLE = {"vit_base_patch16_sapiens2": {"width": 96, "depth": 12, "heads": 12}}
+SEVERAL_MAPS = {
+    "vit_base_patch16_18x2_224",
+    "vit_dlittle_patch16_reg1_gap_256",
+    "vit_dpwee_patch16_reg1_gap_256",
+}
 """Blocks that attend more than once, or by a difference of two maps."""
 ONE_SUM = SEVERAL_MAPS - {"vit_dlittle_patch16_reg1_gap_256"} | {"vit_base_patch16_xp_224"}
 """Blocks whose attention is not added on its own."""
@@ -88,7 +151,10 @@ def test_features_are_timms_and_padding_and_order_change_nothing(name, distance)
     index = kept()
     tokens = ours.embed(image, index[:, None])[:, 0]
     alone = ours.encode(tokens, index)
-    padded = torch.cat([tokens, torch.randn(2, 3, ours.width)], 1), torch.cat([index, index[:, :3]], 1)
+    padded = (
+        torch.cat([tokens, torch.randn(2, 3, ours.width)], 1),
+        torch.cat([index, index[:, :3]], 1),
+    )
     valid = torch.arange(9).expand(2, -1) < 6
     assert distance(ours.encode(*padded, valid)[:, : R + 6], alone) < 1e-5
 
@@ -107,7 +173,9 @@ def test_attention_is_the_one_that_the_block_used_or_is_refused(name):
         beyond = block.norm2(block.mlp(middle)) if "rpn" in name else block.mlp(block.norm2(middle))
         for scale in ("ls2", "gamma_2"):
             gamma = getattr(block, scale, None)
-            beyond = gamma(beyond) if callable(gamma) else beyond if gamma is None else gamma * beyond
+            beyond = (
+                gamma(beyond) if callable(gamma) else beyond if gamma is None else gamma * beyond
+            )
         assert torch.allclose(middle + beyond, leaving, atol=1e-4)
     if name in SEVERAL_MAPS:
         with pytest.raises(ValueError, match="which is no one map"):
@@ -116,7 +184,9 @@ def test_attention_is_the_one_that_the_block_used_or_is_refused(name):
     rows = ours.attention(image, [0, 3])
     assert rows.shape == (2, ours.heads, 2, ours.prefix + 16)
     assert torch.allclose(rows.sum(-1), torch.ones(2, ours.heads, 2), atol=1e-5)
-    assert torch.allclose(rows, ours.block_attention(entering, dtype=torch.float64)[:, :, [0, 3]], atol=1e-5)
+    assert torch.allclose(
+        rows, ours.block_attention(entering, dtype=torch.float64)[:, :, [0, 3]], atol=1e-5
+    )
 
 
 @torch.no_grad()
@@ -125,7 +195,11 @@ def test_the_attention_shown_gives_the_update():
     _, ours, image = pair(V3)
     (entering,) = ours.encode_blocks(ours.embed(image), [1])
     attend = ours.blocks[1].attn
-    value = attend.qkv(ours.blocks[1].norm1(entering)).unflatten(-1, (3, 4, 12))[:, :, 2].transpose(1, 2)
+    value = (
+        attend.qkv(ours.blocks[1].norm1(entering))
+        .unflatten(-1, (3, 4, 12))[:, :, 2]
+        .transpose(1, 2)
+    )
     mixed = attend.proj((ours.block_attention(entering) @ value).transpose(1, 2).flatten(2))
     assert torch.allclose(ours.blocks[1].gamma_1 * mixed, ours.block_update(entering), atol=1e-5)
 
@@ -155,7 +229,8 @@ def test_sizes_that_do_not_go_together_are_refused_in_one_line(changes, said):
 def test_nothing_is_downloaded_and_no_weights_are_asked_for(monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "mim.encoder.timm_model._CREATE", lambda *_, **how: asked.append(how) or timm.create_model(V3, depth=1)
+        "mim.encoder.timm_model._CREATE",
+        lambda *_, **how: asked.append(how) or timm.create_model(V3, depth=1),
     )
     TimmViT(f"{V3}.lvd1689m", 256)
     assert [how["pretrained"] for how in asked] == [False]
@@ -185,7 +260,9 @@ def test_published_numbers_on_all_patches_and_on_some(of, golden, distance):
 
 
 def test_hidden_patches_are_not_computed():
-    """Of six patches out of sixteen, six go through the projection and six, with the prefix, through the blocks."""
+    """Of six patches out of sixteen, six go through the projection and six, with the prefix,
+    through the blocks.
+    """
     _, ours, image = pair(V3)
     seen = []
     ours.blocks[0].register_forward_hook(lambda module, given, out: seen.append(out.shape[1]))
@@ -193,8 +270,12 @@ def test_hidden_patches_are_not_computed():
     index = kept()
     ours.encode(ours.embed(image, index[:, None])[:, 0], index).sum().backward()
     assert seen == [5 + 6]
-    reached = image.grad.abs().sum(1).unfold(1, 16, 16).unfold(2, 16, 16).sum((-1, -2)).flatten(1) > 0
-    assert [row.nonzero().flatten().tolist() for row in reached] == [sorted(row) for row in index.tolist()]
+    reached = (
+        image.grad.abs().sum(1).unfold(1, 16, 16).unfold(2, 16, 16).sum((-1, -2)).flatten(1) > 0
+    )
+    assert [row.nonzero().flatten().tolist() for row in reached] == [
+        sorted(row) for row in index.tolist()
+    ]
 
 
 def test_a_mask_token_has_its_position_and_weights_are_decayed_as_timm_says():

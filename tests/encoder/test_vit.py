@@ -73,7 +73,9 @@ def test_positions_are_fixed(encoder, image):
 
 def test_drop_path_rises_linearly_over_the_blocks():
     encoder = ViT(image_size=8, patch_size=4, width=8, depth=3, heads=2, drop_path=0.2)
-    assert [getattr(block.drop_path1, "drop_prob", 0.0) for block in encoder.blocks] == pytest.approx([0, 0.1, 0.2])
+    assert [
+        getattr(block.drop_path1, "drop_prob", 0.0) for block in encoder.blocks
+    ] == pytest.approx([0, 0.1, 0.2])
 
 
 def test_every_norm_uses_the_epsilon_of_a_vit(encoder):
@@ -92,20 +94,32 @@ def test_sizes_that_do_not_divide_are_refused():
 def test_without_a_cls_token_there_are_patches_alone(image):
     encoder = ViT(image_size=(16, 24), patch_size=4, width=16, depth=2, heads=2, cls=False).eval()
     timm = VisionTransformer(
-        (16, 24), 4, embed_dim=16, depth=2, num_heads=2, num_classes=0, class_token=False, global_pool=""
+        (16, 24),
+        4,
+        embed_dim=16,
+        depth=2,
+        num_heads=2,
+        num_classes=0,
+        class_token=False,
+        global_pool="",
     )
     timm.load_state_dict(encoder.state_dict(), strict=True)
     assert encoder.prefix == 0
     assert encoder(image).shape == (2, 24, 16)
     assert torch.allclose(encoder(image), timm.eval().forward_features(image), atol=1e-5)
     assert torch.allclose(encoder.attention(image).sum(-1), torch.ones(2, 2, 24))
-    index, valid = torch.tensor([[5, 0, 23], [2, 3, 3]]), torch.tensor([[True, True, True], [True, True, False]])
+    index, valid = (
+        torch.tensor([[5, 0, 23], [2, 3, 3]]),
+        torch.tensor([[True, True, True], [True, True, False]]),
+    )
     some = encoder.embed(image, index[:, None])[:, 0]
     alone = encoder.encode(some[1:, :2], index[1:, :2])
     assert torch.allclose(encoder.encode(some, index, valid)[1:, :2], alone, atol=1e-5)
 
 
-@pytest.mark.parametrize(("start", "deviation"), [("mae", (2 / 80) ** 0.5), ("dino", 0.02), ("ijepa", 0.02)])
+@pytest.mark.parametrize(
+    ("start", "deviation"), [("mae", (2 / 80) ** 0.5), ("dino", 0.02), ("ijepa", 0.02)]
+)
 def test_weights_start_as_they_are_said_to(start, deviation):
     torch.manual_seed(0)
     encoder = ViT(16, 4, 16, 8, 2, start=start)

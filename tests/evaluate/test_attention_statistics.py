@@ -29,5 +29,7 @@ def test_a_checkpoint_that_cannot_be_measured_is_refused_before_any_other_is_mea
 
 
 def test_no_image_at_all_is_refused():
-    with pytest.raises(ValueError, match="AttentionStatistics got limit=0; needs at least one image"):
+    with pytest.raises(
+        ValueError, match="AttentionStatistics got limit=0; needs at least one image"
+    ):
         AttentionStatistics(limit=0)

@@ -14,15 +14,21 @@ from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
 
 
 class Telling(ViT):
-    """Encoder whose tokens say the class of most pixels of each patch, for pictures that it was shown before."""
+    """Encoder whose tokens say the class of most pixels of each patch, for pictures that it was
+    shown before.
+    """
 
     def learn(self, images, label_maps, classes):
         self.known = images.flatten(1)
-        self.shares = Patches(torch.zeros(0), label_maps, self.geometry.grid).shares(torch.arange(len(images)), classes)
+        self.shares = Patches(torch.zeros(0), label_maps, self.geometry.grid).shares(
+            torch.arange(len(images)), classes
+        )
 
     def forward(self, image):
         which = torch.cdist(image.flatten(1), self.known).argmin(dim=1)
-        tokens = torch.nn.functional.pad(self.shares[which], (0, self.width - self.shares.shape[-1]))
+        tokens = torch.nn.functional.pad(
+            self.shares[which], (0, self.width - self.shares.shape[-1])
+        )
         return torch.cat([tokens[:, :1], tokens], dim=1)
 
 
@@ -37,7 +43,14 @@ def subject(tmp_path: Path) -> EvaluatedCheckpoint:
     shown = torch.cat([data.on_after_batch_transfer(batch).image for batch in batches])
     encoder.learn(shown, torch.cat([batch.label_map for batch in batches]), 11)
     return EvaluatedCheckpoint(
-        "run", encoder, data, data.on_after_batch_transfer, nullcontext, tmp_path, "key", tmp_path / "cache"
+        "run",
+        encoder,
+        data,
+        data.on_after_batch_transfer,
+        nullcontext,
+        tmp_path,
+        "key",
+        tmp_path / "cache",
     )
 
 

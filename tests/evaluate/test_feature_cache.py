@@ -1,4 +1,6 @@
-"""Features of images: in which order they come, what is left of their extraction, and from where they are read again."""
+"""Features of images: in which order they come, what is left of their extraction, and from where
+they are read again.
+"""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -19,7 +21,9 @@ from mim.pool.simple import Cls, Mean
 
 
 class Encoder(nn.Module):
-    """Four numbers for each of two tokens, all the mean of the image; counts the images that it is shown."""
+    """Four numbers for each of two tokens, all the mean of the image; counts the images that it is
+    shown.
+    """
 
     def __init__(self, scale: float = 1.0):
         super().__init__()
@@ -46,14 +50,17 @@ class Loader(list):
 
 def subject(encoder, key="key"):
     data = SimpleNamespace(
-        bank_dataloader=lambda limit: Loader(batches()), val_dataloader=lambda limit: Loader(batches())
+        bank_dataloader=lambda limit: Loader(batches()),
+        val_dataloader=lambda limit: Loader(batches()),
     )
     return EvaluatedCheckpoint("a", encoder, data, lambda batch: batch, nullcontext, Path(), key)
 
 
 def test_features_come_in_the_order_of_the_images_and_the_encoder_keeps_its_mode():
     encoder = Encoder().train()
-    features = extract(subject(encoder), FeatureExtractor(encoder, {"cls": Cls()}), reversed(batches()))["cls"]
+    features = extract(
+        subject(encoder), FeatureExtractor(encoder, {"cls": Cls()}), reversed(batches())
+    )["cls"]
     assert encoder.training
     assert features.feature[:, 0].tolist() == [0, 1, 2, 3, 4, 5]
     assert features.label.tolist() == [0, 1, 2, 3, 4, 5]
@@ -66,14 +73,25 @@ def test_what_is_stored_is_what_is_extracted_and_images_are_seen_once(tmp_path):
     for mode in (True, False):  # of the pool, which may have looked at another encoder before
         pool = Cls().train(mode)
         kept = cached_features(
-            tmp_path, subject(encoder), FeatureExtractor(encoder, {"cls": pool}), "bank", None, torch.float16
+            tmp_path,
+            subject(encoder),
+            FeatureExtractor(encoder, {"cls": pool}),
+            "bank",
+            None,
+            torch.float16,
         )
         assert kept["cls"].equal(known.feature)
         assert kept["label"].equal(known.label)
         assert kept["tokens"].shape == (6, 2, 4)
         assert kept["tokens"].dtype == torch.float16
     assert encoder.shown == 6
-    cached_features(tmp_path, subject(encoder), FeatureExtractor(encoder, {"cls": Cls(), "mean": Mean()}), "bank", None)
+    cached_features(
+        tmp_path,
+        subject(encoder),
+        FeatureExtractor(encoder, {"cls": Cls(), "mean": Mean()}),
+        "bank",
+        None,
+    )
     assert encoder.shown == 12  # for the mean, which was not there
 
 
@@ -89,14 +107,18 @@ def test_other_images_weights_blocks_and_norms_are_stored_apart(tmp_path):
         ],
         1,
     ):
-        cached_features(tmp_path, subject(vit, key), FeatureExtractor(vit, {"cls": Cls()}, *where), part, None)
+        cached_features(
+            tmp_path, subject(vit, key), FeatureExtractor(vit, {"cls": Cls()}, *where), part, None
+        )
         assert len(list(tmp_path.glob("*.json"))) == 2 * number  # features and labels
 
 
 def test_nothing_is_left_of_a_pass_that_failed(tmp_path):
     encoder = Encoder(scale=1e6)
     with pytest.raises(ValueError, match="features are too large for float16"):
-        cached_features(tmp_path, subject(encoder), FeatureExtractor(encoder, {}), "bank", None, torch.float16)
+        cached_features(
+            tmp_path, subject(encoder), FeatureExtractor(encoder, {}), "bank", None, torch.float16
+        )
     assert not list(tmp_path.iterdir())
 
 
@@ -104,5 +126,7 @@ def test_tokens_that_no_disk_holds_are_refused_before_the_first_image(tmp_path):
     encoder = Encoder()
     encoder.width = 10**14
     with pytest.raises(OSError, match=r"the tokens of 6 images take .* GB left; take fewer"):
-        cached_features(tmp_path, subject(encoder), FeatureExtractor(encoder, {}), "bank", None, torch.float16)
+        cached_features(
+            tmp_path, subject(encoder), FeatureExtractor(encoder, {}), "bank", None, torch.float16
+        )
     assert encoder.shown == 0

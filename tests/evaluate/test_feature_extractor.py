@@ -42,7 +42,12 @@ def test_pools_ask_for_cls_and_patches_whatever_stands_between_them():
     encoder = Registers(**SIZES).eval()
     for parameter in encoder.parameters():
         parameter.normal_(std=0.3)
-    pools = {"cls": MeanAttention(), "middle": CentreAttention(Shape(16, (4, 4)), 2), "mean": Mean(), "token": Cls()}
+    pools = {
+        "cls": MeanAttention(),
+        "middle": CentreAttention(Shape(16, (4, 4)), 2),
+        "mean": Mean(),
+        "token": Cls(),
+    }
     tokens, pooled = FeatureExtractor(encoder, pools)(image())
     attention = encoder.attention(image())
     middle = [3 + patch for patch in (5, 6, 9, 10)]
@@ -82,12 +87,16 @@ def test_stages_have_no_blocks_to_look_at():
     swin = Swin(image_size=32, patch_size=8, width=8, depths=[1, 1], heads=[2, 4], window=4)
     with pytest.raises(ValueError, match="block=1 of Swin cannot be looked at: it has stages"):
         FeatureExtractor(swin, {}, block=1)(image(32))
-    with pytest.raises(ValueError, match="block=3 of Swin cannot be looked at: it has blocks 1 to 2"):
+    with pytest.raises(
+        ValueError, match="block=3 of Swin cannot be looked at: it has blocks 1 to 2"
+    ):
         FeatureExtractor(swin, {}, block=3)
     assert FeatureExtractor(swin, {})(image(32))[0].shape == (2, 16, 16)
 
 
 def test_an_oracle_without_cls_is_refused():
     swin = Swin(image_size=32, patch_size=8, width=8, depths=[1, 1], heads=[2, 4], window=4)
-    with pytest.raises(ValueError, match="Swin has no cls token that attends to all patches, so it is no oracle"):
+    with pytest.raises(
+        ValueError, match="Swin has no cls token that attends to all patches, so it is no oracle"
+    ):
         fitted(partial(Oracle, encoder=swin), ViT(**SIZES))

@@ -11,7 +11,9 @@ from mim.evaluate.linear import Linear
 def clusters(per_class: int, seed: int = 0) -> Features:
     generator = torch.Generator().manual_seed(seed)
     label = torch.arange(3).repeat_interleave(per_class)
-    return Features(torch.eye(8)[label] * 4 + torch.randn(len(label), 8, generator=generator), label)
+    return Features(
+        torch.eye(8)[label] * 4 + torch.randn(len(label), 8, generator=generator), label
+    )
 
 
 def only(scores):
@@ -48,8 +50,12 @@ def test_separate_clusters_are_told_apart_and_shuffled_labels_are_not(judge):
     bank, held_out = clusters(100), clusters(50, seed=1)
     right = (only(judge(bank, held_out.feature, 3)).argmax(1) == held_out.label).float().mean()
     assert right > 0.95
-    shuffled = bank._replace(label=bank.label[torch.randperm(300, generator=torch.Generator().manual_seed(0))])
-    assert (only(judge(shuffled, held_out.feature, 3)).argmax(1) == held_out.label).float().mean() < 0.6
+    shuffled = bank._replace(
+        label=bank.label[torch.randperm(300, generator=torch.Generator().manual_seed(0))]
+    )
+    assert (
+        only(judge(shuffled, held_out.feature, 3)).argmax(1) == held_out.label
+    ).float().mean() < 0.6
 
 
 def test_a_bank_smaller_than_k_votes_whole():

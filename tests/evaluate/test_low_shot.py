@@ -43,7 +43,9 @@ def test_logistic_regression_tells_clusters_apart_for_every_strength():
     bank, held_out = clusters(0), clusters(1)
     scores = Logistic(C=[0.1, 1])(bank, held_out.feature, 3)
     assert list(scores) == ["C=0.1", "C=1"]
-    assert all((score.argmax(1) == held_out.label).float().mean() > 0.95 for score in scores.values())
+    assert all(
+        (score.argmax(1) == held_out.label).float().mean() > 0.95 for score in scores.values()
+    )
     assert scores["C=1"].equal(Logistic()(bank, held_out.feature, 3)["C=1"])
 
 

@@ -9,7 +9,9 @@ def test_overlaps_are_mmsegmentations(golden):
     reference = golden("upernet")
     classes = [str(number) for number in range(reference.meta["num_classes"])]
     overlap = Overlap(classes)
-    for predicted, label_map in zip(reference["eval.segmentation"], reference["labels"], strict=True):
+    for predicted, label_map in zip(
+        reference["eval.segmentation"], reference["labels"], strict=True
+    ):
         overlap.update(predicted, label_map)
     row = overlap.row()
     assert row["miou"] == pytest.approx(reference.meta["mIoU"], rel=1e-6)

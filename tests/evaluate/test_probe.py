@@ -33,7 +33,9 @@ def subject(tmp_path):
     encoder = ViT(image_size=32, patch_size=8, width=16, depth=2, heads=2)
     data = Digits(NoAugment(), image_size=32, batch_size=64)
     data.setup()
-    return EvaluatedCheckpoint("a", encoder, data, data.on_after_batch_transfer, nullcontext, Path(), "key", tmp_path)
+    return EvaluatedCheckpoint(
+        "a", encoder, data, data.on_after_batch_transfer, nullcontext, Path(), "key", tmp_path
+    )
 
 
 def learnt(heads, x, label, steps=5):
@@ -47,7 +49,8 @@ def learnt(heads, x, label, steps=5):
 
 
 @pytest.mark.parametrize(
-    "pool", [nn.Identity, AbMILP, Attentive, SimPool, partial(AbMILP, depth=2, self_attention="map")]
+    "pool",
+    [nn.Identity, AbMILP, Attentive, SimPool, partial(AbMILP, depth=2, self_attention="map")],
 )
 def test_a_head_among_others_learns_what_it_learns_alone(pool):
     torch.manual_seed(0)
@@ -57,7 +60,10 @@ def test_a_head_among_others_learns_what_it_learns_alone(pool):
         x = x[:, 0]
     together = learnt(Heads(pool, 16, 5, SETTINGS), x, label)
     alone = [learnt(Heads(pool, 16, 5, [setting]), x, label)[0] for setting in SETTINGS]
-    assert all(torch.allclose(ours, theirs, atol=1e-5) for ours, theirs in zip(together, alone, strict=True))
+    assert all(
+        torch.allclose(ours, theirs, atol=1e-5)
+        for ours, theirs in zip(together, alone, strict=True)
+    )
     assert not torch.allclose(together[0], together[1], atol=1e-3)
 
 
@@ -92,7 +98,9 @@ def test_a_grid_of_probes_is_each_probe_alone_and_the_encoder_stays_as_it_was(su
     for name, pool in pools.items():
         for lr in (1e-3, 1e-2):
             for weight_decay in (0.0, 0.1):
-                alone |= numbers(quick({name: pool}, lr=lr, weight_decay=weight_decay)([subject])["table"])
+                alone |= numbers(
+                    quick({name: pool}, lr=lr, weight_decay=weight_decay)([subject])["table"]
+                )
     assert numbers(together["table"]) == alone
     assert all(value.equal(before[name]) for name, value in subject.encoder.state_dict().items())
     assert all(weight.grad is None for weight in subject.encoder.parameters())
@@ -119,9 +127,14 @@ def test_the_official_recipe_sees_augmented_images(subject):
     subject = subject._replace(
         prepare=lambda batch: seen.append(batch.key) or subject.data.on_after_batch_transfer(batch)
     )
-    ProbeMAE({"mean": Mean()}, epochs=2, warmup_epochs=0, batch_size=1280, batch_norm_images=640, held_out_limit=64)(
-        [subject]
-    )
+    ProbeMAE(
+        {"mean": Mean()},
+        epochs=2,
+        warmup_epochs=0,
+        batch_size=1280,
+        batch_norm_images=640,
+        held_out_limit=64,
+    )([subject])
     assert {len(keys) for keys in seen} == {64}  # no more than the data's batch size at once
     first, second = torch.cat(seen[:20]), torch.cat(seen[20:40])
     assert not set(first.tolist()) & set(second.tolist())  # other crops in every epoch
@@ -133,12 +146,19 @@ def test_batch_norm_sees_as_many_images_as_are_asked_for_whatever_the_batch_size
 ):
     seen = []
     loss = Heads.loss
-    monkeypatch.setattr(Heads, "loss", lambda heads, x, label: seen.append(len(x)) or loss(heads, x, label))
+    monkeypatch.setattr(
+        Heads, "loss", lambda heads, x, label: seen.append(len(x)) or loss(heads, x, label)
+    )
     results = []
     for data_batch in (64, 100):
         subject.data.batch_size = data_batch
         probe = ProbeMAE(
-            {"mean": Mean()}, epochs=2, warmup_epochs=0, batch_size=1024, batch_norm_images=images, held_out_limit=200
+            {"mean": Mean()},
+            epochs=2,
+            warmup_epochs=0,
+            batch_size=1024,
+            batch_norm_images=images,
+            held_out_limit=200,
         )
         results.append(probe([subject])["table"])
     assert set(seen) == sizes
@@ -150,11 +170,18 @@ def test_an_accumulated_step_has_the_gradient_of_the_mean_over_its_parts(subject
     monkeypatch.setattr(nn.BatchNorm1d, "forward", lambda self, x: x)
     kept = []
     monkeypatch.setattr(
-        Lars, "step", lambda self: kept.append([p.grad.clone() for g in self.param_groups for p in g["params"]])
+        Lars,
+        "step",
+        lambda self: kept.append([p.grad.clone() for g in self.param_groups for p in g["params"]]),
     )
     for images in (512, 1024):
         ProbeMAE(
-            {"mean": Mean()}, epochs=1, warmup_epochs=0, batch_size=1024, batch_norm_images=images, held_out_limit=64
+            {"mean": Mean()},
+            epochs=1,
+            warmup_epochs=0,
+            batch_size=1024,
+            batch_norm_images=images,
+            held_out_limit=64,
         )([subject])
     parts, whole = kept
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(parts, whole, strict=True))
@@ -163,12 +190,21 @@ def test_an_accumulated_step_has_the_gradient_of_the_mean_over_its_parts(subject
 def test_it_learns_from_labelled_images_where_others_have_none(subject):
     splits = subject.data.splits
     subject.data.__dict__["splits"] = splits._replace(
-        train=InMemory(Stored(splits.train.image, torch.full_like(splits.train.label, -1)), NoAugment(), 32),
-        labelled=InMemory(Stored(splits.train.image[:600], splits.train.label[:600]), NoAugment(), 32),
+        train=InMemory(
+            Stored(splits.train.image, torch.full_like(splits.train.label, -1)), NoAugment(), 32
+        ),
+        labelled=InMemory(
+            Stored(splits.train.image[:600], splits.train.label[:600]), NoAugment(), 32
+        ),
     )
-    with pytest.raises(ValueError, match=r"more than the 600 training images of Digits; .* evaluate\.batch_size=512"):
+    with pytest.raises(
+        ValueError,
+        match=r"more than the 600 training images of Digits; .* evaluate\.batch_size=512",
+    ):
         ProbeMAE({"mean": Mean()})([subject])
-    probe = ProbeMAE({"mean": Mean()}, epochs=1, warmup_epochs=0, batch_size=600, batch_norm_images=600)
+    probe = ProbeMAE(
+        {"mean": Mean()}, epochs=1, warmup_epochs=0, batch_size=600, batch_norm_images=600
+    )
     assert probe([subject])["probe_mae/top1"] > 0
 
 
@@ -177,10 +213,17 @@ def test_it_learns_from_labelled_images_where_others_have_none(subject):
     [
         (
             {"batch_size": 1000},
-            r"evaluate\.batch_size=1000 has to be a multiple of evaluate\.batch_norm_images=512; e\.g\. .*=512",
+            r"evaluate\.batch_size=1000 has to be a multiple of evaluate\.batch_norm_images=512; "
+            r"e\.g\. .*=512",
         ),
-        ({"batch_size": 16384}, r"more than the 1,347 training images of Digits; .* is evaluate\.batch_size=1024"),
-        ({"batch_size": 4096, "batch_norm_images": 2048}, r"the largest that fits is evaluate\.batch_size=1347"),
+        (
+            {"batch_size": 16384},
+            r"more than the 1,347 training images of Digits; .* is evaluate\.batch_size=1024",
+        ),
+        (
+            {"batch_size": 4096, "batch_norm_images": 2048},
+            r"the largest that fits is evaluate\.batch_size=1347",
+        ),
     ],
 )
 def test_batches_that_no_images_fill_are_refused(subject, arguments, said):

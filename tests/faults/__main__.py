@@ -1,7 +1,9 @@
-"""`python -m tests.faults --times 50`: every fault that many times, each at another moment; prints a Markdown table.
+"""`python -m tests.faults --times 50`: every fault that many times, each at another moment; prints
+a Markdown table.
 
-`python -m tests.faults --chains 50`: that many chains of one to four faults in each of many settings, drawn at random. With
-`--kept FILE` each outcome is a line there, and those that are there are not tried again.
+`python -m tests.faults --chains 50`: that many chains of one to four faults in each of many
+settings, drawn at random. With `--kept FILE` each outcome is a line there, and those that are there
+are not tried again.
 """
 
 import argparse
@@ -28,9 +30,15 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=3, help="how often each fault happens")
     parser.add_argument("--only", default="", help="faults whose name holds this")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--logs", type=Path, help="a folder for all that the trials said in which something was wrong")
+    parser.add_argument(
+        "--logs",
+        type=Path,
+        help="a folder for all that the trials said in which something was wrong",
+    )
     parser.add_argument("--chains", type=int, help="chains of faults in each setting")
-    parser.add_argument("--kept", type=Path, help="a file for the outcomes of chains, to go on from")
+    parser.add_argument(
+        "--kept", type=Path, help="a file for the outcomes of chains, to go on from"
+    )
     given = parser.parse_args()
     if given.chains:
         return chains(given.chains, given.only, given.seed, given.logs, given.kept)
@@ -41,7 +49,12 @@ def main() -> int:
     for name in (name for name in trials if given.only in name):
         if name in FAULTS:
             undisturbed(FAULTS[name].settings)  # not part of the first trial's time
-        moments, codes, good, begun = random.Random(f"{given.seed} {name}"), Counter[str](), 0, time.monotonic()
+        moments, codes, good, begun = (
+            random.Random(f"{given.seed} {name}"),
+            Counter[str](),
+            0,
+            time.monotonic(),
+        )
         for number in range(given.times):
             print(f"{name}: {good} of {number}", end="\r", file=sys.stderr, flush=True)
             at = moments.random()
@@ -58,7 +71,11 @@ def main() -> int:
         seconds = (time.monotonic() - begun) / given.times
         rows.append([name, str(given.times), ends, str(good), f"{seconds:.1f}"])
         print(f"{name}: {good} of {given.times}", file=sys.stderr, flush=True)
-    print(markdown(["fault", "times", "exit codes", "went on as if undisturbed", "seconds each"], rows))
+    print(
+        markdown(
+            ["fault", "times", "exit codes", "went on as if undisturbed", "seconds each"], rows
+        )
+    )
     print("\n".join(wrong))
     return 1 if wrong else 0
 
@@ -77,7 +94,12 @@ def chains(count: int, only: str, seed: int, logs: Path | None, kept: Path | Non
                 outcome = chain(settings, blows, Path(room), warm.start)
                 if outcome.wrong and logs:
                     _keep(Path(room), logs / drawing.replace(" ", "_"))
-            line = {"setting": settings, "chain": drawing, "blows": list(map(str, blows)), **outcome._asdict()}
+            line = {
+                "setting": settings,
+                "chain": drawing,
+                "blows": list(map(str, blows)),
+                **outcome._asdict(),
+            }
             outcomes[settings, drawing] = line
             if kept:
                 with kept.open("a") as file:
@@ -92,7 +114,11 @@ def _table(outcomes: list[dict[str, Any]]) -> int:
     rows = []
     for name in [*SETTINGS, "all"]:
         found = [each for each in outcomes if name in (each["setting"], "all")]
-        counts = len(found), sum(each["struck"] for each in found), sum(not each["wrong"] for each in found)
+        counts = (
+            len(found),
+            sum(each["struck"] for each in found),
+            sum(not each["wrong"] for each in found),
+        )
         rows += [[name, *map(str, counts)]] if found else []
     print(markdown(["setting", "chains", "faults that struck", "as if undisturbed"], rows))
     wrong = [_failure(each) for each in outcomes if each["wrong"]]

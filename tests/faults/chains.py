@@ -1,4 +1,6 @@
-"""Several faults in one run, one in each attempt: what is left in the end is what a run leaves that was never disturbed."""
+"""Several faults in one run, one in each attempt: what is left in the end is what a run leaves that
+was never disturbed.
+"""
 
 import os
 import random
@@ -32,11 +34,22 @@ from tests.faults.trial import images, prepare
 Begin = Callable[[list[str], Path, Callable[[], None]], BaseProcess]
 SECONDS = 600  # after which an attempt hangs
 ATTEMPTS = 3  # without a fault, of which the first ought to do
-CODES = {signal.SIGKILL: (-9, 0), signal.SIGINT: (130, 0), signal.SIGTERM: (85, 0), signal.SIGUSR1: (85, 0)}
+CODES = {
+    signal.SIGKILL: (-9, 0),
+    signal.SIGINT: (130, 0),
+    signal.SIGTERM: (85, 0),
+    signal.SIGUSR1: (85, 0),
+}
 SIGNALS = tuple(CODES)
 
 COMMON = (
-    *("epochs=3", "warmup_epochs=1", "data.batch_size=32", "trainer.limit_train_batches=6", "trainer.accelerator=cpu"),
+    *(
+        "epochs=3",
+        "warmup_epochs=1",
+        "data.batch_size=32",
+        "trainer.limit_train_batches=6",
+        "trainer.accelerator=cpu",
+    ),
     *("trainer.log_every_n_steps=1", "resume=auto", "watch_every_n_epochs=1"),
     *("callback.checkpoint.last_every_n_steps=2", "callback.checkpoint.keep_every_n_epochs=1"),
 )
@@ -47,7 +60,10 @@ PROBED = (
 PRETRAINED = (*PROBED, "encoder.depth=2", "model.decoder.depth=1")
 WITHOUT_PICTURES = (*PRETRAINED[:3], "~callback.reconstructions", *PRETRAINED[4:])
 FINETUNED = ("task=finetune", "encoder.drop_path=0.2", "encoder.depth=2")
-MIXUP = "task.mix={_target_: timm.data.mixup.Mixup, _partial_: true, mixup_alpha: 0.8, cutmix_alpha: 1.0}"
+MIXUP = (
+    "task.mix={_target_: timm.data.mixup.Mixup, _partial_: true, mixup_alpha: 0.8, cutmix_alpha: "
+    "1.0}"
+)
 FILES = ("data.root={images}", "data.num_workers=2", "data.image_size=32")
 TWO = ("trainer.devices=2", "data.batch_size=16", "callback.lost_rank.patience=10")
 SETTINGS: dict[str, tuple[str, ...]] = {
@@ -56,10 +72,19 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "EMAE with drop path": (*PRETRAINED, "masker=emae", "loss=emae", "encoder.drop_path=0.2"),
     "AMT with refresh": (*PRETRAINED, "masker=amt", "callback.refresh_attention.every_n_epochs=1"),
     "a scheduled masker": (
-        *(*WITHOUT_PICTURES, "masker=scheduled", "masker.at_epoch=2", "callback.refresh_attention.every_n_epochs=2"),
+        *(
+            *WITHOUT_PICTURES,
+            "masker=scheduled",
+            "masker.at_epoch=2",
+            "callback.refresh_attention.every_n_epochs=2",
+        ),
     ),
     "fine-tuning with mixup": (*FINETUNED, MIXUP),
-    "a weight average": (*FINETUNED, "callback=[weight_average,finetune]", "callback.weight_average.decay=0.9"),
+    "a weight average": (
+        *FINETUNED,
+        "callback=[weight_average,finetune]",
+        "callback.weight_average.decay=0.9",
+    ),
     "bf16": (*WITHOUT_PICTURES, "trainer.precision=bf16-mixed"),
     "accumulation that does not divide the epoch": (
         *WITHOUT_PICTURES,
@@ -76,7 +101,8 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "fine-tuning under FSDP": (*FINETUNED, "trainer=fsdp", *TWO),
 }
 
-MOMENTS: dict[str, tuple[Callable[..., None], Any, str, int]] = {  # before or after which call, and up to which of them
+# before or after which call, and up to which of them
+MOMENTS: dict[str, tuple[Callable[..., None], Any, str, int]] = {
     "in a step": (_before, Training, "on_train_batch_start", 8),
     "after a step": (_after, StopOnNonFiniteLoss, "on_train_batch_end", 8),
     "once a checkpoint is written": (_after, AtomicCheckpointIO, "save_checkpoint", 6),
@@ -146,13 +172,20 @@ def drawn(dice: random.Random, settings: str) -> list[Blow]:
         "a picture": "reconstructions.count" in given,
         "attention": "refresh_attention" in given,
     }
-    moments = [WHILE_SAVING, *(m for m in MOMENTS if all(happens[word] for word in happens if word in m))]
+    moments = [
+        WHILE_SAVING,
+        *(m for m in MOMENTS if all(happens[word] for word in happens if word in m)),
+    ]
     chosen = [dice.choice(moments) for _ in range(dice.randint(1, 4))]
-    return [Blow(dice.choice(SIGNALS), m, dice.randint(1, 6 if m == WHILE_SAVING else MOMENTS[m][3])) for m in chosen]
+    return [
+        Blow(dice.choice(SIGNALS), m, dice.randint(1, 6 if m == WHILE_SAVING else MOMENTS[m][3]))
+        for m in chosen
+    ]
 
 
 def chain(settings: str, blows: list[Blow], room: Path, begin: Begin = start) -> Chain:
-    """One attempt for each fault, then one without, all in one folder; held against the undisturbed run.
+    """One attempt for each fault, then one without, all in one folder; held against the undisturbed
+    run.
 
     Args:
         settings: by name.
@@ -165,11 +198,15 @@ def chain(settings: str, blows: list[Blow], room: Path, begin: Begin = start) ->
         code, said = attempt(settings, room, partial(strike, blow), begin)
         struck += code != 0
         wrong += (
-            [] if code in CODES[signal.Signals(blow.signum)] or _lost(settings, blow, code) else [f"{code}: {said}"]
+            []
+            if code in CODES[signal.Signals(blow.signum)] or _lost(settings, blow, code)
+            else [f"{code}: {said}"]
         )
     code, said = attempt(settings, room, begin=begin)
     wrong += [] if code == 0 else [f"going on ended with {code}: {said}"]
-    return Chain(struck, wrong + differences(expected, remains(room / "run")) if code == 0 else wrong)
+    return Chain(
+        struck, wrong + differences(expected, remains(room / "run")) if code == 0 else wrong
+    )
 
 
 def _lost(settings: str, blow: Blow, code: int | None) -> bool:
@@ -190,15 +227,25 @@ def undisturbed(settings: str, begin: Begin = start) -> Remains:
 def attempt(
     settings: str, room: Path, fault: Callable[[], None] | None = None, begin: Begin = start
 ) -> tuple[int | None, str]:
-    """Exit code and last line of a training in `room/run`; all that all attempts say is in `room/said.log`."""
+    """Exit code and last line of a training in `room/run`; all that all attempts say is in
+    `room/said.log`.
+    """
     (room / "tmp").mkdir(exist_ok=True)
-    places = {"images": images(), "shards": shards()} if "data.root" in " ".join(SETTINGS[settings]) else {}
+    places = (
+        {"images": images(), "shards": shards()}
+        if "data.root" in " ".join(SETTINGS[settings])
+        else {}
+    )
     given = [*COMMON, *SETTINGS[settings]]
     for name, place in places.items():
         given = [setting.replace("{" + name + "}", str(place)) for setting in given]
     surroundings = {"TMPDIR": str(room / "tmp"), "OMP_NUM_THREADS": "1", "MIM_TRACEBACK": "0"}
     log = room / "said.log"
-    process = begin([*given, "hydra.run.dir=run"], log, partial(prepare, surroundings, partial(_in, room, fault)))
+    process = begin(
+        [*given, "hydra.run.dir=run"],
+        log,
+        partial(prepare, surroundings, partial(_in, room, fault)),
+    )
     process.join(SECONDS)
     code = process.exitcode
     if code is None or "trainer.devices=2" in SETTINGS[settings]:

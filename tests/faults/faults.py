@@ -1,4 +1,6 @@
-"""What can happen to a training, each in the words of the table, with the exit codes and messages that it may end in."""
+"""What can happen to a training, each in the words of the table, with the exit codes and messages
+that it may end in.
+"""
 
 import multiprocessing
 import os
@@ -29,8 +31,10 @@ class Fault(NamedTuple):
     """One kind of trouble.
 
     Attributes:
-        inside: done in the training's process before it begins: it breaks something there. It gets a random number in [0, 1).
-        outside: done to the running process, by its pid, with the same number and the seconds that a whole training takes.
+        inside: done in the training's process before it begins: it breaks something there. It gets
+            a random number in [0, 1).
+        outside: done to the running process, by its pid, with the same number and the seconds that
+            a whole training takes.
         codes: exit codes that are right.
         says: what its last line has to hold.
         settings: overrides that the trouble needs, in the undisturbed run too.
@@ -162,13 +166,20 @@ def _with_the_last_step(signum: int, at: float) -> None:
 
 def _full_disk(at: float) -> None:
     """From some step on no file may be longer than 1 MB; a checkpoint has four."""
-    _at_step(_step(at), lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, resource.RLIM_INFINITY)))
+    _at_step(
+        _step(at),
+        lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, resource.RLIM_INFINITY)),
+    )
 
 
 def _deleted_folder(at: float) -> None:
     """Later a signal comes."""
     folders: list[Path] = []
-    _after(OnlineProbe, "on_train_start", lambda self, trainer, *_: folders.append(Path(trainer.loggers[0].save_dir)))
+    _after(
+        OnlineProbe,
+        "on_train_start",
+        lambda self, trainer, *_: folders.append(Path(trainer.loggers[0].save_dir)),
+    )
     _at_step(4 + int(at * 5), lambda: shutil.rmtree(folders[0]))
     _at_step(11 + int(at * 6), partial(os.kill, os.getpid(), signal.SIGTERM))
 
@@ -213,18 +224,32 @@ FAULTS: dict[str, Fault] = {
         f"{signum.name} at any moment": Fault(outside=partial(_any_moment, signum), codes=(code, 0))
         for signum, code in ((signal.SIGTERM, 85), (signal.SIGUSR1, 85), (signal.SIGINT, 130))
     },
-    "SIGTERM while a checkpoint is written": Fault(partial(_while_saving, signal.SIGTERM), codes=SOON),
+    "SIGTERM while a checkpoint is written": Fault(
+        partial(_while_saving, signal.SIGTERM), codes=SOON
+    ),
     "SIGTERM while attention is looked at": Fault(partial(_while_refreshing, signal.SIGTERM)),
     "SIGUSR1 while attention is stored": Fault(partial(_while_storing, signal.SIGUSR1)),
     "SIGTERM while features are judged": Fault(partial(_while_probing, signal.SIGTERM), codes=SOON),
-    "SIGINT with the last step of an epoch": Fault(partial(_with_the_last_step, signal.SIGINT), codes=(130,)),
-    "SIGTERM to the workers too": Fault(outside=partial(_all_processes, signal.SIGTERM), codes=SOON, settings=WORKERS),
-    "SIGKILL at any moment": Fault(outside=partial(_any_moment, signal.SIGKILL), codes=(*KILLED, 0)),
-    "SIGKILL while a checkpoint is written": Fault(partial(_while_saving, signal.SIGKILL), codes=KILLED),
-    "SIGKILL once a checkpoint is written": Fault(partial(_once_saved, signal.SIGKILL), codes=KILLED),
+    "SIGINT with the last step of an epoch": Fault(
+        partial(_with_the_last_step, signal.SIGINT), codes=(130,)
+    ),
+    "SIGTERM to the workers too": Fault(
+        outside=partial(_all_processes, signal.SIGTERM), codes=SOON, settings=WORKERS
+    ),
+    "SIGKILL at any moment": Fault(
+        outside=partial(_any_moment, signal.SIGKILL), codes=(*KILLED, 0)
+    ),
+    "SIGKILL while a checkpoint is written": Fault(
+        partial(_while_saving, signal.SIGKILL), codes=KILLED
+    ),
+    "SIGKILL once a checkpoint is written": Fault(
+        partial(_once_saved, signal.SIGKILL), codes=KILLED
+    ),
     "a full disk": Fault(_full_disk, codes=(1,), says="could not write"),
     "a deleted run folder": Fault(_deleted_folder),
-    "a data worker dies": Fault(_dead_worker, codes=(1,), says="a process that reads data died", settings=WORKERS),
+    "a data worker dies": Fault(
+        _dead_worker, codes=(1,), says="a process that reads data died", settings=WORKERS
+    ),
     "a data worker is stuck": Fault(
         _stuck_worker,
         codes=(1,),
@@ -236,5 +261,7 @@ FAULTS: dict[str, Fault] = {
         _stuck_worker_and_signal, says="stopped by SIGTERM", settings=WORKERS
     ),
     "NaN in an image": Fault(_nan, codes=(1,), says="the loss is not finite since step"),
-    "a time limit": Fault(_slow_steps, says="time limit", only_then=("trainer.max_time='00:00:00:02'",)),
+    "a time limit": Fault(
+        _slow_steps, says="time limit", only_then=("trainer.max_time='00:00:00:02'",)
+    ),
 }

@@ -1,4 +1,6 @@
-"""Trainings in processes of their own, forked from one that has imported everything: what takes seconds is done once."""
+"""Trainings in processes of their own, forked from one that has imported everything: what takes
+seconds is done once.
+"""
 
 import contextlib
 import gc
@@ -31,9 +33,14 @@ def python() -> None:
 
 
 def start(
-    arguments: list[str], log: Path, fault: Callable[[], None] | None = None, program: Callable[[], Any] = python
+    arguments: list[str],
+    log: Path,
+    fault: Callable[[], None] | None = None,
+    program: Callable[[], Any] = python,
 ) -> BaseProcess:
-    """Begin `python train.py <arguments>`, or another program, with something broken in it; what it says goes to a file."""
+    """Begin `python train.py <arguments>`, or another program, with something broken in it; what it
+    says goes to a file.
+    """
     process = SERVER.Process(target=run, args=(arguments, str(log), fault, program))
     process.start()
     return process
@@ -44,7 +51,9 @@ def torchrun_two(restarts: int) -> None:
     torchrun.main(["--standalone", "--nproc-per-node=2", f"--max-restarts={restarts}", *sys.argv])
 
 
-def run(arguments: list[str], log: str, fault: Callable[[], None] | None, program: Callable[[], Any]) -> None:
+def run(
+    arguments: list[str], log: str, fault: Callable[[], None] | None, program: Callable[[], Any]
+) -> None:
     """In a process that was forked: be one of its own, that says what it says to a file."""
     os.setsid()
     gc.freeze()  # what was imported stays: whoever collects need not look at it
@@ -56,17 +65,25 @@ def run(arguments: list[str], log: str, fault: Callable[[], None] | None, progra
     subprocess_script.subprocess = SimpleNamespace(Popen=_Forked)  # type: ignore[attr-defined]
     subprocess_handler.Popen = _Forked  # type: ignore[misc]
     with contextlib.ExitStack() as said:
-        said.enter_context(contextlib.redirect_stdout(said.enter_context(os.fdopen(1, "w", closefd=False))))
-        said.enter_context(contextlib.redirect_stderr(said.enter_context(os.fdopen(2, "w", closefd=False))))
+        said.enter_context(
+            contextlib.redirect_stdout(said.enter_context(os.fdopen(1, "w", closefd=False)))
+        )
+        said.enter_context(
+            contextlib.redirect_stderr(said.enter_context(os.fdopen(2, "w", closefd=False)))
+        )
         if fault:
             fault()
         program()
 
 
 class _Forked(subprocess.Popen):
-    """`python ... train.py ...` as Lightning and torchrun begin it for each rank, without importing everything again."""
+    """`python ... train.py ...` as Lightning and torchrun begin it for each rank, without importing
+    everything again.
+    """
 
-    def __init__(self, args: Sequence[str], env: dict[str, str], start_new_session: bool = False, **rest: Any):
+    def __init__(
+        self, args: Sequence[str], env: dict[str, str], start_new_session: bool = False, **rest: Any
+    ):
         self._begin = (args, env, start_new_session)
         super().__init__(args, env=env, start_new_session=start_new_session, **rest)
 
@@ -85,7 +102,9 @@ class _Forked(subprocess.Popen):
         os.environ.clear()
         os.environ.update(environment)
         GlobalHydra.instance().clear()
-        sys.argv = list(command[next(i for i, word in enumerate(command) if word.endswith("train.py")) :])
+        sys.argv = list(
+            command[next(i for i, word in enumerate(command) if word.endswith("train.py")) :]
+        )
         try:
             python()
         except SystemExit as stop:

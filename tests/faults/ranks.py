@@ -1,4 +1,6 @@
-"""One of two processes is lost: the other says which and ends, and the run goes on from its last checkpoint."""
+"""One of two processes is lost: the other says which and ends, and the run goes on from its last
+checkpoint.
+"""
 
 import csv
 import os
@@ -23,14 +25,21 @@ SETTINGS = (
         "trainer.log_every_n_steps=1",
         "data.batch_size=32",
     ),
-    *("epochs=6", "warmup_epochs=1", "trainer.limit_train_batches=10", "callback.checkpoint.last_every_n_steps=5"),
+    *(
+        "epochs=6",
+        "warmup_epochs=1",
+        "trainer.limit_train_batches=10",
+        "callback.checkpoint.last_every_n_steps=5",
+    ),
     *("callback=[interruption,lost_rank,checkpoint,results,epoch_end]", "resume=auto"),
 )
 STEPS = 60
 
 
 def lost_rank(killed: int, at: float, room: Path) -> Outcome:
-    """`python train.py` on two processes; SIGKILL to one of them at some step, then the same command again."""
+    """`python train.py` on two processes; SIGKILL to one of them at some step, then the same
+    command again.
+    """
     process = _start(room, python)
     ranks = _ranks(process, room, at)
     if ranks is None:
@@ -47,7 +56,9 @@ def lost_rank(killed: int, at: float, room: Path) -> Outcome:
 
 
 def restarted(at: float, room: Path) -> Outcome:
-    """`torchrun --max-restarts 1`; SIGKILL to one process at some step, and nobody does anything."""
+    """`torchrun --max-restarts 1`; SIGKILL to one process at some step, and nobody does
+    anything.
+    """
     process = _start(room, partial(torchrun_two, 1))
     ranks = _ranks(process, room, at, children_only=True)
     if ranks is None:
@@ -64,7 +75,9 @@ def _start(room: Path, program: Callable[[], Any]) -> BaseProcess:
     return start(arguments, room / "output.log", partial(prepare, surroundings), program)
 
 
-def _ranks(process: BaseProcess, room: Path, at: float, children_only: bool = False) -> list[int] | None:
+def _ranks(
+    process: BaseProcess, room: Path, at: float, children_only: bool = False
+) -> list[int] | None:
     """Both processes, once the run has written a checkpoint, and a little later."""
     begun = time.monotonic()
     while not (room / "run" / "checkpoints" / "last.ckpt").exists():
@@ -72,7 +85,9 @@ def _ranks(process: BaseProcess, room: Path, at: float, children_only: bool = Fa
             return None
         time.sleep(0.02)
     time.sleep(at * 0.5)
-    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
+    children = subprocess.run(
+        ["pgrep", "-P", str(process.pid)], capture_output=True, text=True
+    ).stdout.split()
     return [*([] if children_only else [process.pid]), *map(int, children)][:2]
 
 
@@ -99,7 +114,9 @@ def _lives(pid: int) -> bool:
 def _last(room: Path) -> str:
     """The last line of the kind that a run ends with, else the last of all."""
     lines = (room / "output.log").read_text(errors="replace").splitlines()
-    return next((line for line in reversed(lines) if line.startswith("error: ")), lines[-1] if lines else "")
+    return next(
+        (line for line in reversed(lines) if line.startswith("error: ")), lines[-1] if lines else ""
+    )
 
 
 RANK_FAULTS = {

@@ -31,15 +31,25 @@ class Remains(NamedTuple):
 def remains(folder: Path) -> Remains:
     """Read them."""
     with (folder / "metrics.csv").open(newline="") as file:
-        rows = [{k: v for k, v in row.items() if v and not k.startswith(TIMED)} for row in csv.DictReader(file)]
+        rows = [
+            {k: v for k, v in row.items() if v and not k.startswith(TIMED)}
+            for row in csv.DictReader(file)
+        ]
     metrics = json.loads((folder / "results.json").read_text())["metrics"]
-    everything = sorted(path for path in folder.rglob("*") if path.is_file() and not _inside_a_checkpoint(path, folder))
+    everything = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not _inside_a_checkpoint(path, folder)
+    )
     pictured = [path for path in everything if path.suffix in (".png", ".npy")]
     return Remains(
         [row for row in rows if row.keys() - {"step", "epoch"}],
         {name: value for name, value in metrics.items() if not name.startswith(TIMED)},
         {path.name: _checkpoint(path) for path in sorted((folder / "checkpoints").iterdir())},
-        {str(path.relative_to(folder)): _sum(path) if path in pictured else "" for path in everything},
+        {
+            str(path.relative_to(folder)): _sum(path) if path in pictured else ""
+            for path in everything
+        },
     )
 
 
@@ -47,13 +57,23 @@ def differences(expected: Remains, found: Remains) -> list[str]:
     """What is not as it should be, in words."""
     wrong = []
     if found.rows != expected.rows:
-        ours, theirs = ([tuple(sorted(row.items())) for row in rows] for rows in (found.rows, expected.rows))
+        ours, theirs = (
+            [tuple(sorted(row.items())) for row in rows] for rows in (found.rows, expected.rows)
+        )
         more = [dict(row) for row in ours if ours.count(row) > theirs.count(row)]
         less = [dict(row) for row in theirs if theirs.count(row) > ours.count(row)]
-        wrong.append(f"rows: too many {more[:3]}, missing {less[:3]}" if more or less else "rows in another order")
+        wrong.append(
+            f"rows: too many {more[:3]}, missing {less[:3]}"
+            if more or less
+            else "rows in another order"
+        )
     for what in ("metrics", "files"):
         ours, theirs = getattr(found, what), getattr(expected, what)
-        unequal = sorted(k for k in ours.keys() | theirs.keys() if ours.get(k, "absent") != theirs.get(k, "absent"))
+        unequal = sorted(
+            k
+            for k in ours.keys() | theirs.keys()
+            if ours.get(k, "absent") != theirs.get(k, "absent")
+        )
         wrong += [f"{what} differ: {unequal[:6]}"] if unequal else []
     for name in sorted(found.checkpoints.keys() | expected.checkpoints.keys()):
         ours, theirs = (each.checkpoints.get(name, {}) for each in (found, expected))
@@ -70,7 +90,9 @@ def _checkpoint(path: Path) -> dict[str, str]:
     """Sums of its parts."""
     content: Any = read_sharded(path) if is_sharded(path) else torch.load(path, weights_only=True)
     return {
-        key: hashlib.sha256(repr(list(_leaves(content[key]))).encode()).hexdigest() for key in KEPT if key in content
+        key: hashlib.sha256(repr(list(_leaves(content[key]))).encode()).hexdigest()
+        for key in KEPT
+        if key in content
     }
 
 

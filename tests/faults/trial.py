@@ -1,4 +1,6 @@
-"""Disturb a training, let it go on, and hold what it leaves against the run that was never disturbed."""
+"""Disturb a training, let it go on, and hold what it leaves against the run that was never
+disturbed.
+"""
 
 import contextlib
 import csv
@@ -19,8 +21,18 @@ from tests.faults.faults import EPOCHS, STEPS_OF_AN_EPOCH, Fault
 from tests.faults.process import start
 
 SETTINGS = (
-    *(f"epochs={EPOCHS}", "warmup_epochs=1", "data.batch_size=32", "masker=am", "encoder.drop_path=0.1"),
-    *(f"trainer.limit_train_batches={STEPS_OF_AN_EPOCH}", "trainer.accelerator=cpu", "trainer.log_every_n_steps=1"),
+    *(
+        f"epochs={EPOCHS}",
+        "warmup_epochs=1",
+        "data.batch_size=32",
+        "masker=am",
+        "encoder.drop_path=0.1",
+    ),
+    *(
+        f"trainer.limit_train_batches={STEPS_OF_AN_EPOCH}",
+        "trainer.accelerator=cpu",
+        "trainer.log_every_n_steps=1",
+    ),
     "callback=[finite,interruption,refresh_attention,online_probe,checkpoint,results,epoch_end]",
     *("callback.checkpoint.last_every_n_steps=4", "callback.checkpoint.keep_every_n_epochs=1"),
     *("callback.refresh_attention.every_n_epochs=1", "watch_every_n_epochs=1", "resume=auto"),
@@ -38,7 +50,9 @@ class Undisturbed(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How a troubled run ended and went on; `wrong` is empty where everything is as it should be."""
+    """How a troubled run ended and went on; `wrong` is empty where everything is as it should
+    be.
+    """
 
     code: int | None
     said: str
@@ -46,11 +60,17 @@ class Outcome(NamedTuple):
 
 
 def numbers(folder: Path) -> dict[int, dict[str, str]]:
-    """What a run wrote about each step: losses and accuracies, as text, so that equality is bit for bit."""
+    """What a run wrote about each step: losses and accuracies, as text, so that equality is bit for
+    bit.
+    """
     found: dict[int, dict[str, str]] = {}
     with (folder / "metrics.csv").open(newline="") as file:
         for row in csv.DictReader(file):
-            kept = {name: value for name, value in row.items() if value and name in ("train/loss", "knn/top1")}
+            kept = {
+                name: value
+                for name, value in row.items()
+                if value and name in ("train/loss", "knn/top1")
+            }
             found.setdefault(int(row["step"]), {}).update(kept)
     return found
 
@@ -66,7 +86,9 @@ def images() -> Path:
         for i in range(first, first + 240):
             folder = root / split / str(digits.target[i])
             folder.mkdir(parents=True, exist_ok=True)
-            Image.fromarray((digits.images[i] * 15.9).astype("uint8")).convert("RGB").save(folder / f"{i}.png")
+            Image.fromarray((digits.images[i] * 15.9).astype("uint8")).convert("RGB").save(
+                folder / f"{i}.png"
+            )
     return root
 
 
@@ -74,7 +96,8 @@ def images() -> Path:
 def undisturbed(settings: tuple[str, ...]) -> Undisturbed:
     """Train once without any trouble."""
     with tempfile.TemporaryDirectory() as room:
-        _train(Path(room), ("--version",))  # the first process takes longer: it waits for the imports
+        # the first process takes longer: it waits for the imports
+        _train(Path(room), ("--version",))
         begun = time.monotonic()
         code, said = _train(Path(room), settings)
         if code != 0:
@@ -93,8 +116,14 @@ def trial(fault: Fault, at: float, room: Path) -> Outcome:
     expected, shared = undisturbed(fault.settings), set(os.listdir("/dev/shm"))
     folder = room / "run"
     outside = fault.outside and partial(fault.outside, at=at, seconds=expected.seconds)
-    code, said = _train(room, (*fault.settings, *fault.only_then), fault.inside and partial(fault.inside, at), outside)
-    before_it_listened = code != 0 and not said and not folder.exists()  # Python's own way to end; nothing was begun
+    code, said = _train(
+        room,
+        (*fault.settings, *fault.only_then),
+        fault.inside and partial(fault.inside, at),
+        outside,
+    )
+    # Python's own way to end; nothing was begun
+    before_it_listened = code != 0 and not said and not folder.exists()
     wrong = [] if before_it_listened or code in fault.codes else [f"exit code {code}: {said}"]
     wrong += [] if fault.says in said else [f"said {said!r}"]
     wrong += _state(folder, code)
@@ -105,9 +134,12 @@ def trial(fault: Fault, at: float, room: Path) -> Outcome:
     ours = numbers(folder)
     missing = sorted(expected.numbers.keys() - ours.keys())
     deleted = "deleted" in getattr(fault.inside, "__name__", "") and not lost
-    # what was measured before training comes back from the checkpoint; the losses of its row are gone with the folder
+    # what was measured before training comes back from the checkpoint; the losses of its row are
+    # gone with the folder
     there = {
-        step: row | ours[step] if deleted else ours[step] for step, row in expected.numbers.items() if step in ours
+        step: row | ours[step] if deleted else ours[step]
+        for step, row in expected.numbers.items()
+        if step in ours
     }
     differ = [step for step, row in there.items() if row != expected.numbers[step]]
     if not deleted:
@@ -143,7 +175,8 @@ def _train(
     if process.is_alive():
         process.kill()
         return None, f"it did not end in {SECONDS} s"
-    lines = said.read_text().splitlines() if said.exists() else []  # a signal may come before anything
+    # a signal may come before anything
+    lines = said.read_text().splitlines() if said.exists() else []
     return process.exitcode, lines[-1] if lines else ""
 
 
@@ -176,9 +209,13 @@ def _left_behind(room: Path, shared: set[str]) -> list[str]:
     """Files that nobody needs any more."""
     partial_files = [str(path.relative_to(room)) for path in room.rglob("*.partial")]
     temporary = [path.name for path in (room / "tmp").iterdir()]
-    memory = sorted(name for name in set(os.listdir("/dev/shm")) - shared if not _in_use(f"/dev/shm/{name}"))
+    memory = sorted(
+        name for name in set(os.listdir("/dev/shm")) - shared if not _in_use(f"/dev/shm/{name}")
+    )
     shutil.rmtree(room / "run")
-    return [f"left behind: {', '.join(files)}" for files in (partial_files, temporary, memory) if files]
+    return [
+        f"left behind: {', '.join(files)}" for files in (partial_files, temporary, memory) if files
+    ]
 
 
 def _in_use(file: str) -> bool:
@@ -187,8 +224,13 @@ def _in_use(file: str) -> bool:
         number = str(os.stat(file).st_ino)
         for maps in Path("/proc").glob("[0-9]*/maps"):
             with contextlib.suppress(OSError):
-                lines = (line.split(maxsplit=5) for line in maps.read_text().splitlines() if "/dev/shm" in line)
-                if any(line[4] == number for line in lines):  # a semaphore is mapped under another name
+                lines = (
+                    line.split(maxsplit=5)
+                    for line in maps.read_text().splitlines()
+                    if "/dev/shm" in line
+                )
+                # a semaphore is mapped under another name
+                if any(line[4] == number for line in lines):
                     return True
         return False
     return True  # it went away meanwhile

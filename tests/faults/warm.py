@@ -1,4 +1,6 @@
-"""Hundreds of trainings with one command line: what comes before them is done once, in the process that they are forked from."""
+"""Hundreds of trainings with one command line: what comes before them is done once, in the process
+that they are forked from.
+"""
 
 import json
 import sys
@@ -29,7 +31,8 @@ _check = entry.check_command
 def start(arguments: list[str], log: Path, fault: Callable[[], None] | None = None) -> BaseProcess:
     """Begin `python train.py <arguments>`, in the folder of the log, with something broken in it.
 
-    The first one composes the config, checks it and imports what it needs, as a program does; those after it have all that.
+    The first one composes the config, checks it and imports what it needs, as a program does; those
+    after it have all that.
     """
     key = tuple(quoted(arguments))
     first = (key, RunMode.MULTIRUN) not in _composed
@@ -50,9 +53,12 @@ def _compose(arguments: tuple[str, ...]) -> None:
     register_resolvers()
     with initialize_config_dir(str(ROOT / "configs"), job_name="train", version_base="1.3"):
         loader: Any = GlobalHydra.instance().config_loader()
-        for mode, more in ((RunMode.MULTIRUN, ()), (RunMode.RUN, ("hydra.mode=RUN",))):  # as Hydra asks for them
+        # as Hydra asks for them
+        for mode, more in ((RunMode.MULTIRUN, ()), (RunMode.RUN, ("hydra.mode=RUN",))):
             given = (*arguments, *more)
-            _composed[given, mode] = _load(loader, "train", list(given), mode, validate_sweep_overrides=False)
+            _composed[given, mode] = _load(
+                loader, "train", list(given), mode, validate_sweep_overrides=False
+            )
 
 
 def _run(arguments: list[str], log: Path, fault: Callable[[], None] | None, first: bool) -> None:
@@ -68,7 +74,9 @@ def _run(arguments: list[str], log: Path, fault: Callable[[], None] | None, firs
 def _there_already(
     self: Any, config_name: str, overrides: list[str], run_mode: RunMode, *rest: Any, **named: Any
 ) -> Any:
-    """As composed before, for this process alone; what else is asked for, as by other ranks, is composed."""
+    """As composed before, for this process alone; what else is asked for, as by other ranks, is
+    composed.
+    """
     found = _composed.pop((tuple(overrides), run_mode), None)
     if found is None:
         return _load(self, config_name, overrides, run_mode, *rest, **named)

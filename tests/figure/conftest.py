@@ -22,12 +22,24 @@ from mim.model.simmim import SimMIM
 def run_folder(tmp_path):
     """Write a run of pre-training: its numbers, its masker's ratio, and what else is to differ."""
 
-    def write(name, masker="random", ratio=0.75, seed=0, status="finished", metrics=None, columns=None, **settings):
+    def write(
+        name,
+        masker="random",
+        ratio=0.75,
+        seed=0,
+        status="finished",
+        metrics=None,
+        columns=None,
+        **settings,
+    ):
         folder = tmp_path / name
         folder.mkdir(parents=True)
         node = {
             "score": {"_target_": f"mim.masker.score.{masker}"},
-            "partition": {"_target_": "mim.masker.partition.fixed_ratio.FixedRatio", "ratio": ratio},
+            "partition": {
+                "_target_": "mim.masker.partition.fixed_ratio.FixedRatio",
+                "ratio": ratio,
+            },
             "_target_": "mim.masker.masker.Masker",
         }
         config = {
@@ -69,12 +81,21 @@ def judged_folder(tmp_path):
 
 
 VIT = {"image_size": 32, "patch_size": 8, "width": 16, "depth": 2, "heads": 2}
-SWIN = {"image_size": 64, "patch_size": 32, "width": 8, "depths": [1, 1, 1, 1], "heads": [1, 1, 1, 1], "window": 2}
+SWIN = {
+    "image_size": 64,
+    "patch_size": 32,
+    "width": 8,
+    "depths": [1, 1, 1, 1],
+    "heads": [1, 1, 1, 1],
+    "window": 2,
+}
 
 
 @pytest.fixture
 def checkpoint_folder(tmp_path):
-    """Write what a run of an untrained MAE, or of a SimMIM with a Swin, leaves: `checkpoints/last.ckpt`."""
+    """Write what a run of an untrained MAE, or of a SimMIM with a Swin, leaves:
+    `checkpoints/last.ckpt`.
+    """
 
     def write(name, swin=False, without_decoder=False, seed=0, **encoder):
         torch.manual_seed(seed)
@@ -83,14 +104,20 @@ def checkpoint_folder(tmp_path):
         masker = Masker(Random(), FixedRatio(0.75))
         decoder = partial(Decoder, width=8, depth=1, heads=2)
         target_dims = {"pixel": 3 * sizes["patch_size"] ** 2}
-        model = SimMIM(built, masker, target_dims) if swin else MAE(built, masker, decoder, target_dims)
+        model = (
+            SimMIM(built, masker, target_dims) if swin else MAE(built, masker, decoder, target_dims)
+        )
         path = tmp_path / name / "checkpoints" / "last.ckpt"
         path.parent.mkdir(parents=True)
         config = {
             "name": f"mae_{name}_digits",
             "encoder": {"_target_": f"{type(built).__module__}.{type(built).__name__}", **sizes},
             "model": {"decoder": {"heads": 2}},
-            "loss": {"_target_": "mim.loss.pixel.Pixel", "patch_size": sizes["patch_size"], "normalise": True},
+            "loss": {
+                "_target_": "mim.loss.pixel.Pixel",
+                "patch_size": sizes["patch_size"],
+                "normalise": True,
+            },
             "data": {
                 "_target_": "mim.data.digits.Digits",
                 "augment": {"_target_": "mim.augment.no_augment.NoAugment"},

@@ -21,9 +21,15 @@ def rows_of(drawn, metric):
 
 def test_numbers_are_those_of_metrics_csv_after_each_epoch(run_folder, series):
     metrics = {"knn/top1": 0.7, "knn/top1_untrained": 0.3}
-    folder = run_folder("a", metrics=metrics, columns={"train/loss": LOSS, "knn/top1": [(0, 0.5), (2, 0.7)]})
+    folder = run_folder(
+        "a", metrics=metrics, columns={"train/loss": LOSS, "knn/top1": [(0, 0.5), (2, 0.7)]}
+    )
     drawn = epochs_figure(series(folder), ["knn/top1", "train/loss"])
-    assert rows_of(drawn, "knn/top1") == [(0, 1, 0.3, 0.3, 0.3), (1, 1, 0.5, 0.5, 0.5), (3, 1, 0.7, 0.7, 0.7)]
+    assert rows_of(drawn, "knn/top1") == [
+        (0, 1, 0.3, 0.3, 0.3),
+        (1, 1, 0.5, 0.5, 0.5),
+        (3, 1, 0.7, 0.7, 0.7),
+    ]
     assert [row[0] for row in rows_of(drawn, "train/loss")] == [1, 2, 3]
     assert [row[2] for row in rows_of(drawn, "train/loss")] == pytest.approx([0.9, 0.6, 0.4])
     accuracy, loss = drawn.figure.axes
@@ -44,7 +50,8 @@ def test_seeds_are_a_mean_and_a_band_over_the_epochs_that_all_have(run_folder, s
 
 def test_each_series_is_a_line_that_the_legend_names(run_folder, series):
     folders = [
-        run_folder(name, masker, columns={"train/loss": LOSS}) for name, masker in (("a", "random"), ("b", "sbm"))
+        run_folder(name, masker, columns={"train/loss": LOSS})
+        for name, masker in (("a", "random"), ("b", "sbm"))
     ]
     drawn = epochs_figure(series(*folders), ["train/loss"])
     assert [text.get_text() for text in drawn.figure.legends[0].get_texts()] == ["random", "SBM"]
@@ -60,7 +67,9 @@ def test_a_column_that_a_run_lacks_is_refused_with_those_that_it_has(run_folder,
 
 
 def test_a_run_without_metrics_csv_is_refused(run_folder, series):
-    with pytest.raises(ValueError, match=r"has no metrics\.csv; curves need a training with logger=csv"):
+    with pytest.raises(
+        ValueError, match=r"has no metrics\.csv; curves need a training with logger=csv"
+    ):
         epochs_figure(series(run_folder("a")), ["train/loss"])
 
 

@@ -9,7 +9,9 @@ from mim.figure.opened import Choice, open_checkpoints, open_images
 CONFIGS = Path(__file__).parents[2] / "configs"
 
 
-def test_images_are_normalised_as_in_the_training_and_by_imagenet_where_nothing_says(checkpoint_folder, tmp_path):
+def test_images_are_normalised_as_in_the_training_and_by_imagenet_where_nothing_says(
+    checkpoint_folder, tmp_path
+):
     folder = checkpoint_folder("a")
     content = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
     bare = {"state_dict": content["state_dict"]}

@@ -16,7 +16,9 @@ def images():
 
 
 def test_components_are_those_of_a_singular_value_decomposition_with_one_sign():
-    tokens = torch.randn(40, 6, generator=torch.Generator().manual_seed(0)) * torch.tensor([9.0, 5, 3, 1, 0.5, 0.1])
+    tokens = torch.randn(40, 6, generator=torch.Generator().manual_seed(0)) * torch.tensor(
+        [9.0, 5, 3, 1, 0.5, 0.1]
+    )
     value, explained = principal(tokens)
     centred = (tokens - tokens.mean(0)).double().numpy()
     _, size, axes = np.linalg.svd(centred, full_matrices=False)
@@ -35,15 +37,26 @@ def test_tokens_are_those_of_the_block_and_all_images_share_components(images):
         expected, explained = principal(encoder(images)[:, 1:].flatten(0, 1))
     assert (made.name, made.block, made.explained) == ("A", 3, pytest.approx(explained))
     assert torch.allclose(made.value, expected.view(2, 4, 4, 3), atol=1e-5)
-    assert not torch.allclose(patch_components(encoder, images, "A", block=1).value, made.value, atol=1e-2)
+    assert not torch.allclose(
+        patch_components(encoder, images, "A", block=1).value, made.value, atol=1e-2
+    )
 
 
 def test_colours_fill_the_range_and_the_table_has_every_patch(images):
     value = torch.randn(2, 4, 4, 3, generator=torch.Generator().manual_seed(1))
     painted = colours(value)
-    assert (painted.amin((0, 1, 2)).tolist(), painted.amax((0, 1, 2)).tolist()) == ([0] * 3, [1] * 3)
-    assert torch.equal(painted[..., 1].flatten().argsort()[5:-5], value[..., 1].flatten().argsort()[5:-5])
-    drawn = pca_figure(images, ["7", "9"], [Components("A", 3, value, 0.5), Components("B", 2, value[:, :2, :2], 0.25)])
+    assert (painted.amin((0, 1, 2)).tolist(), painted.amax((0, 1, 2)).tolist()) == (
+        [0] * 3,
+        [1] * 3,
+    )
+    assert torch.equal(
+        painted[..., 1].flatten().argsort()[5:-5], value[..., 1].flatten().argsort()[5:-5]
+    )
+    drawn = pca_figure(
+        images,
+        ["7", "9"],
+        [Components("A", 3, value, 0.5), Components("B", 2, value[:, :2, :2], 0.25)],
+    )
     assert [axis.get_title() for axis in drawn.figure.axes[:3]] == ["image", "A\n50%", "B\n25%"]
     assert len(drawn.rows) == 2 * 16 + 2 * 4
     last = dict(zip(HEADER, drawn.rows[-1], strict=True))

@@ -42,7 +42,10 @@ def test_a_perfect_prediction_is_the_image_in_its_own_colours(image, normalise):
 
 def test_a_seed_always_gives_the_same_mask_and_another_seed_another(image):
     painter = Pixel(Geometry.of(4, 4))
-    first, again = (reconstruct(Knowing(painter), painter, image, MEAN, STD, seeds) for seeds in ([0, 7], [7, 0]))
+    first, again = (
+        reconstruct(Knowing(painter), painter, image, MEAN, STD, seeds)
+        for seeds in ([0, 7], [7, 0])
+    )
     assert torch.equal(first.split.masked, again.split.masked.flip(1))
     assert not torch.equal(first.split.masked[:, 0], first.split.masked[:, 1])
     assert (first.split.masked[0] != first.split.masked[1]).any()  # images differ, too
@@ -50,15 +53,22 @@ def test_a_seed_always_gives_the_same_mask_and_another_seed_another(image):
 
 @pytest.fixture
 def made():
-    """One image of four patches that is 0.5 everywhere; three seeds mask patches 0, 1; 0, 2 and 0, 3, and predict greys."""
+    """One image of four patches that is 0.5 everywhere; three seeds mask patches 0, 1; 0, 2 and 0,
+    3, and predict greys.
+    """
     grey = torch.tensor([[0.5, 0.5], [0.7, 0.5], [0.4, 0.6]])
-    masked, visible = torch.tensor([[[0, 1], [0, 2], [0, 3]]]), torch.tensor([[[2, 3], [1, 3], [1, 2]]])
+    masked, visible = (
+        torch.tensor([[[0, 1], [0, 2], [0, 3]]]),
+        torch.tensor([[[2, 3], [1, 3], [1, 2]]]),
+    )
     return Made(grey[None, :, :, None].expand(1, 3, 2, 48), Split(visible=visible, masked=masked))
 
 
 def test_errors_and_disagreements_are_of_the_patches_that_are_compared(made):
     """Worked example: only patch 0 is predicted twice or more, as 0.5, 0.7 and 0.4."""
-    drawn = reconstructions_figure(torch.full((1, 3, 8, 8), 0.5), ["cow"], {"A": made}, [3, 4, 5], 4)
+    drawn = reconstructions_figure(
+        torch.full((1, 3, 8, 8), 0.5), ["cow"], {"A": made}, [3, 4, 5], 4
+    )
     rows = {(row[2], row[3]): row[4] for row in drawn.rows}
     assert rows == {
         ("error", "3"): pytest.approx(0.0),
@@ -71,11 +81,16 @@ def test_errors_and_disagreements_are_of_the_patches_that_are_compared(made):
     }
     assert {row[:2] for row in drawn.rows} == {("cow", "A")}
     assert HEADER == ("image", "checkpoint", "quantity", "seeds", "value")
-    assert drawn.what == "reconstructions of 1 image(s), 2 of 4 patches masked at random, under seeds 3, 4, 5: A"
+    assert (
+        drawn.what
+        == "reconstructions of 1 image(s), 2 of 4 patches masked at random, under seeds 3, 4, 5: A"
+    )
 
 
 def test_columns_are_seeds_and_rows_checkpoints(made):
-    drawn = reconstructions_figure(torch.full((1, 3, 8, 8), 0.5), ["cow"], {"A": made, "B": made}, [3, 4, 5], 4)
+    drawn = reconstructions_figure(
+        torch.full((1, 3, 8, 8), 0.5), ["cow"], {"A": made, "B": made}, [3, 4, 5], 4
+    )
     axes = drawn.figure.axes
     assert [axis.get_title() for axis in axes[:4]] == ["image", "seed 3", "seed 4", "seed 5"]
     assert [axes[row * 5].texts[0].get_text() for row in (1, 2)] == ["A", "B"]

@@ -18,7 +18,9 @@ def test_a_sweep_is_its_jobs_in_their_order_and_a_run_is_found_once(run_folder, 
     assert [run.folder for run in find_runs([tmp_path / "sweeps"])] == folders
 
 
-@pytest.mark.parametrize(("path", "message"), [("none", "there is no folder .*none"), ("", "holds no runs")])
+@pytest.mark.parametrize(
+    ("path", "message"), [("none", "there is no folder .*none"), ("", "holds no runs")]
+)
 def test_where_no_run_is_it_says_so(tmp_path, path, message):
     with pytest.raises(FileNotFoundError, match=message):
         find_runs([tmp_path / path])
@@ -39,7 +41,11 @@ def test_a_missing_number_is_refused_with_those_that_there_are(run_folder):
 def test_every_partition_says_its_ratio(run_folder, partition, ratio, scheduled):
     masker = {"partition": partition, "_target_": "mim.masker.masker.Masker"}
     first = {"partition": {"ratio": 0.1}}
-    node = {"first": first, "then": masker, "_target_": "mim.masker.scheduled.Scheduled"} if scheduled else masker
+    node = (
+        {"first": first, "then": masker, "_target_": "mim.masker.scheduled.Scheduled"}
+        if scheduled
+        else masker
+    )
     folder = run_folder("a")
     config = OmegaConf.load(folder / "config.yaml")
     config.task.model.masker = node
@@ -72,7 +78,9 @@ def test_fine_tuning_has_the_ratio_of_what_it_began_with_and_settings_of_both(ru
 
 def test_a_run_without_a_masker_has_no_ratio(judged_folder):
     with pytest.raises(ValueError, match="does not say how much was masked"):
-        read_run(judged_folder("judged", "timm:vit_base_patch16_224.mae", **{"knn/top1": 0.5})).mask_ratio()
+        read_run(
+            judged_folder("judged", "timm:vit_base_patch16_224.mae", **{"knn/top1": 0.5})
+        ).mask_ratio()
 
 
 def test_seeds_are_one_series_and_other_settings_are_not(run_folder):
@@ -97,7 +105,9 @@ def test_seeds_are_one_series_and_other_settings_are_not(run_folder):
 
 def test_names_have_to_be_one_a_series(run_folder):
     runs = find_runs([run_folder("a"), run_folder("b", "salience")])
-    with pytest.raises(ValueError, match=r"--names names 1 series, and there are 2: random; salience"):
+    with pytest.raises(
+        ValueError, match=r"--names names 1 series, and there are 2: random; salience"
+    ):
         by_seed(runs, ["A"])
 
 
@@ -112,7 +122,9 @@ def test_the_accuracy_is_knns_where_all_have_it_and_one_that_all_have_otherwise(
     )
     assert common_accuracy([both]) == "knn/top1"
     assert common_accuracy([both, linear]) == "linear/top1"
-    with pytest.raises(ValueError, match=r"choose a number with --metric, of knn/top1, linear/top1, train/loss"):
+    with pytest.raises(
+        ValueError, match=r"choose a number with --metric, of knn/top1, linear/top1, train/loss"
+    ):
         common_accuracy([both, loss])
 
 

@@ -16,13 +16,17 @@ CURVES = {"knn/top1": [(0, 0.5), (1, 0.9), (2, 0.8)], "train/loss": [(0, 0.3), (
 
 @pytest.fixture
 def runs(tmp_path, run_folder):
-    """Two finished runs that differ in their masker's ratio and their seed, one of them with a picture."""
+    """Two finished runs that differ in their masker's ratio and their seed, one of them with a
+    picture.
+    """
     folder = tmp_path / "runs"
     metrics = {"knn/top1": 0.8, "knn/top1_untrained": 0.4}
     run_folder("runs/a/1", ratio=0.5, metrics=metrics, columns=CURVES)
     made = run_folder("runs/sweeps/b/0", ratio=0.75, seed=1, metrics=metrics | {"knn/top1": 0.7})
     (made / "pictures").mkdir()
-    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(made / "pictures" / "reconstruction_<1>.png")
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(
+        made / "pictures" / "reconstruction_<1>.png"
+    )
     return folder
 
 
@@ -42,7 +46,10 @@ def test_a_run_without_results_runs_until_it_is_silent_for_long(runs):
     folder = runs / "a" / "1"
     (folder / "results.json").unlink()
     began = time.time()
-    state = {now: {e.run.folder.name: e.state for e in list_runs(runs, now=began + now)[0]}["1"] for now in (1, 1000)}
+    state = {
+        now: {e.run.folder.name: e.state for e in list_runs(runs, now=began + now)[0]}["1"]
+        for now in (1, 1000)
+    }
     assert state == {1: "running", 1000: "lost"}
 
 
@@ -56,15 +63,19 @@ def test_those_written_to_last_are_at_the_end(runs):
 def test_the_table_says_it(runs, capsys):
     assert main(["runs", str(runs)]) == 0
     said = capsys.readouterr().out
-    assert re.search(r"^a/1 +finished +3 +90\.0 % \(2\) +0\.1000 +seed=0 partition\.ratio=0\.5", said, re.MULTILINE), (
-        said
-    )
+    assert re.search(
+        r"^a/1 +finished +3 +90\.0 % \(2\) +0\.1000 +seed=0 partition\.ratio=0\.5",
+        said,
+        re.MULTILINE,
+    ), said
     assert "sweeps/b/0" in said
     assert main(["runs", str(runs), "--name", "sweeps"]) == 0
     assert "a/1" not in capsys.readouterr().out
 
 
-def test_the_page_holds_table_curves_and_pictures_and_asks_nobody_for_anything(runs, tmp_path, capsys):
+def test_the_page_holds_table_curves_and_pictures_and_asks_nobody_for_anything(
+    runs, tmp_path, capsys
+):
     page = tmp_path / "runs.html"
     assert main(["runs", str(runs), "--html", str(page)]) == 0
     text = page.read_text()
@@ -106,15 +117,32 @@ def test_what_cannot_be_listed_is_one_line(runs, tmp_path, monkeypatch, capsys, 
 
 def test_differences_have_short_names_and_a_part_is_told_by_its_class():
     score = "task.model.masker.score"
-    first = {f"{score}._target_": "mim.masker.score.random.Random", f"{score}._partial_": True, "epochs": 3, "lr": 1}
-    second = {f"{score}._target_": "mim.masker.score.salience.Salience", f"{score}.noise": 0.5, "epochs": 3, "lr": 2}
-    third = {f"{score}._target_": "mim.masker.score.salience.Salience", f"{score}.noise": 0.1, "data.size": 32}
+    first = {
+        f"{score}._target_": "mim.masker.score.random.Random",
+        f"{score}._partial_": True,
+        "epochs": 3,
+        "lr": 1,
+    }
+    second = {
+        f"{score}._target_": "mim.masker.score.salience.Salience",
+        f"{score}.noise": 0.5,
+        "epochs": 3,
+        "lr": 2,
+    }
+    third = {
+        f"{score}._target_": "mim.masker.score.salience.Salience",
+        f"{score}.noise": 0.1,
+        "data.size": 32,
+    }
     assert differences([first, second, third]) == [
         {"masker.score": "Random", "lr": "1"},
         {"masker.score": "Salience", "lr": "2"},
         {"masker.score": "Salience"},
     ]
-    assert differences([second, third | {"lr": 2}]) == [{"score.noise": "0.5"}, {"score.noise": "0.1"}]
+    assert differences([second, third | {"lr": 2}]) == [
+        {"score.noise": "0.5"},
+        {"score.noise": "0.1"},
+    ]
     assert differences([first, first]) == [{}, {}]
 
 

@@ -1,7 +1,8 @@
-"""One process of several commands, one after another: `python commands.py '[["train", "name=a"], ["eval", "checkpoint=@a"]]'`.
+"""One process of several commands, one after another:
+`python commands.py '[["train", "name=a"], ["eval", "checkpoint=@a"]]'`.
 
-`@a` stands for the folder of the run called `a`. A command that fails does not stop the next; its exit code is written to
-`<name>.code` beside the runs.
+`@a` stands for the folder of the run called `a`. A command that fails does not stop the next; its
+exit code is written to `<name>.code` beside the runs.
 """
 
 import json
@@ -26,7 +27,11 @@ def folder(name: re.Match[str]) -> str:
 
 
 for name, program, *overrides in json.loads(sys.argv[1]):
-    sys.argv = [f"{program}.py", f"name={name}", *(re.sub(r"@(\w+)", folder, override) for override in overrides)]
+    sys.argv = [
+        f"{program}.py",
+        f"name={name}",
+        *(re.sub(r"@(\w+)", folder, override) for override in overrides),
+    ]
     try:
         launch(PROGRAMS[program], ROOT / "configs", program)
     except SystemExit as stop:

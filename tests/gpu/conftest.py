@@ -1,4 +1,6 @@
-"""Where these tests compute: on the GPU if there is one, or where MIM_TEST_DEVICE says; and in which precision."""
+"""Where these tests compute: on the GPU if there is one, or where MIM_TEST_DEVICE says; and in
+which precision.
+"""
 
 import os
 from collections.abc import Callable, Iterator
@@ -14,11 +16,15 @@ from tests.parity.conftest import build_mae  # noqa: F401  # a fixture
 
 @pytest.fixture(scope="session")
 def device() -> torch.device:
-    return torch.device(os.environ.get("MIM_TEST_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return torch.device(
+        os.environ.get("MIM_TEST_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    )
 
 
 @pytest.fixture(scope="session")
-def processes(device: torch.device, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+def processes(
+    device: torch.device, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Processes]:
     """Whole runs, in processes of their own."""
     started = Processes(device.type, tmp_path_factory.mktemp("runs"))
     yield started
@@ -28,7 +34,9 @@ def processes(device: torch.device, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="session", autouse=True)
 def early(request: pytest.FixtureRequest, device: torch.device) -> None:
     """A GPU's computer has cores enough to run them beside the other tests."""
-    if device.type == "cuda" and any("processes" in item.fixturenames for item in request.session.items):
+    if device.type == "cuda" and any(
+        "processes" in item.fixturenames for item in request.session.items
+    ):
         request.getfixturevalue("processes")
 
 
@@ -47,7 +55,9 @@ def precision(request: pytest.FixtureRequest) -> Precision:
 @pytest.fixture
 def batch_there(batch_of: Callable[..., Batch], device: torch.device) -> Callable[..., Batch]:
     """A batch, made on the CPU and sent to the device."""
-    return lambda image, epoch=0: batch_of(image.cpu(), epoch).apply(lambda column: column.to(device))
+    return lambda image, epoch=0: batch_of(image.cpu(), epoch).apply(
+        lambda column: column.to(device)
+    )
 
 
 @pytest.fixture

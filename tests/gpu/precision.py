@@ -36,9 +36,10 @@ class Precision(NamedTuple):
             yield
 
 
-# float32 as on a CPU (tests/parity). TF32 keeps 10 bits of a factor and bf16 7, a rounding of 2**-11 and 2**-8: a
-# few roundings one after another. A gradient goes back through them as well, and where the loss is the absolute error it
-# changes its sign where a prediction rounds to the other side of its target: 1e-1 in TF32 on an H200, and 6e-4 without.
+# float32 as on a CPU (tests/parity). TF32 keeps 10 bits of a factor and bf16 7, a rounding of
+# 2**-11 and 2**-8: a few roundings one after another. A gradient goes back through them as well,
+# and where the loss is the absolute error it changes its sign where a prediction rounds to the
+# other side of its target: 1e-1 in TF32 on an H200, and 6e-4 without.
 PRECISIONS = {
     p.name: p
     for p in (

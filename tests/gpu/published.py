@@ -1,4 +1,6 @@
-"""Models with the weights, draws and images of published code, on a device: the builders of tests/parity, sent there."""
+"""Models with the weights, draws and images of published code, on a device: the builders of
+tests/parity, sent there.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -120,7 +122,9 @@ def simmim_of_patches(reference: Any, build_mae: Any, batch: Any) -> Published:
     encoder = simmim.encoder_of(m)
     score = simmim.Drawn(reference["mask_perm"].to(device))
     masker = Masker(
-        score, FixedRatio(m["mask_ratio"], "mask_up"), m["mask_patch_size"] // encoder.geometry.patch_size[0]
+        score,
+        FixedRatio(m["mask_ratio"], "mask_up"),
+        m["mask_patch_size"] // encoder.geometry.patch_size[0],
     )
     loss = Term(Pixel(encoder.geometry, normalise=False), "l1")
     model = SimMIM(encoder, masker, {"pixel": loss.target_dim})

@@ -1,4 +1,6 @@
-"""A step of each method, compiled into one graph in bf16: the loss and gradients of an eager one, and no second compiling."""
+"""A step of each method, compiled into one graph in bf16: the loss and gradients of an eager one,
+and no second compiling.
+"""
 
 import pytest
 import torch
@@ -18,14 +20,18 @@ STEPS = {
 
 @pytest.mark.parametrize("name", STEPS)
 def test_a_step_is_one_graph_and_compiled_once(composed_command, batch_there, within, device, name):
-    """By Inductor on a GPU; on a CPU, where that takes a minute, the graph is captured and run as it is."""
+    """By Inductor on a GPU; on a CPU, where that takes a minute, the graph is captured and run as
+    it is.
+    """
     torch.manual_seed(0)
     task = instantiate(composed_command(f"python train.py {STEPS[name]}").task).to(device)
     batches = []
     for number in range(2):
         image = torch.randn(16, 3, 32, 32, generator=torch.Generator().manual_seed(number))
         # plain pictures and busy ones: SBAM hides more of the latter
-        batches.append(batch_there(image * torch.logspace(-2, 0.5, 16).view(-1, 1, 1, 1), epoch=number))
+        batches.append(
+            batch_there(image * torch.logspace(-2, 0.5, 16).view(-1, 1, 1, 1), epoch=number)
+        )
     for part in task.modules():
         if isinstance(part, AttentionStore):
             part.maps = torch.rand(16, 4, 4).half().to(device)
@@ -54,7 +60,9 @@ def test_a_step_is_one_graph_and_compiled_once(composed_command, batch_there, wi
 
 @pytest.mark.parametrize("name", STEPS)
 def test_bf16_gives_the_loss_of_float32(composed_command, batch_there, within, device, name):
-    """The same images, weights and masks; SBAM's rows of unequal length by another kernel on a GPU."""
+    """The same images, weights and masks; SBAM's rows of unequal length by another kernel on a
+    GPU.
+    """
     torch.manual_seed(0)
     task = instantiate(composed_command(f"python train.py {STEPS[name]}").task).to(device)
     image = torch.randn(16, 3, 32, 32, generator=torch.Generator().manual_seed(2))

@@ -1,4 +1,6 @@
-"""What is computed on the device against the CPU: attention of every kind in every precision, draws, and masks."""
+"""What is computed on the device against the CPU: attention of every kind in every precision,
+draws, and masks.
+"""
 
 import pytest
 import torch
@@ -11,7 +13,8 @@ from mim.encoder.padding import Lengths, padding, padding_bias
 from mim.part import Part
 from tests.conftest import CONFIGS
 
-# Forward and backward. Scores of the size 5 are rounded before they go to the exponential: half a unit of 2**-8 or 2**-5.
+# Forward and backward. Scores of the size 5 are rounded before they go to the exponential: half a
+# unit of 2**-8 or 2**-5.
 LIMITS = {torch.float32: (1e-5, 5e-5), torch.float16: (5e-3, 1e-2), torch.bfloat16: (3e-2, 6e-2)}
 B, A, M, D = 6, 3, 50, 32
 
@@ -21,7 +24,9 @@ def draw(number, *shape):
 
 
 def forward_and_back(attention, inputs, bias, weight):
-    """What comes out, and gradients of queries, keys and values; only what `weight` counts matters."""
+    """What comes out, and gradients of queries, keys and values; only what `weight` counts
+    matters.
+    """
     inputs = [tensor.detach().clone().requires_grad_() for tensor in inputs]
     seen = attention(*inputs, bias)
     (seen * weight).sum().backward()
@@ -31,8 +36,14 @@ def forward_and_back(attention, inputs, bias, weight):
 def compare(distance, within, device, dtype, inputs, bias, valid, weight):
     """In `dtype` on the device against float64 on the CPU, from the same rounded numbers."""
     inputs = [tensor.to(dtype) for tensor in inputs]
-    exact_bias = None if valid is None and bias is None else (padding_bias(valid) if bias is None else bias).double()
-    exact = forward_and_back(scaled_dot_product_attention, [t.double() for t in inputs], exact_bias, weight)
+    exact_bias = (
+        None
+        if valid is None and bias is None
+        else (padding_bias(valid) if bias is None else bias).double()
+    )
+    exact = forward_and_back(
+        scaled_dot_product_attention, [t.double() for t in inputs], exact_bias, weight
+    )
     there = Lengths(valid.sum(1).to(device)) if bias is None and valid is not None else bias
     there = there.to(device, torch.float32) if isinstance(there, torch.Tensor) else there
     ours = forward_and_back(attend, [t.to(device) for t in inputs], there, weight.to(device, dtype))
@@ -40,7 +51,11 @@ def compare(distance, within, device, dtype, inputs, bias, valid, weight):
     counted = weight[..., :1].expand_as(exact[0]) != 0
     forward, backward = LIMITS[dtype]
     within("error", distance(ours[0][counted], exact[0][counted]), forward)
-    within("gradient_error", max(distance(o, e) for o, e in zip(ours[1:], exact[1:], strict=True)), backward)
+    within(
+        "gradient_error",
+        max(distance(o, e) for o, e in zip(ours[1:], exact[1:], strict=True)),
+        backward,
+    )
 
 
 @pytest.mark.parametrize("dtype", LIMITS, ids=str)
@@ -50,13 +65,24 @@ def test_attention(distance, within, device, dtype, kind):
     inputs = [draw(0, B, A, queries, D), draw(1, B, A, M, D), draw(2, B, A, M, D)]
     bias = {"bias_of_heads": draw(3, 1, A, M, M), "bias_of_images": draw(3, B, 1, 1, M)}.get(kind)
     bias = None if bias is None else bias.to(dtype)
-    compare(distance, within, device, dtype, inputs, bias, None, draw(4, B, A, queries, D).to(dtype).double())
+    compare(
+        distance,
+        within,
+        device,
+        dtype,
+        inputs,
+        bias,
+        None,
+        draw(4, B, A, queries, D).to(dtype).double(),
+    )
 
 
 @pytest.mark.parametrize("dtype", LIMITS, ids=str)
 @pytest.mark.parametrize("queries", [1, 20, M])
 def test_attention_within_rows_of_unequal_length(distance, within, device, dtype, queries):
-    """By lengths where the device has the kernel for it (half precision on a GPU), by a bias elsewhere, as `padding` chooses."""
+    """By lengths where the device has the kernel for it (half precision on a GPU), by a bias
+    elsewhere, as `padding` chooses.
+    """
     count = torch.tensor([M, 1, 7, 33, M - 1, 20])
     valid = torch.arange(M) < count[:, None]
     inputs = [draw(0, B, A, queries, D), draw(1, B, A, M, D), draw(2, B, A, M, D)]
@@ -108,7 +134,8 @@ def test_masks_are_those_of_the_cpu(composed_command, batch_of, batch_there, dev
     there = masker.to(device)(batch_there(image), (14, 14), tokens.to(device))
     assert there.visible.device.type == device.type
     changed = (hidden(there, 196).cpu() != hidden(here, 196)).double().mean().item()
-    within("changed", changed, 5e-3 if masker.needs_tokens else 0.0)  # salience is rounded, and a ratio with it
+    # salience is rounded, and a ratio with it
+    within("changed", changed, 5e-3 if masker.needs_tokens else 0.0)
 
 
 def hidden(split, patches):

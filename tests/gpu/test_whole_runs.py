@@ -1,4 +1,6 @@
-"""What a user types, `train.py` and `eval.py`, on the device: it learns, stops and goes on, and is judged as on the CPU."""
+"""What a user types, `train.py` and `eval.py`, on the device: it learns, stops and goes on, and is
+judged as on the CPU.
+"""
 
 import pytest
 import torch
@@ -20,13 +22,17 @@ def run(processes):
 def apart(ours: Run, theirs: Run) -> float:
     """The largest relative difference of two runs' losses."""
     assert ours.losses.keys() == theirs.losses.keys()
-    return max(abs(float(loss) / float(theirs.losses[step]) - 1) for step, loss in ours.losses.items())
+    return max(
+        abs(float(loss) / float(theirs.losses[step]) - 1) for step, loss in ours.losses.items()
+    )
 
 
 def test_it_learns_in_the_precision_of_the_device(run, record_property, device):
     learned = run("learns")
     settings = yaml.safe_load((learned.folder / "config.yaml").read_text())
-    assert settings["trainer"]["precision"] == ("bf16-mixed" if device.type == "cuda" else "32-true")
+    assert settings["trainer"]["precision"] == (
+        "bf16-mixed" if device.type == "cuda" else "32-true"
+    )
     if device.type == "cuda":
         assert "NVIDIA" in learned.results["hardware"]
     losses, metrics = [float(loss) for loss in learned.losses.values()], learned.results["metrics"]
@@ -35,13 +41,19 @@ def test_it_learns_in_the_precision_of_the_device(run, record_property, device):
     record_property("knn_top1", metrics["knn/top1"])
     record_property("knn_top1_untrained", metrics["knn/top1_untrained"])
     assert losses[-1] < 0.7 * losses[0]
-    assert metrics["knn/top1"] > (metrics["knn/top1_untrained"] + 0.1 if device.type == "cuda" else 0.3)
+    assert metrics["knn/top1"] > (
+        metrics["knn/top1_untrained"] + 0.1 if device.type == "cuda" else 0.3
+    )
 
 
 @pytest.mark.parametrize("kind", ["", "exact_"], ids=["default", "deterministic"])
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(run, record_property, kind):
     """Also without trainer.deterministic=true: no kernel here adds in an order that changes."""
-    whole, stopped, resumed = run(kind.strip("_") or "short"), run(f"{kind}stopped", 85), run(f"{kind}resumed")
+    whole, stopped, resumed = (
+        run(kind.strip("_") or "short"),
+        run(f"{kind}stopped", 85),
+        run(f"{kind}resumed"),
+    )
     together = stopped.losses | resumed.losses
     assert min(resumed.losses) == len(stopped.losses) > 5
     assert together.keys() == whole.losses.keys()
@@ -54,7 +66,9 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(run, record_property, kind):
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_one_process_of_a_strategy_trains_like_none(run, within, device, strategy):
-    """NCCL on a GPU. FSDP gathers weights in bf16 there, which autocast would have rounded as well."""
+    """NCCL on a GPU. FSDP gathers weights in bf16 there, which autocast would have rounded as
+    well.
+    """
     within("error", apart(run(strategy), run("short")), 1e-2 if device.type == "cuda" else 1e-5)
 
 
@@ -66,7 +80,9 @@ def test_every_method_trains(run, record_property, name):
     assert losses[-1] < losses[0]
 
 
-def test_a_checkpoint_of_the_device_gives_the_same_features_on_the_cpu(run, distance, within, device, precision):
+def test_a_checkpoint_of_the_device_gives_the_same_features_on_the_cpu(
+    run, distance, within, device, precision
+):
     weights = read_weights(run("learns").folder)
     image = torch.randn(64, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     features = []

@@ -23,7 +23,10 @@ def test_numbers_of_coco_are_pycocotools(kind):
     for name, value in found.items():
         if name != "categories":
             assert value == pytest.approx(expected[name], abs=1e-9), name
-    names = {category["name"]: str(category["id"]) for category in reference["ground_truth"]["categories"]}
+    names = {
+        category["name"]: str(category["id"])
+        for category in reference["ground_truth"]["categories"]
+    }
     for name, value in found["categories"].items():
         theirs = expected["per_category"][names[name]]
         assert value is theirs is None or value == pytest.approx(theirs, abs=1e-9), name
@@ -40,7 +43,9 @@ def test_numbers_of_lvis_are_the_official_ones(kind):
 def test_detections_become_results_and_back():
     mask = torch.zeros(1, 8, 10, dtype=torch.bool)
     mask[0, 2:5, 3:9] = True
-    found = Found(torch.tensor([[3.0, 2.0, 9.0, 5.0]]), torch.tensor([0.75]), torch.tensor([1]), mask)
+    found = Found(
+        torch.tensor([[3.0, 2.0, 9.0, 5.0]]), torch.tensor([0.75]), torch.tensor([1]), mask
+    )
     (result,) = results_of(found, 7, [3, 90])
     assert (result["image_id"], result["category_id"], result["score"]) == (7, 90, 0.75)
     assert result["bbox"] == [3, 2, 6, 3]

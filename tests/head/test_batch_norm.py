@@ -21,7 +21,9 @@ def test_shared_statistics_are_those_of_the_whole_batch(monkeypatch, kind):
         given = x.clone().requires_grad_()
         out = norm(given)
         (out * probe).sum().backward()
-        outs.append((out, given.grad, norm.weight.grad, norm.bias.grad, norm.running_mean, norm.running_var))
+        outs.append(
+            (out, given.grad, norm.weight.grad, norm.bias.grad, norm.running_mean, norm.running_var)
+        )
     for mine, other in zip(*outs, strict=True):
         assert torch.allclose(mine, other, atol=2e-5)
     assert ours.num_batches_tracked == 1

@@ -1,4 +1,6 @@
-"""Cascade heads: with one head and one category they are the plain heads; more heads see what the one before predicts."""
+"""Cascade heads: with one head and one category they are the plain heads; more heads see what the
+one before predicts.
+"""
 
 import pytest
 import torch
@@ -9,7 +11,13 @@ from mim.head.federated import Federated
 from mim.head.proposals import Proposals
 from mim.head.regions import RegionHeads
 
-SMALL = {"width": 8, "box_convolutions": 1, "mask_convolutions": 1, "fully_connected": 16, "canonical_size": 16}
+SMALL = {
+    "width": 8,
+    "box_convolutions": 1,
+    "mask_convolutions": 1,
+    "fully_connected": 16,
+    "canonical_size": 16,
+}
 STRIDES = [4, 8, 16, 32]
 SIZE = torch.tensor([[32, 32], [32, 24]])
 
@@ -21,14 +29,18 @@ def draws(seed: int) -> torch.Generator:
 @pytest.fixture
 def scene():
     """Levels of two images, their objects, and proposals around them."""
-    levels = [torch.randn(2, 8, 32 // s, 32 // s, generator=draws(s)).requires_grad_() for s in STRIDES]
+    levels = [
+        torch.randn(2, 8, 32 // s, 32 // s, generator=draws(s)).requires_grad_() for s in STRIDES
+    ]
     objects, proposals = [], []
     for number, (rows, columns) in enumerate(SIZE.tolist()):
         mask = torch.zeros(2, 32, 32, dtype=torch.bool)
         mask[0, 2:12, 3:15] = True
         mask[1, rows - 14 : rows - 2, columns - 12 : columns - 1] = True
         box = boxes_of(mask)
-        objects.append(Objects(box, torch.tensor([0, number]), mask, torch.zeros(2, dtype=torch.bool)))
+        objects.append(
+            Objects(box, torch.tensor([0, number]), mask, torch.zeros(2, dtype=torch.bool))
+        )
         noise = 7 * torch.rand(8, 4, generator=draws(number)) - 3.5
         around = (box.repeat(4, 1) + noise).clamp(min=0).minimum(torch.tensor([columns, rows] * 2))
         proposals.append(Proposals(around, torch.zeros(8)))
@@ -56,7 +68,9 @@ def test_one_head_for_one_category_is_the_plain_one(scene):
         assert torch.equal(ours[name], theirs[name]), name
     boxes = [each.box for each in proposals]
     for found, other in zip(
-        one.detect(levels, STRIDES, boxes, SIZE), plain.detect(levels, STRIDES, boxes, SIZE), strict=True
+        one.detect(levels, STRIDES, boxes, SIZE),
+        plain.detect(levels, STRIDES, boxes, SIZE),
+        strict=True,
     ):
         assert len(found.box) > 0
         assert all(torch.equal(a, b) for a, b in zip(found, other, strict=True))
@@ -70,7 +84,10 @@ def test_each_head_learns_from_the_boxes_before_it_with_more_overlap(scene):
     losses, sampled = learned(heads, scene)
     assert set(losses) == {"category", "box", "category_2", "box_2", "category_3", "box_3", "mask"}
     boxes = [one.box for one in sampled]
-    counts = [(heads._labelled(boxes, scene[1], threshold)[0] < 2).sum().item() for threshold in (0.5, 0.6, 0.7)]
+    counts = [
+        (heads._labelled(boxes, scene[1], threshold)[0] < 2).sum().item()
+        for threshold in (0.5, 0.6, 0.7)
+    ]
     assert counts[0] > counts[1] > counts[2] > 0
     category, target = heads._labelled(boxes, scene[1], 0.6)
     stage = heads.stages[1]
@@ -79,7 +96,9 @@ def test_each_head_learns_from_the_boxes_before_it_with_more_overlap(scene):
         torch.nn.functional.cross_entropy(score, category).item(), rel=1e-5
     )
     there = torch.cat(boxes)[category < 2]
-    centre = ((target[:, :2] + target[:, 2:]) / 2 - (there[:, :2] + there[:, 2:]) / 2) / (there[:, 2:] - there[:, :2])
+    centre = ((target[:, :2] + target[:, 2:]) / 2 - (there[:, :2] + there[:, 2:]) / 2) / (
+        there[:, 2:] - there[:, :2]
+    )
     sides = ((target[:, 2:] - target[:, :2]) / (there[:, 2:] - there[:, :2])).log()
     far = 20 * centre.abs().sum() + 10 * sides.abs().sum()  # twice the first head's weights
     assert losses["box_2"].item() == pytest.approx((far / len(category)).item(), rel=1e-4)
@@ -89,7 +108,9 @@ def test_gradients_of_a_head_reach_the_levels_divided_by_the_number_of_heads(sce
     torch.manual_seed(0)
     three = CascadeHeads(8, 2, **SMALL)
     one = CascadeHeads(8, 2, **SMALL, later=())
-    one.load_state_dict({name: value for name, value in three.state_dict().items() if not name.startswith("later")})
+    one.load_state_dict(
+        {name: value for name, value in three.state_dict().items() if not name.startswith("later")}
+    )
     gradients = []
     for heads in (three, one):
         loss = learned(heads, scene)[0]["category"]

@@ -53,19 +53,27 @@ def segmenter_of(reference) -> Segmenter:
     )
 
     def head(**sizes):
-        return UPerNet(**sizes, width=m["channels"], auxiliary_width=m["auxiliary_channels"], dropout=m["dropout"])
+        return UPerNet(
+            **sizes,
+            width=m["channels"],
+            auxiliary_width=m["auxiliary_channels"],
+            dropout=m["dropout"],
+        )
 
     model = Segmenter(encoder, head, m["num_classes"], [number + 1 for number in m["out_indices"]])
     given = {}
     for name, value in reference.under("sd.").items():
-        if name.endswith("qkv.bias"):  # a key bias changes no attention: softmax does not see what all keys share
+        # a key bias changes no attention: softmax does not see what all keys share
+        if name.endswith("qkv.bias"):
             query, _, shift = value.chunk(3)
             stem = ours(name).removesuffix("qkv.bias")
             given |= {f"{stem}q_bias": query, f"{stem}v_bias": shift}
         elif not name.endswith("relative_position_index"):
             given[ours(name)] = value
     lacks, surplus = model.load_state_dict(given, strict=False)
-    assert all(n in ("encoder.norm.weight", "encoder.norm.bias") or "num_batches" in n for n in lacks), lacks
+    assert all(
+        n in ("encoder.norm.weight", "encoder.norm.bias") or "num_batches" in n for n in lacks
+    ), lacks
     assert not surplus
     return model
 
@@ -93,7 +101,9 @@ def test_maps_scores_and_segmentation_are_mmsegmentations(golden):
         close(auxiliary, reference["eval.auxiliary_logits"], 2e-5)
         found = model.losses(batch_of(reference))
         assert found["segment"].item() == pytest.approx(reference["eval.loss_f64"].item(), rel=1e-5)
-        assert found["auxiliary"].item() == pytest.approx(reference["eval.auxiliary_loss_f64"].item(), rel=1e-5)
+        assert found["auxiliary"].item() == pytest.approx(
+            reference["eval.auxiliary_loss_f64"].item(), rel=1e-5
+        )
         segmentation = model.segment(reference["images"]).argmax(dim=1)
         assert torch.equal(segmentation.byte(), reference["eval.segmentation"])
 
@@ -103,13 +113,20 @@ def test_training_losses_and_gradients_are_mmsegmentations(golden):
     model, m = segmenter_of(reference).train(), reference.meta
     found = model.losses(batch_of(reference))
     assert found["segment"].item() == pytest.approx(reference["train.loss_f64"].item(), rel=1e-5)
-    assert found["auxiliary"].item() == pytest.approx(reference["train.auxiliary_loss_f64"].item(), rel=1e-5)
+    assert found["auxiliary"].item() == pytest.approx(
+        reference["train.auxiliary_loss_f64"].item(), rel=1e-5
+    )
     sum(found.values()).backward()
     weights = dict(model.named_parameters())
     checked = reference.under("train.grad.")
-    # Zero in theory: batch norm behind the lateral convolution takes away what all pixels of a channel share.
+    # Zero in theory: batch norm behind the lateral convolution takes away what all pixels of a
+    # channel share.
     checked.pop("neck.upsample_4x.3.bias", None)
-    checked = {name: gradient for name, gradient in checked.items() if name not in m["gradient_zero_in_theory"]}
+    checked = {
+        name: gradient
+        for name, gradient in checked.items()
+        if name not in m["gradient_zero_in_theory"]
+    }
     assert checked
     for name, gradient in checked.items():
         close(weights[ours(name)].grad, gradient, 1e-4)

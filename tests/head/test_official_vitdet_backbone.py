@@ -1,4 +1,6 @@
-"""The backbone and the pyramid of detectron2's ViTDet, with its weights (facebookresearch/detectron2 @ 02b5c4e295e9)."""
+"""The backbone and the pyramid of detectron2's ViTDet, with its weights
+(facebookresearch/detectron2 @ 02b5c4e295e9).
+"""
 
 import pytest
 import torch
@@ -22,10 +24,23 @@ def ours(name: str) -> str:
 
 def backbone_of(reference, relative: bool) -> WindowedViT:
     m = reference.meta
-    encoder = ViT(m["pretrain_img_size"], m["patch_size"], m["embed_dim"], m["depth"], m["num_heads"], m["mlp_ratio"])
+    encoder = ViT(
+        m["pretrain_img_size"],
+        m["patch_size"],
+        m["embed_dim"],
+        m["depth"],
+        m["num_heads"],
+        m["mlp_ratio"],
+    )
     blocks = [n + 1 for n in range(m["depth"]) if n not in m["window_block_indexes"]]
-    backbone = WindowedViT(encoder, (m["img_size"], m["img_size"]), m["window_size"], blocks, relative)
-    given = {ours(name): value for name, value in reference.under("sd.").items() if relative or "rel_pos" not in name}
+    backbone = WindowedViT(
+        encoder, (m["img_size"], m["img_size"]), m["window_size"], blocks, relative
+    )
+    given = {
+        ours(name): value
+        for name, value in reference.under("sd.").items()
+        if relative or "rel_pos" not in name
+    }
     lacks, surplus = backbone.load_state_dict(given, strict=False)
     assert set(lacks) == {"encoder.cls_token", "encoder.norm.weight", "encoder.norm.bias"}
     assert not surplus
@@ -56,9 +71,13 @@ def test_gradients_are_detectron2s(golden, case):
     assert checked
     for name, gradient in checked.items():
         close(weights[ours(name)].grad, gradient, 1e-4)
-    for name, norm in zip(reference.names(f"{case}.gradnorm_names"), reference[f"{case}.gradnorm"], strict=True):
+    for name, norm in zip(
+        reference.names(f"{case}.gradnorm_names"), reference[f"{case}.gradnorm"], strict=True
+    ):
         if norm > 1e-7:
-            assert weights[ours(name)].grad.norm().item() == pytest.approx(norm.item(), rel=2e-3), name
+            assert weights[ours(name)].grad.norm().item() == pytest.approx(norm.item(), rel=2e-3), (
+                name
+            )
 
 
 @pytest.mark.parametrize("case", ["a", "b"])
@@ -72,7 +91,9 @@ def test_the_pyramid_is_detectron2s(golden, case):
     probes = [reference[f"probe.{case}.p{number}"].float() for number in range(2, 7)]
     loss = sum((level * probe).mean() for level, probe in zip(levels, probes, strict=True))
     assert loss.item() == pytest.approx(reference[f"{case}.loss_f64"].item(), rel=1e-5)
-    assert pyramid.strides(reference.meta["stride_of_features"]) == list(reference.meta["strides"].values())
+    assert pyramid.strides(reference.meta["stride_of_features"]) == list(
+        reference.meta["strides"].values()
+    )
     if case == "a":
         loss.backward()
         close(features.grad, reference["a.grad_features"], 1e-4)
@@ -93,7 +114,9 @@ def test_relative_positions_begin_by_changing_nothing():
     torch.manual_seed(0)
     encoder = ViT(32, 8, 16, 4, 2)
     image = torch.randn(1, 3, 40, 48)
-    with_them, without = (WindowedViT(encoder, (32, 32), 3, 2, relative)(image) for relative in (True, False))
+    with_them, without = (
+        WindowedViT(encoder, (32, 32), 3, 2, relative)(image) for relative in (True, False)
+    )
     close(with_them, without, 1e-5)
 
 
@@ -102,11 +125,16 @@ def test_one_window_is_global_attention():
     torch.manual_seed(0)
     encoder = ViT(32, 8, 16, 4, 2)
     image = torch.randn(1, 3, 32, 32)
-    close(WindowedViT(encoder, (32, 32), 4, 1, False)(image), WindowedViT(encoder, (32, 32), 4, 4, False)(image), 1e-6)
+    close(
+        WindowedViT(encoder, (32, 32), 4, 1, False)(image),
+        WindowedViT(encoder, (32, 32), 4, 4, False)(image),
+        1e-6,
+    )
 
 
 def test_global_blocks_are_the_last_of_equal_parts_as_published():
-    published = {12: [2, 5, 8, 11], 24: [5, 11, 17, 23], 32: [7, 15, 23, 31]}  # detectron2's configs of ViT-B, L and H
+    # detectron2's configs of ViT-B, L and H
+    published = {12: [2, 5, 8, 11], 24: [5, 11, 17, 23], 32: [7, 15, 23, 31]}
     for depth, numbers in published.items():
         backbone = WindowedViT(ViT(16, 8, 8, depth, 2), (16, 16), 2)
         assert [n for n, windowed in enumerate(backbone.windowed) if not windowed] == numbers

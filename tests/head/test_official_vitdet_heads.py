@@ -1,4 +1,6 @@
-"""Proposal network, box head and mask head of detectron2's ViTDet, with its weights (@ 02b5c4e295e9)."""
+"""Proposal network, box head and mask head of detectron2's ViTDet, with its weights (@
+02b5c4e295e9).
+"""
 
 import numpy as np
 import pytest
@@ -28,7 +30,9 @@ class Case:
     def __init__(self, golden):
         reference = self.reference = golden("vitdet_heads")
         m = self.meta = reference.meta
-        self.levels = [reference[f"features.p{n}"].requires_grad_() for n in range(2, 2 + len(m["strides"]))]
+        self.levels = [
+            reference[f"features.p{n}"].requires_grad_() for n in range(2, 2 + len(m["strides"]))
+        ]
         self.size = torch.tensor(m["true_image_sizes"])
         channels = self.levels[0].shape[1]
         kept = (m["pre_nms_topk"], m["post_nms_topk"])
@@ -52,7 +56,8 @@ class Case:
             detections=m["topk_per_image"],
             canonical_size=m["canonical_box_size"],
         )
-        self.heads.mask = RegionHeads(channels, m["num_classes"], masks[0], 1, len(masks)).mask  # of another width here
+        # of another width here
+        self.heads.mask = RegionHeads(channels, m["num_classes"], masks[0], 1, len(masks)).mask
         given = reference.under("sd.")
         self.named = {}
         for prefix, module in (
@@ -82,7 +87,9 @@ class Case:
         ]
         self.strides = m["strides"]
         self.anchors = self.proposals.anchors(self.levels, self.strides)
-        self.given = [Proposals(reference[f"proposals.{n}"], torch.zeros(0)) for n in range(len(self.size))]
+        self.given = [
+            Proposals(reference[f"proposals.{n}"], torch.zeros(0)) for n in range(len(self.size))
+        ]
         self.key = torch.arange(len(self.size))
 
 
@@ -93,11 +100,18 @@ def case(golden) -> Case:
 
 def test_anchors_scores_and_offsets_are_detectron2s(case):
     scores, offsets = case.proposals(case.levels)
-    for number, (anchor, score, offset) in enumerate(zip(case.anchors, scores, offsets, strict=True), start=2):
+    for number, (anchor, score, offset) in enumerate(
+        zip(case.anchors, scores, offsets, strict=True), start=2
+    ):
         assert torch.equal(anchor, case.reference[f"anchors.p{number}"])
         theirs = case.reference[f"objectness.p{number}"]
         close(score, theirs.permute(0, 2, 3, 1).flatten(1))
-        theirs = case.reference[f"deltas.p{number}"].unflatten(1, (-1, 4)).permute(0, 3, 4, 1, 2).flatten(1, 3)
+        theirs = (
+            case.reference[f"deltas.p{number}"]
+            .unflatten(1, (-1, 4))
+            .permute(0, 3, 4, 1, 2)
+            .flatten(1, 3)
+        )
         close(offset, theirs)
 
 
@@ -116,7 +130,9 @@ def test_proposals_are_detectron2s(case):
 
 def test_pooled_features_scores_and_offsets_are_detectron2s(case):
     boxes = case.reference["sampled_boxes"].split(case.reference["sampled_per_image"].tolist())
-    found = pooled(case.levels[:-1], boxes, case.strides[:-1], BOX_SIDE, case.meta["canonical_box_size"])
+    found = pooled(
+        case.levels[:-1], boxes, case.strides[:-1], BOX_SIDE, case.meta["canonical_box_size"]
+    )
     close(found.mean(dim=(2, 3)), case.reference["box_pooled_mean"])
     close(found[:8], case.reference["box_pooled_first8"])
     close(case.heads.box(found), case.reference["box_features"])
@@ -129,9 +145,13 @@ def test_all_proposals_and_objects_are_sampled_with_their_categories(case):
     key = case.key
     sampled = case.heads.sample(case.given, case.objects, key)
     boxes = case.reference["sampled_boxes"].split(case.reference["sampled_per_image"].tolist())
-    categories = case.reference["sampled_classes"].split(case.reference["sampled_per_image"].tolist())
+    categories = case.reference["sampled_classes"].split(
+        case.reference["sampled_per_image"].tolist()
+    )
     targets = case.reference["sampled_gt_boxes"].split(case.reference["sampled_per_image"].tolist())
-    for ours, box, category, target, objects in zip(sampled, boxes, categories, targets, case.objects, strict=True):
+    for ours, box, category, target, objects in zip(
+        sampled, boxes, categories, targets, case.objects, strict=True
+    ):
         places = [(ours.box == one).all(dim=1).nonzero()[0, 0].item() for one in box]
         assert sorted(places) == list(range(len(ours.box)))
         assert torch.equal(ours.category[places], category)
@@ -160,7 +180,9 @@ def test_losses_and_gradients_are_detectron2s(case):
     scores, offsets = case.proposals(case.levels)
     found = case.proposals.losses(scores, offsets, case.anchors, case.objects, key)
     sampled = case.heads.sample(case.given, case.objects, key)
-    found |= case.heads.losses(case.levels[:-1], case.strides[:-1], sampled, case.objects, key, case.size)
+    found |= case.heads.losses(
+        case.levels[:-1], case.strides[:-1], sampled, case.objects, key, case.size
+    )
     for ours, theirs in (
         ("rpn_score", "loss_rpn_cls"),
         ("rpn_box", "loss_rpn_loc"),
@@ -168,7 +190,9 @@ def test_losses_and_gradients_are_detectron2s(case):
         ("box", "loss_box_reg"),
         ("mask", "loss_mask"),
     ):
-        assert found[ours].item() == pytest.approx(case.reference[f"{theirs}_f64"].item(), rel=1e-5), ours
+        assert found[ours].item() == pytest.approx(
+            case.reference[f"{theirs}_f64"].item(), rel=1e-5
+        ), ours
     sum(found.values()).backward()
     checked = {name: g for name, g in case.reference.under("grad.").items() if name in case.named}
     assert checked
@@ -221,14 +245,19 @@ def test_an_image_without_objects_is_all_background_and_changes_no_mask():
     heads, proposals = RegionHeads(8, 3, 8, 1, 1, 16), ProposalNetwork(8, (8, 16, 32, 64, 128))
     levels = [torch.randn(1, 8, side, side) for side in (16, 8, 4, 2, 1)]
     nothing = Objects(
-        torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0, 64, 64).bool(), torch.zeros(0).bool()
+        torch.zeros(0, 4),
+        torch.zeros(0, dtype=torch.int64),
+        torch.zeros(0, 64, 64).bool(),
+        torch.zeros(0).bool(),
     )
     key = torch.tensor([1])
     anchors = proposals.anchors(levels, [4, 8, 16, 32, 64])
     found = proposals.losses(*proposals(levels), anchors, [nothing], key)
     sampled = heads.sample([Proposals(anchors[2], torch.zeros(len(anchors[2])))], [nothing], key)
     assert (sampled[0].category == 3).all()
-    found |= heads.losses(levels[:4], [4, 8, 16, 32], sampled, [nothing], key, torch.tensor([[64, 64]]))
+    found |= heads.losses(
+        levels[:4], [4, 8, 16, 32], sampled, [nothing], key, torch.tensor([[64, 64]])
+    )
     assert found["box"] == found["rpn_box"] == found["mask"] == 0
     assert found["category"] > 0
     sum(found.values()).backward()
@@ -238,7 +267,9 @@ def test_an_image_without_objects_is_all_background_and_changes_no_mask():
 def test_what_is_drawn_belongs_to_the_key_of_the_image():
     heads = RegionHeads(8, 3, 8, 1, 1, 16, sampled=8)
     box = torch.rand(100, 4).cumsum(dim=1) * 20
-    objects = Objects(box[:2], torch.tensor([0, 1]), torch.ones(2, 64, 64).bool(), torch.zeros(2).bool())
+    objects = Objects(
+        box[:2], torch.tensor([0, 1]), torch.ones(2, 64, 64).bool(), torch.zeros(2).bool()
+    )
     both = heads.sample([Proposals(box, box[:, 0])] * 2, [objects] * 2, torch.tensor([5, 6]))
     (alone,) = heads.sample([Proposals(box, box[:, 0])], [objects], torch.tensor([6]))
     assert isinstance(alone, Sampled)
@@ -251,7 +282,9 @@ def test_what_is_drawn_belongs_to_the_key_of_the_image():
 def test_the_federated_loss_draws_frequent_categories_more_often_and_keeps_those_that_are_there():
     federated = Federated(classes=5, images=[1] * 50 + [10_000] * 50)
     federated.prepare(100)
-    drawn = torch.stack([federated.chosen(torch.tensor([7, 100]), torch.tensor([key]), 100) for key in range(50)])
+    drawn = torch.stack(
+        [federated.chosen(torch.tensor([7, 100]), torch.tensor([key]), 100) for key in range(50)]
+    )
     assert drawn[:, 7].all()
     assert (drawn.sum(dim=1) == 4).all()  # background is the fifth
     assert drawn[:, 50:].sum() > 10 * drawn[:, :50].sum() - 10 * 50

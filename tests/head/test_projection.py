@@ -29,11 +29,16 @@ def test_outputs_are_cosines_whatever_the_scale_of_the_bottleneck(layers, bottle
 
 
 def test_a_frozen_last_layer_has_no_gradient_to_go_by():
-    head = ProjectionHead(5, 7, 7, hidden=4, bottleneck=3, shared=False, frozen_epochs=2, trained_magnitude=True)
+    head = ProjectionHead(
+        5, 7, 7, hidden=4, bottleneck=3, shared=False, frozen_epochs=2, trained_magnitude=True
+    )
     for epoch, frozen in ((0, True), (1, True), (2, False)):
         head.zero_grad()
         head.begin_epoch(epoch)
-        (head(torch.randn(2, 5)).square().sum() + head.patches(torch.randn(2, 3, 5)).square().sum()).backward()
+        (
+            head(torch.randn(2, 5)).square().sum()
+            + head.patches(torch.randn(2, 3, 5)).square().sum()
+        ).backward()
         head.before_step(head)
         last = [*head.last_layer.parameters(), *head.patch_layer.parameters()]
         assert [p.grad is None for p in last] == [frozen] * 4
@@ -42,12 +47,17 @@ def test_a_frozen_last_layer_has_no_gradient_to_go_by():
 
 def test_magnitudes_stay_where_they_are_not_trained():
     assert not ProjectionHead(5, 7, hidden=4, bottleneck=3).last_layer.weight_g.requires_grad
-    assert ProjectionHead(5, 7, hidden=4, bottleneck=3, trained_magnitude=True).last_layer.weight_g.requires_grad
+    assert ProjectionHead(
+        5, 7, hidden=4, bottleneck=3, trained_magnitude=True
+    ).last_layer.weight_g.requires_grad
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"patch_out": 6}, "they are to have 6 and 7"), ({"layers": 1, "bottleneck": 0}, "is its last layer alone")],
+    [
+        ({"patch_out": 6}, "they are to have 6 and 7"),
+        ({"layers": 1, "bottleneck": 0}, "is its last layer alone"),
+    ],
 )
 def test_what_cannot_work_is_refused(settings, message):
     with pytest.raises(ValueError, match=message):

@@ -25,7 +25,11 @@ CONFIG = {
         "_target_": "mim.masker.masker.Masker",
         "partition": {"_target_": "mim.masker.partition.fixed_ratio.FixedRatio", "ratio": 0.75},
     },
-    "data": {"_target_": "mim.data.image_folder.ImageFolder", "root": "/home/me/photos", "image_size": 16},
+    "data": {
+        "_target_": "mim.data.image_folder.ImageFolder",
+        "root": "/home/me/photos",
+        "image_size": 16,
+    },
     "epochs": 12,
     "base_lr": 0.003,
     "lr": None,
@@ -50,8 +54,13 @@ def run(tmp_path):
     folder = tmp_path / "runs" / "mae" / "today"
     (folder / "checkpoints").mkdir(parents=True)
     names = {f"model.{name}": value for name, value in model.state_dict().items()}
-    images = ImageFormat((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 1.25, "bilinear", ("cat", "dog")).to_plain()
-    torch.save({"state_dict": names, "config": CONFIG, "images": images}, folder / "checkpoints" / "last.ckpt")
+    images = ImageFormat(
+        (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 1.25, "bilinear", ("cat", "dog")
+    ).to_plain()
+    torch.save(
+        {"state_dict": names, "config": CONFIG, "images": images},
+        folder / "checkpoints" / "last.ckpt",
+    )
     (folder / "results.json").write_text(json.dumps(RESULTS))
     judged = tmp_path / "runs" / "eval_knn" / "later"
     judged.mkdir(parents=True)
@@ -67,7 +76,9 @@ def run(tmp_path):
 
 
 class Hub(ThreadingHTTPServer):
-    """Stand-in of the hub: what is asked of it in pushing a folder of small files, and what it then holds."""
+    """Stand-in of the hub: what is asked of it in pushing a folder of small files, and what it then
+    holds.
+    """
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Answers)
@@ -91,12 +102,17 @@ class _Answers(BaseHTTPRequestHandler):
             return self._say({"errors": [], "warnings": []})
         if "/preupload/" in self.path:
             names = [file["path"] for file in json.loads(body)["files"]]
-            said = [{"path": name, "uploadMode": "regular", "shouldIgnore": False, "oid": None} for name in names]
+            said = [
+                {"path": name, "uploadMode": "regular", "shouldIgnore": False, "oid": None}
+                for name in names
+            ]
             return self._say({"files": said})
         assert "/commit/" in self.path, self.path
         for line in map(json.loads, body.splitlines()):
             if line["key"] == "file":
-                self.server.files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
+                self.server.files[line["value"]["path"]] = base64.b64decode(
+                    line["value"]["content"]
+                )
         return self._say({"success": True, "commitUrl": f"{where}/commit/abc", "commitOid": "abc"})
 
     def do_GET(self):

@@ -1,4 +1,6 @@
-"""`python -m mim push`: a folder that libraries load, a card that says where its numbers are from, and one commit."""
+"""`python -m mim push`: a folder that libraries load, a card that says where its numbers are from,
+and one commit.
+"""
 
 import json
 
@@ -30,7 +32,11 @@ def test_a_dry_run_writes_what_timm_builds_the_same_encoder_of(push, run):
     out, code, said = push(*APACHE, "--dry-run")
     assert code == 0, said
     assert "not pushed" in said
-    assert sorted(file.name for file in out.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    assert sorted(file.name for file in out.iterdir()) == [
+        "README.md",
+        "config.json",
+        "model.safetensors",
+    ]
     model = timm.create_model(f"local-dir:{out}", pretrained=True).eval()
     images = torch.randn(2, 3, 16, 16)
     ours = mim.load(run)
@@ -56,7 +62,10 @@ def test_what_is_pushed_is_the_folder_in_one_commit(push, hub):
     assert sum("/commit/" in path for path, _ in hub.asked) == 1
     assert {who for path, who in hub.asked if path.startswith("/api/repos")} == {"Bearer hf_secret"}
     assert f"http://127.0.0.1:{hub.server_port}/me/digits\n" in said
-    assert 'timm.create_model("hf_hub:me/digits", pretrained=True)' in said or "timm:hf_hub:me/digits" in said
+    assert (
+        'timm.create_model("hf_hub:me/digits", pretrained=True)' in said
+        or "timm:hf_hub:me/digits" in said
+    )
 
 
 def test_a_hub_that_refuses_is_one_line(push, hub):
@@ -111,16 +120,36 @@ def test_the_card_has_recipe_images_and_numbers_with_their_commands(push):
     assert "Made by `python train.py data=image_folder data.root=<photos> epochs=12`." in card
     assert "| wall time | 2.0 hours |" in card
     assert "| knn/top1 | 94.44 % | not computed | the training above |" in card
-    assert "| knn/top1 | 50.00 % | 45.0 to 55.0 | `python eval.py checkpoint=<this model> pool=cls` |" in card
+    assert (
+        "| knn/top1 | 50.00 % | 45.0 to 55.0 | `python eval.py checkpoint=<this model> pool=cls` |"
+        in card
+    )
     assert "untrained" not in card
     assert "/home/me" not in card
 
 
-def test_the_encoder_of_a_file_that_says_nothing_is_pushed_with_a_card_that_says_so(run, tmp_path, capsys):
+def test_the_encoder_of_a_file_that_says_nothing_is_pushed_with_a_card_that_says_so(
+    run, tmp_path, capsys
+):
     file = tmp_path / "bare.safetensors"
     out = tmp_path / "out"
     assert main(["convert", str(run), str(file), "--to", "timm"]) == 0
-    assert main(["push", str(file), "me/digits", *APACHE, "--dry-run", "--out", str(out), "--heads", "2"]) == 0
+    assert (
+        main(
+            [
+                "push",
+                str(file),
+                "me/digits",
+                *APACHE,
+                "--dry-run",
+                "--out",
+                str(out),
+                "--heads",
+                "2",
+            ]
+        )
+        == 0
+    )
     card = (out / "README.md").read_text()
     assert "The file that was pushed does not say." in card
     assert "Not measured." in card

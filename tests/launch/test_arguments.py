@@ -54,7 +54,8 @@ def test_help_is_printed_and_ends_well(capsys):
         main(["convert", "--help"])
     assert end.value.code == 0
     assert (
-        "Write the weights of any checkpoint in another format.\n\n    python -m mim convert" in capsys.readouterr().out
+        "Write the weights of any checkpoint in another format.\n\n    python -m mim convert"
+        in capsys.readouterr().out
     )
 
 

@@ -72,28 +72,48 @@ def test_what_it_does_not_allow_is_refused_with_its_place(values, parts):
 
 
 def test_a_target_that_does_not_exist_is_named():
-    with pytest.raises(ValueError, match=r"group\._target_=mim\.loss\.nothing\.Nothing cannot be imported"):
+    with pytest.raises(
+        ValueError, match=r"group\._target_=mim\.loss\.nothing\.Nothing cannot be imported"
+    ):
         check_config(OmegaConf.create({"group": {"_target_": "mim.loss.nothing.Nothing"}}))
 
 
 def test_the_place_that_is_named_is_the_group_and_not_where_it_is_wired_in():
     cfg = OmegaConf.create(
-        {"task": {"model": {"part": "${part}"}}, "part": {"_target_": f"{__name__}.Part", "size": "x"}}
+        {
+            "task": {"model": {"part": "${part}"}},
+            "part": {"_target_": f"{__name__}.Part", "size": "x"},
+        }
     )
     with pytest.raises(ValueError, match=r"^part\.size='x'"):
         check_config(cfg)
 
 
 def test_the_nearest_word_comes_first_and_hydras_own_keys_are_not_offered():
-    assert nearest("ratoi", ["_target_", "ratio", "rounding"]) == "did you mean 'ratio'? allowed: ratio, rounding"
+    assert (
+        nearest("ratoi", ["_target_", "ratio", "rounding"])
+        == "did you mean 'ratio'? allowed: ratio, rounding"
+    )
     assert nearest("zzz", ["ratio"]) == "allowed: ratio"
 
 
 def test_a_part_that_nothing_takes_is_refused_and_one_that_is_wired_in_passes():
     part = {"_target_": f"{__name__}.Part", "size": 1}
     choices = {"task": "finetune", "model": "classifier", "masker": "block"}
-    check_wiring(OmegaConf.create({"task": {"_target_": "x", "masker": "${masker}"}, "masker": part}), choices)
-    check_wiring(OmegaConf.create({"task": {"_target_": "x", "size": "${masker.size}"}, "masker": part}), choices)
+    check_wiring(
+        OmegaConf.create({"task": {"_target_": "x", "masker": "${masker}"}, "masker": part}),
+        choices,
+    )
+    check_wiring(
+        OmegaConf.create({"task": {"_target_": "x", "size": "${masker.size}"}, "masker": part}),
+        choices,
+    )
     check_wiring(OmegaConf.create({"task": {"_target_": "x"}, "masker": None}), choices)
-    with pytest.raises(ValueError, match="masker=block would do nothing: task=finetune with model=classifier takes no"):
-        check_wiring(OmegaConf.create({"task": {"_target_": "x"}, "masker": part, "other": "${maskers}"}), choices)
+    with pytest.raises(
+        ValueError,
+        match="masker=block would do nothing: task=finetune with model=classifier takes no",
+    ):
+        check_wiring(
+            OmegaConf.create({"task": {"_target_": "x"}, "masker": part, "other": "${maskers}"}),
+            choices,
+        )

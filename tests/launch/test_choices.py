@@ -1,4 +1,6 @@
-"""Settings that nothing reads: those of the command line are refused, those of a recipe are its own affair."""
+"""Settings that nothing reads: those of the command line are refused, those of a recipe are its own
+affair.
+"""
 
 import pytest
 
@@ -10,7 +12,9 @@ def test_a_recipe_may_set_more_than_is_read(composed_command, data):
 
 @pytest.mark.parametrize("override", ["warmup_epochs=3", "+warm=3"])
 def test_what_the_command_line_sets_has_to_be_read(composed_command, override):
-    with pytest.raises(ValueError, match=r"warm\w*=3 would do nothing: what is chosen does not read it"):
+    with pytest.raises(
+        ValueError, match=r"warm\w*=3 would do nothing: what is chosen does not read it"
+    ):
         composed_command(f"train.py schedule=constant {override}")
 
 

@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HEAVY = {"torch", "pytorch_lightning", "lightning_fabric", "timm", "torchvision", "wandb", "sklearn", "matplotlib"}
+HEAVY = {
+    "torch",
+    "pytorch_lightning",
+    "lightning_fabric",
+    "timm",
+    "torchvision",
+    "wandb",
+    "sklearn",
+    "matplotlib",
+}
 WATCHED = """
 import atexit, runpy, sys
 atexit.register(lambda: print("imported", *sys.modules, file=sys.stderr))
@@ -27,14 +36,23 @@ else:
         ("train.py --cfg job", "masker:"),
         ("train.py maskr=random", "did you mean 'masker'?"),
         ("train.py masker.partition.rato=0.6", "did you mean 'ratio'?"),
-        ("train.py trainer=cpu masker.partition.ratio=lots", "masker.partition.ratio='lots' does not fit"),
-        ("train.py trainer=cpu +trainer.devcies=2", "trainer.devcies is not an argument of Trainer"),
+        (
+            "train.py trainer=cpu masker.partition.ratio=lots",
+            "masker.partition.ratio='lots' does not fit",
+        ),
+        (
+            "train.py trainer=cpu +trainer.devcies=2",
+            "trainer.devcies is not an argument of Trainer",
+        ),
         ("eval.py checkpoint=x evaluate.nearset=3", "is not a setting"),
         ("mim --help", "Print papers' tables"),
         ("mim train maskr=random", "did you mean 'masker'?"),
         ("mim nothing", "is no command"),
         ("train.py checkpoint=nowhere", "there is no nowhere"),
-        ("train.py trainer=cpu encoder.patch_size=7", "patch sizes that divide it: 2, 4, 8, 16, 32"),
+        (
+            "train.py trainer=cpu encoder.patch_size=7",
+            "patch sizes that divide it: 2, 4, 8, 16, 32",
+        ),
         ("eval.py", "checkpoint is missing; give it on the command line"),
         ("eval.py checkpoint=[timm:some,nowhere]", "there is no nowhere"),
         ("mim figure attention timm:some nowhere", "there is no nowhere"),
@@ -46,7 +64,11 @@ else:
 )
 def test_it_is_said_without_what_takes_seconds(command, said):
     ran = subprocess.run(
-        [sys.executable, "-c", WATCHED, *command.split()], cwd=ROOT, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", WATCHED, *command.split()],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     words, _, imported = ran.stderr.rpartition("imported ")
     assert said in ran.stdout + words
@@ -68,7 +90,9 @@ print("imported", *sys.modules, file=sys.stderr)
 
 
 def test_no_command_needs_more_for_its_help():
-    ran = subprocess.run([sys.executable, "-c", EVERY_HELP], capture_output=True, text=True, timeout=300)
+    ran = subprocess.run(
+        [sys.executable, "-c", EVERY_HELP], capture_output=True, text=True, timeout=300
+    )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.count("usage: python -m mim ") >= 8
     assert not HEAVY & set(ran.stderr.split())

@@ -1,4 +1,6 @@
-"""The commit that made a number is that of this code, and not of whatever repository it is installed in."""
+"""The commit that made a number is that of this code, and not of whatever repository it is
+installed in.
+"""
 
 import subprocess
 
@@ -7,7 +9,9 @@ from mim.launch import provenance
 
 def git(folder, *command):
     as_somebody = ["-c", "user.name=a", "-c", "user.email=a@b"]
-    ended = subprocess.run(["git", *as_somebody, *command], cwd=folder, capture_output=True, text=True, check=True)
+    ended = subprocess.run(
+        ["git", *as_somebody, *command], cwd=folder, capture_output=True, text=True, check=True
+    )
     return ended.stdout.strip()
 
 

@@ -1,4 +1,6 @@
-"""Processes that torchrun restarts meet at a new table, whatever an earlier attempt left in the old one."""
+"""Processes that torchrun restarts meet at a new table, whatever an earlier attempt left in the old
+one.
+"""
 
 import socket
 import threading
@@ -29,7 +31,9 @@ def _nobody_listens_at() -> int:
 def test_who_comes_before_the_first_process_waits_for_its_table(shared):
     shared.set("mim/table", f"{_nobody_listens_at()} earlier")
     found: list[int] = []
-    other = threading.Thread(target=lambda: found.append(restart.find("127.0.0.1", _client(shared))))
+    other = threading.Thread(
+        target=lambda: found.append(restart.find("127.0.0.1", _client(shared)))
+    )
     other.start()
     time.sleep(0.5)
     assert not found
@@ -41,7 +45,9 @@ def test_who_comes_before_the_first_process_waits_for_its_table(shared):
 def test_a_port_that_somebody_else_has_now_is_not_taken_for_the_table(shared):
     stranger = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     shared.set("mim/table", f"{stranger.port} earlier")
-    with pytest.raises(ConnectionError, match=f"does not answer at 127.0.0.1:{stranger.port}; open all ports"):
+    with pytest.raises(
+        ConnectionError, match=f"does not answer at 127.0.0.1:{stranger.port}; open all ports"
+    ):
         restart.find("127.0.0.1", _client(shared), seconds=0.3)
 
 

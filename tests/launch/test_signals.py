@@ -41,6 +41,7 @@ def test_at_the_end_only_a_second_ctrl_c_counts(signals):
     end()
     for signum in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
         os.kill(os.getpid(), signum)
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN  # Python itself takes handlers away before it ends
+    # Python itself takes handlers away before it ends
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
     with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGINT)

@@ -29,7 +29,9 @@ def written(hint: Any) -> Any:
     if origin is Annotated:
         return "Annotated", written(hint.__origin__), *map(repr, hint.__metadata__)
     if origin is not None:
-        return origin.__name__ if isinstance(origin, type) else str(origin), *map(written, get_args(hint))
+        return origin.__name__ if isinstance(origin, type) else str(origin), *map(
+            written, get_args(hint)
+        )
     return hint.__name__ if isinstance(hint, type) else str(hint)
 
 

@@ -16,7 +16,9 @@ def asked(tmp_path, monkeypatch):
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("SLURM_JOB_ID", "123")
-    return lambda: (tmp_path / "calls").read_text().splitlines() if (tmp_path / "calls").exists() else []
+    return lambda: (
+        (tmp_path / "calls").read_text().splitlines() if (tmp_path / "calls").exists() else []
+    )
 
 
 def test_a_run_that_stops_for_its_time_limit_is_queued_again_once(asked):

@@ -14,7 +14,8 @@ from mim.launch.source import Call
 
 PACKAGE = {
     "__init__": "raise RuntimeError('imported')\n",
-    "names": "from annotated_types import Ge\nfrom typing import Annotated\nSmall = Annotated[int, Ge(2**3 - 1)]\n"
+    "names": "from annotated_types import Ge\nfrom typing import Annotated\nSmall = Annotated[int, "
+    "Ge(2**3 - 1)]\n"
     "Words = 'list[str]'\nclass Base:\n    def __init__(self, size: Small):\n        ...\n",
     "stars": "from .names import *\n",
     "deep.__init__": "from ..stars import Base as Renamed\n",
@@ -98,8 +99,9 @@ def hidden(a: int): ...
 def all_kinds(a, /, b: int, *rest: str, c: 'Literal["x", "Small"]' = "x", **more: t.Any): ...
 
 def hints(
-    small: Small, words: names.Words, tensor: Tensor | None, module: Optional[nn.Module], call: Callable[[Pair], int],
-    contract: Contract, nested: Mapping[str, Renamed], colour: Colour, pair: Pair, data: Data, guarded: Words,
+    small: Small, words: names.Words, tensor: Tensor | None, module: Optional[nn.Module],
+    call: Callable[[Pair], int], contract: Contract, nested: Mapping[str, Renamed],
+    colour: Colour, pair: Pair, data: Data, guarded: Words,
     unknown: Nowhere, conditional: fast.Thing, computed: max(int, str),
 ): ...
 """,
@@ -149,13 +151,17 @@ def test_a_wrapper_that_keeps_the_signature_is_seen_through():
     assert names("wrapped") == ["a"]
 
 
-@pytest.mark.parametrize("name", ["Colour", "Pair", "Data", "Made", "Meta", "hidden", "Nowhere", "fast", "Small"])
+@pytest.mark.parametrize(
+    "name", ["Colour", "Pair", "Data", "Made", "Meta", "hidden", "Nowhere", "fast", "Small"]
+)
 def test_what_the_source_does_not_say_is_not_guessed(name):
     with pytest.raises(Unreadable):
         call(name)
 
 
-@pytest.mark.parametrize("name", ["colour", "pair", "data", "guarded", "unknown", "conditional", "computed"])
+@pytest.mark.parametrize(
+    "name", ["colour", "pair", "data", "guarded", "unknown", "conditional", "computed"]
+)
 def test_hints_that_the_source_does_not_say_are_not_guessed(name):
     with pytest.raises(Unreadable):
         hint(name)
@@ -187,6 +193,11 @@ def test_a_stand_in_is_spoken_of_by_the_name_of_its_class(name, value, words):
 
 
 def test_a_module_that_is_not_there_is_not_read():
-    for target in ("nowhere.A", "onlyread.nowhere.A", "onlyread.names.nowhere.A", "torch._C.Generator"):
+    for target in (
+        "nowhere.A",
+        "onlyread.nowhere.A",
+        "onlyread.names.nowhere.A",
+        "torch._C.Generator",
+    ):
         with pytest.raises(Unreadable):
             call_of(target)

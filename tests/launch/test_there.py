@@ -1,4 +1,6 @@
-"""Weights and pictures that are not there are refused before anything is opened, and nothing else is."""
+"""Weights and pictures that are not there are refused before anything is opened, and nothing else
+is.
+"""
 
 import re
 from importlib.util import find_spec
@@ -27,14 +29,20 @@ def test_what_is_there_or_elsewhere_is_left_to_who_opens_it(tmp_path):
 @pytest.mark.parametrize("name", ["nowhere", "teacher:nowhere", "other:nowhere"])
 def test_what_is_not_is_named(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(FileNotFoundError, match=rf"^there is no {name.removeprefix('teacher:')}; give a run folder"):
+    with pytest.raises(
+        FileNotFoundError, match=rf"^there is no {name.removeprefix('teacher:')}; give a run folder"
+    ):
         refuse_missing(["timm:some.thing", name])
 
 
-@pytest.mark.parametrize("module", ["image_folder.ImageFolder", "webdataset.WebDataset", "coco.Coco"])
+@pytest.mark.parametrize(
+    "module", ["image_folder.ImageFolder", "webdataset.WebDataset", "coco.Coco"]
+)
 def test_a_folder_of_pictures_that_is_not_there_is_named(tmp_path, module):
     settings = {"_target_": f"mim.data.{module}", "root": str(tmp_path / "nowhere\n")}
-    with pytest.raises(FileNotFoundError, match=r"^data\.root=.*nowhere\\n is not a folder; point it at pictures"):
+    with pytest.raises(
+        FileNotFoundError, match=r"^data\.root=.*nowhere\\n is not a folder; point it at pictures"
+    ):
         refuse_missing_folder(settings)
     refuse_missing_folder(settings | {"root": str(tmp_path)})
 
@@ -50,7 +58,9 @@ def test_folders_of_what_is_downloaded_or_of_a_class_of_ones_own_are_left_to_it(
 def test_modules_that_download_are_those_that_fetch():
     folder = Path(find_spec("mim.data").submodule_search_locations[0])
     fetching = {
-        file.stem for file in folder.glob("*.py") if re.search(r"download=True|download_and_extract", file.read_text())
+        file.stem
+        for file in folder.glob("*.py")
+        if re.search(r"download=True|download_and_extract", file.read_text())
     }
     assert fetching == set(DOWNLOADED)
 
@@ -60,5 +70,7 @@ def test_pictures_that_are_not_there_are_named_and_settings_are_none(tmp_path, m
     (tmp_path / "a.jpg").touch()
     refuse_missing_pictures(["a.jpg", tmp_path])
     refuse_missing_pictures(["data=own", "data.root=nowhere", "epochs=3"])
-    with pytest.raises(FileNotFoundError, match=r"^there is no b\.jpg; give a folder of pictures, or files"):
+    with pytest.raises(
+        FileNotFoundError, match=r"^there is no b\.jpg; give a folder of pictures, or files"
+    ):
         refuse_missing_pictures(["a.jpg", "b.jpg"])

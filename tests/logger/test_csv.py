@@ -11,7 +11,9 @@ UNTRAINED = {"knn/top1_untrained": 0.25}
 
 def rows(folder):
     with (folder / "metrics.csv").open(newline="") as file:
-        return [{name: value for name, value in row.items() if value} for row in csv.DictReader(file)]
+        return [
+            {name: value for name, value in row.items() if value} for row in csv.DictReader(file)
+        ]
 
 
 def log(folder, *said):
@@ -29,12 +31,17 @@ def test_what_was_measured_before_training_is_there_once_however_often_a_run_beg
     for step in (0, 0, 1, 2, 0):
         begin(tmp_path, step)
         log(tmp_path, (step, {"loss": 1.0}))
-    assert rows(tmp_path) == [{"step": "0", "epoch": "0", "knn/top1_untrained": "0.25"}, {"step": "0", "loss": "1.0"}]
+    assert rows(tmp_path) == [
+        {"step": "0", "epoch": "0", "knn/top1_untrained": "0.25"},
+        {"step": "0", "loss": "1.0"},
+    ]
 
 
 def test_the_end_of_an_epoch_that_is_done_again_is_said_once(tmp_path):
     begin(tmp_path, 0)
-    log(tmp_path, (0, {"loss": 3.0}), (1, {"loss": 2.0}), (1, {"knn/top1": 0.5}), (2, {"loss": 1.0}))
+    log(
+        tmp_path, (0, {"loss": 3.0}), (1, {"loss": 2.0}), (1, {"knn/top1": 0.5}), (2, {"loss": 1.0})
+    )
     for _ in range(3):
         begin(tmp_path, 2, {"loss": 2.0})
         log(tmp_path, (1, {"knn/top1": 0.5}))

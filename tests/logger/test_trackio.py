@@ -22,8 +22,12 @@ def board(monkeypatch):
         def finish(self):
             told.finished += 1
 
-    def init(project, name=None, group=None, space_id=None, config=None, resume="never", embed=True):
-        told.runs.append({"project": project, "name": name, "group": group, "config": config, "resume": resume})
+    def init(
+        project, name=None, group=None, space_id=None, config=None, resume="never", embed=True
+    ):
+        told.runs.append(
+            {"project": project, "name": name, "group": group, "config": config, "resume": resume}
+        )
         return Run()
 
     module.init, module.Image = init, lambda file: f"picture {file}"
@@ -39,7 +43,12 @@ def test_it_is_told_settings_then_numbers_then_pictures_and_finished_once(board)
     logger.log_image("reconstruction", ["a.png"], step=8)
     logger.finalize("success")
     logger.finalize("success")
-    expected = {"project": "mim", "name": "mae_digits_today", "group": "ratios", "config": {"epochs": 3}}
+    expected = {
+        "project": "mim",
+        "name": "mae_digits_today",
+        "group": "ratios",
+        "config": {"epochs": 3},
+    }
     assert board.runs == [expected | {"resume": "allow"}]
     assert board.logged == [({"train/loss": 0.5}, 7), ({"reconstruction": "picture a.png"}, 8)]
     assert board.finished == 1

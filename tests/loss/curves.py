@@ -1,7 +1,8 @@
-"""Losses of the first 20 steps of short trainings on the digits, as tests/golden/loss_curves.json holds them.
+"""Losses of the first 20 steps of short trainings on the digits, as tests/golden/loss_curves.json
+holds them.
 
-`python -m tests.loss.curves` trains them again and says of each whether it is bit for bit what is held; with `record` it
-writes them anew: only where a change of numbers is meant.
+`python -m tests.loss.curves` trains them again and says of each whether it is bit for bit what is
+held; with `record` it writes them anew: only where a change of numbers is meant.
 """
 
 import json
@@ -20,7 +21,14 @@ from mim.launch.resolvers import register_resolvers
 CONFIGS = Path(__file__).parents[2] / "configs"
 HELD = Path(__file__).parents[1] / "golden" / "loss_curves.json"
 STEPS = 20
-SHORT = ("encoder=vit_pico", "data=digits", "data.batch_size=32", "epochs=1", "warmup_steps=5", "seed=0")
+SHORT = (
+    "encoder=vit_pico",
+    "data=digits",
+    "data.batch_size=32",
+    "epochs=1",
+    "warmup_steps=5",
+    "seed=0",
+)
 LOSSES = {
     "pixel": ("loss=pixel",),
     "pixel_raw": ("loss=pixel", "loss.target.normalise=false"),
@@ -33,7 +41,9 @@ LOSSES = {
     "adaptive": ("masker=sbam", "loss=pixel"),
 }
 TRAININGS = {
-    f"{model}/{name}": (f"model={model}", *loss) for model in ("mae", "simmim") for name, loss in LOSSES.items()
+    f"{model}/{name}": (f"model={model}", *loss)
+    for model in ("mae", "simmim")
+    for name, loss in LOSSES.items()
 }
 
 
@@ -52,7 +62,9 @@ def curve(overrides: tuple[str, ...]) -> dict[str, list[float]]:
     """Train for 20 steps on one thread in float32 -> what was logged, by name."""
     register_resolvers()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        cfg = compose("train", [*SHORT, *overrides, "hydra.runtime.output_dir=run"], return_hydra_config=True)
+        cfg = compose(
+            "train", [*SHORT, *overrides, "hydra.runtime.output_dir=run"], return_hydra_config=True
+        )
     HydraConfig.instance().set_config(cfg)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -81,7 +93,9 @@ def main() -> None:
     """Compare to the last bit, or record."""
     curves = {name: curve(overrides) for name, overrides in TRAININGS.items()}
     if sys.argv[1:] == ["record"]:
-        rows = ",\n".join(f"{json.dumps(name)}: {json.dumps(values)}" for name, values in curves.items())
+        rows = ",\n".join(
+            f"{json.dumps(name)}: {json.dumps(values)}" for name, values in curves.items()
+        )
         HELD.write_text(f"{{\n{rows}\n}}\n")
     held = json.loads(HELD.read_text())
     for name, values in curves.items():

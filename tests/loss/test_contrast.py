@@ -1,4 +1,6 @@
-"""Images are told from each other by another view; what cannot be told costs as much as guessing."""
+"""Images are told from each other by another view; what cannot be told costs as much as
+guessing.
+"""
 
 import math
 
@@ -31,7 +33,9 @@ def views(count, number=2):
 
 
 def test_a_worked_example():
-    """Cosines 1 and 0 over a temperature of 1/2: the own image has e^2 / (e^2 + 1); all times twice the temperature."""
+    """Cosines 1 and 0 over a temperature of 1/2: the own image has e^2 / (e^2 + 1); all times twice
+    the temperature.
+    """
     key = torch.tensor([[2.0, 0.0], [0.0, 0.5]])
     vector = torch.tensor([[[3.0, 0.0]], [[0.0, 1.0]]])
     batch, teacher = views(2), Known(key)
@@ -69,9 +73,13 @@ def test_it_is_a_comparison_and_needs_a_teacher_a_second_view_and_a_temperature(
     loss = WeightedSum({"pixel": Term(Pixel), "contrast": term}, {"pixel": 1.0, "contrast": 1.0})
     assert loss.needs_teacher
     assert (loss.predicting, loss.compared) == (["pixel"], {"contrast": "projector"})
-    with pytest.raises(ValueError, match=r"two views .* has one; add augment@data.augment=shifted_pair .*margin=1 "):
+    with pytest.raises(
+        ValueError, match=r"two views .* has one; add augment@data.augment=shifted_pair .*margin=1 "
+    ):
         term(torch.ones(2, 1, 3), views(2, 1), Known(torch.ones(2, 3)))
-    with pytest.raises(ValueError, match="contrast compares images with what a teacher makes of them"):
+    with pytest.raises(
+        ValueError, match="contrast compares images with what a teacher makes of them"
+    ):
         loss.comparisons({"contrast": torch.ones(2, 1, 3)}, views(2), None)
     with pytest.raises(ValueError, match="temperature=0; needs more than 0"):
         Contrast(temperature=0)

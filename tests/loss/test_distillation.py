@@ -1,4 +1,6 @@
-"""Cross entropies across views and of masked patches: worked out by hand, and the same however a step is split."""
+"""Cross entropies across views and of masked patches: worked out by hand, and the same however a
+step is split.
+"""
 
 import pytest
 import torch
@@ -32,8 +34,12 @@ def test_a_view_in_which_nothing_is_masked_counts_as_nothing():
     student, teacher = torch.randn(2, 2, 6), torch.randn(2, 4, 6)
     masked = torch.tensor([[[3, 0]], [[1, 2]]])
     split = Split(masked, masked, None, torch.tensor([[[True, False]], [[False, False]]]))
-    found = PatchDistillation(6)(Shown(student, student, split), Seen(teacher, teacher, torch.eye(6)))
-    assert found.item() == pytest.approx(cross_entropy(teacher[0, 3], student[0, 0]).item() / 2, rel=1e-5)
+    found = PatchDistillation(6)(
+        Shown(student, student, split), Seen(teacher, teacher, torch.eye(6))
+    )
+    assert found.item() == pytest.approx(
+        cross_entropy(teacher[0, 3], student[0, 0]).item() / 2, rel=1e-5
+    )
 
 
 def test_a_constant_teacher_teaches_nothing_once_it_is_centred():

@@ -32,13 +32,17 @@ def test_each_patch_has_one_error(error, prediction, expected):
 
 @pytest.mark.parametrize("name", OF_VALUES)
 def test_the_target_itself_costs_nothing_and_no_error_is_negative(name):
-    values = torch.randn(3, 2, 5, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    values = torch.randn(
+        3, 2, 5, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     assert ERRORS[name](values, values).abs().max() < 1e-12
     assert (ERRORS[name](values, values.flip(0)) > -1e-12).all()
 
 
 def test_half_the_squared_distance_of_unit_vectors_is_their_cosine_error():
-    one, other = torch.nn.functional.normalize(torch.randn(2, 1, 1, 7, 6, dtype=torch.float64), dim=-1)
+    one, other = torch.nn.functional.normalize(
+        torch.randn(2, 1, 1, 7, 6, dtype=torch.float64), dim=-1
+    )
     assert torch.allclose(cosine(one, other), l2(one, other) * 6 / 2)
     assert l2(one, other).mean().item() == pytest.approx(mse_loss(one, other).item())
 
@@ -50,7 +54,11 @@ def test_padding_counts_for_nothing_whatever_the_error(name):
         torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)),
     )
     masked = torch.tensor([[[3, 1]], [[0, 2]]])
-    split = Split(torch.tensor([[[0]], [[3]]]), masked, masked_valid=torch.tensor([[[True, True]], [[True, False]]]))
+    split = Split(
+        torch.tensor([[[0]], [[3]]]),
+        masked,
+        masked_valid=torch.tensor([[[True, True]], [[True, False]]]),
+    )
     prediction = torch.ones(2, 1, 2, 48)
     prediction[1, 0, 1] = torch.arange(48.0)
     before = term(prediction, image, split)

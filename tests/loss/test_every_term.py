@@ -1,4 +1,6 @@
-"""Any target goes with any error, model and encoder, alone, beside another, and under agreement of parts: two steps of each."""
+"""Any target goes with any error, model and encoder, alone, beside another, and under agreement of
+parts: two steps of each.
+"""
 
 from functools import partial
 from itertools import permutations
@@ -49,7 +51,12 @@ MASKERS = {
     "fixed": lambda: Masker(Random(), FixedRatio(0.5)),
     "padded": lambda: Masker(Salience(), AdaptiveRatio(0.5, 0.25)),
 }
-PAIRS = [(model, masker) for model in MODELS for masker in MASKERS if (model, masker) != ("swin", "padded")]
+PAIRS = [
+    (model, masker)
+    for model in MODELS
+    for masker in MASKERS
+    if (model, masker) != ("swin", "padded")
+]
 
 
 @pytest.mark.parametrize(("model", "masker"), PAIRS)
@@ -92,7 +99,10 @@ def _last(decoder: nn.Module) -> list[nn.Parameter]:
 def test_any_two_terms_are_learned_with_a_decoder_each(batch_of, first, second, model):
     torch.manual_seed(0)
     terms = {"first": Term(TARGETS[first]()), "second": Term(TARGETS[second](), "l1")}
-    loss, batch = WeightedSum(terms, {"first": 1.0, "second": 1.0}), batch_of(torch.randn(2, 3, 32, 32))
+    loss, batch = (
+        WeightedSum(terms, {"first": 1.0, "second": 1.0}),
+        batch_of(torch.randn(2, 3, 32, 32)),
+    )
     network = MODELS[model](MASKERS["fixed"]())(target_dims=loss.target_dims)
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
     values = []
@@ -101,7 +111,10 @@ def test_any_two_terms_are_learned_with_a_decoder_each(batch_of, first, second, 
         values.append(loss(made.predictions, batch.image, made.split))
         optimizer.zero_grad()
         values[-1].backward()
-        assert all(p.grad.abs().max() > 0 for p in (*_last(network.decoder), *_last(network.decoders["second"])))
+        assert all(
+            p.grad.abs().max() > 0
+            for p in (*_last(network.decoder), *_last(network.decoders["second"]))
+        )
         optimizer.step()
     assert values[1] < values[0]
 
@@ -122,4 +135,6 @@ def test_parts_agree_on_any_target(batch_of, target, model):
     assert agreement > 0
     agreement.backward()
     assert all(p.grad is None for p in network.decoder.parameters())
-    assert any(p.grad.abs().max() > 0 for p in network.decoders[target].parameters() if p.grad is not None)
+    assert any(
+        p.grad.abs().max() > 0 for p in network.decoders[target].parameters() if p.grad is not None
+    )

@@ -6,14 +6,17 @@ import pytest
 
 from tests.loss.curves import HELD, STEPS, TRAININGS, curve
 
-TOLERANCE = 3e-5  # kernels of other processors move these by 1e-5; tests.loss.curves compares to the last bit
+# kernels of other processors move these by 1e-5; tests.loss.curves compares to the last bit
+TOLERANCE = 3e-5
 CURVES = json.loads(HELD.read_text())
 
 
 @pytest.mark.parametrize("training", TRAININGS)
 def test_the_first_steps_of_a_training_have_the_losses_that_are_held(training):
     values = curve(TRAININGS[training])
-    assert {name: pytest.approx(losses, rel=TOLERANCE) for name, losses in CURVES[training].items()} == values
+    assert {
+        name: pytest.approx(losses, rel=TOLERANCE) for name, losses in CURVES[training].items()
+    } == values
     assert len(values["train/loss"]) == STEPS
 
 

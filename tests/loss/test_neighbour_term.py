@@ -1,4 +1,6 @@
-"""Errors count more where patches around are masked too; weights of terms may change over the epochs."""
+"""Errors count more where patches around are masked too; weights of terms may change over the
+epochs.
+"""
 
 import pytest
 import torch
@@ -35,7 +37,9 @@ def test_the_share_around_a_patch_counts_what_is_masked_and_nothing_beyond_the_b
 def test_padding_masks_nothing():
     around = masked_around(split(0, 8, 8, valid=[True, False, True]), (3, 3))[0, 0]
     assert around[[0, 2]].tolist() == pytest.approx([1 / 9, 1 / 9])
-    assert masked_around(split(0, 1, valid=[True, False]), (3, 3))[0, 0, 0].item() == pytest.approx(1 / 9)
+    assert masked_around(split(0, 1, valid=[True, False]), (3, 3))[0, 0, 0].item() == pytest.approx(
+        1 / 9
+    )
 
 
 def test_an_error_is_weighted_by_one_and_the_share():
@@ -45,7 +49,9 @@ def test_an_error_is_weighted_by_one_and_the_share():
     prediction = term.target(image, where)
     prediction[0, 0, 2] += 3.0  # patch 8 stands alone
     assert term(prediction, image, where).item() == pytest.approx(9 * (1 + 1 / 9) / 3, rel=1e-5)
-    assert Term(Pixel(Geometry.of(6, 2)))(prediction, image, where).item() == pytest.approx(3, rel=1e-5)
+    assert Term(Pixel(Geometry.of(6, 2)))(prediction, image, where).item() == pytest.approx(
+        3, rel=1e-5
+    )
 
 
 def test_normalised_errors_know_no_scale_and_no_shift():

@@ -1,4 +1,6 @@
-"""Prototypes: what agrees costs little, a collapse costs much, and Sinkhorn's rounds use all prototypes alike."""
+"""Prototypes: what agrees costs little, a collapse costs much, and Sinkhorn's rounds use all
+prototypes alike.
+"""
 
 import math
 
@@ -21,7 +23,9 @@ def corners(**settings):
 
 
 def test_a_worked_example():
-    """Of two prototypes a view has cosines 1 and 0: e^2 / (e^2 + 1) at a temperature of 1/2; the target, sharpened by 1/2, e^4."""
+    """Of two prototypes a view has cosines 1 and 0: e^2 / (e^2 + 1) at a temperature of 1/2; the
+    target, sharpened by 1/2, e^4.
+    """
     term = PrototypeMatch(2, 2, temperature=0.5, sharpening=0.5, sinkhorn=0, mean_entropy=0.0)
     term.prototypes.data.copy_(torch.eye(2))
     view = torch.tensor([[[3.0, 0.0]]])
@@ -34,7 +38,9 @@ def test_a_collapse_costs_the_logarithm_of_the_number_of_prototypes():
     term, one = corners(temperature=0.01), torch.eye(4)[:1].expand(1, 8, -1)
     spread = torch.eye(4).repeat(2, 1)[None]
     assert term(Shown(spread), Seen(spread)).item() == pytest.approx(0.0, abs=1e-5)
-    assert corners(temperature=0.01, sinkhorn=0)(Shown(one), Seen(one)).item() == pytest.approx(math.log(4), rel=1e-5)
+    assert corners(temperature=0.01, sinkhorn=0)(Shown(one), Seen(one)).item() == pytest.approx(
+        math.log(4), rel=1e-5
+    )
 
 
 def test_targets_use_all_prototypes_alike_and_do_not_change_the_order_of_images():

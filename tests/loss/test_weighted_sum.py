@@ -21,7 +21,10 @@ def test_terms_are_weighted_and_each_is_known_by_its_name():
     pixel, consistency = Term(Pixel(Geometry.of(2, 2))), Consistency(geometry=Geometry.of(2, 2))
     loss = WeightedSum({"pixel": pixel, "agreement": consistency}, {"pixel": 2.0, "agreement": 0.5})
     terms = loss.terms({"pixel": PIXELS}, IMAGE, SPLIT)
-    assert terms == {"pixel": pixel(PIXELS, IMAGE, SPLIT), "agreement": consistency(PIXELS, IMAGE, SPLIT)}
+    assert terms == {
+        "pixel": pixel(PIXELS, IMAGE, SPLIT),
+        "agreement": consistency(PIXELS, IMAGE, SPLIT),
+    }
     expected = 2 * terms["pixel"] + terms["agreement"] / 2
     assert loss({"pixel": PIXELS}, IMAGE, SPLIT).item() == pytest.approx(expected.item(), rel=1e-6)
     assert loss.target_dims == {"pixel": 12}
@@ -31,7 +34,10 @@ def test_each_term_that_predicts_has_a_prediction_of_its_own():
     pixel, hog = Term(Pixel(Geometry.of(2, 2))), Term(HOG(Geometry.of(2, 2), cells=1))
     loss = WeightedSum({"hog": hog, "pixel": pixel}, {"hog": 3.0, "pixel": 1.0})
     assert list(loss.target_dims.items()) == [("hog", 27), ("pixel", 12)]  # in their order
-    predictions = {"pixel": PIXELS.clone().requires_grad_(), "hog": HISTOGRAMS.clone().requires_grad_()}
+    predictions = {
+        "pixel": PIXELS.clone().requires_grad_(),
+        "hog": HISTOGRAMS.clone().requires_grad_(),
+    }
     loss(predictions, IMAGE, SPLIT).backward()
     alone = HISTOGRAMS.clone().requires_grad_()
     hog(alone, IMAGE, SPLIT).backward()
@@ -66,15 +72,21 @@ def test_a_term_alone_is_the_sum_of_it():
 
 def test_a_term_without_weight_is_watched_but_teaches_nothing():
     def gradient(loss: nn.Module, prediction: torch.Tensor) -> torch.Tensor:
-        loss({"pixel": prediction} if isinstance(loss, WeightedSum) else prediction, IMAGE, SPLIT).backward()
+        loss(
+            {"pixel": prediction} if isinstance(loss, WeightedSum) else prediction, IMAGE, SPLIT
+        ).backward()
         return prediction.grad
 
     watched = WeightedSum(
-        {"pixel": Term(Pixel(Geometry.of(2, 2))), "consistency": Consistency(geometry=Geometry.of(2, 2))},
+        {
+            "pixel": Term(Pixel(Geometry.of(2, 2))),
+            "consistency": Consistency(geometry=Geometry.of(2, 2)),
+        },
         {"pixel": 0.0, "consistency": 1.0},
     )
     ours, theirs = (
-        gradient(loss, PIXELS.clone().requires_grad_()) for loss in (watched, Consistency(geometry=Geometry.of(2, 2)))
+        gradient(loss, PIXELS.clone().requires_grad_())
+        for loss in (watched, Consistency(geometry=Geometry.of(2, 2)))
     )
     assert torch.equal(ours, theirs)
     assert watched.terms({"pixel": PIXELS}, IMAGE, SPLIT)["pixel"] > 0
@@ -108,7 +120,10 @@ def test_a_term_without_weight_is_watched_but_teaches_nothing():
             r"loss\.term\.agreement\.of=pixel names no term that predicts; allowed: raw, hog$",
         ),
         (
-            {"pixel": Term(Pixel(Geometry.of(2, 2))), "a": Consistency(of="a", geometry=Geometry.of(2, 2))},
+            {
+                "pixel": Term(Pixel(Geometry.of(2, 2))),
+                "a": Consistency(of="a", geometry=Geometry.of(2, 2)),
+            },
             None,
             r"loss\.term\.a\.of=a names no term that predicts; allowed: pixel$",
         ),
@@ -122,9 +137,21 @@ def test_a_term_without_weight_is_watched_but_teaches_nothing():
             None,
             "a term of a loss cannot be called 'loss'; give it another name",
         ),
-        ({"keys": Term(Pixel(Geometry.of(2, 2)))}, None, "a term of a loss cannot be called 'keys'"),
-        ({"training": Term(Pixel(Geometry.of(2, 2)))}, None, "a term of a loss cannot be called 'training'"),
-        ({"low.pixel": Term(Pixel(Geometry.of(2, 2)))}, None, r"a term of a loss cannot be called 'low\.pixel'"),
+        (
+            {"keys": Term(Pixel(Geometry.of(2, 2)))},
+            None,
+            "a term of a loss cannot be called 'keys'",
+        ),
+        (
+            {"training": Term(Pixel(Geometry.of(2, 2)))},
+            None,
+            "a term of a loss cannot be called 'training'",
+        ),
+        (
+            {"low.pixel": Term(Pixel(Geometry.of(2, 2)))},
+            None,
+            r"a term of a loss cannot be called 'low\.pixel'",
+        ),
     ],
 )
 def test_terms_that_do_not_go_together_are_refused(terms, weights, message):

@@ -9,7 +9,9 @@ from mim.masker.attention_store import AttentionStore, attention_weights
 @pytest.fixture
 def store(tmp_path):
     store = AttentionStore()
-    AttentionStore.write(tmp_path / "run" / "attention.npy", torch.arange(5 * 4.0).view(5, 2, 2) / 20)
+    AttentionStore.write(
+        tmp_path / "run" / "attention.npy", torch.arange(5 * 4.0).view(5, 2, 2) / 20
+    )
     store.open(tmp_path / "run" / "attention.npy", torch.device("cpu"))
     return store
 
@@ -21,9 +23,12 @@ def batch_of_index(*index, flip=False):
 
 
 def test_heads_are_averaged_before_or_after_each_is_stretched():
-    row = torch.tensor([[[0.0, 0.1, 0.2], [0.8, 0.4, 0.6], [0.3, 0.3, 0.3]]])  # three heads: mean 1.1, 0.8, 1.1 over 3
+    # three heads: mean 1.1, 0.8, 1.1 over 3
+    row = torch.tensor([[[0.0, 0.1, 0.2], [0.8, 0.4, 0.6], [0.3, 0.3, 0.3]]])
     assert attention_weights(row)[0].tolist() == pytest.approx([1, 0, 1], abs=1e-5)
-    assert attention_weights(row, "stretch_first")[0].tolist() == pytest.approx([1 / 3, 0.5 / 3, 1.5 / 3])
+    assert attention_weights(row, "stretch_first")[0].tolist() == pytest.approx(
+        [1 / 3, 0.5 / 3, 1.5 / 3]
+    )
     for heads in ("mean_first", "stretch_first"):
         assert attention_weights(torch.full((1, 2, 3), 0.3), heads).eq(0).all()
 
@@ -31,7 +36,9 @@ def test_heads_are_averaged_before_or_after_each_is_stretched():
 def test_an_images_map_is_looked_up_by_its_index_and_flipped_with_it(store):
     ramp = torch.arange(20).view(5, 4) / 20
     assert torch.allclose(store(batch_of_index(3, 0), (2, 2)), ramp[[3, 0]], atol=1e-3)
-    assert torch.allclose(store(batch_of_index(3, flip=True), (2, 2)), ramp[[3]][:, [1, 0, 3, 2]], atol=1e-3)
+    assert torch.allclose(
+        store(batch_of_index(3, flip=True), (2, 2)), ramp[[3]][:, [1, 0, 3, 2]], atol=1e-3
+    )
 
 
 def test_maps_are_float16_mapped_from_a_file_and_kept_out_of_checkpoints(store, tmp_path):
@@ -50,7 +57,9 @@ def test_a_file_in_use_may_be_replaced(store, tmp_path):
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["attention.npy"]
 
 
-def test_before_it_is_filled_and_for_images_that_are_not_trained_on_all_patches_weigh_the_same(store):
+def test_before_it_is_filled_and_for_images_that_are_not_trained_on_all_patches_weigh_the_same(
+    store,
+):
     assert AttentionStore()(batch_of_index(0, 7), (3, 3)).eq(1).all()
     assert store.eval()(batch_of_index(0, 7), (2, 2)).eq(1).all()
 
@@ -63,12 +72,16 @@ def test_a_map_of_another_grid_is_read_at_the_patches(store):
 
 
 def test_what_a_teacher_attends_to_now_is_the_map_and_nobody_need_fill_the_store(store):
-    """Two heads on a grid of 2 x 4, asked for on it and on cells of 2 x 2; the kept maps are not looked up."""
+    """Two heads on a grid of 2 x 4, asked for on it and on cells of 2 x 2; the kept maps are not
+    looked up.
+    """
     heads = torch.stack([torch.arange(8.0).view(2, 4), torch.arange(8.0).view(2, 4).flip(1)]) / 28
     batch = batch_of_index(3)._replace(attention=heads[None])
     store.live = True
     assert torch.allclose(store(batch, (2, 4)), attention_weights(heads.flatten(1)[None]))
-    assert torch.allclose(store(batch, (1, 2)), attention_weights(torch.tensor([[[12.0, 20.0], [20.0, 12.0]]]) / 112))
+    assert torch.allclose(
+        store(batch, (1, 2)), attention_weights(torch.tensor([[[12.0, 20.0], [20.0, 12.0]]]) / 112)
+    )
     store.maps = None
     store.begin_epoch(0)
     assert store(batch_of_index(3), (2, 2)).eq(1).all()  # nobody looked

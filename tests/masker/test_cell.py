@@ -7,7 +7,8 @@ from mim.masker.split import Split
 
 
 def test_the_score_of_a_cell_is_the_mean_of_its_patches():
-    rank = torch.tensor([[0.0, 1, 2, 3], [4, 5, 6, 7]]).flatten()[None]  # 2 x 4 patches: two cells side by side
+    # 2 x 4 patches: two cells side by side
+    rank = torch.tensor([[0.0, 1, 2, 3], [4, 5, 6, 7]]).flatten()[None]
     pooled = pool_to_cells(Ranking(rank, salience=rank / 10), (1, 2), cell=2)
     assert pooled.rank.tolist() == [[2.5, 4.5]]
     assert pooled.salience.flatten().tolist() == pytest.approx([0.25, 0.45])
@@ -22,7 +23,9 @@ def test_a_cell_spreads_to_its_patches():
 
 def test_padding_spreads_with_its_cell():
     index = torch.tensor([[[0, 1]]])
-    split = split_to_patches(Split(index, index, None, torch.tensor([[[True, False]]])), (1, 2), cell=2)
+    split = split_to_patches(
+        Split(index, index, None, torch.tensor([[[True, False]]])), (1, 2), cell=2
+    )
     assert split.visible_valid is None
     assert split.masked_valid.tolist() == [[[True] * 4 + [False] * 4]]
 
@@ -36,5 +39,7 @@ def test_all_cells_together_are_all_patches_once(cells, cell):
 
 def test_cells_that_do_not_tile_the_grid_are_refused_with_those_that_do():
     assert cells_of((4, 6), 2) == (2, 3)
-    with pytest.raises(ValueError, match=r"3 x 3 patches do not tile a grid of 4 x 6 patches; .* may be 1, 2$"):
+    with pytest.raises(
+        ValueError, match=r"3 x 3 patches do not tile a grid of 4 x 6 patches; .* may be 1, 2$"
+    ):
         cells_of((4, 6), 3)

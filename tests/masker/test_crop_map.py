@@ -43,7 +43,9 @@ def test_each_image_of_a_batch_is_cut_by_its_own_box():
         assert torch.allclose(together[i : i + 1], alone, atol=1e-6)
 
 
-@pytest.mark.parametrize("edges", [(0.2, 0.1, 0.8, 0.6), (0.0, 0.0, 1.0, 1.0), (0.5, 0.0, 1.0, 0.03)])
+@pytest.mark.parametrize(
+    "edges", [(0.2, 0.1, 0.8, 0.6), (0.0, 0.0, 1.0, 1.0), (0.5, 0.0, 1.0, 0.03)]
+)
 def test_it_is_what_torchvision_aligns(edges):
     maps = torch.rand(1, 14, 14, generator=torch.Generator().manual_seed(0))
     ours = crop_map(maps, box(*edges), NO_FLIP, (6, 6), (4, 4)).view(6, 6)

@@ -85,13 +85,17 @@ def parts(split):
     for index in range(len(split.visible)):
         for part in range(split.visible.shape[1]):
             sets = ((split.visible, split.visible_valid), (split.masked, split.masked_valid))
-            yield tuple(i[index, part] if v is None else i[index, part][v[index, part]] for i, v in sets)
+            yield tuple(
+                i[index, part] if v is None else i[index, part][v[index, part]] for i, v in sets
+            )
 
 
 @every_score
 @every_partition
 @pytest.mark.parametrize("cell", [1, 2])
-def test_sets_are_disjoint_inside_the_grid_and_the_same_for_the_same_keys(batch, tokens, score, partition, cell):
+def test_sets_are_disjoint_inside_the_grid_and_the_same_for_the_same_keys(
+    batch, tokens, score, partition, cell
+):
     masker = Masker(SCORES[score](), PARTITIONS[partition](), cell)
     split, again = (masker(batch, GRID, tokens) for _ in range(2))
     for visible, masked in parts(split):
@@ -109,17 +113,23 @@ def test_sets_are_disjoint_inside_the_grid_and_the_same_for_the_same_keys(batch,
 def test_other_keys_give_other_masks_where_chance_decides(batch, tokens, score):
     masker = Masker(SCORES[score](), FixedRatio(0.5))
     first, other = (
-        masker(batch._replace(key=key), GRID, tokens).masked.sort(-1).values for key in (batch.key, batch.key + 1)
+        masker(batch._replace(key=key), GRID, tokens).masked.sort(-1).values
+        for key in (batch.key, batch.key + 1)
     )
     assert torch.equal(first, other) == (score in {"attmask", "attmask_low"})
 
 
 @pytest.mark.parametrize(
-    ("score", "sign"), [("salience", 1), ("attention", 1), ("attmask", 1), ("attmask_low", -1), ("mst", -1)]
+    ("score", "sign"),
+    [("salience", 1), ("attention", 1), ("attmask", 1), ("attmask_low", -1), ("mst", -1)],
 )
-@pytest.mark.parametrize("partition", ["fixed_ratio", "adaptive_ratio", "throw_middle", "throw_low"])
+@pytest.mark.parametrize(
+    "partition", ["fixed_ratio", "adaptive_ratio", "throw_middle", "throw_low"]
+)
 def test_more_salient_patches_are_hidden_more_often(batch_of, tokens, score, sign, partition):
-    """Over 1,000 draws for one image; what is meant to hide the least attended does the opposite."""
+    """Over 1,000 draws for one image; what is meant to hide the least attended does the
+    opposite.
+    """
     B = 1000
     many = batch_of(torch.zeros(B, 3, 32, 32))._replace(index=torch.zeros(B, dtype=torch.int64))
     masker = Masker(SCORES[score](), PARTITIONS[partition]())
@@ -133,7 +143,9 @@ def test_more_salient_patches_are_hidden_more_often(batch_of, tokens, score, sig
 @every_score
 @every_partition
 @pytest.mark.parametrize("model", MODELS)
-def test_two_steps_of_training_are_finite_and_no_gradient_reaches_the_masker(batch, score, partition, model):
+def test_two_steps_of_training_are_finite_and_no_gradient_reaches_the_masker(
+    batch, score, partition, model
+):
     torch.manual_seed(0)
     masker = Masker(SCORES[score](), PARTITIONS[partition]())
     rankings = []
@@ -166,8 +178,12 @@ def test_two_steps_of_training_are_finite_and_no_gradient_reaches_the_masker(bat
         ("attmask", "parallel_parts", "mae"),
     ],
 )
-def test_a_step_is_one_graph_that_asks_the_host_nothing_and_is_compiled_once(batch, score, partition, model):
-    """A value that the host would have to wait for, or a shape that depends on one, breaks the graph."""
+def test_a_step_is_one_graph_that_asks_the_host_nothing_and_is_compiled_once(
+    batch, score, partition, model
+):
+    """A value that the host would have to wait for, or a shape that depends on one, breaks the
+    graph.
+    """
     network, loss, graphs = (
         MODELS[model](Masker(SCORES[score](), PARTITIONS[partition]())),
         Term(Pixel(Geometry.of(4, 4))),

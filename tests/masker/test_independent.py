@@ -27,7 +27,9 @@ class Growing(nn.Module):
 
     def forward(self, batch, grid, tokens=None):
         self.calls += 1
-        return Split(torch.zeros(2, 1, 3, dtype=torch.int64), torch.ones(2, 1, self.calls, dtype=torch.int64))
+        return Split(
+            torch.zeros(2, 1, 3, dtype=torch.int64), torch.ones(2, 1, self.calls, dtype=torch.int64)
+        )
 
 
 def test_each_part_is_a_mask_of_its_own(batch):
@@ -42,7 +44,8 @@ def test_each_part_is_a_mask_of_its_own(batch):
 def test_parts_overlap_as_chance_has_it(batch):
     split = Independent(Masker(Random(), FixedRatio(0.75)), parts=2)(batch, GRID)
     hidden = torch.zeros(200, 2, 64).scatter(2, split.masked, 1.0)
-    shared = (hidden[:, 0] * hidden[:, 1]).sum(1)  # hypergeometric: mean 36, variance 48 * .75 * .25 * 16 / 63 = 2.3
+    # hypergeometric: mean 36, variance 48 * .75 * .25 * 16 / 63 = 2.3
+    shared = (hidden[:, 0] * hidden[:, 1]).sum(1)
     assert abs(shared.mean() - 36) < 4 * (2.3 / 200) ** 0.5
     assert 1.5 < shared.var() < 3.3
 
@@ -58,7 +61,11 @@ def test_parts_of_different_sizes_are_padded(batch):
     split = Independent(Growing(), parts=3)(batch, GRID)
     assert split.visible_valid is None
     assert split.masked.shape == (2, 3, 3)
-    assert split.masked_valid[0].tolist() == [[True, False, False], [True, True, False], [True, True, True]]
+    assert split.masked_valid[0].tolist() == [
+        [True, False, False],
+        [True, True, False],
+        [True, True, True],
+    ]
 
 
 def test_it_says_what_it_is_made_of():

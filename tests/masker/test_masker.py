@@ -29,7 +29,8 @@ def test_simmim_masks_whole_cells_and_rounds_their_count_up(batch_of):
     """3 of 4 cells of 2 x 2 patches: microsoft/SimMIM, data_simmim.py, at 64 pixels."""
     masker = Masker(Random(), FixedRatio(0.6, "mask_up"), cell=2)
     masked = masker(batch_of(torch.zeros(50, 3, 1, 1)), (4, 4)).masked[:, 0]
-    hidden = torch.zeros(50, 16).scatter(1, masked, 1.0).view(50, 2, 2, 2, 2)  # cell row, row, cell column, column
+    # cell row, row, cell column, column
+    hidden = torch.zeros(50, 16).scatter(1, masked, 1.0).view(50, 2, 2, 2, 2)
     of_cells = hidden.mean((2, 4))
     assert set(of_cells.flatten().tolist()) == {0.0, 1.0}
     assert of_cells.sum((1, 2)).eq(3).all()

@@ -77,7 +77,9 @@ def test_published_settings(masker):
 
 
 def test_pairs_that_have_no_name_are_built_from_their_parts(masker):
-    built = masker("masker/score=salience", "masker/partition=throw_middle", "masker.partition.throw=low")
+    built = masker(
+        "masker/score=salience", "masker/partition=throw_middle", "masker.partition.throw=low"
+    )
     assert (type(built.score), built.partition.throw) == (Salience, "low")
 
 
@@ -89,20 +91,36 @@ def test_settings_of_a_partition_do_not_stick_to_another_one(masker, name):
 
 def test_blocks_are_laid_for_what_any_partition_hides(masker):
     assert masker("masker=block", "masker/partition=throw_middle").score.ratio == 0.45
-    assert masker("masker=block", "masker/partition=adaptive_ratio", "masker.partition.ratio=0.6").score.ratio == 0.6
+    assert (
+        masker(
+            "masker=block", "masker/partition=adaptive_ratio", "masker.partition.ratio=0.6"
+        ).score.ratio
+        == 0.6
+    )
 
 
 def test_a_schedule_wraps_any_two(masker):
     amt = masker("masker=scheduled")
     assert (type(amt.first.score), type(amt.then.score), amt.at_epoch) == (Random, Attention, 40)
-    other = masker("masker=scheduled", "masker@masker.first=block", "masker@masker.then=sbam", "masker.at_epoch=100")
-    assert (type(other.first.score), type(other.then.partition), other.at_epoch) == (Block, AdaptiveRatio, 100)
+    other = masker(
+        "masker=scheduled",
+        "masker@masker.first=block",
+        "masker@masker.then=sbam",
+        "masker.at_epoch=100",
+    )
+    assert (type(other.first.score), type(other.then.partition), other.at_epoch) == (
+        Block,
+        AdaptiveRatio,
+        100,
+    )
 
 
 def test_what_amts_paper_and_its_release_do_differently_is_a_setting(masker):
     paper = masker("masker=scheduled")
     assert (paper.at_epoch, paper.then.score.store.heads) == (40, "mean_first")
-    released = masker("masker=scheduled", "masker.at_epoch=41", "masker.then.score.store.heads=stretch_first")
+    released = masker(
+        "masker=scheduled", "masker.at_epoch=41", "masker.then.score.store.heads=stretch_first"
+    )
     assert (released.at_epoch, released.then.score.store.heads) == (41, "stretch_first")
 
 
@@ -120,6 +138,11 @@ def test_amts_start_with_simmim_masks_as_many_cells_as_it_goes_on_with(masker, r
 def test_attmask_as_released_draws_its_ratio_and_takes_hints_out(masker):
     for name, hints in (("attmask_release", 0.0), ("attmask_hint_release", 0.1)):
         partition = masker(f"masker={name}").partition
-        assert (partition.ratio, partition.spread, partition.unmasked, partition.per) == (0.3, 0.2, 0.5, "batch")
+        assert (partition.ratio, partition.spread, partition.unmasked, partition.per) == (
+            0.3,
+            0.2,
+            0.5,
+            "batch",
+        )
         assert partition.hints_from == hints
         assert partition.masked_range(196) == (19, 98)

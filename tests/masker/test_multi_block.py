@@ -66,7 +66,9 @@ def test_the_context_is_one_and_overlaps_no_target_where_it_has_room(seed, grid,
 
 
 def test_a_context_without_room_overlaps_the_last_target_rather_than_being_too_small():
-    """16 x 7 patches: three targets take up to 66, and leave a context of 60 fewer than 11 at every place of some images."""
+    """16 x 7 patches: three targets take up to 66, and leave a context of 60 fewer than 11 at every
+    place of some images.
+    """
     split = MultiBlock(3, border=False).train()(batch_of_keys(801), (16, 7))
     assert (split.visible_valid[:, 0].sum(-1) >= 11).all()
     overlap = torch.zeros(4, 3, dtype=torch.bool)
@@ -89,12 +91,18 @@ def test_a_context_without_room_overlaps_the_last_target_rather_than_being_too_s
 def test_no_block_is_larger_or_smaller_than_can_be(low, more, aspect, one_draw, seed):
     scale, grid = (low, min(1.0, low + more)), (9, 14)
     masker = MultiBlock(scale=scale, aspect=aspect, one_draw=one_draw)
-    side = masker.sides(torch.rand(64, 2, generator=torch.Generator().manual_seed(seed)), scale, aspect, grid)
+    side = masker.sides(
+        torch.rand(64, 2, generator=torch.Generator().manual_seed(seed)), scale, aspect, grid
+    )
     largest, smallest = areas(grid, scale, aspect, True)
     assert smallest <= side.prod(1).amin()
     assert side.prod(1).amax() <= largest
     assert (
-        cover(masker.boxes(torch.rand(64, 3, 2), side, grid), grid).flatten(2).sum(-1).eq(side.prod(1)[:, None]).all()
+        cover(masker.boxes(torch.rand(64, 3, 2), side, grid), grid)
+        .flatten(2)
+        .sum(-1)
+        .eq(side.prod(1)[:, None])
+        .all()
     )
 
 
@@ -103,7 +111,9 @@ def test_a_step_has_one_size_and_images_their_own_outside_of_training():
     sizes = []
     for step in range(8):
         masker.begin_step(Progress(step, 8, 1))
-        here, other = (masker(batch_of_keys(seed), GRID).masked_valid.sum(-1).unique() for seed in (step, 99))
+        here, other = (
+            masker(batch_of_keys(seed), GRID).masked_valid.sum(-1).unique() for seed in (step, 99)
+        )
         assert torch.equal(here, other)
         assert len(here) == 1
         sizes.append(int(here))
@@ -116,7 +126,9 @@ def test_the_same_keys_give_the_same_blocks_and_blocks_reach_the_border():
     one, other = masker(batch, GRID), masker(batch, GRID)
     assert torch.equal(one.masked, other.masked)
     assert 195 in one.masked[one.masked_valid]
-    assert 195 not in (released := MultiBlock(border=False)(batch, GRID)).masked[released.masked_valid]
+    assert (
+        195 not in (released := MultiBlock(border=False)(batch, GRID)).masked[released.masked_valid]
+    )
 
 
 @pytest.mark.parametrize(
@@ -135,7 +147,9 @@ def test_what_is_no_range_is_refused(settings, words):
 
 def test_a_context_that_may_be_too_small_is_refused():
     with pytest.raises(
-        ValueError, match=r"a context of 9 of 4 x 4 patches has fewer than masker\.min_visible=11; use at most 9"
+        ValueError,
+        match=r"a context of 9 of 4 x 4 patches has fewer than masker\.min_visible=11; use at most "
+        r"9",
     ):
         MultiBlock(context_scale=[0.7, 0.9])(batch_of_keys(0), (4, 4))
 
@@ -166,7 +180,9 @@ def test_a_step_of_training_is_one_graph_and_padding_changes_nothing(batch_of):
     made = model(batch)
     alone = made.split.part(1)
     index, valid = alone.visible[:1, 0], alone.visible_valid[0, 0]
-    latent = encoder.encode(encoder.embed(batch.image[:1], index[:, None, valid])[:, 0], index[:, valid])
+    latent = encoder.encode(
+        encoder.embed(batch.image[:1], index[:, None, valid])[:, 0], index[:, valid]
+    )
     masked = alone.masked[:1, :, alone.masked_valid[0, 0]]
     expected = model.decoder(latent, Split(index[:, None, valid], masked))
     assert torch.allclose(made.prediction[:1, 1:2, alone.masked_valid[0, 0]], expected, atol=1e-5)

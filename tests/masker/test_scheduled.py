@@ -11,16 +11,25 @@ from mim.masker.score.salience import Salience
 
 @pytest.fixture
 def scheduled():
-    return Scheduled(Masker(Random(), FixedRatio(0.75)), Masker(Salience(), ThrowMiddle(0.5, 0.25)), at_epoch=40)
+    return Scheduled(
+        Masker(Random(), FixedRatio(0.75)), Masker(Salience(), ThrowMiddle(0.5, 0.25)), at_epoch=40
+    )
 
 
 def test_it_is_the_first_masker_until_the_epoch_and_the_other_from_then_on(scheduled, batch_of):
     batch, tokens = batch_of(torch.zeros(2, 3, 1, 1)), torch.randn(2, 16, 8)
-    for epoch, masker in [(0, scheduled.first), (39, scheduled.first), (40, scheduled.then), (41, scheduled.then)]:
+    for epoch, masker in [
+        (0, scheduled.first),
+        (39, scheduled.first),
+        (40, scheduled.then),
+        (41, scheduled.then),
+    ]:
         scheduled.begin_epoch(epoch)
         assert scheduled.needs_tokens == (masker is scheduled.then)
         assert scheduled.kind == masker.kind
-        assert torch.equal(scheduled(batch, (4, 4), tokens).masked, masker(batch, (4, 4), tokens).masked)
+        assert torch.equal(
+            scheduled(batch, (4, 4), tokens).masked, masker(batch, (4, 4), tokens).masked
+        )
 
 
 def test_it_may_go_back_as_a_resumed_run_does(scheduled):
@@ -41,7 +50,9 @@ def test_it_compiles_and_compiles_again_only_for_the_change(scheduled, batch_of)
         compiles.append(graph)
         return graph.forward
 
-    compiled = torch.compile(lambda: scheduled(batch, (4, 4), tokens).masked, backend=backend, fullgraph=True)
+    compiled = torch.compile(
+        lambda: scheduled(batch, (4, 4), tokens).masked, backend=backend, fullgraph=True
+    )
     for epoch in (0, 1, 2, 40, 41, 42):
         scheduled.begin_epoch(epoch)
         assert torch.equal(compiled(), scheduled(batch, (4, 4), tokens).masked)

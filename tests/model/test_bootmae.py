@@ -1,4 +1,6 @@
-"""Two decoders that look at two blocks of one encoder; padding changes nothing, and every parameter learns."""
+"""Two decoders that look at two blocks of one encoder; padding changes nothing, and every parameter
+learns.
+"""
 
 from functools import partial
 
@@ -23,7 +25,13 @@ def built(masker=None, encoder=None, block=None, names=("pixel", "feature")):
     torch.manual_seed(0)
     decoder = {name: partial(CrossDecoder, width=12, depth=2, heads=5) for name in names}
     encoder = encoder or ViT(16, 4, 8, 3, 2)
-    return BootMAE(encoder, masker or Masker(Random(), FixedRatio(0.5)), decoder, block or dict.fromkeys(names), DIMS)
+    return BootMAE(
+        encoder,
+        masker or Masker(Random(), FixedRatio(0.5)),
+        decoder,
+        block or dict.fromkeys(names),
+        DIMS,
+    )
 
 
 def test_each_term_is_predicted_with_as_many_values_as_it_wants(batch_of):
@@ -49,7 +57,8 @@ def test_padding_changes_no_prediction(batch_of):
     plain = Split(order[..., 9:], order[..., :6])
     there = torch.ones(2, 1, 9, dtype=torch.bool)
     there[..., 7:] = False
-    visible = torch.cat([order[..., 9:], order[..., :2]], -1)  # padding repeats patches that are masked
+    # padding repeats patches that are masked
+    visible = torch.cat([order[..., 9:], order[..., :2]], -1)
     hidden = torch.ones(2, 1, 8, dtype=torch.bool)
     hidden[..., 6:] = False
     padded = Split(visible, torch.cat([order[..., :6], order[..., 9:11]], -1), there, hidden)
@@ -85,7 +94,10 @@ def test_the_cls_token_is_not_decayed_and_mask_tokens_are():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"names": ("pixel",)}, "the loss predicts pixel, feature, and model=bootmae has decoders for pixel"),
+        (
+            {"names": ("pixel",)},
+            "the loss predicts pixel, feature, and model=bootmae has decoders for pixel",
+        ),
         ({"block": {"pixel": 4, "feature": None}}, "block=4 of ViT cannot be looked at"),
     ],
 )

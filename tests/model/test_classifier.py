@@ -41,9 +41,9 @@ def test_the_head_starts_near_zero(batch_of):
 def test_the_head_of_a_swin_starts_as_simmims_and_any_may_start_elsewhere():
     swin = Classifier(ENCODERS["swin"](), {"mean": Mean()}, 100)
     assert swin.head.weight.std().item() == pytest.approx(0.02, rel=0.2)
-    assert Classifier(vit(), {"mean": Mean()}, 100, head_std=0.1).head.weight.std().item() == pytest.approx(
-        0.1, rel=0.2
-    )
+    assert Classifier(
+        vit(), {"mean": Mean()}, 100, head_std=0.1
+    ).head.weight.std().item() == pytest.approx(0.1, rel=0.2)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,9 @@ def test_only_the_last_blocks_and_what_follows_them_learn():
         learn = {name.rpartition(".")[0] for name, p in model.named_parameters() if p.requires_grad}
         assert "head" in learn
         assert ("encoder.norm" in learn) == (blocks > 0)
-        assert {name.split(".")[2] for name in learn if ".blocks." in name} == {str(n) for n in range(3 - blocks, 3)}
+        assert {name.split(".")[2] for name in learn if ".blocks." in name} == {
+            str(n) for n in range(3 - blocks, 3)
+        }
         assert not any("patch_embed" in name for name in learn)
 
 

@@ -1,4 +1,6 @@
-"""CMAE's second decoder sees all patches, padding changes nothing, every parameter learns; what does not go together is refused."""
+"""CMAE's second decoder sees all patches, padding changes nothing, every parameter learns; what
+does not go together is refused.
+"""
 
 from functools import partial
 
@@ -78,7 +80,8 @@ def test_padding_changes_no_vector(batch_of):
     there[..., 7:] = False
     hidden = torch.ones(2, 1, 8, dtype=torch.bool)
     hidden[..., 6:] = False
-    visible = torch.cat([order[..., 9:], order[..., :2]], -1)  # padding repeats patches that are masked
+    # padding repeats patches that are masked
+    visible = torch.cat([order[..., 9:], order[..., :2]], -1)
     padded = Split(visible, torch.cat([order[..., :6], order[..., 9:11]], -1), there, hidden)
     batch = batch_of(torch.randn(2, 3, 16, 16))
     a, b = (built(Given(split))(batch).vectors["contrast"] for split in (plain, padded))
@@ -89,10 +92,13 @@ def test_every_parameter_that_is_trained_has_a_gradient_and_the_teacher_none(bat
     model, batch = built(), two_views(batch_of)
     teacher = EMA(model, 0.9, ["encoder", "projector"])
     loss = WeightedSum(
-        {"pixel": Term(Pixel(model.encoder.geometry)), "contrast": Contrast()}, {"pixel": 1, "contrast": 1}
+        {"pixel": Term(Pixel(model.encoder.geometry)), "contrast": Contrast()},
+        {"pixel": 1, "contrast": 1},
     )
     made = model(batch)
-    terms = loss.terms(made.predictions, batch.image, made.split) | loss.comparisons(made.vectors, batch, teacher)
+    terms = loss.terms(made.predictions, batch.image, made.split) | loss.comparisons(
+        made.vectors, batch, teacher
+    )
     loss.weigh(terms).backward()
     assert list(terms) == ["pixel", "contrast"]
     assert not [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
@@ -111,16 +117,23 @@ def test_every_parameter_that_is_trained_has_a_gradient_and_the_teacher_none(bat
             "model=cmae loss=features",
             "in none of its terms, and CMAE makes vectors of them for contrast; model=cmae goes",
         ),
-        ("loss=cmae teacher=ema_projector", "in contrast of its terms, and MAE makes vectors of them for none"),
+        (
+            "loss=cmae teacher=ema_projector",
+            "in contrast of its terms, and MAE makes vectors of them for none",
+        ),
     ],
 )
-def test_a_loss_and_a_model_that_do_not_go_together_are_refused(composed_command, overrides, message):
+def test_a_loss_and_a_model_that_do_not_go_together_are_refused(
+    composed_command, overrides, message
+):
     with pytest.raises(InstantiationException, match=message):
         instantiate(composed_command(f"train.py {overrides}").task)
 
 
 def test_model_cmae_brings_its_loss_and_its_teacher(composed_command):
-    task = instantiate(composed_command("train.py model=cmae augment@data.augment=shifted_pair").task)
+    task = instantiate(
+        composed_command("train.py model=cmae augment@data.augment=shifted_pair").task
+    )
     assert list(task.loss.term) == ["pixel", "contrast"]
     assert (task.teacher.of, task.teacher.momentum) == (("encoder", "projector"), 0.996)
 

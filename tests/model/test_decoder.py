@@ -11,7 +11,8 @@ def decoder():
     return Decoder(encoder_width=12, grid=(3, 4), target_dim=5, width=8, depth=2, heads=2)
 
 
-LATENT = torch.randn(2, 4, 12, generator=torch.Generator().manual_seed(0))  # cls and three visible patches
+# cls and three visible patches
+LATENT = torch.randn(2, 4, 12, generator=torch.Generator().manual_seed(0))
 SPLIT = Split(torch.tensor([[[0, 4, 9]], [[1, 2, 3]]]), torch.tensor([[[1, 11]], [[0, 7]]]))
 
 

@@ -1,4 +1,6 @@
-"""Under DDP a parameter without a gradient stops the run: whatever is trained has one, what has none is frozen."""
+"""Under DDP a parameter without a gradient stops the run: whatever is trained has one, what has
+none is frozen.
+"""
 
 import pytest
 import torch
@@ -16,17 +18,25 @@ from mim.model.simmim import SimMIM
 SIZES = {"image_size": 32, "patch_size": 8, "width": 16, "depth": 2, "heads": 2}
 ENCODERS = {
     "vit": lambda: ViT(**SIZES),
-    **{name: lambda name=name: Beit(**SIZES, positions=name) for name in ("shared_bias", "block_bias", "absolute")},
+    **{
+        name: lambda name=name: Beit(**SIZES, positions=name)
+        for name in ("shared_bias", "block_bias", "absolute")
+    },
     "swin": lambda: Swin(32, 8, 8, [1, 1], [1, 1], 4),
 }
 
 
-@pytest.mark.parametrize(("model", "encoder"), [("mae", "vit"), *(("simmim", name) for name in ENCODERS)])
+@pytest.mark.parametrize(
+    ("model", "encoder"), [("mae", "vit"), *(("simmim", name) for name in ENCODERS)]
+)
 def test_every_parameter_that_is_trained_has_a_gradient(model, encoder, batch_of):
     masker, target_dims = Masker(Random(), FixedRatio(0.5)), {"pixel": 192, "hog": 27}
     if model == "mae":
         model = MAE(
-            ENCODERS[encoder](), masker, lambda **sizes: Decoder(**sizes, width=16, depth=2, heads=2), target_dims
+            ENCODERS[encoder](),
+            masker,
+            lambda **sizes: Decoder(**sizes, width=16, depth=2, heads=2),
+            target_dims,
         )
     else:
         model = SimMIM(ENCODERS[encoder](), masker, target_dims)

@@ -1,4 +1,6 @@
-"""A student of several views: what passes the encoder and the head, by which masks, and what is refused."""
+"""A student of several views: what passes the encoder and the head, by which masks, and what is
+refused.
+"""
 
 from functools import partial
 
@@ -100,7 +102,9 @@ def test_every_masker_trains_every_weight_of_the_student_and_none_of_the_teacher
     assert made.cls.shape == (4, 3, 20)
     assert made.patch.shape == (6, made.split.masked.shape[2], 20)
     loss.backward()
-    without = {name for name, p in task.model.named_parameters() if p.grad is None and p.requires_grad}
+    without = {
+        name for name, p in task.model.named_parameters() if p.grad is None and p.requires_grad
+    }
     assert not without
     assert task.model.mask_token.grad.abs().max() > 0
     assert all(p.grad is None for p in task.teacher.parameters())
@@ -110,7 +114,9 @@ def test_views_of_one_size_pass_together_as_they_would_alone():
     model, batch = student(dims={"cls": 20}), views()
     made = model(batch)
     for number, view in enumerate(batch.views):
-        assert torch.allclose(made.cls[number], model.head(model.encoder(view.image)[:, 0]), atol=1e-6)
+        assert torch.allclose(
+            made.cls[number], model.head(model.encoder(view.image)[:, 0]), atol=1e-6
+        )
     assert (made.patch, made.split) == (None, None)
 
 
@@ -138,7 +144,9 @@ def test_attention_that_comes_with_the_batch_is_not_gathered_beforehand():
 
 
 class Said(nn.Module):
-    """Masker whose splits do not say that nothing is thrown, or list visible patches in another order."""
+    """Masker whose splits do not say that nothing is thrown, or list visible patches in another
+    order.
+    """
 
     needs_tokens = False
 
@@ -152,8 +160,13 @@ class Said(nn.Module):
 
 @pytest.mark.parametrize("name", ["block_ibot", "random"])
 def test_mask_tokens_in_place_of_patches_are_mask_tokens_before_the_others(name):
-    """Where nothing is thrown, all patches are embedded and some replaced; else the masked ones are put before the others."""
-    whole, apart = student(masker_of(name)), student(Said(masker_of(name), lambda s: s._replace(whole=False)))
+    """Where nothing is thrown, all patches are embedded and some replaced; else the masked ones are
+    put before the others.
+    """
+    whole, apart = (
+        student(masker_of(name)),
+        student(Said(masker_of(name), lambda s: s._replace(whole=False))),
+    )
     if name == "random":  # as long as the grid, it is known to throw nothing: one too many is not
         apart.masker.change = lambda s: s._replace(
             visible=torch.cat([s.visible, s.visible[..., :1]], -1),
@@ -180,7 +193,11 @@ def test_thrown_patches_change_nothing():
         for row in range(3):
             for patch in rest[3 * number + row].nonzero().flatten().tolist():
                 tiles[row, :, patch // 4, patch % 4] += 9
-    again = model(batch._replace(views=tuple(v._replace(image=i) for v, i in zip(batch.views, changed, strict=True))))
+    again = model(
+        batch._replace(
+            views=tuple(v._replace(image=i) for v, i in zip(batch.views, changed, strict=True))
+        )
+    )
     assert torch.equal(made.cls, again.cls)
 
 
@@ -189,7 +206,9 @@ def test_only_masked_patches_pass_the_head_and_come_out_as_if_all_did():
     made = model(batch)
     image = batch.of_views(2).image
     tokens = model.encoder.encode(model.cover(image, made.split.hidden(L)[:, 0]))
-    assert torch.allclose(made.patch, take(model.head.patches(tokens[:, 1:]), made.split.masked)[:, 0], atol=1e-6)
+    assert torch.allclose(
+        made.patch, take(model.head.patches(tokens[:, 1:]), made.split.masked)[:, 0], atol=1e-6
+    )
 
 
 def test_attmask_hides_what_the_teacher_attends_to_in_the_same_view():
@@ -235,7 +254,10 @@ def test_a_step_is_one_graph():
     ("build", "message"),
     [
         (lambda: student(None), "predicts masked patches and nothing masks any"),
-        (lambda: student(masker_of("random"), {"pixel": 48}), "the loss has the terms pixel, and IBOT projects"),
+        (
+            lambda: student(masker_of("random"), {"pixel": 48}),
+            "the loss has the terms pixel, and IBOT projects",
+        ),
         (lambda: student(Masker(Random(), ParallelParts(4)))(views()), "this masker makes 4 parts"),
         (
             lambda: student(dims={"cls": 20})(views().of_view(0)),
@@ -249,15 +271,27 @@ def test_a_step_is_one_graph():
             lambda: IBOT(Beit(16, 4, 8, 2, 2), None, HEAD, {"cls": 20})(views()),
             "Beit takes images of 16 x 16 alone, and there are smaller views",
         ),
-        (lambda: training(masker_of("random"), teacher=None), "there is no teacher; add teacher=views"),
-        (lambda: training(masker_of("random"), teacher=EMA), "compares views, and needs teacher=views"),
+        (
+            lambda: training(masker_of("random"), teacher=None),
+            "there is no teacher; add teacher=views",
+        ),
+        (
+            lambda: training(masker_of("random"), teacher=EMA),
+            "compares views, and needs teacher=views",
+        ),
         (
             lambda: training(
-                None, model=lambda target_dims: MAE(encoder(), masker_of("random"), lambda **_: nn.Identity(), {"a": 1})
+                None,
+                model=lambda target_dims: MAE(
+                    encoder(), masker_of("random"), lambda **_: nn.Identity(), {"a": 1}
+                ),
             ),
             "MAE predicts patches; take model=ibot",
         ),
-        (lambda: AcrossViews({"cls": Term(Features(1))}, {"cls": 1.0}), "is a Term, which compares no views"),
+        (
+            lambda: AcrossViews({"cls": Term(Features(1))}, {"cls": 1.0}),
+            "is a Term, which compares no views",
+        ),
         (lambda: ViewsEMA(student(dims={"cls": 20}), of=["encoder"]), "needs the head"),
     ],
     ids=[
@@ -288,13 +322,17 @@ def test_the_teacher_follows_encoder_and_head():
         for p in task.model.parameters():
             p.add_(1.0)
     task.teacher.after_step(task.model, Progress(0, 1, 1))
-    assert torch.allclose(task.teacher.state_dict()["head.last_layer.weight_v"], before + 0.5, atol=1e-6)
+    assert torch.allclose(
+        task.teacher.state_dict()["head.last_layer.weight_v"], before + 0.5, atol=1e-6
+    )
     assert task.teacher.train().get_submodule("head").training
     assert not task.teacher.network.training
 
 
 def test_all_views_and_the_teacher_count_as_work():
-    """Twice as many small views cost the student more and the teacher nothing; a step of the student counts three times."""
+    """Twice as many small views cost the student more and the teacher nothing; a step of the
+    student counts three times.
+    """
     task = training(masker_of("block_ibot"))
     few, many = (flops_per_image(task, views(small=small)) for small in (2, 4))
     small = flops(lambda: task.model.encoder(views().views[2].image), 3)

@@ -43,7 +43,9 @@ def build():
     def build(masker: Masker) -> MAE:
         torch.manual_seed(0)
         encoder = ViT(image_size=(16, 24), patch_size=4, width=16, depth=2, heads=2)
-        return MAE(encoder, masker, partial(Decoder, width=8, depth=1, heads=2), target_dims={"pixel": 48})
+        return MAE(
+            encoder, masker, partial(Decoder, width=8, depth=1, heads=2), target_dims={"pixel": 48}
+        )
 
     return build
 
@@ -63,7 +65,10 @@ def test_it_predicts_what_the_masker_hid(build, batch):
 
 
 def test_a_score_that_looks_at_tokens_changes_nothing_else(build, batch):
-    blind, sighted = build(Masker(Random(), FixedRatio(0.75))), build(Masker(TokenLover(), FixedRatio(0.75)))
+    blind, sighted = (
+        build(Masker(Random(), FixedRatio(0.75))),
+        build(Masker(TokenLover(), FixedRatio(0.75))),
+    )
     expected = blind(batch).prediction
     prediction = sighted(batch).prediction
     assert torch.allclose(prediction, expected, atol=1e-5)
@@ -80,7 +85,9 @@ def test_parallel_parts_equal_separate_passes(build, batch):
     together = build(Masker(Random(), Parts([visible], [masked])))(batch).prediction
     assert together.shape == (3, 2, 4, 48)
     for part in range(2):
-        alone = build(Masker(Random(), Parts([[visible[part]]], [[masked[part]]])))(batch).prediction
+        alone = build(Masker(Random(), Parts([[visible[part]]], [[masked[part]]])))(
+            batch
+        ).prediction
         assert torch.allclose(together[:, part], alone[:, 0], atol=1e-5)
 
 
@@ -97,7 +104,8 @@ def test_what_parts_share_is_encoded_once_and_predicted_from_alike(build, batch)
 
 
 def test_only_visible_patches_influence_predictions(build, batch):
-    model = build(Masker(Random(), Parts([[[0, 1, 2]]], [[[3, 4]]])))  # patches from 5 on are thrown
+    # patches from 5 on are thrown
+    model = build(Masker(Random(), Parts([[[0, 1, 2]]], [[[3, 4]]])))
     expected = model(batch).prediction
     hidden = batch.image.clone()
     hidden[..., 4:, :] += 1

@@ -4,7 +4,9 @@ from mim.model.packing import pack
 
 
 def test_valid_tokens_go_first_and_as_much_padding_as_can_is_left_out():
-    order, valid = pack(torch.tensor([[True, True, False, True, False], [False, False, False, True, False]]), most=3)
+    order, valid = pack(
+        torch.tensor([[True, True, False, True, False], [False, False, False, True, False]]), most=3
+    )
     assert order.tolist() == [[0, 1, 3], [3, 0, 1]]
     assert valid.tolist() == [[True, True, True], [True, False, False]]
 

@@ -26,7 +26,10 @@ DECODER = partial(Decoder, width=16, depth=3, heads=2)
 def prefixed(prefix):
     """An encoder of somebody's own with so many prefix tokens."""
     encoder = Registers(32, 4, 32, 2, 4)
-    encoder.prefix, encoder.first = prefix, nn.Parameter(torch.randn(1, prefix, 32) * 0.5, prefix > 0)
+    encoder.prefix, encoder.first = (
+        prefix,
+        nn.Parameter(torch.randn(1, prefix, 32) * 0.5, prefix > 0),
+    )
     return encoder
 
 
@@ -39,7 +42,9 @@ MODELS = {
     "mae with registers": lambda masker: MAE(prefixed(3), masker, DECODER, {"pixel": 48}),
     "simmim without cls": lambda masker: SimMIM(prefixed(0), masker, {"pixel": 48}),
     "simmim with registers": lambda masker: SimMIM(prefixed(3), masker, {"pixel": 48}),
-    "simmim of relative positions": lambda masker: SimMIM(Beit(32, 4, 32, 2, 4), masker, {"pixel": 48}),
+    "simmim of relative positions": lambda masker: SimMIM(
+        Beit(32, 4, 32, 2, 4), masker, {"pixel": 48}
+    ),
 }
 
 
@@ -59,7 +64,8 @@ class Given(nn.Module):
 @pytest.fixture
 def batch(batch_of):
     generator = torch.Generator().manual_seed(0)
-    flat = torch.tensor([0.0, 0.05, 0.2, 1.0, 3.0]).view(5, 1, 1, 1)  # contrast decides how many patches are salient
+    # contrast decides how many patches are salient
+    flat = torch.tensor([0.0, 0.05, 0.2, 1.0, 3.0]).view(5, 1, 1, 1)
     return batch_of(torch.randn(5, 3, 32, 32, generator=generator) * flat)
 
 
@@ -70,7 +76,8 @@ def model(request):
     for (
         name,
         parameter,
-    ) in model.named_parameters():  # biases and layer scales off their first values, so that all count
+        # biases and layer scales off their first values, so that all count
+    ) in model.named_parameters():
         if parameter.dim() == 1 or name.endswith("table"):
             nn.init.normal_(parameter, mean=float("weight" in name), std=0.3)
     return model
@@ -107,7 +114,9 @@ def test_predictions_loss_and_gradients_are_those_of_each_image_alone(model, bat
     each.backward()
     for name, p in model.named_parameters():
         if name in together:
-            assert torch.allclose(together[name], p.grad, atol=1e-5 + 1e-4 * p.grad.abs().max().item()), name
+            assert torch.allclose(
+                together[name], p.grad, atol=1e-5 + 1e-4 * p.grad.abs().max().item()
+            ), name
 
 
 def test_what_stands_at_padding_changes_nothing(model, batch):

@@ -28,7 +28,10 @@ from mim.target.pixel import Pixel
 from tests.slow import slow
 
 PATCH = 4
-MODELS = {"mae": partial(MAE, decoder=partial(Decoder, width=8, depth=2, heads=2)), "simmim": SimMIM}
+MODELS = {
+    "mae": partial(MAE, decoder=partial(Decoder, width=8, depth=2, heads=2)),
+    "simmim": SimMIM,
+}
 MASKERS = {
     "random": Masker(Random(), ParallelParts(4)),
     "salience": Masker(Salience(), ParallelParts(8)),
@@ -76,11 +79,17 @@ def test_parts_equal_separate_passes_in_loss_and_gradient(batch, model, name):
         prediction, split = made.prediction, made.split
         value = loss(prediction, batch.image, split)
         value.backward()
-        return value, {n: p.grad for n, p in network.named_parameters() if p.grad is not None}, split.masked.shape[1]
+        return (
+            value,
+            {n: p.grad for n, p in network.named_parameters() if p.grad is not None},
+            split.masked.shape[1],
+        )
 
     together, gradient, parts = passed(masker)
     alone = [passed(One(masker, part))[:2] for part in range(parts)]
-    assert together.item() == pytest.approx(sum(value.item() for value, _ in alone) / parts, rel=1e-13)
+    assert together.item() == pytest.approx(
+        sum(value.item() for value, _ in alone) / parts, rel=1e-13
+    )
     assert gradient
     for parameter, value in gradient.items():
         expected = torch.stack([gradients[parameter] for _, gradients in alone]).mean(0)

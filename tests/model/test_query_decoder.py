@@ -1,4 +1,6 @@
-"""Mask tokens that see no other: any of them can be left out; padding changes nothing; each block of the encoder has a say."""
+"""Mask tokens that see no other: any of them can be left out; padding changes nothing; each block
+of the encoder has a say.
+"""
 
 from functools import partial
 
@@ -19,7 +21,12 @@ from tests.model.given import Given
 def built(masker=None, **settings):
     torch.manual_seed(0)
     decoder = partial(QueryDecoder, encoder_depth=2, width=8, depth=3, heads=2, **settings)
-    return MAE(ViT(16, 4, 8, 2, 2), masker or Masker(Random(), FixedRatio(0.5)), decoder, {"pixel": 48, "other": 5})
+    return MAE(
+        ViT(16, 4, 8, 2, 2),
+        masker or Masker(Random(), FixedRatio(0.5)),
+        decoder,
+        {"pixel": 48, "other": 5},
+    )
 
 
 def order(count=2):
@@ -30,9 +37,9 @@ def order(count=2):
 def test_a_patch_is_predicted_alike_whoever_else_is_unless_they_see_each_other(batch_of, together):
     patches, batch = order(), batch_of(torch.randn(2, 3, 16, 16))
     some, every = (
-        built(Given(Split(patches[..., 10:], patches[..., :count])), self_attention=together)(batch).predictions[
-            "pixel"
-        ]
+        built(Given(Split(patches[..., 10:], patches[..., :count])), self_attention=together)(
+            batch
+        ).predictions["pixel"]
         for count in (4, 10)
     )
     assert torch.allclose(some, every[:, :, :4], atol=1e-6) != together
@@ -40,13 +47,20 @@ def test_a_patch_is_predicted_alike_whoever_else_is_unless_they_see_each_other(b
 
 @pytest.mark.parametrize("together", [False, True])
 def test_padding_changes_no_prediction(batch_of, together):
-    patches, there, hidden = order(), torch.ones(2, 1, 9, dtype=torch.bool), torch.ones(2, 1, 8, dtype=torch.bool)
+    patches, there, hidden = (
+        order(),
+        torch.ones(2, 1, 9, dtype=torch.bool),
+        torch.ones(2, 1, 8, dtype=torch.bool),
+    )
     there[..., 7:], hidden[..., 6:] = False, False
     plain = Split(patches[..., 9:], patches[..., :6])
-    visible = torch.cat([patches[..., 9:], patches[..., :2]], -1)  # padding repeats patches that are masked
+    # padding repeats patches that are masked
+    visible = torch.cat([patches[..., 9:], patches[..., :2]], -1)
     padded = Split(visible, torch.cat([patches[..., :6], patches[..., 9:11]], -1), there, hidden)
     batch = batch_of(torch.randn(2, 3, 16, 16))
-    a, b = (built(Given(split), self_attention=together)(batch).predictions for split in (plain, padded))
+    a, b = (
+        built(Given(split), self_attention=together)(batch).predictions for split in (plain, padded)
+    )
     for name in a:
         assert torch.allclose(a[name], b[name][..., :6, :], atol=1e-5), name
 
@@ -61,7 +75,9 @@ def test_every_parameter_that_is_trained_has_a_gradient_and_the_final_norm_is_no
 
 
 def test_a_block_that_weighs_nothing_has_no_say(batch_of):
-    """Each decoder block has weights of its own for what enters the encoder and for what leaves each of its blocks."""
+    """Each decoder block has weights of its own for what enters the encoder and for what leaves
+    each of its blocks.
+    """
     batch, model = batch_of(torch.randn(2, 3, 16, 16)), built()
     assert model.looks_at == [0, 1, 2]
     assert model.decoder.weigh.weight.shape == (3, 3)
@@ -83,4 +99,6 @@ def test_a_block_that_weighs_nothing_has_no_say(batch_of):
 )
 def test_what_cannot_be_is_refused(settings, message):
     with pytest.raises(ValueError, match=message):
-        QueryDecoder(8, (4, 4), 48, **{"encoder_depth": 2, "width": 8, "depth": 1, "heads": 2, **settings})
+        QueryDecoder(
+            8, (4, 4), 48, **{"encoder_depth": 2, "width": 8, "depth": 1, "heads": 2, **settings}
+        )

@@ -1,4 +1,6 @@
-"""A model has a decoder for each term that predicts, on one encoding; the first one is what it would be alone."""
+"""A model has a decoder for each term that predicts, on one encoding; the first one is what it
+would be alone.
+"""
 
 from functools import partial
 
@@ -58,7 +60,11 @@ def test_checkpoints_call_the_first_decoder_as_they_always_did(model):
     alone, both = build(model, {"pixel": 192}).state_dict(), build(model, TWO).state_dict()
     others = {name for name in both if name not in alone}
     assert all(torch.equal(both[name], value) for name, value in alone.items())
-    assert others == {name.replace("decoder.", "decoders.hog.", 1) for name in alone if name.startswith("decoder.")}
+    assert others == {
+        name.replace("decoder.", "decoders.hog.", 1)
+        for name in alone
+        if name.startswith("decoder.")
+    }
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -92,7 +98,9 @@ def test_a_step_of_two_terms_compiles_into_one_graph(model, batch_of):
 
 def test_of_several_predictions_one_has_to_be_named(batch_of):
     made = build("mae", TWO)(batch_of(torch.randn(2, 3, 32, 32)))
-    with pytest.raises(ValueError, match=r"the model predicts pixel, hog; say which, in \.predictions\[\.\.\.\]"):
+    with pytest.raises(
+        ValueError, match=r"the model predicts pixel, hog; say which, in \.predictions\[\.\.\.\]"
+    ):
         _ = made.prediction
     one = Reconstruction({"hog": made.predictions["hog"]}, made.split)
     assert one.prediction is made.predictions["hog"]

@@ -1,4 +1,6 @@
-"""Views of an image, one vector each: what passes a batch norm together, what is left out, and what is refused."""
+"""Views of an image, one vector each: what passes a batch norm together, what is left out, and what
+is refused.
+"""
 
 from functools import partial
 
@@ -29,7 +31,9 @@ def built(masker=None, predictor=PREDICTOR, **settings):
 
 def pair(count=5, small=0):
     torch.manual_seed(1)
-    return views_of(torch.randn(2, count, 3, 16, 16), *([torch.randn(small, count, 3, 8, 8)] if small else []))
+    return views_of(
+        torch.randn(2, count, 3, 16, 16), *([torch.randn(small, count, 3, 8, 8)] if small else [])
+    )
 
 
 def test_each_view_passes_the_norms_by_itself():
@@ -50,7 +54,7 @@ def test_views_of_one_size_may_pass_them_together():
     assert made[0].mean(0).abs().max() > 1e-3
 
 
-def test_what_is_masked_of_large_views_changes_nothing_and_the_teachers_own_view_may_be_left_to_it():
+def test_masked_patches_of_large_views_change_nothing_and_the_teacher_may_have_its_own_view():
     masker = Masker(Random(), FixedRatio(0.5))
     model, batch = built(masker, None, views=1, own=False), pair(5, 2)
     made = model(batch).cls
@@ -82,9 +86,13 @@ def test_all_that_is_trained_has_a_gradient_and_the_projection_of_patches_stays(
 
 def test_views_that_cannot_be_told_apart_cost_as_much_as_guessing_and_their_order_does_not_matter():
     term, same = ViewContrast(3, 0.2), torch.ones(2, 5, 3)
-    assert term(Shown(same), Seen(same)).item() == pytest.approx(2 * 0.4 * torch.tensor(5.0).log().item())
+    assert term(Shown(same), Seen(same)).item() == pytest.approx(
+        2 * 0.4 * torch.tensor(5.0).log().item()
+    )
     made, seen = torch.randn(2, 5, 3), torch.randn(2, 5, 3)
-    turned = term(Shown(made.flip(0)[:, [3, 0, 4, 1, 2]] * 3), Seen(seen.flip(0)[:, [3, 0, 4, 1, 2]]))
+    turned = term(
+        Shown(made.flip(0)[:, [3, 0, 4, 1, 2]] * 3), Seen(seen.flip(0)[:, [3, 0, 4, 1, 2]])
+    )
     assert turned.item() == pytest.approx(term(Shown(made), Seen(seen)).item(), rel=1e-5)
 
 
@@ -94,7 +102,10 @@ def test_queries_keys_and_values_start_as_products_of_their_own():
     weight = encoder.blocks[0].attn.qkv.weight
     assert weight.abs().max().item() == pytest.approx((6 / 128) ** 0.5, rel=0.01)
     assert encoder.cls_token.abs().max() < 1e-5
-    first, swapped = (ViT(16, 4, 8, 1, 2, positions=name).pos_embed[0, 1:] for name in ("sincos", "sincos_rows_first"))
+    first, swapped = (
+        ViT(16, 4, 8, 1, 2, positions=name).pos_embed[0, 1:]
+        for name in ("sincos", "sincos_rows_first")
+    )
     assert torch.equal(swapped, torch.cat([first[:, 4:], first[:, :4]], 1))
 
 
@@ -108,9 +119,13 @@ def test_what_makes_no_sense_is_refused():
             Siamese(masker=None, head=HEAD, predictor=None, **given)
     other = ViT(16, 4, 8, 1, 2)
     other.patch_embed = None
-    with pytest.raises(ValueError, match=r"no projection of patches .* give model\.frozen_projection=false"):
+    with pytest.raises(
+        ValueError, match=r"no projection of patches .* give model\.frozen_projection=false"
+    ):
         Siamese(other, None, HEAD, None, {"contrast": 6})
-    with pytest.raises(ValueError, match=r"the batch has 1; take augment@data\.augment=multi_crop_moco_v3"):
+    with pytest.raises(
+        ValueError, match=r"the batch has 1; take augment@data\.augment=multi_crop_moco_v3"
+    ):
         built()(torch.zeros(2, 3, 16, 16))
     with pytest.raises(ValueError, match="makes 2 parts of it"):
         built(Masker(Random(), ParallelParts(2)))(pair())

@@ -37,7 +37,12 @@ class Given(nn.Module):
 
     def forward(self, ranking):
         B = len(ranking.rank)
-        return Split(*(part.expand(B, -1, -1) if isinstance(part, torch.Tensor) else part for part in self.split))
+        return Split(
+            *(
+                part.expand(B, -1, -1) if isinstance(part, torch.Tensor) else part
+                for part in self.split
+            )
+        )
 
 
 def parts(visible, masked):
@@ -49,7 +54,9 @@ def build(encoder: str, masker: Masker) -> SimMIM:
     model = SimMIM(ENCODERS[encoder](), masker, target_dims={"pixel": 48})
     with torch.no_grad():  # tables start at zero, layer scales at 0.1: make all of it show
         for name, parameter in model.named_parameters():
-            parameter.normal_(std=0.5) if name.endswith(("bias_table", "mask_token")) else parameter.mul_(2)
+            parameter.normal_(std=0.5) if name.endswith(
+                ("bias_table", "mask_token")
+            ) else parameter.mul_(2)
     return model
 
 
@@ -87,7 +94,9 @@ def test_predictions_know_where_they_stand(encoder, batch):
 
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_a_score_that_looks_at_tokens_changes_nothing_else(encoder, batch):
-    blind, sighted = (build(encoder, Masker(score, FixedRatio(0.75))) for score in (Random(), TokenLover()))
+    blind, sighted = (
+        build(encoder, Masker(score, FixedRatio(0.75))) for score in (Random(), TokenLover())
+    )
     assert torch.allclose(sighted(batch).prediction, blind(batch).prediction, atol=1e-5)
 
 
@@ -95,7 +104,9 @@ def test_a_score_that_looks_at_tokens_changes_nothing_else(encoder, batch):
 def test_thrown_patches_are_nowhere(encoder, batch):
     model = build(encoder, parts([[0, 1, 2]], [[3, 4]]))
     tokens = []
-    model.encoder.norm.register_forward_hook(lambda module, given, result: tokens.append(result.shape))
+    model.encoder.norm.register_forward_hook(
+        lambda module, given, result: tokens.append(result.shape)
+    )
     expected = model(batch).prediction
     thrown = batch.image.clone()
     thrown[..., 4:, :] += 1
@@ -115,7 +126,9 @@ def test_parallel_parts_equal_separate_passes(encoder, batch):
 
 @pytest.mark.parametrize("encoder", ON_SETS)
 def test_padding_changes_nothing(encoder, batch):
-    """Counts that differ between images are padded: the padding stands for any patch, and is not seen."""
+    """Counts that differ between images are padded: the padding stands for any patch, and is not
+    seen.
+    """
     expected = build(encoder, parts([[0, 5, 9]], [[1, 2, 20, 21]]))(batch).prediction
     split = Split(
         torch.tensor([[[7, 0, 5, 9, 3]]]),
@@ -136,7 +149,9 @@ def test_swin_refuses_a_masker_that_throws(batch):
 def test_every_trained_parameter_has_a_gradient(encoder, batch):
     model = build(encoder, Masker(Random(), FixedRatio(0.75)))
     model(batch).prediction.square().mean().backward()
-    assert [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
+    assert [
+        name for name, p in model.named_parameters() if p.requires_grad and p.grad is None
+    ] == []
 
 
 @pytest.mark.parametrize("encoder", ["vit", "swin", "registers"])
@@ -149,7 +164,10 @@ def test_predictions_are_of_the_masked_tokens_behind_any_prefix(encoder, batch):
     batch = batch.with_image(batch.image[..., :16]) if encoder == "registers" else batch
     made = model(batch)
     split, inside = made.split, model.encoder
-    tokens = [inside.position_token(model.mask_token, split.masked), inside.embed(batch.image, split.visible)]
+    tokens = [
+        inside.position_token(model.mask_token, split.masked),
+        inside.embed(batch.image, split.visible),
+    ]
     index = torch.cat([split.masked, split.visible], dim=2)[:, 0]
     encoded = inside.encode(torch.cat(tokens, dim=2)[:, 0], index)
     masked = encoded[:, inside.prefix :][:, : split.masked.shape[2]]

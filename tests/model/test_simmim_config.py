@@ -1,4 +1,6 @@
-"""`model=simmim` is one override: it brings what SimMIM hides and predicts, and the command line has the last word."""
+"""`model=simmim` is one override: it brings what SimMIM hides and predicts, and the command line
+has the last word.
+"""
 
 from pathlib import Path
 
@@ -44,7 +46,11 @@ def composed():
 
 def test_it_hides_cells_and_predicts_raw_pixels(composed):
     cfg = composed("model=simmim")
-    assert (cfg.masker.cell, cfg.masker.partition.ratio, cfg.masker.partition.rounding) == (2, 0.6, "mask_up")
+    assert (cfg.masker.cell, cfg.masker.partition.ratio, cfg.masker.partition.rounding) == (
+        2,
+        0.6,
+        "mask_up",
+    )
     assert (cfg.loss.target.normalise, cfg.loss.error) == (False, "l1")
     assert composed().masker.cell == 1
     assert composed().loss.error == "l2"
@@ -63,7 +69,9 @@ def test_every_small_encoder_predicts_three_of_four_cells_of_a_digit(composed, e
 
 
 @pytest.mark.parametrize(("name", "masked", "seen"), [("vit", 120, 196), ("swin", 22, 36)])
-def test_the_published_recipes_hide_what_they_say_at_the_rates_they_say(composed, name, masked, seen):
+def test_the_published_recipes_hide_what_they_say_at_the_rates_they_say(
+    composed, name, masked, seen
+):
     cfg = composed(f"experiment=simmim/imagenet_{name}_base")
     grid = (cfg.data.image_size // cfg.encoder.patch_size,) * 2
     split = instantiate(cfg.masker)(blank(2, (8, 8)), grid)

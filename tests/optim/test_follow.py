@@ -1,4 +1,6 @@
-"""Groups of an optimiser on their schedules; against official tables in tests/parity/test_official_step_schedules.py."""
+"""Groups of an optimiser on their schedules; against official tables in
+tests/parity/test_official_step_schedules.py.
+"""
 
 import pytest
 import torch
@@ -49,7 +51,9 @@ def test_a_resumed_schedule_goes_on_with_rate_and_decay():
 
 
 def test_decay_that_has_nothing_to_start_from_is_refused():
-    with pytest.raises(ValueError, match=r"weight_decay=0, which decays nothing; e\.g\. weight_decay=0\.04"):
+    with pytest.raises(
+        ValueError, match=r"weight_decay=0, which decays nothing; e\.g\. weight_decay=0\.04"
+    ):
         start(decays=(0.0,), decay=Cosine(0.04, 0.4))
 
 
@@ -59,13 +63,18 @@ def test_a_cosine_by_epoch_has_one_rate_an_epoch():
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
     torchs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=4, eta_min=0.1)
     for epoch in range(4):
-        assert rates[3 * epoch : 3 * epoch + 3] == pytest.approx([optimizer.param_groups[0]["lr"]] * 3)
+        assert rates[3 * epoch : 3 * epoch + 3] == pytest.approx(
+            [optimizer.param_groups[0]["lr"]] * 3
+        )
         optimizer.step()
         torchs.step()
 
 
 def test_a_warm_up_in_steps_counts_steps():
-    rates = [groups[0][0] for groups in walk(*start(WarmupCosine(2, warmup_steps=4), steps=30, passes=3), 6)]
+    rates = [
+        groups[0][0]
+        for groups in walk(*start(WarmupCosine(2, warmup_steps=4), steps=30, passes=3), 6)
+    ]
     assert rates[:5] == pytest.approx([0, 0.25, 0.5, 0.75, 1])
     with pytest.raises(ValueError, match="warmup_steps=30 leaves nothing"):
         start(RunningCosine(0, warmup_steps=30), steps=30, passes=3)

@@ -1,4 +1,6 @@
-"""Rates that fall from layer to layer; the official ones are in tests/parity/test_official_finetune.py."""
+"""Rates that fall from layer to layer; the official ones are in
+tests/parity/test_official_finetune.py.
+"""
 
 import pytest
 import torch
@@ -61,7 +63,9 @@ def test_frozen_parameters_are_in_no_group_and_all_others_in_one():
 @pytest.mark.parametrize("layer_decay", [0.0, -1.0, 1.5])
 def test_a_factor_that_makes_no_sense_is_refused(layer_decay):
     with pytest.raises(ValueError, match="above 0 and at most 1"):
-        layer_decay_groups(Classifier(ViT(16, 8, 8, 1, 2), {"mean": Mean()}, 4), 1.0, 0.1, layer_decay)
+        layer_decay_groups(
+            Classifier(ViT(16, 8, 8, 1, 2), {"mean": Mean()}, 4), 1.0, 0.1, layer_decay
+        )
 
 
 def rates(schedule, steps):
@@ -78,7 +82,9 @@ def rates(schedule, steps):
 
 
 def test_the_smallest_rate_of_mae_falls_with_the_layers_and_that_of_simmim_is_one_for_all():
-    """MAE multiplies what the schedule gives (util/lr_sched.py); timm's schedulers end every group at one rate."""
+    """MAE multiplies what the schedule gives (util/lr_sched.py); timm's schedulers end every group
+    at one rate.
+    """
     for high, low in rates(WarmupCosine(2, min_lr=0.02), 10):
         assert low == pytest.approx(0.1 * high)
     simmim = rates(RunningCosine(2, min_lr=0.02, warmup_lr=0.01), 10)

@@ -12,7 +12,9 @@ def test_the_fall_begins_with_the_first_step_and_the_rise_is_a_share_of_it():
     for step in (0, 750, 1499, 1500, 80_000, 159_999):
         regular = 1 - step / steps
         short = (1 - step / 1500) * (1 - 1e-6) if step < 1500 else 0.0
-        assert schedule(Progress(step, steps, 1000), 1e-4) == pytest.approx(regular * (1 - short), rel=1e-9)
+        assert schedule(Progress(step, steps, 1000), 1e-4) == pytest.approx(
+            regular * (1 - short), rel=1e-9
+        )
 
 
 def test_the_least_rate_is_the_same_for_every_group_and_the_power_bends_the_line():

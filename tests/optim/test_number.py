@@ -20,7 +20,9 @@ def test_a_cosine_is_that_of_ibot():
         0.998,
         0.996 + 0.004 * (1 + math.cos(math.pi / 4)) / 2,
     ]
-    assert [Cosine(0.996, 1.0)(Progress(step, 4, 2)) for step in range(4)] == pytest.approx(expected, rel=1e-12)
+    assert [Cosine(0.996, 1.0)(Progress(step, 4, 2)) for step in range(4)] == pytest.approx(
+        expected, rel=1e-12
+    )
 
 
 @given(steps=STEPS, start=st.floats(0, 1), end=st.floats(0, 1))

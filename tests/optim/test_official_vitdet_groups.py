@@ -1,4 +1,6 @@
-"""Rates, decays and schedule of detectron2's ViTDet, computed on the meta device (tests/golden/vitdet_lr_decay.npz)."""
+"""Rates, decays and schedule of detectron2's ViTDet, computed on the meta device
+(tests/golden/vitdet_lr_decay.npz).
+"""
 
 from functools import partial
 
@@ -22,7 +24,9 @@ def detector(m) -> Detector:
         encoder = ViT(224, 16, m["embed_dim"], m["depth"], m["num_heads"])
     blocks = [n + 1 for n in range(m["depth"]) if n not in m["window_block_indexes"]]
     with torch.device("meta"):
-        return Detector(encoder, ProposalNetwork, partial(RegionHeads), m["num_classes"], 1024, 14, blocks)
+        return Detector(
+            encoder, ProposalNetwork, partial(RegionHeads), m["num_classes"], 1024, 14, blocks
+        )
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -33,15 +37,25 @@ def test_rates_and_decays_are_detectron2s(golden, model):
     theirs = dict(
         zip(
             reference.names(f"{model}.names"),
-            zip(reference[f"{model}.lr_factor"].tolist(), reference[f"{model}.weight_decay"].tolist(), strict=True),
+            zip(
+                reference[f"{model}.lr_factor"].tolist(),
+                reference[f"{model}.weight_decay"].tolist(),
+                strict=True,
+            ),
             strict=True,
         )
     )
-    (decay,) = {factor for name, (factor, _) in theirs.items() if f"blocks.{m['depth'] - 1}.mlp.fc1.weight" in name}
+    (decay,) = {
+        factor
+        for name, (factor, _) in theirs.items()
+        if f"blocks.{m['depth'] - 1}.mlp.fc1.weight" in name
+    }
     groups = vitdet_groups(built, m["base_lr"], m["weight_decay"], decay)
     names = {id(parameter): name for name, parameter in built.named_parameters()}
     ours = {
-        names[id(p)]: (group["lr"] / m["base_lr"], group["weight_decay"]) for group in groups for p in group["params"]
+        names[id(p)]: (group["lr"] / m["base_lr"], group["weight_decay"])
+        for group in groups
+        for p in group["params"]
     }
     assert len(ours) == len(theirs)
     for name, (factor, weight_decay) in theirs.items():
@@ -70,14 +84,20 @@ def test_the_schedule_is_detectron2s(golden, model):
     )
     passes = 1000
     for step, value in zip(
-        reference[f"{model}.iteration"].tolist(), reference[f"{model}.schedule"].tolist(), strict=True
+        reference[f"{model}.iteration"].tolist(),
+        reference[f"{model}.schedule"].tolist(),
+        strict=True,
     ):
         assert schedule(Progress(step, steps, passes), 1e-4) == pytest.approx(value, rel=1e-9), step
 
 
 def test_the_published_milestones_are_eight_ninths_and_twenty_six_twenty_sevenths():
     default = Milestones()
-    for steps, published in ((184375, (163889, 177546)), (156250, (138889, 150463)), (138281, (122916, 133159))):
+    for steps, published in (
+        (184375, (163889, 177546)),
+        (156250, (138889, 150463)),
+        (138281, (122916, 133159)),
+    ):
         for milestone, after in zip(published, (0.1, 0.01), strict=True):
             assert default(Progress(milestone - 1, steps, 7), 1.0) == pytest.approx(after * 10)
             assert default(Progress(milestone, steps, 7), 1.0) == pytest.approx(after)

@@ -37,5 +37,7 @@ def test_constant_is_the_peak():
 
 
 def test_negative_settings_are_refused():
-    with pytest.raises(ValueError, match=r"warmup_epochs=-1, warmup_steps=None; neither may be negative"):
+    with pytest.raises(
+        ValueError, match=r"warmup_epochs=-1, warmup_steps=None; neither may be negative"
+    ):
         WarmupCosine(-1)

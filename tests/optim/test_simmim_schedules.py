@@ -20,7 +20,11 @@ def test_a_running_cosine_is_below_its_peak_after_the_warm_up():
 
 
 def test_no_warm_up_starts_at_the_peak():
-    assert WarmupSteps(0, [5])(Progress(0, 10, 1), 1.0) == RunningCosine(0)(Progress(0, 10, 1), 1.0) == 1
+    assert (
+        WarmupSteps(0, [5])(Progress(0, 10, 1), 1.0)
+        == RunningCosine(0)(Progress(0, 10, 1), 1.0)
+        == 1
+    )
 
 
 def test_milestones_that_do_not_fit_are_refused():

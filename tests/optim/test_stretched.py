@@ -18,7 +18,9 @@ def test_it_rises_from_above_zero_and_falls_by_half_a_cosine():
 
 def test_a_stretched_one_ends_before_its_end():
     schedule = StretchedCosine(0, stretch=1.25)
-    assert schedule(Progress(10, 10, 1), 1e-3) == pytest.approx(StretchedCosine(0)(Progress(8, 10, 1), 1e-3))
+    assert schedule(Progress(10, 10, 1), 1e-3) == pytest.approx(
+        StretchedCosine(0)(Progress(8, 10, 1), 1e-3)
+    )
 
 
 def test_rate_and_decay_of_a_step_are_those_of_the_step_after():
@@ -27,7 +29,9 @@ def test_rate_and_decay_of_a_step_are_those_of_the_step_after():
     schedule, decay = StretchedCosine(2), Cosine(0.1, 0.3, stretch=2.0, ahead=True)
     follow = Follow(optimizer, schedule, 1e-3, 20, 2, decay)
     for step in range(20):
-        assert optimizer.param_groups[0]["lr"] == pytest.approx(1e-3 * schedule(Progress(step + 1, 20, 2), 1e-3))
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(
+            1e-3 * schedule(Progress(step + 1, 20, 2), 1e-3)
+        )
         assert optimizer.param_groups[0]["weight_decay"] == pytest.approx(
             Cosine(0.1, 0.3, stretch=2.0)(Progress(step + 1, 20, 2))
         )
@@ -37,5 +41,7 @@ def test_rate_and_decay_of_a_step_are_those_of_the_step_after():
 
 
 def test_one_that_is_shorter_than_the_training_is_refused():
-    with pytest.raises(ValueError, match=r"schedule.stretch=0.5 ends before the training does; needs 1 or more"):
+    with pytest.raises(
+        ValueError, match=r"schedule.stretch=0.5 ends before the training does; needs 1 or more"
+    ):
         StretchedCosine(1, stretch=0.5)

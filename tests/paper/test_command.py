@@ -76,10 +76,14 @@ def test_differences_are_said_in_words():
 
 def test_more_settings_take_the_place_of_those_that_are_there():
     command = "train.py experiment=a/b epochs=200"
-    assert merged(command, ["epochs=3", "data=digits"]) == "train.py experiment=a/b epochs=3 data=digits"
+    assert (
+        merged(command, ["epochs=3", "data=digits"])
+        == "train.py experiment=a/b epochs=3 data=digits"
+    )
 
 
 def test_a_command_is_written_as_it_is_typed():
     assert (
-        written("eval.py", ["pool=[cls,mean]", "checkpoint=a b"]) == "python eval.py pool=[cls,mean] 'checkpoint=a b'"
+        written("eval.py", ["pool=[cls,mean]", "checkpoint=a b"])
+        == "python eval.py pool=[cls,mean] 'checkpoint=a b'"
     )

@@ -1,4 +1,6 @@
-"""The ledger of recipes: what is shared is filled in, what is ours has a reason, and both stand under a paper's tables."""
+"""The ledger of recipes: what is shared is filled in, what is ours has a reason, and both stand
+under a paper's tables.
+"""
 
 import pytest
 
@@ -56,13 +58,17 @@ def test_what_is_ours_counts_before_what_the_source_says(ledger):
 
 def test_deviations_have_their_source_and_their_reason(ledger):
     found = deviations(ledger)
-    assert found["mae/base"][1] == Deviation("crop", {"paper": "a", "release": "b"}, "a", "the paper decides")
+    assert found["mae/base"][1] == Deviation(
+        "crop", {"paper": "a", "release": "b"}, "a", "the paper decides"
+    )
     assert "mae/large" not in found
 
 
 def test_a_deviation_without_a_reason_is_refused(ledger):
     (ledger / "mae.yaml").write_text(LEDGER.replace("why: none is needed, ", ""))
-    with pytest.raises(ValueError, match=r"mae/base: a choice lacks its reason, `why`; it has values"):
+    with pytest.raises(
+        ValueError, match=r"mae/base: a choice lacks its reason, `why`; it has values"
+    ):
         read_recipes("mae", ledger / ".")
 
 

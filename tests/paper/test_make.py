@@ -1,4 +1,6 @@
-"""A table made by one command: in waves, on after a stop, and with what failed said. The programs are stand-ins but for one run."""
+"""A table made by one command: in waves, on after a stop, and with what failed said. The programs
+are stand-ins but for one run.
+"""
 
 import json
 import os
@@ -44,8 +46,10 @@ if "experiment=bad" in given and not (folder.parent / "mended").exists():
 if (folder.parent / "stops").exists():
     sys.exit(85)
 seed = int(next((a for a in given if a.startswith("seed=")), "seed=0")[5:])
-said = {"program": Path(sys.argv[0]).name, "overrides": given, "seed": seed, "commit": "abc", "hardware": "here"}
-said |= {"status": "finished", "evaluate": "probe", "probe/top1": 0.5, "metrics": {"val/top1": 0.75}, "images_per_step": 8}
+said = {"program": Path(sys.argv[0]).name, "overrides": given, "seed": seed, "commit": "abc",
+    "hardware": "here"}
+said |= {"status": "finished", "evaluate": "probe", "probe/top1": 0.5,
+    "metrics": {"val/top1": 0.75}, "images_per_step": 8}
 (folder / "results.json").write_text(json.dumps(said))
 """
 
@@ -77,7 +81,10 @@ class Maker:
         log = self.folder / "begun"
         lines = log.read_text().splitlines() if log.exists() else []
         log.unlink(missing_ok=True)
-        return [" ".join(word for word in line.split() if not word.startswith("hydra.")) for line in lines]
+        return [
+            " ".join(word for word in line.split() if not word.startswith("hydra."))
+            for line in lines
+        ]
 
 
 @pytest.fixture
@@ -85,10 +92,15 @@ def maker(tmp_path) -> Maker:
     return Maker(tmp_path)
 
 
-def test_training_comes_before_what_judges_it_and_a_failed_job_leaves_the_others_alone(maker, capsys):
+def test_training_comes_before_what_judges_it_and_a_failed_job_leaves_the_others_alone(
+    maker, capsys
+):
     outcome = maker()
     begun = maker.begun()
-    assert sorted(begun[:2]) == ["train.py experiment=bad resume=auto", "train.py experiment=good resume=auto"]
+    assert sorted(begun[:2]) == [
+        "train.py experiment=bad resume=auto",
+        "train.py experiment=good resume=auto",
+    ]
     (trained,) = maker.folder.glob("good_????????")
     assert sorted(begun[2:]) == [
         f"eval.py evaluate=probe checkpoint={trained}",
@@ -110,7 +122,10 @@ def test_the_same_command_again_does_what_is_missing(maker):
     (maker.folder / "mended").touch()
     assert maker() == ([], [])
     (trained,) = maker.folder.glob("bad_????????")
-    assert maker.begun() == ["train.py experiment=bad resume=auto", f"eval.py evaluate=probe checkpoint={trained}"]
+    assert maker.begun() == [
+        "train.py experiment=bad resume=auto",
+        f"eval.py evaluate=probe checkpoint={trained}",
+    ]
     assert maker() == ([], [])
     assert maker.begun() == []
 
@@ -152,8 +167,10 @@ tables:
     judged: {linear: eval.py evaluate=probe_mae data=imagenet}
     bench:
       about: Digits.
-      training: [encoder=vit_pico, data=digits, epochs=60, warmup_epochs=1, trainer=cpu, trainer.devices=1,
-                 trainer.accumulate_grad_batches=1, images_per_step=16, trainer.limit_train_batches=4,
+      training: [encoder=vit_pico, data=digits, epochs=60, warmup_epochs=1, trainer=cpu,
+      trainer.devices=1,
+                 trainer.accumulate_grad_batches=1, images_per_step=16,
+                 trainer.limit_train_batches=4,
                  callback.online_probe=null, callback.reconstructions=null,
                  callback.checkpoint.last_every_n_steps=5]
       judged: {k-NN: eval.py evaluate=knn accelerator=cpu bank_limit=100 held_out_limit=50}
@@ -171,12 +188,30 @@ tables:
 @pytest.mark.slow
 def test_a_table_goes_on_after_all_of_it_was_killed(tmp_path):
     (tmp_path / "small.yaml").write_text(SMALL)
-    command = [sys.executable, "-m", "mim", "tables", str(tmp_path / "small.yaml"), "--scale", "bench", "--run"]
-    environment = os.environ | {"MIM_RUNS": str(tmp_path / "runs"), "MIM_CACHE": str(tmp_path / "cache")}
-    first = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+    command = [
+        sys.executable,
+        "-m",
+        "mim",
+        "tables",
+        str(tmp_path / "small.yaml"),
+        "--scale",
+        "bench",
+        "--run",
+    ]
+    environment = os.environ | {
+        "MIM_RUNS": str(tmp_path / "runs"),
+        "MIM_CACHE": str(tmp_path / "cache"),
+    }
+    first = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+    )
     try:
         until(
-            lambda: any("epoch 12/60" in log.read_text() for log in tmp_path.glob("runs/tables/*/*/output.log")), first
+            lambda: any(
+                "epoch 12/60" in log.read_text()
+                for log in tmp_path.glob("runs/tables/*/*/output.log")
+            ),
+            first,
         )
     finally:
         for pid in descendants(first.pid):
@@ -185,7 +220,9 @@ def test_a_table_goes_on_after_all_of_it_was_killed(tmp_path):
     (folder,) = tmp_path.glob("runs/tables/small_bench/random_*")
     assert not (folder / "results.json").exists()
 
-    again = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    again = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+    )
     assert again.returncode == 1, again.stderr  # the other row asks for too much
     assert "random, k-NN  finished" in again.stdout
     assert "failed: too much: ThrowMiddle got mask_ratio=0.9" in again.stdout
@@ -197,7 +234,10 @@ def test_a_table_goes_on_after_all_of_it_was_killed(tmp_path):
     (judged,) = tmp_path.glob("runs/tables/small_bench/random_k_nn_*/results.json")
     top1 = 100 * json.loads(judged.read_text())["knn/top1"]
     assert f"| random | k-NN | {top1:.1f} (" in again.stdout
-    assert "### Table 1, at bench scale\n\nDigits. Not comparable with published numbers." in again.stdout
+    assert (
+        "### Table 1, at bench scale\n\nDigits. Not comparable with published numbers."
+        in again.stdout
+    )
 
 
 def until(happened, process: subprocess.Popen) -> None:
@@ -219,8 +259,14 @@ def descendants(pid: int) -> list[int]:
     [
         (["--run"], "--run makes the tables of the papers that are named"),
         (["beyond_cls", "--scale", "bench"], "at bench scale; add `bench:` to one of its yaml"),
-        (["amt", "--runs", "nowhere"], "there is no folder nowhere; give the one that holds the runs"),
-        (["amt", "--run", "--parallel", "0"], "--parallel 0 leaves nothing to run; needs 1 at least"),
+        (
+            ["amt", "--runs", "nowhere"],
+            "there is no folder nowhere; give the one that holds the runs",
+        ),
+        (
+            ["amt", "--run", "--parallel", "0"],
+            "--parallel 0 leaves nothing to run; needs 1 at least",
+        ),
         (["no.yaml"], "no.yaml"),
     ],
 )
@@ -241,5 +287,6 @@ def test_runs_fill_a_table_and_the_missing_commands_follow(maker, capsys):
     (trained,) = maker.folder.glob("good_????????")
     assert "| good | linear | 60.0 | 50.0 | -10.0 |" in out
     assert out.endswith(
-        f"### Still to be run, in this order\n\n    python train.py task=finetune checkpoint={trained}\n"
+        "### Still to be run, in this order\n\n    python train.py task=finetune "
+        f"checkpoint={trained}\n"
     )

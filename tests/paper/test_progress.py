@@ -22,7 +22,8 @@ tables:
       fine-tuning: train.py experiment=mae/finetune_vit_base
       cost: {reason: none}
     rows:
-      - {trained: MAE, by: train.py experiment=mae/a epochs=3, published: {linear: 60.0, fine-tuning: 80.0, cost: 1}}
+      - {trained: MAE, by: train.py experiment=mae/a epochs=3, published: {linear: 60.0,
+         fine-tuning: 80.0, cost: 1}}
       - {trained: AMT, by: train.py experiment=amt/a, published: {linear: 61.0}}
       - {trained: public, by: "timm:vit", published: {linear: 62.0}}
       - {trained: none, reason: not here, published: {linear: 63.0}}
@@ -44,7 +45,13 @@ class Runs:
         program, *overrides = command.split()
         folder = self.root / name
         folder.mkdir(parents=True)
-        made = {"program": program, "overrides": overrides, "commit": "abc", "hardware": "a GPU", "seed": 0}
+        made = {
+            "program": program,
+            "overrides": overrides,
+            "commit": "abc",
+            "hardware": "a GPU",
+            "seed": 0,
+        }
         (folder / "results.json").write_text(
             json.dumps({"status": "finished", "images_per_step": 512} | made | results)
         )
@@ -55,7 +62,9 @@ class Runs:
     def train(self, name: str, command: str, **results) -> Path:
         return self(name, f"train.py {command}", **results)
 
-    def probe(self, name: str, checkpoint: str | Path, top1: float, more: str = "", **results) -> Path:
+    def probe(
+        self, name: str, checkpoint: str | Path, top1: float, more: str = "", **results
+    ) -> Path:
         numbers = {
             "evaluate": "probe_mae",
             "probe_mae/top1": top1,
@@ -115,7 +124,11 @@ def test_several_numbers_of_one_run_stand_in_their_own_places(tmp_path, runs):
     mae = runs.train("mae/1", "experiment=mae/a")
     numbers = {"val/box_ap": 0.25, "val/mask_ap": None}
     runs.train("detect/1", "experiment=a/detect checkpoint=null", metrics=numbers)
-    runs.train("detect/2", f"experiment=a/detect checkpoint={mae}", metrics={"val/box_ap": 0.5, "val/mask_ap": 0.375})
+    runs.train(
+        "detect/2",
+        f"experiment=a/detect checkpoint={mae}",
+        metrics={"val/box_ap": 0.5, "val/mask_ap": 0.375},
+    )
     made = progress(paper, runs)
     assert commands(made) == []
     text = markdown(made.filled())
@@ -134,11 +147,20 @@ def test_without_runs_every_command_is_missing_once_and_training_comes_first(pap
         f"{PROBE} checkpoint=<its run>",
         f"{PROBE} checkpoint=timm:vit",
     ]
-    assert [job.can_run for job in progress(paper, runs).missing()] == [True, True, False, False, False, True]
+    assert [job.can_run for job in progress(paper, runs).missing()] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+        True,
+    ]
 
 
 def test_a_found_run_is_filled_into_the_commands_that_judge_it(paper, runs):
-    mae = runs.train("mae/1", "experiment=mae/a epochs=3 trainer=ddp trainer.devices=8 logger=wandb data.root=/d")
+    mae = runs.train(
+        "mae/1", "experiment=mae/a epochs=3 trainer=ddp trainer.devices=8 logger=wandb data.root=/d"
+    )
     assert commands(progress(paper, runs)) == [
         "python train.py experiment=amt/a",
         f"{PROBE} checkpoint={mae}",
@@ -155,7 +177,9 @@ def test_the_newest_of_two_runs_is_judged(paper, runs):
 
 
 def test_numbers_are_filled_in_with_interval_commit_and_commands(paper, runs):
-    mae = runs.train("mae/1", "experiment=mae/a epochs=3 resume=auto sweep.name=s trainer=ddp", commit="abc")
+    mae = runs.train(
+        "mae/1", "experiment=mae/a epochs=3 resume=auto sweep.name=s trainer=ddp", commit="abc"
+    )
     runs.probe("eval/1", f"{mae}/checkpoints/last.ckpt", 0.625, commit="def", hardware="8 GPUs")
     finetune = f"experiment=mae/finetune_vit_base checkpoint={mae}/"
     runs.train("ft/1", finetune, metrics={"val/top1": 0.75}, intervals={"val/top1": [0.7, 0.8]})
@@ -167,7 +191,8 @@ def test_numbers_are_filled_in_with_interval_commit_and_commands(paper, runs):
     assert "| AMT | linear | 61.0 | not measured |  |" in text
     assert "| the MAE | linear | 60.0 | 62.5 (61.5 to 63.5) | +2.5 |" in text
     made = (
-        "- MAE, linear, 62.5 (61.5 to 63.5): `python train.py experiment=mae/a epochs=3 trainer=ddp`, then "
+        "- MAE, linear, 62.5 (61.5 to 63.5): `python train.py experiment=mae/a epochs=3 "
+        "trainer=ddp`, then "
         f"`{PROBE} checkpoint={mae}/checkpoints/last.ckpt`; commit abc, def, seed 0, a GPU; 8 GPUs"
     )
     assert made in text
@@ -212,7 +237,11 @@ def test_every_number_is_wanted_of_every_seed(paper, runs):
         ("experiment=mae/a epochs=4", {}, "epochs=4, not 3"),
         ("experiment=mae/a", {}, "no epochs=3"),
         ("experiment=mae/a epochs=3 base_lr=1", {}, "base_lr=1"),
-        ("experiment=mae/a epochs=3 trainer.devices=1", {"images_per_step": None}, "trainer.devices=1"),
+        (
+            "experiment=mae/a epochs=3 trainer.devices=1",
+            {"images_per_step": None},
+            "trainer.devices=1",
+        ),
         ("experiment=mae/a epochs=3 checkpoint=x", {}, "checkpoint=x"),
         ("experiment=mae/a a=1 b=2 c=3 d=4 e=5", {}, "no epochs=3, a=1, b=2, c=3 and 2 more"),
     ],
@@ -228,23 +257,33 @@ def test_a_judgement_with_another_setting_is_said_where_its_run_is_of_a_row(pape
     mae = runs.train("mae/1", "experiment=mae/a epochs=3")
     other = runs.probe("eval/1", mae, 0.5, " evaluate.epochs=5")
     runs.probe("eval/2", "runs/elsewhere/1", 0.5)
-    assert list(progress(paper, runs).passed_over()) == [f"{other} is no run of MAE, linear: evaluate.epochs=5"]
+    assert list(progress(paper, runs).passed_over()) == [
+        f"{other} is no run of MAE, linear: evaluate.epochs=5"
+    ]
 
 
 def test_fine_tuning_of_another_run_is_no_number_of_a_row(paper, runs):
     mae = runs.train("mae/1", "experiment=mae/a epochs=3")
-    folder = runs.train("ft/1", "experiment=mae/finetune_vit_base checkpoint=runs/x/1", metrics={"val/top1": 0.7})
+    folder = runs.train(
+        "ft/1", "experiment=mae/finetune_vit_base checkpoint=runs/x/1", metrics={"val/top1": 0.7}
+    )
     found = progress(paper, runs)
     assert f"{FINETUNE} checkpoint={mae}" in commands(found)
     (said,) = found.passed_over()
-    assert said == f"{folder} is no run of MAE, fine-tuning: checkpoint=runs/x/1, no finished run of MAE"
+    assert (
+        said
+        == f"{folder} is no run of MAE, fine-tuning: checkpoint=runs/x/1, no finished run of MAE"
+    )
 
 
 def test_runs_that_did_not_finish_do_not_count_and_stopped_ones_are_gone_on_with(paper, runs):
     runs.train("mae/1", "experiment=mae/a epochs=3", status="failed")
     assert commands(progress(paper, runs))[0] == "python train.py experiment=mae/a epochs=3"
     stopped = runs.train("mae/2", "experiment=mae/a epochs=3", status="interrupted")
-    assert commands(progress(paper, runs))[0] == f"python train.py experiment=mae/a epochs=3 resume={stopped}"
+    assert (
+        commands(progress(paper, runs))[0]
+        == f"python train.py experiment=mae/a epochs=3 resume={stopped}"
+    )
 
 
 def test_runs_that_were_moved_together_are_still_of_one_another(paper, runs):
@@ -261,5 +300,7 @@ def test_what_does_not_say_its_command_or_is_half_written_is_left_out(paper, run
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"there is no folder .*; give the one that holds the runs"):
+    with pytest.raises(
+        FileNotFoundError, match=r"there is no folder .*; give the one that holds the runs"
+    ):
         find_records(tmp_path / "no")

@@ -1,4 +1,6 @@
-"""Every number of the tables that the project began with stands in a table here, with the value that was printed."""
+"""Every number of the tables that the project began with stands in a table here, with the value
+that was printed.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,9 @@ def ours(at: str) -> Table:
     return table
 
 
-@pytest.mark.parametrize("seed", SEEDS, ids=[f"{seed['source']}: {seed['table']}" for seed in SEEDS])
+@pytest.mark.parametrize(
+    "seed", SEEDS, ids=[f"{seed['source']}: {seed['table']}" for seed in SEEDS]
+)
 def test_every_number_of_a_table_stands_here_as_it_is_printed(seed):
     cells = {(cell.row.trained, cell.judge): cell for cell in ours(seed["at"]).cells()}
     printed = numbers(seed)
@@ -50,7 +54,11 @@ def test_they_are_all_there():
 def test_the_page_shows_each_of_them():
     """Each as a line, with as many decimals as were printed at least."""
     lines = (HERE.parents[2] / "docs" / "tables.md").read_text().splitlines()
-    shown = {tuple(cell.strip() for cell in line.split("|")[1:4]) for line in lines if line.startswith("| ")}
+    shown = {
+        tuple(cell.strip() for cell in line.split("|")[1:4])
+        for line in lines
+        if line.startswith("| ")
+    }
     for seed in SEEDS:
         for (trained, judge), value in numbers(seed).items():
             assert any(
@@ -61,7 +69,11 @@ def test_the_page_shows_each_of_them():
 
 
 def test_contradictions_are_said_beside_the_rows():
-    notes = {(at, row.trained): row.note for at in {seed["at"] for seed in SEEDS} for row in ours(at).rows}
+    notes = {
+        (at, row.trained): row.note
+        for at in {seed["at"] for seed in SEEDS}
+        for row in ours(at).rows
+    }
     assert "68.4" in notes["emae: Comparison of methods", "EMAE, ViT-B, 300 epochs"]
     assert "68.2" in notes["emae: Ratios, parts and epochs", "EMAE, K = 4, 300 epochs"]
     assert "84.0" in notes["sbam: SBAM in five models", "iBOT, ViT-B"]

@@ -1,4 +1,6 @@
-"""The papers' tables: their form, their words in Markdown, and that every command of theirs is one that runs."""
+"""The papers' tables: their form, their words in Markdown, and that every command of theirs is one
+that runs.
+"""
 
 import re
 import shlex
@@ -37,7 +39,8 @@ tables:
         where: {epochs: 3}
         published: {linear: 60.0, fine-tuning: 80.0}
         measured:
-          linear: {value: 61.25, interval: [60.9, 61.6], commands: [a, b], commit: abc1234, hardware: 8 GPUs, seed: 3}
+          linear: {value: 61.25, interval: [60.9, 61.6], commands: [a, b], commit: abc1234,
+              hardware: 8 GPUs, seed: 3}
       - trained: public
         by: timm:vit_base_patch16_224.mae
         where: {epochs: 90}
@@ -75,7 +78,12 @@ def test_every_command_of_every_table_composes_and_passes_the_check(composed_com
 
 
 def test_every_experiment_is_in_a_table():
-    named = {word.removeprefix("experiment=") for command in commands() for word in command.split() if "=" in word}
+    named = {
+        word.removeprefix("experiment=")
+        for command in commands()
+        for word in command.split()
+        if "=" in word
+    }
     files = CONFIGS.glob("experiment/**/*.yaml")
     experiments = {str(path.relative_to(CONFIGS / "experiment").with_suffix("")) for path in files}
     assert experiments - named == OURS
@@ -111,7 +119,10 @@ def test_markdown_has_published_measured_difference_and_what_made_it(tmp_path):
     assert "| short | linear | 60.0 | 61.2 (60.9 to 61.6) | +1.2 |  |" in text
     assert "| short | fine-tuning | 80.0 | not measured |  |  |" in text
     assert "| public | linear | 67.8 | not measured |  |  |" in text
-    assert "- short, linear, 61.2 (60.9 to 61.6): `a`, then `b`; commit abc1234, seed 3, 8 GPUs" in text
+    assert (
+        "- short, linear, 61.2 (60.9 to 61.6): `a`, then `b`; commit abc1234, seed 3, 8 GPUs"
+        in text
+    )
 
 
 def test_a_number_without_a_command_says_why_and_a_note_stands_beside_its_row(tmp_path):
@@ -131,13 +142,16 @@ def test_several_seeds_are_said(tmp_path):
 
 
 def test_markdown_has_the_command_of_each_row_and_judge(tmp_path):
-    lines = [line.strip() for line in markdown(small(tmp_path)).splitlines() if line.startswith("    ")]
+    lines = [
+        line.strip() for line in markdown(small(tmp_path)).splitlines() if line.startswith("    ")
+    ]
     found = dict(re.split(r"  +", line) for line in lines)
     assert found == {
         "short": "python train.py experiment=mae/imagenet_vit_base epochs=1",
         "short, linear": "python eval.py evaluate=probe_mae evaluate.epochs=3 checkpoint=<its run>",
         "half": "python train.py experiment=mae/imagenet_vit_base epochs=2",
-        "public, linear": "python eval.py evaluate=probe_mae evaluate.epochs=90 checkpoint=timm:vit_base_patch16_224.mae",
+        "public, linear": "python eval.py evaluate=probe_mae evaluate.epochs=90 "
+        "checkpoint=timm:vit_base_patch16_224.mae",
         "fine-tuning": "python train.py experiment=mae/finetune_vit_base checkpoint=<its run>",
     }
 
@@ -150,9 +164,21 @@ def test_markdown_has_the_command_of_each_row_and_judge(tmp_path):
             "{lin: 67.8, ",
             "small.yaml, tables.0: Table 1: public is judged by 'lin'; allowed: linear, fine-",
         ),
-        ("by: timm:vit_base_patch16_224.mae", "", "small.yaml, tables.0.rows.1: public has to say `by` (a command, or"),
-        ("reason: not here yet", "reason: a\n        by: b", "small.yaml, tables.0.rows.2: elsewhere has to say"),
-        ("reasons: {linear", "reasons: {lin", "small.yaml, tables.0: Table 1: half is judged by 'lin'; allowed: lin"),
+        (
+            "by: timm:vit_base_patch16_224.mae",
+            "",
+            "small.yaml, tables.0.rows.1: public has to say `by` (a command, or",
+        ),
+        (
+            "reason: not here yet",
+            "reason: a\n        by: b",
+            "small.yaml, tables.0.rows.2: elsewhere has to say",
+        ),
+        (
+            "reasons: {linear",
+            "reasons: {lin",
+            "small.yaml, tables.0: Table 1: half is judged by 'lin'; allowed: lin",
+        ),
         ("source: arXiv 0000.00000", "", "small.yaml, source: Field required"),
         ("about: Top", "abuot: Top", "small.yaml, tables.0.about: Field required"),
         (", seed: 3", "", "small.yaml, tables.0.rows.0.measured.linear.seed: Field required"),
@@ -161,7 +187,11 @@ def test_markdown_has_the_command_of_each_row_and_judge(tmp_path):
             "linear: sixty",
             "small.yaml, tables.0.rows.0.published.linear: Input should be a valid number",
         ),
-        ("where: {epochs: 90}", "", "small.yaml, tables.0: Table 1: public has nothing in `where` for 'epochs'"),
+        (
+            "where: {epochs: 90}",
+            "",
+            "small.yaml, tables.0: Table 1: public has nothing in `where` for 'epochs'",
+        ),
     ],
 )
 def test_what_a_table_cannot_say_is_refused_with_its_place(tmp_path, old, new, message):
@@ -173,10 +203,16 @@ def test_what_a_table_cannot_say_is_refused_with_its_place(tmp_path, old, new, m
 def test_no_command_repeats_the_epochs_of_its_experiment():
     """A run that leaves them to the experiment would not be found to be that of the row."""
     pretrained = [
-        row.by for name in names() for table in read(HERE / f"{name}.yaml").tables for row in table.rows if row.by
+        row.by
+        for name in names()
+        for table in read(HERE / f"{name}.yaml").tables
+        for row in table.rows
+        if row.by
     ]
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        for command in sorted({command for command in pretrained if "epochs=" in command and "experiment=" in command}):
+        for command in sorted(
+            {command for command in pretrained if "epochs=" in command and "experiment=" in command}
+        ):
             given = settings(shlex.split(command)[1:])
             own = compose("train", [f"experiment={given['experiment']}"]).epochs
             assert str(own) != given.get("epochs"), command

@@ -36,7 +36,14 @@ def build_mae() -> Callable[..., SimpleNamespace]:
 
     def build(reference, load: bool = True) -> SimpleNamespace:
         m = reference.meta
-        encoder = ViT(m["img_size"], m["patch_size"], m["embed_dim"], m["depth"], m["num_heads"], m["mlp_ratio"])
+        encoder = ViT(
+            m["img_size"],
+            m["patch_size"],
+            m["embed_dim"],
+            m["depth"],
+            m["num_heads"],
+            m["mlp_ratio"],
+        )
         decoder = partial(
             Decoder,
             width=m["decoder_embed_dim"],
@@ -44,11 +51,20 @@ def build_mae() -> Callable[..., SimpleNamespace]:
             heads=m.get("decoder_num_heads", 4),
             mlp_ratio=m["mlp_ratio"],
         )
-        loss = Term(Pixel(Geometry.of(m["patch_size"], m["patch_size"]), m.get("norm_pix_loss", True)))
+        loss = Term(
+            Pixel(Geometry.of(m["patch_size"], m["patch_size"]), m.get("norm_pix_loss", True))
+        )
         score = Drawn()
-        model = MAE(encoder, Masker(score, FixedRatio(m.get("mask_ratio", 0.75))), decoder, {"pixel": loss.target_dim})
+        model = MAE(
+            encoder,
+            Masker(score, FixedRatio(m.get("mask_ratio", 0.75))),
+            decoder,
+            {"pixel": loss.target_dim},
+        )
         if load:
-            model.load_state_dict({from_official(name): value for name, value in reference.under("sd.").items()})
+            model.load_state_dict(
+                {from_official(name): value for name, value in reference.under("sd.").items()}
+            )
         return SimpleNamespace(model=model, loss=loss, score=score)
 
     return build

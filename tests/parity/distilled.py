@@ -1,4 +1,6 @@
-"""Our self-distillation with the settings and weights of a golden file: what tests of DINO and iBOT share."""
+"""Our self-distillation with the settings and weights of a golden file: what tests of DINO and iBOT
+share.
+"""
 
 from functools import partial
 from types import SimpleNamespace
@@ -38,7 +40,13 @@ def split_of(hidden: Tensor) -> Split:
     order = hidden.byte().argsort(dim=1, descending=True, stable=True)[:, None]
     count, place = hidden.sum(1)[:, None, None], torch.arange(hidden.shape[1])
     most = max(1, int(count.max()))
-    return Split(order.flip(-1), order[..., :most], place < len(place) - count, place[:most] < count, whole=True)
+    return Split(
+        order.flip(-1),
+        order[..., :most],
+        place < len(place) - count,
+        place[:most] < count,
+        whole=True,
+    )
 
 
 def views_of(*crops: Tensor) -> Batch:
@@ -60,12 +68,27 @@ def ours(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def encoder_of(m: dict) -> ViT:
-    sizes = (m["img_size"], m["patch_size"], m["embed_dim"], m["depth"], m["num_heads"], m["mlp_ratio"])
+    sizes = (
+        m["img_size"],
+        m["patch_size"],
+        m["embed_dim"],
+        m["depth"],
+        m["num_heads"],
+        m["mlp_ratio"],
+    )
     return ViT(*sizes, positions="learned", start="dino")
 
 
-def training_of(m: dict, t: dict, out: int, masker: nn.Module | None, temperatures: dict[str, tuple[float, float]]):
-    """Task with the settings `t` of a training of a model `m`; temperatures of the teacher by term, at both ends."""
+def training_of(
+    m: dict,
+    t: dict,
+    out: int,
+    masker: nn.Module | None,
+    temperatures: dict[str, tuple[float, float]],
+):
+    """Task with the settings `t` of a training of a model `m`; temperatures of the teacher by term,
+    at both ends.
+    """
     head = partial(
         ProjectionHead,
         layers=m["head_nlayers"],
@@ -94,12 +117,19 @@ def training_of(m: dict, t: dict, out: int, masker: nn.Module | None, temperatur
 
 
 def train(task: Pretrain, t: dict, peak: float, batch_at, before_step) -> list[SimpleNamespace]:
-    """Steps as `Training` makes them: what each had and made. `batch_at(step)` gives views, `before_step(step)` is told of each."""
+    """Steps as `Training` makes them: what each had and made. `batch_at(step)` gives views,
+    `before_step(step)` is told of each.
+    """
     passes = t["steps_per_epoch"]
     steps = t.get("steps", t["epochs"] * passes)
     schedule = LinspaceCosine(t["warmup_epochs"], t["min_lr"])
-    decay, clip = Cosine(t["weight_decay"], t["weight_decay_end"]), ClipEachParameter(t["clip_grad"])
-    groups = param_groups_weight_decay(task.model, 1.0, no_weight_decay_list=task.model.no_weight_decay())
+    decay, clip = (
+        Cosine(t["weight_decay"], t["weight_decay_end"]),
+        ClipEachParameter(t["clip_grad"]),
+    )
+    groups = param_groups_weight_decay(
+        task.model, 1.0, no_weight_decay_list=task.model.no_weight_decay()
+    )
     decayed = [bool(group["weight_decay"]) for group in groups]
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=t["betas"], eps=t["adam_eps"])
     for part in task.parts:
@@ -120,7 +150,11 @@ def train(task: Pretrain, t: dict, peak: float, batch_at, before_step) -> list[S
         loss, terms, _ = task.objective(batch_at(step))
         optimizer.zero_grad()
         loss.backward()
-        norms = {name: p.grad.norm().item() for name, p in task.model.named_parameters() if p.grad is not None}
+        norms = {
+            name: p.grad.norm().item()
+            for name, p in task.model.named_parameters()
+            if p.grad is not None
+        }
         clip(task.model.parameters())
         for part in task.parts:
             part.before_step(task.model)
@@ -128,18 +162,30 @@ def train(task: Pretrain, t: dict, peak: float, batch_at, before_step) -> list[S
         for part in task.parts:
             part.after_step(task.model, progress)
         found.append(
-            SimpleNamespace(progress=progress, lr=lr, weight_decay=now, loss=loss.item(), terms=terms, norms=norms)
+            SimpleNamespace(
+                progress=progress,
+                lr=lr,
+                weight_decay=now,
+                loss=loss.item(),
+                terms=terms,
+                norms=norms,
+            )
         )
     return found
 
 
 def check_end(reference, prefix: str, who: str, state: dict[str, Tensor], distance) -> None:
-    """Some weights at the end, and the norms of all; keys have a bias whose gradient is rounding noise."""
+    """Some weights at the end, and the norms of all; keys have a bias whose gradient is rounding
+    noise.
+    """
     expected = ours(reference.under(f"{prefix}final_{who}."))
     assert len(expected) > 6
     for name, value in expected.items():
         assert distance(state[name], value) < 1e-4, (who, name)
-    names = [next(iter(ours({n: torch.zeros(1)})), "") for n in reference.names(f"{prefix}final_{who}_norm_names")]
+    names = [
+        next(iter(ours({n: torch.zeros(1)})), "")
+        for n in reference.names(f"{prefix}final_{who}_norm_names")
+    ]
     norms = dict(zip(names, reference[f"{prefix}final_{who}_norm"].tolist(), strict=True))
     for name in norms.keys() & state.keys():
         if not name.endswith("qkv.bias"):
@@ -149,7 +195,9 @@ def check_end(reference, prefix: str, who: str, state: dict[str, Tensor], distan
 
 def check_norms(reference, prefix: str, step: int, norms: dict[str, float]) -> None:
     """Norms of all gradients before they are cut down, but for key biases."""
-    names = [next(iter(ours({n: torch.zeros(1)})), "") for n in reference.names(f"{prefix}clip_names")]
+    names = [
+        next(iter(ours({n: torch.zeros(1)})), "") for n in reference.names(f"{prefix}clip_names")
+    ]
     expected = dict(zip(names, reference[f"{prefix}clip_norms"][step].tolist(), strict=True))
     compared = [name for name in norms if name in expected and not name.endswith("qkv.bias")]
     assert len(compared) > 25

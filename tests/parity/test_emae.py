@@ -1,4 +1,6 @@
-"""EMAE (arXiv 2302.14431) against numbers computed in float64 from its formulas; there is no official code. Limit 1e-9."""
+"""EMAE (arXiv 2302.14431) against numbers computed in float64 from its formulas; there is no
+official code. Limit 1e-9.
+"""
 
 import pytest
 import torch
@@ -23,7 +25,9 @@ def reference(golden):
 
 @pytest.fixture
 def case(reference):
-    """Build the split of one ordering for all images, or of one for each; and predictions, images and masks to go with it."""
+    """Build the split of one ordering for all images, or of one for each; and predictions, images
+    and masks to go with it.
+    """
 
     def build(prefix: str = "") -> tuple[torch.Tensor, torch.Tensor, Split]:
         m = reference.meta
@@ -31,7 +35,9 @@ def case(reference):
         noise = reference["noise_per_sample"] if prefix else reference["noise"].expand(B, -1)
         split = ParallelParts(m["K"])(Ranking(noise))
         everywhere = reference["pred"].double().transpose(0, 1)  # (B, K, L, P)
-        prediction = everywhere.gather(2, split.masked[..., None].expand(-1, -1, -1, everywhere.shape[3]))
+        prediction = everywhere.gather(
+            2, split.masked[..., None].expand(-1, -1, -1, everywhere.shape[3])
+        )
         image = unpatchify(reference["target"].double(), m["patch_size"], (m["grid"], m["grid"]))
         return prediction, image, split
 
@@ -43,7 +49,9 @@ def test_parts_are_slices_of_the_sorted_noise(reference, case, prefix):
     _, _, split = case(prefix)
     expected, masks = reference[f"{prefix}part_ids"], reference[f"{prefix}masks"]
     if not prefix:
-        expected, masks = (part[:, None].expand(-1, split.visible.shape[0], -1) for part in (expected, masks))
+        expected, masks = (
+            part[:, None].expand(-1, split.visible.shape[0], -1) for part in (expected, masks)
+        )
     assert torch.equal(split.visible, expected.transpose(0, 1))
     hidden = torch.zeros_like(masks.transpose(0, 1)).scatter(2, split.masked, 1)
     assert torch.equal(hidden, masks.transpose(0, 1))
@@ -55,30 +63,48 @@ def test_parts_are_slices_of_the_sorted_noise(reference, case, prefix):
 )
 def test_the_whole_loss_is_the_mean_over_parts(reference, case, prefix, key, normalise):
     prediction, image, split = case(prefix)
-    loss = Term(Pixel(Geometry.of(reference.meta["patch_size"], reference.meta["patch_size"]), normalise))
+    loss = Term(
+        Pixel(Geometry.of(reference.meta["patch_size"], reference.meta["patch_size"]), normalise)
+    )
     for part, expected in enumerate(reference[f"{key}loss_parts"]):
         alone = Split(split.visible[:, part : part + 1], split.masked[:, part : part + 1])
-        assert loss(prediction[:, part : part + 1], image, alone).item() == pytest.approx(expected.item(), rel=LIMIT)
-    assert loss(prediction, image, split).item() == pytest.approx(reference[f"{key}loss_whole"].item(), rel=LIMIT)
+        assert loss(prediction[:, part : part + 1], image, alone).item() == pytest.approx(
+            expected.item(), rel=LIMIT
+        )
+    assert loss(prediction, image, split).item() == pytest.approx(
+        reference[f"{key}loss_whole"].item(), rel=LIMIT
+    )
 
 
 @pytest.mark.parametrize("prefix", ["", "per_sample."])
 @pytest.mark.parametrize(("norm", "name"), [("l1", "abs"), ("l2", "sq")])
 def test_consistency_is_the_mean_over_ordered_pairs(reference, case, prefix, norm, name):
     prediction, image, split = case(prefix)
-    loss = Consistency(norm, geometry=Geometry.of(reference.meta["patch_size"], reference.meta["patch_size"]))
-    assert loss(prediction, image, split).item() == pytest.approx(reference[f"{prefix}cons_{name}"].item(), rel=LIMIT)
+    loss = Consistency(
+        norm, geometry=Geometry.of(reference.meta["patch_size"], reference.meta["patch_size"])
+    )
+    assert loss(prediction, image, split).item() == pytest.approx(
+        reference[f"{prefix}cons_{name}"].item(), rel=LIMIT
+    )
 
 
 @pytest.mark.parametrize("prefix", ["", "per_sample."])
 @pytest.mark.parametrize(("norm", "name"), [("l1", "abs"), ("l2", "sq")])
 def test_two_parts_alone_give_the_difference_of_that_pair(reference, case, prefix, norm, name):
     prediction, image, split = case(prefix)
-    loss = Consistency(norm, geometry=Geometry.of(reference.meta["patch_size"], reference.meta["patch_size"]))
+    loss = Consistency(
+        norm, geometry=Geometry.of(reference.meta["patch_size"], reference.meta["patch_size"])
+    )
     for i in range(reference.meta["K"]):
         for j in range(i):
-            pair = loss(prediction[:, [i, j]], image, Split(split.visible[:, [i, j]], split.masked[:, [i, j]]))
-            assert pair.item() == pytest.approx(reference[f"{prefix}pair_{name}"][i, j].item(), rel=LIMIT)
+            pair = loss(
+                prediction[:, [i, j]],
+                image,
+                Split(split.visible[:, [i, j]], split.masked[:, [i, j]]),
+            )
+            assert pair.item() == pytest.approx(
+                reference[f"{prefix}pair_{name}"][i, j].item(), rel=LIMIT
+            )
 
 
 @pytest.mark.parametrize(("norm", "name"), [("l1", "abs"), ("l2", "sq")])
@@ -88,9 +114,11 @@ def test_the_gradient_is_the_published_one_and_double_without_the_stop(
 ):
     prediction, image, split = case()
     prediction.requires_grad_()
-    Consistency(norm, stop_gradient, geometry=Geometry.of(reference.meta["patch_size"], reference.meta["patch_size"]))(
-        prediction, image, split
-    ).backward()
+    Consistency(
+        norm,
+        stop_gradient,
+        geometry=Geometry.of(reference.meta["patch_size"], reference.meta["patch_size"]),
+    )(prediction, image, split).backward()
     expected = reference[f"grad_cons_{name}_stopgrad"].transpose(0, 1) * times
     expected = expected.gather(2, split.masked[..., None].expand_as(prediction))
     assert distance(prediction.grad, expected) < LIMIT
@@ -105,4 +133,6 @@ def test_emae_is_whole_plus_consistency(reference, case):
     }
     loss = WeightedSum(terms, {"pixel": 1.0, "consistency": 1.0})
     expected = reference["loss_whole"] + reference["cons_abs"]
-    assert loss({"pixel": prediction}, image, split).item() == pytest.approx(expected.item(), rel=LIMIT)
+    assert loss({"pixel": prediction}, image, split).item() == pytest.approx(
+        expected.item(), rel=LIMIT
+    )

@@ -1,4 +1,6 @@
-"""AttMask against gkakogeorgiou/attmask @ 9f62061: the same patches of the same attention and draws."""
+"""AttMask against gkakogeorgiou/attmask @ 9f62061: the same patches of the same attention and
+draws.
+"""
 
 from types import SimpleNamespace
 
@@ -22,7 +24,9 @@ def test_the_same_patches_are_hidden(golden, batch_of, monkeypatch, index):
     B, L = attention.shape
     kind = m.masking_mode.removeprefix("attmask_")
     hints = m.show_ratio if kind == "hint" else 0.0
-    score = AttMask(lambda batch, grid: attention, "least" if kind == "low" else "most", hints, m.show_max)
+    score = AttMask(
+        lambda batch, grid: attention, "least" if kind == "low" else "most", hints, m.show_max
+    )
 
     draws = torch.zeros(B, 2 * L)
     if kind == "hint":  # the hints that were drawn there have the largest draws here
@@ -47,12 +51,16 @@ def test_the_share_that_is_hidden_rounds_down(golden):
 
 
 def released(reference, index, hints_from):
-    """The partition whose range holds all that was drawn there, and the ranking of the same attention."""
+    """The partition whose range holds all that was drawn there, and the ranking of the same
+    attention.
+    """
     m = SimpleNamespace(**reference.meta["configs"][index])
     ends = [(r - v, r + v) for r, v in zip(m.pred_ratio, m.pred_ratio_var, strict=True) if r]
     low, high = min(a for a, _ in ends), max(b for _, b in ends)
     attention = reference["cls_attention"]
-    score = AttMask(lambda batch, grid: attention, "least" if m.masking_mode.endswith("low") else "most")
+    score = AttMask(
+        lambda batch, grid: attention, "least" if m.masking_mode.endswith("low") else "most"
+    )
     return m, RandomRatio((low + high) / 2, (high - low) / 2, 0.5, hints_from), score
 
 
@@ -60,23 +68,32 @@ def released(reference, index, hints_from):
 def test_the_released_rule_masks_the_same_patches(golden, batch_of, monkeypatch, index):
     reference = golden("attmask_release")
     hinted = reference.meta["configs"][index]["masking_mode"] == "attmask_hint"
-    m, partition, score = released(reference, index, reference.meta["configs"][index]["show_max"] if hinted else 0.0)
+    m, partition, score = released(
+        reference, index, reference.meta["configs"][index]["show_max"] if hinted else 0.0
+    )
     attention = reference["cls_attention"]
     B, L = attention.shape
-    monkeypatch.setattr(module, "uniform", lambda key, count, stream: torch.zeros(B, count))  # no two are equal
+    # no two are equal
+    monkeypatch.setattr(module, "uniform", lambda key, count, stream: torch.zeros(B, count))
     place = attention.argsort(dim=1, descending=True).argsort(dim=1)
     for step in range(len(m.n_masked)):
         ratio, show = reference[f"c{index}.ratio"][step], reference[f"c{index}.show_ratio"][step]
         chosen = (reference[f"c{index}.rand"][step] <= m.masking_prob) & (ratio > 0)
         monkeypatch.setattr(
-            partition, "draw", lambda key, r=ratio, s=show, c=chosen: (r.expand(B), s.expand(B) / m.show_max, c)
+            partition,
+            "draw",
+            lambda key, r=ratio, s=show, c=chosen: (r.expand(B), s.expand(B) / m.show_max, c),
         )
         if hinted:  # the hints that were drawn there have the smallest draws here
             count = m.n_revealed[step]
             hints = place.gather(1, reference[f"c{index}.revealed_ids"][step][:, :count])
             draws = torch.ones(B, int(L * m.show_max)).scatter(1, hints, 0.0)
-            monkeypatch.setattr(random_ratio, "uniform", lambda key, count, stream, draws=draws: draws)
-        split = partition(score(batch_of(torch.zeros(B, 3, 1, 1)), (1, L))._replace(key=torch.arange(B)))
+            monkeypatch.setattr(
+                random_ratio, "uniform", lambda key, count, stream, draws=draws: draws
+            )
+        split = partition(
+            score(batch_of(torch.zeros(B, 3, 1, 1)), (1, L))._replace(key=torch.arange(B))
+        )
         hidden = torch.zeros(B, L + 1, dtype=torch.int8)
         hidden.scatter_(1, split.masked[:, 0].where(split.masked_valid[:, 0], L), 1)
         assert torch.equal(hidden[:, :L], reference[f"c{index}.mask"][step])

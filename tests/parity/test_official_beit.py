@@ -1,4 +1,6 @@
-"""BEiT against microsoft/unilm @ 768a3c8, its tokenizer against openai/DALL-E @ 5be4b23: on max |a - b| / max |b|."""
+"""BEiT against microsoft/unilm @ 768a3c8, its tokenizer against openai/DALL-E @ 5be4b23: on max |a
+- b| / max |b|.
+"""
 
 from types import SimpleNamespace
 
@@ -34,14 +36,23 @@ def case(golden):
     def build(positions="shared_bias", **tensors):
         m, masker = reference.meta, Given()
         sizes = (m["img_size"], m["patch_size"], m["embed_dim"], m["depth"], m["num_heads"])
-        encoder = Beit(*sizes, positions=positions, mlp_ratio=m["mlp_ratio"], layer_scale=m["init_values"])
-        model, loss = SimMIM(encoder, masker, {"codes": m["vocab_size"]}), Term(Known(m["vocab_size"]), "cross_entropy")
+        encoder = Beit(
+            *sizes, positions=positions, mlp_ratio=m["mlp_ratio"], layer_scale=m["init_values"]
+        )
+        model, loss = (
+            SimMIM(encoder, masker, {"codes": m["vocab_size"]}),
+            Term(Known(m["vocab_size"]), "cross_entropy"),
+        )
         loss.fit(encoder.geometry)
         weights = {
-            name: value for name, value in reference.under("sd.").items() if "relative_position_index" not in name
+            name: value
+            for name, value in reference.under("sd.").items()
+            if "relative_position_index" not in name
         }
         weights = ours(weights | tensors)
-        model.load_state_dict({name: value for name, value in weights.items() if name in model.state_dict()})
+        model.load_state_dict(
+            {name: value for name, value in weights.items() if name in model.state_dict()}
+        )
         masker.mask, loss.target.known = reference["mask"], reference["codes"]
         return SimpleNamespace(reference=reference, m=m, model=model, masker=masker, loss=loss)
 
@@ -62,7 +73,11 @@ def test_scores_loss_and_gradients_are_official(case, batch_of, distance, varian
     reference = case().reference
     tensors = reference.under(f"{variant}sd.") if variant else {}
     if variant == "abs.":  # has no layer scale
-        tensors |= {name: torch.ones_like(value) for name, value in reference.under("sd.").items() if "gamma" in name}
+        tensors |= {
+            name: torch.ones_like(value)
+            for name, value in reference.under("sd.").items()
+            if "gamma" in name
+        }
     built = case(VARIANTS[variant], **tensors)
     made, loss = judged(built, batch_of(reference["images"]))
     scores = made.prediction[made.split.masked_valid]
@@ -84,9 +99,14 @@ def test_several_steps_end_with_the_official_weights(case, batch_of, distance):
     reference, model, t = built.reference, built.model, built.m["train"]
     passes, schedule = t["steps_per_epoch"], LinspaceCosine(t["warmup_epochs"], t["min_lr"])
     free = set(ours(dict.fromkeys(t["no_decay"], torch.zeros(1))))
-    assert {name for name, p in model.named_parameters() if name == "encoder.cls_token" or p.ndim < 2} == free
+    assert {
+        name for name, p in model.named_parameters() if name == "encoder.cls_token" or p.ndim < 2
+    } == free
     groups = [
-        {"params": [p for name, p in model.named_parameters() if (name in free) == bare], "weight_decay": decay}
+        {
+            "params": [p for name, p in model.named_parameters() if (name in free) == bare],
+            "weight_decay": decay,
+        }
         for bare, decay in ((False, t["weight_decay"]), (True, 0.0))
     ]
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=t["betas"], eps=t["adam_eps"])

@@ -31,25 +31,40 @@ POOLS = {
 def vit(golden):
     stored = golden("beyond_vit")
     m = stored.meta
-    encoder = ViT(m["img_size"], m["patch_size"], m["embed_dim"], m["depth"], m["num_heads"], m["mlp_ratio"])
-    encoder.load_state_dict({k: v for k, v in stored.under("sd.").items() if not k.startswith("head.")})
+    encoder = ViT(
+        m["img_size"], m["patch_size"], m["embed_dim"], m["depth"], m["num_heads"], m["mlp_ratio"]
+    )
+    encoder.load_state_dict(
+        {k: v for k, v in stored.under("sd.").items() if not k.startswith("head.")}
+    )
     return encoder.eval(), stored
 
 
 def test_every_pool_gives_the_release_s_features_of_the_residual_stream(vit, distance):
     encoder, stored = vit
-    look = FeatureExtractor(encoder, {name: fitted(pool, encoder) for name, pool in POOLS.items()}, norm=False)
+    look = FeatureExtractor(
+        encoder, {name: fitted(pool, encoder) for name, pool in POOLS.items()}, norm=False
+    )
     with torch.no_grad():
         tokens, pooled = look(stored["images"])
     assert distance(tokens, stored["feat.raw"]) < 2e-5
-    assert {name for name in pooled if distance(pooled[name], stored[f"feat.{name}"]) > 2e-5} == set()
+    assert {
+        name for name in pooled if distance(pooled[name], stored[f"feat.{name}"]) > 2e-5
+    } == set()
 
 
 def test_the_paper_s_centre_attention_sums_where_the_release_averages(vit, distance):
     encoder, stored = vit
-    look = FeatureExtractor(encoder, {"ca2": fitted(partial(CentreAttention, side=2), encoder)}, norm=False)
+    look = FeatureExtractor(
+        encoder, {"ca2": fitted(partial(CentreAttention, side=2), encoder)}, norm=False
+    )
     with torch.no_grad():
-        assert distance(look(stored["images"])[1]["ca2"], encoder.geometry.patches * stored["feat.ca2"]) < 2e-5
+        assert (
+            distance(
+                look(stored["images"])[1]["ca2"], encoder.geometry.patches * stored["feat.ca2"]
+            )
+            < 2e-5
+        )
 
 
 def test_any_block_can_be_looked_at_with_or_without_the_final_norm(vit, distance):
@@ -67,7 +82,9 @@ def test_any_block_can_be_looked_at_with_or_without_the_final_norm(vit, distance
 def test_a_block_that_is_not_there_is_refused_and_zero_is_not_the_last(vit, beyond):
     depth = vit[0].depth
     block = depth + 1 if beyond else 0
-    with pytest.raises(ValueError, match=f"block={block} of ViT cannot be looked at: it has blocks 1 to {depth}"):
+    with pytest.raises(
+        ValueError, match=f"block={block} of ViT cannot be looked at: it has blocks 1 to {depth}"
+    ):
         FeatureExtractor(vit[0], {}, block=block)
 
 
@@ -121,7 +138,10 @@ def test_the_probe_on_abmilp_learns_as_the_release_s(golden, distance):
     norm = nn.BatchNorm1d(m["dim"], affine=False, eps=1e-6)
     head = nn.Sequential(abmilp(m, 0), norm, nn.Linear(m["dim"], m["num_classes"]))
     weights = stored.under("probe.sd.")
-    ours = {f"0.{k}": v for k, v in renamed({k[2:]: v for k, v in weights.items() if k.startswith("0.")}).items()}
+    ours = {
+        f"0.{k}": v
+        for k, v in renamed({k[2:]: v for k, v in weights.items() if k.startswith("0.")}).items()
+    }
     head.load_state_dict(ours | {k: v for k, v in weights.items() if not k.startswith("0.")})
     patches = stored["x"][:, 1:]
     logits = head(patches)
@@ -130,5 +150,8 @@ def test_the_probe_on_abmilp_learns_as_the_release_s(golden, distance):
     assert distance(logits, stored["probe.logits_train"]) < 1e-4
     assert distance(loss, stored["probe.loss"]) < 1e-5
     assert distance(head[2].weight.grad, stored["probe.grad.2.weight"]) < 1e-4
-    assert distance(head[0].score[0].weight.grad, stored["probe.grad.0.attention_predictor.0.weight"]) < 1e-4
+    assert (
+        distance(head[0].score[0].weight.grad, stored["probe.grad.0.attention_predictor.0.weight"])
+        < 1e-4
+    )
     assert distance(head.eval()(patches), stored["probe.logits_eval_after_one_step"]) < 1e-4

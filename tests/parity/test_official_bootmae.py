@@ -48,10 +48,15 @@ def attention(tensors, prefix, ours):
                 for part, each in zip(("query", "key", "value"), value.chunk(3), strict=True)
             }
         elif name == f"{prefix}kv.weight":
-            found |= {f"{ours}{part}.weight": each for part, each in zip(("key", "value"), value.chunk(2), strict=True)}
+            found |= {
+                f"{ours}{part}.weight": each
+                for part, each in zip(("key", "value"), value.chunk(2), strict=True)
+            }
         elif name.startswith(prefix):
             last = name.removeprefix(prefix)
-            last = {"q.weight": "query.weight", "q_bias": "query.bias", "v_bias": "value.bias"}.get(last, last)
+            last = {"q.weight": "query.weight", "q_bias": "query.bias", "v_bias": "value.bias"}.get(
+                last, last
+            )
             found[ours + last] = value
     return found
 
@@ -72,24 +77,39 @@ def decoder_of(tensors, name, patch_size):
         elif key.startswith(blocks):
             number, which, _ = key.removeprefix(blocks).split(".", 2)
             own = {"attn": "attn", "c_attn": "cross"}[which]
-            renamed |= attention({key: value}, f"{blocks}{number}.{which}.", f"blocks.{number}.{own}.")
-    if name == "pixel" and "lm_head.proj.weight" in tensors:  # a transposed convolution (D, 3, p, p), a bias a channel
+            renamed |= attention(
+                {key: value}, f"{blocks}{number}.{which}.", f"blocks.{number}.{own}."
+            )
+    # a transposed convolution (D, 3, p, p), a bias a channel
+    if name == "pixel" and "lm_head.proj.weight" in tensors:
         renamed["predict.weight"] = tensors["lm_head.proj.weight"].permute(2, 3, 1, 0).flatten(0, 2)
         renamed["predict.bias"] = tensors["lm_head.proj.bias"].repeat(patch_size**2)
     elif name == "feature":
-        renamed |= {f"predict.{k}": v for k in ("weight", "bias") if (v := tensors.get(f"lm_head_1.{k}")) is not None}
+        renamed |= {
+            f"predict.{k}": v
+            for k in ("weight", "bias")
+            if (v := tensors.get(f"lm_head_1.{k}")) is not None
+        }
     return renamed
 
 
 def encoder_of(tensors):
     """The encoder of theirs under timm's names; a key bias of zero."""
     names = ("cls_token", "pos_embed", "patch_embed.", "blocks.", "norm.")
-    found = {name: value for name, value in tensors.items() if name.startswith(names) and "_bias" not in name}
+    found = {
+        name: value
+        for name, value in tensors.items()
+        if name.startswith(names) and "_bias" not in name
+    }
     for name in [
-        n for n in tensors if n.startswith("blocks.") and n.endswith("q_bias") and n.replace("q_b", "v_b") in tensors
+        n
+        for n in tensors
+        if n.startswith("blocks.") and n.endswith("q_bias") and n.replace("q_b", "v_b") in tensors
     ]:
         query, value = tensors[name], tensors[name.replace("q_bias", "v_bias")]
-        found[name.replace("q_bias", "qkv.bias")] = torch.cat([query, torch.zeros_like(query), value])
+        found[name.replace("q_bias", "qkv.bias")] = torch.cat(
+            [query, torch.zeros_like(query), value]
+        )
     return found
 
 
@@ -109,7 +129,10 @@ def case(golden, batch_of):
     model.encoder.load_state_dict(encoder_of(tensors))
     for name, decoder in model.decoders.items():
         decoder.load_state_dict(decoder_of(tensors, name, patch))
-    terms = {"pixel": (ChannelPixel(encoder.geometry), "l2"), "feature": (Features(1, [], []), "normalised_l2")}
+    terms = {
+        "pixel": (ChannelPixel(encoder.geometry), "l2"),
+        "feature": (Features(1, [], []), "normalised_l2"),
+    }
     image = reference["images"]
     return SimpleNamespace(
         reference=reference,
@@ -126,7 +149,9 @@ def test_predictions_are_official(case, distance):
     predictions, split = case.made.predictions, case.made.split
     pixels = take(patchify(case.reference["pred_pixels"], case.patch), split.masked)
     assert distance(predictions["pixel"], pixels) < 2e-5
-    assert distance(predictions["feature"], take(case.reference["pred_features"], split.masked)) < 2e-5
+    assert (
+        distance(predictions["feature"], take(case.reference["pred_features"], split.masked)) < 2e-5
+    )
 
 
 def test_targets_and_weights_are_official(case, distance):
@@ -138,7 +163,11 @@ def test_targets_and_weights_are_official(case, distance):
     assert distance(feature(case.image, split, case.teacher), expected) < 2e-5
     weight = case.reference["weight_mask"].flatten(1)[..., None]  # 0 where nothing is masked
     assert (
-        distance(1 + masked_around(split, case.model.encoder.geometry.grid), take(weight, split.masked)[..., 0]) < 1e-6
+        distance(
+            1 + masked_around(split, case.model.encoder.geometry.grid),
+            take(weight, split.masked)[..., 0],
+        )
+        < 1e-6
     )
     painted = pixel.to_pixels(pixel(case.image, split), case.image, split.masked)
     assert distance(painted, take(patchify(case.image, case.patch), split.masked)) < 2e-5
@@ -147,9 +176,16 @@ def test_targets_and_weights_are_official(case, distance):
 def test_losses_and_gradients_are_official(case, distance):
     losses = {}
     for name, (target, error) in case.terms.items():
-        for suffix, term in (("", NeighbourTerm(target, error)), ("_unweighted", Term(target, error))):
-            loss = fitted(term, case)(case.made.predictions[name], case.image, case.made.split, case.teacher)
-            assert loss.item() == pytest.approx(case.reference[f"loss_{name}{suffix}"].item(), rel=1e-5)
+        for suffix, term in (
+            ("", NeighbourTerm(target, error)),
+            ("_unweighted", Term(target, error)),
+        ):
+            loss = fitted(term, case)(
+                case.made.predictions[name], case.image, case.made.split, case.teacher
+            )
+            assert loss.item() == pytest.approx(
+                case.reference[f"loss_{name}{suffix}"].item(), rel=1e-5
+            )
             losses[name + suffix] = loss
     (losses["pixel"] + losses["feature"]).backward()
     theirs = case.reference.under("grad.")
@@ -159,7 +195,9 @@ def test_losses_and_gradients_are_official(case, distance):
     seen = {"encoder." + name: value for name, value in encoder_of(theirs).items()}
     expected = {name: value for name, value in seen.items() if name in gradient}
     for name in case.model.decoders:
-        expected |= {f"decoders.{name}.{k}": v for k, v in decoder_of(theirs, name, case.patch).items()}
+        expected |= {
+            f"decoders.{name}.{k}": v for k, v in decoder_of(theirs, name, case.patch).items()
+        }
     assert len(expected) > 8
     for name, value in expected.items():
         if not name.endswith("qkv.bias"):

@@ -83,10 +83,18 @@ def case(golden):
         m["feedforward_channels"] / m["embed_dim"],
     )
     sizes = [
-        {"width": d["dim"], "depth": d["depth"], "heads": d["num_heads"], "mlp_ratio": d["mlp_ratio"]}
+        {
+            "width": d["dim"],
+            "depth": d["depth"],
+            "heads": d["num_heads"],
+            "mlp_ratio": d["mlp_ratio"],
+        }
         for d in (m["pixel_decoder"], m["feature_decoder"])
     ]
-    heads = [{"hidden": h["hid_channels"], "out": h["out_channels"]} for h in (m["projector"], m["predictor"])]
+    heads = [
+        {"hidden": h["hid_channels"], "out": h["out_channels"]}
+        for h in (m["projector"], m["predictor"])
+    ]
     model = CMAE(
         encoder,
         Masker(score, FixedRatio(m["mask_ratio"]), cell=2),
@@ -96,15 +104,24 @@ def case(golden):
         {"pixel": encoder.geometry.values_per_patch},
     )
     tensors = ours(reference.under("sd."))
-    model.load_state_dict({name: value for name, value in tensors.items() if not name.startswith("teacher.")})
+    model.load_state_dict(
+        {name: value for name, value in tensors.items() if not name.startswith("teacher.")}
+    )
     teacher = EMA(model, m["momentum"], ["encoder", "projector"])
-    given = {name.removeprefix("teacher."): value for name, value in tensors.items() if name.startswith("teacher.")}
+    given = {
+        name.removeprefix("teacher."): value
+        for name, value in tensors.items()
+        if name.startswith("teacher.")
+    }
     lacks = teacher.load_state_dict(given, strict=False)
-    assert set(lacks.missing_keys) == {"encoder.norm.weight", "encoder.norm.bias"}  # it has no final norm
+    # it has no final norm
+    assert set(lacks.missing_keys) == {"encoder.norm.weight", "encoder.norm.bias"}
     assert not lacks.unexpected_keys
     image, other = reference["images"], reference["images_t"]
     batch = Batch.of(image)._replace(views=(uncropped(image), uncropped(other)))
-    return SimpleNamespace(reference=reference, model=model.train(), teacher=teacher, batch=batch, made=model(batch))
+    return SimpleNamespace(
+        reference=reference, model=model.train(), teacher=teacher, batch=batch, made=model(batch)
+    )
 
 
 def terms(case):
@@ -148,7 +165,9 @@ def test_losses_and_gradients_are_official(case, distance):
     for name, value in expected.items():
         if name not in zero:
             assert distance(gradient[name], value) < 2e-4, name
-    for name, norm in zip(case.reference.names("gradnorm_names"), case.reference["gradnorm"].tolist(), strict=True):
+    for name, norm in zip(
+        case.reference.names("gradnorm_names"), case.reference["gradnorm"].tolist(), strict=True
+    ):
         if norm > 1e-7 and our_name(name) not in zero:
             assert gradient[our_name(name)].norm().item() == pytest.approx(norm, rel=2e-3), name
 
@@ -170,14 +189,22 @@ def test_schedules_are_official(golden):
         mine = [schedule(Progress(step, steps, 1)) for step in range(steps)]
         assert mine == pytest.approx(reference[f"momentum_{said['index']}"].tolist(), rel=1e-9)
     for said in reference.meta["lr_schedules"]:
-        schedule, passes = MMLinearCosine(said["warm"], start=said["start_factor"]), said["per_epoch"]
+        schedule, passes = (
+            MMLinearCosine(said["warm"], start=said["start_factor"]),
+            said["per_epoch"],
+        )
         steps = said["epochs"] * passes
-        mine = [said["lr"] * schedule(Progress(step, steps, passes), said["lr"]) for step in range(steps)]
+        mine = [
+            said["lr"] * schedule(Progress(step, steps, passes), said["lr"])
+            for step in range(steps)
+        ]
         assert mine == pytest.approx(reference[f"lr_{said['index']}"].tolist(), rel=1e-9, abs=1e-15)
 
 
 def test_no_token_is_decayed_as_theirs(case):
-    """But for the scales of two batch norms, which the release decays because its list does not know their names."""
+    """But for the scales of two batch norms, which the release decays because its list does not
+    know their names.
+    """
     spared = case.model.no_weight_decay()
     frozen = {name for name, p in case.model.named_parameters() if not p.requires_grad}
     shapes = {name: p.ndim for name, p in case.model.named_parameters()}

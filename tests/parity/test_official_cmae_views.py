@@ -15,7 +15,9 @@ def test_views_are_cut_where_the_release_cuts_them(golden, number):
     stored = golden("cmae_shift")
     config, draws = stored.meta["configs"][number], stored[f"draws_{number}"].long()
     side, size, count = config["side"], config["size"], len(draws)
-    augment = ShiftedPair(TorchvisionBoxes(), side - size, config["pixel"], jittered=0.0, grey=0.0, blur=0.0)
+    augment = ShiftedPair(
+        TorchvisionBoxes(), side - size, config["pixel"], jittered=0.0, grey=0.0, blur=0.0
+    )
     image = stored[f"image_{number}"]
     still = torch.zeros(count, dtype=torch.bool)
     box = torch.tensor([[0, 0, side, side]]).expand(count, 4)

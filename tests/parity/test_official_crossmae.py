@@ -20,19 +20,31 @@ from mim.target.pixel import Pixel
 from tests.parity.conftest import Drawn
 
 VARIANTS = {"": {}, "sa.": {"self_attention": True}}
-KEY = re.compile(r"(?:encoder\.blocks\.\d+\.attn\.qkv|decoder\.blocks\.\d+\.(?:attn|cross)\.(?:query|key|value))\.bias")
+KEY = re.compile(
+    r"(?:encoder\.blocks\.\d+\.attn\.qkv|decoder\.blocks\.\d+\.(?:attn|cross)\.(?:query|key|value))\.bias"
+)
 
 
 def in_parts(name, value):
-    """A parameter of theirs -> ours, by name: products of keys and values by themselves, keys without a bias."""
+    """A parameter of theirs -> ours, by name: products of keys and values by themselves, keys
+    without a bias.
+    """
     if name.startswith(("mask_token", "decoder", "dec_norms", "wfm")):
         name = (
-            name.replace("decoder_blocks.", "blocks.").replace("decoder_norm.", "norm.").replace("wfm.linear", "weigh")
+            name.replace("decoder_blocks.", "blocks.")
+            .replace("decoder_norm.", "norm.")
+            .replace("wfm.linear", "weigh")
         )
         name = name.replace("decoder_pred.", "predict.").replace("decoder_pos_embed", "pos_embed")
-        name = re.sub(r"dec_norms\.(\d+)", r"blocks.\1.norm3", name).replace("cross_attn.", "cross.")
+        name = re.sub(r"dec_norms\.(\d+)", r"blocks.\1.norm3", name).replace(
+            "cross_attn.", "cross."
+        )
         name = "decoder." + name.replace("self_attn.", "attn.")
-        pieces = {"qkv.": ("query.", "key.", "value."), "kv.": ("key.", "value."), "q.": ("query.",)}
+        pieces = {
+            "qkv.": ("query.", "key.", "value."),
+            "kv.": ("key.", "value."),
+            "q.": ("query.",),
+        }
         for whole, parts in pieces.items():
             if f".{whole}" in name:
                 cut = zip(parts, value.chunk(len(parts)), strict=True)
@@ -43,7 +55,11 @@ def in_parts(name, value):
 
 
 def ours(tensors):
-    return {name: part for theirs, value in tensors.items() for name, part in in_parts(theirs, value).items()}
+    return {
+        name: part
+        for theirs, value in tensors.items()
+        for name, part in in_parts(theirs, value).items()
+    }
 
 
 @pytest.fixture
@@ -54,9 +70,20 @@ def build(golden):
         m, score = reference.meta, Drawn()
         score.noise = reference["noise"]
         kept = m["kept_mask_ratio"] if predicted is None else predicted
-        encoder = ViT(m["img_size"], m["patch_size"], m["embed_dim"], m["depth"], m["num_heads"], m["mlp_ratio"])
+        encoder = ViT(
+            m["img_size"],
+            m["patch_size"],
+            m["embed_dim"],
+            m["depth"],
+            m["num_heads"],
+            m["mlp_ratio"],
+        )
         said = m["sa"] if variant else m
-        numbers = None if said["use_fm"] == [-1] and said["use_input"] else [n % m["depth"] + 1 for n in said["use_fm"]]
+        numbers = (
+            None
+            if said["use_fm"] == [-1] and said["use_input"]
+            else [n % m["depth"] + 1 for n in said["use_fm"]]
+        )
         decoder = partial(
             QueryDecoder,
             encoder_depth=m["depth"],
@@ -70,10 +97,15 @@ def build(golden):
         loss = Term(Pixel(encoder.geometry, normalise))
         partition = ThrowMiddle(kept, m["mask_ratio"] - kept, rounding="keep_down")
         model = MAE(encoder, Masker(score, partition), decoder, {"pixel": loss.target_dim})
-        tensors = ours(reference.under("sd.") | (reference.under(f"{variant}sd.") if variant else {}))
+        tensors = ours(
+            reference.under("sd.") | (reference.under(f"{variant}sd.") if variant else {})
+        )
         kept_names = model.state_dict().keys()
-        lacks = model.load_state_dict({n: v for n, v in tensors.items() if n in kept_names}, strict=False)
-        assert set(lacks.missing_keys) == {"encoder.norm.weight", "encoder.norm.bias"}  # theirs has none
+        lacks = model.load_state_dict(
+            {n: v for n, v in tensors.items() if n in kept_names}, strict=False
+        )
+        # theirs has none
+        assert set(lacks.missing_keys) == {"encoder.norm.weight", "encoder.norm.bias"}
         return SimpleNamespace(model=model, loss=loss, score=score, reference=reference)
 
     return built
@@ -81,7 +113,9 @@ def build(golden):
 
 def in_order(values, split):
     """Ours, of patches in the order of `split.masked`, as theirs: in the order of patches."""
-    return torch.stack([row[order.argsort()] for row, order in zip(values[:, 0], split.masked[:, 0], strict=True)])
+    return torch.stack(
+        [row[order.argsort()] for row, order in zip(values[:, 0], split.masked[:, 0], strict=True)]
+    )
 
 
 def test_features_predictions_targets_and_hidden_patches_are_official(build, batch_of, distance):
@@ -96,9 +130,14 @@ def test_features_predictions_targets_and_hidden_patches_are_official(build, bat
     assert torch.equal(hidden, case.reference["mask"])
     assert len(left) == case.reference.meta["depth"] + 1
     visible = case.reference["noise"].argsort(1)[:, : made.split.visible.shape[-1]]
-    order = [row[:, None].eq(want).int().argmax(0) for row, want in zip(made.split.visible[:, 0], visible, strict=True)]
+    order = [
+        row[:, None].eq(want).int().argmax(0)
+        for row, want in zip(made.split.visible[:, 0], visible, strict=True)
+    ]
     for number, tokens in enumerate(left):
-        mine = torch.stack([torch.cat([row[:1], row[1:][o]]) for row, o in zip(tokens, order, strict=True)])
+        mine = torch.stack(
+            [torch.cat([row[:1], row[1:][o]]) for row, o in zip(tokens, order, strict=True)]
+        )
         assert distance(mine, case.reference[f"feature.{number}"]) < 2e-5
 
 
@@ -113,10 +152,16 @@ def test_losses_and_gradients_are_official(build, batch_of, distance, variant):
     loss.backward()
     gradient = {name: p.grad for name, p in case.model.named_parameters() if p.grad is not None}
     norms = dict(
-        zip(case.reference.names(f"{variant}gradnorm_names"), case.reference[f"{variant}gradnorm"], strict=True)
+        zip(
+            case.reference.names(f"{variant}gradnorm_names"),
+            case.reference[f"{variant}gradnorm"],
+            strict=True,
+        )
     )
     for name, norm in norms.items():
-        value = case.reference.under("sd.").get(name, case.reference.under(f"{variant}sd.").get(name))
+        value = case.reference.under("sd.").get(
+            name, case.reference.under(f"{variant}sd.").get(name)
+        )
         parts = [gradient[each] for each in in_parts(name, value)]
         found = torch.cat([part.flatten() for part in parts]).norm().item()
         assert found == pytest.approx(norm.item(), rel=2e-3, abs=1e-7), name
@@ -152,12 +197,19 @@ def test_training_is_official(build, batch_of):
         assert rate == pytest.approx(case.reference["train.lr"][step].item(), rel=1e-9)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        image, case.score.noise = case.reference["train.images"][step], case.reference["train.noise"][step]
+        image, case.score.noise = (
+            case.reference["train.images"][step],
+            case.reference["train.noise"][step],
+        )
         made = model(batch_of(image))
         loss = case.loss(made.prediction, image, made.split)
         optimizer.zero_grad()
         loss.backward()
-        norms.append(torch.nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None]).item())
+        norms.append(
+            torch.nn.utils.get_total_norm(
+                [p.grad for p in model.parameters() if p.grad is not None]
+            ).item()
+        )
         optimizer.step()
         losses.append(loss.item())
     assert losses == pytest.approx(case.reference["train.losses"].tolist(), rel=1e-5)

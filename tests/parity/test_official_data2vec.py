@@ -1,4 +1,6 @@
-"""data2vec against facebookresearch/data2vec_vision @ af9a363: tolerances on max |a - b| / max |b|."""
+"""data2vec against facebookresearch/data2vec_vision @ af9a363: tolerances on max |a - b| / max
+|b|.
+"""
 
 from types import SimpleNamespace
 
@@ -17,7 +19,8 @@ from mim.target.features import Features
 from mim.teacher.ema import EMA
 from mim.weights.official_simmim import from_bare
 
-VARIANTS = ["", "default.", "in.", "bn.", "in_ln.", "none."]  # not "fc.": tokens before the residual; nor "var."
+# not "fc.": tokens before the residual; nor "var."
+VARIANTS = ["", "default.", "in.", "bn.", "in_ln.", "none."]
 
 
 class Given(nn.Module):
@@ -27,7 +30,8 @@ class Given(nn.Module):
 
     def forward(self, batch, grid, tokens=None):
         hidden = self.mask.flatten(1).bool()
-        order = hidden.byte().argsort(dim=1, descending=True, stable=True)[:, None]  # masked first, in their order
+        # masked first, in their order
+        order = hidden.byte().argsort(dim=1, descending=True, stable=True)[:, None]
         most, fewest = int(hidden.sum(1).max()), int(hidden.sum(1).min())
         count = hidden.sum(1)[:, None, None]
         place, L = torch.arange(hidden.shape[1]), hidden.shape[1]
@@ -93,7 +97,9 @@ def teacher(student):
 
 
 def rows(split, values):
-    """Values of masked patches (B, 1, Lm, P) -> (all of them, P), row by row as the release has them."""
+    """Values of masked patches (B, 1, Lm, P) -> (all of them, P), row by row as the release has
+    them.
+    """
     return values[split.masked_valid]
 
 
@@ -137,12 +143,18 @@ def test_several_steps_end_with_the_official_student_and_teacher(student, batch_
     passes, steps = t["steps_per_epoch"], t["epochs"] * t["steps_per_epoch"]
     momentum = Lines([t["ema_decay_init"], t["ema_decay"]], [0, t["ema_start_at"] / passes])
     schedule = LinspaceCosine(t["warmup_epochs"], t["min_lr"])
-    loss, teacher = Term(target_of(student.m), "smooth_l1", student.m["l1_beta"]), EMA(model, momentum)
+    loss, teacher = (
+        Term(target_of(student.m), "smooth_l1", student.m["l1_beta"]),
+        EMA(model, momentum),
+    )
     teacher.begin(model)
     free = set(ours(dict.fromkeys(t["no_decay"], torch.zeros(1))))
     decayed = [p for name, p in model.named_parameters() if name not in free]
     others = [p for name, p in model.named_parameters() if name in free]
-    groups = [{"params": decayed, "weight_decay": t["weight_decay"]}, {"params": others, "weight_decay": 0.0}]
+    groups = [
+        {"params": decayed, "weight_decay": t["weight_decay"]},
+        {"params": others, "weight_decay": 0.0},
+    ]
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=t["betas"], eps=t["adam_eps"])
     for step in range(steps):
         progress = Progress(step, steps, passes)
@@ -164,11 +176,16 @@ def test_several_steps_end_with_the_official_student_and_teacher(student, batch_
         optimizer.step()
         teacher.after_step(model, progress)
     for who, state in (("student", model.state_dict()), ("teacher", teacher.state_dict())):
-        expected = {k: v for k, v in ours(reference.under(f"train.final_{who}.")).items() if k in state}
+        expected = {
+            k: v for k, v in ours(reference.under(f"train.final_{who}.")).items() if k in state
+        }
         assert len(expected) > 3
         for name, value in expected.items():
             assert distance(state[name], value) < 1e-4, (who, name)
-        names = [next(iter(ours({n: torch.zeros(1)}))) for n in reference.names(f"train.final_{who}_norm_names")]
+        names = [
+            next(iter(ours({n: torch.zeros(1)})))
+            for n in reference.names(f"train.final_{who}_norm_names")
+        ]
         norms = dict(zip(names, reference[f"train.final_{who}_norm"].tolist(), strict=True))
         assert {name for name in norms if name.startswith("encoder.")} <= state.keys()
         for name in state.keys() & norms.keys():

@@ -26,7 +26,9 @@ def test_the_head_is_official(golden, distance, kind):
         norm=norm,
         trained_magnitude="last_layer.weight_g" in reference.names(f"{kind}.gradnorm_names"),
     )
-    head.load_state_dict({name.removeprefix("sd."): value for name, value in r.items() if name.startswith("sd.")})
+    head.load_state_dict(
+        {name.removeprefix("sd."): value for name, value in r.items() if name.startswith("sd.")}
+    )
     x = reference["head.x"].requires_grad_()
     out = head(x)
     assert distance(out, r["out"]) < 2e-5
@@ -35,13 +37,18 @@ def test_the_head_is_official(golden, distance, kind):
     loss.backward()
     assert distance(x.grad, r["grad_x"]) < 1e-4
     gradients = {name: p.grad for name, p in head.named_parameters() if p.grad is not None}
-    expected = {name.removeprefix("grad."): value for name, value in r.items() if name.startswith("grad.")}
+    expected = {
+        name.removeprefix("grad."): value for name, value in r.items() if name.startswith("grad.")
+    }
     assert len(expected) > 3
     for name, value in expected.items():
         assert distance(gradients[name], value) < 1e-4, name
     for name, value in r.items():
         if name.startswith("after."):
-            assert distance(head.state_dict()[name.removeprefix("after.")].float(), value.float()) < 2e-5
+            assert (
+                distance(head.state_dict()[name.removeprefix("after.")].float(), value.float())
+                < 2e-5
+            )
 
 
 def test_losses_gradients_and_centres_are_official(golden, distance):
@@ -72,7 +79,11 @@ def test_schedules_and_temperatures_are_official(golden):
             found = s["base"] * lr(p, s["base"]) if s["warmup_epochs"] else number(p)
             assert found == pytest.approx(values[step].item(), rel=1e-9)
     for s in r.meta["temperature_schedules"]:
-        start, end, warmup = s["warmup_teacher_temp"], s["teacher_temp"], s["warmup_teacher_temp_epochs"]
+        start, end, warmup = (
+            s["warmup_teacher_temp"],
+            s["teacher_temp"],
+            s["warmup_teacher_temp_epochs"],
+        )
         schedule = Linspace(start, end, warmup) if warmup else lambda progress, end=end: end
         found = [schedule(Progress(epoch, s["epochs"], 1)) for epoch in range(s["epochs"])]
         assert found == pytest.approx(r[f"temps_{s['index']}"].tolist(), rel=1e-9)
@@ -81,7 +92,9 @@ def test_schedules_and_temperatures_are_official(golden):
 def task_of(r):
     m, t = r.meta, r.meta["train"]
     temperatures = {"cls": (t["warmup_teacher_temp"], t["teacher_temp"])}
-    return training_of(m, t | {"norm_last_layer": m["norm_last_layer"]}, m["out_dim"], None, temperatures)
+    return training_of(
+        m, t | {"norm_last_layer": m["norm_last_layer"]}, m["out_dim"], None, temperatures
+    )
 
 
 def test_one_pass_is_official(golden, distance):
@@ -123,11 +136,19 @@ def test_several_steps_end_with_the_official_student_teacher_and_centre(golden, 
     passes = t["steps_per_epoch"]
     images, local = r["train.images"], r["train.local_images"]
     peak = t["lr"] * t["batch"] / 256
-    steps = train(task, t, peak, lambda step: views_of(images[step % passes], local[step % passes]), lambda step: None)
+    steps = train(
+        task,
+        t,
+        peak,
+        lambda step: views_of(images[step % passes], local[step % passes]),
+        lambda step: None,
+    )
     for number, step in enumerate(steps):
         assert step.lr == pytest.approx(r["train.lr"][number].item(), rel=1e-9)
         assert step.weight_decay == pytest.approx(r["train.weight_decay"][number].item(), rel=1e-9)
-        assert task.teacher.momentum(step.progress) == pytest.approx(r["train.momentum"][number].item(), rel=1e-12)
+        assert task.teacher.momentum(step.progress) == pytest.approx(
+            r["train.momentum"][number].item(), rel=1e-12
+        )
         assert step.loss == pytest.approx(r["train.loss"][number].item(), rel=1e-5)
         assert step.loss == pytest.approx(r["train.loss_f64"][number].item(), rel=1e-5)
         check_norms(r, "train.", number, step.norms)

@@ -1,4 +1,6 @@
-"""Efficient probing against billpsomas/efficient-probing @ b8f4fb8: tolerances on max |a - b| / max |b|."""
+"""Efficient probing against billpsomas/efficient-probing @ b8f4fb8: tolerances on max |a - b| / max
+|b|.
+"""
 
 import pytest
 import torch
@@ -21,7 +23,9 @@ def pool_of(tensors, shape):
 
 @pytest.mark.parametrize("case", CASES)
 def test_pooled_patches_and_gradients_are_official(golden, distance, case):
-    """Where they have a bias of values, ours has none: weights sum to one, and a batch norm follows."""
+    """Where they have a bias of values, ours has none: weights sum to one, and a batch norm
+    follows.
+    """
     reference = golden("ep")
     tensors, x = reference.under(f"c{case}.sd."), reference["x"].requires_grad_()
     side = round(x.shape[1] ** 0.5)
@@ -39,7 +43,8 @@ def test_a_whole_probe_is_official(golden, distance):
     tensors, x = reference.under("probe.sd."), reference["x"]
     side = round(x.shape[1] ** 0.5)
     pool = pool_of(
-        {name[2:]: value for name, value in tensors.items() if name.startswith("0.")}, Shape(x.shape[2], (side, side))
+        {name[2:]: value for name, value in tensors.items() if name.startswith("0.")},
+        Shape(x.shape[2], (side, side)),
     )
     classes, width = tensors["2.weight"].shape
     heads = Heads(pool, width, classes, [Setting(0.1, 0.0)])

@@ -1,4 +1,6 @@
-"""Fine-tuning against facebookresearch/mae @ efb2a80 and microsoft/SimMIM @ d3e29bc: features, losses, gradients, layer decay."""
+"""Fine-tuning against facebookresearch/mae @ efb2a80 and microsoft/SimMIM @ d3e29bc: features,
+losses, gradients, layer decay.
+"""
 
 import pytest
 import torch
@@ -25,11 +27,15 @@ def classifier(m, pool="mean"):
     """What the settings of a golden file describe."""
     sizes = m["img_size"], m["patch_size"], m["embed_dim"], m["depth"], m["num_heads"]
     beit = m.get("use_rel_pos_bias", False)
-    encoder = Beit(*sizes, positions="block_bias", layer_scale=m["init_values"]) if beit else ViT(*sizes)
+    encoder = (
+        Beit(*sizes, positions="block_bias", layer_scale=m["init_values"]) if beit else ViT(*sizes)
+    )
     return Classifier(encoder, {pool: POOLS[pool]()}, m["num_classes"])
 
 
-@pytest.mark.parametrize(("name", "pool"), [("vit_cls", "cls"), ("vit_gap", "mean"), ("simmim_vit_finetune", "mean")])
+@pytest.mark.parametrize(
+    ("name", "pool"), [("vit_cls", "cls"), ("vit_gap", "mean"), ("simmim_vit_finetune", "mean")]
+)
 def test_an_official_classifier_is_loaded_and_gives_the_official_logits_loss_and_gradients(
     golden, distance, batch_of, tmp_path, name, pool
 ):
@@ -53,7 +59,9 @@ def test_an_official_classifier_is_loaded_and_gives_the_official_logits_loss_and
     gradient = {key: p.grad for key, p in model.named_parameters()}
     for key, value in from_bare(reference.under("grad.")).items():
         assert distance(gradient[key], value) < 1e-4, key
-    norms = dict(zip(reference.names("gradnorm_names"), reference["gradnorm"].tolist(), strict=True))
+    norms = dict(
+        zip(reference.names("gradnorm_names"), reference["gradnorm"].tolist(), strict=True)
+    )
     for key, norm in from_bare(norms).items():
         if norm > 1e-7:
             assert gradient[key].norm().item() == pytest.approx(norm, rel=2e-3), key
@@ -63,7 +71,11 @@ def test_an_official_classifier_is_loaded_and_gives_the_official_logits_loss_and
 def scales_and_decays(model, lr, weight_decay, layer_decay):
     """Parameter name -> its share of the rate, its weight decay."""
     groups = layer_decay_groups(model, lr, weight_decay, layer_decay)
-    found = {id(p): (group["lr"] / lr, group["weight_decay"]) for group in groups for p in group["params"]}
+    found = {
+        id(p): (group["lr"] / lr, group["weight_decay"])
+        for group in groups
+        for p in group["params"]
+    }
     return {name: found[id(p)] for name, p in model.named_parameters()}
 
 
@@ -95,12 +107,16 @@ def test_layers_of_simmim_learn_and_decay_as_officially(golden, kind):
     expected.pop("pos_embed", None)  # neither has it
     renamed = from_official_simmim({name: torch.tensor(pair) for name, pair in expected.items()})
     ours = scales_and_decays(model, m["base_lr"], m["weight_decay"], m["layer_decay"])
-    assert ours == {name: pytest.approx(tuple(pair.tolist()), rel=1e-6) for name, pair in renamed.items()}
+    assert ours == {
+        name: pytest.approx(tuple(pair.tolist()), rel=1e-6) for name, pair in renamed.items()
+    }
     assert len(ours) == len(renamed) > 0
 
 
 SCHEDULES = {
-    "multistep": lambda m: WarmupSteps(m["warmup_epochs"], m["multisteps"], m["gamma"], m["warmup_lr"]),
+    "multistep": lambda m: WarmupSteps(
+        m["warmup_epochs"], m["multisteps"], m["gamma"], m["warmup_lr"]
+    ),
     "cosine": lambda m: RunningCosine(m["warmup_epochs"], m["min_lr"], m["warmup_lr"]),
     "linear": lambda m: WarmupLine(m["warmup_epochs"], warmup_lr=m["warmup_lr"]),
 }
@@ -114,7 +130,8 @@ def test_every_update_of_simmim_has_the_official_rate(golden, name):
     passes = m["steps_per_epoch"]
     scheduler = Follow(optimizer, SCHEDULES[name](m), m["base_lr"], m["epochs"] * passes, passes)
     updates = reference[f"sched_{name}"].tolist()
-    for step, rate in enumerate([m["warmup_lr"], *updates[:-1]]):  # each is set after the step of its number
+    # each is set after the step of its number
+    for step, rate in enumerate([m["warmup_lr"], *updates[:-1]]):
         assert optimizer.param_groups[0]["lr"] == pytest.approx(rate, rel=1e-9), step
         optimizer.step()
         scheduler.step()

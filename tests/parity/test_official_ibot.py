@@ -79,11 +79,15 @@ def test_whole_oblong_and_large_images_are_seen_as_officially(vit, distance):
     sizes = {"local": (m["local_size"],) * 2, "rect": m["rect_hw"], "large": (m["large_size"],) * 2}
     for name, size in sizes.items():
         grid = tuple(side // m["patch_size"] for side in size)
-        resized = resize_positions(encoder.pos_embed[:, 1:], encoder.geometry.grid, grid, encoder.resize_offset)
+        resized = resize_positions(
+            encoder.pos_embed[:, 1:], encoder.geometry.grid, grid, encoder.resize_offset
+        )
         assert distance(torch.cat([first, resized], 1), r[f"pos_embed_{name}"]) < 2e-5
         plain = resize_positions(encoder.pos_embed[:, 1:], encoder.geometry.grid, grid)
         wrong = m["pos_embed_error_if_resized_with_size_argument"][name]
-        assert distance(torch.cat([first, plain], 1), r[f"pos_embed_{name}"]) == pytest.approx(wrong, rel=0.05)
+        assert distance(torch.cat([first, plain], 1), r[f"pos_embed_{name}"]) == pytest.approx(
+            wrong, rel=0.05
+        )
 
 
 @torch.no_grad()
@@ -110,7 +114,12 @@ def same_start(own: dict, names, stats):
 def test_weights_start_as_officially(golden):
     torch.manual_seed(0)
     vit, head = golden("ibot_vit"), golden("ibot_head")
-    model = IBOT(ViT(112, 16, 192, 3, 3, positions="learned", start="dino"), Given(), NoHead, {"cls": 1, "patch": 1})
+    model = IBOT(
+        ViT(112, 16, 192, 3, 3, positions="learned", start="dino"),
+        Given(),
+        NoHead,
+        {"cls": 1, "patch": 1},
+    )
     own = dict(model.encoder.named_parameters()) | {"masked_embed": model.mask_token}
     assert len(vit.names("init.names")) == len(own)
     same_start(own, vit.names("init.names"), vit["init.stats"])
@@ -152,7 +161,9 @@ def test_the_head_is_official(golden, distance, index):
         trained_magnitude=not m["norm_last_layer"],
         shared=m["shared_head"],
     )
-    weights = {name.removeprefix("sd."): value for name, value in r.items() if name.startswith("sd.")}
+    weights = {
+        name.removeprefix("sd."): value for name, value in r.items() if name.startswith("sd.")
+    }
     head.load_state_dict(head_names(weights, m))
     x = reference["x"].requires_grad_()
     features = head.features(x)  # of all tokens at once, which is what a batch norm goes by
@@ -166,14 +177,20 @@ def test_the_head_is_official(golden, distance, index):
     loss = (cls * reference["w_cls"]).sum() + (patch * weight).sum()
     assert loss.item() == pytest.approx(r["loss"].item(), rel=2e-5)
     loss.backward()
-    gradients = {name: p.grad for name, p in head.named_parameters() if p.grad is not None} | {"x": x.grad}
-    given = {name.removeprefix("grad."): value for name, value in r.items() if name.startswith("grad.")}
+    gradients = {name: p.grad for name, p in head.named_parameters() if p.grad is not None} | {
+        "x": x.grad
+    }
+    given = {
+        name.removeprefix("grad."): value for name, value in r.items() if name.startswith("grad.")
+    }
     zero = reference.meta["gradients_zero_in_theory"]
     expected = head_names({k: v for k, v in given.items() if f"c{index}.{k}" not in zero}, m)
     assert len(expected) > 2
     for name, value in expected.items():
         assert distance(gradients[name], value) < 1e-4, name
-    assert ("last_layer.weight_g" in gradients) is bool(m["bottleneck_dim"] and not m["norm_last_layer"])
+    assert ("last_layer.weight_g" in gradients) is bool(
+        m["bottleneck_dim"] and not m["norm_last_layer"]
+    )
     if m["norm"] == "bn":
         norm = head.mlp[1]
         assert distance(norm.running_mean, r["bn_running_mean"]) < 2e-5
@@ -219,7 +236,9 @@ def test_losses_gradients_centres_and_temperatures_are_official(golden, distance
             found[name] = {"cls": m.lambda1, "patch": m.lambda2}[name] * term(made, seen)
             term.target.after_step(term, progress)
             for suffix in ("", "_f64"):
-                assert found[name].item() == pytest.approx(r[f"loss_{name}{suffix}"][call].item(), rel=1e-5, abs=1e-9)
+                assert found[name].item() == pytest.approx(
+                    r[f"loss_{name}{suffix}"][call].item(), rel=1e-5, abs=1e-9
+                )
         total = found["cls"] + found["patch"]
         assert total.item() == pytest.approx(r["loss"][call].item(), rel=1e-5)
         total.backward()
@@ -253,7 +272,9 @@ def test_several_steps_end_with_the_official_student_teacher_and_centres(golden,
     for number, step in enumerate(steps):
         assert step.lr == pytest.approx(r["lr"][number].item(), rel=1e-9)
         assert step.weight_decay == pytest.approx(r["weight_decay"][number].item(), rel=1e-9)
-        assert task.teacher.momentum(step.progress) == pytest.approx(r["momentum"][number].item(), rel=1e-12)
+        assert task.teacher.momentum(step.progress) == pytest.approx(
+            r["momentum"][number].item(), rel=1e-12
+        )
         for name in ("temp", "temp2"):
             term = task.loss.term["cls" if name == "temp" else "patch"]
             wanted = r[f"{name}_schedule"][number // passes].item()
@@ -261,7 +282,9 @@ def test_several_steps_end_with_the_official_student_teacher_and_centres(golden,
         for suffix in ("", "_f64"):
             assert step.loss == pytest.approx(r[f"loss{suffix}"][number].item(), rel=1e-5)
             for name, value in step.terms.items():
-                assert value.item() == pytest.approx(r[f"loss_{name}{suffix}"][number].item(), rel=1e-5)
+                assert value.item() == pytest.approx(
+                    r[f"loss_{name}{suffix}"][number].item(), rel=1e-5
+                )
         check_norms(r, "", number, step.norms)
     check_end(r, "", "student", task.model.state_dict(), distance)
     check_end(r, "", "teacher", task.teacher.state_dict(), distance)

@@ -20,7 +20,11 @@ from mim.part import Progress
 from mim.target.features import Features
 from mim.teacher.ema import EMA
 
-PREDICTOR = {"predictor_embed": "embed", "predictor_pos_embed": "pos_embed", "predictor_norm": "norm"}
+PREDICTOR = {
+    "predictor_embed": "embed",
+    "predictor_pos_embed": "pos_embed",
+    "predictor_norm": "norm",
+}
 PREDICTOR |= {"predictor_proj": "predict", "predictor_blocks": "blocks"}
 
 
@@ -35,7 +39,9 @@ class Given(nn.Module):
 
 
 def ours(tensors, who):
-    """Their encoder or predictor under the names of our model; the predictor's table gets a row for no cls token."""
+    """Their encoder or predictor under the names of our model; the predictor's table gets a row for
+    no cls token.
+    """
     if who == "encoder":
         return {f"encoder.{name}": value for name, value in tensors.items()}
     renamed = {}
@@ -56,10 +62,24 @@ def ordered(rows, targets):
 def case(golden):
     reference = golden("ijepa")
     m, masker = reference.meta, Given()
-    encoder = ViT(m["img_size"], m["patch_size"], m["embed_dim"], m["depth"], m["num_heads"], m["mlp_ratio"], cls=False)
-    sizes = {"width": m["predictor_embed_dim"], "depth": m["predictor_depth"], "heads": m["num_heads"]}
+    encoder = ViT(
+        m["img_size"],
+        m["patch_size"],
+        m["embed_dim"],
+        m["depth"],
+        m["num_heads"],
+        m["mlp_ratio"],
+        cls=False,
+    )
+    sizes = {
+        "width": m["predictor_embed_dim"],
+        "depth": m["predictor_depth"],
+        "heads": m["num_heads"],
+    }
     model = MAE(encoder, masker, partial(Decoder, **sizes), {"features": None})
-    weights = ours(reference.under("encoder.sd."), "encoder") | ours(reference.under("predictor.sd."), "predictor")
+    weights = ours(reference.under("encoder.sd."), "encoder") | ours(
+        reference.under("predictor.sd."), "predictor"
+    )
     model.load_state_dict(weights)
     masker.context, masker.targets = reference["masks_enc"], reference["masks_pred"]
     loss = Term(Features(1, [], ["layer"], m["target_norm_eps"], final_norm=True), "smooth_l1")
@@ -71,7 +91,9 @@ def test_predictions_targets_loss_and_gradients_are_official(case, batch_of, dis
     teacher.load_state_dict(ours(reference.under("target.sd."), "encoder"))
     made = case.model(batch_of(image))
     K = reference["masks_pred"].shape[0]
-    context = case.model.encoder.encode(case.model.encoder.embed(image, reference["masks_enc"].transpose(0, 1))[:, 0])
+    context = case.model.encoder.encode(
+        case.model.encoder.embed(image, reference["masks_enc"].transpose(0, 1))[:, 0]
+    )
     assert distance(context, reference["context"]) < 2e-5
     assert distance(made.prediction, ordered(reference["pred"], K)) < 2e-5
     targets = case.loss.target(image, made.split, teacher)
@@ -89,7 +111,9 @@ def test_predictions_targets_loss_and_gradients_are_official(case, batch_of, dis
                 third = len(grad) // 3
                 gradient[name][third : 2 * third] = grad[third : 2 * third] = 0
             assert distance(gradient[name], grad) < 1e-4, name
-        names = ours(dict.fromkeys(reference.names(f"{who}.gradnorm_names"), torch.zeros(1, 1, 1)), who)
+        names = ours(
+            dict.fromkeys(reference.names(f"{who}.gradnorm_names"), torch.zeros(1, 1, 1)), who
+        )
         for name, norm in zip(names, reference[f"{who}.gradnorm"].tolist(), strict=True):
             if not name.endswith("qkv.bias"):
                 assert gradient[name].norm().item() == pytest.approx(norm, rel=2e-3), name
@@ -112,15 +136,23 @@ def test_several_steps_end_with_the_official_networks(case, batch_of, distance):
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=t["betas"], eps=t["adam_eps"])
     for step in range(steps):
         progress = Progress(step, steps, passes)
-        lr = t["lr"] * schedule(Progress(step - schedule.late, t["epochs"] * passes, passes), t["lr"])
+        lr = t["lr"] * schedule(
+            Progress(step - schedule.late, t["epochs"] * passes, passes), t["lr"]
+        )
         assert lr == pytest.approx(reference["train.lr"][step].item(), rel=1e-9)
         groups[0]["weight_decay"] = decay(progress)
-        assert groups[0]["weight_decay"] == pytest.approx(reference["train.weight_decay"][step].item(), rel=1e-9)
-        assert momentum(progress) == pytest.approx(reference["train.momentum"][step].item(), rel=1e-9)
+        assert groups[0]["weight_decay"] == pytest.approx(
+            reference["train.weight_decay"][step].item(), rel=1e-9
+        )
+        assert momentum(progress) == pytest.approx(
+            reference["train.momentum"][step].item(), rel=1e-9
+        )
         optimizer.param_groups[0]["weight_decay"] = groups[0]["weight_decay"]
         for group in optimizer.param_groups:
             group["lr"] = lr
-        case.masker.context, case.masker.targets = (reference[f"train.masks_{who}.{step}"] for who in ("enc", "pred"))
+        case.masker.context, case.masker.targets = (
+            reference[f"train.masks_{who}.{step}"] for who in ("enc", "pred")
+        )
         image = reference["train.images"][step % passes]
         made = model(batch_of(image))
         value = case.loss(made.prediction, image, made.split, teacher)
@@ -148,22 +180,29 @@ def collated(golden):
 def release(c):
     """The masker that draws as the release does."""
     settings = {"min_visible": c["min_keep"] + 1, "border": False, "one_draw": True}
-    return MultiBlock(c["npred"], c["pred_mask_scale"], c["aspect_ratio"], c["enc_mask_scale"], **settings)
+    return MultiBlock(
+        c["npred"], c["pred_mask_scale"], c["aspect_ratio"], c["enc_mask_scale"], **settings
+    )
 
 
 def test_sizes_of_blocks_are_official(collated):
     reference, configs = collated
     for number, c in configs:
         masker, grid = release(c), (c["grid"], c["grid"])
-        for kind, (scale, aspect) in enumerate(((masker.scale, masker.aspect), (masker.context_scale, (1.0, 1.0)))):
+        for kind, (scale, aspect) in enumerate(
+            ((masker.scale, masker.aspect), (masker.context_scale, (1.0, 1.0)))
+        ):
             draws = reference[f"uniform_{number}"][:, kind : kind + 1].expand(-1, 2)
             assert (
-                masker.sides(draws, scale, aspect, grid).tolist() == reference[f"block_size_{number}"][:, kind].tolist()
+                masker.sides(draws, scale, aspect, grid).tolist()
+                == reference[f"block_size_{number}"][:, kind].tolist()
             )
 
 
 def test_contexts_and_targets_of_drawn_places_are_official(collated):
-    """Also where places are rejected, and where targets may be overlapped at last; but for the cut to the shortest context."""
+    """Also where places are rejected, and where targets may be overlapped at last; but for the cut
+    to the shortest context.
+    """
     reference, configs = collated
     for number, c in (each for each in configs if not each[1]["allow_overlap"]):
         grid, K, contexts = (c["grid"], c["grid"]), c["npred"], c["nenc"]
@@ -173,7 +212,10 @@ def test_contexts_and_targets_of_drawn_places_are_official(collated):
             known, drawn = reference[f"enc_{number}_{call}"], reference[f"pred_{number}_{call}"]
             for image in range(c["batch"]):
                 targets = torch.cat([corners[at : at + K], corners[at : at + K] + target], -1)[None]
-                assert indices(cover(targets, grid), drawn.shape[2])[0][0].tolist() == drawn[:, image].tolist()
+                assert (
+                    indices(cover(targets, grid), drawn.shape[2])[0][0].tolist()
+                    == drawn[:, image].tolist()
+                )
                 at += K
                 for which in range(contexts):
                     tries = corners[at : at + 20 * (K + 1)]
@@ -187,7 +229,9 @@ def test_contexts_and_targets_of_drawn_places_are_official(collated):
 
 
 def test_masks_have_the_official_shares(collated, batch_of):
-    """How much of an image is shown, once contexts are cut to the shortest of eight, and how often each place is predicted."""
+    """How much of an image is shown, once contexts are cut to the shortest of eight, and how often
+    each place is predicted.
+    """
     reference, configs = collated
     number, c = configs[1]
     grid, steps, images = (c["grid"], c["grid"]), 100, c["stat_batch"]
@@ -197,7 +241,9 @@ def test_masks_have_the_official_shares(collated, batch_of):
         masker.begin_step(Progress(step, steps, 1))
         split = masker(batch._replace(key=keys(0, step, torch.arange(images))), grid)
         shown += split.visible_valid[:, 0].sum(1).amin().item() / 196 / steps
-        count = torch.zeros(images, 196).scatter_add_(1, split.masked.flatten(1), split.masked_valid.flatten(1).float())
+        count = torch.zeros(images, 196).scatter_add_(
+            1, split.masked.flatten(1), split.masked_valid.flatten(1).float()
+        )
         places, union = places + count.sum(0), union + (count > 0).float().mean().item() / steps
     assert shown == pytest.approx(c["mean_context_share"], abs=0.02)
     assert union == pytest.approx(c["mean_union_share_of_targets"], abs=0.01)

@@ -25,12 +25,14 @@ def test_initial_weights_have_the_official_distribution(golden, build_mae):
         assert abs(value.mean().item() - mean) <= 6 * spread + 1e-6, name
         # std within 5 %, or its sampling error where there are few values
         assert abs(value.std().item() - std) <= max(0.05, 4 / numel**0.5) * std + 1e-6, name
-        if value.dim() > 1 and trainable and not name.endswith("token"):  # Xavier uniform is bounded
+        # Xavier uniform is bounded
+        if value.dim() > 1 and trainable and not name.endswith("token"):
             rows, columns = value.flatten(1).shape
             bound = (6 / (rows + columns)) ** 0.5
             assert value.abs().max().item() <= bound * (1 + 1e-6), name
             assert bound * 0.99 <= max(-low, high) <= bound * (1 + 1e-6), name
-        elif not name.endswith("token") and name != "patch_embed.proj.bias":  # constants and fixed positions
+        # constants and fixed positions
+        elif not name.endswith("token") and name != "patch_embed.proj.bias":
             assert value.min().item() == low or abs(value.min().item() - low) < 1e-5, name
             assert abs(value.max().item() - high) < 1e-5, name
 

@@ -33,7 +33,9 @@ def test_three_steps_are_the_official_ones(golden, distance, number):
     if config["momentum"]:
         for name, weight in weights.items():
             wanted = stored[f"c{number}.mu.{name}"]
-            assert torch.allclose(optimizer.state[weight]["momentum_buffer"], wanted, rtol=1e-5, atol=1e-7)
+            assert torch.allclose(
+                optimizer.state[weight]["momentum_buffer"], wanted, rtol=1e-5, atol=1e-7
+            )
 
 
 def test_groups_keep_their_own_rates_and_decay_matrices_only():

@@ -26,7 +26,9 @@ def test_patches_are_cut_as_published(case):
     patch_size = reference.meta["patch_size"]
     patches = patchify(reference["images"], patch_size)
     assert torch.equal(patches, reference["patchify"])
-    assert torch.equal(unpatchify(patches, patch_size, ours.model.encoder.geometry.grid), reference["images"])
+    assert torch.equal(
+        unpatchify(patches, patch_size, ours.model.encoder.geometry.grid), reference["images"]
+    )
     picture = unpatchify(reference["pred"], patch_size, ours.model.encoder.geometry.grid)
     assert torch.equal(picture, reference["unpatchify_pred"])
 
@@ -42,7 +44,9 @@ def test_the_same_patches_are_hidden(case):
 def test_latent_is_the_official_one(case, distance):
     reference, ours, _ = case
     encoder = ours.model.encoder
-    latent = encoder.encode(encoder.embed(reference["images"], reference["ids_keep"][:, None])[:, 0])
+    latent = encoder.encode(
+        encoder.embed(reference["images"], reference["ids_keep"][:, None])[:, 0]
+    )
     assert distance(latent, reference["latent"]) < 2e-5
 
 
@@ -72,16 +76,22 @@ def test_gradients_are_the_official_ones(case, distance):
     assert set(names) == {to_official(name) for name in gradient}
     for name, norm in zip(names, reference["gradnorm"].tolist(), strict=True):
         if norm > 1e-7:
-            assert gradient[from_official(name)].norm().item() == pytest.approx(norm, rel=2e-3), name
+            assert gradient[from_official(name)].norm().item() == pytest.approx(norm, rel=2e-3), (
+                name
+            )
 
 
-def test_five_steps_of_training_end_where_the_official_ones_do(golden, build_mae, batch_of, distance):
+def test_five_steps_of_training_end_where_the_official_ones_do(
+    golden, build_mae, batch_of, distance
+):
     reference = golden("mae_train")
     m = reference.meta
     ours = build_mae(reference)
     schedule = WarmupCosine(m["warmup_epochs"], m["min_lr"])
     optimizer = torch.optim.AdamW(
-        param_groups_weight_decay(ours.model, m["weight_decay"]), betas=m["betas"], eps=m["adam_eps"]
+        param_groups_weight_decay(ours.model, m["weight_decay"]),
+        betas=m["betas"],
+        eps=m["adam_eps"],
     )
 
     for step in range(m["micro_steps"]):
@@ -97,14 +107,19 @@ def test_five_steps_of_training_end_where_the_official_ones_do(golden, build_mae
         assert loss.item() == pytest.approx(reference["losses"][step].item(), rel=1e-5)
         optimizer.zero_grad()
         loss.backward()
-        norm = torch.nn.utils.get_total_norm([p.grad for p in ours.model.parameters() if p.grad is not None])
+        norm = torch.nn.utils.get_total_norm(
+            [p.grad for p in ours.model.parameters() if p.grad is not None]
+        )
         assert norm.item() == pytest.approx(reference["grad_norm"][step].item(), rel=2e-3)
         optimizer.step()
 
     final = dict(ours.model.named_parameters())
     for name, value in reference.under("final.").items():
         assert distance(final[from_official(name)], value) < 1e-4, name
-    # A key bias has no effect: its gradient is rounding noise that Adam turns into full steps, so qkv.bias is left out.
-    for name, norm in zip(reference.names("final_norm_names"), reference["final_norm"].tolist(), strict=True):
+    # A key bias has no effect: its gradient is rounding noise that Adam turns into full steps, so
+    # qkv.bias is left out.
+    for name, norm in zip(
+        reference.names("final_norm_names"), reference["final_norm"].tolist(), strict=True
+    ):
         if not name.endswith("qkv.bias"):
             assert final[from_official(name)].norm().item() == pytest.approx(norm, rel=1e-4), name

@@ -1,4 +1,6 @@
-"""MaskFeat against facebookresearch/SlowFast @ 287ec00: its histograms and the number of patches that it masks."""
+"""MaskFeat against facebookresearch/SlowFast @ 287ec00: its histograms and the number of patches
+that it masks.
+"""
 
 import pytest
 import torch
@@ -20,7 +22,12 @@ def case(golden):
     m = reference.meta
     number = next(c["index"] for c in m["configs"] if not c["gaussian_window"])
     config, patch = m["configs"][number], m["patch_size"]
-    hog = HOG(Geometry.of(m["img_size"], patch), patch // config["pool"], config["nbins"], gradient="sobel")
+    hog = HOG(
+        Geometry.of(m["img_size"], patch),
+        patch // config["pool"],
+        config["nbins"],
+        gradient="sobel",
+    )
     hidden = reference["mask"].flatten(1).bool()
     order = hidden.byte().argsort(dim=1, descending=True, stable=True)[:, None]
     count = int(hidden[0].sum())
@@ -43,7 +50,9 @@ def test_targets_and_the_loss_are_official(case, distance):
     reference, prefix, hog, split = case
     target = hog(reference["images"], split)
     assert distance(in_their_order(target, hog).flatten(0, 2), reference[f"{prefix}label"]) < 2e-5
-    everywhere = torch.arange(split.masked.shape[-1] + split.visible.shape[-1]).expand(len(target), 1, -1)
+    everywhere = torch.arange(split.masked.shape[-1] + split.visible.shape[-1]).expand(
+        len(target), 1, -1
+    )
     whole = hog(reference["images"], Split(everywhere[..., :0], everywhere))
     assert distance(in_their_order(whole, hog)[:, 0], reference[f"{prefix}target"]) < 2e-5
 
@@ -67,7 +76,9 @@ class _Theirs(torch.nn.Module):
 
 
 def test_as_many_patches_are_masked_as_theirs(golden):
-    """round(patches * ratio), which rounds halves to even; down, as masker.partition.rounding says, wherever it is below a half."""
+    """round(patches * ratio), which rounds halves to even; down, as masker.partition.rounding says,
+    wherever it is below a half.
+    """
     for patches, ratio, masked, smallest in golden("maskfeat_masks")["counts"].tolist():
         if patches * ratio % 1 < 0.5 and masked:
             assert FixedRatio(ratio, "mask_down").masked_count(int(patches)) == masked
@@ -75,7 +86,9 @@ def test_as_many_patches_are_masked_as_theirs(golden):
 
 
 def test_the_experiment_masks_78_of_196(composed_command):
-    masker: Masker = instantiate(composed_command("train.py experiment=maskfeat/imagenet_vit_base").masker)
+    masker: Masker = instantiate(
+        composed_command("train.py experiment=maskfeat/imagenet_vit_base").masker
+    )
     split = masker(blank(4, (224, 224)), (14, 14))
     assert split.masked.shape[-1] == 78
     assert (masker.score.min_patches, masker.score.max_patches) == (15, None)

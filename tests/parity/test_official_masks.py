@@ -14,7 +14,8 @@ from tests.stored import Golden, numbered
 
 
 @pytest.mark.parametrize(
-    ("rounding", "column", "counts_visible"), [("keep_down", 2, True), ("mask_up", 3, False), ("mask_down", 5, False)]
+    ("rounding", "column", "counts_visible"),
+    [("keep_down", 2, True), ("mask_up", 3, False), ("mask_down", 5, False)],
 )
 def test_counts_are_those_of_mae_simmim_and_attmask(golden, rounding, column, counts_visible):
     table = golden("mask_counts")["table"].tolist()
@@ -38,7 +39,8 @@ IMAGES = [
     (name, index)
     for name in BLOCKS
     for index in numbered(name)
-    if Golden(name).meta["configs"][index].get("kind", "2d") == "2d"  # MaskFeat has masks of videos as well
+    # MaskFeat has masks of videos as well
+    if Golden(name).meta["configs"][index].get("kind", "2d") == "2d"
 ]
 
 
@@ -91,7 +93,8 @@ def test_blocks_and_counts_are_those_of_ibot_for_the_same_draws(golden, index):
                 assert split.masked_valid.sum() == expected.sum()
                 continue
             drawn = [
-                next(values) if spread else ratio for ratio, spread in zip(m.pred_ratio, m.pred_ratio_var, strict=True)
+                next(values) if spread else ratio
+                for ratio, spread in zip(m.pred_ratio, m.pred_ratio_var, strict=True)
             ]
             share = next(values) if len(drawn) > 1 else drawn[0]
             at += sum(map(bool, m.pred_ratio_var)) + (len(drawn) > 1)

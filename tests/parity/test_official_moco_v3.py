@@ -21,7 +21,9 @@ WITHOUT = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def ours(tensors, network="base_encoder."):
-    """Their tensors under our names, without running statistics, which nothing reads in training."""
+    """Their tensors under our names, without running statistics, which nothing reads in
+    training.
+    """
     found = {}
     for name, value in tensors.items():
         if not name.endswith(WITHOUT) and name.startswith((network, "predictor.")):
@@ -34,13 +36,23 @@ def ours(tensors, network="base_encoder."):
 def case(golden):
     reference = golden("mocov3")
     m = reference.meta
-    sizes = (m["img_size"], m["patch_size"], m["embed_dim"], m["depth"], m["num_heads"], m["mlp_ratio"])
+    sizes = (
+        m["img_size"],
+        m["patch_size"],
+        m["embed_dim"],
+        m["depth"],
+        m["num_heads"],
+        m["mlp_ratio"],
+    )
     encoder = ViT(*sizes, positions="sincos_rows_first", start="moco_v3")
-    loss = AcrossViews({"contrast": ViewContrast(m["moco_dim"], m["temperature"])}, {"contrast": 1.0})
+    loss = AcrossViews(
+        {"contrast": ViewContrast(m["moco_dim"], m["temperature"])}, {"contrast": 1.0}
+    )
     head = partial(ContrastHead, hidden=m["moco_mlp_dim"], eps=m["bn_eps"])
     model = Siamese(encoder, None, partial(head, layers=3), partial(head, layers=2), loss.fit)
     tensors = ours(reference.under("sd."))
-    assert torch.allclose(encoder.pos_embed, tensors["encoder.pos_embed"], atol=2e-4)  # stored as multiples of 1 / 4096
+    # stored as multiples of 1 / 4096
+    assert torch.allclose(encoder.pos_embed, tensors["encoder.pos_embed"], atol=2e-4)
     lacks = model.load_state_dict(tensors, strict=False)
     assert not lacks.unexpected_keys
     assert {name.rpartition(".")[0] for name in lacks.missing_keys} == {
@@ -51,10 +63,17 @@ def case(golden):
 
 
 def test_projections_keys_loss_and_gradients_are_official(case, distance):
-    reference, batch = case.reference, views_of(case.reference["images1"][None], case.reference["images2"][None])
+    reference, batch = (
+        case.reference,
+        views_of(case.reference["images1"][None], case.reference["images2"][None]),
+    )
     teacher = SiameseEMA(case.model, case.m["momentum"])
     lacks = teacher.load_state_dict(
-        {n: v for n, v in ours(reference.under("sd."), "momentum_encoder.").items() if not n.startswith("predictor.")},
+        {
+            n: v
+            for n, v in ours(reference.under("sd."), "momentum_encoder.").items()
+            if not n.startswith("predictor.")
+        },
         strict=False,
     )
     assert not lacks.unexpected_keys
@@ -106,8 +125,12 @@ def test_several_steps_end_with_the_official_weights(case, distance):
                 reference["train.momentum"][step].item(), rel=1e-9
             )
         optimizer.param_groups[0]["lr"] = t["lr"] * schedule(progress, t["lr"])
-        assert optimizer.param_groups[0]["lr"] == pytest.approx(reference["train.lr"][step].item(), rel=1e-9)
-        terms, _ = case.loss.of_step(model, views_of(reference["train.images"][step % passes]), teacher)
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(
+            reference["train.lr"][step].item(), rel=1e-9
+        )
+        terms, _ = case.loss.of_step(
+            model, views_of(reference["train.images"][step % passes]), teacher
+        )
         loss = case.loss.weigh(terms)
         assert loss.item() == pytest.approx(reference["train.loss"][step].item(), rel=5e-5)
         optimizer.zero_grad()

@@ -34,7 +34,9 @@ class Kept(nn.Module):
 
 
 def ours(tensors):
-    """Their tensors under our names, without running statistics, which nothing reads in training."""
+    """Their tensors under our names, without running statistics, which nothing reads in
+    training.
+    """
     found = {}
     for name, value in tensors.items():
         first, _, rest = name.partition(".")
@@ -48,11 +50,24 @@ def ours(tensors):
 def case(golden):
     reference = golden("msn")
     m, masker = reference.meta, Kept()
-    sizes = (m["img_size"], m["patch_size"], m["embed_dim"], m["depth"], m["num_heads"], m["mlp_ratio"])
+    sizes = (
+        m["img_size"],
+        m["patch_size"],
+        m["embed_dim"],
+        m["depth"],
+        m["num_heads"],
+        m["mlp_ratio"],
+    )
     encoder = ViT(*sizes, positions="learned", start="dino", resize_offset=0.0)
     c = m["criterion"]
     weights = {"mean_entropy": c["memax_weight"], "entropy": c["ent_weight"]}
-    term = PrototypeMatch(m["output_dim"], m["num_proto"], c["temperature"], m["sharpen_of_the_single_pass"], **weights)
+    term = PrototypeMatch(
+        m["output_dim"],
+        m["num_proto"],
+        c["temperature"],
+        m["sharpen_of_the_single_pass"],
+        **weights,
+    )
     loss = AcrossViews({"match": term}, {"match": 1.0})
     head = partial(PrototypeHead, hidden=m["hidden_dim"], eps=m["bn_eps"])
     settings = {"views": 1, "own": False, "normed_over": "size", "frozen_projection": False}
@@ -61,7 +76,9 @@ def case(golden):
     term.prototypes.data.copy_(reference["prototypes"])
     teacher = SiameseEMA(model)
     teacher.load_state_dict(ours(reference.under("target.sd.")))
-    return SimpleNamespace(reference=reference, m=m, model=model, masker=masker, loss=loss, term=term, teacher=teacher)
+    return SimpleNamespace(
+        reference=reference, m=m, model=model, masker=masker, loss=loss, term=term, teacher=teacher
+    )
 
 
 def batch_at(reference, step):
@@ -85,20 +102,32 @@ def test_vectors_targets_loss_and_gradients_are_official(case, distance):
     for name, value in ours(reference.under("grad.")).items():
         assert distance(gradient[name], value) < 2e-4, name
     norms = dict(
-        zip(ours(dict.fromkeys(reference.names("gradnorm_names"), torch.zeros(1))), reference["gradnorm"], strict=True)
+        zip(
+            ours(dict.fromkeys(reference.names("gradnorm_names"), torch.zeros(1))),
+            reference["gradnorm"],
+            strict=True,
+        )
     )
     assert norms.keys() == gradient.keys()
     assert all(p.grad is None for p in case.teacher.parameters())
 
 
-@pytest.mark.parametrize("number", [0, 1])  # not 2: smoothed labels of prototypes, which no published configuration has
+# not 2: smoothed labels of prototypes, which no published configuration has
+@pytest.mark.parametrize("number", [0, 1])
 def test_the_term_alone_is_official(case, distance, number):
     reference, c = case.reference, case.m["loss_configs"][number]
     anchor = reference["loss.anchor"].clone().requires_grad_()
-    settings = {"sinkhorn": 3 if c["use_sinkhorn"] else 0, "entropy": 0.5 if c["use_entropy"] else 0.0}
-    term = PrototypeMatch(anchor.shape[1], len(reference["loss.prototypes"]), c["tau"], c["T"], **settings)
+    settings = {
+        "sinkhorn": 3 if c["use_sinkhorn"] else 0,
+        "entropy": 0.5 if c["use_entropy"] else 0.0,
+    }
+    term = PrototypeMatch(
+        anchor.shape[1], len(reference["loss.prototypes"]), c["tau"], c["T"], **settings
+    )
     term.prototypes.data.copy_(reference["loss.prototypes"])
-    loss = term(Shown(anchor.unflatten(0, (c["num_views"], -1))), Seen(reference["loss.target"][None]))
+    loss = term(
+        Shown(anchor.unflatten(0, (c["num_views"], -1))), Seen(reference["loss.target"][None])
+    )
     first, second, third = reference[f"loss.{number}.values_f64"].tolist()
     assert loss.item() == pytest.approx(first + second + settings["entropy"] * third, rel=1e-5)
     targets = term.targets(reference["loss.target"]).repeat(c["num_views"], 1)
@@ -132,9 +161,15 @@ def test_several_steps_end_with_the_official_weights(case, distance):
         for group in optimizer.param_groups:
             group["lr"] = lr
         optimizer.param_groups[0]["weight_decay"] = decay(progress)
-        assert decay(progress) == pytest.approx(reference["train.weight_decay"][step].item(), rel=1e-9)
-        assert sharpening(progress) == pytest.approx(reference["train.sharpen"][step].item(), rel=1e-9)
-        assert momentum(progress) == pytest.approx(reference["train.momentum"][step].item(), rel=1e-9)
+        assert decay(progress) == pytest.approx(
+            reference["train.weight_decay"][step].item(), rel=1e-9
+        )
+        assert sharpening(progress) == pytest.approx(
+            reference["train.sharpen"][step].item(), rel=1e-9
+        )
+        assert momentum(progress) == pytest.approx(
+            reference["train.momentum"][step].item(), rel=1e-9
+        )
         case.masker.kept = reference["train.kept"][step]
         case.loss.begin_step(progress)
         case.term.begin_step(progress)

@@ -1,4 +1,6 @@
-"""optimizer=muon is timm's Muon: parameters after each of five steps, with its products in bfloat16 as it runs."""
+"""optimizer=muon is timm's Muon: parameters after each of five steps, with its products in bfloat16
+as it runs.
+"""
 
 import copy
 
@@ -38,13 +40,19 @@ def test_steps_are_timms(golden, composed_command, name):
         expected = reference[f"{name}.bf16.{parameter}"]
         went = (expected[-1] - reference[f"param.{parameter}"]).abs().max()
         assert (values - expected).abs().max() / went < 5e-2, parameter
-    used = {key: state["use_muon"] for key, state in zip(after, optimizer.state_dict()["state"].values(), strict=True)}
+    used = {
+        key: state["use_muon"]
+        for key, state in zip(after, optimizer.state_dict()["state"].values(), strict=True)
+    }
     assert used == variant["use_muon"]
 
 
 def test_a_stopped_optimiser_goes_on(golden, composed_command):
     """What it keeps of each parameter comes back out of a checkpoint."""
-    reference, variant = golden("muon"), next(v for v in META["variants"] if v["name"] == VARIANTS[0])
+    reference, variant = (
+        golden("muon"),
+        next(v for v in META["variants"] if v["name"] == VARIANTS[0]),
+    )
     build = instantiate(composed_command("train.py optimizer=muon").optimizer)
     after, optimizer = stepped(build, reference, variant)
     given = [nn.Parameter(values[-1].clone()) for values in after.values()]

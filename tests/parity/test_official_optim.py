@@ -29,7 +29,9 @@ def test_learning_rates_are_the_official_ones(golden, index):
     schedule = WarmupCosine(m["warmup_epochs"], m["min_lr"])
     epochs, rates = reference[f"c{index}.epoch"].tolist(), reference[f"c{index}.lr"][:, 0].tolist()
     for epoch, rate in zip(epochs, rates, strict=True):
-        assert m["lr"] * schedule(Progress(epoch, m["epochs"], 1), m["lr"]) == pytest.approx(rate, rel=1e-9, abs=1e-15)
+        assert m["lr"] * schedule(Progress(epoch, m["epochs"], 1), m["lr"]) == pytest.approx(
+            rate, rel=1e-9, abs=1e-15
+        )
 
 
 def depth(names, prefix):
@@ -60,7 +62,9 @@ def test_decay_groups_are_the_official_ones(golden):
         max_steps=-1,
     )
     optimizer = task.configure_optimizers()["optimizer"]
-    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    decay = {
+        id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]
+    }
     ours = {name: decay[id(p)] for name, p in task.model.named_parameters() if id(p) in decay}
     names, decays = reference.names("pretrain.names"), reference["pretrain.weight_decay"].tolist()
     assert ours == {from_official(name): value for name, value in zip(names, decays, strict=True)}

@@ -43,7 +43,9 @@ def case(golden):
     )
     masker = Masker(score, FixedRatio(m["mask_ratio"]), cell=m["mask_grid"])
     model = MAE(encoder, masker, decoder, {"pixel": encoder.geometry.values_per_patch})
-    model.load_state_dict({from_official(name): value for name, value in reference.under("sd.").items()})
+    model.load_state_dict(
+        {from_official(name): value for name, value in reference.under("sd.").items()}
+    )
     return SimpleNamespace(reference=reference, model=model, image=reference["images"])
 
 
@@ -57,15 +59,21 @@ def test_masks_tokens_and_predictions_are_official(case, batch_of, distance):
     assert distance(made.prediction, take(reference["pred"], masked)) < 2e-5
     prefix, visible = case.model.encoder.prefix, made.split.visible[:, 0]
     assert distance(left[0][:, :prefix], reference["latent"][:, :prefix]) < 2e-5
-    theirs = reference["ids_restore"].argsort(1)[:, : visible.shape[1]]  # patches in the order of their tokens
+    # patches in the order of their tokens
+    theirs = reference["ids_restore"].argsort(1)[:, : visible.shape[1]]
     ours, wanted = left[0][:, prefix:], reference["latent"][:, prefix:]
     for image in range(len(visible)):
-        assert distance(ours[image, visible[image].argsort()], wanted[image, theirs[image].argsort()]) < 2e-5
+        assert (
+            distance(ours[image, visible[image].argsort()], wanted[image, theirs[image].argsort()])
+            < 2e-5
+        )
 
 
 def test_losses_and_gradients_are_official(case, batch_of, distance):
     made = case.model(batch_of(case.image))
-    raw = Term(Pixel(case.model.encoder.geometry, normalise=False))(made.prediction, case.image, made.split)
+    raw = Term(Pixel(case.model.encoder.geometry, normalise=False))(
+        made.prediction, case.image, made.split
+    )
     assert raw.item() == pytest.approx(case.reference["raw.loss"].item(), rel=1e-5)
     loss = Term(Pixel(case.model.encoder.geometry))(made.prediction, case.image, made.split)
     assert loss.item() == pytest.approx(case.reference["loss"].item(), rel=1e-5)
@@ -74,10 +82,14 @@ def test_losses_and_gradients_are_official(case, batch_of, distance):
     for name, value in case.reference.under("grad.").items():
         if not name.endswith("qkv.bias"):
             assert distance(gradient[from_official(name)], value) < 1e-4, name
-    norms = zip(case.reference.names("gradnorm_names"), case.reference["gradnorm"].tolist(), strict=True)
+    norms = zip(
+        case.reference.names("gradnorm_names"), case.reference["gradnorm"].tolist(), strict=True
+    )
     for name, norm in norms:
         if norm > 1e-7:
-            assert gradient[from_official(name)].norm().item() == pytest.approx(norm, rel=2e-3), name
+            assert gradient[from_official(name)].norm().item() == pytest.approx(norm, rel=2e-3), (
+                name
+            )
 
 
 def test_as_many_patches_are_shown_as_theirs(golden):
@@ -96,5 +108,7 @@ def test_squares_that_do_not_tile_the_grid_are_refused(case, batch_of):
 
 
 def test_a_longer_prefix_needs_learned_positions():
-    with pytest.raises(ValueError, match=r"prefix=8, positions=sincos; .* positions=learned has more"):
+    with pytest.raises(
+        ValueError, match=r"prefix=8, positions=sincos; .* positions=learned has more"
+    ):
         Decoder(8, (4, 4), 3, width=8, heads=2, prefix=8)

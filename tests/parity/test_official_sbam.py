@@ -1,4 +1,6 @@
-"""SBAM against doihye/SBAM @ a525a5d (one undefined name repaired): tolerances on max |a - b| / max |b|."""
+"""SBAM against doihye/SBAM @ a525a5d (one undefined name repaired): tolerances on max |a - b| / max
+|b|.
+"""
 
 import pytest
 import torch
@@ -23,7 +25,10 @@ def released(reference, monkeypatch):
     """The release's masker: one ratio for the batch, and the draws that it made."""
     m = reference.meta
     monkeypatch.setattr(module, "uniform", lambda key, count, stream: reference["rand"])
-    return Masker(Salience(), AdaptiveRatio(m["base_mask_ratio"], m["mask_ratio_var"], m["delta"], per="batch"))
+    return Masker(
+        Salience(),
+        AdaptiveRatio(m["base_mask_ratio"], m["mask_ratio_var"], m["delta"], per="batch"),
+    )
 
 
 def test_salience_is_the_official_one(reference, distance):
@@ -42,7 +47,9 @@ def test_the_order_of_hiding_is_the_official_one(reference, released, batch_of):
 def test_the_ratio_is_the_releases_for_a_batch_and_the_papers_for_an_image(reference, released):
     m = reference.meta
     found = salience(reference["tokens"])
-    assert released.partition.ratios(found)[0].item() == pytest.approx(reference["batch_ratio"].item(), abs=1e-7)
+    assert released.partition.ratios(found)[0].item() == pytest.approx(
+        reference["batch_ratio"].item(), abs=1e-7
+    )
 
     own = AdaptiveRatio(m["base_mask_ratio"], m["mask_ratio_var"], m["delta"])
     assert torch.allclose(own.ratios(found), reference["per_image_ratio_f64"], atol=1e-12)
@@ -52,12 +59,16 @@ def test_the_ratio_is_the_releases_for_a_batch_and_the_papers_for_an_image(refer
 
 def test_the_same_patches_are_hidden(reference, released, batch_of):
     split = released(batch_of(reference["images"]), (0, 0), reference["tokens"])
-    hidden = torch.zeros_like(reference["mask"]).scatter_add(1, split.masked[:, 0], split.masked_valid[:, 0].float())
+    hidden = torch.zeros_like(reference["mask"]).scatter_add(
+        1, split.masked[:, 0], split.masked_valid[:, 0].float()
+    )
     assert torch.equal(hidden, reference["mask"])
     assert split.visible_valid.sum(-1).eq(reference["len_keep"]).all()
 
 
-def test_predictions_loss_and_gradients_are_the_official_ones(reference, released, build_mae, batch_of, distance):
+def test_predictions_loss_and_gradients_are_the_official_ones(
+    reference, released, build_mae, batch_of, distance
+):
     ours = build_mae(reference)
     ours.model.masker = released
     images = reference["images"]
@@ -74,9 +85,13 @@ def test_predictions_loss_and_gradients_are_the_official_ones(reference, release
     gradient = {name: p.grad for name, p in ours.model.named_parameters() if p.grad is not None}
     for name, value in reference.under("grad.").items():
         assert distance(gradient[from_official(name)], value) < 1e-4, name
-    for name, norm in zip(reference.names("gradnorm_names"), reference["gradnorm"].tolist(), strict=True):
+    for name, norm in zip(
+        reference.names("gradnorm_names"), reference["gradnorm"].tolist(), strict=True
+    ):
         if norm > 1e-7:
-            assert gradient[from_official(name)].norm().item() == pytest.approx(norm, rel=2e-3), name
+            assert gradient[from_official(name)].norm().item() == pytest.approx(norm, rel=2e-3), (
+                name
+            )
 
 
 def test_salience_with_a_fixed_ratio_is_sbam_without_variation(golden, monkeypatch, batch_of):
@@ -89,7 +104,9 @@ def test_salience_with_a_fixed_ratio_is_sbam_without_variation(golden, monkeypat
 
 
 def test_counts_are_those_of_the_release(golden):
-    """int(L * (1 - r)) with r a float32 tensor is now and then one more or less than in Python's numbers."""
+    """int(L * (1 - r)) with r a float32 tensor is now and then one more or less than in Python's
+    numbers.
+    """
     compared = different = 0
     for row in golden("mask_counts")["table"].tolist():
         patches, ratio, python, published = int(row[0]), row[1], int(row[2]), int(row[4])

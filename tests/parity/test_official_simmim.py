@@ -32,7 +32,8 @@ class Drawn(nn.Module):
 
     def __init__(self, permutation):
         super().__init__()
-        self.rank = -permutation.argsort(dim=1).float()  # minus the place of each cell in the permutation
+        # minus the place of each cell in the permutation
+        self.rank = -permutation.argsort(dim=1).float()
 
     def forward(self, batch, grid, tokens=None):
         return Ranking(self.rank)
@@ -41,8 +42,21 @@ class Drawn(nn.Module):
 def encoder_of(m):
     """The encoder that the settings of a golden file describe."""
     if "depths" in m:
-        return Swin(m["img_size"], m["encoder_stride"], m["embed_dim"], m["depths"], m["num_heads"], m["window_size"])
-    positions = "absolute" if m["use_abs_pos_emb"] else "shared_bias" if m["use_shared_rel_pos_bias"] else "block_bias"
+        return Swin(
+            m["img_size"],
+            m["encoder_stride"],
+            m["embed_dim"],
+            m["depths"],
+            m["num_heads"],
+            m["window_size"],
+        )
+    positions = (
+        "absolute"
+        if m["use_abs_pos_emb"]
+        else "shared_bias"
+        if m["use_shared_rel_pos_bias"]
+        else "block_bias"
+    )
     return Beit(
         m["img_size"],
         m["patch_size"],
@@ -67,25 +81,38 @@ def case(request, golden, batch_of):
     model = SimMIM(encoder, masker, {"pixel": loss.target_dim})
     model.load_state_dict(from_official_simmim(reference.under("sd.")))
     return SimpleNamespace(
-        reference=reference, model=model, loss=loss, reconstruction=model(batch_of(reference["images"]))
+        reference=reference,
+        model=model,
+        loss=loss,
+        reconstruction=model(batch_of(reference["images"])),
     )
 
 
 def test_the_same_patches_are_hidden(case):
     split = case.reconstruction.split
     patches = case.model.encoder.geometry.grid[0] * case.model.encoder.geometry.grid[1]
-    hidden = torch.zeros(len(split.masked), patches, dtype=torch.int64).scatter(1, split.masked[:, 0], 1)
+    hidden = torch.zeros(len(split.masked), patches, dtype=torch.int64).scatter(
+        1, split.masked[:, 0], 1
+    )
     side = (
         case.model.encoder.geometry.patch_size[0] // case.reference.meta["patch_size"]
     )  # Swin's masks are on its small patches
-    small = hidden.unflatten(1, case.model.encoder.geometry.grid).repeat_interleave(side, 1).repeat_interleave(side, 2)
+    small = (
+        hidden.unflatten(1, case.model.encoder.geometry.grid)
+        .repeat_interleave(side, 1)
+        .repeat_interleave(side, 2)
+    )
     assert torch.equal(small, case.reference["mask"])
 
 
 def test_what_the_encoder_makes_of_it_is_official(case, distance):
     split, encoder, image = case.reconstruction.split, case.model.encoder, case.reference["images"]
     tokens = torch.cat(
-        [encoder.embed(image, split.visible), encoder.position_token(case.model.mask_token, split.masked)], dim=2
+        [
+            encoder.embed(image, split.visible),
+            encoder.position_token(case.model.mask_token, split.masked),
+        ],
+        dim=2,
     )
     index = torch.cat([split.visible, split.masked], dim=2)
     latent = encoder.encode(tokens.flatten(0, 1), index.flatten(0, 1))[:, encoder.prefix :]
@@ -121,7 +148,10 @@ def test_gradients_are_the_official_ones(case, distance):
 
     names = case.reference.names("gradnorm_names")
     norms = dict(zip(names, case.reference["gradnorm"].tolist(), strict=True))
-    renamed = {next(iter(from_official_simmim({name: torch.zeros(3, 1)}))): norm for name, norm in norms.items()}
+    renamed = {
+        next(iter(from_official_simmim({name: torch.zeros(3, 1)}))): norm
+        for name, norm in norms.items()
+    }
     assert renamed.keys() == gradient.keys()
     for name, norm in renamed.items():
         if norm > 1e-7:
@@ -132,11 +162,16 @@ def test_the_shared_bias_is_the_official_one(golden):
     reference = golden("simmim_vit_srpb")
     encoder = encoder_of(reference.meta)
     encoder.load_state_dict(
-        {k.removeprefix("encoder."): v for k, v in from_official_simmim(reference.under("sd.encoder.")).items()},
+        {
+            k.removeprefix("encoder."): v
+            for k, v in from_official_simmim(reference.under("sd.encoder.")).items()
+        },
         strict=False,
     )
     table = reference["sd.encoder.rel_pos_bias.relative_position_bias_table"]
-    assert torch.equal(encoder.distance, reference["sd.encoder.rel_pos_bias.relative_position_index"])
+    assert torch.equal(
+        encoder.distance, reference["sd.encoder.rel_pos_bias.relative_position_index"]
+    )
     assert torch.equal(table[encoder.distance].permute(2, 0, 1), reference["rel_pos_bias"])
 
 
@@ -149,7 +184,9 @@ def test_masks_are_those_of_the_official_generator(golden, batch_of, index):
     permutation = reference[f"perm_{index}"]
     masker = Masker(Drawn(permutation), FixedRatio(m["mask_ratio"], "mask_up"), cell)
     split = masker(batch_of(torch.zeros(len(permutation), 3, 2, 2)), (grid, grid))
-    hidden = torch.zeros(len(permutation), grid * grid, dtype=torch.int8).scatter(1, split.masked[:, 0], 1)
+    hidden = torch.zeros(len(permutation), grid * grid, dtype=torch.int8).scatter(
+        1, split.masked[:, 0], 1
+    )
     assert torch.equal(hidden.unflatten(1, (grid, grid)), reference[f"mask_{index}"].to(torch.int8))
     assert split.masked.shape[2] == m["mask_count"] * cell**2
     picture = unpatchify(hidden[..., None].float(), 1, (grid, grid))
@@ -182,7 +219,9 @@ def test_decay_groups_of_pre_training_are_the_official_ones(golden, kind):
     absolute = {"encoder.pos_embed", "encoder.absolute_pos_embed"}  # neither encoder has them here
     compared = 0
     for name, expected in zip(
-        reference.names(f"{kind}_pretrain.names"), reference[f"{kind}_pretrain.weight_decay"].tolist(), strict=True
+        reference.names(f"{kind}_pretrain.names"),
+        reference[f"{kind}_pretrain.weight_decay"].tolist(),
+        strict=True,
     ):
         if name not in absolute:
             renamed = next(iter(from_official_simmim({name: torch.zeros(3, 1)})))

@@ -1,4 +1,6 @@
-"""Learning rates and weight decays by step against DINO's tables, which iBOT has as well, and CMAE's mmengine."""
+"""Learning rates and weight decays by step against DINO's tables, which iBOT has as well, and
+CMAE's mmengine.
+"""
 
 import pytest
 import torch
@@ -10,7 +12,9 @@ from mim.optim.table import LinspaceCosine, MMLinearCosine
 
 
 def in_force(schedule, m, what="lr", **more):
-    """What the two groups of an optimiser have at each step; the second's peak is a tenth of the first's."""
+    """What the two groups of an optimiser have at each step; the second's peak is a tenth of the
+    first's.
+    """
     passes, peak = m["per_epoch"], m.get("lr", m.get("base"))
     groups = [{"params": [nn.Parameter(torch.zeros(1))], "lr": peak * share} for share in (1, 0.1)]
     optimizer = torch.optim.AdamW(groups, lr=peak, weight_decay=peak)
@@ -36,14 +40,18 @@ def test_rates_are_those_of_the_official_table_and_scale_with_the_peak(golden, i
 
 def test_a_rise_in_steps_is_that_of_as_many_epochs(golden):
     m = golden("step_schedules").meta["cosine_scheduler"][2]
-    by_steps = in_force(LinspaceCosine(1, m["final"], warmup_steps=m["warmup_epochs"] * m["per_epoch"]), m)
+    by_steps = in_force(
+        LinspaceCosine(1, m["final"], warmup_steps=m["warmup_epochs"] * m["per_epoch"]), m
+    )
     assert by_steps[0].equal(in_force(LinspaceCosine(m["warmup_epochs"], m["final"]), m)[0])
 
 
 def test_weight_decays_are_those_of_the_official_table(golden):
     reference = golden("step_schedules")
     m = reference.meta["cosine_scheduler"][1]
-    decays, _ = in_force(LinspaceCosine(0), m, "weight_decay", weight_decay=Cosine(m["base"], m["final"]))
+    decays, _ = in_force(
+        LinspaceCosine(0), m, "weight_decay", weight_decay=Cosine(m["base"], m["final"])
+    )
     assert decays.allclose(reference["cosine_1"], rtol=1e-12)
 
 

@@ -22,7 +22,13 @@ def patches(seed=0):
 
 @pytest.mark.parametrize(
     "pool",
-    [AbMILP, Attentive, SimPool, lambda shape: AbMILP(shape, 2, self_attention="both"), lambda shape: EP(shape, 4)],
+    [
+        AbMILP,
+        Attentive,
+        SimPool,
+        lambda shape: AbMILP(shape, 2, self_attention="both"),
+        lambda shape: EP(shape, 4),
+    ],
 )
 def test_patches_in_another_order_are_pooled_alike(pool):
     torch.manual_seed(0)
@@ -31,7 +37,9 @@ def test_patches_in_another_order_are_pooled_alike(pool):
     assert torch.allclose(pool(given), pool(given.flip(1)), atol=1e-6)
 
 
-@pytest.mark.parametrize(("prefix", "cls"), [(0, False), (1, False), (1, True), (3, False), (3, True)])
+@pytest.mark.parametrize(
+    ("prefix", "cls"), [(0, False), (1, False), (1, True), (3, False), (3, True)]
+)
 def test_a_pool_gets_patches_and_cls_where_it_needs_it_and_never_registers(prefix, cls):
     tokens = torch.arange(prefix + 4.0).view(1, -1, 1)
     given = pool_tokens(tokens, prefix, Needs(cls=cls))
@@ -69,7 +77,9 @@ def test_ep_that_asks_nothing_is_the_mean_projected_and_a_query_has_channels_of_
     assert torch.allclose(pool(given), mean, atol=1e-6)
     with torch.no_grad():
         pool.query[1] = 3.0
-    assert (pool(given) - mean).abs().gt(1e-4).any(0).tolist() == [False, False, True, True] + [False] * 4
+    assert (pool(given) - mean).abs().gt(1e-4).any(0).tolist() == [False, False, True, True] + [
+        False
+    ] * 4
 
 
 def test_simpool_that_asks_nothing_is_the_mean_of_normalised_patches():
@@ -90,7 +100,10 @@ def test_simpool_judges_an_image_by_itself():
     [
         (lambda: AbMILP(SHAPE, depth=0), "depth=0; needs at least one layer"),
         (lambda: Attentive(SHAPE, heads=3), "heads=3 for tokens 16 wide; needs a divisor"),
-        (lambda: EP(SHAPE, queries=4, shrink=3), "queries=4, shrink=3 for tokens 16 wide; their product has to divide"),
+        (
+            lambda: EP(SHAPE, queries=4, shrink=3),
+            "queries=4, shrink=3 for tokens 16 wide; their product has to divide",
+        ),
         (lambda: SimPool(SHAPE, gamma=0), "gamma=0; needs a positive power"),
     ],
 )
@@ -107,8 +120,12 @@ def test_pools_are_fitted_to_the_encoder_and_know_their_width():
 
 def test_a_pool_that_needs_cls_or_attention_is_refused_where_there_is_none():
     swin = Swin(image_size=32, patch_size=8, width=8, depths=[1, 1], heads=[2, 4], window=4)
-    with pytest.raises(ValueError, match="Cls needs a cls token, which Swin has not; take pool=mean"):
+    with pytest.raises(
+        ValueError, match="Cls needs a cls token, which Swin has not; take pool=mean"
+    ):
         fitted(Cls(), swin)
-    with pytest.raises(ValueError, match="MeanAttention needs the attention of whole blocks, which Swin has not"):
+    with pytest.raises(
+        ValueError, match="MeanAttention needs the attention of whole blocks, which Swin has not"
+    ):
         fitted(MeanAttention(), swin)
     assert fitted(Attentive, swin)(swin(torch.zeros(1, 3, 32, 32))).shape == (1, 16)

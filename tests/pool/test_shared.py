@@ -14,8 +14,18 @@ def random(*shape):
 
 
 PRODUCTS = {
-    "scored": (Scored.apply, lambda tokens, asked: tokens @ asked.mT, random(2, 4, 6), random(3, 6)),
-    "summed": (Summed.apply, lambda weight, tokens: weight @ tokens, random(2, 3, 4), random(2, 4, 6)),
+    "scored": (
+        Scored.apply,
+        lambda tokens, asked: tokens @ asked.mT,
+        random(2, 4, 6),
+        random(3, 6),
+    ),
+    "summed": (
+        Summed.apply,
+        lambda weight, tokens: weight @ tokens,
+        random(2, 3, 4),
+        random(2, 4, 6),
+    ),
 }
 
 
@@ -32,7 +42,10 @@ def test_many_heads_are_one_after_the_other(name, many):
     ours, plain, *one = PRODUCTS[name]
     given = [random(5, *x.shape) if of_heads else x for x, of_heads in zip(one, many, strict=True)]
     together = vmap(ours, in_dims=tuple(0 if of_heads else None for of_heads in many))(*given)
-    each = [[x[head] if of_heads else x for x, of_heads in zip(given, many, strict=True)] for head in range(5)]
+    each = [
+        [x[head] if of_heads else x for x, of_heads in zip(given, many, strict=True)]
+        for head in range(5)
+    ]
     expected = torch.stack([plain(*arguments) for arguments in each])
     assert together.allclose(expected)
     gradients = torch.autograd.grad(together.square().sum(), given)

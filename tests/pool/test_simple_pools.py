@@ -47,8 +47,10 @@ def test_centre_patches_are_averaged():
 
 def test_cls_attention_weights_patches_whatever_cls_keeps_to_itself():
     attention = torch.tensor([[[[0.3, 0.1]], [[0.0, 0.2]]]])  # two heads
-    assert torch.allclose(MeanAttention()(PATCHES, attention), torch.tensor([[2.0, 3.0]]))  # 0.15 and 0.15, of 0.3
-    assert torch.allclose(LowestEntropy()(PATCHES, attention), PATCHES[:, 1])  # the second head sees one patch only
+    # 0.15 and 0.15, of 0.3
+    assert torch.allclose(MeanAttention()(PATCHES, attention), torch.tensor([[2.0, 3.0]]))
+    # the second head sees one patch only
+    assert torch.allclose(LowestEntropy()(PATCHES, attention), PATCHES[:, 1])
 
 
 def test_the_middle_looks_at_patches_and_the_release_divides_by_their_number():
@@ -57,9 +59,14 @@ def test_the_middle_looks_at_patches_and_the_release_divides_by_their_number():
     pool = CentreAttention(shape, 1)
     assert pool.needs.queries == (0,)
     assert torch.allclose(pool(PATCHES, attention), torch.tensor([[2.5, 2.5]]))
-    assert torch.allclose(CentreAttention(shape, 1, as_released=True)(PATCHES, attention), torch.tensor([[1.25, 1.25]]))
+    assert torch.allclose(
+        CentreAttention(shape, 1, as_released=True)(PATCHES, attention),
+        torch.tensor([[1.25, 1.25]]),
+    )
 
 
 def test_a_middle_larger_than_the_picture_is_refused():
-    with pytest.raises(ValueError, match="side=3 of the middle does not fit into 2 x 4 patches; needs 1 to 2"):
+    with pytest.raises(
+        ValueError, match="side=3 of the middle does not fit into 2 x 4 patches; needs 1 to 2"
+    ):
         CentrePatches(Shape(8, (2, 4)), 3)

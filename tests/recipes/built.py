@@ -1,4 +1,6 @@
-"""What a command builds, read off the built objects and not off its yaml, in the words of the ledger."""
+"""What a command builds, read off the built objects and not off its yaml, in the words of the
+ledger.
+"""
 
 import math
 from pathlib import Path
@@ -49,8 +51,19 @@ IMAGES = 1_281_167  # of ImageNet
 CLASSES = 1000
 MOMENTS = ("first step", "in the warm-up", "after the warm-up", "half-way", "last step")
 Facts = dict[str, Any]
-OF_BLOCKS = ("targets", "scale", "aspect", "context_scale", "min_visible", "border", "one_draw", "per")
-"""Settings of I-JEPA's masker: what it does with them is compared with the release's own draws elsewhere."""
+OF_BLOCKS = (
+    "targets",
+    "scale",
+    "aspect",
+    "context_scale",
+    "min_visible",
+    "border",
+    "one_draw",
+    "per",
+)
+"""Settings of I-JEPA's masker: what it does with them is compared with the release's own draws
+elsewhere.
+"""
 
 
 class Group(NamedTuple):
@@ -91,7 +104,9 @@ def training(cfg: DictConfig, pictures: Path) -> Training:
     facts |= encoder_facts(cfg, encoder) | found | step_facts(cfg) | views(cfg.data, pictures)
     facts |= _classifier(cfg, task) if facts["kind"] == "finetune" else _pretraining(cfg, task)
     if facts["kind"] == "pretrain":  # nothing is judged by the recipe of a pre-training
-        facts = {field: value for field, value in facts.items() if not field.startswith("evaluation.")}
+        facts = {
+            field: value for field, value in facts.items() if not field.startswith("evaluation.")
+        }
     else:  # nothing starts anew but the head
         facts.pop("encoder.linear_sd", None)
     return Training(facts, groups, moments)
@@ -101,7 +116,8 @@ def on_stand_ins(cfg: DictConfig) -> DictConfig:
     """The same on one CPU process: what is trained has to be equal there."""
     cfg = cfg.copy()
     cfg.trainer = OmegaConf.merge(cfg.trainer, {"accelerator": "cpu", "devices": 1, "num_nodes": 1})
-    cfg.optimizer = OmegaConf.merge(cfg.optimizer, {"fused": False})  # torch has no fused kernel on meta
+    # torch has no fused kernel on meta
+    cfg.optimizer = OmegaConf.merge(cfg.optimizer, {"fused": False})
     return cfg
 
 
@@ -113,7 +129,9 @@ def optimised(cfg: DictConfig, task: Any, images: int) -> tuple[list[float], lis
         task: what it trains.
         images: of the training set.
     """
-    portion = portion_of_step(cfg.images_per_step, 1, cfg.data.batch_size, cfg.trainer.accumulate_grad_batches)
+    portion = portion_of_step(
+        cfg.images_per_step, 1, cfg.data.batch_size, cfg.trainer.accumulate_grad_batches
+    )
     steps = images // (portion.batch_size * portion.accumulated)
     task._trainer = SimpleNamespace(
         datamodule=SimpleNamespace(batch_size=portion.batch_size, steps_per_epoch=steps),
@@ -127,10 +145,18 @@ def optimised(cfg: DictConfig, task: Any, images: int) -> tuple[list[float], lis
     optimizer, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
     every = cfg.steps or cfg.epochs * steps
     warmup = cfg.warmup_epochs * steps if cfg.warmup_steps is None else cfg.warmup_steps
-    places = [0, round(warmup / 2), round(warmup + 0.5 * steps), round((warmup + every) / 2), every - 1]
+    places = [
+        0,
+        round(warmup / 2),
+        round(warmup + 0.5 * steps),
+        round((warmup + every) / 2),
+        every - 1,
+    ]
     names = {id(p): (name, p.ndim) for name, p in task.named_parameters()}
     groups = []
-    for group, peak, share in zip(optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True):
+    for group, peak, share in zip(
+        optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True
+    ):
         rates = [peak * share(place) for place in places]
         groups += [Group(*names[id(p)], group["weight_decay"], rates) for p in group["params"]]
     decay = task.weight_decay_schedule
@@ -167,17 +193,23 @@ def encoder_facts(cfg: DictConfig, encoder: Any) -> Facts:
     patch = encoder.geometry.patch_size[0]
     facts = {
         "encoder.width": encoder.embed_dim,
-        "encoder.heads": [stage[0].attn.num_heads for stage in stages] if swin else blocks[0].attn.num_heads,
+        "encoder.heads": [stage[0].attn.num_heads for stage in stages]
+        if swin
+        else blocks[0].attn.num_heads,
         "encoder.image_size": cfg.data.image_size,
         "encoder.patch": patch // encoder.small if swin else patch,
         "_pixels_of_a_patch": patch,
         "encoder.drop_path": [_drop_path(block) for block in blocks],
         "encoder.layer_scale": _layer_scale(cfg.encoder),
         **_positions(cfg.encoder, encoder),
-        "encoder.qkv_bias": "query_value" if hasattr(blocks[0].attn, "q_bias") else blocks[0].attn.qkv.bias is not None,
+        "encoder.qkv_bias": "query_value"
+        if hasattr(blocks[0].attn, "q_bias")
+        else blocks[0].attn.qkv.bias is not None,
         "encoder.norm_eps": blocks[0].norm1.eps,
         "encoder.cls_token": getattr(encoder, "cls_token", None) is not None,
-        **({"encoder.start": cfg.encoder.start} if cfg.encoder.get("start", "mae") != "mae" else {}),
+        **(
+            {"encoder.start": cfg.encoder.start} if cfg.encoder.get("start", "mae") != "mae" else {}
+        ),
         **({"encoder.attention_dropout": rate} if (rate := _attention_dropout(blocks)) else {}),
         "encoder.mlp_ratio": blocks[0].mlp.fc1.out_features / blocks[0].mlp.fc1.in_features,
     }
@@ -204,23 +236,37 @@ def _attention_dropout(blocks: list[Any]) -> float:
 def _layer_scale(node: DictConfig) -> float | None:
     if "layer_scale" not in node:
         return None
-    scale = instantiate(OmegaConf.merge(node, {"depth": 1, "width": 64, "heads": 1})).blocks[0].gamma_1
+    scale = (
+        instantiate(OmegaConf.merge(node, {"depth": 1, "width": 64, "heads": 1})).blocks[0].gamma_1
+    )
     return None if scale is None else scale.mean().item()
 
 
 def _positions(node: DictConfig, encoder: Any) -> Facts:
-    """What they are, and how they are resized to smaller views where those are learned from nothing."""
+    """What they are, and how they are resized to smaller views where those are learned from
+    nothing.
+    """
     if isinstance(encoder, Swin):
         return {"encoder.positions": "block_bias"}
     if not isinstance(encoder, Beit):
         small = instantiate(OmegaConf.merge(node, {"depth": 1, "width": 64, "heads": 1}))
         if small.pos_embed.requires_grad:
             starts = {"encoder.linear_sd": small.blocks[0].mlp.fc1.weight.std().item()}
-            return {"encoder.positions": "learned", "encoder.resize_offset": encoder.resize_offset, **starts}
-        return {"encoder.positions": "learned_sincos" if encoder.pos_embed.requires_grad else "fixed_sincos"}
+            return {
+                "encoder.positions": "learned",
+                "encoder.resize_offset": encoder.resize_offset,
+                **starts,
+            }
+        return {
+            "encoder.positions": "learned_sincos"
+            if encoder.pos_embed.requires_grad
+            else "fixed_sincos"
+        }
     if encoder.pos_embed is not None:
         return {"encoder.positions": "absolute"}
-    return {"encoder.positions": "shared_bias" if encoder.rel_pos_bias is not None else "block_bias"}
+    return {
+        "encoder.positions": "shared_bias" if encoder.rel_pos_bias is not None else "block_bias"
+    }
 
 
 def step_facts(cfg: DictConfig) -> Facts:
@@ -235,7 +281,9 @@ def step_facts(cfg: DictConfig) -> Facts:
 
 
 def _classifier(cfg: DictConfig, task: Any) -> Facts:
-    node = OmegaConf.merge(cfg.encoder, {"depths": [1] * 4} if "depths" in cfg.encoder else {"depth": 1})
+    node = OmegaConf.merge(
+        cfg.encoder, {"depths": [1] * 4} if "depths" in cfg.encoder else {"depth": 1}
+    )
     small = instantiate(cfg.model, encoder=node)(num_classes=CLASSES)
     mix, erase = task.mix, task.erase(device="cpu") if task.erase else None
     return {
@@ -249,7 +297,13 @@ def _classifier(cfg: DictConfig, task: Any) -> Facts:
         **named("mixup", mix and {"alpha": mix.mixup_alpha}),
         **named("cutmix", mix and {"alpha": mix.cutmix_alpha}),
         **named(
-            "mixing", mix and {"probability": mix.mix_prob, "switch_probability": mix.switch_prob, "mode": mix.mode}
+            "mixing",
+            mix
+            and {
+                "probability": mix.mix_prob,
+                "switch_probability": mix.switch_prob,
+                "mode": mix.mode,
+            },
         ),
         **named("random_erasing", erase and _erasing(erase)),
     }
@@ -257,20 +311,30 @@ def _classifier(cfg: DictConfig, task: Any) -> Facts:
 
 def named(name: str, values: Facts | None) -> Facts:
     """Facts under a name, or that there are none."""
-    return {name: None} if values is None else {f"{name}.{key}": value for key, value in values.items()}
+    return (
+        {name: None}
+        if values is None
+        else {f"{name}.{key}": value for key, value in values.items()}
+    )
 
 
 def _erasing(erase: Any) -> Facts:
     return {
         "probability": erase.probability,
         "mode": "pixel" if erase.per_pixel else "rand" if erase.rand_color else "const",
-        "count": erase.max_count if erase.min_count == erase.max_count else [erase.min_count, erase.max_count],
+        "count": erase.max_count
+        if erase.min_count == erase.max_count
+        else [erase.min_count, erase.max_count],
         "area": [erase.min_area, erase.max_area],
     }
 
 
 def _pretraining(cfg: DictConfig, task: Any) -> Facts:
-    facts = _decoders(task.model) | _loss(task.loss) | {"label_smoothing": None, "mixup": None, "cutmix": None}
+    facts = (
+        _decoders(task.model)
+        | _loss(task.loss)
+        | {"label_smoothing": None, "mixup": None, "cutmix": None}
+    )
     facts |= _teacher(task.teacher, cfg.epochs) if task.teacher else {}
     if not cfg.masker:
         return facts | {"mask": None}
@@ -283,23 +347,36 @@ def _pretraining(cfg: DictConfig, task: Any) -> Facts:
         schedule["mask_schedule.interval_epochs"] = watchers.every_n_epochs
         schedule["mask_schedule.first_refresh"] = watchers.first_epoch or watchers.every_n_epochs
     return (
-        facts | schedule | _masked("mask_schedule.first", masker.first, encoder) | _masked("mask", masker.then, encoder)
+        facts
+        | schedule
+        | _masked("mask_schedule.first", masker.first, encoder)
+        | _masked("mask", masker.then, encoder)
     )
 
 
 def _teacher(teacher: Any, epochs: int) -> Facts:
     """Momentum at the first and the last step, where it turns, and what is averaged."""
-    first, last = (number_at(teacher.momentum, Progress(step, 10 * epochs, 10)) for step in (0, 10 * epochs))
+    first, last = (
+        number_at(teacher.momentum, Progress(step, 10 * epochs, 10)) for step in (0, 10 * epochs)
+    )
     facts = {"teacher.ema.start": first, "teacher.ema.end": last, "teacher.of": list(teacher.of)}
     if isinstance(teacher.momentum, Lines):
         for epoch in (100, 400):
-            facts[f"teacher.ema.at_epoch_{epoch}"] = teacher.momentum(Progress(10 * epoch, 10 * epochs, 10))
+            facts[f"teacher.ema.at_epoch_{epoch}"] = teacher.momentum(
+                Progress(10 * epoch, 10 * epochs, 10)
+            )
     return {name: _digits(value) for name, value in facts.items()}
 
 
 def _digits(value: Any) -> Any:
     """A share near 1 by what is left of it, which would be lost in a comparison of shares."""
-    return value if not isinstance(value, float) else round(value, 9) if value < 0.99 else f"1 - {1 - value:.3e}"
+    return (
+        value
+        if not isinstance(value, float)
+        else round(value, 9)
+        if value < 0.99
+        else f"1 - {1 - value:.3e}"
+    )
 
 
 def _decoders(model: Any) -> Facts:
@@ -313,10 +390,19 @@ def _decoders(model: Any) -> Facts:
         return _decoder(model.decoder)
     facts = {"decoders.feature.out": model.feature_decoder.predict.out_features}
     for name, decoder in (("pixel", model.decoder), ("feature", model.feature_decoder)):
-        facts |= {key.replace("decoder.", f"decoders.{name}."): value for key, value in _decoder(decoder).items()}
+        facts |= {
+            key.replace("decoder.", f"decoders.{name}."): value
+            for key, value in _decoder(decoder).items()
+        }
     for name, head in (("projector", model.projector), ("predictor", model.predictor)):
-        sizes = {"in": head[0].in_features, "hidden": head[0].out_features, "out": head[-1].out_features}
-        facts |= {f"heads.{name}.{key}": value for key, value in {**sizes, "eps": head[1].eps}.items()}
+        sizes = {
+            "in": head[0].in_features,
+            "hidden": head[0].out_features,
+            "out": head[-1].out_features,
+        }
+        facts |= {
+            f"heads.{name}.{key}": value for key, value in {**sizes, "eps": head[1].eps}.items()
+        }
     return facts
 
 
@@ -337,7 +423,9 @@ def _cross_decoders(model: BootMAE) -> Facts:
 
 
 def _projection(model: IBOT) -> Facts:
-    """Of a head of prototypes: its layers, and what is trained of the last one; and how many views a teacher sees."""
+    """Of a head of prototypes: its layers, and what is trained of the last one; and how many views
+    a teacher sees.
+    """
     head: Any = model.head
     linear = [layer for layer in head.mlp if isinstance(layer, nn.Linear)]
     last = head.last_layer
@@ -361,7 +449,11 @@ def _siamese(model: Siamese) -> Facts:
     for name, mlp in (("head", model.head), ("predictor", model.predictor)):
         linear: list[Any] = [layer for layer in mlp.modules() if isinstance(layer, nn.Linear)]
         sizes = (
-            {"layers": len(linear), "hidden": linear[0].out_features, "out": linear[-1].out_features}
+            {
+                "layers": len(linear),
+                "hidden": linear[0].out_features,
+                "out": linear[-1].out_features,
+            }
             if linear
             else None
         )
@@ -380,35 +472,48 @@ OF_TERMS = {
     "ViewContrast": ("out", "temperature"),
     "PrototypeMatch": ("out", "temperature", "sharpening", "sinkhorn", "mean_entropy", "entropy"),
 }
-"""Settings of terms across views that are compared as they are: what they do with them, parity tests compare."""
+"""Settings of terms across views that are compared as they are: what they do with them, parity
+tests compare.
+"""
 
 
 def _across_views(loss: AcrossViews) -> Facts:
-    """Of each term: its weight, the student's temperature, the teacher's over the epochs, and how its centre moves."""
+    """Of each term: its weight, the student's temperature, the teacher's over the epochs, and how
+    its centre moves.
+    """
     facts: Facts = {}
     for name, term in loss.term.items():
         if type(term).__name__ in OF_TERMS:
-            facts |= {f"loss.{name}.{key}": getattr(term, key) for key in OF_TERMS[type(term).__name__]}
+            facts |= {
+                f"loss.{name}.{key}": getattr(term, key) for key in OF_TERMS[type(term).__name__]
+            }
             facts |= {f"loss.{name}.weight": loss.weight[name]}
             if isinstance(term, PrototypeMatch):
                 facts[f"loss.{name}.prototypes"] = len(term.prototypes)
             continue
         target: Any = term.target
-        at = [round(number_at(target.temperature, Progress(epoch, 2000, 1)), 6) for epoch in range(200)]
+        at = [
+            round(number_at(target.temperature, Progress(epoch, 2000, 1)), 6)
+            for epoch in range(200)
+        ]
         facts |= {
             f"loss.{name}.weight": loss.weight[name],
             f"loss.{name}.prototypes": term.out,
             f"loss.{name}.temperature_student": term.student_temperature,
             f"teacher.temperature_{name}.start": at[0],
             f"teacher.temperature_{name}.end": at[-1],
-            f"teacher.temperature_{name}.warmup_epochs": at.index(at[-1]) + 1 if at[0] != at[-1] else 0,
+            f"teacher.temperature_{name}.warmup_epochs": at.index(at[-1]) + 1
+            if at[0] != at[-1]
+            else 0,
             f"teacher.centre_momentum.{name}": target.momentum,
         }
     return facts
 
 
 def _two_terms(loss: WeightedSum) -> Facts:
-    """BootMAE's: what is predicted, how two of four patches that are off by 3 are judged, and the weights over the epochs."""
+    """BootMAE's: what is predicted, how two of four patches that are off by 3 are judged, and the
+    weights over the epochs.
+    """
     split = Split(torch.tensor([[[1, 2]]]), torch.tensor([[[0, 3]]]))
     facts: Facts = {}
     pixel, feature = loss.term["pixel"], loss.term["feature"]
@@ -422,8 +527,12 @@ def _two_terms(loss: WeightedSum) -> Facts:
     known = _Known(torch.rand(8))
     values = feature.target(image, split, known)
     facts["target.feature.blocks"] = [number - 1 for number in known.asked]
-    facts["target.feature.as_it_is"] = bool((values - known.asked[-1] ** 2 * known.values).abs().max() < 1e-5)
-    facts["target.feature.error_of_twice_and_more"] = round(feature(2 * values + 5, image, split, known).item(), 4)
+    facts["target.feature.as_it_is"] = bool(
+        (values - known.asked[-1] ** 2 * known.values).abs().max() < 1e-5
+    )
+    facts["target.feature.error_of_twice_and_more"] = round(
+        feature(2 * values + 5, image, split, known).item(), 4
+    )
     facts["target.feature.error_of_the_opposite"] = feature(-values, image, split, known).item()
     for name, weight in loss.weight.items():
         at = [number_at(weight, Progress(10 * epoch, 8010, 10)) for epoch in (0, 100, 200, 800)]
@@ -481,7 +590,10 @@ def _loss(loss: Any) -> Facts:
     if "contrast" in terms:
         contrast, alike = terms["contrast"], torch.ones(2, 1, 4)
         told = contrast(alike, _two_views(), _Known(torch.ones(4)))
-        facts |= {"loss.contrast.temperature": contrast.temperature, "loss.contrast.of_two_told_alike": told.item()}
+        facts |= {
+            "loss.contrast.temperature": contrast.temperature,
+            "loss.contrast.of_two_told_alike": told.item(),
+        }
     if "consistency" in terms:
         facts |= {"loss.consistency.error": terms["consistency"].error}
         facts |= {"loss.consistency.stop_gradient": terms["consistency"].stop_gradient}
@@ -508,14 +620,18 @@ def _two_views() -> Batch:
 
 
 class _Known:
-    """Teacher of 12 blocks, whose tokens are the number of the block times a row of known values."""
+    """Teacher of 12 blocks, whose tokens are the number of the block times a row of known
+    values.
+    """
 
     depth, prefix, norm = 12, 1, nn.Identity()
 
     def __init__(self, values: Tensor):
         self.values = values
 
-    def __call__(self, image: Tensor, blocks: list[int], through: str | None = None) -> list[Tensor]:
+    def __call__(
+        self, image: Tensor, blocks: list[int], through: str | None = None
+    ) -> list[Tensor]:
         self.asked = list(blocks)
         if through:  # images, not tokens
             return [self.values.expand(len(image), -1) for _ in blocks]
@@ -523,7 +639,9 @@ class _Known:
 
 
 def _features(term: Any) -> Facts:
-    """Which blocks a target averages, what norms do to them, and how a prediction that is off is judged."""
+    """Which blocks a target averages, what norms do to them, and how a prediction that is off is
+    judged.
+    """
     known = _Known(torch.arange(8.0))
     split = Split(torch.tensor([[[1, 2]]]), torch.tensor([[[0, 3]]]))
     image = torch.rand(1, 3, 32, 32)
@@ -543,17 +661,23 @@ def _features(term: Any) -> Facts:
 
 
 def _codes(term: Any) -> Facts:
-    """How many codes are scored, whose they are, and that pixels are put back as they were normalised."""
+    """How many codes are scored, whose they are, and that pixels are put back as they were
+    normalised.
+    """
     return {
         "target.kind": "codes",
         "target.codes": term.target.codes,
         "target.error": term.error,
-        "target.mean": "over all masked patches of the batch" if type(term).__name__ == "Term" else "another",
+        "target.mean": "over all masked patches of the batch"
+        if type(term).__name__ == "Term"
+        else "another",
     }
 
 
 def _masked(name: str, masker: Any, encoder: Any) -> Facts:
-    """How many patches a masker hides, in what squares, by whose score; of Swin those of its first stage."""
+    """How many patches a masker hides, in what squares, by whose score; of Swin those of its first
+    stage.
+    """
     grid, small = encoder.geometry.grid, getattr(encoder, "small", 1)
     batch = blank(8, (grid[0] * 16, grid[1] * 16))._replace(key=keys(0, 0, torch.arange(8)))
     each = masker.masker if isinstance(masker, Independent) else masker
@@ -561,7 +685,9 @@ def _masked(name: str, masker: Any, encoder: Any) -> Facts:
         return {f"{name}.{key}": _plain(getattr(masker, key)) for key in OF_BLOCKS}
     tokens = torch.randn(8, grid[0] * grid[1], 64) if masker.needs_tokens else None
     split = masker.train()(batch, grid, tokens)
-    visible, masked = (_counts(index, valid) for index, valid in zip(split[:2], split[2:4], strict=True))
+    visible, masked = (
+        _counts(index, valid) for index, valid in zip(split[:2], split[2:4], strict=True)
+    )
     partition, score = each.partition, each.score
     facts = {
         f"{name}.score": type(score).__name__,
@@ -571,18 +697,30 @@ def _masked(name: str, masker: Any, encoder: Any) -> Facts:
     }
     facts |= {f"{name}.noise": score.noise} if hasattr(score, "noise") else {}
     if isinstance(score, ColorNoise):
-        facts |= {f"{name}.colour": score.colour, f"{name}.sigmas": [score.sigma, score.coarse_sigma]}
+        facts |= {
+            f"{name}.colour": score.colour,
+            f"{name}.sigmas": [score.sigma, score.coarse_sigma],
+        }
     if isinstance(score, BlockScore):
         facts |= {f"{name}.block_patches": [score.min_patches, score.max_patches]}
-        facts |= {f"{name}.aspect": [score.min_aspect, 1 / score.min_aspect], f"{name}.share": score.ratio}
+        facts |= {
+            f"{name}.aspect": [score.min_aspect, 1 / score.min_aspect],
+            f"{name}.share": score.ratio,
+        }
     facts |= {"attention_map.heads": score.store.heads} if hasattr(score, "store") else {}
     if isinstance(partition, Covered | RandomRatio):
         return facts | _drawn(name, score, partition, split)
     if type(partition).__name__ == "AdaptiveRatio":
-        return facts | {f"{name}.{key}": getattr(partition, key) for key in ("ratio", "spread", "threshold", "per")}
+        return facts | {
+            f"{name}.{key}": getattr(partition, key)
+            for key in ("ratio", "spread", "threshold", "per")
+        }
     facts |= {f"{name}.throw": partition.throw} if hasattr(partition, "throw") else {}
-    if isinstance(partition, FixedRatio):  # on as many patches that no ratio here is a whole number of them
-        facts[f"{name}.masked_of_37"] = partition(Ranking(torch.rand(1, 37), torch.rand(1, 37))).masked.shape[-1]
+    # on as many patches that no ratio here is a whole number of them
+    if isinstance(partition, FixedRatio):
+        facts[f"{name}.masked_of_37"] = partition(
+            Ranking(torch.rand(1, 37), torch.rand(1, 37))
+        ).masked.shape[-1]
     return facts | {
         f"{name}.masked": masked * small**2,
         f"{name}.visible": visible * small**2,
@@ -598,16 +736,25 @@ def _drawn(name: str, score: Any, partition: Any, split: Split) -> Facts:
     """Of a share that is drawn: between what, for whom, and how many patches that may be of 196."""
     ratios = score.ratios if isinstance(score, DrawnBlock) else partition
     facts: Facts = {
-        f"{name}.ratio_range": [round(ratios.ratio - ratios.spread, 6), round(ratios.ratio + ratios.spread, 6)],
+        f"{name}.ratio_range": [
+            round(ratios.ratio - ratios.spread, 6),
+            round(ratios.ratio + ratios.spread, 6),
+        ],
         f"{name}.unmasked_probability": ratios.unmasked,
         f"{name}.ratio_drawn": {"image": "for each crop", "batch": "for each batch"}[ratios.per],
         f"{name}.masked_at_most": split.masked.shape[-1],
     }
     if isinstance(score, DrawnBlock):
         facts |= {f"{name}.smallest_block_patches": smallest_block((14, 14), score.min_patches)}
-        facts |= {f"{name}.aspect": [score.min_aspect, 1 / score.min_aspect], f"{name}.threshold": partition.threshold}
+        facts |= {
+            f"{name}.aspect": [score.min_aspect, 1 / score.min_aspect],
+            f"{name}.threshold": partition.threshold,
+        }
     else:
-        facts |= {f"{name}.hints.share": ratios.hints_from, f"{name}.hints.shown_first": score.hint_ratio}
+        facts |= {
+            f"{name}.hints.share": ratios.hints_from,
+            f"{name}.hints.shown_first": score.hint_ratio,
+        }
         facts |= {f"{name}.first": "most attended" if score.sign > 0 else "least attended"}
     return facts
 

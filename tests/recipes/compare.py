@@ -33,7 +33,11 @@ ABSENT = object()
 
 def differences(recipe: Recipe, built: Training) -> list[str]:
     """All that a training has and its recipe has not, or has otherwise."""
-    return [*differing_facts(recipe, built.facts), *_decays(recipe, built.groups), *_rates(recipe, built)]
+    return [
+        *differing_facts(recipe, built.facts),
+        *_decays(recipe, built.groups),
+        *_rates(recipe, built),
+    ]
 
 
 def differing_facts(recipe: Recipe, facts: Facts) -> list[str]:
@@ -59,7 +63,9 @@ class Expected:
         if field == "encoder.drop_path":
             return self._drop_path(facts)
         if head == "mask" and last in ("score", "partition", "throw"):
-            return dict(zip(("score", "partition", "throw"), MASKS[self.said("mask.kind")], strict=True))[last]
+            return dict(
+                zip(("score", "partition", "throw"), MASKS[self.said("mask.kind")], strict=True)
+            )[last]
         if field == "mask_schedule.first_refresh":
             return self.said("mask_schedule.first_epoch")
         if last == "masked_of_37":
@@ -112,7 +118,11 @@ def _equal(value: Any, wanted: Any) -> bool:
         return all(key in wanted and _equal(one, wanted[key]) for key, one in value.items())
     if isinstance(value, list) and isinstance(wanted, list):
         return len(value) == len(wanted) and all(map(_equal, value, wanted))
-    if isinstance(value, float) and isinstance(wanted, int | float) and not isinstance(wanted, bool):
+    if (
+        isinstance(value, float)
+        and isinstance(wanted, int | float)
+        and not isinstance(wanted, bool)
+    ):
         # a deviation that is measured, on some hundred thousand numbers or 2,000 draws
         return math.isclose(value, wanted, rel_tol=0.02 if 0 < wanted < 1 else 1e-3, abs_tol=1e-6)
     return type(value) is type(wanted) and value == wanted
@@ -121,7 +131,9 @@ def _equal(value: Any, wanted: Any) -> bool:
 def _boxes(recipe: Recipe, facts: Facts) -> Iterator[str]:
     """Boxes drawn by ours beside those drawn by the source's code."""
     for crop, by_size in facts.get("_boxes", {}).items():
-        kind, scale, ratio = (recipe.expected(f"{crop}.{name}") for name in ("kind", "scale", "ratio"))
+        kind, scale, ratio = (
+            recipe.expected(f"{crop}.{name}") for name in ("kind", "scale", "ratio")
+        )
         for size, boxes in by_size.items():
             if found := difference(boxes, KINDS[str(kind)](size, scale, ratio), size):  # type: ignore[arg-type]
                 yield f"{crop}: {found}"
@@ -129,19 +141,30 @@ def _boxes(recipe: Recipe, facts: Facts) -> Iterator[str]:
 
 def _decays(recipe: Recipe, groups: list[Group]) -> Iterator[str]:
     """Weight decay of every parameter, by the source's rules."""
-    rules, decay = set(recipe.expected("weight_decay.not_decayed")), recipe.expected("weight_decay.start")  # type: ignore[call-overload]
+    rules, decay = (
+        set(recipe.expected("weight_decay.not_decayed")),
+        recipe.expected("weight_decay.start"),
+    )  # type: ignore[call-overload]
     for group in groups:
         last = group.name.rpartition(".")[2]
         free = ("one_dimension" in rules and group.dimensions <= 1) or last in rules
-        free = free or ("bias" in rules and last == "bias") or (last == "pos_embed" and "absolute_pos_embed" in rules)
-        free = free or (VIT_NORMS in rules and group.name.startswith("model.encoder.") and ".norm" in group.name)
+        free = (
+            free
+            or ("bias" in rules and last == "bias")
+            or (last == "pos_embed" and "absolute_pos_embed" in rules)
+        )
+        free = free or (
+            VIT_NORMS in rules and group.name.startswith("model.encoder.") and ".norm" in group.name
+        )
         wanted = 0.0 if free else decay
         if not math.isclose(group.weight_decay, wanted, rel_tol=1e-6):  # a schedule may have begun
             yield f"weight decay of {group.name} is {group.weight_decay}, the recipe has {wanted}"
 
 
 def _rates(recipe: Recipe, built: Training) -> Iterator[str]:
-    """The rate of every parameter at five moments, by the source's formula and its rule of layers."""
+    """The rate of every parameter at five moments, by the source's formula and its rule of
+    layers.
+    """
     lr, layer_decay = recipe.expected("lr"), recipe.expected("layer_decay")
     lr = {**lr, **{key: recipe.expected(f"lr.{key}") for key in lr}} if isinstance(lr, dict) else lr  # type: ignore[assignment]
     depths = built.facts.get("encoder.depths", [built.facts.get("encoder.depth", 0)])
@@ -149,18 +172,25 @@ def _rates(recipe: Recipe, built: Training) -> Iterator[str]:
     epochs, warmup = built.facts["_epochs"], built.facts["_warmup_epochs"]
     per_epoch = built.facts["_steps_of_an_epoch"]
     lr = {**lr, "steps_per_epoch": per_epoch}  # type: ignore[dict-item]
-    late = {"timm_cosine": 1, "multistep": 1, "stretched_cosine": -1}.get(lr["shape"], 0) / per_epoch
+    late = {"timm_cosine": 1, "multistep": 1, "stretched_cosine": -1}.get(
+        lr["shape"], 0
+    ) / per_epoch
     for group in built.groups:
         factor = 1.0 if layer_decay is None else layer_decay ** (top - layer_of(group.name, depths))
         for moment, epoch, ours in zip(MOMENTS, built.epochs, group.rates, strict=True):
             wanted = rate(lr, max(0.0, epoch - late), epochs, warmup, factor)  # type: ignore[arg-type]
             if not math.isclose(ours, wanted, rel_tol=1e-4, abs_tol=1e-12):
-                yield f"rate of {group.name} at the {moment} is {ours:.4e}, the recipe has {wanted:.4e}"
+                yield (
+                    f"rate of {group.name} at the {moment} is {ours:.4e}, the recipe has "
+                    f"{wanted:.4e}"
+                )
                 return
 
 
 def layer_of(name: str, depths: list[int]) -> int:
-    """Layer of a parameter (MAE, util/lr_decay.py; SimMIM, optimizer.py): 0 of what makes tokens, one a block, then the rest."""
+    """Layer of a parameter (MAE, util/lr_decay.py; SimMIM, optimizer.py): 0 of what makes tokens,
+    one a block, then the rest.
+    """
     if name.startswith("model.relative."):
         return int(name.split(".")[2]) + 1
     parts = name.removeprefix("model.encoder.").split(".")

@@ -1,4 +1,6 @@
-"""Random resized crops as the sources draw them, and whether boxes of ours have the same distribution."""
+"""Random resized crops as the sources draw them, and whether boxes of ours have the same
+distribution.
+"""
 
 import math
 import random
@@ -13,7 +15,9 @@ SIZES = ((375, 500), (100, 600), (480, 320))
 DRAWS = 2000
 
 
-def torchvision_boxes(size: tuple[int, int], scale: Sequence[float], ratio: Sequence[float]) -> Tensor:
+def torchvision_boxes(
+    size: tuple[int, int], scale: Sequence[float], ratio: Sequence[float]
+) -> Tensor:
     """torchvision's, which timm's draws equal: (DRAWS, 2) as (height, width)."""
     torch.manual_seed(0)
     picture = torch.empty(1, *size)
@@ -22,7 +26,9 @@ def torchvision_boxes(size: tuple[int, int], scale: Sequence[float], ratio: Sequ
 
 
 def clamped_boxes(size: tuple[int, int], scale: Sequence[float], ratio: Sequence[float]) -> Tensor:
-    """MAE's for linear probing (util/crop.py): one draw, cut to the picture: (DRAWS, 2) as (height, width)."""
+    """MAE's for linear probing (util/crop.py): one draw, cut to the picture: (DRAWS, 2) as (height,
+    width).
+    """
     chance = random.Random(0)
     boxes = []
     for _ in range(DRAWS):
@@ -42,14 +48,18 @@ KINDS: dict[str, Callable[[tuple[int, int], Sequence[float], Sequence[float]], T
 
 
 def difference(ours: Tensor, theirs: Tensor, size: tuple[int, int]) -> str | None:
-    """What two sets of boxes (N, 2) as (height, width) differ in, beyond chance; None where nothing does."""
+    """What two sets of boxes (N, 2) as (height, width) differ in, beyond chance; None where nothing
+    does.
+    """
     for name, measure in (("scale", _area), ("ratio", _aspect)):
         a, b = measure(ours, size), measure(theirs, size)
-        for end, chance in ((0.005, 0.015), (0.995, 0.03)):  # large boxes seldom fit: their tail is thin
+        # large boxes seldom fit: their tail is thin
+        for end, chance in ((0.005, 0.015), (0.995, 0.03)):
             found, wanted = a.quantile(end), b.quantile(end)
             if (found - wanted).abs() > chance:
                 return f"{name} at quantile {end}: {found:.3f} instead of {wanted:.3f} on {size}"
-        if (gap := kolmogorov_smirnov(a, b)) > 0.06:  # 1.95 * sqrt(2 / DRAWS): one in a thousand by chance
+        # 1.95 * sqrt(2 / DRAWS): one in a thousand by chance
+        if (gap := kolmogorov_smirnov(a, b)) > 0.06:
             return f"distribution of {name}: {gap:.3f} apart on {size}"
     return None
 
@@ -57,7 +67,9 @@ def difference(ours: Tensor, theirs: Tensor, size: tuple[int, int]) -> str | Non
 def kolmogorov_smirnov(a: Tensor, b: Tensor) -> float:
     """The largest difference of two empirical distributions (N,), (N,)."""
     both = torch.cat([a, b]).sort().values
-    shares = [torch.searchsorted(part.sort().values, both, right=True) / len(part) for part in (a, b)]
+    shares = [
+        torch.searchsorted(part.sort().values, both, right=True) / len(part) for part in (a, b)
+    ]
     return (shares[0] - shares[1]).abs().max().item()
 
 

@@ -14,7 +14,15 @@ from mim.head.regions import BOX_SIDE, MASK_SIDE, RegionHeads
 from mim.head.segmenter import Segmenter
 from mim.part import Progress
 from mim.train.detect import Detect
-from tests.recipes.built import Facts, Training, encoder_facts, named, on_stand_ins, optimised, step_facts
+from tests.recipes.built import (
+    Facts,
+    Training,
+    encoder_facts,
+    named,
+    on_stand_ins,
+    optimised,
+    step_facts,
+)
 
 IMAGES = {"detect": 118_000, "segment": 20_210}
 CLASSES = {"detect": 80, "segment": 150}
@@ -29,9 +37,15 @@ def dense_training(cfg: DictConfig) -> Training:
         task = built(num_classes=CLASSES[kind])
     moments, groups, found = optimised(cfg, task, IMAGES[kind])
     model = task.model
-    facts = {"kind": kind} | encoder_facts(cfg, model.encoder) | found | step_facts(cfg) | _data(cfg)
+    facts = (
+        {"kind": kind} | encoder_facts(cfg, model.encoder) | found | step_facts(cfg) | _data(cfg)
+    )
     del facts["encoder.layer_scale"]
-    facts |= _detector(cfg, model, task, found["_steps_of_an_epoch"]) if kind == "detect" else _segmenter(cfg, model)
+    facts |= (
+        _detector(cfg, model, task, found["_steps_of_an_epoch"])
+        if kind == "detect"
+        else _segmenter(cfg, model)
+    )
     return Training(facts, groups, moments)
 
 
@@ -60,8 +74,8 @@ def _detector(cfg: DictConfig, model: Detector, task: Detect, passes: int) -> Fa
         "lr.warmup_iterations": cfg.warmup_steps,
         "lr.warmup_factor": task.schedule.start,
         "lr.milestones": [_below(share, task, passes) for share in (0.5, 0.05)],
-        "encoder.positions": f"absolute of the pre-trained {grid} x {grid} grid, resized to {side} x {side}"
-        + (", and relative in every block (start at zero)" if relative else ""),
+        "encoder.positions": f"absolute of the pre-trained {grid} x {grid} grid, resized to {side} "
+        f"x {side}" + (", and relative in every block (start at zero)" if relative else ""),
         "encoder.cls_token": model.encoder.cls_token.requires_grad,
         "encoder.window": model.backbone.window,
         "encoder.window_blocks": [number for number, each in enumerate(windowed) if each],
@@ -76,7 +90,9 @@ def _detector(cfg: DictConfig, model: Detector, task: Detect, passes: int) -> Fa
 
 
 def _below(share: float, task: Detect, passes: int) -> int:
-    """First step of the second half whose rate is below a share of the peak, of epochs of so many steps."""
+    """First step of the second half whose rate is below a share of the peak, of epochs of so many
+    steps.
+    """
     steps = task.length
     first, last = steps // 2, steps
     while first < last:
@@ -156,7 +172,11 @@ def _segmenter(cfg: DictConfig, model: Segmenter) -> Facts:
         "epochs": cfg.epochs,
         "lr.warmup_iterations": cfg.warmup_steps,
         "taps": [number - 1 for number in model.blocks],
-        "data": {"classes": len(data.names), "first_class": data.values[0], "ignored": data.values[1]},
+        "data": {
+            "classes": len(data.names),
+            "first_class": data.values[0],
+            "ignored": data.values[1],
+        },
         "heads.kind": type(head).__name__,
         "heads.width": _width(head.fuse),
         "heads.pools": list(head.pools),

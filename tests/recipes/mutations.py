@@ -1,4 +1,6 @@
-"""Every setting of a composed experiment, changed one at a time: what the comparison with the ledger has to notice."""
+"""Every setting of a composed experiment, changed one at a time: what the comparison with the
+ledger has to notice.
+"""
 
 import re
 from collections.abc import Iterator
@@ -7,7 +9,16 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 NO_RECIPE = {
-    *("name", "seed", "compile", "checkpoint", "attention_from", "resume", "watch_every_n_epochs", "start_epoch"),
+    *(
+        "name",
+        "seed",
+        "compile",
+        "checkpoint",
+        "attention_from",
+        "resume",
+        "watch_every_n_epochs",
+        "start_epoch",
+    ),
     *("paths", "logger", "sweep", "callback", "trainer"),
     *("accelerator", "precision", "cache", "bank_limit", "held_out_limit"),  # of a probe
 }
@@ -81,12 +92,14 @@ def mutations(cfg: DictConfig) -> Iterator[tuple[str, Any, Any]]:
         if _without_effect(path, raw):
             continue
         if (
-            path in ("epochs", "warmup_epochs") and raw.get(path.replace("epochs", "steps")) is not None
+            path in ("epochs", "warmup_epochs")
+            and raw.get(path.replace("epochs", "steps")) is not None
         ):  # not used then
             continue
         if _of_no_crop(path, raw):
             continue
-        if "refresh_attention" in path and "AttentionStore" not in str(raw.get("masker")):  # nothing to refresh
+        # nothing to refresh
+        if "refresh_attention" in path and "AttentionStore" not in str(raw.get("masker")):
             continue
         if isinstance(value, str) and "${" in value:  # changed where it stands
             continue
@@ -100,11 +113,15 @@ def _without_effect(path: str, raw: Any) -> bool:
     if raw.get(instead.get(path, "")) is not None:
         return True
     # What learns from label maps or objects jitters images, and judges them in another way.
-    return "jitter" in raw["data"] and path.startswith(("data.augment.", "data.resize_interpolation"))
+    return "jitter" in raw["data"] and path.startswith(
+        ("data.augment.", "data.resize_interpolation")
+    )
 
 
 def _of_no_crop(path: str, raw: Any) -> bool:
-    """Whether a setting is of the second global crop, or of local ones, where there is one crop alone."""
+    """Whether a setting is of the second global crop, or of local ones, where there is one crop
+    alone.
+    """
     augment = raw["data"].get("augment", {})
     alone = augment.get("global_crops") == 1 and augment.get("local_crops") == 0
     return alone and re.search(r"augment\.(local_s|blur\.[12]|solarize\.[12])", path) is not None

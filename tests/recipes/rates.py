@@ -1,14 +1,19 @@
-"""Learning rates as the sources compute them, written anew from their formulas (recipes/README.md, `lr.shape`)."""
+"""Learning rates as the sources compute them, written anew from their formulas (recipes/README.md,
+`lr.shape`).
+"""
 
 import math
 from collections.abc import Mapping
 from typing import Any
 
 
-def rate(lr: Mapping[str, Any], epoch: float, epochs: float, warmup: float, factor: float = 1.0) -> float:
+def rate(
+    lr: Mapping[str, Any], epoch: float, epochs: float, warmup: float, factor: float = 1.0
+) -> float:
     """The rate of a group whose peak is `factor` times that of the head, at a fractional epoch.
 
-    `mae_half_cosine`, `linspace_cosine` scale all of it, others keep absolute rates where the warm-up starts and the training ends.
+    `mae_half_cosine`, `linspace_cosine` scale all of it, others keep absolute rates where the
+    warm-up starts and the training ends.
     """
     peak, low, start = lr["peak"], lr.get("min") or 0.0, lr.get("warmup_start") or 0.0
     if lr["shape"] == "mae_half_cosine":
@@ -39,15 +44,29 @@ def rate(lr: Mapping[str, Any], epoch: float, epochs: float, warmup: float, fact
     if lr["shape"] == "timm_cosine":
         return low + (peak - low) * _half(epoch, epochs)
     if lr["shape"] == "multistep":
-        return peak * lr["gamma"] ** sum(epoch >= milestone for milestone in lr["milestones_epochs"])
+        return peak * lr["gamma"] ** sum(
+            epoch >= milestone for milestone in lr["milestones_epochs"]
+        )
     raise ValueError(f"no formula for {lr['shape']}")
 
 
 def _linspace(
-    peak: float, low: float, epoch: float, epochs: float, warmup: float, per_epoch: int, share: float = 0.0
+    peak: float,
+    low: float,
+    epoch: float,
+    epochs: float,
+    warmup: float,
+    per_epoch: int,
+    share: float = 0.0,
 ) -> float:
-    """BEiT's table (utils.py: cosine_scheduler): `np.linspace(0, peak, warm)`, then a cosine; mmengine starts at a share."""
-    step, warm, steps = round(epoch * per_epoch), round(warmup * per_epoch), round(epochs * per_epoch)
+    """BEiT's table (utils.py: cosine_scheduler): `np.linspace(0, peak, warm)`, then a cosine;
+    mmengine starts at a share.
+    """
+    step, warm, steps = (
+        round(epoch * per_epoch),
+        round(warmup * per_epoch),
+        round(epochs * per_epoch),
+    )
     if step < warm:
         return peak * (share + (1 - share) * step / (warm - 1))
     return low + (peak - low) * _half(step - warm, steps - warm)

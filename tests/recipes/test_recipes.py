@@ -18,8 +18,14 @@ EXPERIMENTS = Path(__file__).parents[2] / "configs" / "experiment"
 OF_NO_PAPER = {"own/continue", "simmim/cifar10_vit_pico", "simmim/digits_beit_pico"}
 RECIPES = {name: recipe for paper in papers() for name, recipe in read_recipes(paper).items()}
 DENSE = ("detect", "segment")
-TRAININGS = [r for r in RECIPES.values() if r.kind in ("pretrain", "finetune", *DENSE) and r.command]
-PROBES = [r for r in RECIPES.values() if r.kind == "linear_probe" and r.command and "stated" not in r.source]
+TRAININGS = [
+    r for r in RECIPES.values() if r.kind in ("pretrain", "finetune", *DENSE) and r.command
+]
+PROBES = [
+    r
+    for r in RECIPES.values()
+    if r.kind == "linear_probe" and r.command and "stated" not in r.source
+]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +44,9 @@ def compared(recipe: Recipe, composed: DictConfig, pictures: Path) -> list[str]:
 @pytest.fixture
 def composed_recipe(composed_command):
     """The config of a recipe's command."""
-    return lambda recipe: composed_command(recipe.command + (" checkpoint=run" if recipe in PROBES else ""))
+    return lambda recipe: composed_command(
+        recipe.command + (" checkpoint=run" if recipe in PROBES else "")
+    )
 
 
 @pytest.mark.parametrize("recipe", [*TRAININGS, *PROBES], ids=lambda recipe: recipe.name)
@@ -48,7 +56,9 @@ def test_what_is_built_is_what_the_recipe_says(composed_recipe, pictures, recipe
 
 
 def survivors(recipe: Recipe, composed: DictConfig, pictures: Path, every: int = 1) -> list[str]:
-    """Settings that can be changed, one of so many, without being refused or told apart from the recipe."""
+    """Settings that can be changed, one of so many, without being refused or told apart from the
+    recipe.
+    """
     found = []
     for path, value, other in islice(mutations(composed), len(recipe.name) % every, None, every):
         changed = composed.copy()
@@ -79,6 +89,10 @@ def test_every_changed_setting_is_noticed(composed_recipe, pictures, recipe: Rec
 def test_every_experiment_has_a_recipe():
     files = EXPERIMENTS.glob("**/*.yaml")
     experiments = {str(file.relative_to(EXPERIMENTS).with_suffix("")) for file in files}
-    named = {r.command.partition("experiment=")[2].split()[0] for r in TRAININGS if "experiment=" in r.command}
+    named = {
+        r.command.partition("experiment=")[2].split()[0]
+        for r in TRAININGS
+        if "experiment=" in r.command
+    }
     assert experiments - named == OF_NO_PAPER
     assert named <= experiments

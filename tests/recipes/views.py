@@ -1,4 +1,6 @@
-"""How a data set shows its pictures: crops, flips, interpolation, normalisation and the centre that is judged."""
+"""How a data set shows its pictures: crops, flips, interpolation, normalisation and the centre that
+is judged.
+"""
 
 from functools import lru_cache
 from pathlib import Path
@@ -31,7 +33,9 @@ def draw_pictures(root: Path) -> Path:
             folder = root / split / name
             folder.mkdir(parents=True)
             coarse = torch.rand(1, 3, HEIGHT // 3, WIDTH // 3)
-            fine = torch.nn.functional.interpolate(coarse, (HEIGHT, WIDTH), mode="bicubic").clamp(0, 1)
+            fine = torch.nn.functional.interpolate(coarse, (HEIGHT, WIDTH), mode="bicubic").clamp(
+                0, 1
+            )
             F.to_pil_image(fine[0]).save(folder / "picture.png")
     return root
 
@@ -50,8 +54,12 @@ def _views(yaml: str) -> tuple[tuple[str, Any], ...]:
     boxes: dict[str, dict[tuple[int, int], Tensor]] = {name: {} for name in kinds}
     for name, of_kind in kinds.items():
         for size in SIZES:
-            drawn, flip, _ = of_kind[0](keys(0, 0, torch.arange(DRAWS)), torch.tensor([size]).expand(DRAWS, 2))
-            boxes[name][size] = torch.stack([drawn[:, 3] - drawn[:, 1], drawn[:, 2] - drawn[:, 0]], 1).float()
+            drawn, flip, _ = of_kind[0](
+                keys(0, 0, torch.arange(DRAWS)), torch.tensor([size]).expand(DRAWS, 2)
+            )
+            boxes[name][size] = torch.stack(
+                [drawn[:, 3] - drawn[:, 1], drawn[:, 2] - drawn[:, 0]], 1
+            ).float()
             flips.append(flip.float())
     unpainted = OmegaConf.merge(node, {})
     for key in ("policy", "color_jitter"):
@@ -60,7 +68,9 @@ def _views(yaml: str) -> tuple[tuple[str, Any], ...]:
         none = dict.fromkeys(("jittered", "grey", "blur", "solarize"), 0.0)
         unpainted.augment.update({**none, "margin": 0, "shift": 0})
     elif "jittered" in unpainted.augment:
-        unpainted.augment.update({"jittered": 0.0, "grey": 0.0, "blur": [0.0] * 3, "solarize": [0.0] * 3})
+        unpainted.augment.update(
+            {"jittered": 0.0, "grey": 0.0, "blur": [0.0] * 3, "solarize": [0.0] * 3}
+        )
     else:
         unpainted.augment._target_ = "mim.augment.crop_flip.CropFlip"
     dataset: Any = instantiate(unpainted)
@@ -75,11 +85,16 @@ def _views(yaml: str) -> tuple[tuple[str, Any], ...]:
 
 
 def _kinds(augment: Any) -> dict[str, list[Any]]:
-    """Views by what the ledger calls them: a crop, which two may share, or global and local ones."""
+    """Views by what the ledger calls them: a crop, which two may share, or global and local
+    ones.
+    """
     views = augment.views
     if len(views) == 1 or not isinstance(augment, MultiCrop):
         return {"crop": [views[0]]}
-    kinds = {"crops.global": [v for v in views if v.size is None], "crops.local": [v for v in views if v.size]}
+    kinds = {
+        "crops.global": [v for v in views if v.size is None],
+        "crops.local": [v for v in views if v.size],
+    }
     return {name: of_kind for name, of_kind in kinds.items() if of_kind}
 
 
@@ -88,22 +103,36 @@ def _of_one(augment: Any, node: DictConfig) -> dict[str, Any]:
     return {
         "auto_augment": getattr(augment, "policy", None),
         "color_jitter": getattr(augment, "color_jitter", None),
-        **(_colours(augment.views[-1].colours) if augment.views[-1].paints and "jittered" in node.augment else {}),
-        **{f"views.{name}": getattr(augment.views[-1], name) for name in ("margin", "shift") if name in node.augment},
+        **(
+            _colours(augment.views[-1].colours)
+            if augment.views[-1].paints and "jittered" in node.augment
+            else {}
+        ),
+        **{
+            f"views.{name}": getattr(augment.views[-1], name)
+            for name in ("margin", "shift")
+            if name in node.augment
+        },
     }
 
 
 def _of_several(kinds: dict[str, list[Any]]) -> dict[str, Any]:
-    """How many views there are, and what happens to the colours of the first two and of small ones."""
+    """How many views there are, and what happens to the colours of the first two and of small
+    ones.
+    """
     every = {"first_global": kinds["crops.global"][0], "second_global": kinds["crops.global"][-1]}
     every |= {"local": kinds["crops.local"][0]} if "crops.local" in kinds else {}
-    jitters = [view.colours.jitter._asdict() | {"probability": view.colours.jittered} for view in every.values()]
+    jitters = [
+        view.colours.jitter._asdict() | {"probability": view.colours.jittered}
+        for view in every.values()
+    ]
     assert all(jitter == jitters[0] for jitter in jitters)
     return {
         **{f"{name}.number": len(of_kind) for name, of_kind in kinds.items()},
         "views.color_jitter": jitters[0],
         "views.grey": every["first_global"].colours.grey,
-        "views.blur": {"radius": list(RADIUS)} | {name: view.colours.blur for name, view in every.items()},
+        "views.blur": {"radius": list(RADIUS)}
+        | {name: view.colours.blur for name, view in every.items()},
         "views.solarise": {name: view.colours.solarize for name, view in every.items()},
     }
 
@@ -145,7 +174,9 @@ def _nearest(images: Tensor, crops: list[Tensor], size: list[int]) -> str:
 def _normalisation(dataset: Any) -> dict[str, Any]:
     """Mean and deviation, by what becomes of black and of white."""
     images = blank(2, (dataset.image_size,) * 2)
-    pixels = torch.stack([torch.zeros_like(images.image[0]), torch.full_like(images.image[0], 255)]).byte()
+    pixels = torch.stack(
+        [torch.zeros_like(images.image[0]), torch.full_like(images.image[0], 255)]
+    ).byte()
     black, white = dataset.on_after_batch_transfer(images.with_image(pixels)).image[:, :, 0, 0]
     std = 1 / (white - black)
     return {"normalisation.mean": (-black * std).tolist(), "normalisation.std": std.tolist()}
@@ -159,7 +190,9 @@ def _evaluation(dataset: Any) -> dict[str, Any]:
     picture = _stored(dataset, "val")
     gaps = {}
     for name, mode in INTERPOLATIONS.items():
-        theirs = F.center_crop(F.resize(picture, [short], mode, antialias=True), [dataset.image_size] * 2)
+        theirs = F.center_crop(
+            F.resize(picture, [short], mode, antialias=True), [dataset.image_size] * 2
+        )
         gaps[name] = (theirs.float() - batch.image[0].float()).abs().mean().item()
     return {
         "evaluation.resize_short_side": short,

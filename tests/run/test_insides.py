@@ -1,4 +1,6 @@
-"""Contracts of what is reached for inside of libraries: each fails where a new version is other, and nothing else reaches in."""
+"""Contracts of what is reached for inside of libraries: each fails where a new version is other,
+and nothing else reaches in.
+"""
 
 import ast
 import signal
@@ -42,7 +44,8 @@ ELSEWHERE = {  # what no room above can do for a lower one, each with its contra
     "mim/launch/entry.py": {"_internal"},
     "mim/teacher/ema.py": {"_foreach_lerp_"},
 }
-OURS = {"_replace", "_asdict", "_fields", "_make", "_exit", "_target_"}  # of named tuples, os and configs
+# of named tuples, os and configs
+OURS = {"_replace", "_asdict", "_fields", "_make", "_exit", "_target_"}
 
 
 class Line(L.LightningModule):
@@ -78,9 +81,15 @@ class Asks(L.Callback):
 @pytest.fixture
 def trainer_of(tmp_path):
     def build(*callbacks, **settings):
-        quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+        quiet = {
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "enable_checkpointing": False,
+        }
         where = {"accelerator": "cpu", "devices": 1, "default_root_dir": tmp_path, "logger": False}
-        return L.Trainer(callbacks=list(callbacks), **(quiet | where | {"max_epochs": 1} | settings))
+        return L.Trainer(
+            callbacks=list(callbacks), **(quiet | where | {"max_epochs": 1} | settings)
+        )
 
     return build
 
@@ -114,7 +123,9 @@ def test_a_step_that_is_being_logged_and_what_it_says(trainer_of):
     assert [set(said) for said in asks.said] == [set(), {"loss"}, set(), {"loss"}]
 
 
-def test_metrics_that_are_known_here_are_those_of_one_process_or_those_that_were_summed_up(trainer_of):
+def test_metrics_that_are_known_here_are_those_of_one_process_or_those_that_were_summed_up(
+    trainer_of,
+):
     trainer = trainer_of()
     trainer.fit(Line(), images())
     assert metrics_known_here(trainer) == trainer.callback_metrics != {}
@@ -136,7 +147,9 @@ def test_children_are_out_of_reach_of_the_observer_that_holds_their_list():
 
 
 def test_the_table_of_processes_is_there_for_all(tmp_path):
-    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1
+    )
     try:
         table_of_processes().set("sign", "life")
         assert table_of_processes().get("sign") == b"life"
@@ -195,7 +208,9 @@ def test_many_tensors_are_moved_at_once():
 def test_gradients_pass_a_mean_over_processes(tmp_path):
     from torch.distributed import _functional_collectives as collectives
 
-    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1
+    )
     try:
         x = torch.tensor([1.0, 2.0], requires_grad=True)
         collectives.all_reduce(x * 3, "avg", torch.distributed.group.WORLD).sum().backward()
@@ -207,7 +222,9 @@ def test_gradients_pass_a_mean_over_processes(tmp_path):
 def test_hydra_says_which_options_it_has():
     from hydra._internal.utils import get_args_parser
 
-    known, others = get_args_parser().parse_known_args(["--multirun", "--cfg", "job", "a=1", "--data", "x"])
+    known, others = get_args_parser().parse_known_args(
+        ["--multirun", "--cfg", "job", "a=1", "--data", "x"]
+    )
     assert (known.multirun, known.cfg, known.overrides[0]) == (True, "job", "a=1")
     assert others[0] == "--data"
 
@@ -226,7 +243,9 @@ def reached(source: str) -> set[str]:
         target.attr
         for node in ast.walk(tree)
         for target in getattr(node, "targets", [getattr(node, "target", None)])
-        if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == "self"
+        if isinstance(target, ast.Attribute)
+        and isinstance(target.value, ast.Name)
+        and target.value.id == "self"
     } | {each.name for node in classes for each in node.body if isinstance(each, ast.FunctionDef)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and not (
@@ -235,12 +254,18 @@ def reached(source: str) -> set[str]:
             found.add(node.attr)
         elif isinstance(node, ast.ImportFrom) and not (node.module or "").startswith("mim"):
             found |= {*(node.module or "").split("."), *(alias.name for alias in node.names)}
-    return {name for name in found - own - OURS if name.startswith("_") and not name.startswith("__")}
+    return {
+        name for name in found - own - OURS if name.startswith("_") and not name.startswith("__")
+    }
 
 
 def test_nothing_else_reaches_in():
     files = [file for file in (ROOT / "src").rglob("*.py") if file.name != "insides.py"]
-    found = {str(file.relative_to(ROOT / "src")): names for file in files if (names := reached(file.read_text()))}
+    found = {
+        str(file.relative_to(ROOT / "src")): names
+        for file in files
+        if (names := reached(file.read_text()))
+    }
     assert found == ELSEWHERE
     assert reached("a.b._c()") == {"_c"}
     assert reached("from torch._x import y, _z") == {"_x", "_z"}
@@ -249,7 +274,22 @@ def test_nothing_else_reaches_in():
 
 def test_versions_that_are_known_are_bounded():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    needed = [Requirement(each) for each in project["dependencies"] + project["optional-dependencies"]["sweep"]]
-    bounded = {each.name: each.specifier for each in needed if any(s.operator == "<" for s in each.specifier)}
-    assert {"torch", "torchvision", "pytorch-lightning", "hydra-core", "omegaconf", "timm", "optuna"} <= bounded.keys()
+    needed = [
+        Requirement(each)
+        for each in project["dependencies"] + project["optional-dependencies"]["sweep"]
+    ]
+    bounded = {
+        each.name: each.specifier
+        for each in needed
+        if any(s.operator == "<" for s in each.specifier)
+    }
+    assert {
+        "torch",
+        "torchvision",
+        "pytorch-lightning",
+        "hydra-core",
+        "omegaconf",
+        "timm",
+        "optuna",
+    } <= bounded.keys()
     assert all(version(name) in allowed for name, allowed in bounded.items())

@@ -25,7 +25,9 @@ def test_images_that_fill_no_whole_step_are_seen_again():
 
 
 def test_the_end_of_an_epoch_is_the_end_of_an_epoch():
-    """1,000 images are 3 steps of 300 or 2 of 400: after the last of those, or where nothing is left that fills one of these."""
+    """1,000 images are 3 steps of 300 or 2 of 400: after the last of those, or where nothing is
+    left that fills one of these.
+    """
     assert position_after(3, pace(300), pace(400)) == Position(1, 0)
     assert position_after(9, pace(100), pace(400)) == Position(1, 0)
 
@@ -51,7 +53,10 @@ def test_at_the_same_pace_it_is_the_same_step(steps, images):
 
 def saved():
     """As much of a checkpoint as says where it stands, with counters that nobody believes."""
-    counts = {part: {"ready": 7, "completed": 5, "started": 7, "processed": 6} for part in ("total", "current")}
+    counts = {
+        part: {"ready": 7, "completed": 5, "started": 7, "processed": 6}
+        for part in ("total", "current")
+    }
     fit = {
         "epoch_progress": deepcopy(counts),
         "epoch_loop.batch_progress": {**deepcopy(counts), "is_last_batch": False},
@@ -76,12 +81,21 @@ def test_all_counters_follow_from_one_number(taken, of_epoch, batches, judged_ev
     fit = checkpoint["loops"]["fit_loop"]
     progress, epochs = fit["epoch_loop.batch_progress"], fit["epoch_progress"]["current"]
     ended, done = epochs["completed"], progress["current"]["completed"]
-    assert epochs == {"ready": ended + 1, "started": ended + 1, "processed": ended, "completed": ended}
-    assert set(progress["total"].values()) == {taken * batches} == {ended * of_epoch * batches + done}
+    assert epochs == {
+        "ready": ended + 1,
+        "started": ended + 1,
+        "processed": ended,
+        "completed": ended,
+    }
+    assert (
+        set(progress["total"].values()) == {taken * batches} == {ended * of_epoch * batches + done}
+    )
     assert 0 < done <= of_epoch * batches
     assert progress["is_last_batch"] == (done == of_epoch * batches or taken == 50)
     owed = fit["epoch_loop.val_loop.batch_progress"]["total"]["ready"]
-    assert owed == (progress["is_last_batch"] and judged_every > 0 and (ended + 1) % judged_every == 0)
+    assert owed == (
+        progress["is_last_batch"] and judged_every > 0 and (ended + 1) % judged_every == 0
+    )
     assert fit["epoch_loop.state_dict"]["_batches_that_stepped"] == taken - owed
     again = deepcopy(checkpoint)
     go_on_from(again, taken, length)

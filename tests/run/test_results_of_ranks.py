@@ -12,7 +12,9 @@ from mim.run.results import Results
 
 
 class Trainer:
-    """What `Results` asks of a trainer; metrics are summed up by all processes when they are asked for."""
+    """What `Results` asks of a trainer; metrics are summed up by all processes when they are asked
+    for.
+    """
 
     loggers, current_epoch, global_step = (), 1, 3
     datamodule = SimpleNamespace(splits=SimpleNamespace(val=range(8)))
@@ -39,7 +41,10 @@ def test_at_the_end_every_process_sums_up_once(tmp_path, rank):
     assert trainer.met == 1
     assert (tmp_path / "results.json").exists() == (rank == 0)
     if rank == 0:
-        assert json.loads((tmp_path / "results.json").read_text())["metrics"] == {"known": 0.5, "summed": 2.0}
+        assert json.loads((tmp_path / "results.json").read_text())["metrics"] == {
+            "known": 0.5,
+            "summed": 2.0,
+        }
 
 
 @pytest.mark.parametrize("error", [Interrupted("SIGTERM"), ValueError("broken")])
@@ -53,4 +58,7 @@ def test_where_a_process_stops_it_waits_for_no_other(tmp_path, error):
 def test_alone_a_process_that_stops_sums_up(tmp_path):
     trainer = Trainer(0, 1)
     Results(str(tmp_path), []).on_exception(trainer, module(), ValueError("broken"))
-    assert json.loads((tmp_path / "results.json").read_text())["metrics"] == {"known": 0.5, "summed": 2.0}
+    assert json.loads((tmp_path / "results.json").read_text())["metrics"] == {
+        "known": 0.5,
+        "summed": 2.0,
+    }

@@ -1,4 +1,6 @@
-"""A run that is asked to stop while held-out images are judged stops there: an ImageNet takes minutes."""
+"""A run that is asked to stop while held-out images are judged stops there: an ImageNet takes
+minutes.
+"""
 
 import signal
 from types import SimpleNamespace
@@ -19,7 +21,9 @@ def patient(monkeypatch):
 
 
 class Trainer:
-    """One of some processes; `others` are the signals that others have heard, `fewest` the held-out batches of any."""
+    """One of some processes; `others` are the signals that others have heard, `fewest` the held-out
+    batches of any.
+    """
 
     should_stop, is_last_batch, global_step = False, True, 6
 
@@ -34,7 +38,11 @@ class Trainer:
 
     def reduce(self, value, reduce_op):
         self.met += 1
-        return torch.tensor(self.fewest) if reduce_op == "min" else torch.maximum(value, torch.tensor(self.others))
+        return (
+            torch.tensor(self.fewest)
+            if reduce_op == "min"
+            else torch.maximum(value, torch.tensor(self.others))
+        )
 
 
 MODULE = SimpleNamespace(device=torch.device("cpu"))

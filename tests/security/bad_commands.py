@@ -1,4 +1,6 @@
-"""Command lines as people mistype them, drawn at random: `python -m tests.security.bad_commands 200` prints them."""
+"""Command lines as people mistype them, drawn at random:
+`python -m tests.security.bad_commands 200` prints them.
+"""
 
 import random
 import shlex
@@ -13,7 +15,23 @@ from mim.launch.resolvers import register_resolvers
 from tests.conftest import CONFIGS
 
 VALUES = (
-    *("nan", "-inf", "-1", "0", "abc", "[1,2]", "{a:1}", "true", "''", "1.5", "[]", "[nan]", "1e30", "null", "???"),
+    *(
+        "nan",
+        "-inf",
+        "-1",
+        "0",
+        "abc",
+        "[1,2]",
+        "{a:1}",
+        "true",
+        "''",
+        "1.5",
+        "[]",
+        "[nan]",
+        "1e30",
+        "null",
+        "???",
+    ),
     *(
         "[[1]]",
         "{}",
@@ -44,7 +62,24 @@ WORDS = (
     "{a:1}",
 )
 SYNTAX = (
-    *("=", "a", "a=", "=b", "a==b", "a=[1", "a={b", "a='x", "a=${", "a=b c", "+", "~", "++", "a.b.c", ".=1", "a..b=1"),
+    *(
+        "=",
+        "a",
+        "a=",
+        "=b",
+        "a==b",
+        "a=[1",
+        "a={b",
+        "a='x",
+        "a=${",
+        "a=b c",
+        "+",
+        "~",
+        "++",
+        "a.b.c",
+        ".=1",
+        "a..b=1",
+    ),
     *(
         "epochs",
         "epochs=1,2",
@@ -102,7 +137,9 @@ def known(program: str, chosen: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def drawn(program: str, count: int, seed: int, chosen: Sequence[str] = ()) -> list[list[str]]:
-    """Arguments of so many commands, the same for the same seed; each begins with the same choices."""
+    """Arguments of so many commands, the same for the same seed; each begins with the same
+    choices.
+    """
     names, groups = known(program, chosen)
     draw = random.Random(seed)
 

@@ -30,7 +30,9 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
             commands.append(task.command[2:])
             task.folder.mkdir(parents=True, exist_ok=True)
             write_record(task.folder, overrides=task.overrides, exit_code=0, seconds=1)
-            (task.folder / "results.json").write_text(json.dumps({"status": "finished", "metrics": {"knn/top1": 0.5}}))
+            (task.folder / "results.json").write_text(
+                json.dumps({"status": "finished", "metrics": {"knn/top1": 0.5}})
+            )
 
     monkeypatch.setattr(importlib.import_module("hydra_plugins.fresh_launcher"), "run_all", pretend)
     return commands

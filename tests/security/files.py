@@ -19,7 +19,11 @@ CONFIG: dict[str, Any] = {
         "_target_": "mim.data.digits.Digits",
         "augment": {
             "_target_": "mim.augment.crop_flip.CropFlip",
-            "boxes": {"_target_": "mim.augment.boxes.TorchvisionBoxes", "scale": [0.2, 1.0], "ratio": [0.75, 1.33]},
+            "boxes": {
+                "_target_": "mim.augment.boxes.TorchvisionBoxes",
+                "scale": [0.2, 1.0],
+                "ratio": [0.75, 1.33],
+            },
             "flip": 0.5,
         },
         "image_size": 32,
@@ -34,9 +38,18 @@ CONFIG: dict[str, Any] = {
 def tensors() -> dict[str, torch.Tensor]:
     """Of a whole fine-tuned classifier, under the names of a run."""
     torch.manual_seed(0)
-    encoder = {f"model.encoder.{name}": value.clone() for name, value in ViT(**SIZES).state_dict().items()}
-    pool = {"model.pool.score.0.weight": torch.zeros(1, 16), "model.pool.score.0.bias": torch.zeros(1)}
-    return encoder | pool | {"model.head.weight": torch.zeros(10, 16), "model.head.bias": torch.zeros(10)}
+    encoder = {
+        f"model.encoder.{name}": value.clone() for name, value in ViT(**SIZES).state_dict().items()
+    }
+    pool = {
+        "model.pool.score.0.weight": torch.zeros(1, 16),
+        "model.pool.score.0.bias": torch.zeros(1),
+    }
+    return (
+        encoder
+        | pool
+        | {"model.head.weight": torch.zeros(10, 16), "model.head.bias": torch.zeros(10)}
+    )
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""The table of what was tried, file by file: each is refused in one line or does no harm, and docs/security.md has the counts."""
+"""The table of what was tried, file by file: each is refused in one line or does no harm, and
+docs/security.md has the counts.
+"""
 
 import json
 import random
@@ -31,7 +33,9 @@ Attack = Callable[[], Any]
 
 
 def damaged(content: bytes, count: int, seed: int) -> Iterator[bytes]:
-    """Copies of a file with a flipped byte, a cut, a block of zeros, or a part twice, the same for the same seed."""
+    """Copies of a file with a flipped byte, a cut, a block of zeros, or a part twice, the same for
+    the same seed.
+    """
     draw = random.Random(seed)
     for number in range(count):
         at, length = draw.randrange(len(content)), draw.choice([1, 16, 512])
@@ -63,9 +67,15 @@ def attacks(root: Path, trap: Path) -> Iterator[tuple[str, Attack]]:
 
     for writer in WRITERS.values():
         for path in leaves(CONFIG):
-            yield "a reference in a config", lambda w=writer, p=path: judge(w(fresh(), changed(p, reference(trap))))
+            yield (
+                "a reference in a config",
+                lambda w=writer, p=path: judge(w(fresh(), changed(p, reference(trap)))),
+            )
     for path in leaves(CONFIG):
-        yield "a command in a config", lambda p=path: judge(write_ckpt(fresh(), changed(p, command(trap))))
+        yield (
+            "a command in a config",
+            lambda p=path: judge(write_ckpt(fresh(), changed(p, command(trap)))),
+        )
     for name in SIZES:
         for value in HUGE:
             yield (
@@ -95,17 +105,47 @@ def attacks(root: Path, trap: Path) -> Iterator[tuple[str, Attack]]:
     for content in damaged(shard(fresh() / "x.tar").read_bytes(), 60, 2):
         yield "a damaged shard", in_file("x.tar", content, lambda file: index_of([file]))
     for label in (b"30000000", b"-1", b"", b"1_0", b"x", b"9" * 31, b"1" + b" " * 10**5):
-        yield "a class out of bounds", lambda label=label: index_of([shard(fresh() / "x.tar", (b"0", label))])
+        yield (
+            "a class out of bounds",
+            lambda label=label: index_of([shard(fresh() / "x.tar", (b"0", label))]),
+        )
     for content in BOMBS.values():
         yield "a picture that asks for too much memory", in_file("x.png", content, picture)
-    for seed, whole in enumerate((png(20, 20), gif(20, 20), *(encoded(k, 64, 48) for k in ("JPEG", "BMP", "TIFF")))):
+    for seed, whole in enumerate(
+        (png(20, 20), gif(20, 20), *(encoded(k, 64, 48) for k in ("JPEG", "BMP", "TIFF")))
+    ):
         for content in damaged(whole, 12, seed):
             yield "a damaged picture", in_file("x.jpg", content, picture)
-    for text in (LAUGHS, "[" * 10**5, "a: ${oc.env:HOME}", "a: !!python/name:os.system", "\x00", "a: .nan", "a: *b"):
-        yield "a run's folder", in_file("config.yaml", text.encode(), lambda file: run_of(file.parent))
-    for text in ("[]", "7", '{"metrics": 7}', '{"status": 7}', "[" * 10**5, "{", '{"metrics": {"a": 1e999}}'):
-        yield "a run's folder", in_file("results.json", text.encode(), lambda file: read_run(file.parent))
-        yield "a sweep's folder", in_file("job.json", text.encode(), lambda file: read_job(file.parent, ["a"]))
+    for text in (
+        LAUGHS,
+        "[" * 10**5,
+        "a: ${oc.env:HOME}",
+        "a: !!python/name:os.system",
+        "\x00",
+        "a: .nan",
+        "a: *b",
+    ):
+        yield (
+            "a run's folder",
+            in_file("config.yaml", text.encode(), lambda file: run_of(file.parent)),
+        )
+    for text in (
+        "[]",
+        "7",
+        '{"metrics": 7}',
+        '{"status": 7}',
+        "[" * 10**5,
+        "{",
+        '{"metrics": {"a": 1e999}}',
+    ):
+        yield (
+            "a run's folder",
+            in_file("results.json", text.encode(), lambda file: read_run(file.parent)),
+        )
+        yield (
+            "a sweep's folder",
+            in_file("job.json", text.encode(), lambda file: read_job(file.parent, ["a"])),
+        )
     for about in ([6, 5], [5, 4], [6 * 10**11, 4], [-6, -4], [], {}, 24, [6.0, 4], None, "no"):
 
         def cached(about: Any = about) -> Any:
@@ -123,7 +163,9 @@ def picture(file: Path) -> None:
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         if Files([str(file)], [-1]).read(0) is None:
-            raise ValueError(str(next(line.message for line in said if "skipped" in str(line.message))))
+            raise ValueError(
+                str(next(line.message for line in said if "skipped" in str(line.message)))
+            )
 
 
 def run_of(folder: Path) -> Any:
@@ -152,8 +194,13 @@ def test_every_attack_is_refused_in_a_line_or_does_no_harm(tmp_path, trap):
         assert not trap.exists(), kind
     total = sum(sum(each.values()) for each in counts.values())
     assert total >= 300
-    rows = [f"| {kind} | {sum(n.values())} | {n['refused']} | {n['harmless']} |" for kind, n in counts.items()]
+    rows = [
+        f"| {kind} | {sum(n.values())} | {n['refused']} | {n['harmless']} |"
+        for kind, n in counts.items()
+    ]
     print("\n".join(rows))  # pytest -s
     for kind, said in re.findall(r"^\| (a .*?) \| (\d+) \|", PAGE.read_text(), flags=re.MULTILINE):
         assert sum(counts[kind].values()) == int(said)
-    assert len(re.findall(r"^\| a .* \| \d+ \| \d+ \| \d+ \|$", PAGE.read_text(), flags=re.MULTILINE)) == len(counts)
+    assert len(
+        re.findall(r"^\| a .* \| \d+ \| \d+ \| \d+ \|$", PAGE.read_text(), flags=re.MULTILINE)
+    ) == len(counts)

@@ -1,4 +1,6 @@
-"""What a config inside a checkpoint may say: settings of our own classes. Everything else is refused in one line."""
+"""What a config inside a checkpoint may say: settings of our own classes. Everything else is
+refused in one line.
+"""
 
 import sys
 from collections.abc import Callable
@@ -50,7 +52,11 @@ def leaves(node: Any, path: str = "") -> list[str]:
     """Paths of everything in a config."""
     if isinstance(node, dict | list):
         items = node.items() if isinstance(node, dict) else enumerate(node)
-        below = [leaf for key, value in items for leaf in leaves(value, f"{path}.{key}" if path else str(key))]
+        below = [
+            leaf
+            for key, value in items
+            for leaf in leaves(value, f"{path}.{key}" if path else str(key))
+        ]
         return [*([path] if path else []), *below]
     return [path]
 
@@ -87,14 +93,17 @@ def test_a_reference_is_refused_wherever_it_stands(kind, path, tmp_path, trap):
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in leaves(CONFIG) if path.partition(".")[0] in ("encoder", "data", "pool")]
+    "path",
+    [path for path in leaves(CONFIG) if path.partition(".")[0] in ("encoder", "data", "pool")],
 )
 def test_a_class_of_others_is_built_nowhere(path, tmp_path, trap):
     refused(write_ckpt(tmp_path, changed(path, command(trap))))
     assert not trap.exists()
 
 
-@pytest.mark.parametrize("path", ["encoder", "data", "data.augment", "data.augment.boxes", "pool.abmilp"])
+@pytest.mark.parametrize(
+    "path", ["encoder", "data", "data.augment", "data.augment.boxes", "pool.abmilp"]
+)
 @pytest.mark.parametrize(
     "target",
     [
@@ -126,7 +135,9 @@ def test_a_name_is_looked_up_in_a_closed_list(path, target, tmp_path):
     refused(write_ckpt(tmp_path, changed(f"{path}._target_", target)))
 
 
-@pytest.mark.parametrize("path", ["encoder", "data", "data.augment", "data.augment.boxes", "pool.abmilp"])
+@pytest.mark.parametrize(
+    "path", ["encoder", "data", "data.augment", "data.augment.boxes", "pool.abmilp"]
+)
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -145,37 +156,51 @@ def test_hydras_own_keys_are_taken_only_where_our_configs_have_them(path, key, v
 
 
 @pytest.mark.parametrize(
-    ("path", "value"), [("encoder._partial_", True), ("data._partial_", True), ("pool.abmilp._partial_", False)]
+    ("path", "value"),
+    [("encoder._partial_", True), ("data._partial_", True), ("pool.abmilp._partial_", False)],
 )
 def test_arguments_are_left_open_by_pools_alone(path, value, tmp_path):
     refused(write_ckpt(tmp_path, changed(path, value)))
 
 
 @pytest.mark.parametrize("own", [None, "mim.encoder.vit.ViT", "of_the_user.Mine"])
-def test_a_file_imports_nothing_and_names_only_what_the_command_line_names(own, tmp_path, trap, monkeypatch):
+def test_a_file_imports_nothing_and_names_only_what_the_command_line_names(
+    own, tmp_path, trap, monkeypatch
+):
     """A module of somebody's is on the path; a file that names it does not make it be imported."""
-    (tmp_path / "from_a_file.py").write_text(f"open({str(trap)!r}, 'w')\nfrom mim.encoder.vit import ViT as Trap\n")
+    (tmp_path / "from_a_file.py").write_text(
+        f"open({str(trap)!r}, 'w')\nfrom mim.encoder.vit import ViT as Trap\n"
+    )
     (tmp_path / "of_the_user.py").write_text("from mim.encoder.vit import ViT as Mine\n")
     monkeypatch.syspath_prepend(tmp_path)
     file = write_ckpt(tmp_path, changed("encoder._target_", "from_a_file.Trap"))
     weights = read_weights(file)._replace(own_encoder=own)
-    with pytest.raises(ValueError, match=r"wants to build from_a_file\.Trap; only what mim\.encoder\.\* defines"):
+    with pytest.raises(
+        ValueError, match=r"wants to build from_a_file\.Trap; only what mim\.encoder\.\* defines"
+    ):
         build_encoder(weights)
     assert not trap.exists()
     assert "from_a_file" not in sys.modules
 
 
-def test_what_the_command_line_names_is_built_as_the_file_says_and_within_its_bounds(tmp_path, monkeypatch):
+def test_what_the_command_line_names_is_built_as_the_file_says_and_within_its_bounds(
+    tmp_path, monkeypatch
+):
     (tmp_path / "my_module.py").write_text(
         "from mim.encoder.vit import ViT\n"
         "class Mine(ViT):\n"
-        "    def __init__(self, image_size: int, patch_size: int, width: int, depth: int, heads: int):\n"
+        "    def __init__(self, image_size: int, patch_size: int, width: int, depth: int, heads: "
+        "int):\n"
         "        super().__init__(image_size, patch_size, width, depth, heads)\n"
         "class Nothing: pass\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    mine = {"_target_": "my_module.Mine"} | {name: value for name, value in CONFIG["encoder"].items() if name in SIZES}
-    weights = read_weights(write_ckpt(tmp_path, CONFIG | {"encoder": mine}))._replace(own_encoder="my_module.Mine")
+    mine = {"_target_": "my_module.Mine"} | {
+        name: value for name, value in CONFIG["encoder"].items() if name in SIZES
+    }
+    weights = read_weights(write_ckpt(tmp_path, CONFIG | {"encoder": mine}))._replace(
+        own_encoder="my_module.Mine"
+    )
     assert type(build_encoder(weights)).__name__ == "Mine"
     for changes, words in (
         ({"width": "wide"}, "width"),
@@ -195,10 +220,29 @@ def test_what_the_command_line_names_is_built_as_the_file_says_and_within_its_bo
             build_encoder(weights._replace(config=config, own_encoder=named))
 
 
-HUGE = [10**5, 10**7, 10**12, 2**70, -1, 0, True, 1.5, float("nan"), float("inf"), "lots", [], {}, None, b"1", 1j]
+HUGE = [
+    10**5,
+    10**7,
+    10**12,
+    2**70,
+    -1,
+    0,
+    True,
+    1.5,
+    float("nan"),
+    float("inf"),
+    "lots",
+    [],
+    {},
+    None,
+    b"1",
+    1j,
+]
 
 
-@pytest.mark.parametrize("path", [f"encoder.{name}" for name in SIZES] + ["encoder.mlp_ratio", "pool.abmilp.depth"])
+@pytest.mark.parametrize(
+    "path", [f"encoder.{name}" for name in SIZES] + ["encoder.mlp_ratio", "pool.abmilp.depth"]
+)
 @pytest.mark.parametrize("value", HUGE)
 def test_sizes_are_bounded_before_anything_is_allocated(path, value, tmp_path):
     refused(write_ckpt(tmp_path, changed(path, value)))
@@ -237,7 +281,9 @@ values = st.recursive(
 def test_any_change_of_a_config_is_read_or_refused_in_a_line(path, value):
     def read_all() -> None:
         config = plain(changed(path, value), "file")
-        weights = Weights({name.removeprefix("model."): value for name, value in TENSORS.items()}, "file", config)
+        weights = Weights(
+            {name.removeprefix("model."): value for name, value in TENSORS.items()}, "file", config
+        )
         data_of_run(weights, {}, PATHS, ROOT / "configs")
         open_classifier(weights)
 
@@ -260,8 +306,12 @@ def test_an_error_line_shows_no_environment(tmp_path, monkeypatch):
         assert "a-secret" not in refused(write_ckpt(tmp_path, changed(path, "${oc.env:TOKEN}")))
 
 
-@pytest.mark.parametrize("path", ["data.augment", "seed", "pool", "data.augment.boxes.scale", "encoder.width"])
-def test_judging_at_the_command_line_runs_nothing(path, tmp_path, trap, capfd, monkeypatch, signals):
+@pytest.mark.parametrize(
+    "path", ["data.augment", "seed", "pool", "data.augment.boxes.scale", "encoder.width"]
+)
+def test_judging_at_the_command_line_runs_nothing(
+    path, tmp_path, trap, capfd, monkeypatch, signals
+):
     monkeypatch.setenv("MIM_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("MIM_TRACEBACK", "0")
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
@@ -277,7 +327,9 @@ def test_judging_at_the_command_line_runs_nothing(path, tmp_path, trap, capfd, m
 def test_a_file_chooses_neither_folder_nor_processes(tmp_path):
     folder = {"_target_": "mim.data.image_folder.ImageFolder", "root": "/usr", "num_workers": 64}
     config = changed("data", CONFIG["data"] | folder)
-    assert "trained on data=image_folder in /usr, which is not the folder" in refused(write_ckpt(tmp_path, config))
+    assert "trained on data=image_folder in /usr, which is not the folder" in refused(
+        write_ckpt(tmp_path, config)
+    )
     weights = read_weights(write_ckpt(tmp_path, config))
     taken = data_of_run(weights, {"root": "/pictures"}, PATHS, ROOT / "configs")
     assert (taken["root"], taken["num_workers"]) == ("/pictures", None)
@@ -298,7 +350,9 @@ def test_a_file_chooses_no_table_and_no_data_set_of_the_hub(tmp_path):
         return data_of_run(weights, typed, PATHS, ROOT / "configs")
 
     hub = of("hf.HF", name="somebody/pictures")
-    with pytest.raises(ValueError, match=r"data=hf in somebody/pictures, which is not set here; .*\+data\.name="):
+    with pytest.raises(
+        ValueError, match=r"data=hf in somebody/pictures, which is not set here; .*\+data\.name="
+    ):
         taken(hub)
     assert taken(hub, name="/my/set")["name"] == "/my/set"
     listed = of("csv.Csv", root="/usr", table="/etc/labels.csv")
@@ -319,7 +373,16 @@ def test_sizes_are_those_of_the_tensors(tmp_path):
 
 
 def test_jitter_is_four_numbers_of_views_and_a_class_of_scenes():
-    views = {"_target_": "mim.augment.multi_crop.MultiCrop", "local_crops": 0, "jitter": [0.1, 0.2, 0.3, 0.0]}
-    assert build(views, NESTED["augment"], "run.ckpt", "augment").views[0].colours.jitter.saturation == 0.3
+    views = {
+        "_target_": "mim.augment.multi_crop.MultiCrop",
+        "local_crops": 0,
+        "jitter": [0.1, 0.2, 0.3, 0.0],
+    }
+    assert (
+        build(views, NESTED["augment"], "run.ckpt", "augment").views[0].colours.jitter.saturation
+        == 0.3
+    )
     with pytest.raises(ValueError, match="jitter"):
-        build(views | {"jitter": {"_target_": "os.system"}}, NESTED["augment"], "run.ckpt", "augment")
+        build(
+            views | {"jitter": {"_target_": "os.system"}}, NESTED["augment"], "run.ckpt", "augment"
+        )

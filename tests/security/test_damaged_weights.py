@@ -1,4 +1,6 @@
-"""Weights that are damaged, or larger than their file, or no numbers: refused in one line, before they are used."""
+"""Weights that are damaged, or larger than their file, or no numbers: refused in one line, before
+they are used.
+"""
 
 import os
 import zipfile
@@ -32,7 +34,10 @@ def refused(file, said):
         (torch.ones(1).expand(10**12), "larger than what the file holds"),
         (torch.ones(1).expand(10**6, 10**6), "larger than what the file holds"),
         (torch.ones(16).to_sparse(), "sparse, quantised or larger"),
-        (torch.quantize_per_tensor(torch.ones(16), 0.1, 0, torch.qint8), "sparse, quantised or larger"),
+        (
+            torch.quantize_per_tensor(torch.ones(16), 0.1, 0, torch.qint8),
+            "sparse, quantised or larger",
+        ),
         (torch.ones(16, device="meta"), "sparse, quantised or larger"),
     ],
     ids=str,
@@ -47,7 +52,9 @@ def test_what_is_no_weight_is_refused(tmp_path, value, said):
 def test_a_wrong_checksum_is_found_on_opening(tmp_path, share):
     file = write_ckpt(tmp_path, CONFIG)
     with zipfile.ZipFile(file) as archive:
-        entries = sorted((e for e in archive.infolist() if e.file_size > 64), key=lambda e: e.header_offset)
+        entries = sorted(
+            (e for e in archive.infolist() if e.file_size > 64), key=lambda e: e.header_offset
+        )
         entry = entries[int(share * len(entries))]
     content = bytearray(file.read_bytes())
     content[entry.header_offset + 64 + 64] ^= 1
@@ -59,7 +66,10 @@ def test_a_wrong_checksum_is_found_on_opening(tmp_path, share):
 
 def test_a_packed_archive_is_refused(tmp_path):
     file = write_ckpt(tmp_path, CONFIG)
-    with zipfile.ZipFile(file) as old, zipfile.ZipFile(tmp_path / "y.ckpt", "w", zipfile.ZIP_DEFLATED) as new:
+    with (
+        zipfile.ZipFile(file) as old,
+        zipfile.ZipFile(tmp_path / "y.ckpt", "w", zipfile.ZIP_DEFLATED) as new,
+    ):
         for entry in old.infolist():
             new.writestr(entry.filename, old.read(entry))
     refused(tmp_path / "y.ckpt", "is packed")

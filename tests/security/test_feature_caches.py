@@ -1,4 +1,6 @@
-"""A feature cache whose two files do not agree, or whose numbers are not those that were written, is made anew."""
+"""A feature cache whose two files do not agree, or whose numbers are not those that were written,
+is made anew.
+"""
 
 import json
 
@@ -41,7 +43,14 @@ SHAPES = (
 
 
 @pytest.mark.parametrize(
-    "about", [*(f'{{"shape": {shape}, "checksum": "SUM"}}' for shape in SHAPES), "no", "[" * 10**5, "[6, 4]", "{}"]
+    "about",
+    [
+        *(f'{{"shape": {shape}, "checksum": "SUM"}}' for shape in SHAPES),
+        "no",
+        "[" * 10**5,
+        "[6, 4]",
+        "{}",
+    ],
 )
 def test_a_wrong_count_is_no_cache(column, about):
     checksum = json.loads(column.about.read_text())["checksum"]

@@ -64,7 +64,9 @@ def test_files_that_are_links_out_of_a_folder_are_taken_out_of_it(tmp_path, vict
     assert left == ["inside.png", "kept.png", "pictures"]
     assert victim.read_text() == "mine"
     assert check_own_folder(tmp_path / "not" / "there").is_dir()
-    with pytest.raises(OSError, match=r"cannot be made \(Not a directory\); give another, paths\.run="):
+    with pytest.raises(
+        OSError, match=r"cannot be made \(Not a directory\); give another, paths\.run="
+    ):
         check_own_folder(victim / "run")
 
 
@@ -74,7 +76,9 @@ def test_a_folder_that_is_a_link_out_is_refused(tmp_path, name):
     elsewhere.mkdir()
     (run / name).parent.mkdir(parents=True)
     (run / name).symlink_to(elsewhere)
-    with pytest.raises(ValueError, match=r"is a link to .*elsewhere, where a run would write; .*paths\.run="):
+    with pytest.raises(
+        ValueError, match=r"is a link to .*elsewhere, where a run would write; .*paths\.run="
+    ):
         check_own_folder(run)
 
 
@@ -91,10 +95,18 @@ def test_a_training_in_a_handed_folder_writes_nowhere_else(command, tmp_path, vi
     run.mkdir()
     for name in ("metrics.csv", "results.json", "config.yaml"):
         (run / name).symlink_to(victim)
-    short = ("epochs=1", "warmup_epochs=0", "callback.online_probe=null", "encoder.width=16", "encoder.depth=1")
+    short = (
+        "epochs=1",
+        "warmup_epochs=0",
+        "callback.online_probe=null",
+        "encoder.width=16",
+        "encoder.depth=1",
+    )
     assert command("train", *short, "encoder.heads=2", "trainer=cpu", f"paths.run={run}").code == 0
     assert victim.read_text() == "mine"
-    assert all(not (run / name).is_symlink() for name in ("metrics.csv", "results.json", "config.yaml"))
+    assert all(
+        not (run / name).is_symlink() for name in ("metrics.csv", "results.json", "config.yaml")
+    )
     (run / "checkpoints").rename(tmp_path / "checkpoints")
     (run / "checkpoints").symlink_to(tmp_path / "checkpoints")
     ended = command("train", *short, "encoder.heads=2", "trainer=cpu", f"paths.run={run}")

@@ -37,7 +37,8 @@ def test_what_begins_like_a_formula_is_quoted(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    "line", ["a.JPEG\t/elsewhere", "a.JPEG\t../up", "../../a.JPEG\tn01", "a.JPEG\t..", "/etc/passwd\tn01"]
+    "line",
+    ["a.JPEG\t/elsewhere", "a.JPEG\t../up", "../../a.JPEG\tn01", "a.JPEG\t..", "/etc/passwd\tn01"],
 )
 def test_annotations_name_files_and_folders_beside_them(tmp_path, line):
     images = tmp_path / "val" / "images"
@@ -58,6 +59,8 @@ def test_a_sweep_without_its_table_does_not_end_well(tmp_path, capsys):
     (tmp_path / "0").mkdir()
     (tmp_path / "0" / "job.json").write_text("no record")
     with pytest.raises(SystemExit) as end:
-        Table("knn/top1", True).on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}))
+        Table("knn/top1", True).on_multirun_end(
+            OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}})
+        )
     assert end.value.code == 1
     assert "error: no table of the sweep: " in capsys.readouterr().err

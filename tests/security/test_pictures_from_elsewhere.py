@@ -1,4 +1,6 @@
-"""Pictures that somebody else has made: small files that ask for much memory, programs in a picture's name, pipes."""
+"""Pictures that somebody else has made: small files that ask for much memory, programs in a
+picture's name, pipes.
+"""
 
 import io
 import os
@@ -23,18 +25,30 @@ from tests.data.test_webdataset import add, tarfile
 
 
 def chunk(kind, content):
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    return (
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+    )
 
 
 def png(width, height):
     packed = zlib.compress(bytes(10**5))
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+    )
 
 
 def gif(width, height, frames=1, screen=None):
     frame = b"\x2c" + struct.pack("<HHHHB", 0, 0, width, height, 0) + b"\x02\x02\x4c\x01\x00"
-    head = b"GIF89a" + struct.pack("<HH", *(screen or (width, height))) + b"\x80\x00\x00" + b"\x00\x00\x00\xff\xff\xff"
+    head = (
+        b"GIF89a"
+        + struct.pack("<HH", *(screen or (width, height)))
+        + b"\x80\x00\x00"
+        + b"\x00\x00\x00\xff\xff\xff"
+    )
     return head + frame * frames + b"\x3b"
 
 
@@ -79,10 +93,14 @@ def tensor(content):
 
 
 @pytest.mark.parametrize("what", BOMBS)
-def test_a_header_that_asks_for_too_many_pixels_is_refused_before_they_are_decoded(what, monkeypatch):
+def test_a_header_that_asks_for_too_many_pixels_is_refused_before_they_are_decoded(
+    what, monkeypatch
+):
     monkeypatch.setattr("mim.data.decode.decode_jpeg", lambda *_: pytest.fail("decoded"))
     monkeypatch.setattr(Image.Image, "convert", lambda *_: pytest.fail("decoded"))
-    with pytest.raises(ValueError, match=r"million, and at most data\.max_megapixels=179 are decoded"):
+    with pytest.raises(
+        ValueError, match=r"million, and at most data\.max_megapixels=179 are decoded"
+    ):
         decode(tensor(BOMBS[what]))
 
 
@@ -91,7 +109,9 @@ def test_the_limit_is_one_for_every_format_and_can_be_set():
         stream = io.BytesIO()
         Image.new("RGB", (50, 40)).save(stream, kind)
         assert decode(tensor(stream.getvalue()), Reading(0.002)).shape == (3, 40, 50)
-        with pytest.raises(ValueError, match=r"50 x 40 pixels, 0 million, and at most data\.max_megapixels=0\.0019"):
+        with pytest.raises(
+            ValueError, match=r"50 x 40 pixels, 0 million, and at most data\.max_megapixels=0\.0019"
+        ):
             decode(tensor(stream.getvalue()), Reading(0.0019))
 
 
@@ -104,7 +124,10 @@ def test_of_an_animation_only_the_first_frame_is_decoded():
 
 
 def test_a_picture_that_would_start_a_program_is_none(tmp_path, trap):
-    script = f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(%pipe%touch {trap}) (w) file\nshowpage\n"
+    script = (
+        f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(%pipe%touch {trap}) (w) "
+        "file\nshowpage\n"
+    )
     with pytest.raises(OSError, match="cannot identify"):
         decode(tensor(script.encode()))
     assert not trap.exists()
@@ -127,9 +150,13 @@ def test_a_folder_of_bombs_is_refused_with_the_setting(tmp_path, in_memory):
     root = smooth(tmp_path / "pictures", 30)
     for number in range(3):
         (root / f"{number:03}.png").write_bytes(BOMBS["png"])
-    with pytest.raises(ValueError, match=r"[23] of 30 pictures cannot be read.*data\.max_megapixels=179"):
+    with pytest.raises(
+        ValueError, match=r"[23] of 30 pictures cannot be read.*data\.max_megapixels=179"
+    ):
         seen(data_of(root, in_memory=in_memory))
-    with pytest.raises(ValueError, match=r"of 30 pictures cannot be read.*data\.max_megapixels=0\.0001"):
+    with pytest.raises(
+        ValueError, match=r"of 30 pictures cannot be read.*data\.max_megapixels=0\.0001"
+    ):
         seen(data_of(root, in_memory=in_memory, max_megapixels=0.0001))
 
 
@@ -144,7 +171,9 @@ def test_bombs_in_shards_are_refused_with_the_setting(tmp_path):
     with tarfile.open(tmp_path / "x-train.tar", "w") as tar:
         for number, content in enumerate([*BOMBS.values(), *[gif(4, 4)] * 10]):
             add(tar, f"{number}.{'gif' if content[:3] == b'GIF' else 'png'}", content)
-    with pytest.raises(ValueError, match=r"pictures cannot be read.*x-train\.tar/.*data\.max_megapixels=179"):
+    with pytest.raises(
+        ValueError, match=r"pictures cannot be read.*x-train\.tar/.*data\.max_megapixels=179"
+    ):
         seen(data_of(tmp_path, WebDataset))
 
 
@@ -155,7 +184,8 @@ def test_pipes_and_devices_are_no_pictures(tmp_path):
     data = data_of(root)
     seen(data)
     assert data.train_size + len(data.splits.val) == 30
-    for name in ("998.png", "999.png"):  # one that took the place of a picture after they were listed
+    # one that took the place of a picture after they were listed
+    for name in ("998.png", "999.png"):
         with pytest.raises(ValueError, match="is a pipe, a socket or a device"):
             Files([str(root / name)], [-1]).content(0)
 
@@ -198,7 +228,9 @@ def test_what_is_no_strip_is_cut_as_ever():
 
 
 def test_a_damaged_png_does_not_end_the_process():
-    """Of torchvision 0.29.2 it did: a flipped byte in the packed pixels was a segmentation fault."""
+    """Of torchvision 0.29.2 it did: a flipped byte in the packed pixels was a segmentation
+    fault.
+    """
     whole = png(20, 20)
     at = whole.index(b"IDAT")
     refused = 0

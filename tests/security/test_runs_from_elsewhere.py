@@ -1,4 +1,6 @@
-"""What figures and tables read of runs that somebody else has made: bounded, and the file that is wrong is named."""
+"""What figures and tables read of runs that somebody else has made: bounded, and the file that is
+wrong is named.
+"""
 
 import json
 import os
@@ -13,7 +15,8 @@ from mim.plain import LARGEST_YAML, read_yaml
 from mim.sweep.job import read_job
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
-    f"{name}: &{name} [{', '.join(['*' + before] * 10)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+    f"{name}: &{name} [{', '.join(['*' + before] * 10)}]\n"
+    for before, name in zip("abcdefgh", "bcdefghi", strict=True)
 )
 
 
@@ -52,7 +55,9 @@ def test_an_honest_config_is_read(tmp_path):
     assert read_yaml(tmp_path / "config.yaml") == {}
 
 
-@pytest.mark.parametrize("content", ["[]", "7", '{"metrics": 7}', '{"metrics": []}', '{"status": 7}', "[" * 10**5])
+@pytest.mark.parametrize(
+    "content", ["[]", "7", '{"metrics": 7}', '{"metrics": []}', '{"status": 7}', "[" * 10**5]
+)
 def test_results_that_no_run_writes_are_named(tmp_path, content):
     (tmp_path / "results.json").write_text(content)
     with pytest.raises(ValueError, match=r"results\.json"):
@@ -106,7 +111,9 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in WRONG.items() for value in values], ids=str)
+@pytest.mark.parametrize(
+    ("key", "value"), [(key, value) for key, values in WRONG.items() for value in values], ids=str
+)
 def test_a_record_that_no_run_writes_is_named(tmp_path, key, value):
     honest = {"program": "train.py", "overrides": ["seed=0"], "metrics": {"val/top1": 0.5}}
     (tmp_path / "results.json").write_text(json.dumps(honest))
@@ -117,7 +124,9 @@ def test_a_record_that_no_run_writes_is_named(tmp_path, key, value):
 
 
 def test_what_a_job_said_is_looked_at_from_its_end(tmp_path):
-    (tmp_path / "output.log").write_bytes(b"error: an old one\n" + b"\xff" * 3 * 10**6 + b"\nerror: the last\n")
+    (tmp_path / "output.log").write_bytes(
+        b"error: an old one\n" + b"\xff" * 3 * 10**6 + b"\nerror: the last\n"
+    )
     assert read_job(tmp_path, []).error == "the last"
     (tmp_path / "output.log").unlink()
     os.mkfifo(tmp_path / "output.log")
@@ -126,10 +135,15 @@ def test_what_a_job_said_is_looked_at_from_its_end(tmp_path):
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
-@given(config=st.binary(max_size=80) | st.text(max_size=60), rows=st.binary(max_size=60) | st.text(max_size=60))
+@given(
+    config=st.binary(max_size=80) | st.text(max_size=60),
+    rows=st.binary(max_size=60) | st.text(max_size=60),
+)
 def test_any_run_is_read_or_refused_in_a_line(tmp_path, config, rows):
     for name, content in (("config.yaml", config), ("metrics.csv", rows)):
-        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode(errors="replace"))
+        (tmp_path / name).write_bytes(
+            content if isinstance(content, bytes) else content.encode(errors="replace")
+        )
     try:
         read_run(tmp_path).column("loss")
     except ValueError as refusal:

@@ -25,21 +25,24 @@ JUDGE = "python eval.py checkpoint=x"
 BAD = {
     f"{JUDGE} evaluate=probe evaluate.lr=nan": r"evaluate\.lr=nan is never a setting",
     f"{JUDGE} evaluate=probe evaluate.lr=[1e-3,nan]": r"evaluate\.lr\[1\]=nan is never a setting",
-    f"{JUDGE} evaluate=knn evaluate.judge.temperature=nan": r"evaluate\.judge\.temperature=nan is never",
+    f"{JUDGE} evaluate=knn evaluate.judge.temperature=nan": r"evaluate\.judge\.temperature=nan is "
+    r"never",
     f"{JUDGE} evaluate=logistic evaluate.judge.C=inf": r"evaluate\.judge\.C=inf is never",
     f"{JUDGE} evaluate=knn block=nan": "block=nan does not fit",
     f"{JUDGE} cache=[a]": "cache=.*valid string",
     f"{JUDGE} precision=8": "precision=8 does not fit; it should be '32-true'",
     f"{JUDGE} accelerator=tpus": "accelerator='tpus' does not fit",
-    "python eval.py checkpoint=3": "checkpoint=3 does not fit; it should be a valid list or a valid string",
+    "python eval.py checkpoint=3": "checkpoint=3 does not fit; it should be a valid list or a "
+    "valid string",
     "python train.py base_lr=nan": "base_lr=nan does not fit",
     "python train.py base_lr=inf": "base_lr=inf is never a setting|base_lr=inf does not fit",
     "python train.py optimizer.betas=[nan,0.9]": r"optimizer\.betas\[0\]=nan is never",
     "python train.py masker.partition.ratio=nan": r"=nan is never|ratio=nan does not fit",
-    "python train.py trainer.max_time=abc": r"trainer\.max_time='abc' does not fit; it should be DD:HH:MM:SS",
+    "python train.py trainer.max_time=abc": r"trainer\.max_time='abc' does not fit; it should be "
+    r"DD:HH:MM:SS",
     "python train.py trainer.max_time=5": r"trainer\.max_time=5 does not fit",
     "python train.py +encoder.nope=1": "encoder.nope is not an argument of ViT",
-    "python train.py resume=[a,b]": r"resume=\['a', 'b'\] does not fit; it should be a valid string",
+    "python train.py resume=[a,b]": r"resume=\['a', 'b'\] does not fit; it should be a valid str",
     "python train.py paths.data=[a]": r"paths\.data=\['a'\] does not fit",
     "python train.py epochs=many": "epochs='many' does not fit",
     "python train.py epochs=-1": "epochs=-1 does not fit",
@@ -68,8 +71,10 @@ def test_no_depth_hides_a_number_that_is_none(shape, number):
 
 
 SAID = {
-    "masker=scheduled masker/score=random": "masker/score@masker.first.score=... or masker/score@masker.then.score=...",
-    "masker=scheduled masker/score=": "masker/score@masker.first.score=... or masker/score@masker.then.score=...",
+    "masker=scheduled masker/score=random": "masker/score@masker.first.score=... or "
+    "masker/score@masker.then.score=...",
+    "masker=scheduled masker/score=": "masker/score@masker.first.score=... or "
+    "masker/score@masker.then.score=...",
     "data.augment=[1]": "data.augment=[1] cannot take the place of what is there; set its keys",
     "callback=[nan]": "a choice is a name, as in masker=block",
 }
@@ -79,7 +84,10 @@ SAID = {
 def test_what_hydra_stumbles_over_is_said_in_our_words(monkeypatch, arguments):
     register_resolvers()
     monkeypatch.setattr("sys.argv", ["train.py", *arguments.split()])
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"), pytest.raises(Exception) as refusal:  # noqa: PT011
+    with (
+        initialize_config_dir(str(CONFIGS), version_base="1.3"),
+        pytest.raises(Exception) as refusal,  # noqa: PT011
+    ):
         compose("train", arguments.split())
     line = one_line(refusal.value, CONFIGS, "train")
     assert SAID[arguments] in line
@@ -94,7 +102,11 @@ def test_a_pool_that_is_called_something_else_is_named_for_what_it_is():
 def refusal_of(program, arguments, monkeypatch):
     """The line in which a command ends before anything is built, or nothing."""
     monkeypatch.setattr("sys.argv", [f"{program}.py", *arguments])
-    more = ["checkpoint=x"] if program == "eval" and not any(a.startswith("checkpoint=") for a in arguments) else []
+    more = (
+        ["checkpoint=x"]
+        if program == "eval" and not any(a.startswith("checkpoint=") for a in arguments)
+        else []
+    )
     try:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             cfg = compose(program, [*arguments, *more, "hydra.runtime.output_dir=run"])
@@ -117,7 +129,9 @@ CHOSEN = (
 
 @pytest.mark.parametrize(("program", "chosen"), CHOSEN)
 def test_bad_command_lines_drawn_at_random_end_in_words(monkeypatch, program, chosen):
-    """Whatever is typed is taken, or refused by an error that has words of its own; bad_commands.py has how they are drawn."""
+    """Whatever is typed is taken, or refused by an error that has words of its own; bad_commands.py
+    has how they are drawn.
+    """
     register_resolvers()
     refused = 0
     for arguments in drawn(program, 16, len(chosen), chosen):
@@ -130,8 +144,11 @@ def test_bad_command_lines_drawn_at_random_end_in_words(monkeypatch, program, ch
     assert refused > 7
 
 
-KEPT = {  # of about 575 that were drawn and run to their ends, those that ended in an exception's name, or well
-    "train masker.partition._target_=abc": "masker.partition cannot be built: _target_ names a class or a function",
+# of about 575 that were drawn and run to their ends, those that ended in an exception's name, or
+# well
+KEPT = {
+    "train masker.partition._target_=abc": "masker.partition cannot be built: _target_ names a "
+    "class or a function",
     "train model._partial_=[]": "_partial_ is true or false",
     "train ++callback.reconstructions=1e-400": "callback.reconstructions=0.0 is no callback",
     "train model.encoder=-0.0": "model.encoder=-0.0 does not fit; it should be a part",
@@ -148,7 +165,8 @@ KEPT = {  # of about 575 that were drawn and run to their ends, those that ended
     "train sweep.maximise=maybe": "sweep.maximise='maybe' does not fit",
     "eval +sweep.parallel.nope=0": "sweep.parallel=.* does not fit",
     "eval evaluate=embedding +pool.nope=": "pool.nope= is no pool",
-    "eval checkpoint=x precision=bf16-true": r"precision='bf16-true' does not fit; it should be '32-true', 'bf16-mixed' or",
+    "eval checkpoint=x precision=bf16-true": r"precision='bf16-true' does not fit; it should be "
+    r"'32-true', 'bf16-mixed' or",
     "eval checkpoint=x precision=64-true": "precision='64-true' does not fit",
     "eval checkpoint=x precision=half": "precision='half' does not fit",
 }
@@ -163,7 +181,10 @@ def test_what_ended_in_an_exceptions_name_ends_in_words(monkeypatch, command):
 
 
 def test_lightnings_own_words_about_its_settings_are_enough():
-    assert one_line(MisconfigurationException("You have passed"), CONFIGS, "train") == "You have passed"
+    assert (
+        one_line(MisconfigurationException("You have passed"), CONFIGS, "train")
+        == "You have passed"
+    )
 
 
 @pytest.mark.parametrize("setting", ["sweep.metric=1.5", "sweep.parallel=0", "sweep.name=[a]"])
@@ -177,7 +198,11 @@ def test_a_sweep_with_settings_that_are_none_starts_nothing(command, ran, runs, 
 @pytest.mark.parametrize(
     ("devices", "said"),
     [
-        ([0], r"trainer.devices=\[0\] names GPUs, and this trains on a CPU, which has processes: trainer.devices=1"),
+        (
+            [0],
+            r"trainer.devices=\[0\] names GPUs, and this trains on a CPU, which has processes: "
+            r"trainer.devices=1",
+        ),
         ("0,1", "names GPUs, .* trainer.devices=2"),
         ("abc", "trainer.devices=abc is no number of devices"),
         ("1.5", "is no number of devices"),

@@ -1,4 +1,6 @@
-"""A sharded checkpoint that somebody else has made: its `.metadata` is a pickle, and nothing that it names is looked up."""
+"""A sharded checkpoint that somebody else has made: its `.metadata` is a pickle, and nothing that
+it names is looked up.
+"""
 
 import os
 import pickle
@@ -49,7 +51,9 @@ def test_an_honest_folder_is_read(folder):
     assert read_sharded_weights(folder)["model.head.weight"].shape == (10, 16)
 
 
-@pytest.mark.parametrize("where", ["state_dict_metadata", "planner_data", "storage_data", "storage_meta", "version"])
+@pytest.mark.parametrize(
+    "where", ["state_dict_metadata", "planner_data", "storage_data", "storage_meta", "version"]
+)
 def test_a_command_in_the_metadata_is_refused(folder, trap, where):
     edit(folder, lambda metadata: setattr(metadata, where, Command(trap)))
     assert "system" in refused(folder)
@@ -133,7 +137,9 @@ def test_a_flipped_byte_or_a_cut_is_refused_or_harmless(folder, at, bits, cut):
     file = folder / ".metadata"
     whole = file.read_bytes()
     place = int(at * len(whole))
-    file.write_bytes(whole[:place] if cut else whole[:place] + bytes([whole[place] ^ bits]) + whole[place + 1 :])
+    file.write_bytes(
+        whole[:place] if cut else whole[:place] + bytes([whole[place] ^ bits]) + whole[place + 1 :]
+    )
     try:
         shapes(folder)
     except ValueError as refusal:

@@ -44,7 +44,9 @@ STUDY = (
 
 
 def unfinished(log: str, changes: dict[str, str]) -> str:
-    """The study without its last words, so that its last trial is started again; with something else said of it."""
+    """The study without its last words, so that its last trial is started again; with something
+    else said of it.
+    """
     lines = log.splitlines()
     while json.loads(lines[-1])["op_code"] == 6:  # how the trial ended
         lines.pop()
@@ -58,7 +60,10 @@ def unfinished(log: str, changes: dict[str, str]) -> str:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"base_lr": "+callback.x={_target_: torch.utils.collect_env.run, command: touch executed}, base_lr"},
+        {
+            "base_lr": "+callback.x={_target_: torch.utils.collect_env.run, command: touch "
+            "executed}, base_lr"
+        },
         {"base_lr": "hydra.searchpath"},
         {'\\"1\\"': '\\"1 hydra.searchpath=[x]\\"'},
         {"epochs": "seed"},
@@ -101,13 +106,17 @@ def test_a_malformed_job_is_named(tmp_path, content):
     for number in range(3):
         (tmp_path / str(number)).mkdir()
     (tmp_path / "1" / "job.json").write_text(content)
-    with pytest.raises(ValueError, match=r"1/job\.json .*remove the file to run the job again") as refusal:
+    with pytest.raises(
+        ValueError, match=r"1/job\.json .*remove the file to run the job again"
+    ) as refusal:
         read_jobs(tmp_path, ["knn/top1"])
     assert "\n" not in str(refusal.value)
     assert len(str(refusal.value)) < 600
 
 
-@pytest.mark.parametrize("content", ['{"status": "great"}', '{"status": []}', '{"metrics": 7}', '{"commit": ["x"]}'])
+@pytest.mark.parametrize(
+    "content", ['{"status": "great"}', '{"status": []}', '{"metrics": 7}', '{"commit": ["x"]}']
+)
 def test_malformed_results_are_named(tmp_path, content):
     (tmp_path / "results.json").write_text(content)
     with pytest.raises(ValueError, match=r"results\.json is not as a job writes it"):
@@ -122,11 +131,22 @@ def test_a_pipe_in_place_of_a_job_is_refused(tmp_path):
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 KEYS = st.sampled_from(
-    ["overrides", "exit_code", "seconds", "metrics", "status", "commit", "images_per_second", "wall_seconds"]
+    [
+        "overrides",
+        "exit_code",
+        "seconds",
+        "metrics",
+        "status",
+        "commit",
+        "images_per_second",
+        "wall_seconds",
+    ]
 )
 
 

@@ -1,4 +1,6 @@
-"""Shards that somebody else has made: sizes, labels, names and caches that ask for too much, or do not fit their file."""
+"""Shards that somebody else has made: sizes, labels, names and caches that ask for too much, or do
+not fit their file.
+"""
 
 import io
 import os
@@ -78,7 +80,10 @@ def test_sparse_members_are_refused(tmp_path):
 
 def test_a_long_name_is_refused(tmp_path):
     for form in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
-        refused(shard(tmp_path / "x.tar", names=("a", "b" * 10**5), format=form), "at most 4,09[67] are read")
+        refused(
+            shard(tmp_path / "x.tar", names=("a", "b" * 10**5), format=form),
+            "at most 4,09[67] are read",
+        )
     file = shard(tmp_path / "y.tar", names=("a", "b" * (LONGEST_NAME - 4)))
     with file.open("rb") as stream:
         assert max(len(member.name) for member in tar.members(stream)) == LONGEST_NAME
@@ -86,9 +91,15 @@ def test_a_long_name_is_refused(tmp_path):
 
 def test_a_large_pax_header_takes_no_time_and_no_memory(tmp_path):
     for comment in ("x" * 400_000, "1" * 400_000, " " * 400_000, "=" * 400_000):
-        file = shard(tmp_path / "x.tar", format=tarfile.PAX_FORMAT, pax_headers={"comment": comment})
+        file = shard(
+            tmp_path / "x.tar", format=tarfile.PAX_FORMAT, pax_headers={"comment": comment}
+        )
         assert len(index_of([file]).label) == 2
-    file = shard(tmp_path / "x.tar", format=tarfile.PAX_FORMAT, pax_headers={"comment": "x" * LONGEST_RECORDS})
+    file = shard(
+        tmp_path / "x.tar",
+        format=tarfile.PAX_FORMAT,
+        pax_headers={"comment": "x" * LONGEST_RECORDS},
+    )
     refused(file, "a header of .* bytes; at most")
 
 
@@ -96,8 +107,14 @@ def test_half_of_a_shard_is_no_shard(tmp_path):
     file = shard(tmp_path / "x.tar")
     whole = file.read_bytes()
     for content, said in (
-        (whole[:2048] + bytes([whole[2048] ^ 1]) + whole[2049:], "the header at byte 2,048 is damaged"),
-        (whole[:2048] + bytes(512) + whole[2560:], "its end is marked at byte 2,048, and .* bytes follow"),
+        (
+            whole[:2048] + bytes([whole[2048] ^ 1]) + whole[2049:],
+            "the header at byte 2,048 is damaged",
+        ),
+        (
+            whole[:2048] + bytes(512) + whole[2560:],
+            "its end is marked at byte 2,048, and .* bytes follow",
+        ),
         (whole[:2048], "its end is not marked"),
         (whole[:2600], "ends behind the file|not marked"),
         (whole + whole, "bytes follow"),
@@ -148,7 +165,9 @@ def test_an_index_that_does_not_fit_its_shards_is_made_anew(tmp_path, change):
     index_of([file], cache)
     (kept,) = cache.iterdir()
     with np.load(kept) as arrays:
-        np.savez(kept, **{name: change.get(name, lambda a: a)(array) for name, array in arrays.items()})
+        np.savez(
+            kept, **{name: change.get(name, lambda a: a)(array) for name, array in arrays.items()}
+        )
     assert index_of([file], cache).label.tolist() == [0, 1]
 
 

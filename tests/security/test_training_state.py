@@ -1,4 +1,6 @@
-"""What a checkpoint says of its training, changed by somebody: refused in one line, before any step is taken."""
+"""What a checkpoint says of its training, changed by somebody: refused in one line, before any step
+is taken.
+"""
 
 import copy
 import json
@@ -36,7 +38,9 @@ def honest(tmp_path_factory) -> Path:
     """A run of one epoch of three."""
     folder = tmp_path_factory.mktemp("honest")
     command = [sys.executable, "train.py", *TINY, "epochs=1", f"paths.run={folder}"]
-    ended = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=500)
+    ended = subprocess.run(
+        command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=500
+    )
     assert ended.returncode == 0, ended.stderr
     return folder / "checkpoints" / "last.ckpt"
 
@@ -127,13 +131,38 @@ def places(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Of everything beside weights and config."""
     if path in (("config",), ("state_dict",)):
         return []
-    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    return [*([path] if path else []), *(place for key, each in items for place in places(each, (*path, key)))]
+    items = (
+        node.items()
+        if isinstance(node, dict)
+        else enumerate(node)
+        if isinstance(node, list)
+        else ()
+    )
+    return [
+        *([path] if path else []),
+        *(place for key, each in items for place in places(each, (*path, key))),
+    ]
 
 
 odd = st.one_of(
     st.sampled_from(
-        [..., None, True, [], {}, "", "x", b"x", -1, -(2**70), 2**70, float("nan"), 1j, {1: {2: []}}, [[]]]
+        [
+            ...,
+            None,
+            True,
+            [],
+            {},
+            "",
+            "x",
+            b"x",
+            -1,
+            -(2**70),
+            2**70,
+            float("nan"),
+            1j,
+            {1: {2: []}},
+            [[]],
+        ]
     ),
     st.integers(),
     st.floats(),
@@ -157,18 +186,34 @@ def test_any_change_passes_or_is_refused_in_a_line(content, data):
 # What passes that check because only a library knows it: the run ends with the file's name.
 STRANGE = {
     "moments of another shape": (STATE, torch.zeros(3), "exp_avg of a parameter"),
-    "another optimiser": (("optimizer_states", 0, "state", 0), {"momentum_buffer": torch.zeros(3)}, "last.ckpt"),
+    "another optimiser": (
+        ("optimizer_states", 0, "state", 0),
+        {"momentum_buffer": torch.zeros(3)},
+        "last.ckpt",
+    ),
     "a group too many": (
         ("optimizer_states", 0, "param_groups"),
         [{"params": []}] * 9,
         "last.ckpt cannot be continued",
     ),
     "half of the loops": (("loops", "fit_loop"), {}, "last.ckpt cannot be continued"),
-    "a watcher's state": (("callbacks", "RefreshAttention"), {"maps": "x"}, "last.ckpt cannot be continued"),
+    "a watcher's state": (
+        ("callbacks", "RefreshAttention"),
+        {"maps": "x"},
+        "last.ckpt cannot be continued",
+    ),
     "no pace": (("pace",), {"images": 128}, "last.ckpt cannot be continued"),
     "a strange version": (("pytorch-lightning_version",), "x.y", "last.ckpt cannot be continued"),
-    "a number of steps that is none": (("global_step",), 10**12, "are done, which is more than is asked for"),
-    "nan weights": (("state_dict", "model.encoder.norm.weight"), torch.full((16,), float("nan")), "NaN or infinity"),
+    "a number of steps that is none": (
+        ("global_step",),
+        10**12,
+        "are done, which is more than is asked for",
+    ),
+    "nan weights": (
+        ("state_dict", "model.encoder.norm.weight"),
+        torch.full((16,), float("nan")),
+        "NaN or infinity",
+    ),
 }
 
 
@@ -197,7 +242,12 @@ RESTS: dict[str, Any] = {
         "global_step": 1,
         "optimizer_groups": [],
     },
-    "numbers for names": {"loops": {}, "lr_schedulers": [], "global_step": 1, "optimizer_groups": [[{"params": [1]}]]},
+    "numbers for names": {
+        "loops": {},
+        "lr_schedulers": [],
+        "global_step": 1,
+        "optimizer_groups": [[{"params": [1]}]],
+    },
     "no groups": {"loops": {}, "lr_schedulers": [], "global_step": 1, "optimizer_groups": None},
 }
 

@@ -1,4 +1,6 @@
-"""A SLURM of a controller and two nodes on one computer, in one folder: real daemons, of which each has a port of its own."""
+"""A SLURM of a controller and two nodes on one computer, in one folder: real daemons, of which each
+has a port of its own.
+"""
 
 import os
 import signal
@@ -11,8 +13,8 @@ from pathlib import Path
 from socket import gethostname, socket
 
 NODES = ("one", "two")
-# Nodes as the pages' scripts ask for: GPUs are counted, and nobody looks for them. A node is lost after 20 s, and a job that is
-# queued again waits for 10 s more than it must.
+# Nodes as the pages' scripts ask for: GPUs are counted, and nobody looks for them. A node is lost
+# after 20 s, and a job that is queued again waits for 10 s more than it must.
 CONF = """
 ClusterName=two
 SlurmctldHost={host}(127.0.0.1)
@@ -49,7 +51,10 @@ GresTypes=gpu
 {nodes}
 PartitionName=gpu Nodes={names} Default=YES MaxTime=INFINITE State=UP
 """
-NODE = "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=96 Gres=gpu:8 State=UNKNOWN"
+NODE = (
+    "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=96 Gres=gpu:8 "
+    "State=UNKNOWN"
+)
 
 
 class Cluster:
@@ -62,7 +67,8 @@ class Cluster:
     def __init__(self, folder: Path):
         self.folder, self.daemons = folder, {}
         # MASTER_ADDR is what Lightning makes of a node's name, which is no computer's here
-        python = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # the one that the scripts find
+        # the one that the scripts find
+        python = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         words = {"SLURM_CONF": f"{folder}/slurm.conf", "MASTER_ADDR": "127.0.0.1", "PATH": python}
         self.environment = os.environ | words
 
@@ -71,19 +77,34 @@ class Cluster:
         host, ports = gethostname().partition(".")[0], _free_ports(3)
         for name in ("state", *NODES):
             (self.folder / name).mkdir()
-        nodes = [NODE.format(name=name, host=host, port=port) for name, port in zip(NODES, ports, strict=False)]
+        nodes = [
+            NODE.format(name=name, host=host, port=port)
+            for name, port in zip(NODES, ports, strict=False)
+        ]
         words = {"host": host, "controller": ports[-1], "folder": self.folder}
-        words["first"] = 1000 + os.getpid() % 8000  # Lightning makes a port of it, which no other's jobs may have
-        (self.folder / "slurm.conf").write_text(CONF.format(**words, nodes="\n".join(nodes), names=",".join(NODES)))
+        # Lightning makes a port of it, which no other's jobs may have
+        words["first"] = 1000 + os.getpid() % 8000
+        (self.folder / "slurm.conf").write_text(
+            CONF.format(**words, nodes="\n".join(nodes), names=",".join(NODES))
+        )
         (self.folder / "gres.conf").write_text(f"Name=gpu File={self.folder}/gpu[0-7]\n")
         for number in range(8):
             (self.folder / f"gpu{number}").touch()
         (self.folder / "munge.key").write_bytes(os.urandom(128))
         (self.folder / "munge.key").chmod(0o400)
-        files = {f"--{name}-file": self.folder / f"munge.{name}" for name in ("key", "log", "pid", "seed")}
+        files = {
+            f"--{name}-file": self.folder / f"munge.{name}"
+            for name in ("key", "log", "pid", "seed")
+        }
         files["--log-file"] = files.pop("--log-file")
         socket_ = f"--socket={self.folder}/munge.socket"
-        self._start("munged", "--foreground", "--force", socket_, *(f"{name}={path}" for name, path in files.items()))
+        self._start(
+            "munged",
+            "--foreground",
+            "--force",
+            socket_,
+            *(f"{name}={path}" for name, path in files.items()),
+        )
         wait_for((self.folder / "munge.socket").exists, "munged to listen")
         self._start("slurmctld", "-D", "-c")
         for name in NODES:
@@ -102,7 +123,9 @@ class Cluster:
         _kill(f"SLURMD_NODENAME={name}", f"{self.folder}/slurm.conf")
 
     def stop(self) -> None:
-        """End all daemons, and whatever their jobs left, at once: nothing of it is needed any more."""
+        """End all daemons, and whatever their jobs left, at once: nothing of it is needed any
+        more.
+        """
         for daemon in self.daemons.values():
             daemon.kill()
         _kill(f"{self.folder}/slurm.conf")
@@ -111,14 +134,18 @@ class Cluster:
 
     def __call__(self, *command: str) -> str:
         """What a command of SLURM says."""
-        ended = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=120)
+        ended = subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, timeout=120
+        )
         assert ended.returncode == 0, f"{' '.join(command)}: {ended.stderr}"
         return ended.stdout.strip()
 
     def state_of_node(self, name: str) -> str:
         """`idle`, `mixed`, `allocated`, `down*`; nothing before the controller answers."""
         command = ["sinfo", "--noheader", "--Node", "--nodes", name, "--format=%T"]
-        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=120).stdout.strip()
+        return subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, timeout=120
+        ).stdout.strip()
 
     def job(self, number: str) -> dict[str, str]:
         """What SLURM knows of a job: JobState, Restarts, Reason, TimeLimit, ..."""
@@ -159,5 +186,8 @@ def _kill(*words: str) -> None:
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended
             environment = (folder / "environ").read_bytes()
-            if all(word.encode() in environment for word in words) and int(folder.name) != os.getpid():
+            if (
+                all(word.encode() in environment for word in words)
+                and int(folder.name) != os.getpid()
+            ):
                 os.kill(int(folder.name), signal.SIGKILL)

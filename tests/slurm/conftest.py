@@ -27,12 +27,22 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def submit(cluster: Cluster, tmp_path: Path) -> Iterator[Callable[..., Job]]:
-    """Submit a script of the page for two nodes of one process each: its name, settings of the run, options of sbatch."""
-    environment, numbers = {"MIM_RUNS": str(tmp_path), "OMP_NUM_THREADS": "1", "MIM_TRACEBACK": "0"}, []
+    """Submit a script of the page for two nodes of one process each: its name, settings of the run,
+    options of sbatch.
+    """
+    environment, numbers = (
+        {"MIM_RUNS": str(tmp_path), "OMP_NUM_THREADS": "1", "MIM_TRACEBACK": "0"},
+        [],
+    )
 
     def run(name: str, *settings: str, options: Sequence[str] = ()) -> Job:
         (tmp_path / "script").write_text(script(name))
-        small = ("--nodes=2", "--ntasks-per-node=1", "--cpus-per-task=2", f"--output={tmp_path}/%j.out")
+        small = (
+            "--nodes=2",
+            "--ntasks-per-node=1",
+            "--cpus-per-task=2",
+            f"--output={tmp_path}/%j.out",
+        )
         given = ("--parsable", f"--chdir={ROOT}", *small, *options)
         cluster.environment.update(environment)
         numbers.append(cluster("sbatch", *given, str(tmp_path / "script"), *settings))

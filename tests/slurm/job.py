@@ -64,7 +64,9 @@ class Job(NamedTuple):
 
         def reached() -> bool:
             state = self.known["JobState"]
-            assert state in states or state not in ENDED, f"job {self.number} is {state}:\n" + "\n".join(self.said)
+            assert state in states or state not in ENDED, (
+                f"job {self.number} is {state}:\n" + "\n".join(self.said)
+            )
             return state in states
 
         wait_for(reached, f"job {self.number} to be {' or '.join(states)}")
@@ -74,7 +76,9 @@ class Job(NamedTuple):
 
         def written() -> bool:
             there, state = len(self.steps) >= count, self.known["JobState"]
-            assert there or state not in ENDED, f"job {self.number} is {state}:\n" + "\n".join(self.said)
+            assert there or state not in ENDED, f"job {self.number} is {state}:\n" + "\n".join(
+                self.said
+            )
             return there
 
         wait_for(written, f"{count} steps of job {self.number}")

@@ -1,10 +1,17 @@
-"""What a user does on a cluster, with the scripts of docs/many_processes.md, on a real SLURM of two nodes."""
+"""What a user does on a cluster, with the scripts of docs/many_processes.md, on a real SLURM of two
+nodes.
+"""
 
 from collections import Counter
 
 TINY = (
     "callback=[announce,finite,interruption,lost_rank,checkpoint,progress,results]",
-    *("images_per_step=128", "trainer.accelerator=cpu", "trainer.log_every_n_steps=1", "warmup_epochs=1"),
+    *(
+        "images_per_step=128",
+        "trainer.accelerator=cpu",
+        "trainer.log_every_n_steps=1",
+        "warmup_epochs=1",
+    ),
 )
 SHORT, ENDLESS = "epochs=2", "epochs=10000"
 
@@ -17,7 +24,9 @@ def attempts(job):
 
 
 def repeated(lines):
-    """What is said more than once, but for the folder of a run that is finished: it is named first and last."""
+    """What is said more than once, but for the folder of a run that is finished: it is named first
+    and last.
+    """
     counts = Counter(line for line in lines if line.strip())
     return [line for line, count in counts.items() if count > 1 + line.startswith("run ")]
 
@@ -31,7 +40,9 @@ def test_two_nodes_train_as_one_and_say_everything_once(submit):
     assert not repeated(job.said)
 
 
-def test_a_job_is_queued_again_before_its_time_limit_and_by_hand_but_not_after_scancel(submit, cluster):
+def test_a_job_is_queued_again_before_its_time_limit_and_by_hand_but_not_after_scancel(
+    submit, cluster
+):
     job = submit("train", *TINY, ENDLESS)
     job.wait_for_steps(15)
     job.leave(120)

@@ -1,4 +1,6 @@
-"""A model cut over processes can be saved while its weights are gathered, as where a run stops within a validation."""
+"""A model cut over processes can be saved while its weights are gathered, as where a run stops
+within a validation.
+"""
 
 import pytest
 import torch
@@ -30,7 +32,11 @@ def strategy(monkeypatch):
 
 def saved(strategy):
     state = strategy.optimizer_state(strategy.optimizers[0])
-    moments = {f"{name} {moment}": value for name, held in state["state"].items() for moment, value in held.items()}
+    moments = {
+        f"{name} {moment}": value
+        for name, held in state["state"].items()
+        for moment, value in held.items()
+    }
     return strategy.lightning_module_state_dict() | moments
 
 
@@ -41,7 +47,9 @@ def test_a_checkpoint_has_the_shares_also_while_weights_are_gathered(strategy):
         found = saved(strategy)
         assert not any(isinstance(weight, DTensor) for weight in strategy.model.parameters())
     assert list(found) == list(expected)
-    assert all(isinstance(found[name], DTensor) == isinstance(expected[name], DTensor) for name in expected)
+    assert all(
+        isinstance(found[name], DTensor) == isinstance(expected[name], DTensor) for name in expected
+    )
     assert all(torch.equal(_whole(found[name]), _whole(expected[name])) for name in expected)
     assert all(isinstance(weight, DTensor) for weight in strategy.model.parameters())
 

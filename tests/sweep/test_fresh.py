@@ -37,7 +37,9 @@ def test_every_job_has_a_process_of_its_own_and_a_failing_one_leaves_the_others_
 
 def test_no_more_than_parallel_run_at_a_time_and_each_gets_the_gpus_that_are_least_taken(tmp_path):
     slow = SAYS_WHO + "; import time; print(time.time()); time.sleep(0.4); print(time.time())"
-    run_all([task(tmp_path / str(i), slow, devices=2) for i in range(4)], 2, ["3", "5", "6", "7"], [])
+    run_all(
+        [task(tmp_path / str(i), slow, devices=2) for i in range(4)], 2, ["3", "5", "6", "7"], []
+    )
     lines = [said(tmp_path / str(i)) for i in range(4)]
     assert {line[1] for line in lines[:2]} == {"3,5", "6,7"}
     spans = [(float(line[2]), float(line[3])) for line in lines]
@@ -63,7 +65,8 @@ def test_a_job_that_another_sweep_runs_is_left_to_it(tmp_path, capsys):
 
 def test_a_signal_goes_to_the_running_job_and_no_other_begins(tmp_path, signals):
     waits = (
-        "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(85)); print('on', flush=True); time.sleep(30)"
+        "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(85)); print('on', "
+        "flush=True); time.sleep(30)"
     )
     timer = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGTERM))
     timer.start()

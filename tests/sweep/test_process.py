@@ -1,4 +1,6 @@
-"""Jobs that are forked from one process are as jobs that begin anew, in everything that they can see."""
+"""Jobs that are forked from one process are as jobs that begin anew, in everything that they can
+see.
+"""
 
 import ast
 import json
@@ -59,7 +61,8 @@ tasks = [Task(Path(str(i)), [sys.executable, *job], [], str(i), 1) for i, job in
 run_all(tasks, 2, ["5"], [], process.begin_forked)
 threading.Thread(target=stop_once_it_listens).start()
 try:
-    run_all([Task(Path("3"), [sys.executable, "job.py", "0", "60"], [], "3", 0)], 1, [], [], process.begin_forked)
+    task = Task(Path("3"), [sys.executable, "job.py", "0", "60"], [], "3", 0)
+    run_all([task], 1, [], [], process.begin_forked)
 except Interrupted:
     print("stopped")
 """
@@ -70,9 +73,16 @@ def swept(tmp_path_factory):
     """Folder of a sweep, with what its four jobs said and how they ended."""
     folder = tmp_path_factory.mktemp("sweep")
     (folder / "job.py").write_text(JOB)
-    environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    environment = os.environ | {
+        "PYTHONPATH": f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    }
     ran = subprocess.run(
-        [sys.executable, "-c", SWEEP], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", SWEEP],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert ran.returncode == 0, ran.stderr
     assert "stopped" in ran.stdout
@@ -91,14 +101,20 @@ def test_a_job_is_the_program_that_it_was_given(swept):
     jobs, _, _ = swept
     assert [job["argv"][1:] for job in jobs[:3]] == [["0", "0"], ["3", "0"], ["0", "0"]]
     assert all(Path(job["argv"][0]).name == "job.py" for job in jobs)
-    assert [job["main"] for job in jobs[:3]] == [["__main__", True], ["__main__", True], ["__main__", False]]
+    assert [job["main"] for job in jobs[:3]] == [
+        ["__main__", True],
+        ["__main__", True],
+        ["__main__", False],
+    ]
 
 
 def test_a_job_leads_a_session_and_has_its_own_environment_and_chance(swept):
     jobs, _, _ = swept
     assert all(job["leads"] for job in jobs)
     assert [job["environment"] for job in jobs[:3]] == [["0", "5"]] * 3
-    assert {job["method"] for job in jobs} == {"fork" if sys.version_info < (3, 14) else "forkserver"}
+    assert {job["method"] for job in jobs} == {
+        "fork" if sys.version_info < (3, 14) else "forkserver"
+    }
     assert len({job["random"] for job in jobs}) == 4
 
 
@@ -111,9 +127,12 @@ def test_jobs_are_forked_where_that_is_safe(monkeypatch):
     assert how_to_begin(True) is begin_forked
     monkeypatch.setattr(sys, "platform", "darwin")
     assert how_to_begin(None) is begin_new
-    with pytest.raises(ValueError, match=r"sweep\.share_imports=true needs Linux, and this is darwin"):
+    with pytest.raises(
+        ValueError, match=r"sweep\.share_imports=true needs Linux, and this is darwin"
+    ):
         how_to_begin(True)
 
 
 def test_modules_that_jobs_share_are_there():
-    assert all(find_spec(name) for name in MODULES)  # one that cannot be imported would be left out without a word
+    # one that cannot be imported would be left out without a word
+    assert all(find_spec(name) for name in MODULES)

@@ -23,7 +23,14 @@ def job(sweep: Path, number: int, exit_code: int | None, overrides: list[str], *
 @pytest.fixture
 def sweep(tmp_path: Path) -> Path:
     job(
-        tmp_path, 0, 0, ["seed=0"], status="finished", metrics={"knn/top1": 0.5}, images_per_second=1000.4, commit="abc"
+        tmp_path,
+        0,
+        0,
+        ["seed=0"],
+        status="finished",
+        metrics={"knn/top1": 0.5},
+        images_per_second=1000.4,
+        commit="abc",
     )
     job(tmp_path, 1, 1, ["seed=1"])
     (tmp_path / "1" / "output.log").write_text("epoch 1\nerror: ratio=1.5; lower it\n")
@@ -58,7 +65,10 @@ def test_what_is_shared_what_failed_and_other_code_are_said(sweep):
 
 
 def test_less_may_be_better(sweep):
-    assert [job.folder.name for job in write_table(sweep, ["knn/top1"], maximise=False)][:2] == ["0", "2"]
+    assert [job.folder.name for job in write_table(sweep, ["knn/top1"], maximise=False)][:2] == [
+        "0",
+        "2",
+    ]
 
 
 def test_the_exit_code_says_whether_a_job_failed_or_was_only_interrupted(sweep):
@@ -79,4 +89,7 @@ def test_the_same_command_has_the_same_name_however_it_is_run():
     assert sweep_name(None, command).startswith("masker-seed_")
     assert sweep_name(None, command) != sweep_name(None, ["masker=random,block", "seed=0,2"])
     assert sweep_name("mine", command) == "mine"
-    assert len(sweep_name(None, [f"callback.reconstructions.count={i},{i + 1}" for i in range(50)])) < 60
+    assert (
+        len(sweep_name(None, [f"callback.reconstructions.count={i},{i + 1}" for i in range(50)]))
+        < 60
+    )

@@ -1,4 +1,6 @@
-"""Codes of a frozen tokenizer: pixels are put back, each patch has one, and no checkpoint has the tokenizer."""
+"""Codes of a frozen tokenizer: pixels are put back, each patch has one, and no checkpoint has the
+tokenizer.
+"""
 
 import pickle
 
@@ -63,12 +65,19 @@ def test_numbers_of_codes_go_with_cross_entropy_alone(file):
 
 def test_a_tokenizer_that_is_none_is_refused(tmp_path, tensors):
     path = tmp_path / "encoder.pt"
-    with pytest.raises(FileNotFoundError, match=r"there is no tokenizer at .*encoder.pt; give the tensors of DALL-E"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"there is no tokenizer at .*encoder.pt; give the tensors of DALL-E",
+    ):
         Codes(GEOMETRY, str(path), 64).begin_epoch(0)
     torch.save(tensors, path)
-    with pytest.raises(ValueError, match=r"has 64 codes, and 8,192 are to be predicted; loss\.target\.codes=64"):
+    with pytest.raises(
+        ValueError, match=r"has 64 codes, and 8,192 are to be predicted; loss\.target\.codes=64"
+    ):
         Codes(GEOMETRY, str(path)).begin_epoch(0)
-    torch.save({"state_dict": {name: tensors[name] for name in tensors if "input" not in name}}, path)
+    torch.save(
+        {"state_dict": {name: tensors[name] for name in tensors if "input" not in name}}, path
+    )
     with pytest.raises(ValueError, match=r"holds no encoder of DALL-E: blocks.input.w is missing"):
         Codes(GEOMETRY, str(path), 64).begin_epoch(0)
     path.write_bytes(pickle.dumps(Golden, protocol=2))
@@ -77,7 +86,9 @@ def test_a_tokenizer_that_is_none_is_refused(tmp_path, tensors):
 
 
 def test_images_whose_pixels_cannot_be_put_back_are_refused(file):
-    with pytest.raises(ValueError, match=r"give data.mean=imagenet data.std=imagenet, or three numbers each"):
+    with pytest.raises(
+        ValueError, match=r"give data.mean=imagenet data.std=imagenet, or three numbers each"
+    ):
         Codes(GEOMETRY, file, 64, "own", "own")
     with pytest.raises(ValueError, match="images of 3 channels, and these have 1"):
         Codes(Geometry.of(16, 4, 1), file, 64)

@@ -33,7 +33,8 @@ IMAGE = torch.zeros(2, 3, 8, 8)
 def test_without_norms_it_is_the_mean_of_the_last_blocks_at_masked_patches():
     teacher = Fixed()
     target = Features(2, each=[], mean=[])(IMAGE, split(3, 1), teacher)
-    assert torch.allclose(target[:, 0], teacher.tokens[1:].mean(0)[:, [4, 2]])  # cls first, then patches
+    # cls first, then patches
+    assert torch.allclose(target[:, 0], teacher.tokens[1:].mean(0)[:, [4, 2]])
 
 
 def test_each_norm_stands_where_it_is_asked_for():
@@ -41,10 +42,14 @@ def test_each_norm_stands_where_it_is_asked_for():
     x = teacher.tokens[:, :, 1:]
 
     def layer(x):
-        return (x - x.mean(-1, keepdim=True)) / (x.var(-1, unbiased=False, keepdim=True) + 1e-5).sqrt()
+        return (x - x.mean(-1, keepdim=True)) / (
+            x.var(-1, unbiased=False, keepdim=True) + 1e-5
+        ).sqrt()
 
     def over(x, *dims):
-        return (x - x.mean(dims, keepdim=True)) / (x.var(dims, unbiased=False, keepdim=True) + 1e-5).sqrt()
+        return (x - x.mean(dims, keepdim=True)) / (
+            x.var(dims, unbiased=False, keepdim=True) + 1e-5
+        ).sqrt()
 
     expected = {
         (("layer",), ("layer",)): layer(layer(x).mean(0)),
@@ -78,12 +83,17 @@ def test_half_precision_tokens_are_averaged_in_single():
 
 
 def test_more_blocks_than_the_teacher_has_are_refused():
-    with pytest.raises(ValueError, match=r"the last 6 blocks of a teacher that has 3; e\.g\. loss\.target\.blocks=3"):
+    with pytest.raises(
+        ValueError,
+        match=r"the last 6 blocks of a teacher that has 3; e\.g\. loss\.target\.blocks=3",
+    ):
         Features(6)(IMAGE, split(0), Fixed())
 
 
 def test_it_is_never_compared_with_without_a_teacher():
-    with pytest.raises(ValueError, match="Features is made of a teacher's tokens and was given no teacher"):
+    with pytest.raises(
+        ValueError, match="Features is made of a teacher's tokens and was given no teacher"
+    ):
         Term(Features(1))(torch.zeros(2, 1, 1, 3), IMAGE, split(0))
 
 
@@ -97,6 +107,7 @@ def test_the_final_norm_of_the_teacher_comes_first():
 
 def test_the_final_norm_of_several_blocks_is_refused():
     with pytest.raises(
-        ValueError, match=r"final_norm is the norm of the teacher's last block, and blocks=2 are averaged"
+        ValueError,
+        match=r"final_norm is the norm of the teacher's last block, and blocks=2 are averaged",
     ):
         Features(2, final_norm=True)

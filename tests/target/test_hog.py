@@ -19,14 +19,22 @@ def pictures(size: int, count: int = 2) -> torch.Tensor:
     return smooth + 0.1 * torch.randn(smooth.shape, generator=generator, dtype=torch.float64)
 
 
-@pytest.mark.parametrize(("patch_size", "cells", "bins"), [(16, 2, 9), (8, 1, 6), (4, 1, 9), (12, 3, 8)])
+@pytest.mark.parametrize(
+    ("patch_size", "cells", "bins"), [(16, 2, 9), (8, 1, 6), (4, 1, 9), (12, 3, 8)]
+)
 def test_histograms_are_those_of_scikit_image(patch_size, cells, bins):
     image = pictures(48)
     cell = patch_size // cells
-    ours = HOG(Geometry.of(patch_size, patch_size), cells, bins).histograms(image).unflatten(1, (3, bins))
+    ours = (
+        HOG(Geometry.of(patch_size, patch_size), cells, bins)
+        .histograms(image)
+        .unflatten(1, (3, bins))
+    )
     for picture, histograms in zip(image, ours, strict=True):
         for channel, histogram in zip(picture, histograms, strict=True):
-            theirs = hog(channel.numpy(), bins, (cell, cell), (1, 1), block_norm="L2", feature_vector=False)
+            theirs = hog(
+                channel.numpy(), bins, (cell, cell), (1, 1), block_norm="L2", feature_vector=False
+            )
             # scikit-image returns (rows, columns, 1, 1, bins)
             assert np.abs(histogram.permute(1, 2, 0).numpy() - theirs[:, :, 0, 0]).max() < 1e-6
 
@@ -36,12 +44,15 @@ def test_a_ramp_has_one_direction():
     across = HOG(Geometry.of(16, 16)).histograms(ramp).unflatten(1, (3, 9))
     down = HOG(Geometry.of(16, 16)).histograms(ramp.mT).unflatten(1, (3, 9))
     assert torch.allclose(across[:, :, 0], torch.ones(1, 3, 2, 2))
-    assert torch.allclose(down[:, :, 4], torch.ones(1, 3, 2, 2))  # 90 of 180 degrees: the fifth of nine
+    # 90 of 180 degrees: the fifth of nine
+    assert torch.allclose(down[:, :, 4], torch.ones(1, 3, 2, 2))
     assert across[:, :, 1:].abs().max() == down[:, :, :4].abs().max() == 0
 
 
 def test_the_release_has_other_filters_and_counts_directions_from_the_vertical():
-    """A ramp down has direction 0 there; mirrored at the border, its first and last row have no gradient."""
+    """A ramp down has direction 0 there; mirrored at the border, its first and last row have no
+    gradient.
+    """
     hog, ramp = HOG(Geometry.of(16, 16), gradient="sobel"), torch.arange(16.0).expand(1, 3, 16, 16)
     down, across = (hog.histograms(x).unflatten(1, (3, 9)) for x in (ramp.mT, ramp))
     assert torch.allclose(down[:, :, 0], torch.ones(1, 3, 2, 2))
@@ -65,7 +76,9 @@ def test_a_patch_is_its_cells_in_reading_order():
 def test_light_and_contrast_do_not_matter():
     image = pictures(32)
     assert torch.allclose(
-        HOG(Geometry.of(16, 16)).histograms(image), HOG(Geometry.of(16, 16)).histograms(5 * image - 3), atol=1e-4
+        HOG(Geometry.of(16, 16)).histograms(image),
+        HOG(Geometry.of(16, 16)).histograms(5 * image - 3),
+        atol=1e-4,
     )
 
 
@@ -75,7 +88,9 @@ def test_a_flat_patch_has_an_empty_histogram():
 
 def test_error_is_averaged_over_values_and_masked_patches():
     loss, image = Term(HOG(Geometry.of(16, 16))), pictures(32)
-    prediction = (loss.target(image, SPLIT) + torch.tensor([1.0, -2.0]).view(1, 1, 2, 1)).requires_grad_()
+    prediction = (
+        loss.target(image, SPLIT) + torch.tensor([1.0, -2.0]).view(1, 1, 2, 1)
+    ).requires_grad_()
     value = loss(prediction, image, SPLIT)
     value.backward()
     assert value.item() == pytest.approx((1 + 4) / 2)
@@ -85,7 +100,9 @@ def test_error_is_averaged_over_values_and_masked_patches():
 
 
 def test_cells_that_do_not_tile_a_patch_are_refused():
-    with pytest.raises(ValueError, match=r"patch of 8 x 8 pixels into 3 x 3 cells; target.cells may be 1, 2, 4, 8"):
+    with pytest.raises(
+        ValueError, match=r"patch of 8 x 8 pixels into 3 x 3 cells; target.cells may be 1, 2, 4, 8"
+    ):
         HOG(Geometry.of(8, 8), cells=3)
     with pytest.raises(ValueError, match="not divisible by patch_size=16"):
         HOG(Geometry.of(16, 16)).histograms(pictures(24))

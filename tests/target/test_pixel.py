@@ -47,11 +47,18 @@ def test_padding_counts_for_nothing():
     prediction = torch.ones(2, 1, 2, 48)
     padded = SPLIT._replace(masked_valid=torch.tensor([[[True, True]], [[True, False]]]))
     alone = torch.stack(
-        [(prediction[b, 0, m] - loss.target(IMAGE, SPLIT)[b, 0, m]) for b, m in [(0, 0), (0, 1), (1, 0)]]
+        [
+            (prediction[b, 0, m] - loss.target(IMAGE, SPLIT)[b, 0, m])
+            for b, m in [(0, 0), (0, 1), (1, 0)]
+        ]
     )
-    assert loss(prediction, IMAGE, padded).item() == pytest.approx(alone.square().mean().item(), rel=1e-6)
+    assert loss(prediction, IMAGE, padded).item() == pytest.approx(
+        alone.square().mean().item(), rel=1e-6
+    )
     prediction[1, 0, 1] = 1e6
-    assert loss(prediction, IMAGE, padded).item() == pytest.approx(alone.square().mean().item(), rel=1e-6)
+    assert loss(prediction, IMAGE, padded).item() == pytest.approx(
+        alone.square().mean().item(), rel=1e-6
+    )
 
 
 def test_the_gradient_is_that_of_the_mean():
@@ -59,7 +66,9 @@ def test_the_gradient_is_that_of_the_mean():
         loss = Term(Pixel(Geometry.of(4, 4), normalise=False), norm)
         prediction = (take(patchify(IMAGE, 4), SPLIT.masked) + 3).requires_grad_()
         loss(prediction, IMAGE, SPLIT).backward()
-        assert torch.allclose(prediction.grad, torch.full_like(prediction, slope / prediction.numel()), rtol=1e-5)
+        assert torch.allclose(
+            prediction.grad, torch.full_like(prediction, slope / prediction.numel()), rtol=1e-5
+        )
 
 
 def test_half_precision_predictions_are_compared_in_float32():

@@ -30,7 +30,10 @@ def student(drop_path=0.0):
     torch.manual_seed(0)
     encoder = ViT(16, 4, 8, 2, 2, drop_path=drop_path)
     return MAE(
-        encoder, Masker(Random(), FixedRatio(0.5)), partial(Decoder, width=8, depth=1, heads=2), {"features": None}
+        encoder,
+        Masker(Random(), FixedRatio(0.5)),
+        partial(Decoder, width=8, depth=1, heads=2),
+        {"features": None},
     )
 
 
@@ -44,9 +47,14 @@ def move(model, seed):
 
 def pretrain(loss, teacher):
     model = partial(
-        MAE, ViT(16, 4, 8, 2, 2), Masker(Random(), FixedRatio(0.5)), partial(Decoder, width=8, depth=1, heads=2)
+        MAE,
+        ViT(16, 4, 8, 2, 2),
+        Masker(Random(), FixedRatio(0.5)),
+        partial(Decoder, width=8, depth=1, heads=2),
     )
-    return Pretrain(model, loss, partial(torch.optim.AdamW), Constant(), 1e-3, 0.05, teacher=teacher)
+    return Pretrain(
+        model, loss, partial(torch.optim.AdamW), Constant(), 1e-3, 0.05, teacher=teacher
+    )
 
 
 def weights(module):
@@ -140,7 +148,9 @@ def test_it_can_average_a_head_too():
     before, name = model.decoder.predict.weight.detach().clone(), "decoder.predict.weight"
     move(model, 1)
     teacher.after_step(model, Progress(0, 1, 1))
-    assert torch.allclose(teacher.state_dict()[name], (before + model.decoder.predict.weight) / 2, atol=1e-6)
+    assert torch.allclose(
+        teacher.state_dict()[name], (before + model.decoder.predict.weight) / 2, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,21 @@ from mim.optim.schedule import WarmupCosine
 from mim.train.detect import Detect
 
 PROPOSALS = partial(
-    ProposalNetwork, anchor_sizes=(6, 8, 12, 16, 24), ratios=(1.0,), train=(100, 60), test=(50, 30), sampled=32
+    ProposalNetwork,
+    anchor_sizes=(6, 8, 12, 16, 24),
+    ratios=(1.0,),
+    train=(100, 60),
+    test=(50, 30),
+    sampled=32,
 )
 REGIONS = partial(
-    RegionHeads, width=16, box_convolutions=1, mask_convolutions=1, fully_connected=64, sampled=32, canonical_size=40
+    RegionHeads,
+    width=16,
+    box_convolutions=1,
+    mask_convolutions=1,
+    fully_connected=64,
+    sampled=32,
+    canonical_size=40,
 )
 
 
@@ -38,17 +49,30 @@ def data(**settings) -> ScatteredDigits:
 def task(lr: float = 1e-3, encoder=None, regions=REGIONS, **settings) -> Detect:
     torch.manual_seed(0)
     encoder = encoder or ViT(32, 4, 32, 2, 4)
-    model = partial(Detector, encoder, PROPOSALS, regions, image_size=32, window=3, global_blocks=1, width=16)
+    model = partial(
+        Detector, encoder, PROPOSALS, regions, image_size=32, window=3, global_blocks=1, width=16
+    )
     return Detect(model, 10, torch.optim.AdamW, WarmupCosine(0), 1.0, 0.0, lr=lr, **settings)
 
 
 def trainer(**settings) -> L.Trainer:
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+    quiet = {
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "accelerator": "cpu",
+    }
     return L.Trainer(**(quiet | {"enable_checkpointing": False} | settings))
 
 
 CASCADE = partial(
-    CascadeHeads, width=16, box_convolutions=1, mask_convolutions=1, fully_connected=64, sampled=32, canonical_size=40
+    CascadeHeads,
+    width=16,
+    box_convolutions=1,
+    mask_convolutions=1,
+    fully_connected=64,
+    sampled=32,
+    canonical_size=40,
 )
 
 
@@ -76,7 +100,9 @@ def test_losses_belong_to_the_images_whatever_else_is_in_the_batch():
     one, scenes = task(), data()
     one.model.regions.sampled = 16
     both = scenes.on_after_batch_transfer(next(iter(scenes.train_dataloader())))
-    each = [both._replace(**{k: getattr(both, k)[n : n + 1] for k in both._fields}) for n in range(2)]
+    each = [
+        both._replace(**{k: getattr(both, k)[n : n + 1] for k in both._fields}) for n in range(2)
+    ]
     together = one.objective(both)[1]
     alone = [one.objective(batch)[1] for batch in each]
     for name in ("rpn_score", "rpn_box", "category", "box"):
@@ -133,8 +159,14 @@ def test_a_federated_loss_is_told_how_many_pictures_each_category_has():
     ("settings", "words"),
     [
         ({"compile": True}, "how many regions there are depends on the images"),
-        ({"encoder": ViT(36, 9, 32, 2, 4)}, "data.image_size=32 is no multiple of two patches of 9"),
-        ({"encoder": Swin(32, 8, 16, [1, 1], [2, 2], 2)}, "windows are for a plain ViT, and Swin is none"),
+        (
+            {"encoder": ViT(36, 9, 32, 2, 4)},
+            "data.image_size=32 is no multiple of two patches of 9",
+        ),
+        (
+            {"encoder": Swin(32, 8, 16, [1, 1], [2, 2], 2)},
+            "windows are for a plain ViT, and Swin is none",
+        ),
     ],
 )
 def test_what_cannot_be_trained_is_refused(settings, words):
@@ -144,4 +176,6 @@ def test_what_cannot_be_trained_is_refused(settings, words):
 
 def test_data_without_objects_is_refused():
     with pytest.raises(ValueError, match="the data set has none"):
-        Detect(partial(Detector, ViT(32, 4, 32, 2, 4)), 0, torch.optim.AdamW, WarmupCosine(0), 1.0, 0.0)
+        Detect(
+            partial(Detector, ViT(32, 4, 32, 2, 4)), 0, torch.optim.AdamW, WarmupCosine(0), 1.0, 0.0
+        )

@@ -18,9 +18,15 @@ from mim.train.finetune import Finetune
 
 def build(**settings) -> Finetune:
     encoder = ViT(image_size=16, patch_size=8, width=8, depth=2, heads=2)
-    fixed = {"optimizer": torch.optim.AdamW, "schedule": Constant(), "base_lr": 1e-3, "weight_decay": 0.05}
+    fixed = {
+        "optimizer": torch.optim.AdamW,
+        "schedule": Constant(),
+        "base_lr": 1e-3,
+        "weight_decay": 0.05,
+    }
     task = Finetune(
-        partial(Classifier, encoder=encoder, pools={"mean": Mean()}), **(fixed | {"num_classes": 7} | settings)
+        partial(Classifier, encoder=encoder, pools={"mean": Mean()}),
+        **(fixed | {"num_classes": 7} | settings),
     )
     task.model.head.weight.data.normal_()
     return task
@@ -34,7 +40,9 @@ def labelled(batch_of):
 def test_labels_are_smoothed_as_timm_does(labelled):
     task = build(label_smoothing=0.1)
     expected = LabelSmoothingCrossEntropy(0.1)(task(labelled), labelled.label)
-    assert task.objective(labelled, labelled.label).item() == pytest.approx(expected.item(), rel=1e-6)
+    assert task.objective(labelled, labelled.label).item() == pytest.approx(
+        expected.item(), rel=1e-6
+    )
 
 
 def test_mixed_targets_are_those_of_timm_and_are_smoothed_once(labelled):
@@ -49,12 +57,19 @@ def test_mixed_targets_are_those_of_timm_and_are_smoothed_once(labelled):
 
 def test_a_step_erases_and_mixes_what_it_learns_from(labelled, monkeypatch):
     seen = {}
-    task = build(mix=partial(Mixup, mixup_alpha=0.8), erase=partial(RandomErasing, probability=1.0, mode="const"))
+    task = build(
+        mix=partial(Mixup, mixup_alpha=0.8),
+        erase=partial(RandomErasing, probability=1.0, mode="const"),
+    )
     task._trainer = SimpleNamespace(datamodule=SimpleNamespace(batch_size=4), barebones=False)
     task.on_fit_start()
     monkeypatch.setattr(task, "log", lambda *_, **__: None)
-    monkeypatch.setattr(task, "objective", lambda batch, target: seen.update(batch=batch, target=target))
-    monkeypatch.setattr(task, "mix", lambda image, label: (seen.update(erased=image) or image, label))
+    monkeypatch.setattr(
+        task, "objective", lambda batch, target: seen.update(batch=batch, target=target)
+    )
+    monkeypatch.setattr(
+        task, "mix", lambda image, label: (seen.update(erased=image) or image, label)
+    )
     before = labelled.image.clone()
     task.training_step(labelled, 0)
     assert (seen["erased"] == 0).flatten(1).any(1).all()

@@ -45,13 +45,21 @@ def test_what_is_drawn_once_a_step_hears_of_steps_and_not_of_accumulated_batches
     assert steps == [0, 0, 1, 1, 2, 2]
 
 
-def test_a_fused_optimiser_that_undoes_the_scaling_of_float16_by_itself_is_not_given_gradients_that_are_cut_down():
+def test_a_fused_optimiser_that_undoes_the_scaling_of_float16_is_given_no_cut_gradients():
     task = Pretrain(
-        lambda target_dims: nn.Linear(2, 2), Term(Pixel(Geometry.of(2, 2))), torch.optim.SGD, lambda *_: 1.0, 1e-3, 0.0
+        lambda target_dims: nn.Linear(2, 2),
+        Term(Pixel(Geometry.of(2, 2))),
+        torch.optim.SGD,
+        lambda *_: 1.0,
+        1e-3,
+        0.0,
     )
     task.trainer = SimpleNamespace(
-        precision_plugin=MixedPrecision("16-mixed", "cpu", torch.GradScaler("cpu")), gradient_clip_val=1.0
+        precision_plugin=MixedPrecision("16-mixed", "cpu", torch.GradScaler("cpu")),
+        gradient_clip_val=1.0,
     )
     fused = torch.optim.AdamW(task.parameters(), fused=True)
-    with pytest.raises(ValueError, match=r"give optimizer\.fused=false, or trainer\.precision=bf16-mixed"):
+    with pytest.raises(
+        ValueError, match=r"give optimizer\.fused=false, or trainer\.precision=bf16-mixed"
+    ):
         task.configure_gradient_clipping(fused, 1.0)

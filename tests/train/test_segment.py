@@ -37,7 +37,12 @@ def task(head: str, lr: float = 1e-2) -> Segment:
 
 
 def trainer(**settings) -> L.Trainer:
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+    quiet = {
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "accelerator": "cpu",
+    }
     return L.Trainer(**(quiet | {"enable_checkpointing": False} | settings))
 
 
@@ -87,5 +92,14 @@ def test_two_epochs_are_judged_and_the_best_is_kept():
 
 
 def test_one_class_is_refused():
-    with pytest.raises(ValueError, match="two classes of pixels apart at least, and the data set has 1"):
-        Segment(partial(Segmenter, ViT(32, 4, 32, 4, 4), LinearHead), 1, torch.optim.AdamW, WarmupCosine(0), 1.0, 0.0)
+    with pytest.raises(
+        ValueError, match="two classes of pixels apart at least, and the data set has 1"
+    ):
+        Segment(
+            partial(Segmenter, ViT(32, 4, 32, 4, 4), LinearHead),
+            1,
+            torch.optim.AdamW,
+            WarmupCosine(0),
+            1.0,
+            0.0,
+        )

@@ -35,7 +35,9 @@ def build_mae():
         encoder = ViT(**(VIT | changes))
         target_dims = target_dims or {"pixel": encoder.geometry.values_per_patch}
         masker = Masker(Random(), FixedRatio(0.75))
-        return varied(MAE(encoder, masker, partial(decoder, width=8, depth=2, heads=2), target_dims))
+        return varied(
+            MAE(encoder, masker, partial(decoder, width=8, depth=2, heads=2), target_dims)
+        )
 
     return build
 
@@ -65,10 +67,16 @@ def save_run(tmp_path):
         names = {f"model.{name}": value for name, value in model.state_dict().items()}
         encoder = {
             "_target_": f"{type(model.encoder).__module__}.{type(model.encoder).__name__}",
-            **{name: value for name, value in VIT.items() if name in signature(type(model.encoder)).parameters},
+            **{
+                name: value
+                for name, value in VIT.items()
+                if name in signature(type(model.encoder)).parameters
+            },
             **config.pop("encoder", {}),
         }
-        torch.save({"state_dict": names, "config": {"encoder": encoder, **config}, "epoch": 3}, path)
+        torch.save(
+            {"state_dict": names, "config": {"encoder": encoder, **config}, "epoch": 3}, path
+        )
         return path.parents[1]
 
     return save

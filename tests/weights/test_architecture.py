@@ -1,4 +1,6 @@
-"""Weights of timm's transformers, by their name and by their tensors, into the encoder that they are of."""
+"""Weights of timm's transformers, by their name and by their tensors, into the encoder that they
+are of.
+"""
 
 import pytest
 import timm
@@ -70,7 +72,10 @@ def test_a_model_of_timm_is_opened_by_its_name(name, monkeypatch, distance):
 @torch.no_grad()
 def test_a_file_is_told_by_its_tensors(name, told, tmp_path, distance):
     model, image = small(name)
-    torch.save({"teacher": {f"backbone.{key}": value for key, value in model.state_dict().items()}}, tmp_path / "x.pth")
+    torch.save(
+        {"teacher": {f"backbone.{key}": value for key, value in model.state_dict().items()}},
+        tmp_path / "x.pth",
+    )
     encoder, line = open_encoder(tmp_path / "x.pth", image.shape[-1])
     assert encoder.name == told
     assert "tensors" in line
@@ -78,14 +83,18 @@ def test_a_file_is_told_by_its_tensors(name, told, tmp_path, distance):
 
 
 @pytest.mark.parametrize(("name", "said"), UNTOLD.items())
-def test_a_file_that_could_be_of_several_is_refused_until_its_name_is_said(name, said, tmp_path, distance):
+def test_a_file_that_could_be_of_several_is_refused_until_its_name_is_said(
+    name, said, tmp_path, distance
+):
     model, image = small(name)
     torch.save(model.state_dict(), tmp_path / "x.pth")
     with pytest.raises(ValueError, match=said) as refusal:
         open_encoder(tmp_path / "x.pth")
     assert "\n" not in str(refusal.value)
     encoder = TimmViT(name, image.shape[-1], width=192, depth=2, heads=3)
-    assert f"encoder {len(encoder.state_dict())} of" in load_checkpoint_into(tmp_path / "x.pth", encoder)
+    assert f"encoder {len(encoder.state_dict())} of" in load_checkpoint_into(
+        tmp_path / "x.pth", encoder
+    )
     with torch.no_grad():
         assert distance(encoder.eval()(image), model.forward_features(image)) < 1e-5
 
@@ -121,15 +130,26 @@ def test_a_run_says_its_encoder_and_no_more_memory_is_taken_than_its_tensors_hav
     }
     torch.save({"state_dict": tensors, "config": {"encoder": settings}}, tmp_path / "own.ckpt")
     assert open_encoder(tmp_path / "own.ckpt", 96)[0].geometry.grid == (6, 6)
-    for lie in ({"name": "vit_7b_patch16_dinov3"}, {"mlp_ratio": 60.0}, {"registers": 4096}, {"name": "hf-hub:a/b"}):
-        torch.save({"state_dict": tensors, "config": {"encoder": settings | lie}}, tmp_path / "lie.ckpt")
+    for lie in (
+        {"name": "vit_7b_patch16_dinov3"},
+        {"mlp_ratio": 60.0},
+        {"registers": 4096},
+        {"name": "hf-hub:a/b"},
+    ):
+        torch.save(
+            {"state_dict": tensors, "config": {"encoder": settings | lie}}, tmp_path / "lie.ckpt"
+        )
         with pytest.raises(ValueError, match=r"lie\.ckpt|is no ViT of timm"):
             open_encoder(tmp_path / "lie.ckpt")
 
 
-@pytest.mark.parametrize("name", [V2, V3, "deit_tiny_distilled_patch16_224", "vit_huge_patch14_gap_224", *BY_NAME])
+@pytest.mark.parametrize(
+    "name", [V2, V3, "deit_tiny_distilled_patch16_224", "vit_huge_patch14_gap_224", *BY_NAME]
+)
 @torch.no_grad()
-def test_timm_loads_what_is_written_for_it_and_others_are_refused(name, tmp_path, monkeypatch, distance):
+def test_timm_loads_what_is_written_for_it_and_others_are_refused(
+    name, tmp_path, monkeypatch, distance
+):
     model, image = small(name)
     monkeypatch.setattr(timm, "create_model", lambda *_, **__: model)
     weights = read_weights(f"timm:{name}")
@@ -143,7 +163,9 @@ def test_timm_loads_what_is_written_for_it_and_others_are_refused(name, tmp_path
 
 
 def test_positions_are_carried_by_the_rule_of_the_family(distance):
-    """timm's by timm; DINOv2's as its release does, by a factor that is a tenth of a patch too large."""
+    """timm's by timm; DINOv2's as its release does, by a factor that is a tenth of a patch too
+    large.
+    """
     for name, antialias in ((V2, True), ("vit_small_patch14_dinov2", False)):
         model, _ = small(name)
         encoder = TimmViT(name, 84, width=192, depth=2, heads=3)
@@ -151,7 +173,11 @@ def test_positions_are_carried_by_the_rule_of_the_family(distance):
         assert said == ["positions resized from 4 x 4 to 6 x 6"]
         prefix = encoder.positions_of_prefix
         old = model.pos_embed[:, prefix:].unflatten(1, (4, 4)).permute(0, 3, 1, 2)
-        how = {"size": (6, 6), "antialias": True} if antialias else {"scale_factor": (6.1 / 4, 6.1 / 4)}
+        how = (
+            {"size": (6, 6), "antialias": True}
+            if antialias
+            else {"scale_factor": (6.1 / 4, 6.1 / 4)}
+        )
         new = torch.nn.functional.interpolate(old, mode="bicubic", **how).flatten(2).transpose(1, 2)
         assert distance(moved["pos_embed"][:, prefix:], new) < 1e-6
         assert torch.equal(moved["pos_embed"][:, :prefix], model.pos_embed[:, :prefix])

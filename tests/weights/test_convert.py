@@ -24,7 +24,11 @@ from mim.weights.convert import write
 from mim.weights.load import load_checkpoint_into, open_encoder
 from mim.weights.read import read_weights
 
-RUN = {"model": {"decoder": {"heads": 2}}, "masker": {"partition": {"ratio": 0.75}}, "loss": {"normalise": True}}
+RUN = {
+    "model": {"decoder": {"heads": 2}},
+    "masker": {"partition": {"ratio": 0.75}},
+    "loss": {"normalise": True},
+}
 
 
 def varied(model):
@@ -67,7 +71,9 @@ def in_timm(report):
         lambda: Swin(16, 4, width=8, depths=[2, 2], heads=[2, 2], window=4),
     ],
 )
-def test_timm_loads_it_strictly_and_sees_the_same(build, suffix, build_simmim, save_run, tmp_path, images):
+def test_timm_loads_it_strictly_and_sees_the_same(
+    build, suffix, build_simmim, save_run, tmp_path, images
+):
     torch.manual_seed(0)
     encoder = build().eval()
     with torch.no_grad():
@@ -79,13 +85,19 @@ def test_timm_loads_it_strictly_and_sees_the_same(build, suffix, build_simmim, s
     elif isinstance(encoder, Beit):
         table = encoder.blocks[0].attn.relative_position_bias_table
         sizes["positions"] = (
-            "absolute" if encoder.pos_embed is not None else "shared_bias" if table is None else "block_bias"
+            "absolute"
+            if encoder.pos_embed is not None
+            else "shared_bias"
+            if table is None
+            else "block_bias"
         )
     elif encoder.blocks[0].mlp.fc1.out_features == 32:
         sizes["mlp_ratio"] = 2.0
     model = build_simmim()
     model.encoder = encoder
-    report = write(read_weights(save_run(model, encoder=sizes)), tmp_path / f"encoder.{suffix}", "timm")
+    report = write(
+        read_weights(save_run(model, encoder=sizes)), tmp_path / f"encoder.{suffix}", "timm"
+    )
     theirs = in_timm(report).forward_features(images)
     ours = encoder(images)
     assert torch.allclose(
@@ -104,18 +116,30 @@ def test_timm_loads_it_strictly_and_sees_the_same(build, suffix, build_simmim, s
         (Swin(16, 4, width=8, depths=[2, 2], heads=[2, 2], window=4), "mean"),
     ],
 )
-def test_timm_takes_a_fine_tuned_classifier_whole(encoder, pool, save_run, tmp_path, images, batch_of):
+def test_timm_takes_a_fine_tuned_classifier_whole(
+    encoder, pool, save_run, tmp_path, images, batch_of
+):
     model = varied(Classifier(encoder, {pool: {"mean": Mean, "cls": Cls}[pool]()}, 5))
-    sizes = {"width": 8, "depths": [2, 2], "heads": [2, 2], "window": 4} if isinstance(encoder, Swin) else {}
+    sizes = (
+        {"width": 8, "depths": [2, 2], "heads": [2, 2], "window": 4}
+        if isinstance(encoder, Swin)
+        else {}
+    )
     sizes |= {"positions": "block_bias"} if isinstance(encoder, Beit) else {}
-    report = write(read_weights(save_run(model, encoder=sizes, pool={pool: {}})), tmp_path / "model.pth", "timm")
+    report = write(
+        read_weights(save_run(model, encoder=sizes, pool={pool: {}})),
+        tmp_path / "model.pth",
+        "timm",
+    )
     assert torch.allclose(in_timm(report)(images), model(batch_of(images)), atol=1e-5)
 
 
 def test_of_a_classifier_whose_pool_timm_lacks_the_encoder_is_written(save_run, tmp_path, images):
     encoder = ViT(16, 4, width=16, depth=2, heads=2)
     model = varied(Classifier(encoder, {"max": Max()}, 5, norm="pooled"))
-    report = write(read_weights(save_run(model, pool={"max": {}})), tmp_path / "encoder.pth", "timm")
+    report = write(
+        read_weights(save_run(model, pool={"max": {}})), tmp_path / "encoder.pth", "timm"
+    )
     assert "num_classes=0" in report
     ours, _ = open_encoder(tmp_path / "run", 16)
     assert torch.allclose(in_timm(report).forward_features(images), ours.eval()(images), atol=1e-5)
@@ -132,20 +156,28 @@ def test_the_official_names_come_back_exactly(golden, tmp_path, build_mae):
     assert all(torch.equal(again[name], official[name]) for name in official)
 
 
-def test_transformers_loads_it_with_nothing_missing_and_the_same_loss(build_mae, save_run, tmp_path, images, batch_of):
+def test_transformers_loads_it_with_nothing_missing_and_the_same_loss(
+    build_mae, save_run, tmp_path, images, batch_of
+):
     model = build_mae()
     write(read_weights(save_run(model, **RUN)), tmp_path / "vit_mae", "hf")
-    theirs, info = ViTMAEForPreTraining.from_pretrained(tmp_path / "vit_mae", output_loading_info=True)
+    theirs, info = ViTMAEForPreTraining.from_pretrained(
+        tmp_path / "vit_mae", output_loading_info=True
+    )
     assert {name: set(found) for name, found in info.items()} == {name: set() for name in info}
     noise = torch.rand(2, 16, generator=torch.Generator().manual_seed(3))
     expected = theirs.eval()(images, noise=noise).loss
     model.masker.score = Drawn(noise)
     made = model(batch_of(images))
     prediction, split = made.prediction, made.split
-    assert Term(Pixel(Geometry.of(4, 4)))(prediction, images, split).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert Term(Pixel(Geometry.of(4, 4)))(prediction, images, split).item() == pytest.approx(
+        expected.item(), rel=1e-5
+    )
 
 
-@pytest.mark.parametrize(("to", "out"), [("mae", "mae.pth"), ("hf", "vit_mae"), ("safetensors", "ours.safetensors")])
+@pytest.mark.parametrize(
+    ("to", "out"), [("mae", "mae.pth"), ("hf", "vit_mae"), ("safetensors", "ours.safetensors")]
+)
 def test_a_round_trip_is_exact(build_mae, save_run, tmp_path, to, out):
     model = build_mae()
     write(read_weights(save_run(model, **RUN)), tmp_path / out, to)
@@ -153,20 +185,32 @@ def test_a_round_trip_is_exact(build_mae, save_run, tmp_path, to, out):
     with torch.no_grad():
         for parameter in again.parameters():
             parameter.zero_()
-    assert "encoder 30 of 30 tensors, decoder 32 of 32" in load_checkpoint_into(tmp_path / out, again)
-    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
+    assert "encoder 30 of 30 tensors, decoder 32 of 32" in load_checkpoint_into(
+        tmp_path / out, again
+    )
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True)
+    )
 
 
 @pytest.mark.parametrize(("to", "out"), [("mae", "mae.pth"), ("hf", "vit_mae")])
-def test_of_several_decoders_others_get_the_one_that_predicts_pixels(build_mae, save_run, tmp_path, to, out):
+def test_of_several_decoders_others_get_the_one_that_predicts_pixels(
+    build_mae, save_run, tmp_path, to, out
+):
     model, one = build_mae({"hog": 27, "pixel": 48}), build_mae()
     targets = {
         "hog": {"_target_": "mim.target.hog.HOG"},
         "pixel": {"_target_": "mim.target.pixel.Pixel", "normalise": False},
     }
-    terms = {name: {"_target_": "mim.loss.term.Term", "target": target} for name, target in targets.items()}
+    terms = {
+        name: {"_target_": "mim.loss.term.Term", "target": target}
+        for name, target in targets.items()
+    }
     write(read_weights(save_run(model, **(RUN | {"loss": {"term": terms}}))), tmp_path / out, to)
-    assert load_checkpoint_into(tmp_path / out, one).endswith("encoder 30 of 30 tensors, decoder 32 of 32")
+    assert load_checkpoint_into(tmp_path / out, one).endswith(
+        "encoder 30 of 30 tensors, decoder 32 of 32"
+    )
     assert torch.equal(one.decoder.predict.weight, model.decoders.pixel.predict.weight)
     assert torch.equal(one.decoder.embed.weight, model.decoders.pixel.embed.weight)
     if to == "hf":
@@ -179,8 +223,13 @@ def test_our_own_names_hold_every_decoder(build_mae, save_run, tmp_path):
     with torch.no_grad():
         for parameter in again.parameters():
             parameter.zero_()
-    assert "decoder 32 of 32, decoders.pixel 32 of 32" in load_checkpoint_into(tmp_path / "ours.safetensors", again)
-    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
+    assert "decoder 32 of 32, decoders.pixel 32 of 32" in load_checkpoint_into(
+        tmp_path / "ours.safetensors", again
+    )
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True)
+    )
 
 
 def test_safetensors_remember_the_run(build_simmim, save_run, tmp_path, images):
@@ -194,7 +243,10 @@ def test_safetensors_remember_the_run(build_simmim, save_run, tmp_path, images):
 
 
 def test_what_a_format_cannot_hold_is_refused(build_mae, build_simmim, save_run, tmp_path):
-    beit, vit = read_weights(save_run(build_simmim())), read_weights(save_run(build_simmim(ViT), "vit"))
+    beit, vit = (
+        read_weights(save_run(build_simmim())),
+        read_weights(save_run(build_simmim(ViT), "vit")),
+    )
     with pytest.raises(ValueError, match="is no plain ViT, and the official MAE is"):
         write(beit, tmp_path / "x.pth", "mae")
     with pytest.raises(ValueError, match="is no plain ViT, and Hugging Face's ViTMAE is"):
@@ -213,30 +265,49 @@ def test_heads_that_nothing_tells_are_asked_for(golden, tmp_path):
     torch.save({"model": reference.under("sd.")}, tmp_path / "official.pth")
     weights = read_weights(tmp_path / "official.pth")
     with pytest.raises(
-        ValueError, match=rf"transformer {m['embed_dim']} wide is not in its tensors; give encoder\.heads="
+        ValueError,
+        match=rf"transformer {m['embed_dim']} wide is not in its tensors; give encoder\.heads=",
     ):
         write(weights, tmp_path / "x", "hf")
     with pytest.raises(
-        ValueError, match=f"transformer {m['decoder_embed_dim']} wide is not in its tensors; give --decoder-heads"
+        ValueError,
+        match=f"transformer {m['decoder_embed_dim']} wide is not in its tensors; give "
+        "--decoder-heads",
     ):
         write(weights, tmp_path / "x", "hf", heads=m["num_heads"])
     write(weights, tmp_path / "x", "hf", heads=m["num_heads"], decoder_heads=m["decoder_num_heads"])
 
 
-def test_the_command_says_what_it_read_wrote_and_how_to_load_it(build_mae, save_run, tmp_path, capsys):
-    command = ["convert", str(save_run(build_mae(), **RUN)), str(tmp_path / "encoder.safetensors"), "--to", "timm"]
+def test_the_command_says_what_it_read_wrote_and_how_to_load_it(
+    build_mae, save_run, tmp_path, capsys
+):
+    command = [
+        "convert",
+        str(save_run(build_mae(), **RUN)),
+        str(tmp_path / "encoder.safetensors"),
+        "--to",
+        "timm",
+    ]
     assert main(command) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["read", "wrote", "load"]
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
+        "read",
+        "wrote",
+        "load",
+    ]
     assert main(command) == 1
     assert (
         capsys.readouterr().err
-        == f"error: {tmp_path / 'encoder.safetensors'} exists already; remove it, or write elsewhere\n"
+        == f"error: {tmp_path / 'encoder.safetensors'} exists already; remove it, or write "
+        "elsewhere\n"
     )
 
 
 def test_the_commands_are_listed(capsys):
     assert main(["--help"]) == 0
-    assert "convert       Write the weights of any checkpoint in another format." in capsys.readouterr().out
+    assert (
+        "convert       Write the weights of any checkpoint in another format."
+        in capsys.readouterr().out
+    )
     assert main(["covert"]) == 1
     assert "python -m mim covert is no command; did you mean 'convert'?" in capsys.readouterr().err
 

@@ -74,15 +74,30 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
         return really_import(name, *arguments, **more)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ValueError, match=r"--to onnx needs onnxruntime: pip install -e '.\[export\]'"):
+    with pytest.raises(
+        ValueError, match=r"--to onnx needs onnxruntime: pip install -e '.\[export\]'"
+    ):
         export_encoder(ENCODERS["vit"](), tmp_path / "encoder.onnx", "onnx")
 
 
 def test_the_command_reads_writes_checks_and_says_how_to_run(build_mae, save_run, tmp_path, capsys):
-    command = ["export", str(save_run(build_mae())), str(tmp_path / "encoder.pt2"), "--to", "program"]
+    command = [
+        "export",
+        str(save_run(build_mae())),
+        str(tmp_path / "encoder.pt2"),
+        "--to",
+        "program",
+    ]
     assert main(command) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["read", "wrote", "run"]
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
+        "read",
+        "wrote",
+        "run",
+    ]
     assert main(command) == 1
     assert "exists already" in capsys.readouterr().err
-    assert main([*command[:2], str(tmp_path / "larger.pt2"), "--to", "program", "--image-size", "24"]) == 0
+    assert (
+        main([*command[:2], str(tmp_path / "larger.pt2"), "--to", "program", "--image-size", "24"])
+        == 0
+    )
     assert "positions resized from 4 x 4 to 6 x 6" in capsys.readouterr().out

@@ -1,4 +1,6 @@
-"""Models of transformers, saved with random weights: they give the same features here, or are refused in words."""
+"""Models of transformers, saved with random weights: they give the same features here, or are
+refused in words.
+"""
 
 import json
 
@@ -27,7 +29,10 @@ WORKS = {
     "dinov2, SwiGLU": ("Dinov2", {"use_swiglu_ffn": True}),
     "dinov2_with_registers": ("Dinov2WithRegisters", {}),
     "dinov3_vit": ("DINOv3ViT", {"num_register_tokens": 4}),
-    "dinov3_vit, gated": ("DINOv3ViT", {"num_register_tokens": 4, "use_gated_mlp": True, "hidden_act": "silu"}),
+    "dinov3_vit, gated": (
+        "DINOv3ViT",
+        {"num_register_tokens": 4, "use_gated_mlp": True, "hidden_act": "silu"},
+    ),
     "pixio": ("Pixio", {}),
     "siglip_vision_model": ("SiglipVision", {}),
     "siglip_vision_model, gelu": ("SiglipVision", {"hidden_act": "gelu"}),
@@ -48,7 +53,9 @@ REFUSED = {
 
 def saved(folder, name, settings):
     torch.manual_seed(0)
-    model = getattr(transformers, f"{name}Model")(getattr(transformers, f"{name}Config")(**SIZES | settings)).eval()
+    model = getattr(transformers, f"{name}Model")(
+        getattr(transformers, f"{name}Config")(**SIZES | settings)
+    ).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.1)
@@ -70,14 +77,22 @@ def test_features_are_those_of_transformers(case, tmp_path, distance):
 @pytest.mark.parametrize("kind", REFUSED)
 def test_a_family_that_is_not_read_is_refused_by_name(kind, tmp_path):
     saved(tmp_path, *REFUSED[kind])
-    with pytest.raises(ValueError, match=f"says model_type={kind}, which is not read; clip, ") as refusal:
+    with pytest.raises(
+        ValueError, match=f"says model_type={kind}, which is not read; clip, "
+    ) as refusal:
         read_weights(tmp_path)
     assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(
     "setting",
-    [{"hidden_act": "relu"}, {"layer_norm_eps": 1e-3}, {"num_channels": 4}, {"rope_theta": 10.0}, {"key_bias": True}],
+    [
+        {"hidden_act": "relu"},
+        {"layer_norm_eps": 1e-3},
+        {"num_channels": 4},
+        {"rope_theta": 10.0},
+        {"key_bias": True},
+    ],
 )
 def test_a_setting_that_timm_has_not_is_refused_by_name(setting, tmp_path):
     saved(tmp_path, "DINOv3ViT", {"num_register_tokens": 4})
@@ -94,7 +109,8 @@ def test_half_a_model_is_refused_in_one_line(tmp_path):
     saved(tmp_path, "Dinov2", {})
     tensors = load_file(tmp_path / "model.safetensors")
     save_file(
-        {name: value for name, value in tensors.items() if "key.weight" not in name}, tmp_path / "model.safetensors"
+        {name: value for name, value in tensors.items() if "key.weight" not in name},
+        tmp_path / "model.safetensors",
     )
     with pytest.raises(ValueError, match="holds no whole dinov2: ") as refusal:
         read_weights(tmp_path)
@@ -102,7 +118,9 @@ def test_half_a_model_is_refused_in_one_line(tmp_path):
 
 
 def test_a_dual_model_gives_its_image_half(tmp_path, distance):
-    config = transformers.CLIPConfig(vision_config=SIZES, text_config=SIZES | {"vocab_size": 99}, projection_dim=8)
+    config = transformers.CLIPConfig(
+        vision_config=SIZES, text_config=SIZES | {"vocab_size": 99}, projection_dim=8
+    )
     model = transformers.CLIPModel(config).eval()
     model.save_pretrained(tmp_path)
     image = torch.randn(2, 3, 64, 64)

@@ -1,4 +1,6 @@
-"""Weights of three channels on images of other numbers of channels: timm's rule for the first layer."""
+"""Weights of three channels on images of other numbers of channels: timm's rule for the first
+layer.
+"""
 
 import pytest
 import timm
@@ -18,13 +20,24 @@ STEM = "patch_embed.proj.weight"
 @pytest.mark.parametrize("channels", [1, 2, 4, 5, 13])
 def test_the_first_layer_is_that_of_timm_with_in_chans(tmp_path, channels):
     """timm itself, loading its own file into a model of other channels."""
-    sizes = {"img_size": 16, "patch_size": 4, "embed_dim": 16, "depth": 1, "num_heads": 2, "num_classes": 0}
+    sizes = {
+        "img_size": 16,
+        "patch_size": 4,
+        "embed_dim": 16,
+        "depth": 1,
+        "num_heads": 2,
+        "num_classes": 0,
+    }
     three = timm.create_model("vit_base_patch16_224", **sizes)
     file = tmp_path / "timm.pth"
     torch.save(three.state_dict(), file)
     overlay = {"file": str(file), "num_classes": 0, "first_conv": "patch_embed.proj"}
     theirs = timm.create_model(
-        "vit_base_patch16_224", pretrained=True, pretrained_cfg_overlay=overlay, in_chans=channels, **sizes
+        "vit_base_patch16_224",
+        pretrained=True,
+        pretrained_cfg_overlay=overlay,
+        in_chans=channels,
+        **sizes,
     )
     ours = ViT(16, 4, 16, 1, 2, channels=channels)
     said = load_checkpoint_into(file, ours)
@@ -72,6 +85,8 @@ def test_a_run_of_three_channels_opens_with_five_and_its_decoder_stays_new(build
 def test_other_numbers_than_three_are_not_carried(build_mae, save_run):
     folder = save_run(build_mae(channels=5))
     with pytest.raises(
-        ValueError, match="embeds images of 5 channels and the encoder those of 3; only three are carried to another"
+        ValueError,
+        match="embeds images of 5 channels and the encoder those of 3; only three are carried to "
+        "another",
     ):
         load_checkpoint_into(folder, build_mae())

@@ -39,7 +39,13 @@ def test_a_checkpoint_says_it(weights):
 
 
 @pytest.mark.parametrize(
-    ("to", "name"), [("safetensors", "a.safetensors"), ("timm", "a.safetensors"), ("timm", "a.pth"), ("mae", "a.pth")]
+    ("to", "name"),
+    [
+        ("safetensors", "a.safetensors"),
+        ("timm", "a.safetensors"),
+        ("timm", "a.pth"),
+        ("mae", "a.pth"),
+    ],
 )
 def test_so_does_what_it_is_converted_to(weights, tmp_path, to, name):
     write(weights, tmp_path / name, to)
@@ -50,7 +56,10 @@ def test_hugging_face_has_a_file_of_its_own_for_it(weights, tmp_path):
     write(weights, tmp_path / "hf", "hf")
     found = image_format(read_weights(tmp_path / "hf"))
     assert (found.mean, found.std) == (FORMAT.mean, FORMAT.std)
-    assert json.loads((tmp_path / "hf" / "preprocessor_config.json").read_text())["size"] == {"height": 16, "width": 16}
+    assert json.loads((tmp_path / "hf" / "preprocessor_config.json").read_text())["size"] == {
+        "height": 16,
+        "width": 16,
+    }
 
 
 def test_so_do_exports(tmp_path):
@@ -61,7 +70,11 @@ def test_so_do_exports(tmp_path):
     assert ImageFormat.from_plain(json.loads(said["images"]), "a.pt2") == FORMAT
     onnxruntime = pytest.importorskip("onnxruntime")
     export_encoder(encoder, tmp_path / "a.onnx", "onnx", FORMAT)
-    found = onnxruntime.InferenceSession(tmp_path / "a.onnx").get_modelmeta().custom_metadata_map["images"]
+    found = (
+        onnxruntime.InferenceSession(tmp_path / "a.onnx")
+        .get_modelmeta()
+        .custom_metadata_map["images"]
+    )
     assert ImageFormat.from_plain(json.loads(found), "a.onnx") == FORMAT
 
 
@@ -73,7 +86,9 @@ def test_an_older_checkpoint_is_asked_for_its_data_and_others_have_imagenets(bui
 
 
 def test_timm_says_how_its_models_were_trained(monkeypatch):
-    model = timm.create_model("vit_tiny_patch16_224.augreg_in21k_ft_in1k", pretrained=False, num_classes=0)
+    model = timm.create_model(
+        "vit_tiny_patch16_224.augreg_in21k_ft_in1k", pretrained=False, num_classes=0
+    )
     monkeypatch.setattr(timm, "create_model", lambda *given, **settings: model)
     found = image_format(read_weights("timm:vit_tiny_patch16_224.augreg_in21k_ft_in1k"))
     assert (found.mean, found.std) == ((0.5,) * 3, (0.5,) * 3)
@@ -83,7 +98,9 @@ def test_timm_says_how_its_models_were_trained(monkeypatch):
 def test_a_file_cannot_say_what_is_no_format(build_mae, save_run):
     folder = save_run(build_mae())
     file = folder / "checkpoints" / "last.ckpt"
-    torch.save(torch.load(file, weights_only=True) | {"images": {"mean": [0.0], "std": [-1.0]}}, file)
+    torch.save(
+        torch.load(file, weights_only=True) | {"images": {"mean": [0.0], "std": [-1.0]}}, file
+    )
     with pytest.raises(ValueError, match="deviations above 0"):
         read_weights(folder)
 

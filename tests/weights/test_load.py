@@ -21,7 +21,9 @@ from mim.weights.load import load_checkpoint_into, open_encoder
 
 def same(a: nn.Module, b: nn.Module) -> bool:
     mine, other = a.state_dict(), b.state_dict()
-    return mine.keys() == other.keys() and all(torch.equal(mine[name], other[name]) for name in mine)
+    return mine.keys() == other.keys() and all(
+        torch.equal(mine[name], other[name]) for name in mine
+    )
 
 
 def test_a_run_is_loaded_whole(build_mae, save_run):
@@ -49,14 +51,23 @@ def test_each_of_several_decoders_is_loaded_if_all_of_it_is_there(build_mae, sav
         "encoder 30 of 30 tensors, decoder 32 of 32, decoders.hog not in it"
     )
     line = load_checkpoint_into(both, build_mae({"pixel": 48, "hog": 12, "low": 12}))
-    assert "decoder 32 of 32, decoders.hog not loaded (decoders.hog.predict.weight is (27, 8) there and (12, 8)" in line
-    assert "decoders.low not in it, left over: decoders.hog.mask_token, decoders.hog.pos_embed" in line
+    assert (
+        "decoder 32 of 32, decoders.hog not loaded (decoders.hog.predict.weight is (27, 8) there "
+        "and (12, 8)" in line
+    )
+    assert (
+        "decoders.low not in it, left over: decoders.hog.mask_token, decoders.hog.pos_embed" in line
+    )
 
 
-def test_positions_of_each_of_several_decoders_are_carried_to_another_image_size(build_mae, save_run):
+def test_positions_of_each_of_several_decoders_are_carried_to_another_image_size(
+    build_mae, save_run
+):
     two = {"pixel": 48, "hog": 27}
     model = build_mae(two, image_size=32)
-    assert "decoder 32 of 32, decoders.hog 32 of 32" in load_checkpoint_into(save_run(build_mae(two)), model)
+    assert "decoder 32 of 32, decoders.hog 32 of 32" in load_checkpoint_into(
+        save_run(build_mae(two)), model
+    )
     assert torch.equal(model.decoders.hog.pos_embed, model.decoder.pos_embed)
     assert model.decoders.hog.pos_embed.shape == (1, 65, 8)
 
@@ -65,8 +76,8 @@ def test_another_model_keeps_the_encoder(build_mae, build_simmim, save_run):
     run, model = save_run(build_mae()), build_simmim(ViT)
     head = model.decoder.weight.clone()
     assert (
-        "encoder 30 of 30 tensors, mask_token not in it, decoder not in it, left over: decoder.mask_token"
-        in load_checkpoint_into(run, model)
+        "encoder 30 of 30 tensors, mask_token not in it, decoder not in it, left over: "
+        "decoder.mask_token" in load_checkpoint_into(run, model)
     )
     assert same(model.encoder, build_mae().encoder)
     assert torch.equal(model.decoder.weight, head)
@@ -90,23 +101,31 @@ def test_the_official_mae_is_loaded_with_its_command_line(golden, tmp_path):
     torch.save({"model": tensors, "args": argparse.Namespace(lr=1e-3)}, tmp_path / "official.pth")
     encoder, line = open_encoder(tmp_path / "official.pth", heads=reference.meta["num_heads"])
     count = len(encoder.state_dict())
-    assert f"(official MAE): encoder {count} of {count} tensors, left over: decoder.mask_token" in line
+    assert (
+        f"(official MAE): encoder {count} of {count} tensors, left over: decoder.mask_token" in line
+    )
     assert torch.equal(encoder.blocks[1].attn.qkv.weight, tensors["blocks.1.attn.qkv.weight"])
 
 
-@pytest.mark.parametrize(("case", "of"), [("simmim_vit_ape", Beit), ("simmim_vit_srpb", Beit), ("simmim_swin", Swin)])
+@pytest.mark.parametrize(
+    ("case", "of"), [("simmim_vit_ape", Beit), ("simmim_vit_srpb", Beit), ("simmim_swin", Swin)]
+)
 def test_the_official_simmim_is_loaded(golden, tmp_path, case, of):
     reference = golden(case)
     torch.save({"model": reference.under("sd.")}, tmp_path / "official.pth")
     heads = reference.meta["num_heads"] if of is Beit else 4
-    encoder, line = open_encoder(tmp_path / "official.pth", image_size=reference.meta["img_size"], heads=heads)
+    encoder, line = open_encoder(
+        tmp_path / "official.pth", image_size=reference.meta["img_size"], heads=heads
+    )
     assert isinstance(encoder, of)
     assert "(official SimMIM): encoder" in line
     assert "left over: mask_token, decoder.weight, decoder.bias" in line
 
 
 def test_the_official_simmim_is_loaded_with_its_config(golden, tmp_path, monkeypatch):
-    """The official training keeps a CfgNode of yacs, a dictionary, in its files: it is read without yacs."""
+    """The official training keeps a CfgNode of yacs, a dictionary, in its files: it is read without
+    yacs.
+    """
 
     class CfgNode(dict):
         __module__, __qualname__ = "yacs.config", "CfgNode"
@@ -121,7 +140,10 @@ def test_the_official_simmim_is_loaded_with_its_config(golden, tmp_path, monkeyp
         patched.setitem(sys.modules, "yacs", types.ModuleType("yacs"))
         patched.setitem(sys.modules, "yacs.config", module)
         config = CfgNode({"TRAIN": CfgNode({"EPOCHS": 800})})
-        torch.save({"model": golden("simmim_vit_srpb").under("sd."), "config": config}, tmp_path / "official.pth")
+        torch.save(
+            {"model": golden("simmim_vit_srpb").under("sd."), "config": config},
+            tmp_path / "official.pth",
+        )
     assert "(official SimMIM): encoder" in open_encoder(tmp_path / "official.pth")[1]
 
 
@@ -158,7 +180,8 @@ def test_a_run_on_images_that_are_not_square_is_loaded(build_mae, save_run):
         "encoder 30 of 30 tensors, decoder 32 of 32"
     )
     with pytest.raises(
-        ValueError, match="positions of 24 patches, which is no square, cannot be carried to another grid"
+        ValueError,
+        match="positions of 24 patches, which is no square, cannot be carried to another grid",
     ):
         load_checkpoint_into(run, build_mae())
 
@@ -174,7 +197,14 @@ def test_positions_of_both_halves_reach_another_image_size(build_mae, save_run):
 def test_timm_is_loaded(tmp_path, monkeypatch):
     """`timm:<name>` asks timm for pre-trained weights; here the download gives new ones."""
     torch.manual_seed(0)
-    sizes = {"img_size": 16, "patch_size": 4, "embed_dim": 16, "depth": 2, "num_heads": 2, "num_classes": 0}
+    sizes = {
+        "img_size": 16,
+        "patch_size": 4,
+        "embed_dim": 16,
+        "depth": 2,
+        "num_heads": 2,
+        "num_classes": 0,
+    }
     vit = timm.create_model("vit_base_patch16_224", **sizes)
     asked = []
     monkeypatch.setattr(timm, "create_model", lambda name, **how: asked.append((name, how)) or vit)
@@ -219,13 +249,17 @@ def test_what_transformers_saved_is_loaded(vit_mae, tmp_path, images, build_mae,
     vit_mae.vit.config.mask_ratio = 0.0
     theirs = vit_mae.vit(images, noise=torch.arange(16.0).expand(2, -1)).last_hidden_state
     assert torch.allclose(encoder.eval()(images), theirs, atol=1e-5)
-    assert load_checkpoint_into(tmp_path / "saved", build_mae()).endswith("encoder 30 of 30 tensors, decoder 32 of 32")
+    assert load_checkpoint_into(tmp_path / "saved", build_mae()).endswith(
+        "encoder 30 of 30 tensors, decoder 32 of 32"
+    )
 
 
 def test_a_repository_of_hugging_face_is_loaded(vit_mae, tmp_path, monkeypatch):
     """`hf:<repository>` downloads two files; here they lie in a folder."""
     vit_mae.save_pretrained(tmp_path)
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda repository, name: str(tmp_path / name))
+    monkeypatch.setattr(
+        "huggingface_hub.hf_hub_download", lambda repository, name: str(tmp_path / name)
+    )
     _, line = open_encoder("hf:facebook/vit-mae-tiny")
     assert line.startswith("hf:facebook/vit-mae-tiny (Hugging Face): encoder 30 of 30")
 
@@ -251,15 +285,32 @@ def test_what_cannot_be_had_is_said_in_one_line(source, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"patch_size": 2}, "it has patches of 4 x 4 pixels and the encoder of 2 x 2; try encoder.patch_size=4"),
-        ({"width": 32}, "it is 16 wide and the encoder 32; try another encoder, or encoder.width=16"),
-        ({"depth": 1}, "it has 2 blocks and the encoder 1; try another encoder, or encoder.depth=2"),
-        ({"depth": 3}, "it has 2 blocks and the encoder 3; try another encoder, or encoder.depth=2"),
+        (
+            {"patch_size": 2},
+            "it has patches of 4 x 4 pixels and the encoder of 2 x 2; try encoder.patch_size=4",
+        ),
+        (
+            {"width": 32},
+            "it is 16 wide and the encoder 32; try another encoder, or encoder.width=16",
+        ),
+        (
+            {"depth": 1},
+            "it has 2 blocks and the encoder 1; try another encoder, or encoder.depth=2",
+        ),
+        (
+            {"depth": 3},
+            "it has 2 blocks and the encoder 3; try another encoder, or encoder.depth=2",
+        ),
         ({"heads": 4}, "it has 2 attention heads and the encoder 4"),
-        ({"mlp_ratio": 2.0}, r"differs in blocks.0.mlp.fc1.weight is \(64, 16\) there and \(32, 16\) here"),
+        (
+            {"mlp_ratio": 2.0},
+            r"differs in blocks.0.mlp.fc1.weight is \(64, 16\) there and \(32, 16\) here",
+        ),
     ],
 )
-def test_another_architecture_is_refused_and_nothing_is_loaded(build_mae, save_run, changes, message):
+def test_another_architecture_is_refused_and_nothing_is_loaded(
+    build_mae, save_run, changes, message
+):
     model = build_mae(**changes)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with pytest.raises(ValueError, match=f"does not fit ViT: .*{message}"):
@@ -270,20 +321,36 @@ def test_another_architecture_is_refused_and_nothing_is_loaded(build_mae, save_r
 @pytest.mark.parametrize(
     ("name", "settings", "has"),
     [
-        ("vit_tiny_patch16_224", {"reg_tokens": 2, "init_values": 0.1}, "register tokens beside its patches"),
-        ("vit_tiny_patch16_224", {"reg_tokens": 4, "no_embed_class": True}, "register tokens beside its patches"),
-        ("vit_tiny_patch16_224", {"class_token": False, "global_pool": "avg", "reg_tokens": 1}, "register tokens"),
+        (
+            "vit_tiny_patch16_224",
+            {"reg_tokens": 2, "init_values": 0.1},
+            "register tokens beside its patches",
+        ),
+        (
+            "vit_tiny_patch16_224",
+            {"reg_tokens": 4, "no_embed_class": True},
+            "register tokens beside its patches",
+        ),
+        (
+            "vit_tiny_patch16_224",
+            {"class_token": False, "global_pool": "avg", "reg_tokens": 1},
+            "register tokens",
+        ),
     ],
 )
 def test_tokens_that_nothing_tells_are_refused(tmp_path, name, settings, has):
-    torch.save(timm.create_model(name, num_classes=0, depth=1, **settings).state_dict(), tmp_path / "x.pth")
+    torch.save(
+        timm.create_model(name, num_classes=0, depth=1, **settings).state_dict(), tmp_path / "x.pth"
+    )
     with pytest.raises(ValueError, match=has):
         open_encoder(tmp_path / "x.pth")
 
 
 def test_another_family_is_refused(build_mae, build_simmim, save_run):
     with pytest.raises(
-        ValueError, match=r"does not fit Beit: it lacks rel_pos_bias.* and has pos_embed, .* besides; try the encoder"
+        ValueError,
+        match=r"does not fit Beit: it lacks rel_pos_bias.* and has pos_embed, .* besides; try the "
+        r"encoder",
     ):
         load_checkpoint_into(save_run(build_mae()), build_simmim())
 
@@ -331,7 +398,8 @@ def broken(folder, kind):
         torch.save({"epoch": 3}, file)
         return (
             file,
-            "holds no weights; they are looked for at the top and under state_dict_ema, model_ema, teacher, state_dict",
+            "holds no weights; they are looked for at the top and under state_dict_ema, model_ema, "
+            "teacher, state_dict",
         )
     if kind == "list":
         torch.save([1, 2], file)
@@ -339,12 +407,14 @@ def broken(folder, kind):
     torch.save({"conv1.weight": torch.zeros(8, 3, 7, 7), "fc.bias": torch.zeros(3)}, file)
     return (
         file,
-        r"holds no encoder that is known here: none of its 2 tensors \(conv1.weight, fc.bias, ...\) embeds patches",
+        r"holds no encoder that is known here: none of its 2 tensors \(conv1.weight, fc.bias, "
+        r"...\) embeds patches",
     )
 
 
 @pytest.mark.parametrize(
-    "kind", ["empty", "cut", "cut_safetensors", "text", "code", "old_code", "nothing", "list", "resnet"]
+    "kind",
+    ["empty", "cut", "cut_safetensors", "text", "code", "old_code", "nothing", "list", "resnet"],
 )
 def test_what_is_no_checkpoint_gets_its_own_line(build_mae, tmp_path, capsys, kind):
     file, message = broken(tmp_path, kind)
@@ -362,24 +432,32 @@ def test_a_missing_file_is_said_to_be_missing(build_mae, tmp_path):
         load_checkpoint_into(tmp_path, build_mae())
 
 
-@pytest.mark.parametrize("target", ["os.system", "mim.encoder.vit.torch.load", "mim.data.digits.Digits"])
+@pytest.mark.parametrize(
+    "target", ["os.system", "mim.encoder.vit.torch.load", "mim.data.digits.Digits"]
+)
 def test_a_checkpoint_decides_on_encoders_only(build_mae, save_run, target):
     """A config in a file says what to call: nothing but our encoders is."""
     run = save_run(build_mae(), encoder={"_target_": target})
-    with pytest.raises(ValueError, match=f"wants to build {target}; only what mim.encoder.* defines"):
+    with pytest.raises(
+        ValueError, match=f"wants to build {target}; only what mim.encoder.* defines"
+    ):
         open_encoder(run)
 
 
 def test_heads_that_nothing_tells_are_asked_for(build_mae, tmp_path):
     torch.save(build_mae().state_dict(), tmp_path / "ours.pth")
     with pytest.raises(
-        ValueError, match=r"attention heads of a transformer 16 wide is not in its tensors; give encoder\.heads="
+        ValueError,
+        match=r"attention heads of a transformer 16 wide is not in its tensors; give "
+        r"encoder\.heads=",
     ):
         open_encoder(tmp_path / "ours.pth")
 
 
 def test_swins_of_timm_and_of_the_official_code_are_told_apart(golden, tmp_path):
-    """The official code numbers the merging of patches by the stage before it, timm by the stage after."""
+    """The official code numbers the merging of patches by the stage before it, timm by the stage
+    after.
+    """
     reference = golden("simmim_swin")
     tuned = {
         n.removeprefix("encoder."): v
@@ -390,7 +468,10 @@ def test_swins_of_timm_and_of_the_official_code_are_told_apart(golden, tmp_path)
     torch.save({"model": tuned | {"head.weight": torch.zeros(7, width)}}, tmp_path / "official.pth")
     official, line = open_encoder(tmp_path / "official.pth", image_size=size)
     count = len(official.state_dict())
-    assert f"(official SimMIM, fine-tuned Swin): encoder {count} of {count} tensors, left over: head.weight" in line
+    assert (
+        f"(official SimMIM, fine-tuned Swin): encoder {count} of {count} tensors, left over: "
+        "head.weight" in line
+    )
     torch.save(official.state_dict(), tmp_path / "timm.pth")
     timms, line = open_encoder(tmp_path / "timm.pth", image_size=size)
     assert f"(a bare encoder): encoder {count} of {count}" in line

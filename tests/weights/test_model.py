@@ -46,10 +46,16 @@ def test_a_run_opens_as_the_model_that_it_trained(build_mae, save_run, predictio
 
 
 @pytest.mark.parametrize(("blocks", "together"), [(None, False), ([0, 1], True)])
-def test_a_decoder_that_looks_at_blocks_opens_too(build_mae, save_run, predictions, blocks, together):
+def test_a_decoder_that_looks_at_blocks_opens_too(
+    build_mae, save_run, predictions, blocks, together
+):
     depth = len(build_mae().encoder.blocks)
-    model = build_mae(decoder=partial(QueryDecoder, encoder_depth=depth, blocks=blocks, self_attention=together))
-    opened = open_model(read_weights(save_run(model, model={"decoder": {"heads": 2, "blocks": blocks}})), masker())
+    model = build_mae(
+        decoder=partial(QueryDecoder, encoder_depth=depth, blocks=blocks, self_attention=together)
+    )
+    opened = open_model(
+        read_weights(save_run(model, model={"decoder": {"heads": 2, "blocks": blocks}})), masker()
+    )
     model.masker = masker()
     assert torch.equal(predictions(opened).prediction, predictions(model).prediction)
 
@@ -68,7 +74,9 @@ TERMS = {
 }
 
 
-@pytest.mark.parametrize("terms", [TERMS, {"pixel": TERMS["pixel"], "hog": TERMS["hog"]}, {"a": PIXEL, "b": PIXEL}])
+@pytest.mark.parametrize(
+    "terms", [TERMS, {"pixel": TERMS["pixel"], "hog": TERMS["hog"]}, {"a": PIXEL, "b": PIXEL}]
+)
 @pytest.mark.parametrize("kind", ["mae", "simmim"])
 def test_of_several_decoders_the_first_that_predicts_pixels_opens(
     build_mae, build_simmim, save_run, predictions, kind, terms
@@ -85,9 +93,13 @@ def test_of_several_decoders_the_first_that_predicts_pixels_opens(
 def test_an_official_file_with_both_halves_opens(build_mae, tmp_path, predictions):
     model = build_mae(width=192, heads=3)
     file = tmp_path / "mae_visualize.pth"
-    torch.save({"model": {to_official(name): value for name, value in model.state_dict().items()}}, file)
+    torch.save(
+        {"model": {to_official(name): value for name, value in model.state_dict().items()}}, file
+    )
     weights = read_weights(file)
-    with pytest.raises(ValueError, match="attention heads of a transformer 8 wide is not in its tensors"):
+    with pytest.raises(
+        ValueError, match="attention heads of a transformer 8 wide is not in its tensors"
+    ):
         open_model(weights, masker())
     model.masker = masker()
     opened = open_model(weights._replace(decoder_heads=2), masker())
@@ -111,7 +123,9 @@ def test_weights_without_the_whole_decoder_are_refused(build_mae, save_run, lost
     folder = save_run(build_mae(), model=DECODER)
     file = folder / "checkpoints" / "last.ckpt"
     content = torch.load(file, weights_only=True)
-    content["state_dict"] = {name: value for name, value in content["state_dict"].items() if not name.startswith(lost)}
+    content["state_dict"] = {
+        name: value for name, value in content["state_dict"].items() if not name.startswith(lost)
+    }
     torch.save(content, file)
     with pytest.raises(ValueError, match=message):
         open_model(read_weights(folder), masker())
@@ -127,10 +141,25 @@ def test_heads_that_are_no_number_are_refused(build_mae, save_run):
     [
         (PIXEL, (Pixel, False)),
         (PIXEL | {"normalise": True}, (Pixel, True)),
-        ({"term": {"consistency": {"_target_": "mim.loss.consistency.Consistency"}, "pixel": PIXEL}}, (Pixel, False)),
+        (
+            {
+                "term": {
+                    "consistency": {"_target_": "mim.loss.consistency.Consistency"},
+                    "pixel": PIXEL,
+                }
+            },
+            (Pixel, False),
+        ),
         (FREQUENCY, (Frequency, True)),
-        ({"_target_": "mim.loss.term.Term", "target": PIXEL | {"_target_": "mim.target.pixel.Pixel"}}, (Pixel, False)),
-        (PIXEL | {"_target_": "mim.loss.pixel.Pixel"}, (Pixel, False)),  # a run from before there were targets
+        (
+            {
+                "_target_": "mim.loss.term.Term",
+                "target": PIXEL | {"_target_": "mim.target.pixel.Pixel"},
+            },
+            (Pixel, False),
+        ),
+        # a run from before there were targets
+        (PIXEL | {"_target_": "mim.loss.pixel.Pixel"}, (Pixel, False)),
         (FREQUENCY | {"_target_": "mim.loss.frequency.Frequency"}, (Frequency, True)),
     ],
 )
@@ -142,9 +171,17 @@ def test_a_run_says_what_its_predictions_are(build_mae, save_run, loss, expected
 
 
 def test_where_nothing_says_it_is_as_published(build_mae, build_simmim, save_run):
-    mae, simmim = read_weights(save_run(build_mae(), "mae")), read_weights(save_run(build_simmim(), "simmim"))
-    assert [open_painter(weights, Geometry.of(4, 4)).normalise for weights in (mae, simmim)] == [True, False]
-    assert [open_painter(mae, Geometry.of(4, 4), target).normalise for target in ("raw", "normalised")] == [False, True]
+    mae, simmim = (
+        read_weights(save_run(build_mae(), "mae")),
+        read_weights(save_run(build_simmim(), "simmim")),
+    )
+    assert [open_painter(weights, Geometry.of(4, 4)).normalise for weights in (mae, simmim)] == [
+        True,
+        False,
+    ]
+    assert [
+        open_painter(mae, Geometry.of(4, 4), target).normalise for target in ("raw", "normalised")
+    ] == [False, True]
 
 
 def test_what_is_no_picture_is_refused(build_mae, save_run):

@@ -12,7 +12,9 @@ def test_both_halves_are_renamed():
         "decoder_pred.weight": "decoder.predict.weight",
     }
     assert {name: from_official(name) for name in renamed} == renamed
-    assert {name: to_official(from_official(name)) for name in renamed} == {name: name for name in renamed}
+    assert {name: to_official(from_official(name)) for name in renamed} == {
+        name: name for name in renamed
+    }
 
 
 def test_no_official_tensor_loses_its_name(golden):

@@ -23,7 +23,16 @@ def under(prefix, tensors):
     return {prefix + name: value for name, value in tensors.items()}
 
 
-PREFIXES = ("", "backbone.", "encoder.", "module.", "model.", "module.backbone.", "_orig_mod.net.", "teacher.backbone.")
+PREFIXES = (
+    "",
+    "backbone.",
+    "encoder.",
+    "module.",
+    "model.",
+    "module.backbone.",
+    "_orig_mod.net.",
+    "teacher.backbone.",
+)
 PREFIXES += ("student.module.encoder.", "model.module._orig_mod.backbone.")
 
 
@@ -63,15 +72,22 @@ def test_of_two_the_averaged_one_is_taken_and_named(tmp_path):
 def test_a_key_chooses_among_the_weights_of_a_file(tmp_path, key, seed):
     both = under("student.backbone.", weights(1)) | under("teacher.backbone.", weights(2))
     where = key.startswith(("student", "teacher")) if key else False
-    torch.save({"state_dict": both} | ({} if where else {"state_dict_ema": weights(4)}), tmp_path / "x.pth")
+    torch.save(
+        {"state_dict": both} | ({} if where else {"state_dict_ema": weights(4)}), tmp_path / "x.pth"
+    )
     found = read_weights(tmp_path / "x.pth", key)
     assert torch.equal(found.tensors["encoder.norm.weight"], weights(seed)["norm.weight"])
 
 
 @pytest.mark.parametrize("key", ["ema", "teach", "student.nothing"])
 def test_a_key_that_is_not_there_is_refused_with_those_that_are(tmp_path, key):
-    save_file(under("student.backbone.", weights(1)) | under("teacher.", weights(2)), tmp_path / "x.safetensors")
-    with pytest.raises(ValueError, match=f"checkpoint_key={key}; there is one under student.backbone, teacher$"):
+    save_file(
+        under("student.backbone.", weights(1)) | under("teacher.", weights(2)),
+        tmp_path / "x.safetensors",
+    )
+    with pytest.raises(
+        ValueError, match=f"checkpoint_key={key}; there is one under student.backbone, teacher$"
+    ):
         read_weights(tmp_path / "x.safetensors", key)
 
 
@@ -109,7 +125,8 @@ def test_a_block_that_no_encoder_has_is_refused_by_name(name, said):
 
 def test_a_whole_file_of_another_network_is_refused_by_name(tmp_path):
     torch.save(
-        {"model": under("backbone.", weights() | {"blocks.0.mlp.w12.weight": torch.zeros(3)})}, tmp_path / "x.pth"
+        {"model": under("backbone.", weights() | {"blocks.0.mlp.w12.weight": torch.zeros(3)})},
+        tmp_path / "x.pth",
     )
     with pytest.raises(ValueError, match="SwiGLU"):
         open_encoder(tmp_path / "x.pth", heads=2)
@@ -117,7 +134,9 @@ def test_a_whole_file_of_another_network_is_refused_by_name(tmp_path):
         load_checkpoint_into(tmp_path / "x.pth", ViT(**SIZES))
 
 
-@pytest.mark.parametrize("setting", [{"hidden_act": "relu"}, {"layer_norm_eps": 1e-5}, {"qkv_bias": False}])
+@pytest.mark.parametrize(
+    "setting", [{"hidden_act": "relu"}, {"layer_norm_eps": 1e-5}, {"qkv_bias": False}]
+)
 def test_a_config_of_another_network_is_refused_by_its_setting(tmp_path, setting):
     (key,) = setting
     with pytest.raises(ValueError, match=f"says {key}="):

@@ -1,4 +1,6 @@
-"""Files of the methods' own releases, by their names and shapes: each is read into an encoder that computes the same."""
+"""Files of the methods' own releases, by their names and shapes: each is read into an encoder that
+computes the same.
+"""
 
 import re
 
@@ -55,10 +57,17 @@ def same(a, b):
 
 
 def dinov2(encoder):
-    """Names of facebookresearch/dinov2: with registers the cls token's position stands with those of the patches."""
-    tensors = renamed(encoder, (r"^reg_token$", "register_tokens"), (r"\.fc1\.", ".w12."), (r"\.fc2\.", ".w3."))
+    """Names of facebookresearch/dinov2: with registers the cls token's position stands with those
+    of the patches.
+    """
+    tensors = renamed(
+        encoder, (r"^reg_token$", "register_tokens"), (r"\.fc1\.", ".w12."), (r"\.fc2\.", ".w3.")
+    )
     if "giant" not in encoder.name:
-        tensors = {name.replace(".w12.", ".fc1.").replace(".w3.", ".fc2."): value for name, value in tensors.items()}
+        tensors = {
+            name.replace(".w12.", ".fc1.").replace(".w3.", ".fc2."): value
+            for name, value in tensors.items()
+        }
     if "register_tokens" in tensors:
         first = torch.randn(1, 1, 128, generator=torch.Generator().manual_seed(2))
         tensors["pos_embed"] = torch.cat([first, tensors["pos_embed"]], 1)
@@ -67,22 +76,35 @@ def dinov2(encoder):
 
 
 @pytest.mark.parametrize("chunks", [False, True])
-@pytest.mark.parametrize("name", ["small_patch14_dinov2", "small_patch14_reg4_dinov2", "giant_patch14_reg4_dinov2"])
+@pytest.mark.parametrize(
+    "name", ["small_patch14_dinov2", "small_patch14_reg4_dinov2", "giant_patch14_reg4_dinov2"]
+)
 def test_dinov2_with_and_without_registers(opened, name, chunks):
     encoder = timms(f"vit_{name}")
     tensors = dinov2(encoder)
     if chunks:
-        tensors = {re.sub(r"^blocks\.(\d+)\.", r"blocks.\1.\1.", key): value for key, value in tensors.items()}
+        tensors = {
+            re.sub(r"^blocks\.(\d+)\.", r"blocks.\1.\1.", key): value
+            for key, value in tensors.items()
+        }
     read, line = opened(tensors)
     assert same(read, encoder)
     assert "left over: mask_token" in line
 
 
 def dinov3(encoder):
-    """Names of facebookresearch/dinov3: one bias for queries, keys and values, and a mask that takes the keys' away."""
+    """Names of facebookresearch/dinov3: one bias for queries, keys and values, and a mask that
+    takes the keys' away.
+    """
     gates = ((r"fc1_g", "w1"), (r"fc1_x", "w2"), (r"fc2", "w3")) if "plus" in encoder.name else ()
-    found = renamed(encoder, (r"^reg_token$", "storage_tokens"), (r"\.gamma_(\d)$", r".ls\1.gamma"), *gates)
-    tensors = {name: value for name, value in found.items() if not name.endswith(("q_bias", "v_bias", "k_bias"))}
+    found = renamed(
+        encoder, (r"^reg_token$", "storage_tokens"), (r"\.gamma_(\d)$", r".ls\1.gamma"), *gates
+    )
+    tensors = {
+        name: value
+        for name, value in found.items()
+        if not name.endswith(("q_bias", "v_bias", "k_bias"))
+    }
     for block in range(2):
         at = f"blocks.{block}.attn."
         parts = [found.get(f"{at}{part}_bias", torch.zeros(128)) for part in "qv"]
@@ -92,7 +114,9 @@ def dinov3(encoder):
     return tensors | {"mask_token": torch.zeros(1, 128), "rope_embed.periods": torch.ones(16)}
 
 
-@pytest.mark.parametrize("name", ["small_patch16_dinov3", "small_patch16_dinov3_qkvb", "small_plus_patch16_dinov3"])
+@pytest.mark.parametrize(
+    "name", ["small_patch16_dinov3", "small_patch16_dinov3_qkvb", "small_plus_patch16_dinov3"]
+)
 def test_dinov3_with_and_without_biases_and_gates(opened, name):
     encoder = timms(f"vit_{name}")
     read, line = opened(dinov3(encoder), image_size=32)
@@ -104,7 +128,10 @@ def test_pixio_has_eight_cls_tokens(opened):
     encoder = timms("vit_base_patch16_224", registers=7)
     tensors = renamed(encoder)
     tensors["cls_token"] = torch.cat([tensors["cls_token"], tensors.pop("reg_token")], 1)
-    decoder = {"decoder_embed.weight": torch.zeros(8, 128), "decoder_pos_embed": torch.zeros(1, 24, 8)}
+    decoder = {
+        "decoder_embed.weight": torch.zeros(8, 128),
+        "decoder_pos_embed": torch.zeros(1, 24, 8),
+    }
     read, _ = opened({"model": tensors | decoder | {"mask_token": torch.zeros(1, 1, 8)}})
     assert (read.prefix, same(read, encoder)) == (8, True)
 
@@ -112,7 +139,9 @@ def test_pixio_has_eight_cls_tokens(opened):
 def test_crossmae_ends_without_a_norm_and_gets_a_new_one(opened):
     encoder = vit()
     encoder.norm.load_state_dict({"weight": torch.ones(128), "bias": torch.zeros(128)})
-    tensors = {name: value for name, value in encoder.state_dict().items() if not name.startswith("norm.")}
+    tensors = {
+        name: value for name, value in encoder.state_dict().items() if not name.startswith("norm.")
+    }
     decoder = {
         "wfm.linear.weight": torch.zeros(2, 3),
         "mask_token": torch.zeros(1, 1, 8),
@@ -145,7 +174,11 @@ def test_what_was_trained_beside_an_encoder_is_left_over(opened, beside):
 def test_beit_and_data2vec_keep_a_mask_token_and_a_head(opened):
     torch.manual_seed(0)
     encoder = varied(Beit(**SIZES, positions="shared_bias"))
-    head = {"mask_token": torch.zeros(1, 1, 128), "lm_head.weight": torch.zeros(9, 128), "lm_head.bias": torch.zeros(9)}
+    head = {
+        "mask_token": torch.zeros(1, 1, 128),
+        "lm_head.weight": torch.zeros(9, 128),
+        "lm_head.bias": torch.zeros(9),
+    }
     index = {"rel_pos_bias.relative_position_index": torch.zeros(17, 17, dtype=torch.int64)}
     read, line = opened({"model": encoder.state_dict() | head | index})
     assert same(read, encoder)
@@ -155,7 +188,10 @@ def test_beit_and_data2vec_keep_a_mask_token_and_a_head(opened):
 def test_msn_and_ijepa_keep_an_average_as_their_target_encoder(opened):
     average, other = vit(), vit(start="simmim")
     both = {"encoder": other.state_dict(), "target_encoder": average.state_dict()}
-    content = {key: {f"module.{name}": value for name, value in tensors.items()} for key, tensors in both.items()}
+    content = {
+        key: {f"module.{name}": value for name, value in tensors.items()}
+        for key, tensors in both.items()
+    }
     read, line = opened(content)
     assert same(read, average)
     assert "under target_encoder, not encoder" in line
@@ -164,8 +200,16 @@ def test_msn_and_ijepa_keep_an_average_as_their_target_encoder(opened):
 def test_mmpretrain_has_other_names(opened):
     encoder = vit()
     names = (
-        *((r"^patch_embed\.proj\.", "patch_embed.projection."), (r"\.norm([12])\.", r".ln\1."), (r"^norm\.", "ln1.")),
-        *((r"^blocks\.", "layers."), (r"\.mlp\.fc1\.", ".ffn.layers.0.0."), (r"\.mlp\.fc2\.", ".ffn.layers.1.")),
+        *(
+            (r"^patch_embed\.proj\.", "patch_embed.projection."),
+            (r"\.norm([12])\.", r".ln\1."),
+            (r"^norm\.", "ln1."),
+        ),
+        *(
+            (r"^blocks\.", "layers."),
+            (r"\.mlp\.fc1\.", ".ffn.layers.0.0."),
+            (r"\.mlp\.fc2\.", ".ffn.layers.1."),
+        ),
     )
     tensors = {f"backbone.{name}": value for name, value in renamed(encoder, *names).items()}
     second = {f"target_{name}": value + 1 for name, value in tensors.items()}

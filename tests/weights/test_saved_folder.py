@@ -29,7 +29,9 @@ def sharded(folder, suffix, changes=()):
         part = f"{stem}-0000{number}-of-00002.{suffix}"
         save({name: tensors[name] for name in names}, folder / part)
         where |= dict.fromkeys(names, part)
-    (folder / f"{stem}.{suffix}.index.json").write_text(json.dumps({"weight_map": where | dict(changes)}))
+    (folder / f"{stem}.{suffix}.index.json").write_text(
+        json.dumps({"weight_map": where | dict(changes)})
+    )
     (folder / "config.json").write_text(json.dumps({"num_attention_heads": 2}))
     return folder
 

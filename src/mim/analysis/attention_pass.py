@@ -6,7 +6,12 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
-from mim.analysis.attention_stats import HeadStatistics, UpdateStatistics, head_statistics, update_statistics
+from mim.analysis.attention_stats import (
+    HeadStatistics,
+    UpdateStatistics,
+    head_statistics,
+    update_statistics,
+)
 from mim.analysis.moments import Moments
 from mim.batch import Batch
 from mim.encoder.encoder import AttentionEncoder, Encoder, attending
@@ -17,7 +22,8 @@ NUMBERS_AT_ONCE = (
 
 
 class AttentionPass:
-    """Statistics of all blocks over all images, streamed: memory does not depend on how many there are.
+    """Statistics of all blocks over all images, streamed: memory does not depend on how many there
+    are.
 
     Args:
         grid: patches of an image, (rows, columns).
@@ -38,9 +44,12 @@ class AttentionPass:
         What tokens attend to is computed in float32, whatever the precision in force.
         """
         heads, updates = [], []
-        for number, tokens in enumerate(encoder.encode_blocks(encoder.embed(image), range(encoder.depth)), start=1):
+        for number, tokens in enumerate(
+            encoder.encode_blocks(encoder.embed(image), range(encoder.depth)), start=1
+        ):
             matrix = encoder.block_attention(tokens, block=number, dtype=torch.float32)
-            heads.append(torch.stack(head_statistics(matrix, self.grid), dim=-1))  # (B, A, statistics)
+            # (B, A, statistics)
+            heads.append(torch.stack(head_statistics(matrix, self.grid), dim=-1))
             update = encoder.block_update(tokens, number)
             updates.append(torch.stack(update_statistics(tokens, update, encoder.prefix), dim=-1))
         by_head = torch.stack(heads, dim=1)  # (B, blocks, A, statistics)
@@ -49,7 +58,8 @@ class AttentionPass:
         self.update.add(torch.stack(updates, dim=1))
 
     def summary(self) -> dict[str, dict[str, list]]:
-        """By statistic, a list over blocks of each: `mean`, `std_over_images`, `std_over_heads` and `heads` (each one's mean).
+        """By statistic, a list over blocks of each: `mean`, `std_over_images`, `std_over_heads` and
+        `heads` (each one's mean).
 
         What attention adds has no heads.
         """
@@ -76,7 +86,9 @@ def check_attends(encoder: Encoder) -> AttentionEncoder:
     Raises:
         ValueError: where it has no cls token that attends to all patches.
     """
-    return attending(encoder, "so its attention has no such statistics; give a checkpoint of a ViT or a Beit")
+    return attending(
+        encoder, "so its attention has no such statistics; give a checkpoint of a ViT or a Beit"
+    )
 
 
 @torch.no_grad()
@@ -92,7 +104,8 @@ def measure(
         encoder: a ViT or a Beit; its mode is as before when this returns.
         batches: of clean images.
         prepare: moves a batch to the device and normalises it.
-        autocast: the precision that the encoder runs in; what it attends to is computed in float32 all the same.
+        autocast: the precision that the encoder runs in; what it attends to is computed in float32
+            all the same.
 
     Raises:
         ValueError: where the encoder has no cls token that attends to all patches.

@@ -12,7 +12,8 @@ from mim.batch import Batch, blank
 from mim.encoder.encoder import Encoder
 from mim.encoder.model import Model
 
-# Dense bf16 matrix products per second, from the makers' data sheets; float32 products on these devices are not rated here.
+# Dense bf16 matrix products per second, from the makers' data sheets; float32 products on these
+# devices are not rated here.
 _PEAK_BF16 = {
     "H200": 989e12,
     "H100": 989e12,
@@ -34,7 +35,9 @@ def peak_flops(device: torch.device, precision: str) -> float | None:
 
 @torch.no_grad()
 def flops(run: Callable[[], object], images: int) -> float:
-    """Floating-point operations of one image of so many that are run, matrix products and attention only."""
+    """Floating-point operations of one image of so many that are run, matrix products and attention
+    only.
+    """
     with FlopCounterMode(display=False) as counter:
         run()
     return counter.get_total_flops() / images

@@ -1,4 +1,6 @@
-"""Attention statistics over the blocks of one or several models, as Beyond [cls] draws them (arXiv 2412.03215)."""
+"""Attention statistics over the blocks of one or several models, as Beyond [cls] draws them (arXiv
+2412.03215).
+"""
 
 import math
 from collections.abc import Sequence
@@ -69,7 +71,9 @@ class LineStyle(TypedDict, total=False):
 
 
 def curves(models: Sequence[Curves]) -> Figure:
-    """One panel a statistic, one curve a model; a band is one deviation over heads, or over images where there are no heads."""
+    """One panel a statistic, one curve a model; a band is one deviation over heads, or over images
+    where there are no heads.
+    """
     figure = Figure(figsize=(7.2, 4.7), dpi=220, layout="constrained")
     axes = figure.subplots(3, 4, squeeze=False)
     for axis, (statistic, title, unit) in zip(axes.flat, PANELS, strict=False):
@@ -90,9 +94,12 @@ def curves(models: Sequence[Curves]) -> Figure:
 
 def _draw(axis: Axes, model: Curves, statistic: str, i: int) -> None:
     mean = model.of(statistic, "mean")
-    over = "std_over_heads" if "std_over_heads" in model.statistics[statistic] else "std_over_images"
+    over = (
+        "std_over_heads" if "std_over_heads" in model.statistics[statistic] else "std_over_images"
+    )
     block, spread = range(1, len(mean) + 1), model.of(statistic, over)
-    low = [max(0.02 * m, m - s) for m, s in zip(mean, spread, strict=True)]  # above 0, as every statistic is
+    # above 0, as every statistic is
+    low = [max(0.02 * m, m - s) for m, s in zip(mean, spread, strict=True)]
     high = [m + s for m, s in zip(mean, spread, strict=True)]
     axis.fill_between(block, low, high, color=_colour(i), alpha=0.13, linewidth=0)
     axis.plot(block, mean, **_style(i))
@@ -121,12 +128,25 @@ def _explain(axis: Axes, models: Sequence[Curves]) -> None:
     axis.fill_between([], [], color="0.5", alpha=0.25, linewidth=0, label=band)
     axis.plot([], [], label="uniform attention", **UNIFORM)
     axis.axis("off")
-    axis.legend(loc="center", fontsize=SMALL, frameon=False, borderaxespad=0, handlelength=1.8, labelspacing=0.7)
+    axis.legend(
+        loc="center",
+        fontsize=SMALL,
+        frameon=False,
+        borderaxespad=0,
+        handlelength=1.8,
+        labelspacing=0.7,
+    )
 
 
 def _style(i: int) -> LineStyle:
     line, marker = LINES[i // len(COLOURS) % len(LINES)], MARKERS[i % len(MARKERS)]
-    return {"color": _colour(i), "linestyle": line, "marker": marker, "markersize": 2.4, "linewidth": 1.1}
+    return {
+        "color": _colour(i),
+        "linestyle": line,
+        "marker": marker,
+        "markersize": 2.4,
+        "linewidth": 1.1,
+    }
 
 
 def _colour(i: int) -> str:

@@ -10,7 +10,8 @@ def drawn_channels(channels: int, chosen: Sequence[int] | None = None) -> list[i
 
     Args:
         channels: C, of an image.
-        chosen: three of them, or one, which is drawn grey; None for the first three, and for the first of fewer, grey.
+        chosen: three of them, or one, which is drawn grey; None for the first three, and for the
+            first of fewer, grey.
 
     Raises:
         ValueError: where they are not one or three of those that there are.
@@ -20,8 +21,10 @@ def drawn_channels(channels: int, chosen: Sequence[int] | None = None) -> list[i
     numbers = list(chosen)
     if len(numbers) not in (1, 3) or not all(0 <= number < channels for number in numbers):
         raise ValueError(
-            f"channels={numbers} cannot be drawn of images of {channels}; give one, or three for red, green and blue, each "
-            f"from 0 to {channels - 1}, e.g. channels={[0] if channels < 3 else [channels - 1, 1, 0]}"
+            f"channels={numbers} cannot be drawn of images of {channels}; give one, or three for "
+            "red, green and blue, each "
+            f"from 0 to {channels - 1}, e.g. "
+            f"channels={[0] if channels < 3 else [channels - 1, 1, 0]}"
         )
     return numbers * 3 if len(numbers) == 1 else numbers
 
@@ -31,6 +34,8 @@ def as_colours(image: Tensor, chosen: Sequence[int] | None = None) -> Tensor:
     return image[..., drawn_channels(image.shape[-3], chosen), :, :]
 
 
-def patches_as_colours(pixels: Tensor, channels: int, chosen: Sequence[int] | None = None) -> Tensor:
+def patches_as_colours(
+    pixels: Tensor, channels: int, chosen: Sequence[int] | None = None
+) -> Tensor:
     """Patches (.., P), channels last -> what is drawn of them, three values a pixel."""
     return pixels.unflatten(-1, (-1, channels))[..., drawn_channels(channels, chosen)].flatten(-2)

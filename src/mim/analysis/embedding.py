@@ -24,7 +24,8 @@ class Projection(Protocol):
 
 
 class TSNE:
-    """t-SNE (van der Maaten and Hinton, 2008), scikit-learn's, started from the principal components.
+    """t-SNE (van der Maaten and Hinton, 2008), scikit-learn's, started from the principal
+    components.
 
     Args:
         perplexity: about how many neighbours an image has.
@@ -42,10 +43,13 @@ class TSNE:
         """
         if len(feature) <= self.perplexity:
             raise ValueError(
-                f"t-SNE got {len(feature)} images and perplexity={self.perplexity:g}; needs more images than that: "
+                f"t-SNE got {len(feature)} images and perplexity={self.perplexity:g}; needs more "
+                "images than that: "
                 "lower evaluate.projection.perplexity, or raise evaluate.limit"
             )
-        return manifold.TSNE(perplexity=self.perplexity, random_state=self.seed).fit_transform(feature)
+        return manifold.TSNE(perplexity=self.perplexity, random_state=self.seed).fit_transform(
+            feature
+        )
 
 
 class UMAP:
@@ -62,7 +66,9 @@ class UMAP:
 
     def __init__(self, neighbours: int = 15, min_dist: float = 0.1, seed: int = 0):
         if importlib.util.find_spec("umap") is None:
-            raise ValueError("UMAP needs umap-learn: pip install -e '.[umap]', or use evaluate=embedding (t-SNE)")
+            raise ValueError(
+                "UMAP needs umap-learn: pip install -e '.[umap]', or use evaluate=embedding (t-SNE)"
+            )
         self.neighbours, self.min_dist, self.seed = neighbours, min_dist, seed
 
     def __call__(self, feature: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -90,12 +96,16 @@ class Points(NamedTuple):
 
 def agreement(points: Points) -> float:
     """Share of images whose nearest neighbour in the plane is of the same class."""
-    nearest = NearestNeighbors(n_neighbors=1).fit(points.place).kneighbors(return_distance=False)[:, 0]
+    nearest = (
+        NearestNeighbors(n_neighbors=1).fit(points.place).kneighbors(return_distance=False)[:, 0]
+    )
     return float((points.label[nearest] == points.label).mean())
 
 
 def scatter(sheets: Sequence[Points], classes: Sequence[str]) -> Figure:
-    """A panel each, in the colours of the classes; grey where there are none. At most four panels a row."""
+    """A panel each, in the colours of the classes; grey where there are none. At most four panels a
+    row.
+    """
     columns = min(4, len(sheets))
     rows = -(-len(sheets) // columns)
     figure = Figure(figsize=(2.3 * columns + 1.1, 2.45 * rows), dpi=220, layout="constrained")
@@ -107,15 +117,23 @@ def scatter(sheets: Sequence[Points], classes: Sequence[str]) -> Figure:
         axis.set(xticks=[], yticks=[], aspect="equal", adjustable="datalim")
         axis.spines[:].set(color="0.8", linewidth=0.5)
         axis.set_title(fill(points.name, 34), fontsize=TEXT + 0.5)
-        order = np.random.default_rng(0).permutation(len(points.label))  # no class is drawn over all others
+        # no class is drawn over all others
+        order = np.random.default_rng(0).permutation(len(points.label))
         colour = [_colour(label, len(classes)) for label in points.label[order]]
         side = max(1.5, min(9.0, 8000 / len(order)))
         axis.scatter(*points.place[order].T, c=colour, s=side, linewidths=0)
     handles = [
-        axis.scatter([], [], color=_colour(label, len(classes)), s=14, label=name) for label, name in enumerate(classes)
+        axis.scatter([], [], color=_colour(label, len(classes)), s=14, label=name)
+        for label, name in enumerate(classes)
     ]
     if handles:
-        figure.legend(handles=handles, loc="outside right center", fontsize=TEXT, frameon=False, handletextpad=0.1)
+        figure.legend(
+            handles=handles,
+            loc="outside right center",
+            fontsize=TEXT,
+            frameon=False,
+            handletextpad=0.1,
+        )
     return figure
 
 
@@ -134,4 +152,12 @@ def write(sheets: Sequence[Points], classes: Sequence[str], file: Path) -> None:
         lines.writerow(("panel", "image", "class", "x", "y"))
         for points in sheets:
             for (x, y), label, image in zip(points.place, points.label, points.image, strict=True):
-                lines.writerow((points.name, image, classes[label] if label >= 0 else "", f"{x:.6g}", f"{y:.6g}"))
+                lines.writerow(
+                    (
+                        points.name,
+                        image,
+                        classes[label] if label >= 0 else "",
+                        f"{x:.6g}",
+                        f"{y:.6g}",
+                    )
+                )

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 def save_figure(figure: Figure, folder: Path, name: str) -> Path:
     """Write `<name>.png` and `<name>.pdf`, and return the former.
 
-    The text of the PDF is text (TrueType fonts, which publishers ask for), and the same figure gives the same file.
+    The text of the PDF is text (TrueType fonts, which publishers ask for), and the same figure
+    gives the same file.
     """
     picture = folder / f"{name}.png"
     figure.savefig(picture)

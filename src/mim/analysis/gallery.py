@@ -20,11 +20,16 @@ WIDTH = 7.0  # inches: the text width of most papers
 
 
 def covered(image: Tensor, split: Split, patch_size: Size) -> Tensor:
-    """Images (B, 3, H, W) in [0, 1] with masked patches grey and thrown ones blue; of K parts the first."""
+    """Images (B, 3, H, W) in [0, 1] with masked patches grey and thrown ones blue; of K parts the
+    first.
+    """
     patches = patchify(image, patch_size)
     masked, visible = _sets(split, patches.shape[1])
-    grey, blue = (patches.new_tensor(colour).repeat(patches.shape[-1] // 3) for colour in (MASKED, THROWN))
-    shown = torch.where(visible[..., None] > 0, patches, 0.25 * patches + 0.75 * blue)  # what was thrown shines through
+    grey, blue = (
+        patches.new_tensor(colour).repeat(patches.shape[-1] // 3) for colour in (MASKED, THROWN)
+    )
+    # what was thrown shines through
+    shown = torch.where(visible[..., None] > 0, patches, 0.25 * patches + 0.75 * blue)
     shown = torch.where(masked[..., None] > 0, grey, shown)
     return unpatchify(shown, patch_size, grid_of((image.shape[2], image.shape[3]), patch_size))
 
@@ -36,7 +41,9 @@ def caption(split: Split, image: int, patches: int) -> str:
     return f"{masked:.0%} + {thrown:.0%}" if thrown > 1e-6 else f"{masked:.0%}"
 
 
-def gallery(image: Tensor, heat: Mapping[str, Tensor], splits: Mapping[str, Split], patch_size: Size) -> Figure:
+def gallery(
+    image: Tensor, heat: Mapping[str, Tensor], splits: Mapping[str, Split], patch_size: Size
+) -> Figure:
     """The picture.
 
     Args:
@@ -52,7 +59,11 @@ def gallery(image: Tensor, heat: Mapping[str, Tensor], splits: Mapping[str, Spli
     sheet = Figure(figsize=(WIDTH, B * (side * height / width + 0.14) + 0.5), dpi=300)
     axes = sheet.subplots(B, columns, squeeze=False)
     sheet.subplots_adjust(
-        left=0, right=1, top=1 - 0.2 / sheet.get_figheight(), bottom=0.3 / sheet.get_figheight(), wspace=0.04
+        left=0,
+        right=1,
+        top=1 - 0.2 / sheet.get_figheight(),
+        bottom=0.3 / sheet.get_figheight(),
+        wspace=0.04,
     )
     sheet.subplots_adjust(hspace=0.14 / (side * height / width))
     for name, axis in zip(["image", *heat, *splits], axes[0], strict=True):
@@ -76,7 +87,9 @@ def gallery(image: Tensor, heat: Mapping[str, Tensor], splits: Mapping[str, Spli
 def _sets(split: Split, patches: int) -> tuple[Tensor, Tensor]:
     """1 at masked, and at visible patches of the first part: (B, L) each."""
     pairs = ((split.masked, split.masked_valid), (split.visible, split.visible_valid))
-    masked, visible = (indicator(i[:, 0], None if v is None else v[:, 0], patches) for i, v in pairs)
+    masked, visible = (
+        indicator(i[:, 0], None if v is None else v[:, 0], patches) for i, v in pairs
+    )
     return masked, visible
 
 
@@ -95,10 +108,22 @@ def show_image(axis: Axes, picture: Tensor) -> None:
 def show_heat(axis: Axes, picture: Tensor, values: Tensor) -> None:
     """Values (rows, columns) in [0, 1] over a pale grey copy of the picture (3, H, W)."""
     height, width = picture.shape[1:]
-    axis.imshow(picture.mean(0).float().cpu().numpy(), cmap="gray", vmin=-0.3, vmax=1, interpolation="nearest")
+    axis.imshow(
+        picture.mean(0).float().cpu().numpy(),
+        cmap="gray",
+        vmin=-0.3,
+        vmax=1,
+        interpolation="nearest",
+    )
     edges = (-0.5, width - 0.5, height - 0.5, -0.5)
     axis.imshow(
-        values.float().cpu().numpy(), cmap="magma", vmin=0, vmax=1, alpha=0.7, extent=edges, interpolation="nearest"
+        values.float().cpu().numpy(),
+        cmap="magma",
+        vmin=0,
+        vmax=1,
+        alpha=0.7,
+        extent=edges,
+        interpolation="nearest",
     )
     bare(axis)
 

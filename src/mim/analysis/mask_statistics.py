@@ -17,22 +17,30 @@ class MaskStatistics(NamedTuple):
     thrown: float
     """Share of patches that are neither seen nor predicted."""
     in_upper_half: float
-    """Share of the masked patches that lie in the higher-scoring half of their image; by chance 0.5."""
+    """Share of the masked patches that lie in the higher-scoring half of their image; by chance
+    0.5.
+    """
     entropy: float
-    """Of the positions that are masked over all images, over that of the uniform distribution: 1 where no place is preferred."""
+    """Of the positions that are masked over all images, over that of the uniform distribution: 1
+    where no place is preferred.
+    """
 
 
 def indicator(index: Tensor, valid: Tensor | None, patches: int) -> Tensor:
     """Indices (B, M), and which of them are no padding -> 1 at those patches, (B, L)."""
     ones = torch.ones_like(index) if valid is None else valid.long()
-    return torch.zeros(len(index), patches, dtype=torch.int64, device=index.device).scatter_add_(1, index, ones)
+    return torch.zeros(len(index), patches, dtype=torch.int64, device=index.device).scatter_add_(
+        1, index, ones
+    )
 
 
 def mask_statistics(split: Split, score: Tensor) -> MaskStatistics:
     """How the first part of a split relates to a score of its patches (B, L)."""
     L = score.shape[1]
     sets = ((split.masked, split.masked_valid), (split.visible, split.visible_valid))
-    masked, visible = (indicator(i[:, 0], None if v is None else v[:, 0], L).double() for i, v in sets)
+    masked, visible = (
+        indicator(i[:, 0], None if v is None else v[:, 0], L).double() for i, v in sets
+    )
     upper = score.argsort(dim=1).argsort(dim=1) >= L // 2
     where = masked.mean(dim=0) / masked.mean(dim=0).sum()
     return MaskStatistics(

@@ -6,9 +6,9 @@ from torch import Tensor
 class Moments:
     """Statistics over the first dimension of all batches together, each entry on its own.
 
-    Batches are merged by the update of Chan, Golub and LeVeque (1979) in float64: nothing is lost by cancellation, and neither
-    order nor size of the batches matters. Everything stays on the device of the batches, where that
-    knows float64.
+    Batches are merged by the update of Chan, Golub and LeVeque (1979) in float64: nothing is lost
+    by cancellation, and neither order nor size of the batches matters. Everything stays on the
+    device of the batches, where that knows float64.
     """
 
     def __init__(self) -> None:
@@ -18,7 +18,8 @@ class Moments:
 
     def add(self, batch: Tensor) -> None:
         """Take (B, ...) into account."""
-        batch = (batch.cpu() if batch.device.type == "mps" else batch).double()  # MPS has no float64
+        # MPS has no float64
+        batch = (batch.cpu() if batch.device.type == "mps" else batch).double()
         mean, squares = batch.mean(0), batch.var(0, correction=0) * len(batch)
         if self.count == 0:
             self.count, self.mean, self._squares = len(batch), mean, squares

@@ -26,24 +26,33 @@ def names_of_checkpoints(names: Sequence[str] | None, sources: Sequence[str]) ->
         return short_names(sources)
     if len(set(names)) != len(sources):
         raise ValueError(
-            f"evaluate.names={list(names)} for {len(sources)} checkpoint(s); give each one a name of its own, or "
+            f"evaluate.names={list(names)} for {len(sources)} checkpoint(s); give each one a name "
+            "of its own, or "
             "evaluate.names=null"
         )
     return list(names)
 
 
 def short_names(sources: Sequence[str]) -> list[str]:
-    """A run is called by its name, by its date as well where that is not enough, and by its folders where that is not either."""
+    """A run is called by its name, by its date as well where that is not enough, and by its folders
+    where that is not either.
+    """
     ladders = [_ladder(_parts(source)) for source in sources]
     names = []
     for i, ladder in enumerate(ladders):
         others = ladders[:i] + ladders[i + 1 :]
-        names.append(next((name for step, name in enumerate(ladder) if _alone(name, step, others)), ladder[-1]))
+        names.append(
+            next(
+                (name for step, name in enumerate(ladder) if _alone(name, step, others)), ladder[-1]
+            )
+        )
     return [" / ".join(display_name(part) for part in name) for name in names]
 
 
 def told_apart(names: Sequence[str]) -> list[str]:
-    """Names without the words that all of them share; as they are where no word would be left of one."""
+    """Names without the words that all of them share; as they are where no word would be left of
+    one.
+    """
     common = set.intersection(*(set(name.split()) for name in names)) if len(names) > 1 else set()
     short = [" ".join(word for word in name.split() if word not in common) for name in names]
     told = len(set(short)) == len(short) and all(any(map(str.isalpha, name)) for name in short)

@@ -14,7 +14,9 @@ THROWN_TINT = (0.15, 0.15, 0.35)
 
 
 def scatter(patches: Tensor, index: Tensor, values: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Patches (B, L, P) with those at indices (B, M) replaced by values (B, M, P), padding left out."""
+    """Patches (B, L, P) with those at indices (B, M) replaced by values (B, M, P), padding left
+    out.
+    """
     if valid is not None:  # padding repeats an index: write what stands there already
         here = torch.gather(patches, 1, index[..., None].expand_as(values))
         values = torch.where(valid[..., None], values, here)
@@ -47,7 +49,9 @@ def panels(image: Tensor, predicted: Tensor, split: Split, patch_size: Size) -> 
         "image": patches,
         "masked": scatter(seen, visible, shown, visible_valid),
         "prediction": scatter(blank, masked, predicted, masked_valid),
-        "with visible": scatter(scatter(thrown, visible, shown, visible_valid), masked, predicted, masked_valid),
+        "with visible": scatter(
+            scatter(thrown, visible, shown, visible_valid), masked, predicted, masked_valid
+        ),
     }
     return {name: unpatchify(row, patch_size, grid).clamp(0, 1) for name, row in rows.items()}
 
@@ -58,7 +62,9 @@ def figure(rows: dict[str, Tensor], title: str = "") -> Figure:
     height, width = next(iter(rows.values())).shape[2:]
     cell = 1.1
     sheet = Figure(
-        figsize=(cell * columns * width / height + 1.0, cell * len(rows) + 0.35), dpi=160, layout="compressed"
+        figsize=(cell * columns * width / height + 1.0, cell * len(rows) + 0.35),
+        dpi=160,
+        layout="compressed",
     )
     axes = sheet.subplots(len(rows), columns, squeeze=False)
     for line, (name, pictures) in zip(axes, rows.items(), strict=True):
@@ -72,6 +78,10 @@ def figure(rows: dict[str, Tensor], title: str = "") -> Figure:
     return sheet
 
 
-def sheet(image: Tensor, predicted: Tensor, split: Split, patch_size: Size, title: str = "") -> Figure:
-    """What the model makes of the first of K parts: (B, 3, H, W), (B, K, Lm, P), both in [0, 1], and the split."""
+def sheet(
+    image: Tensor, predicted: Tensor, split: Split, patch_size: Size, title: str = ""
+) -> Figure:
+    """What the model makes of the first of K parts: (B, 3, H, W), (B, K, Lm, P), both in [0, 1],
+    and the split.
+    """
     return figure(panels(image, predicted[:, 0], split.part(0), patch_size), title)

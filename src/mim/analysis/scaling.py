@@ -1,6 +1,8 @@
-"""What a step of many GPUs needs, from shapes alone: memory, what is sent, images. Nothing here is measured.
+"""What a step of many GPUs needs, from shapes alone: memory, what is sent, images. Nothing here is
+measured.
 
-Sizes are in bytes, of training under bf16 autocast with AdamW: weights, gradients and both moments are float32.
+Sizes are in bytes, of training under bf16 autocast with AdamW: weights, gradients and both moments
+are float32.
 """
 
 from typing import NamedTuple
@@ -26,8 +28,9 @@ class Stack(NamedTuple):
     def kept(self, full: int = FLOAT, half: int = HALF) -> float:
         """Bytes that one block keeps of one image for its backward pass.
 
-        The inputs of both norms in full precision; what the norms give, queries, keys and values, what attention gives, and both
-        sides of the activation function in half. No attention matrix: the fused kernel makes it anew.
+        The inputs of both norms in full precision; what the norms give, queries, keys and values,
+        what attention gives, and both sides of the activation function in half. No attention
+        matrix: the fused kernel makes it anew.
         """
         return self.tokens * self.width * (2 * full + (2 + 3 + 1 + 2 * self.mlp_ratio) * half)
 
@@ -57,7 +60,9 @@ class Network(NamedTuple):
         return sum(stack.depth for stack in self.stacks)
 
     def activations(self, checkpointed: bool = False) -> float:
-        """Bytes kept of one image for the backward pass; of checkpointed blocks their inputs, and one block's all."""
+        """Bytes kept of one image for the backward pass; of checkpointed blocks their inputs, and
+        one block's all.
+        """
         if not checkpointed:
             return sum(stack.depth * stack.kept() for stack in self.stacks)
         inputs = sum(stack.depth * stack.tokens * stack.width * HALF for stack in self.stacks)
@@ -90,7 +95,9 @@ def memory_ddp(net: Network, images: float, checkpointed: bool = False) -> Memor
 
 
 def memory_fsdp(net: Network, images: float, shares: int, checkpointed: bool = False) -> Memory:
-    """A share of the weights; what is in no block stays gathered, of blocks the one that runs and the one that comes next."""
+    """A share of the weights; what is in no block stays gathered, of blocks the one that runs and
+    the one that comes next.
+    """
     state = 4 * FLOAT * net.parameters / shares
     passing = net.outside_blocks + 2 * net.largest_block
     return Memory(state, (HALF + HALF + FLOAT) * passing, images * net.activations(checkpointed))
@@ -102,28 +109,46 @@ class Traffic(NamedTuple):
     bytes_per_gpu: float
     """Through each GPU's own network card."""
     waits: int
-    """Messages that follow one another through the network, one after the other has arrived: each costs its delay."""
+    """Messages that follow one another through the network, one after the other has arrived: each
+    costs its delay.
+    """
     smallest: float
     """Bytes of the smallest of these messages."""
 
 
 def traffic_ddp(net: Network, gpus: int, per_node: int, bucket: int = 25 * 2**20) -> Traffic:
-    """Gradients in float32 are summed, bucket by bucket: there and back along a tree of computers."""
+    """Gradients in float32 are summed, bucket by bucket: there and back along a tree of
+    computers.
+    """
     nodes = gpus // per_node
     size = FLOAT * net.parameters
     levels = (nodes - 1).bit_length()
-    return Traffic(2 * size * (nodes - 1) / nodes / per_node, -(-size // bucket) * 2 * levels, bucket / per_node)
+    return Traffic(
+        2 * size * (nodes - 1) / nodes / per_node,
+        -(-size // bucket) * 2 * levels,
+        bucket / per_node,
+    )
 
 
 def traffic_fsdp(net: Network, gpus: int, per_node: int, replicas: int = 1) -> Traffic:
-    """Blocks are gathered in bf16 twice and their gradients summed in float32, around a ring of all GPUs that share them.
+    """Blocks are gathered in bf16 twice and their gradients summed in float32, around a ring of all
+    GPUs that share them.
 
-    With as many replicas as computers the rings stay within one, and only shares of gradients are summed between them.
+    With as many replicas as computers the rings stay within one, and only shares of gradients are
+    summed between them.
     """
     nodes, size = gpus // per_node, net.parameters
     if replicas == 1:
         between = (2 * HALF + FLOAT) * size * (nodes - 1) / nodes / per_node
-        return Traffic(between, 3 * (net.blocks + 1) * (gpus - 1) * (nodes > 1), HALF * net.largest_block / gpus)
+        return Traffic(
+            between,
+            3 * (net.blocks + 1) * (gpus - 1) * (nodes > 1),
+            HALF * net.largest_block / gpus,
+        )
     share = FLOAT * size / per_node
     levels = (nodes - 1).bit_length()
-    return Traffic(2 * share * (nodes - 1) / nodes, (net.blocks + 1) * 2 * levels, FLOAT * net.largest_block / per_node)
+    return Traffic(
+        2 * share * (nodes - 1) / nodes,
+        (net.blocks + 1) * 2 * levels,
+        FLOAT * net.largest_block / per_node,
+    )

@@ -20,7 +20,8 @@ class Cut(NamedTuple):
 
 
 class OneView(ABC):
-    """Recipe of one view: crops and flips, decided before any pixel is moved. It is an augmentation by itself.
+    """Recipe of one view: crops and flips, decided before any pixel is moved. It is an augmentation
+    by itself.
 
     Attributes:
         interpolation: how a crop is resized.
@@ -36,10 +37,14 @@ class OneView(ABC):
 
     @abstractmethod
     def __call__(self, key: Tensor, size: Tensor) -> Cut:
-        """Keys of images (B,), their sizes (B, 2) as (height, width) -> where the view is cut out of each."""
+        """Keys of images (B,), their sizes (B, 2) as (height, width) -> where the view is cut out
+        of each.
+        """
 
     def paint(self, image: Tensor, key: int) -> Tensor:
-        """A view (3, H, W) uint8, not yet mirrored, and the key of the view -> the same with other colours."""
+        """A view (3, H, W) uint8, not yet mirrored, and the key of the view -> the same with other
+        colours.
+        """
         return image
 
     @property

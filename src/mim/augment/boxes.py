@@ -1,6 +1,7 @@
 """Where a random resized crop lies, for a whole batch at once.
 
-Both recipes draw an area and an aspect ratio; they differ where such a box does not fit into the picture.
+Both recipes draw an area and an aspect ratio; they differ where such a box does not fit into the
+picture.
 """
 
 import math
@@ -11,7 +12,9 @@ from torch import Tensor
 
 
 def _draw_sides(u: Tensor, size: Tensor, scale: Sequence[float], ratio: Sequence[float]) -> Tensor:
-    """Uniforms (..., 2) for area and aspect, sizes (..., 2) as (height, width) -> sides (..., 2) as (height, width)."""
+    """Uniforms (..., 2) for area and aspect, sizes (..., 2) as (height, width) -> sides (..., 2) as
+    (height, width).
+    """
     area = size.prod(-1) * (u[..., 0] * (scale[1] - scale[0]) + scale[0])
     low, high = math.log(ratio[0]), math.log(ratio[1])
     aspect = (u[..., 1] * (high - low) + low).exp()
@@ -19,25 +22,35 @@ def _draw_sides(u: Tensor, size: Tensor, scale: Sequence[float], ratio: Sequence
 
 
 def _place(u: Tensor, size: Tensor, side: Tensor) -> Tensor:
-    """Uniforms (B, 2) for top and left, sizes and sides (B, 2) -> boxes (B, 4) as pixels (x1, y1, x2, y2)."""
-    corner = (u * (size - side + 1)).long()  # U[0, 1) has 24 bits, so the product stays below the number of places
+    """Uniforms (B, 2) for top and left, sizes and sides (B, 2) -> boxes (B, 4) as pixels (x1, y1,
+    x2, y2).
+    """
+    # U[0, 1) has 24 bits, so the product stays below the number of places
+    corner = (u * (size - side + 1)).long()
     return torch.cat([corner.flip(1), (corner + side).flip(1)], 1)
 
 
 def _check(name: str, scale: Sequence[float], ratio: Sequence[float]) -> None:
-    if not (len(scale) == len(ratio) == 2 and 0 < scale[0] <= scale[1] <= 1 and 0 < ratio[0] <= ratio[1]):
+    if not (
+        len(scale) == len(ratio) == 2 and 0 < scale[0] <= scale[1] <= 1 and 0 < ratio[0] <= ratio[1]
+    ):
         raise ValueError(
-            f"{name} got scale={list(scale)}, ratio={list(ratio)}; needs 0 < low <= high for both and a scale of at "
+            f"{name} got scale={list(scale)}, ratio={list(ratio)}; needs 0 < low <= high for both "
+            "and a scale of at "
             "most 1, e.g. scale=[0.2,1.0] ratio=[0.75,1.3333]."
         )
 
 
 def _words(scale: Sequence[float], ratio: Sequence[float]) -> str:
-    return f"{scale[0]:.0%} to {scale[1]:.0%} of the area, width over height {ratio[0]:.2f} to {ratio[1]:.2f}"
+    return (
+        f"{scale[0]:.0%} to {scale[1]:.0%} of the area, width over height {ratio[0]:.2f} to "
+        f"{ratio[1]:.2f}"
+    )
 
 
 class TorchvisionBoxes:
-    """torchvision's RandomResizedCrop (v2, `make_params`): ten tries, then the largest central crop.
+    """torchvision's RandomResizedCrop (v2, `make_params`): ten tries, then the largest central
+    crop.
 
     Args:
         scale: smallest and largest share of the picture's area.
@@ -46,7 +59,9 @@ class TorchvisionBoxes:
 
     draws = 22
 
-    def __init__(self, scale: Sequence[float] = (0.2, 1.0), ratio: Sequence[float] = (3 / 4, 4 / 3)):
+    def __init__(
+        self, scale: Sequence[float] = (0.2, 1.0), ratio: Sequence[float] = (3 / 4, 4 / 3)
+    ):
         _check(type(self).__name__, scale, ratio)
         self.scale, self.ratio = tuple(scale), tuple(ratio)
 
@@ -54,8 +69,11 @@ class TorchvisionBoxes:
         return f"torchvision's crops of {_words(self.scale, self.ratio)}"
 
     def __call__(self, u: Tensor, size: Tensor) -> Tensor:
-        """Uniforms (B, 22): ten (area, aspect), (top, left); sizes (B, 2) as (height, width) -> pixel boxes (B, 4)."""
-        tries = _draw_sides(u[:, :20].unflatten(1, (10, 2)), size[:, None], self.scale, self.ratio)  # (B, 10, 2)
+        """Uniforms (B, 22): ten (area, aspect), (top, left); sizes (B, 2) as (height, width) ->
+        pixel boxes (B, 4).
+        """
+        # (B, 10, 2)
+        tries = _draw_sides(u[:, :20].unflatten(1, (10, 2)), size[:, None], self.scale, self.ratio)
         fits = ((tries > 0) & (tries <= size[:, None])).all(-1)  # (B, 10)
         first = fits.long().argmax(1)  # of equal values, the first
         side = tries.take_along_dim(first[:, None, None], 1)[:, 0]  # (B, 2)
@@ -77,7 +95,8 @@ class TorchvisionBoxes:
 
 
 class ClampedBoxes:
-    """The official MAE's RandomResizedCrop (`util/crop.py`, for linear probing): one try, cut to the picture's sides.
+    """The official MAE's RandomResizedCrop (`util/crop.py`, for linear probing): one try, cut to
+    the picture's sides.
 
     Args:
         scale: smallest and largest share of the picture's area.
@@ -86,7 +105,9 @@ class ClampedBoxes:
 
     draws = 4
 
-    def __init__(self, scale: Sequence[float] = (0.2, 1.0), ratio: Sequence[float] = (3 / 4, 4 / 3)):
+    def __init__(
+        self, scale: Sequence[float] = (0.2, 1.0), ratio: Sequence[float] = (3 / 4, 4 / 3)
+    ):
         _check(type(self).__name__, scale, ratio)
         self.scale, self.ratio = tuple(scale), tuple(ratio)
 
@@ -94,7 +115,9 @@ class ClampedBoxes:
         return f"crops of {_words(self.scale, self.ratio)}, cut to the image"
 
     def __call__(self, u: Tensor, size: Tensor) -> Tensor:
-        """Uniforms (B, 4): area, aspect, top, left; sizes (B, 2) as (height, width) -> pixel boxes (B, 4)."""
+        """Uniforms (B, 4): area, aspect, top, left; sizes (B, 2) as (height, width) -> pixel boxes
+        (B, 4).
+        """
         # A picture of a few pixels can round to a side of 0, where the official code would fail.
         side = torch.minimum(_draw_sides(u[:, :2], size, self.scale, self.ratio).clamp(min=1), size)
         return _place(u[:, 2:], size, side)

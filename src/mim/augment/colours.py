@@ -1,4 +1,6 @@
-"""Colour changes of self-distillation and contrast: jitter, grey, blur and solarization, in DINO's order."""
+"""Colour changes of self-distillation and contrast: jitter, grey, blur and solarization, in DINO's
+order.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,7 +17,9 @@ RADIUS = (0.1, 2.0)
 
 
 class Jitter(NamedTuple):
-    """Strengths of torchvision's ColorJitter: factors from 1 - s to 1 + s, and a hue from -s to s of the circle."""
+    """Strengths of torchvision's ColorJitter: factors from 1 - s to 1 + s, and a hue from -s to s
+    of the circle.
+    """
 
     brightness: float
     contrast: float
@@ -24,11 +28,13 @@ class Jitter(NamedTuple):
 
 
 class Colours:
-    """How the colours of one view change, drawn from its key: what DINO, iBOT, MSN, MoCo v3 and CMAE do to views.
+    """How the colours of one view change, drawn from its key: what DINO, iBOT, MSN, MoCo v3 and
+    CMAE do to views.
 
-    In order (DINO, main_dino.py: DataAugmentationDINO): jitter, of which brightness, contrast, saturation and hue come in an
-    order that is drawn; grey; a Gaussian blur with a radius of 0.1 to 2 pixels; all values of 128 and more inverted. On Pillow's
-    images, as officially. All but the crop commutes with mirroring, which comes last.
+    In order (DINO, main_dino.py: DataAugmentationDINO): jitter, of which brightness, contrast,
+    saturation and hue come in an order that is drawn; grey; a Gaussian blur with a radius of 0.1 to
+    2 pixels; all values of 128 and more inverted. On Pillow's images, as officially. All but the
+    crop commutes with mirroring, which comes last.
 
     Args:
         jitter: strengths of brightness, contrast, saturation and hue.
@@ -41,10 +47,13 @@ class Colours:
         ValueError: where a share is none, or a strength is out of its range.
     """
 
-    def __init__(self, jitter: Sequence[float], jittered: float, grey: float, blur: float, solarize: float):
+    def __init__(
+        self, jitter: Sequence[float], jittered: float, grey: float, blur: float, solarize: float
+    ):
         if len(jitter) != 4 or not (min(jitter) >= 0 and max(jitter[:3]) <= 1 and jitter[3] <= 0.5):
             raise ValueError(
-                f"jitter={list(jitter)}; needs strengths of brightness, contrast, saturation (0 to 1) and hue (0 to 0.5), e.g. "
+                f"jitter={list(jitter)}; needs strengths of brightness, contrast, saturation (0 to "
+                "1) and hue (0 to 0.5), e.g. "
                 "jitter=[0.4,0.4,0.2,0.1]"
             )
         self.jitter, self.jittered, self.grey, self.blur, self.solarize = (
@@ -54,9 +63,16 @@ class Colours:
             blur,
             solarize,
         )
-        for name, share in (("jittered", jittered), ("grey", grey), ("blur", blur), ("solarize", solarize)):
+        for name, share in (
+            ("jittered", jittered),
+            ("grey", grey),
+            ("blur", blur),
+            ("solarize", solarize),
+        ):
             if not 0 <= share <= 1:
-                raise ValueError(f"{name}={share}; needs a share of views from 0 to 1, e.g. {name}=0.5")
+                raise ValueError(
+                    f"{name}={share}; needs a share of views from 0 to 1, e.g. {name}=0.5"
+                )
 
     def __bool__(self) -> bool:
         """Whether any view changes at all."""
@@ -66,8 +82,16 @@ class Colours:
     def __str__(self) -> str:
         strengths = " ".join(f"{strength:g}" for strength in self.jitter)
         jitter = f"jitter {strengths}" if self.jittered > 0 and max(self.jitter) > 0 else ""
-        shares = {jitter: self.jittered, "grey": self.grey, "blurred": self.blur, "solarized": self.solarize}
-        return ", ".join(f"{share:.0%} {name}" for name, share in shares.items() if name and share) or "as they are"
+        shares = {
+            jitter: self.jittered,
+            "grey": self.grey,
+            "blurred": self.blur,
+            "solarized": self.solarize,
+        }
+        return (
+            ", ".join(f"{share:.0%} {name}" for name, share in shares.items() if name and share)
+            or "as they are"
+        )
 
     def __call__(self, image: Tensor, key: int) -> Tensor:
         """A view (3 or 1, H, W) uint8, changed as its key says -> the same.
@@ -77,7 +101,8 @@ class Colours:
         """
         if len(image) not in (1, 3):
             raise ValueError(
-                f"colours of images of {len(image)} channels cannot change; take augment@data.augment=crop_flip"
+                f"colours of images of {len(image)} channels cannot change; take "
+                "augment@data.augment=crop_flip"
             )
         u: list[float] = uniform(torch.tensor([key]), 13, COLOUR)[0].tolist()
         picture = F.to_pil_image(image)
@@ -87,7 +112,9 @@ class Colours:
         if u[9] < self.grey and len(image) == 3:
             picture = F.rgb_to_grayscale(picture, num_output_channels=3)
         if u[10] < self.blur:
-            picture = picture.filter(ImageFilter.GaussianBlur(RADIUS[0] + u[11] * (RADIUS[1] - RADIUS[0])))
+            picture = picture.filter(
+                ImageFilter.GaussianBlur(RADIUS[0] + u[11] * (RADIUS[1] - RADIUS[0]))
+            )
         if u[12] < self.solarize:
             picture = F.solarize(picture, 128)
         return F.pil_to_tensor(picture)

@@ -1,4 +1,6 @@
-"""What MAE (util/datasets.py) and SimMIM (data/data_finetune.py) fine-tune on: crops and flips, then timm's changes of pixels."""
+"""What MAE (util/datasets.py) and SimMIM (data/data_finetune.py) fine-tune on: crops and flips,
+then timm's changes of pixels.
+"""
 
 import random
 from collections.abc import Callable, Iterator
@@ -22,10 +24,17 @@ from mim.ranges import Share
 
 @lru_cache
 def _changes(policy: str | None, color_jitter: float | None, size: int) -> Callable[[Any], Any]:
-    """The middle part of timm's training transform: what comes after cropping and flipping, before tensors."""
+    """The middle part of timm's training transform: what comes after cropping and flipping, before
+    tensors.
+    """
     jitter: Any = color_jitter
     changes = create_transform(
-        size, is_training=True, auto_augment=policy, color_jitter=jitter, interpolation="bicubic", separate=True
+        size,
+        is_training=True,
+        auto_augment=policy,
+        color_jitter=jitter,
+        interpolation="bicubic",
+        separate=True,
     )[1]
     for part in changes.transforms:
         random_ops = part.ops if isinstance(part, RandAugment | AugMixAugment) else []
@@ -36,8 +45,12 @@ def _changes(policy: str | None, color_jitter: float | None, size: int) -> Calla
 
 
 def _posterize(image: Image.Image, bits: int, **kwargs: object) -> Image.Image:
-    """Keep so many bits of each channel; none leaves black. timm asks for none now and then, which Pillow 13 refuses."""
-    return posterize(image, bits, **kwargs) if bits else image.point([0] * 256 * len(image.getbands()))
+    """Keep so many bits of each channel; none leaves black. timm asks for none now and then, which
+    Pillow 13 refuses.
+    """
+    return (
+        posterize(image, bits, **kwargs) if bits else image.point([0] * 256 * len(image.getbands()))
+    )
 
 
 @contextmanager
@@ -56,17 +69,18 @@ def _streams_of(key: int) -> Iterator[None]:
 
 
 class Finetune(CropFlip):
-    """Decide where each image is cropped and whether it is mirrored, and change its pixels, by processes that decode.
+    """Decide where each image is cropped and whether it is mirrored, and change its pixels, by
+    processes that decode.
 
-    Mirroring comes last, on the training device. timm mirrors first; as every change is as likely to the left as to the right, it
-    is the same.
+    Mirroring comes last, on the training device. timm mirrors first; as every change is as likely
+    to the left as to the right, it is the same.
 
     Args:
         boxes: the recipe for crops.
         flip: probability of mirroring left to right.
         policy: timm's name of a rand-augment, as `rand-m9-mstd0.5-inc1`; null for none.
-        color_jitter: strength of jitter in brightness, contrast and saturation; only without a policy. Where an official config
-            sets both (SimMIM's 0.4), timm takes the policy alone.
+        color_jitter: strength of jitter in brightness, contrast and saturation; only without a
+            policy. Where an official config sets both (SimMIM's 0.4), timm takes the policy alone.
         interpolation: how a crop is resized.
 
     Raises:
@@ -86,13 +100,17 @@ class Finetune(CropFlip):
         super().__init__(boxes, flip, interpolation)
         if (policy is None) == (color_jitter is None):
             raise ValueError(
-                f"Finetune got policy={policy}, color_jitter={color_jitter}; needs one of them, e.g. "
-                "policy=rand-m9-mstd0.5-inc1 color_jitter=null (augment@data.augment=crop_flip changes no pixels)"
+                f"Finetune got policy={policy}, color_jitter={color_jitter}; needs one of them, "
+                "e.g. "
+                "policy=rand-m9-mstd0.5-inc1 color_jitter=null (augment@data.augment=crop_flip "
+                "changes no pixels)"
             )
         try:
             _changes(policy, color_jitter, 224)
         except (AssertionError, KeyError, ValueError) as error:
-            raise ValueError(f"timm knows no policy={policy}; e.g. rand-m9-mstd0.5-inc1, augmix-m3 or v0") from error
+            raise ValueError(
+                f"timm knows no policy={policy}; e.g. rand-m9-mstd0.5-inc1, augmix-m3 or v0"
+            ) from error
         self.policy, self.color_jitter = policy, color_jitter
 
     def __str__(self) -> str:
@@ -101,5 +119,7 @@ class Finetune(CropFlip):
     def paint(self, image: Tensor, key: int) -> Tensor:
         """A cropped image (3, size, size) uint8, changed as its key says -> the same."""
         with _streams_of(key):
-            changed = _changes(self.policy, self.color_jitter, image.shape[-1])(F.to_pil_image(image))
+            changed = _changes(self.policy, self.color_jitter, image.shape[-1])(
+                F.to_pil_image(image)
+            )
         return F.pil_to_tensor(changed)

@@ -1,4 +1,6 @@
-"""Large-scale jitter: mirror, resize by a factor drawn from a wide range, cut out a square of fixed size (arXiv 2012.07177)."""
+"""Large-scale jitter: mirror, resize by a factor drawn from a wide range, cut out a square of fixed
+size (arXiv 2012.07177).
+"""
 
 from typing import Literal, NamedTuple
 
@@ -27,7 +29,8 @@ class Placement(NamedTuple):
     def filled(self) -> tuple[int, int]:
         """Height and width of the result that are no padding."""
         rows, columns = (
-            min(size, whole - first) for size, whole, first in zip(self.size, self.resized, self.offset, strict=True)
+            min(size, whole - first)
+            for size, whole, first in zip(self.size, self.resized, self.offset, strict=True)
         )
         return rows, columns
 
@@ -43,7 +46,11 @@ class Placement(NamedTuple):
 
     def masks(self, mask: Tensor) -> Tensor:
         """(G, H, W) bool -> (G, *size) bool, of the nearest pixel."""
-        return self._cut(self._nearest(mask.byte()), 0).bool() if len(mask) else mask.new_zeros(0, *self.size)
+        return (
+            self._cut(self._nearest(mask.byte()), 0).bool()
+            if len(mask)
+            else mask.new_zeros(0, *self.size)
+        )
 
     def _nearest(self, image: Tensor) -> Tensor:
         if tuple(image.shape[1:]) == self.resized:
@@ -61,14 +68,16 @@ class Placement(NamedTuple):
 class Jitter:
     """Decide how each training image is mirrored, resized and cut; the pixels are moved elsewhere.
 
-    A factor of 1 fits the longer side of an image to the square (detectron2, ResizeScale and FixedSizeCrop:
-    projects/ViTDet/configs/common/coco_loader_lsj.py); an image that does not fill it is padded.
+    A factor of 1 fits the longer side of an image to the square (detectron2, ResizeScale and
+    FixedSizeCrop: projects/ViTDet/configs/common/coco_loader_lsj.py); an image that does not fill
+    it is padded.
 
     Args:
         scale: range of the factor, drawn uniformly.
         flip: probability of mirroring left to right.
-        fit: what a factor of 1 fits to the square: the longer side of an image (detection), or the shorter
-            (segmentation: mmsegmentation's RandomResize of 2048 x 512 by 0.5 to 2, short sides of 256 to 1,024).
+        fit: what a factor of 1 fits to the square: the longer side of an image (detection), or the
+            shorter (segmentation: mmsegmentation's RandomResize of 2048 x 512 by 0.5 to 2, short
+            sides of 256 to 1,024).
     """
 
     uniforms = 3
@@ -81,21 +90,31 @@ class Jitter:
         fit: Literal["longer", "shorter"] = "longer",
     ):
         if not 0 < scale[0] <= scale[1]:
-            raise ValueError(f"Jitter got scale={list(scale)}; needs a range of factors above 0, e.g. scale=[0.1,2.0]")
+            raise ValueError(
+                f"Jitter got scale={list(scale)}; needs a range of factors above 0, e.g. "
+                "scale=[0.1,2.0]"
+            )
         self.scale, self.flip, self.fit = (float(scale[0]), float(scale[1])), flip, fit
 
     def __str__(self) -> str:
         low, high = self.scale
-        return f"{self.fit} side resized by {low:g} to {high:g}, a square of it, {self.flip:.0%} mirrored"
+        return (
+            f"{self.fit} side resized by {low:g} to {high:g}, a square of it, {self.flip:.0%} "
+            "mirrored"
+        )
 
     def __call__(self, key: Tensor, size: tuple[int, int], side: int) -> Placement:
-        """Key (), height and width of an image -> where its pixels go in a square of `side` pixels."""
+        """Key (), height and width of an image -> where its pixels go in a square of `side`
+        pixels.
+        """
         factor, y, x = uniform(key[None], self.uniforms, JITTER)[0].tolist()
         low, high = self.scale
         longest = max(size) if self.fit == "longer" else min(size)
         ratio = side / longest * (low + (high - low) * factor)
         height, width = (max(1, int(length * ratio + 0.5)) for length in size)
-        offset = tuple(int(max(0, length - side) * u + 0.5) for length, u in ((height, y), (width, x)))
+        offset = tuple(
+            int(max(0, length - side) * u + 0.5) for length, u in ((height, y), (width, x))
+        )
         flip = bool(uniform(key[None], 1, FLIP)[0, 0] < self.flip)
         return Placement((height, width), (offset[0], offset[1]), (side, side), flip)
 
@@ -106,7 +125,9 @@ def unmoved(size: tuple[int, int]) -> Placement:
 
 
 def fitted_to(size: tuple[int, int], short: int, longest: int) -> Placement:
-    """Placement of a whole image whose short side is resized to `short`, or whose long side to `longest` where that is less."""
+    """Placement of a whole image whose short side is resized to `short`, or whose long side to
+    `longest` where that is less.
+    """
     ratio = min(short / min(size), longest / max(size))
     height, width = (max(1, int(length * ratio + 0.5)) for length in size)
     return Placement((height, width), (0, 0), (height, width), False)
@@ -115,4 +136,6 @@ def fitted_to(size: tuple[int, int], short: int, longest: int) -> Placement:
 def centred_in(size: tuple[int, int], side: int) -> Placement:
     """Placement of the centre of an image whose short side is resized to `side`."""
     resized = fitted_to(size, side, 2**31).resized
-    return Placement(resized, ((resized[0] - side) // 2, (resized[1] - side) // 2), (side, side), False)
+    return Placement(
+        resized, ((resized[0] - side) // 2, (resized[1] - side) // 2), (side, side), False
+    )

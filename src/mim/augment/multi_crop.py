@@ -1,4 +1,6 @@
-"""Several crops of one image: a few that show much of it, and many small ones (SwAV, arXiv 2006.09882; DINO, iBOT, MSN)."""
+"""Several crops of one image: a few that show much of it, and many small ones (SwAV, arXiv
+2006.09882; DINO, iBOT, MSN).
+"""
 
 from collections.abc import Sequence
 
@@ -44,15 +46,17 @@ class _Crop(CropFlip):
 class MultiCrop:
     """Global crops, then local ones; each drawn from a key of its own, the first from the image's.
 
-    Numbers for the first global crop, the other global ones and the local ones stand side by side, as DINO's and iBOT's views
-    differ (main_dino.py: DataAugmentationDINO; iBOT, main_ibot.py:574-621).
+    Numbers for the first global crop, the other global ones and the local ones stand side by side,
+    as DINO's and iBOT's views differ (main_dino.py: DataAugmentationDINO; iBOT,
+    main_ibot.py:574-621).
 
     Args:
         global_crops: how many.
         local_crops: how many; 0 for none.
         global_scale: smallest and largest share of the image's area in a global crop.
         local_scale: the same of a local one.
-        local_size: pixels per side of a local crop; the global ones have the data set's `image_size`.
+        local_size: pixels per side of a local crop; the global ones have the data set's
+            `image_size`.
         ratio: smallest and largest width / height of what is cropped.
         flip: probability of mirroring left to right, for each crop.
         interpolation: how a crop is resized.
@@ -85,11 +89,13 @@ class MultiCrop:
         for name, shares in (("blur", blur), ("solarize", solarize)):
             if len(shares) != 3:
                 raise ValueError(
-                    f"{name}={list(shares)}; needs three shares, of first, other and local crops, e.g. {name}=[1.0,0.1,0.5]"
+                    f"{name}={list(shares)}; needs three shares, of first, other and local crops, "
+                    f"e.g. {name}=[1.0,0.1,0.5]"
                 )
         if global_crops < 1 or local_crops < 0:
             raise ValueError(
-                f"global_crops={global_crops}, local_crops={local_crops}; needs one global crop at least, e.g. "
+                f"global_crops={global_crops}, local_crops={local_crops}; needs one global crop at "
+                "least, e.g. "
                 "global_crops=2 local_crops=10"
             )
         self.interpolation = interpolation
@@ -100,7 +106,10 @@ class MultiCrop:
         self._views: tuple[OneView, ...] = (
             _Crop(0, None, large, flip, interpolation, first),
             *(_Crop(i, None, large, flip, interpolation, other) for i in range(1, global_crops)),
-            *(_Crop(global_crops + i, local_size, small, flip, interpolation, local) for i in range(local_crops)),
+            *(
+                _Crop(global_crops + i, local_size, small, flip, interpolation, local)
+                for i in range(local_crops)
+            ),
         )
         self._kinds = (
             (0, 1, ""),
@@ -114,4 +123,6 @@ class MultiCrop:
         return self._views
 
     def __str__(self) -> str:
-        return "; ".join(f"{count} of {size}{self._views[first]}" for first, count, size in self._kinds if count)
+        return "; ".join(
+            f"{count} of {size}{self._views[first]}" for first, count, size in self._kinds if count
+        )

@@ -24,4 +24,6 @@ class NoAugment(OneView):
         """Keys (B,), sizes (B, 2) as (height, width) -> the whole of each image, and no flips."""
         height, width = size.unbind(1)
         zero = torch.zeros_like(height)
-        return Cut(torch.stack([zero, zero, width, height], 1), torch.zeros_like(key, dtype=torch.bool))
+        return Cut(
+            torch.stack([zero, zero, width, height], 1), torch.zeros_like(key, dtype=torch.bool)
+        )

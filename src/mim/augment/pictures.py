@@ -1,6 +1,7 @@
 """Turn decoded pictures of many sizes into one uint8 batch, on a CPU.
 
-Resizing stays in uint8, where torchvision's antialiased kernel is vectorised: half the speed of the pipeline.
+Resizing stays in uint8, where torchvision's antialiased kernel is vectorised: half the speed of the
+pipeline.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,8 @@ def _resize(image: Tensor, size: Sequence[int], interpolation: Interpolation) ->
 
 
 class Cropped:
-    """Each picture cropped to the box of each of its views, resized, and painted on where the augmentation does that.
+    """Each picture cropped to the box of each of its views, resized, and painted on where the
+    augmentation does that.
 
     Args:
         augment: says what views there are, where they lie and how they are made.
@@ -39,14 +41,18 @@ class Cropped:
         return str(self.augment)
 
     def __call__(self, pictures: Sequence[Tensor], key: Tensor) -> tuple[View, ...]:
-        """Pictures (C, H, W), uint8 or float32 in 0..255, and their keys (B,) -> views (B, C, H, W), not yet mirrored."""
+        """Pictures (C, H, W), uint8 or float32 in 0..255, and their keys (B,) -> views (B, C, H,
+        W), not yet mirrored.
+        """
         size = torch.tensor([picture.shape[1:] for picture in pictures])  # (B, 2)
         return tuple(
             self._view(recipe, pictures, recipe(key, size), view_key(key, number), size)
             for number, recipe in enumerate(self.augment.views)
         )
 
-    def _view(self, recipe: OneView, pictures: Sequence[Tensor], cut: Cut, key: Tensor, size: Tensor) -> View:
+    def _view(
+        self, recipe: OneView, pictures: Sequence[Tensor], cut: Cut, key: Tensor, size: Tensor
+    ) -> View:
         side = pair(recipe.size or self.size)
         images = [
             _resize(picture[:, y1:y2, x1:x2], larger(side, recipe.margin), recipe.interpolation)
@@ -61,9 +67,15 @@ def larger(side: tuple[int, int], margin: int) -> tuple[int, int]:
 
 
 def finished(
-    recipe: OneView, images: Sequence[Tensor], cut: Cut, side: tuple[int, int], key: Tensor, size: Tensor
+    recipe: OneView,
+    images: Sequence[Tensor],
+    cut: Cut,
+    side: tuple[int, int],
+    key: Tensor,
+    size: Tensor,
 ) -> View:
-    """View of crops that are resized: the margin cut off, then painted on; what is left to do is to mirror it.
+    """View of crops that are resized: the margin cut off, then painted on; what is left to do is to
+    mirror it.
 
     Args:
         recipe: of the view.
@@ -75,7 +87,9 @@ def finished(
     """
     if cut.corner is not None:
         corners = zip(images, cut.corner.tolist(), strict=True)
-        images = [image[:, top : top + side[0], left : left + side[1]] for image, (top, left) in corners]
+        images = [
+            image[:, top : top + side[0], left : left + side[1]] for image, (top, left) in corners
+        ]
     if recipe.paints:
         images = [image if image.dtype == torch.uint8 else image.round().byte() for image in images]
         images = [recipe.paint(image, one) for image, one in zip(images, key.tolist(), strict=True)]
@@ -83,7 +97,9 @@ def finished(
 
 
 def _fractions(cut: Cut, side: tuple[int, int], margin: int, size: Tensor) -> Tensor:
-    """What is kept of boxes, (B, 4) in fractions of images of sizes (B, 2): a window in pixels with a margin, or all."""
+    """What is kept of boxes, (B, 4) in fractions of images of sizes (B, 2): a window in pixels with
+    a margin, or all.
+    """
     box = cut.box / size.flip(1).repeat(1, 2)
     if cut.corner is None:
         return box
@@ -91,41 +107,58 @@ def _fractions(cut: Cut, side: tuple[int, int], margin: int, size: Tensor) -> Te
     start = cut.corner.flip(1) / (across_and_down + margin)  # (B, 2)
     first, length = box[:, :2], box[:, 2:] - box[:, :2]
     return torch.cat(
-        [first + length * start, first + length * (start + across_and_down / (across_and_down + margin))], 1
+        [
+            first + length * start,
+            first + length * (start + across_and_down / (across_and_down + margin)),
+        ],
+        1,
     )
 
 
 class Centred:
     """Each picture resized by its short side, then its centre: what features are judged on.
 
-    An oblong centre is cut out of the picture resized to cover a frame of the same shape, whose short side is `short`.
+    An oblong centre is cut out of the picture resized to cover a frame of the same shape, whose
+    short side is `short`.
 
     Args:
         size: pixels per side of the result, or (height, width).
-        short: pixels of the short side before the centre is cut out; null for 256 where it has 224, as MAE (util/datasets.py:46-50)
-            and SimMIM (data/data_finetune.py:94-99) have it, rounded down.
+        short: pixels of the short side before the centre is cut out; null for 256 where it has 224,
+            as MAE (util/datasets.py:46-50) and SimMIM (data/data_finetune.py:94-99) have it,
+            rounded down.
         interpolation: how it is resized.
     """
 
-    def __init__(self, size: Size, short: int | None = None, interpolation: Interpolation = "bicubic"):
+    def __init__(
+        self, size: Size, short: int | None = None, interpolation: Interpolation = "bicubic"
+    ):
         self.size, self.interpolation = pair(size), interpolation
         self.short = short or min(self.size) * 256 // 224
 
     def __str__(self) -> str:
         centre = self.size[0] if self.size[0] == self.size[1] else by(self.size)
-        return f"the centre of {centre} after the short side is resized to {self.short}, {self.interpolation}"
+        return (
+            f"the centre of {centre} after the short side is resized to {self.short}, "
+            f"{self.interpolation}"
+        )
 
     def __call__(self, pictures: Sequence[Tensor], key: Tensor) -> tuple[View]:
         """Pictures (C, H, W) and their keys (B,) -> one view of each."""
         middles = [_middle(picture) for picture in pictures]
-        resized = [_resize(each, self._resized(*each.shape[1:]), self.interpolation) for each in middles]
+        resized = [
+            _resize(each, self._resized(*each.shape[1:]), self.interpolation) for each in middles
+        ]
         image = torch.stack([F.center_crop(picture, list(self.size)) for picture in resized])
-        height, width = torch.tensor([self._resized(*picture.shape[1:]) for picture in pictures]).unbind(1)
+        height, width = torch.tensor(
+            [self._resized(*picture.shape[1:]) for picture in pictures]
+        ).unbind(1)
         (tall, wide), sides = self.size, (height, width)
         top, left = (
             ((side - kept) / 2).round() for side, kept in zip(sides, self.size, strict=True)
         )  # as torchvision rounds
-        box = torch.stack([left / width, top / height, (left + wide) / width, (top + tall) / height], 1)
+        box = torch.stack(
+            [left / width, top / height, (left + wide) / width, (top + tall) / height], 1
+        )
         return (View(image, box, torch.zeros_like(key, dtype=torch.bool)),)
 
     @property
@@ -143,7 +176,9 @@ class Centred:
 
 
 def _middle(picture: Tensor) -> Tensor:
-    """What the centre of a very long strip is cut from; resized by its short side, the whole of it may fill any memory."""
+    """What the centre of a very long strip is cut from; resized by its short side, the whole of it
+    may fill any memory.
+    """
     longest = LONGEST_STRIP * min(picture.shape[1:])
     if max(picture.shape[1:]) <= longest:
         return picture

@@ -1,4 +1,6 @@
-"""Two views of one crop, the second shifted by a few pixels and in other colours (CMAE, arXiv 2207.13532, section 3.1)."""
+"""Two views of one crop, the second shifted by a few pixels and in other colours (CMAE, arXiv
+2207.13532, section 3.1).
+"""
 
 from collections.abc import Sequence
 
@@ -14,20 +16,31 @@ from mim.ranges import NonNegativeInt, Share
 
 
 class _Shifted(CropFlip):
-    """One of the two: crop, mirror and the margin around it are shared, and decided by the image's own key."""
+    """One of the two: crop, mirror and the margin around it are shared, and decided by the image's
+    own key.
+    """
 
     def __init__(
-        self, boxes: Boxes, flip: float, interpolation: Interpolation, margin: int, shift: int, colours: Colours | None
+        self,
+        boxes: Boxes,
+        flip: float,
+        interpolation: Interpolation,
+        margin: int,
+        shift: int,
+        colours: Colours | None,
     ):
         super().__init__(boxes, flip, interpolation)
         self.margin, self.shift, self.colours, self.paints = margin, shift, colours, bool(colours)
 
     def __call__(self, key: Tensor, size: Tensor) -> Cut:
-        """Keys of images (B,), sizes (B, 2) as (height, width) -> the crop, and where in it the view lies."""
+        """Keys of images (B,), sizes (B, 2) as (height, width) -> the crop, and where in it the
+        view lies.
+        """
         box, flip, _ = super().__call__(key, size)
         # U[0, 1) has 24 bits, so the product stays below the number of places
         corner = (uniform(view_key(key, 1), 2, SHIFT) * (self.shift + 1)).long()
-        # Officially mirrored before it is shifted; here after, so the corner is counted from the other side.
+        # Officially mirrored before it is shifted; here after, so the corner is counted from the
+        # other side.
         left = torch.where(flip, self.margin - corner[:, 1], corner[:, 1])
         return Cut(box, flip, torch.stack([corner[:, 0], left], 1))
 
@@ -39,9 +52,10 @@ class _Shifted(CropFlip):
 class ShiftedPair:
     """A view for the online encoder, and a second one of the same crop for the target (CMAE).
 
-    A crop is resized to `margin` pixels a side more than a view has. The first view is its top left corner, in its own colours;
-    the second begins up to `shift` pixels further down and to the right, drawn apart, and its colours are changed
-    (ZhichengHuang/CMAE, cmae/datasets/cmae_dataset.py and pipelines/processing.py: ShiftPixel).
+    A crop is resized to `margin` pixels a side more than a view has. The first view is its top left
+    corner, in its own colours; the second begins up to `shift` pixels further down and to the
+    right, drawn apart, and its colours are changed (ZhichengHuang/CMAE,
+    cmae/datasets/cmae_dataset.py and pipelines/processing.py: ShiftPixel).
 
     Args:
         boxes: the recipe for crops.
@@ -74,7 +88,8 @@ class ShiftedPair:
     ):
         if not 0 <= shift <= margin:
             raise ValueError(
-                f"shift={shift} leaves the crop, which has margin={margin} pixels to spare; e.g. shift={margin}"
+                f"shift={shift} leaves the crop, which has margin={margin} pixels to spare; e.g. "
+                f"shift={margin}"
             )
         self.interpolation = interpolation
         colours = Colours(jitter, jittered, grey, blur, solarize)
@@ -82,7 +97,10 @@ class ShiftedPair:
             _Shifted(boxes, flip, interpolation, margin, 0, None),
             _Shifted(boxes, flip, interpolation, margin, shift, colours),
         )
-        self._said = f"2 views of one crop: {self._views[0]}; the second shifted by up to {shift} pixels, {colours}"
+        self._said = (
+            f"2 views of one crop: {self._views[0]}; the second shifted by up to {shift} pixels, "
+            f"{colours}"
+        )
 
     @property
     def views(self) -> tuple[OneView, ...]:

@@ -23,7 +23,8 @@ from mim.train.training import Training
 
 
 class Announce(L.Callback):
-    """A few lines that are read off the built objects, not off the config: a setting that does nothing is seen here.
+    """A few lines that are read off the built objects, not off the config: a setting that does
+    nothing is seen here.
 
     Args:
         run: the run's folder.
@@ -52,15 +53,18 @@ class Announce(L.Callback):
             **({"teacher": _teacher(pl_module.teacher, pl_module)} if pl_module.teacher else {}),
             **({"targets": pl_module.targets} if pl_module.targets else {}),
             "batch": (
-                f"{pl_module.effective_batch:,} images a step = {data.batch_size:,} x {trainer.world_size} process(es) "
+                f"{pl_module.effective_batch:,} images a step = {data.batch_size:,} x "
+                f"{trainer.world_size} process(es) "
                 f"x {trainer.accumulate_grad_batches} accumulated"
             ),
             "training": (
                 f"{trainer.max_epochs:,} epochs of {data.steps_per_epoch:,} steps, "
-                f"{pl_module.length:,} steps in all, precision {trainer.precision}, on {pl_module.device}"
+                f"{pl_module.length:,} steps in all, precision {trainer.precision}, on "
+                f"{pl_module.device}"
                 + (f", {type(trainer.strategy).__name__}" if trainer.world_size > 1 else "")
             ),
-            "learning rate": f"peak {_peak(pl_module)}, {_ends(trainer, pl_module)}{_layers(trainer)}",
+            "learning rate": f"peak {_peak(pl_module)}, "
+            f"{_ends(trainer, pl_module)}{_layers(trainer)}",
             "weight decay": _decay(pl_module),
             **({"clipping": clipped} if (clipped := _clipping(pl_module)) else {}),
             "drop path": _drop_path(model),
@@ -78,7 +82,9 @@ def _model(module: Training) -> str:
 
 
 def _changing(module: Training) -> str:
-    return ", ".join(described_schedules(module.parts, module.length, module.progress.steps_per_epoch))
+    return ", ".join(
+        described_schedules(module.parts, module.length, module.progress.steps_per_epoch)
+    )
 
 
 def _teacher(teacher: EMA, module: Training) -> str:
@@ -96,13 +102,18 @@ def _masking(encoder: Encoder, masker: AnyMasker, device: torch.device) -> str:
 @torch.no_grad()
 def _masked(encoder: Encoder, masker: AnyMasker, device: torch.device) -> str:
     patches = encoder.geometry.patches
-    split = split_of(encoder, masker, blank(2, encoder.geometry.image_size, device, encoder.geometry.channels))
+    split = split_of(
+        encoder, masker, blank(2, encoder.geometry.image_size, device, encoder.geometry.channels)
+    )
     parts, visible = split.visible.shape[1:]
     masked = split.masked.shape[2]
     kind = masker.kind + (f", {parts} parts" if parts > 1 else "")
     thrown = max(0, patches - visible - masked) if parts == 1 else 0
     most = "" if split.visible_valid is None else "up to "
-    return f"{kind}: of {patches} patches {most}{visible} visible, {most}{masked} masked, {thrown} thrown"
+    return (
+        f"{kind}: of {patches} patches {most}{visible} visible, {most}{masked} masked, {thrown} "
+        "thrown"
+    )
 
 
 def _peak(module: Training) -> str:
@@ -115,7 +126,9 @@ def _ends(trainer: L.Trainer, module: Training) -> str:
     follow = trainer.lr_scheduler_configs[0].scheduler
     assert isinstance(follow, Follow)  # as a training configures it
     first, last = (max(follow.rates(step)) for step in (0, module.length - 1))
-    return type(module.schedule).__name__ + (f" from {first:.3g} to {last:.3g}" if first != last else "")
+    return type(module.schedule).__name__ + (
+        f" from {first:.3g} to {last:.3g}" if first != last else ""
+    )
 
 
 def _clipping(module: Training) -> str:
@@ -130,8 +143,15 @@ def _decay(module: Training) -> str:
     for group in module.trainer.optimizers[0].param_groups:
         count[group["weight_decay"]] = count.get(group["weight_decay"], 0) + len(group["params"])
     change = module.weight_decay_schedule
-    to = f"; {describe_number(change, module.length, module.progress.steps_per_epoch)}" if change else ""
-    return ", ".join(f"{decay:g} on {number} parameters" for decay, number in sorted(count.items())) + to
+    to = (
+        f"; {describe_number(change, module.length, module.progress.steps_per_epoch)}"
+        if change
+        else ""
+    )
+    return (
+        ", ".join(f"{decay:g} on {number} parameters" for decay, number in sorted(count.items()))
+        + to
+    )
 
 
 def _layers(trainer: L.Trainer) -> str:

@@ -22,18 +22,21 @@ from mim.train.training import Training
 
 
 class OnlineProbe(L.Callback):
-    """Every n epochs, classify the held-out images by features of the frozen encoder; log top-1 accuracy as `<judge>/top1`.
+    """Every n epochs, classify the held-out images by features of the frozen encoder; log top-1
+    accuracy as `<judge>/top1`.
 
     Of a training with a teacher, its encoder can be judged too, or alone: `<judge>/top1_teacher`.
 
-    Features come from whole, un-augmented images in eval mode, once for all judges. Judges have their own optimisers and random
-    streams: the weights that training yields are bit-identical with and without them.
+    Features come from whole, un-augmented images in eval mode, once for all judges. Judges have
+    their own optimisers and random streams: the weights that training yields are bit-identical with
+    and without them.
 
     Args:
         pool: what stands for an image.
         judges: classifiers by name.
         every_n_epochs: how often; also after the last epoch, and before the first for comparison.
-        bank_limit: learn from at most so many training images, evenly spread over the set; null for all.
+        bank_limit: learn from at most so many training images, evenly spread over the set; null for
+            all.
         held_out_limit: classify at most so many held-out images; null for all.
         of: whose encoder, student, teacher or both.
 
@@ -51,7 +54,10 @@ class OnlineProbe(L.Callback):
         of: Sequence[Literal["student", "teacher"]] = ("student",),
     ):
         if not of:
-            raise ValueError("callback.online_probe.of=[] judges nobody; [student], [teacher] or [student,teacher]")
+            raise ValueError(
+                "callback.online_probe.of=[] judges nobody; [student], [teacher] or "
+                "[student,teacher]"
+            )
         self.of = tuple(of)
         self.pool, self.judges, self.every_n_epochs = pool, judges, every_n_epochs
         self.bank_limit, self.held_out_limit = bank_limit, held_out_limit
@@ -66,14 +72,16 @@ class OnlineProbe(L.Callback):
         self.untrained = state_dict["untrained"]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: Training) -> None:
-        """Judge the untrained encoder, unless training is being resumed; `Results` hands it to the loggers.
+        """Judge the untrained encoder, unless training is being resumed; `Results` hands it to the
+        loggers.
 
         Raises:
             ValueError: where a teacher is to be judged and there is none.
         """
         if "teacher" in self.of and pl_module.teacher is None:
             raise ValueError(
-                f"callback.online_probe.of=[{','.join(self.of)}] judges a teacher, and there is none; add teacher=ema, "
+                f"callback.online_probe.of=[{','.join(self.of)}] judges a teacher, and there is "
+                "none; add teacher=ema, "
                 "or leave it out"
             )
         if trainer.global_step == 0:  # a teacher is a copy
@@ -111,12 +119,20 @@ class OnlineProbe(L.Callback):
         autocast, folder = trainer.precision_plugin.forward_context, Path(trainer.default_root_dir)
         checkpoint = EvaluatedCheckpoint("online", encoder, data, prepare, autocast, folder)
         with torch.random.fork_rng(), unsharded(encoder):
-            extractor = FeatureExtractor(checkpoint.encoder, ready({"online": self.pool}, checkpoint.encoder))
-            loaders = data.bank_dataloader(self.bank_limit), data.val_dataloader(self.held_out_limit)
+            extractor = FeatureExtractor(
+                checkpoint.encoder, ready({"online": self.pool}, checkpoint.encoder)
+            )
+            loaders = (
+                data.bank_dataloader(self.bank_limit),
+                data.val_dataloader(self.held_out_limit),
+            )
             bank, held_out = (
-                extract(checkpoint, extractor, stoppable(loader, trainer, pl_module))["online"] for loader in loaders
+                extract(checkpoint, extractor, stoppable(loader, trainer, pl_module))["online"]
+                for loader in loaders
             )
             return {
-                f"{name}/top1": max(top1(judge(bank, held_out.feature, data.num_classes), held_out.label).values())
+                f"{name}/top1": max(
+                    top1(judge(bank, held_out.feature, data.num_classes), held_out.label).values()
+                )
                 for name, judge in self.judges.items()
             }

@@ -5,7 +5,13 @@ import time
 import pytorch_lightning as L
 from pytorch_lightning.utilities.types import STEP_OUTPUT
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as Bar
 
 from mim.batch import Batch
@@ -18,7 +24,8 @@ class Progress(L.Callback):
     """A bar on a terminal; elsewhere a line now and then.
 
     Args:
-        refresh_seconds: how often the bar reads the loss. Reading waits for the device, so not at every step.
+        refresh_seconds: how often the bar reads the loss. Reading waits for the device, so not at
+            every step.
         lines: how many lines a whole training prints where there is no terminal.
     """
 
@@ -45,11 +52,18 @@ class Progress(L.Callback):
                 TimeRemainingColumn(),
                 console=self._console,
             )
-            self._task = self._bar.add_task("", total=self._steps(self._total), epoch="", numbers="")
+            self._task = self._bar.add_task(
+                "", total=self._steps(self._total), epoch="", numbers=""
+            )
             self._bar.start()
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: Training, outputs: STEP_OUTPUT, batch: Batch, batch_idx: int
+        self,
+        trainer: L.Trainer,
+        pl_module: Training,
+        outputs: STEP_OUTPUT,
+        batch: Batch,
+        batch_idx: int,
     ) -> None:
         """Move on."""
         if not trainer.is_global_zero:
@@ -60,10 +74,17 @@ class Progress(L.Callback):
             if time.monotonic() - self._drawn > self.refresh_seconds or self._now == self._total:
                 epoch = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
                 self._bar.update(
-                    self._task, completed=self._steps(self._now), epoch=epoch, numbers=self._numbers(outputs)
+                    self._task,
+                    completed=self._steps(self._now),
+                    epoch=epoch,
+                    numbers=self._numbers(outputs),
                 )
         elif self._now * self.lines // self._total > (self._now - 1) * self.lines // self._total:
-            left = (time.monotonic() - self._started) * (self._total - self._now) / (self._now - self._start)
+            left = (
+                (time.monotonic() - self._started)
+                * (self._total - self._now)
+                / (self._now - self._start)
+            )
             step = f"step {self._steps(self._now)}/{self._steps(self._total)}"
             place = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {step}"
             print(f"{place}  {self._numbers(outputs)}  {left:.0f} s left", flush=True)
@@ -75,7 +96,8 @@ class Progress(L.Callback):
     def _numbers(self, outputs: STEP_OUTPUT) -> str:
         """Loss now, images per second since this was last asked."""
         assert isinstance(outputs, dict)  # of a step that optimises by itself
-        loss = float(outputs["loss"]) * self._per_step  # Lightning divides it by the batches of a step
+        # Lightning divides it by the batches of a step
+        loss = float(outputs["loss"]) * self._per_step
         seconds, self._drawn = time.monotonic() - self._drawn, time.monotonic()
         images, self._images = self._images, 0
         return f"loss {loss:.4f}  {images / seconds:,.0f} images/s"
@@ -84,7 +106,9 @@ class Progress(L.Callback):
         """Leave the bar as it is."""
         self._stop()
 
-    def on_exception(self, trainer: L.Trainer, pl_module: Training, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: Training, exception: BaseException
+    ) -> None:
         """Leave the bar as it is."""
         self._stop()
 

@@ -23,17 +23,21 @@ from mim.train.training import Training
 class Reconstructions(L.Callback):
     """Every n epochs, draw what the model makes of the first held-out images.
 
-    Normalised predictions are shown with each patch's own mean and deviation put back. The images are masked alike each time.
+    Normalised predictions are shown with each patch's own mean and deviation put back. The images
+    are masked alike each time.
 
     Args:
         folder: where the pictures go, as `<name>_<epoch>.png`.
-        sheet: draws images (B, 3, H, W), predictions (B, K, Lm, P), both in [0, 1], their split and patch size, under a title.
+        sheet: draws images (B, 3, H, W), predictions (B, K, Lm, P), both in [0, 1], their split and
+            patch size, under a title.
         every_n_epochs: how often; also after the last epoch.
         count: how many images.
         name: of the pictures.
-        comparison: draws the same of several predictions, by name, on one figure, `<name>.png`: those of the untrained model, which
-            is then drawn as epoch 0, and the latest ones. Null for none.
-        channels: numbers of the three that are drawn as red, green and blue, from 0, or of one, drawn grey; null for the first.
+        comparison: draws the same of several predictions, by name, on one figure, `<name>.png`:
+            those of the untrained model, which is then drawn as epoch 0, and the latest ones. Null
+            for none.
+        channels: numbers of the three that are drawn as red, green and blue, from 0, or of one,
+            drawn grey; null for the first.
     """
 
     def __init__(
@@ -48,7 +52,8 @@ class Reconstructions(L.Callback):
     ):
         self.folder, self.every_n_epochs, self.count = Path(folder), every_n_epochs, count
         self.sheet, self.name, self.comparison, self.channels = sheet, name, comparison, channels
-        self.untrained: Tensor | None = None  # what the untrained model predicted, on the process that draws
+        # what the untrained model predicted, on the process that draws
+        self.untrained: Tensor | None = None
 
     @property
     def state_key(self) -> str:
@@ -64,7 +69,9 @@ class Reconstructions(L.Callback):
         self.untrained = state_dict.get("untrained")
 
     def on_train_start(self, trainer: L.Trainer, pl_module: Training) -> None:
-        """Draw what an untrained model makes of the images, if that is wanted; not where training is being resumed."""
+        """Draw what an untrained model makes of the images, if that is wanted; not where training
+        is being resumed.
+        """
         if self.comparison and trainer.global_step == 0:
             self.draw(trainer, pl_module, 0)
 
@@ -76,7 +83,8 @@ class Reconstructions(L.Callback):
 
     def draw(self, trainer: L.Trainer, pl_module: Training, epoch: int) -> None:
         """Write the picture, on one process, and hand it to the loggers that take pictures."""
-        shown = painter(pl_module.loss) if pl_module.loss else None  # fine-tuning reconstructs nothing
+        # fine-tuning reconstructs nothing
+        shown = painter(pl_module.loss) if pl_module.loss else None
         if shown is None:
             return
         # Asked on all processes: what was just logged is averaged over them.
@@ -86,11 +94,19 @@ class Reconstructions(L.Callback):
                 self._draw(trainer, pl_module, *shown, epoch, loss)
 
     def _draw(
-        self, trainer: L.Trainer, pl_module: Training, term: str, target: Paintable, epoch: int, loss: Tensor | None
+        self,
+        trainer: L.Trainer,
+        pl_module: Training,
+        term: str,
+        target: Paintable,
+        epoch: int,
+        loss: Tensor | None,
     ) -> None:
         data = data_of(trainer)
         batch = self._held_out(trainer, pl_module)
-        mean, std = (torch.tensor(v, device=batch.image.device).view(-1, 1, 1) for v in (data.mean, data.std))
+        mean, std = (
+            torch.tensor(v, device=batch.image.device).view(-1, 1, 1) for v in (data.mean, data.std)
+        )
         with torch.random.fork_rng(), torch.no_grad(), trainer.precision_plugin.forward_context():
             pl_module.model.eval()
             made = pl_module.model(batch)
@@ -107,8 +123,13 @@ class Reconstructions(L.Callback):
         if self.comparison and epoch == 0:
             self.untrained = pixels.half().cpu()
         elif self.comparison and self.untrained is not None:
-            latest = {"before\ntraining": self.untrained.to(pixels), f"after\n{epoch} epochs": pixels}
-            self.comparison(image, latest, split, target.geometry.patch_size).savefig(self.folder / f"{self.name}.png")
+            latest = {
+                "before\ntraining": self.untrained.to(pixels),
+                f"after\n{epoch} epochs": pixels,
+            }
+            self.comparison(image, latest, split, target.geometry.patch_size).savefig(
+                self.folder / f"{self.name}.png"
+            )
         log_image(trainer.loggers, self.name, path, trainer.global_step)
 
     def _held_out(self, trainer: L.Trainer, pl_module: Training) -> Batch:
@@ -118,7 +139,9 @@ class Reconstructions(L.Callback):
 
 
 def painter(loss: Weights) -> tuple[str, Paintable] | None:
-    """First term whose target can show predictions as pixels: its name and the target; None where there is none."""
+    """First term whose target can show predictions as pixels: its name and the target; None where
+    there is none.
+    """
     targets = ((name, term.target) for name, term in loss.term.items() if isinstance(term, Term))
     return next(((name, target) for name, target in targets if isinstance(target, Paintable)), None)
 

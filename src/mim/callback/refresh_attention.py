@@ -1,4 +1,6 @@
-"""Look at every training image now and then, to know which patches the network attends to (AMT, arXiv 2211.15362)."""
+"""Look at every training image now and then, to know which patches the network attends to (AMT,
+arXiv 2211.15362).
+"""
 
 import time
 from pathlib import Path
@@ -20,29 +22,41 @@ from mim.weights.load import open_encoder
 
 
 class RefreshAttention(L.Callback):
-    """Fill the attention stores of a run's maskers every n epochs; where no masker has one, do nothing.
+    """Fill the attention stores of a run's maskers every n epochs; where no masker has one, do
+    nothing.
 
-    The encoder sees each training image once, whole and not augmented, over all processes, and all of them get all maps. A
-    checkpoint carries the maps, because the weights that made them are gone when it is resumed.
+    The encoder sees each training image once, whole and not augmented, over all processes, and all
+    of them get all maps. A checkpoint carries the maps, because the weights that made them are gone
+    when it is resumed.
 
     Args:
         file: where the maps are kept.
         every_n_epochs: how often, before the first step of an epoch.
-        first_epoch: the first epoch, counted from 0, that uses them; null: `every_n_epochs`. With 40 and null, maps are made
-            from the weights after 40, 80, ... epochs and used in epochs 40 to 79, 80 to 119, ... (AMT's paper: every 40
-            epochs). AMT's release looks one epoch later: first_epoch=41, with masker.at_epoch=41.
-        attention_from: fill them once, before training, from the encoder of this checkpoint instead.
+        first_epoch: the first epoch, counted from 0, that uses them; null: `every_n_epochs`. With
+            40 and null, maps are made from the weights after 40, 80, ... epochs and used in epochs
+            40 to 79, 80 to 119, ... (AMT's paper: every 40 epochs). AMT's release looks one epoch
+            later: first_epoch=41, with masker.at_epoch=41.
+        attention_from: fill them once, before training, from the encoder of this checkpoint
+            instead.
     """
 
     def __init__(
-        self, file: str, every_n_epochs: int = 40, attention_from: str | None = None, first_epoch: Count | None = None
+        self,
+        file: str,
+        every_n_epochs: int = 40,
+        attention_from: str | None = None,
+        first_epoch: Count | None = None,
     ):
         if every_n_epochs < 1:
             raise ValueError(
                 f"RefreshAttention got every_n_epochs={every_n_epochs}; needs at least 1, "
                 "e.g. callback.refresh_attention.every_n_epochs=40"
             )
-        self.file, self.every_n_epochs, self.attention_from = Path(file), every_n_epochs, attention_from
+        self.file, self.every_n_epochs, self.attention_from = (
+            Path(file),
+            every_n_epochs,
+            attention_from,
+        )
         self.first_epoch = every_n_epochs if first_epoch is None else first_epoch
         self.maps: Tensor | None = None  # (N, rows, columns) float16, once there are stores
         self.looked_at_epoch = 0
@@ -56,15 +70,17 @@ class RefreshAttention(L.Callback):
         self.maps, self.looked_at_epoch = state_dict["maps"], state_dict["looked_at_epoch"]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: Training) -> None:
-        """Open the stores: with the maps of the checkpoint, of another model, or all alike. Look, if it is time.
+        """Open the stores: with the maps of the checkpoint, of another model, or all alike. Look,
+        if it is time.
 
         Raises:
-            ValueError: where images cannot be told apart over epochs, are others than before, the encoder has no cls attention,
-                or maskers want different maps.
+            ValueError: where images cannot be told apart over epochs, are others than before, the
+                encoder has no cls attention, or maskers want different maps.
         """
         if self.attention_from:
             for part in pl_module.modules():
-                if isinstance(part, AttentionStore):  # by another model's attention, though a teacher looks
+                # by another model's attention, though a teacher looks
+                if isinstance(part, AttentionStore):
                     part.live = False
         if not _stores(pl_module):
             self.maps = None
@@ -73,33 +89,47 @@ class RefreshAttention(L.Callback):
         data = data_of(trainer)
         if not data.stable_index:
             raise ValueError(
-                f"{type(data).__name__} streams shards, whose images have no stable index to keep attention by; "
+                f"{type(data).__name__} streams shards, whose images have no stable index to keep "
+                "attention by; "
                 "use a set of files (data=imagenet), or a masker that keeps none (masker=sbm)"
             )
         if self.maps is not None:
             if len(self.maps) != data.train_size:
                 raise ValueError(
-                    f"the checkpoint keeps attention of {len(self.maps):,} images, the training set has {data.train_size:,}; "
+                    f"the checkpoint keeps attention of {len(self.maps):,} images, the training "
+                    f"set has {data.train_size:,}; "
                     "resume with the data that the run was started with (its config.yaml)"
                 )
             self._keep(trainer, pl_module, self.maps)
         elif self.attention_from:
             encoder, _ = open_encoder(
-                self.attention_from, data.image_size, channels=pl_module.model.encoder.geometry.channels
+                self.attention_from,
+                data.image_size,
+                channels=pl_module.model.encoder.geometry.channels,
             )
             self._refresh(trainer, pl_module, _attending(encoder).to(pl_module.device))
         else:
             _attending(pl_module.model.encoder)
-            self._keep(trainer, pl_module, torch.ones(data.train_size, *pl_module.model.encoder.geometry.grid).half())
+            self._keep(
+                trainer,
+                pl_module,
+                torch.ones(data.train_size, *pl_module.model.encoder.geometry.grid).half(),
+            )
         self._look_if_due(trainer, pl_module, trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Training) -> None:
-        """Look again, if it is time, for the epoch that comes next; here a checkpoint can be written if a signal stops it."""
+        """Look again, if it is time, for the epoch that comes next; here a checkpoint can be
+        written if a signal stops it.
+        """
         if trainer.current_epoch + 1 < (trainer.max_epochs or 0):
             self._look_if_due(trainer, pl_module, trainer.current_epoch + 1)
 
     def _look_if_due(self, trainer: L.Trainer, pl_module: Training, epoch: int) -> None:
-        due = epoch - (epoch - self.first_epoch) % self.every_n_epochs if epoch >= self.first_epoch else 0
+        due = (
+            epoch - (epoch - self.first_epoch) % self.every_n_epochs
+            if epoch >= self.first_epoch
+            else 0
+        )
         if self.maps is not None and not self.attention_from and due > self.looked_at_epoch:
             self._refresh(trainer, pl_module, _attending(pl_module.model.encoder))
             self.looked_at_epoch = due
@@ -114,7 +144,9 @@ class RefreshAttention(L.Callback):
         self._keep(trainer, pl_module, maps)
         if trainer.is_global_zero:
             for logger in trainer.loggers:
-                logger.log_metrics({"attention/refresh_seconds": time.perf_counter() - start}, trainer.global_step)
+                logger.log_metrics(
+                    {"attention/refresh_seconds": time.perf_counter() - start}, trainer.global_step
+                )
 
     @torch.no_grad()
     def _look(self, trainer: L.Trainer, pl_module: Training, encoder: AttentionEncoder) -> Tensor:
@@ -138,8 +170,10 @@ class RefreshAttention(L.Callback):
         found = {store.heads for store in _stores(pl_module)}
         if len(found) > 1:
             raise ValueError(
-                f"the maskers of a run share one file of maps and ask for heads={' and '.join(sorted(found))}; "
-                "give all of them one, e.g. masker.first.score.store.heads=mean_first masker.then.score.store.heads=mean_first"
+                "the maskers of a run share one file of maps and ask for "
+                f"heads={' and '.join(sorted(found))}; "
+                "give all of them one, e.g. masker.first.score.store.heads=mean_first "
+                "masker.then.score.store.heads=mean_first"
             )
         return found.pop()
 

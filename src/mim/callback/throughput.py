@@ -17,10 +17,12 @@ from mim.train.training import Training
 
 
 class Throughput(L.Callback):
-    """Log images per second, the share of time spent waiting for data, peak memory, and model FLOPs utilisation.
+    """Log images per second, the share of time spent waiting for data, peak memory, and model FLOPs
+    utilisation.
 
-    Time between epochs, when features are judged and pictures are drawn, does not count. On a GPU it is the GPU that waits:
-    from the end of one step until the next begins there, however far the host has run ahead.
+    Time between epochs, when features are judged and pictures are drawn, does not count. On a GPU
+    it is the GPU that waits: from the end of one step until the next begins there, however far the
+    host has run ahead.
 
     Args:
         skip_first_steps: steps that do not count: they compile, choose kernels and fill buffers.
@@ -32,8 +34,10 @@ class Throughput(L.Callback):
         self._seconds = self._waited = self._mark = 0.0
         self._flops_per_image = 0.0
         self._peak: float | None = None
-        self._ended: torch.cuda.Event | None = None  # when the GPU was done with the last step, an event
-        self._gaps: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []  # from there until it began the next
+        # when the GPU was done with the last step, an event
+        self._ended: torch.cuda.Event | None = None
+        # from there until it began the next
+        self._gaps: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
 
     def _since_mark(self) -> float:
         before, self._mark = self._mark, time.perf_counter()
@@ -47,7 +51,9 @@ class Throughput(L.Callback):
         """Start the clock."""
         self._since_mark()
 
-    def on_train_batch_start(self, trainer: L.Trainer, pl_module: Training, batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: Training, batch: Batch, batch_idx: int
+    ) -> None:
         """The batch is here: what passed since the last step ended was waiting."""
         if self._peak and not self._flops_per_image:
             self._flops_per_image = flops_per_image(pl_module, batch)
@@ -60,9 +66,16 @@ class Throughput(L.Callback):
                 self._gaps.append((self._ended, _event(pl_module.device)))
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: Training, outputs: STEP_OUTPUT, batch: Batch, batch_idx: int
+        self,
+        trainer: L.Trainer,
+        pl_module: Training,
+        outputs: STEP_OUTPUT,
+        batch: Batch,
+        batch_idx: int,
     ) -> None:
-        """Count the step. What is logged waits for the device: here, so that its backlog is not taken for waiting."""
+        """Count the step. What is logged waits for the device: here, so that its backlog is not
+        taken for waiting.
+        """
         due = trainer.global_step % steps_between_logs(trainer) == 0
         if pl_module.device.type == "cuda":
             self._ended = _event(pl_module.device)
@@ -85,7 +98,9 @@ class Throughput(L.Callback):
         self._since_mark()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Training) -> None:
-        """Wait for the device, so that its backlog is counted with training and not with what watches."""
+        """Wait for the device, so that its backlog is counted with training and not with what
+        watches.
+        """
         if pl_module.device.type == "cuda":
             self._settle(pl_module.device)
             self._seconds += self._since_mark()
@@ -108,16 +123,24 @@ class Throughput(L.Callback):
             "throughput/peak_memory_bytes": float(peak_memory(device)),
         }
         if self._peak:
-            numbers["throughput/flops_utilisation"] = rate * self._flops_per_image / (self._peak * world_size)
+            numbers["throughput/flops_utilisation"] = (
+                rate * self._flops_per_image / (self._peak * world_size)
+            )
         return numbers
 
 
 def flops_per_image(module: Training, batch: Batch) -> float:
-    """Work of one image in a step: backward costs two forwards, a teacher has none; of several views all are counted."""
+    """Work of one image in a step: backward costs two forwards, a teacher has none; of several
+    views all are counted.
+    """
     model, teacher, device = module.model, module.teacher, module.device
     two = batch.some(slice(2)) if isinstance(teacher, ViewsEMA) else None
     with unsharded(model):
-        found = 3 * (forward_flops(model, device) if two is None else flops(partial(model, two), len(two.key)))
+        found = 3 * (
+            forward_flops(model, device)
+            if two is None
+            else flops(partial(model, two), len(two.key))
+        )
     if teacher is None:
         return found
     with unsharded(teacher):

@@ -1,4 +1,6 @@
-"""Judge and keep an exponential moving average of the weights, as ViTs are trained with labels (arXiv 2111.06377, appendix A.2)."""
+"""Judge and keep an exponential moving average of the weights, as ViTs are trained with labels
+(arXiv 2111.06377, appendix A.2).
+"""
 
 import pytorch_lightning as L
 from pytorch_lightning.callbacks import WeightAveraging
@@ -13,7 +15,8 @@ from mim.train.training import Training
 
 
 class WeightAverage(WeightAveraging):
-    """Average after every optimiser step; validation and checkpoints see the average, training goes on with its own weights.
+    """Average after every optimiser step; validation and checkpoints see the average, training goes
+    on with its own weights.
 
     A checkpoint's `state_dict` is the average; a resumed run goes on exactly, with both.
 
@@ -21,31 +24,41 @@ class WeightAverage(WeightAveraging):
         decay: share of the old average that stays.
 
     Raises:
-        ValueError: where the decay is no share, checkpoints would miss the last step, or no process has all weights.
+        ValueError: where the decay is no share, checkpoints would miss the last step, or no process
+            has all weights.
     """
 
     def __init__(self, decay: float = 0.9999):
         if not 0 < decay < 1:
-            raise ValueError(f"WeightAverage got decay={decay}; needs a share between 0 and 1, e.g. 0.9999")
+            raise ValueError(
+                f"WeightAverage got decay={decay}; needs a share between 0 and 1, e.g. 0.9999"
+            )
         super().__init__(use_buffers=False, multi_avg_fn=get_ema_multi_avg_fn(decay))
         self._is_judged = False  # then it is in the place of the weights
 
     def setup(self, trainer: L.Trainer, pl_module: Training, stage: str) -> None:
         """Copy the weights."""
         callbacks = callbacks_of(trainer)
-        if any(isinstance(other, Checkpoint | Interruption) for other in callbacks[: callbacks.index(self)]):
+        if any(
+            isinstance(other, Checkpoint | Interruption)
+            for other in callbacks[: callbacks.index(self)]
+        ):
             raise ValueError(
-                "weight_average comes after callbacks that write checkpoints, which would miss the last step; name it first: "
+                "weight_average comes after callbacks that write checkpoints, which would miss the "
+                "last step; name it first: "
                 "callback=[weight_average,finetune]"
             )
         if isinstance(trainer.strategy, FSDP):
             raise ValueError(
-                "weight_average keeps whole weights, and trainer=fsdp cuts them up; use trainer=ddp, or leave it out"
+                "weight_average keeps whole weights, and trainer=fsdp cuts them up; use "
+                "trainer=ddp, or leave it out"
             )
         super().setup(trainer, pl_module, stage)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: Training) -> None:
-        """Leave the weights as they are: a run that ends early is saved after this, and goes on with them."""
+        """Leave the weights as they are: a run that ends early is saved after this, and goes on
+        with them.
+        """
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: Training) -> None:
         """Follow the weights, which have been copied before they reached their device."""
@@ -62,7 +75,9 @@ class WeightAverage(WeightAveraging):
         super().on_validation_epoch_end(trainer, pl_module)
         self._is_judged = False
 
-    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: Training, checkpoint: Saved) -> None:
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, pl_module: Training, checkpoint: Saved
+    ) -> None:
         """Both, each under its own name, also of a run that stops while the average is judged."""
         super().on_save_checkpoint(trainer, pl_module, checkpoint)
         if self._is_judged:

@@ -15,9 +15,13 @@ from mim.plain import no_link
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Write beside the target, then rename over it: a full disk or a lost process leaves the previous checkpoint as it was."""
+    """Write beside the target, then rename over it: a full disk or a lost process leaves the
+    previous checkpoint as it was.
+    """
 
-    def save_checkpoint(self, checkpoint: Saved, path: str | os.PathLike, storage_options: object = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: Saved, path: str | os.PathLike, storage_options: object = None
+    ) -> None:
         """Save a checkpoint.
 
         Raises:
@@ -43,4 +47,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         if is_sharded(path):
             return read_sharded(path)
         check_archive(Path(path))
-        return torch.load(path, map_location=map_location or (lambda storage, _: storage), weights_only=True)
+        return torch.load(
+            path, map_location=map_location or (lambda storage, _: storage), weights_only=True
+        )

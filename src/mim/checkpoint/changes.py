@@ -1,4 +1,6 @@
-"""What a run that goes on has other than the run that wrote its checkpoint: what takes effect, and what is refused."""
+"""What a run that goes on has other than the run that wrote its checkpoint: what takes effect, and
+what is refused.
+"""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,7 +49,9 @@ class Change(NamedTuple):
 
 
 def changed_settings(before: Settings, now: Settings) -> list[Change]:
-    """Settings that differ between two resolved configs, each once however often it is wired in; not names and folders."""
+    """Settings that differ between two resolved configs, each once however often it is wired in;
+    not names and folders.
+    """
     found = list(_differences(_placeless(before), _placeless(now), ""))
     found = [each for each in found if not _is_in(each.name, _SILENT)]
     return [each for each in found if not any(_repeats(each, other) for other in found)]
@@ -62,16 +66,20 @@ def refuse_changes(found: Sequence[Change], origin: object) -> None:
     for change in sorted(found, key=lambda change: not change.name.endswith("_target_")):
         if change.name == "weight_decay" and 0 in (change.before, change.now):
             raise ValueError(
-                f"{printable(origin)} was trained with weight_decay={_short(change.before)}, and resume= cannot go on with "
-                f"{_short(change.now)}: the optimiser's groups would be others. Take next to nothing, e.g. weight_decay=1e-12, "
+                f"{printable(origin)} was trained with weight_decay={_short(change.before)}, and "
+                "resume= cannot go on with "
+                f"{_short(change.now)}: the optimiser's groups would be others. Take next to "
+                "nothing, e.g. weight_decay=1e-12, "
                 "or start anew from the weights with checkpoint="
             )
         leaf_of_old_run = _ABSENT in (change.before, change.now) and "." in change.name
         for pattern, why in _FIXED:
             if re.fullmatch(pattern, change.name) and not leaf_of_old_run:
                 raise ValueError(
-                    f"{printable(origin)} was trained with {change.name}={_short(change.before)}, and resume= cannot go on with "
-                    f"{_short(change.now)}: {why}. Leave it as it was, or start anew from the weights with checkpoint="
+                    f"{printable(origin)} was trained with {change.name}={_short(change.before)}, "
+                    "and resume= cannot go on with "
+                    f"{_short(change.now)}: {why}. Leave it as it was, or start anew from the "
+                    "weights with checkpoint="
                 )
 
 
@@ -84,7 +92,9 @@ def in_words(found: Sequence[Change]) -> str:
 def _differences(before: object, now: object, path: str) -> Iterator[Change]:
     if isinstance(before, dict) and isinstance(now, dict):
         for key in [*now, *(key for key in before if key not in now)]:
-            yield from _differences(before.get(key, _ABSENT), now.get(key, _ABSENT), f"{path}.{key}" if path else key)
+            yield from _differences(
+                before.get(key, _ABSENT), now.get(key, _ABSENT), f"{path}.{key}" if path else key
+            )
     elif before != now:
         yield Change(path, before, now)
 
@@ -106,7 +116,9 @@ def _is_in(name: str, groups: Sequence[str]) -> bool:
 
 
 def _repeats(change: Change, other: Change) -> bool:
-    """Whether a change is another one, wired in further down: `task.lr` and `lr`, `trainer.max_epochs` and `epochs`."""
+    """Whether a change is another one, wired in further down: `task.lr` and `lr`,
+    `trainer.max_epochs` and `epochs`.
+    """
     same = (change.before, change.now) == (other.before, other.now)
     return same and len(other.name) < len(change.name) and change.name.endswith(other.name)
 
@@ -114,4 +126,10 @@ def _repeats(change: Change, other: Change) -> bool:
 def _short(value: object) -> str:
     if isinstance(value, Mapping):
         return str(value.get("_target_", "other settings")).rpartition(".")[2]
-    return f"{value:g}" if isinstance(value, float) else "null" if value is None else printable(value, 60)
+    return (
+        f"{value:g}"
+        if isinstance(value, float)
+        else "null"
+        if value is None
+        else printable(value, 60)
+    )

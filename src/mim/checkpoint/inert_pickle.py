@@ -1,4 +1,6 @@
-"""Read a pickle without making any object of it: classes stay names, and objects stay a name, arguments and a state."""
+"""Read a pickle without making any object of it: classes stay names, and objects stay a name,
+arguments and a state.
+"""
 
 import io
 import pickle
@@ -22,14 +24,16 @@ class Record:
 
 
 def read_pickle(content: bytes, names: Collection[str]) -> Any:
-    """Dictionaries, lists, tuples, text and numbers of a pickle, and a `Name` or a `Record` for everything else.
+    """Dictionaries, lists, tuples, text and numbers of a pickle, and a `Name` or a `Record` for
+    everything else.
 
     Args:
         content: the pickle.
         names: what it may name.
 
     Raises:
-        UnpicklingError: where it names anything else, does what no description needs, or is damaged.
+        UnpicklingError: where it names anything else, does what no description needs, or is
+            damaged.
     """
     try:
         return _Unpickler(io.BytesIO(content), names).load()
@@ -73,7 +77,8 @@ def _set_items(reader: Any) -> None:
 
 
 def _set(table: object, key: object, value: object) -> None:
-    if type(key) not in (str, Record) or type(table) is not dict:  # a tuple in tuples takes for ever to be a key
+    # a tuple in tuples takes for ever to be a key
+    if type(key) not in (str, Record) or type(table) is not dict:
         raise pickle.UnpicklingError("its dictionaries have keys that are no names")
     table[key] = value
 

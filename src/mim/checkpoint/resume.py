@@ -16,7 +16,9 @@ from mim.plain import Settings, plain
 
 
 def continued(resume: str | None, run: str | Path) -> str | Path | None:
-    """What `resume=` asks for: a path as it is; for `auto` the run's own folder if an earlier attempt left a checkpoint there."""
+    """What `resume=` asks for: a path as it is; for `auto` the run's own folder if an earlier
+    attempt left a checkpoint there.
+    """
     if resume != "auto":
         return resume
     last = Path(run) / "checkpoints" / "last.ckpt"
@@ -24,7 +26,8 @@ def continued(resume: str | None, run: str | Path) -> str | Path | None:
 
 
 def checkpoint_file(path: str | Path) -> Path:
-    """A run folder, or a checkpoint -> the checkpoint: a file, or the folder that many processes wrote.
+    """A run folder, or a checkpoint -> the checkpoint: a file, or the folder that many processes
+    wrote.
 
     Raises:
         FileNotFoundError: where there is none.
@@ -37,7 +40,8 @@ def checkpoint_file(path: str | Path) -> Path:
             return candidate
     if path.is_dir():
         raise FileNotFoundError(
-            f"{path} holds no checkpoints/last.ckpt; give a run folder that has one, or a .ckpt file"
+            f"{path} holds no checkpoints/last.ckpt; give a run folder that has one, or a .ckpt "
+            "file"
         )
     raise no_such_weights(path)
 
@@ -61,11 +65,16 @@ def resumable(path: str | Path, module: nn.Module, config: Settings) -> Resumabl
 
     Raises:
         FileNotFoundError: where there is no such file.
-        ValueError: where it is no checkpoint of a training, one of another architecture, or one that learns something else.
+        ValueError: where it is no checkpoint of a training, one of another architecture, or one
+            that learns something else.
     """
     file = checkpoint_file(path)
     theirs, their_config = _read(file)
-    found = [] if their_config is None else changed_settings(current(plain(their_config, str(file))), config)
+    found = (
+        []
+        if their_config is None
+        else changed_settings(current(plain(their_config, str(file))), config)
+    )
     refuse_changes(found, file)
     ours = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     for name in sorted(ours.keys() | theirs.keys()):
@@ -89,7 +98,10 @@ def _read(file: Path) -> tuple[dict[str, tuple[int, ...]], Any]:
         checkpoint = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except UNREADABLE as error:
         raise ValueError(
-            f"{file} is not a checkpoint, or is damaged ({type(error).__name__}); give one that a run wrote"
+            f"{file} is not a checkpoint, or is damaged ({type(error).__name__}); give one that a "
+            "run wrote"
         ) from error
     check_training(checkpoint, str(file))
-    return {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}, checkpoint.get("config")
+    return {
+        name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()
+    }, checkpoint.get("config")

@@ -1,6 +1,8 @@
-"""`.metadata` of a sharded checkpoint: which tensor lies where, read without running anything (inert_pickle.py).
+"""`.metadata` of a sharded checkpoint: which tensor lies where, read without running anything
+(inert_pickle.py).
 
-torch unpickles the file as it is. Here only what describes tensors in files of the same folder is made of its records.
+torch unpickles the file as it is. Here only what describes tensors in files of the same folder is
+made of its records.
 """
 
 import itertools
@@ -26,7 +28,9 @@ from mim.plain import printable, refuse_special
 
 LARGEST = 2**28  # bytes; 64 processes of a ViT-H with its optimiser write less than 2**26
 DEEPEST = 16  # dictionaries in dictionaries
-DTYPES = {f"torch.{name}": value for name, value in vars(torch).items() if isinstance(value, torch.dtype)}
+DTYPES = {
+    f"torch.{name}": value for name, value in vars(torch).items() if isinstance(value, torch.dtype)
+}
 _MODULES = (
     "torch.distributed.checkpoint.metadata",
     "torch.distributed.checkpoint.filesystem",
@@ -38,8 +42,14 @@ _NAMES = {
     *("torch.Size", "torch.serialization._get_layout"),
     *(f"{module}.{name}" for module in _MODULES[2:] for name in ("PosixPath", "WindowsPath")),
     f"{_MODULES[1]}._StorageInfo",
-    *(f"{_MODULES[0]}.{name}" for name in ("Metadata", "MetadataIndex", "StorageMeta", "ChunkStorageMetadata")),
-    *(f"{_MODULES[0]}.{name}" for name in ("TensorStorageMetadata", "BytesStorageMetadata", "TensorProperties")),
+    *(
+        f"{_MODULES[0]}.{name}"
+        for name in ("Metadata", "MetadataIndex", "StorageMeta", "ChunkStorageMetadata")
+    ),
+    *(
+        f"{_MODULES[0]}.{name}"
+        for name in ("TensorStorageMetadata", "BytesStorageMetadata", "TensorProperties")
+    ),
     f"{_MODULES[0]}._MEM_FORMAT_ENCODING",
 }
 
@@ -48,13 +58,16 @@ def read_metadata(folder: Path) -> Metadata:
     """Which tensor lies where in a folder.
 
     Raises:
-        ValueError: where the file is damaged, names anything but what describes tensors, or describes what the folder does
-            not hold: chunks that are missing, overlap or leave a gap, files elsewhere, more than a file has.
+        ValueError: where the file is damaged, names anything but what describes tensors, or
+            describes what the folder does not hold: chunks that are missing, overlap or leave a
+            gap, files elsewhere, more than a file has.
     """
     file = folder / ".metadata"
     refuse_special(file)
     if file.stat().st_size > LARGEST:
-        raise ValueError(f"{printable(file)} has {file.stat().st_size:,} bytes; at most {LARGEST:,} are read")
+        raise ValueError(
+            f"{printable(file)} has {file.stat().st_size:,} bytes; at most {LARGEST:,} are read"
+        )
     try:
         root = read_pickle(file.read_bytes(), _NAMES)
         return _Reader(folder).metadata(root)
@@ -68,7 +81,8 @@ def read_metadata(folder: Path) -> Metadata:
         RecursionError,
     ) as error:
         raise ValueError(
-            f"{printable(file)} is cut off, damaged or no metadata of a checkpoint ({type(error).__name__}: "
+            f"{printable(file)} is cut off, damaged or no metadata of a checkpoint "
+            f"({type(error).__name__}: "
             f"{printable(error, 100)}); copy the folder again"
         ) from error
 
@@ -82,8 +96,13 @@ class _Reader:
 
     def metadata(self, root: object) -> Metadata:
         state = self._state(root, "Metadata")
-        entries = {self._text(key): self._tensor(key, entry) for key, entry in self._dict(state["state_dict_metadata"])}
-        paths = {self._text(key): self._path(path) for key, path in self._dict(state["planner_data"])}
+        entries = {
+            self._text(key): self._tensor(key, entry)
+            for key, entry in self._dict(state["state_dict_metadata"])
+        }
+        paths = {
+            self._text(key): self._path(path) for key, path in self._dict(state["planner_data"])
+        }
         stored = dict(itertools.starmap(self._stored, self._dict(state["storage_data"])))
         if paths.keys() != entries.keys():
             raise self._refused("names tensors that it does not place")
@@ -95,7 +114,9 @@ class _Reader:
 
     def _tensor(self, key: object, entry: object) -> TensorStorageMetadata:
         if type(entry) is Record and entry.name.endswith(".BytesStorageMetadata"):
-            raise self._refused("holds more than tensors, which would be run to be read; it is none of ours")
+            raise self._refused(
+                "holds more than tensors, which would be run to be read; it is none of ours"
+            )
         state = self._state(entry, "TensorStorageMetadata")
         dtype = self._state(state["properties"], "TensorProperties", tuple)[0]
         if type(dtype) is not Name or dtype not in DTYPES:
@@ -107,21 +128,33 @@ class _Reader:
         return TensorStorageMetadata(
             TensorProperties(DTYPES[dtype]),
             size,
-            [ChunkStorageMetadata(self._size(chunk["offsets"]), self._size(chunk["sizes"])) for chunk in chunks],
+            [
+                ChunkStorageMetadata(self._size(chunk["offsets"]), self._size(chunk["sizes"]))
+                for chunk in chunks
+            ],
         )
 
-    def _check_chunks(self, key: str, entry: TensorStorageMetadata, stored: dict[MetadataIndex, _StorageInfo]) -> None:
-        """Together they are the tensor: inside of it, without a gap, each once, and as long as its file says."""
+    def _check_chunks(
+        self, key: str, entry: TensorStorageMetadata, stored: dict[MetadataIndex, _StorageInfo]
+    ) -> None:
+        """Together they are the tensor: inside of it, without a gap, each once, and as long as its
+        file says.
+        """
         name, size = printable(key, 100), entry.size
         found: list[Any] = []
         chunks = [chunk for chunk in entry.chunks if math.prod(chunk.sizes) or not math.prod(size)]
         for chunk in chunks:
             box = list(zip(chunk.offsets, chunk.sizes, strict=False))
             inside = len(chunk.offsets) == len(chunk.sizes) == len(size)
-            if not inside or any(start + length > whole for (start, length), whole in zip(box, size, strict=True)):
+            if not inside or any(
+                start + length > whole for (start, length), whole in zip(box, size, strict=True)
+            ):
                 raise self._refused(f"has a chunk outside of {name}")
             info = stored.get(MetadataIndex(key, chunk.offsets))
-            if info is None or info.length < math.prod(chunk.sizes) * entry.properties.dtype.itemsize:
+            if (
+                info is None
+                or info.length < math.prod(chunk.sizes) * entry.properties.dtype.itemsize
+            ):
                 raise self._refused(f"does not hold all numbers of {name}")
             found.append(tuple(box))
         boxes = sorted(set(found))
@@ -138,7 +171,9 @@ class _Reader:
         if not all(type(number) is int and number >= 0 for number in (offset, length)):
             raise self._refused("has a place that is no number of bytes")
         if type(file) is not str or Path(file).name != file or file in (".", ".."):
-            raise self._refused(f"looks for {printable(file, 100)}, which is no name of a file beside it")
+            raise self._refused(
+                f"looks for {printable(file, 100)}, which is no name of a file beside it"
+            )
         if offset + length > self._bytes_of(file):
             raise self._refused(f"wants more bytes than {printable(file, 100)} has")
         at = None if index.get("offset") is None else self._size(index["offset"])
@@ -154,7 +189,11 @@ class _Reader:
         return self.sizes[file]
 
     def _state(self, record: object, name: str, kind: type = dict) -> Any:
-        if type(record) is not Record or record.name.rpartition(".")[2] != name or type(record.state) is not kind:
+        if (
+            type(record) is not Record
+            or record.name.rpartition(".")[2] != name
+            or type(record.state) is not kind
+        ):
             raise self._refused(f"has no {name} where one should be")
         return record.state
 
@@ -188,7 +227,9 @@ class _Reader:
 
 
 def _neighbours(boxes: list[Any]) -> Any:
-    """Pairs that may overlap: all of a few, those that follow each other of many, which are cut along one side."""
+    """Pairs that may overlap: all of a few, those that follow each other of many, which are cut
+    along one side.
+    """
     return itertools.combinations(boxes, 2) if len(boxes) <= 256 else itertools.pairwise(boxes)
 
 

@@ -1,7 +1,9 @@
-"""Checkpoints of models that are cut over processes: a folder in which each writes its share (torch.distributed.checkpoint).
+"""Checkpoints of models that are cut over processes: a folder in which each writes its share
+(torch.distributed.checkpoint).
 
-`.metadata` says which tensor lies where, and `rest.pt` holds what is no tensor of the training: it is the same on every
-process. Numbers of processes that read and write may differ; one process may read all.
+`.metadata` says which tensor lies where, and `rest.pt` holds what is no tensor of the training: it
+is the same on every process. Numbers of processes that read and write may differ; one process may
+read all.
 """
 
 import os
@@ -36,7 +38,8 @@ def write_sharded(tensors: Saved, rest: Saved, target: Path) -> None:
     """Write a checkpoint, all processes together: beside the target, then in its place.
 
     Args:
-        tensors: in dictionaries, as deep as you like; shares of tensors, or the same tensors on all processes.
+        tensors: in dictionaries, as deep as you like; shares of tensors, or the same tensors on all
+            processes.
         rest: plain values, and tensors that are the same on all processes.
         target: the folder.
 
@@ -88,12 +91,15 @@ def read_shares(tensors: Saved, source: str | os.PathLike) -> None:
 def _load(tensors: Saved, source: str | os.PathLike, no_dist: bool) -> None:
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*torch.distributed is disabled, unavailable or uninitialized.*")
+            warnings.filterwarnings(
+                "ignore", message=".*torch.distributed is disabled, unavailable or uninitialized.*"
+            )
             dcp.load(tensors, storage_reader=_Reader(source), no_dist=no_dist)
     except CheckpointException as failed:
         error = next(iter(failed.failures.values()))[0]
         raise ValueError(
-            f"{source} is damaged or incomplete ({' '.join(str(error).split())}); copy the folder again"
+            f"{source} is damaged or incomplete ({' '.join(str(error).split())}); copy the folder "
+            "again"
         ) from error
 
 
@@ -112,7 +118,9 @@ def read_rest(source: str | os.PathLike) -> Saved:
             f"{file} is missing, cut off or damaged ({type(error).__name__}); copy the folder again"
         ) from error
     if not isinstance(rest, dict):
-        raise ValueError(f"{file} holds a {type(rest).__name__}, which no run wrote; copy the folder again")
+        raise ValueError(
+            f"{file} holds a {type(rest).__name__}, which no run wrote; copy the folder again"
+        )
     return rest
 
 
@@ -120,7 +128,11 @@ def shapes(source: str | os.PathLike) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the weights, without reading them."""
     metadata = _Reader(source).read_metadata()
     entries: Any = metadata.state_dict_metadata
-    return {path[1]: tuple(entries[key].size) for key, path in metadata.planner_data.items() if path[0] == "state_dict"}
+    return {
+        path[1]: tuple(entries[key].size)
+        for key, path in metadata.planner_data.items()
+        if path[0] == "state_dict"
+    }
 
 
 def read_sharded_weights(source: str | os.PathLike) -> dict[str, Tensor]:
@@ -129,11 +141,15 @@ def read_sharded_weights(source: str | os.PathLike) -> dict[str, Tensor]:
 
 
 def read_sharded(source: str | os.PathLike) -> Saved:
-    """All of it, whole, as a training on one process writes it: parameters of the optimiser have numbers for names."""
+    """All of it, whole, as a training on one process writes it: parameters of the optimiser have
+    numbers for names.
+    """
     tensors, rest = _read(source), read_rest(source)
     check_training(rest, str(source))
     groups = rest.pop("optimizer_groups")
-    optimizers = [by_number(tensors.get(f"optimizer_{i}", {}), each) for i, each in enumerate(groups)]
+    optimizers = [
+        by_number(tensors.get(f"optimizer_{i}", {}), each) for i, each in enumerate(groups)
+    ]
     return {"state_dict": tensors["state_dict"], "optimizer_states": optimizers, **rest}
 
 
@@ -142,7 +158,9 @@ def _read(source: str | os.PathLike, only: str = "") -> Saved:
     metadata = _Reader(source).read_metadata()
     wanted = {key for key, path in metadata.planner_data.items() if path[0].startswith(only)}
     entries: Any = metadata.state_dict_metadata
-    flat = {key: torch.empty(entries[key].size, dtype=entries[key].properties.dtype) for key in wanted}
+    flat = {
+        key: torch.empty(entries[key].size, dtype=entries[key].properties.dtype) for key in wanted
+    }
     _load(flat, source, no_dist=True)
     nested: Saved = {}
     for key, value in flat.items():

@@ -1,4 +1,6 @@
-"""Damage that would pass: wrong checksums, tensors that are larger than their file, and weights that are no numbers."""
+"""Damage that would pass: wrong checksums, tensors that are larger than their file, and weights
+that are no numbers.
+"""
 
 import pickle
 import struct
@@ -26,7 +28,8 @@ UNREADABLE = (
     *(MemoryError, struct.error, pickle.UnpicklingError),
 )
 """What torch raises for files that it did not write."""
-_INDICES = ("relative_position_index", "num_batches_tracked", "position_ids")  # whole numbers that are no weights
+# whole numbers that are no weights
+_INDICES = ("relative_position_index", "num_batches_tracked", "position_ids")
 
 
 def check_archive(file: Path) -> None:
@@ -40,17 +43,25 @@ def check_archive(file: Path) -> None:
         return
     try:
         with zipfile.ZipFile(file) as archive:
-            packed = [entry.filename for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
+            packed = [
+                entry.filename
+                for entry in archive.infolist()
+                if entry.compress_type != zipfile.ZIP_STORED
+            ]
             broken = None if packed else archive.testzip()
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{printable(file)} is cut off or damaged ({printable(error, 100)}); copy it again") from error
+        raise ValueError(
+            f"{printable(file)} is cut off or damaged ({printable(error, 100)}); copy it again"
+        ) from error
     if packed:
         raise ValueError(
-            f"{printable(file)} is packed ({printable(packed[0], 60)}), which torch never does; it is refused"
+            f"{printable(file)} is packed ({printable(packed[0], 60)}), which torch never does; it "
+            "is refused"
         )
     if broken:
         raise ValueError(
-            f"{printable(file)} is damaged: the checksum of {printable(broken, 60)} is wrong; copy it again"
+            f"{printable(file)} is damaged: the checksum of {printable(broken, 60)} is wrong; copy "
+            "it again"
         )
 
 
@@ -61,10 +72,15 @@ def check_storage(tensors: Mapping[str, Tensor], origin: str) -> None:
         ValueError: naming one.
     """
     for name, tensor in tensors.items():
-        plain = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
+        plain = (
+            tensor.layout == torch.strided
+            and tensor.device.type == "cpu"
+            and not tensor.is_quantized
+        )
         if not plain or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
             raise ValueError(
-                f"{printable(origin)}: {printable(name, 100)} is sparse, quantised or larger than what the file holds"
+                f"{printable(origin)}: {printable(name, 100)} is sparse, quantised or larger than "
+                "what the file holds"
             )
 
 
@@ -81,10 +97,12 @@ def check_numbers(tensors: Mapping[str, Tensor], origin: str) -> None:
                 continue
             kind = str(tensor.dtype).removeprefix("torch.")
             raise ValueError(
-                f"{where} is {kind}, and weights are real numbers; take the weights before they were converted"
+                f"{where} is {kind}, and weights are real numbers; take the weights before they "
+                "were converted"
             )
         finite = tensor if tensor.element_size() > 1 else tensor.float()
         if not finite.isfinite().all():
             raise ValueError(
-                f"{where} holds NaN or infinity: that training had failed; take an earlier checkpoint of it"
+                f"{where} holds NaN or infinity: that training had failed; take an earlier "
+                "checkpoint of it"
             )

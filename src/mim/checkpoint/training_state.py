@@ -1,4 +1,6 @@
-"""What a checkpoint says of a training beside its weights, held against what a run writes: counters, optimiser, measurements."""
+"""What a checkpoint says of a training beside its weights, held against what a run writes:
+counters, optimiser, measurements.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -25,10 +27,13 @@ def check_training(content: Any, origin: str) -> None:
     """
     whole = isinstance(content, Mapping) and "optimizer_groups" not in content
     needed = [*NEEDED, "optimizer_states"] if whole else [*NEEDED[1:], "optimizer_groups"]
-    missing = [key for key in needed if key not in content] if isinstance(content, Mapping) else needed
+    missing = (
+        [key for key in needed if key not in content] if isinstance(content, Mapping) else needed
+    )
     if missing:
         raise ValueError(
-            f"{printable(origin)} holds no training to continue: it lacks {', '.join(missing)}; give checkpoints/last.ckpt of a "
+            f"{printable(origin)} holds no training to continue: it lacks {', '.join(missing)}; "
+            "give checkpoints/last.ckpt of a "
             "run, or start anew from its weights with checkpoint="
         )
     check = _Check(origin)
@@ -46,7 +51,9 @@ def check_training(content: Any, origin: str) -> None:
         check.tensors(content["state_dict"], "state_dict")
         check_numbers(content["state_dict"], origin)
     for number, state in enumerate(
-        check.kind(content["optimizer_states" if whole else "optimizer_groups"], list, "its optimiser")
+        check.kind(
+            content["optimizer_states" if whole else "optimizer_groups"], list, "its optimiser"
+        )
     ):
         check.optimizer(state, f"optimiser {number}", whole)
 
@@ -62,8 +69,10 @@ def check_moments(optimizers: Iterable[Optimizer]) -> None:
             for name, value in state.items():
                 if isinstance(value, Tensor) and value.dim() and value.shape != parameter.shape:
                     raise ValueError(
-                        f"the checkpoint is damaged: {printable(name, 60)} of a parameter {tuple(parameter.shape)} is "
-                        f"{tuple(value.shape)}; take another, or start anew from its weights with checkpoint="
+                        f"the checkpoint is damaged: {printable(name, 60)} of a parameter "
+                        f"{tuple(parameter.shape)} is "
+                        f"{tuple(value.shape)}; take another, or start anew from its weights with "
+                        "checkpoint="
                     )
 
 
@@ -81,11 +90,15 @@ class _Check:
             for key, moments in self.kind(state.get("state"), dict, f"{what}, its state").items():
                 self.kind(key, int, f"{what}, a key of its state")
                 found = self.kind(moments, dict, f"{what}, state {key}")
-                held = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
+                held = {
+                    str(name): value for name, value in found.items() if isinstance(value, Tensor)
+                }
                 self.tensors(held, f"{what}, state {key}")
                 check_numbers(held, f"{self.origin}, {what}, state {key}")
         for group in self.kind(groups, list, f"{what}, its groups"):
-            plain(self.kind(group, dict, f"{what}, a group"), self.origin, "a group of the optimiser")
+            plain(
+                self.kind(group, dict, f"{what}, a group"), self.origin, "a group of the optimiser"
+            )
             for parameter in self.kind(group.get("params"), list, f"{what}, parameters of a group"):
                 self.kind(parameter, int if whole else str, f"{what}, a parameter of a group")
 
@@ -118,6 +131,7 @@ class _Check:
 
     def refused(self, why: str) -> ValueError:
         return ValueError(
-            f"{printable(self.origin)} is damaged, or no run wrote it: {printable(why)}; take an earlier checkpoint, or start "
+            f"{printable(self.origin)} is damaged, or no run wrote it: {printable(why)}; take an "
+            "earlier checkpoint, or start "
             "anew from its weights with checkpoint="
         )

@@ -38,7 +38,9 @@ def run(given: argparse.Namespace, configs: Path) -> None:
     pictures = pictures_of(given.pictures, weights, encoder.geometry, configs)
     source = source_of(pictures, encoder.preprocess, given.part, given.workers)
     device = torch.device(given.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    extract = Embedder(encoder.to(device), given.pool, given.block, given.patches, not given.no_norm)
+    extract = Embedder(
+        encoder.to(device), given.pool, given.block, given.patches, not given.no_norm
+    )
     wanted = {
         "checkpoint": given.checkpoint,
         "pool": None if given.patches else given.pool,
@@ -47,7 +49,9 @@ def run(given: argparse.Namespace, configs: Path) -> None:
         "precision": given.precision,
     }
     images = encoder.preprocess.images.to_plain()
-    key = digest([wanted, images, tensors_key(encoder.state_dict()), encoder.geometry, _names(source)])
+    key = digest(
+        [wanted, images, tensors_key(encoder.state_dict()), encoder.geometry, _names(source)]
+    )
 
     def precisely(image: Tensor) -> Tensor:
         precision: AbstractContextManager[object] = nullcontext()
@@ -56,7 +60,12 @@ def run(given: argparse.Namespace, configs: Path) -> None:
         with precision:
             return extract(image)
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     quiet = not sys.stderr.isatty()
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bar:
         task = bar.add_task("embed", total=len(source))
@@ -76,7 +85,9 @@ def run(given: argparse.Namespace, configs: Path) -> None:
     print(said + (f", {made.unread:,} could not be read and are left out" if made.unread else ""))
 
 
-def pictures_of(asked: Sequence[str], weights: Weights, geometry: Geometry, configs: Path) -> object:
+def pictures_of(
+    asked: Sequence[str], weights: Weights, geometry: Geometry, configs: Path
+) -> object:
     """A folder, files, or a data set of ours, of the encoder's image size.
 
     Args:
@@ -93,12 +104,18 @@ def pictures_of(asked: Sequence[str], weights: Weights, geometry: Geometry, conf
         return asked[0] if len(asked) == 1 else asked
     if len(settings) < len(asked) or not settings[0].startswith("data="):
         raise ValueError(
-            f"{' '.join(asked)}: give a folder, or files, or data=<name> first and its settings after it, data.root=..."
+            f"{' '.join(asked)}: give a folder, or files, or data=<name> first and its settings "
+            "after it, data.root=..."
         )
-    name, others = settings[0].removeprefix("data="), [each.removeprefix("data.") for each in settings[1:]]
+    name, others = (
+        settings[0].removeprefix("data="),
+        [each.removeprefix("data.") for each in settings[1:]],
+    )
     if not any(each.startswith("image_size=") for each in others):
         height, width = geometry.image_size
-        others.append(f"image_size={height}" if height == width else f"image_size=[{height},{width}]")
+        others.append(
+            f"image_size={height}" if height == width else f"image_size=[{height},{width}]"
+        )
     return open_data(weights, [*([] if name == "own" else [name]), *others], configs)
 
 

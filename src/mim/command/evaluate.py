@@ -51,13 +51,17 @@ def evaluate(cfg: DictConfig) -> None:
     sources = [cfg.checkpoint] if isinstance(cfg.checkpoint, str) else list(cfg.checkpoint)
     if not sources:
         raise ValueError(
-            "checkpoint=[] names nothing to judge; give a run folder, a file, timm:<name> or hf:<repository>"
+            "checkpoint=[] names nothing to judge; give a run folder, a file, timm:<name> or "
+            "hf:<repository>"
         )
     loggers = list(filter(None, instantiate(cfg.logger).values()))
     checkpoints = [_open(source, cfg, evaluation) for source in sources]
     asked = settings_of(cfg)
     choices = HydraConfig.get().runtime.choices
-    row = evaluation(checkpoints) | {"evaluate": choices["evaluate"], "checkpoint": asked["checkpoint"]}
+    row = evaluation(checkpoints) | {
+        "evaluate": choices["evaluate"],
+        "checkpoint": asked["checkpoint"],
+    }
     device = next(checkpoints[0].encoder.parameters()).device
     made = provenance("eval.py", overrides(), cfg.seed, device, 1)
     (Path(cfg.paths.run) / "results.json").write_text(json.dumps(row | made, indent=2) + "\n")
@@ -71,7 +75,9 @@ def evaluate(cfg: DictConfig) -> None:
 def _open(source: str, cfg: DictConfig, evaluation: Evaluation) -> EvaluatedCheckpoint:
     """Build the encoder that a checkpoint is of, and the data to judge it on."""
     own, heads, name = _said_of_encoders(cfg)
-    weights = with_name(read_weights(source, cfg.checkpoint_key)._replace(own_encoder=own).with_heads(heads), name)
+    weights = with_name(
+        read_weights(source, cfg.checkpoint_key)._replace(own_encoder=own).with_heads(heads), name
+    )
     images = _images(cfg, weights)
     data = _build_data(images, cfg, weights)
     encoder = build_encoder(weights, data.image_size, channels=data.channels)
@@ -106,31 +112,52 @@ def _open(source: str, cfg: DictConfig, evaluation: Evaluation) -> EvaluatedChec
 
     folder, names = Path(cfg.paths.run), _names(cfg, weights, data)
     return EvaluatedCheckpoint(
-        source, encoder, data, prepare, fabric.autocast, folder, key, cache, classifier, names, dense
+        source,
+        encoder,
+        data,
+        prepare,
+        fabric.autocast,
+        folder,
+        key,
+        cache,
+        classifier,
+        names,
+        dense,
     )
 
 
 def _names(cfg: DictConfig, weights: Weights, data: Data) -> Sequence[str]:
-    """Names of the classes of a fine-tuned head: what the checkpoint says, or those of its own data set."""
+    """Names of the classes of a fine-tuned head: what the checkpoint says, or those of its own data
+    set.
+    """
     said = weights.images.classes if weights.images else ()
     asked = settings_of(cfg)
     changed = asked.get("data") or {}
-    is_own = weights.config is not None and not {"_target_", "root", "table", "name", "train", "val"} & changed.keys()
+    is_own = (
+        weights.config is not None
+        and not {"_target_", "root", "table", "name", "train", "val"} & changed.keys()
+    )
     return said or (data.classes if is_own else ())
 
 
 def _said_of_encoders(cfg: DictConfig) -> tuple[str | None, int | None, str | None]:
-    """The class of the user's own that checkpoints may be of, their attention heads, and timm's name of their model."""
+    """The class of the user's own that checkpoints may be of, their attention heads, and timm's
+    name of their model.
+    """
     surplus = [str(name) for name in cfg.encoder if name not in ("_target_", "heads", "name")]
     if surplus:
-        raise ValueError(f"encoder.{surplus[0]} would do nothing: an encoder is built as its checkpoint says")
+        raise ValueError(
+            f"encoder.{surplus[0]} would do nothing: an encoder is built as its checkpoint says"
+        )
     check_value("encoder.heads", cfg.encoder.heads, Count | None)
     check_value("encoder.name", cfg.encoder.name, str | None)
     return cfg.encoder._target_, cfg.encoder.heads, cfg.encoder.name
 
 
 def _images(cfg: DictConfig, weights: Weights) -> Settings:
-    """The data set that is asked for, or the run's own with what is changed of it; augmented as asked for, or as it says itself."""
+    """The data set that is asked for, or the run's own with what is changed of it; augmented as
+    asked for, or as it says itself.
+    """
     asked = settings_of(cfg, resolve=True)
     images: Settings = asked.get("data") or {}
     if "_target_" not in images:
@@ -139,7 +166,9 @@ def _images(cfg: DictConfig, weights: Weights) -> Settings:
 
 
 def _build_data(images: Settings, cfg: DictConfig, weights: Weights) -> Data:
-    """The data module; what a checkpoint proposes is built of our own classes, and nothing in it is resolved."""
+    """The data module; what a checkpoint proposes is built of our own classes, and nothing in it is
+    resolved.
+    """
     if "_target_" in (cfg.get("data") or {}):
         return instantiate(images)
     if not cfg.get("augment"):
@@ -160,25 +189,36 @@ def _own_precision(weights: Weights) -> Precision:
     precision = "32-true" if said in (None, 32, "32") else said
     if precision not in PRECISIONS:
         raise ValueError(
-            f"{weights.origin}: trainer.precision={printable(precision, 60)} is none of {', '.join(PRECISIONS)}; say which, e.g. "
+            f"{weights.origin}: trainer.precision={printable(precision, 60)} is none of "
+            f"{', '.join(PRECISIONS)}; say which, e.g. "
             "precision=32-true"
         )
     return precision
 
 
 def _say(row: Settings) -> None:
-    """The table, without what is the same in all its lines; then what is one number or word, in one line."""
+    """The table, without what is the same in all its lines; then what is one number or word, in one
+    line.
+    """
     table = row.get("table", [])
-    names = [name for name, value in (table[0].items() if table else ()) if not isinstance(value, dict | list)]
+    names = [
+        name
+        for name, value in (table[0].items() if table else ())
+        if not isinstance(value, dict | list)
+    ]
     alike = [
-        name for name in names if len({line[name] for line in table}) == 1 and not isinstance(table[0][name], float)
+        name
+        for name in names
+        if len({line[name] for line in table}) == 1 and not isinstance(table[0][name], float)
     ]
     told = [name for name in names if len(table) == 1 or name not in alike]
     if told:
         print(markdown(told, [[_cell(line, name) for name in told] for line in table]))
     print(
         "  ".join(
-            f"{printable(name)} {_cell(row, name)}" for name, value in row.items() if not isinstance(value, dict | list)
+            f"{printable(name)} {_cell(row, name)}"
+            for name, value in row.items()
+            if not isinstance(value, dict | list)
         )
     )
 

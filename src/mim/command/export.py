@@ -1,4 +1,6 @@
-"""`python -m mim export`: build the encoder of a checkpoint, and write it as a file that runs without this project."""
+"""`python -m mim export`: build the encoder of a checkpoint, and write it as a file that runs
+without this project.
+"""
 
 import argparse
 from pathlib import Path
@@ -15,9 +17,13 @@ def run(given: argparse.Namespace, configs: Path) -> None:
     weights = read_weights(given.checkpoint, given.key)._replace(own_encoder=given.encoder)
     encoder = build_encoder(weights, given.image_size, given.heads)
     print(f"{'read':<14}{load_weights_into(weights, encoder)}")
-    print(f"{'wrote':<14}{given.out}: {export_encoder(encoder, given.out, given.to, image_format(weights))}")
+    print(
+        f"{'wrote':<14}{given.out}: "
+        f"{export_encoder(encoder, given.out, given.to, image_format(weights))}"
+    )
     call = {
-        "onnx": f'onnxruntime.InferenceSession("{given.out}").run(["tokens"], {{"image": images}})[0]  # numpy float32',
+        "onnx": f'onnxruntime.InferenceSession("{given.out}").run(["tokens"], {{"image": '
+        f"images}})[0]  # numpy float32",
         "program": f'torch.export.load("{given.out}").module()(images)',
     }
     print(f"{'run with':<14}{call[given.to]}")

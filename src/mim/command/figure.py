@@ -1,4 +1,6 @@
-"""`python -m mim figure`: read runs or open checkpoints, draw, and write the numbers beside the picture."""
+"""`python -m mim figure`: read runs or open checkpoints, draw, and write the numbers beside the
+picture.
+"""
 
 import argparse
 import os
@@ -34,24 +36,34 @@ def run(given: argparse.Namespace, configs: Path) -> None:
     picture = given.out or _default_picture(given.name)
     if picture.suffix != ".png":
         raise ValueError(
-            f"--out={picture} is no .png file; the numbers go beside it as .csv, e.g. --out figures/{given.name}.png"
+            f"--out={picture} is no .png file; the numbers go beside it as .csv, e.g. --out "
+            f"figures/{given.name}.png"
         )
     print(write(DRAW[given.name](given, configs), picture))
 
 
 def _default_picture(name: str) -> Path:
-    return Path(os.environ.get("MIM_RUNS", "runs")) / "figures" / f"{datetime.now():%Y-%m-%d_%H-%M-%S}" / f"{name}.png"
+    return (
+        Path(os.environ.get("MIM_RUNS", "runs"))
+        / "figures"
+        / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+        / f"{name}.png"
+    )
 
 
 def _draw_ratio(given: argparse.Namespace, configs: Path) -> Drawn:
     found = find_runs(given.runs)
     runs = [run for run in found if run.status == "finished"]
     if not runs:
-        raise ValueError(f"none of these {len(found)} run(s) is finished ({found[0].folder}: {found[0].status})")
+        raise ValueError(
+            f"none of these {len(found)} run(s) is finished ({found[0].folder}: {found[0].status})"
+        )
     series = sorted_into_series(runs, lambda run: run.mask_ratio()[0], given.names)
     drawn = ratio_figure(series, given.metric or common_accuracy(runs))
     left_out = len(found) - len(runs)
-    return drawn._replace(what=f"{drawn.what}; {left_out} unfinished left out") if left_out else drawn
+    return (
+        drawn._replace(what=f"{drawn.what}; {left_out} unfinished left out") if left_out else drawn
+    )
 
 
 def _draw_epochs(given: argparse.Namespace, configs: Path) -> Drawn:
@@ -95,18 +107,24 @@ def _draw_reconstructions(given: argparse.Namespace, configs: Path) -> Drawn:
     opened = open_checkpoints(given.checkpoints, given.names, given.encoder)
     masker = Masker(Random(), FixedRatio(given.ratio), given.cell)
     image, names = open_images(opened[0].weights, _choice(given), configs)
-    models = {each.name: open_model(each.weights, masker, (image.shape[2], image.shape[3])) for each in opened}
+    models = {
+        each.name: open_model(each.weights, masker, (image.shape[2], image.shape[3]))
+        for each in opened
+    }
     patch_sizes = {name: model.encoder.geometry.patch_size for name, model in models.items()}
     if len(set(patch_sizes.values())) > 1:
         said = ", ".join(f"{name} {by(size)}" for name, size in patch_sizes.items())
         raise ValueError(
-            f"these checkpoints cannot be given the same masks: their patches are {said} pixels; draw them one by one"
+            f"these checkpoints cannot be given the same masks: their patches are {said} pixels; "
+            "draw them one by one"
         )
     made = {each.name: _reconstruct(each, models[each.name], image, given) for each in opened}
     return reconstructions_figure(image, names, made, given.seeds, next(iter(patch_sizes.values())))
 
 
-def _reconstruct(each: Opened, model: MaskedModel, image: Tensor, given: argparse.Namespace) -> Made:
+def _reconstruct(
+    each: Opened, model: MaskedModel, image: Tensor, given: argparse.Namespace
+) -> Made:
     painter = open_painter(each.weights, model.encoder.geometry, given.target)
     return reconstruct(model, painter, image, each.mean, each.std, given.seeds)
 

@@ -1,4 +1,6 @@
-"""`python -m mim gallery`: compose and check what is asked for, then mask images with several maskers."""
+"""`python -m mim gallery`: compose and check what is asked for, then mask images with several
+maskers.
+"""
 
 import argparse
 from importlib import import_module
@@ -17,13 +19,17 @@ def run(given: argparse.Namespace, configs: Path) -> None:
     names, others = _maskers(given.settings)
     register_resolvers()
     with initialize_config_dir(str(configs), version_base="1.3"):
-        composed = {name: compose("gallery", overrides=quoted([*others, f"masker={name}"])) for name in names}
+        composed = {
+            name: compose("gallery", overrides=quoted([*others, f"masker={name}"]))
+            for name in names
+        }
     for cfg in composed.values():
         check_config(cfg)
     cfg = composed[names[0]]
     if not all(isinstance(count, int) and count > 0 for count in (cfg.pictures, cfg.images)):
         raise ValueError(
-            f"pictures={cfg.pictures}, images={cfg.images}; both need a whole number above 0, e.g. pictures=6"
+            f"pictures={cfg.pictures}, images={cfg.images}; both need a whole number above 0, e.g. "
+            "pictures=6"
         )
     refuse_missing([cfg.checkpoint] if cfg.checkpoint else [])
     refuse_missing_folder(cfg.data)
@@ -32,6 +38,8 @@ def run(given: argparse.Namespace, configs: Path) -> None:
 
 def _maskers(settings: list[str]) -> tuple[list[str], list[str]]:
     """The maskers that are asked for, and all other settings."""
-    asked = [setting.removeprefix("masker=") for setting in settings if setting.startswith("masker=")]
+    asked = [
+        setting.removeprefix("masker=") for setting in settings if setting.startswith("masker=")
+    ]
     names = asked[-1].split(",") if asked else ["random", "sbm", "sbam", "am", "amt"]
     return names, [setting for setting in settings if not setting.startswith("masker=")]

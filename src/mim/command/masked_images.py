@@ -1,4 +1,6 @@
-"""Mask images of a data set with several maskers, draw and count what they hide: `python -m mim gallery`."""
+"""Mask images of a data set with several maskers, draw and count what they hide:
+`python -m mim gallery`.
+"""
 
 import json
 from collections.abc import Iterator
@@ -50,11 +52,15 @@ def draw(composed: dict[str, DictConfig]) -> None:
     cfg = next(iter(composed.values()))
     data = instantiate(cfg.data)
     encoder: Encoder = (
-        open_encoder(cfg.checkpoint, data.image_size, own=cfg.encoder._target_, channels=data.channels)[0]
+        open_encoder(
+            cfg.checkpoint, data.image_size, own=cfg.encoder._target_, channels=data.channels
+        )[0]
         if cfg.checkpoint
         else instantiate(cfg.encoder)
     )
-    seen = _look(cfg, data, encoder.eval(), {name: instantiate(c.masker) for name, c in composed.items()})
+    seen = _look(
+        cfg, data, encoder.eval(), {name: instantiate(c.masker) for name, c in composed.items()}
+    )
 
     folder = Path(cfg.paths.run)
     folder.mkdir(parents=True)
@@ -94,11 +100,17 @@ def _look(cfg: DictConfig, data: Data, encoder: Encoder, maskers: dict[str, AnyM
             row = cls_attention(encoder, batch.image)
             found["attention"] = attention_weights(row)
         heat.append(found)
-        image += [batch.image[i] * std + mean for i in range(len(batch.image)) if int(batch.index[i]) in rows.tolist()]
+        image += [
+            batch.image[i] * std + mean
+            for i in range(len(batch.image))
+            if int(batch.index[i]) in rows.tolist()
+        ]
         here = batch._replace(index=torch.arange(len(batch.image)))
         for name, masker in maskers.items():
             for store in (part for part in masker.modules() if isinstance(part, AttentionStore)):
-                store.maps = attention_weights(row, store.heads).unflatten(1, encoder.geometry.grid).half()
+                store.maps = (
+                    attention_weights(row, store.heads).unflatten(1, encoder.geometry.grid).half()
+                )
             splits[name].append(masker(here, encoder.geometry.grid, tokens))
     return Seen(
         image=torch.stack(image),
@@ -133,7 +145,8 @@ def _join(parts: list[Split]) -> Split:
 
 def _rows(split: Split, rows: Tensor) -> Split:
     visible_valid, masked_valid = (
-        None if column is None else column[rows] for column in (split.visible_valid, split.masked_valid)
+        None if column is None else column[rows]
+        for column in (split.visible_valid, split.masked_valid)
     )
     return Split(split.visible[rows], split.masked[rows], visible_valid, masked_valid)
 
@@ -145,8 +158,17 @@ def _print(numbers: dict[str, dict[str, dict[str, float]]], images: int, folder:
     table.add_row("", "", "", "salient half", "attended half", "positions")
     for name, by in numbers.items():
         first = by["salience"]
-        shares = [f"{by[score]['in_upper_half']:.1%}" if score in by else "" for score in ("salience", "attention")]
-        table.add_row(name, f"{first['masked']:.1%}", f"{first['thrown']:.1%}", *shares, f"{first['entropy']:.4f}")
+        shares = [
+            f"{by[score]['in_upper_half']:.1%}" if score in by else ""
+            for score in ("salience", "attention")
+        ]
+        table.add_row(
+            name,
+            f"{first['masked']:.1%}",
+            f"{first['thrown']:.1%}",
+            *shares,
+            f"{first['entropy']:.4f}",
+        )
     console = Console(highlight=False)
     console.print(table)
     console.print(f"picture  {folder / 'gallery.png'}", soft_wrap=True)

@@ -22,11 +22,19 @@ def run(given: argparse.Namespace, configs: Path) -> None:
     weights = read_weights(given.checkpoint)
     weights = weights._replace(heads=given.heads or weights.heads)
     print(f"{'read':<14}{printable(weights.origin, 10_000)}: {len(weights.tensors)} tensors")
-    use = write_folder(weights, out, given.to, given.repository, licence, records_of(given.checkpoint, runs))
+    use = write_folder(
+        weights, out, given.to, given.repository, licence, records_of(given.checkpoint, runs)
+    )
     size = sum(file.stat().st_size for file in out.iterdir())
-    print(f"{'wrote':<14}{printable(out)}: {', '.join(sorted(file.name for file in out.iterdir()))}, {size:,} bytes")
+    print(
+        f"{'wrote':<14}{printable(out)}: {', '.join(sorted(file.name for file in out.iterdir()))}, "
+        f"{size:,} bytes"
+    )
     if given.dry_run:
-        print(f"{'not pushed':<14}--dry-run; read {printable(out / 'README.md')}, then give the command without it")
+        print(
+            f"{'not pushed':<14}--dry-run; read {printable(out / 'README.md')}, then give the "
+            "command without it"
+        )
         return
     print(f"{'pushed':<14}{push(out, given.repository, given.private)}")
     print(f"{'load with':<14}{use}")
@@ -38,7 +46,13 @@ def _asked_for() -> str:
     Raises:
         ValueError: where nobody can, or nothing is answered.
     """
-    answer = input("licence of the weights (apache-2.0, mit, cc-by-nc-4.0, ...): ") if sys.stdin.isatty() else ""
+    answer = (
+        input("licence of the weights (apache-2.0, mit, cc-by-nc-4.0, ...): ")
+        if sys.stdin.isatty()
+        else ""
+    )
     if not answer.strip():
-        raise ValueError("weights need a licence; give it as the hub abbreviates it, e.g. --licence apache-2.0")
+        raise ValueError(
+            "weights need a licence; give it as the hub abbreviates it, e.g. --licence apache-2.0"
+        )
     return answer.strip()

@@ -36,7 +36,9 @@ def run(given: argparse.Namespace, configs: Path) -> None:
     painter = open_painter(weights, model.encoder.geometry, given.target)
     geometry = model.encoder.geometry
     preprocess = Preprocess(geometry.image_size, image_format(weights))
-    source = source_of(pictures_of(given.pictures, weights, geometry, configs), preprocess, given.part, workers=0)
+    source = source_of(
+        pictures_of(given.pictures, weights, geometry, configs), preprocess, given.part, workers=0
+    )
     folder = given.out or _default_folder()
     folder.mkdir(parents=True, exist_ok=True)
     count = min(given.images, len(source))
@@ -44,7 +46,9 @@ def run(given: argparse.Namespace, configs: Path) -> None:
     drawn = 0
     for images in source.batches(chosen, 1):
         for number, image in zip(images.number.tolist(), images.image.split(1), strict=True):
-            rows = reconstruct(model, painter, image, preprocess, range(given.seeds), given.channels)
+            rows = reconstruct(
+                model, painter, image, preprocess, range(given.seeds), given.channels
+            )
             file = folder / _name(source, number)
             figure(dict(rows)).savefig(file)
             print(f"{'picture':<14}{printable(file)}")
@@ -52,16 +56,22 @@ def run(given: argparse.Namespace, configs: Path) -> None:
     if drawn < count:
         print(f"{'left out':<14}{count - drawn} picture(s) that cannot be read")
     if count < len(source):
-        print(f"{'drawn':<14}{count} of {len(source):,} pictures, evenly spread; --images takes another number")
+        print(
+            f"{'drawn':<14}{count} of {len(source):,} pictures, evenly spread; --images takes "
+            "another number"
+        )
 
 
 def _masker(asked: list[str], configs: Path) -> AnyMasker:
-    """A masker of configs/masker, with settings: `sbam`, or `masker.partition.ratio=0.6` for random."""
+    """A masker of configs/masker, with settings: `sbam`, or `masker.partition.ratio=0.6` for
+    random.
+    """
     named = [f"masker={each}" if "=" not in each else each for each in asked]
     others = [each for each in named if not each.startswith(("masker=", "masker.", "masker/"))]
     if others:
         raise ValueError(
-            f"--masker {others[0]} is no setting of a masker; e.g. --masker sbam masker.partition.ratio=0.6"
+            f"--masker {others[0]} is no setting of a masker; e.g. --masker sbam "
+            "masker.partition.ratio=0.6"
         )
     register_resolvers()
     with initialize_config_dir(str(configs), version_base="1.3"):
@@ -71,7 +81,11 @@ def _masker(asked: list[str], configs: Path) -> AnyMasker:
 
 
 def _default_folder() -> Path:
-    return Path(os.environ.get("MIM_RUNS", "runs")) / "reconstructions" / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    return (
+        Path(os.environ.get("MIM_RUNS", "runs"))
+        / "reconstructions"
+        / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    )
 
 
 def _name(source: Source, number: int) -> str:

@@ -1,4 +1,6 @@
-"""`python -m mim runs`: read what runs have left, print a table, and write a page where that is asked for."""
+"""`python -m mim runs`: read what runs have left, print a table, and write a page where that is
+asked for.
+"""
 
 import argparse
 import os
@@ -36,7 +38,9 @@ def run(given: argparse.Namespace, configs: Path) -> None:
     if given.html:
         from mim.figure.page import page  # matplotlib: a table needs none
 
-        no_link(given.html).write_text(page(listed, folder, unread, f"{datetime.now():%Y-%m-%d %H:%M}"))
+        no_link(given.html).write_text(
+            page(listed, folder, unread, f"{datetime.now():%Y-%m-%d %H:%M}")
+        )
         print(f"{'page':<14}{printable(given.html)}")
 
 
@@ -44,11 +48,23 @@ def _table(runs: Sequence[Listed], folder: Path) -> Table:
     names = numbers_of(runs)
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("run", "state", "epoch", *names, "differs in"):
-        table.add_column(column, overflow="fold", justify="right" if column in ("epoch", *names) else "left")
+        table.add_column(
+            column, overflow="fold", justify="right" if column in ("epoch", *names) else "left"
+        )
     for each in runs:
         differs = " ".join(f"{name}={value}" for name, value in each.differs.items())
-        where = each.run.folder.relative_to(folder) if each.run.folder != folder else each.run.folder.name
+        where = (
+            each.run.folder.relative_to(folder)
+            if each.run.folder != folder
+            else each.run.folder.name
+        )
         numbers = [said_of(each.best.get(name), name) for name in names]
         state = Text(printable(each.state), COLOURS.get(each.state, ""))
-        table.add_row(Text(printable(where)), state, str(each.epoch or ""), *numbers, Text(printable(differs, 400)))
+        table.add_row(
+            Text(printable(where)),
+            state,
+            str(each.epoch or ""),
+            *numbers,
+            Text(printable(differs, 400)),
+        )
     return table

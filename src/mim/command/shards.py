@@ -26,12 +26,21 @@ def run(given: argparse.Namespace, configs: Path) -> None:
     settings = settings_of(given.pictures)
     data = build_data(settings, configs)
     shape = Shape(given.size, given.quality, given.format, given.per_shard)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     quiet = not sys.stderr.isatty()
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bar:
         task = bar.add_task("write", total=len(data.splits.train) + len(data.splits.val))
         made = write_shards(
-            data.splits, given.out, shape, " ".join(settings), lambda done: bar.update(task, completed=done)
+            data.splits,
+            given.out,
+            shape,
+            " ".join(settings),
+            lambda done: bar.update(task, completed=done),
         )
     said = f"{made.pictures:,} pictures in {len(made.shards):,} shards, {made.bytes / 1e6:,.1f} MB"
     said += f"; {made.already:,} shards were there" if made.already else ""

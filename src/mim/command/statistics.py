@@ -26,7 +26,8 @@ def run(given: argparse.Namespace, configs: Path) -> None:
     """Inspect, and say what was found and what to type.
 
     Raises:
-        ValueError: where a number is below 1, nothing can be read, or a channel is the same in every pixel.
+        ValueError: where a number is below 1, nothing can be read, or a channel is the same in
+            every pixel.
     """
     for name in ("images", "paths"):
         number = vars(given)[name]
@@ -41,14 +42,22 @@ def run(given: argparse.Namespace, configs: Path) -> None:
         raise ValueError(f"none of {len(found.pictures):,} pictures can be read")
     proposed = found.proposed()
     said = [setting.partition("=")[0] for setting in settings]
-    more = [f"data.{name}={_typed(value)}" for name, value in proposed.items() if f"data.{name}" not in said]
+    more = [
+        f"data.{name}={_typed(value)}"
+        for name, value in proposed.items()
+        if f"data.{name}" not in said
+    ]
     measured = build_data([*settings, *more, "data.mean=own", "data.std=own"], configs)
     found_here = {"mean": measured.mean, "std": measured.std}
     statistics = [f"data.{name}={_typed(_rounded(values))}" for name, values in found_here.items()]
     print(
-        f"{'mean':<14}{_typed(_rounded(measured.mean))}, deviation {_typed(_rounded(measured.std))}, as a network sees them"
+        f"{'mean':<14}{_typed(_rounded(measured.mean))}, deviation "
+        f"{_typed(_rounded(measured.std))}, as a network sees them"
     )
-    print(f"{'to type':<14}python -m mim train {' '.join(map(quote, [*settings, *more, *statistics]))}")
+    print(
+        f"{'to type':<14}python -m mim train "
+        f"{' '.join(map(quote, [*settings, *more, *statistics]))}"
+    )
 
 
 def settings_of(asked: Sequence[str]) -> list[str]:
@@ -56,7 +65,9 @@ def settings_of(asked: Sequence[str]) -> list[str]:
     if len(asked) == 1 and not asked[0].startswith(("data=", "data.")):
         return ["data=image_folder", f"data.root={asked[0]}"]
     if not asked[0].startswith("data=") or not all(each.startswith("data.") for each in asked[1:]):
-        raise ValueError(f"{' '.join(asked)}: give a folder, or data=<name> and settings of it, data.root=...")
+        raise ValueError(
+            f"{' '.join(asked)}: give a folder, or data=<name> and settings of it, data.root=..."
+        )
     return list(asked)
 
 
@@ -77,7 +88,12 @@ def build_data(settings: Sequence[str], configs: Path) -> Data:
 
 def _inspect(data: Data, limit: int | None) -> Inspection:
     counts = [min(len(each), limit or len(each)) for each in (data.splits.train, data.splits.val)]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     quiet = not sys.stderr.isatty()
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bar:
         task = bar.add_task("look", total=sum(counts))
@@ -92,9 +108,16 @@ def described(found: Inspection, paths: int = 5) -> Iterator[tuple[str, str]]:
         paths: at most so many are named of each kind.
     """
     training = sum(each.training for each in found.pictures)
-    yield "pictures", f"{len(found.pictures):,}: {training:,} for training, {len(found.pictures) - training:,} held out"
+    yield (
+        "pictures",
+        f"{len(found.pictures):,}: {training:,} for training, {len(found.pictures) - training:,} "
+        "held out",
+    )
     if found.read:
-        yield "formats", _counted(found, lambda each: f"{each.format or 'in memory'} of {each.type}")
+        yield (
+            "formats",
+            _counted(found, lambda each: f"{each.format or 'in memory'} of {each.type}"),
+        )
         yield "channels", _counted(found, lambda each: f"{each.channels}")
         sides = np.array([each.size for each in found.read])
         short, long = np.sort(sides, axis=1).T
@@ -103,18 +126,30 @@ def described(found: Inspection, paths: int = 5) -> Iterator[tuple[str, str]]:
         yield "height / width", _spread(sides[:, 0] / sides[:, 1])
     if ends := found.range():
         low, high = found.percentiles()
-        yield "values", f"{ends[0]:g} to {ends[1]:g}; all but one in a thousand from {low:g}, and to {high:g}"
-    yield "broken", _listed([f"{printable(each.path)}: {each.broken}" for each in found.broken], paths)
+        yield (
+            "values",
+            f"{ends[0]:g} to {ends[1]:g}; all but one in a thousand from {low:g}, and to {high:g}",
+        )
+    yield (
+        "broken",
+        _listed([f"{printable(each.path)}: {each.broken}" for each in found.broken], paths),
+    )
     groups = found.duplicates()
     across = [group for group in groups if len({each.training for each in group}) > 1]
     yield "duplicates", _groups(groups, paths)
     if across:
-        yield "", f"{len(across):,} group(s) are both trained on and held out, such as {_same(across[0])}"
+        yield (
+            "",
+            f"{len(across):,} group(s) are both trained on and held out, such as "
+            f"{_same(across[0])}",
+        )
 
 
 def _counted(found: Inspection, what: Any) -> str:
     kinds = found.counts(what)
-    return ", ".join(f"{name} ({count:,})" for name, count in kinds[:8]) + (", ..." if len(kinds) > 8 else "")
+    return ", ".join(f"{name} ({count:,})" for name, count in kinds[:8]) + (
+        ", ..." if len(kinds) > 8 else ""
+    )
 
 
 def _spread(values: "np.ndarray") -> str:
@@ -138,7 +173,9 @@ def _groups(groups: Sequence[Sequence[Inspected]], most: int) -> str:
 
 
 def _same(group: Sequence[Inspected]) -> str:
-    return " = ".join(printable(each.path, 120) for each in group[:3]) + (" = .." if len(group) > 3 else "")
+    return " = ".join(printable(each.path, 120) for each in group[:3]) + (
+        " = .." if len(group) > 3 else ""
+    )
 
 
 def _rounded(values: Sequence[float]) -> list[float]:

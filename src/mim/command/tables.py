@@ -20,9 +20,10 @@ from mim.sweep.process import how_to_begin
 
 ALL = """# Papers' tables
 
-Published numbers are the authors'; measured ones are ours, with what made them. Every command composes and passes the check that a
-run makes first; one without a measured number has not been run to its end here. `<its run>` is the folder that pre-training left.
-A number that nothing makes here yet stands with the reason instead of a command.
+Published numbers are the authors'; measured ones are ours, with what made them. Every command
+composes and passes the check that a run makes first; one without a measured number has not been run
+to its end here. `<its run>` is the folder that pre-training left. A number that nothing makes here
+yet stands with the reason instead of a command.
 Made by `make tables` from `src/mim/paper/`.
 
 """
@@ -35,7 +36,10 @@ def run(asked: argparse.Namespace, configs: Path) -> None:
         SystemExit: 1 if a job failed, 85 or 130 if some were only stopped.
     """
     if asked.run and not asked.papers:
-        raise ValueError("--run makes the tables of the papers that are named; e.g. python -m mim tables amt --run")
+        raise ValueError(
+            "--run makes the tables of the papers that are named; e.g. python -m mim tables amt "
+            "--run"
+        )
     if asked.parallel < 1:
         raise ValueError(f"--parallel {asked.parallel} leaves nothing to run; needs 1 at least")
     papers = {name: _at_scale(name, asked.scale) for name in asked.papers or names()}
@@ -43,9 +47,15 @@ def run(asked: argparse.Namespace, configs: Path) -> None:
     ended = Outcome([], [])
     for name, paper in papers.items() if asked.run else ():
         assert runs is not None
-        ended = Outcome(*(a + b for a, b in zip(ended, _make(name, paper, runs, asked), strict=True)))
+        ended = Outcome(
+            *(a + b for a, b in zip(ended, _make(name, paper, runs, asked), strict=True))
+        )
     tables = "\n\n".join(_text(paper, runs, asked.seeds) for paper in papers.values())
-    print(as_typed(tables) if asked.papers or runs or asked.scale == "bench" else f"{ALL}{tables}\n\n{_unmade()}")
+    print(
+        as_typed(tables)
+        if asked.papers or runs or asked.scale == "bench"
+        else f"{ALL}{tables}\n\n{_unmade()}"
+    )
     if ended.failed or ended.unfinished:
         raise SystemExit(1 if ended.failed else 85)
 
@@ -53,7 +63,10 @@ def run(asked: argparse.Namespace, configs: Path) -> None:
 def _unmade() -> str:
     """Recipes that no experiment makes."""
     names = ", ".join(f"`{name}`" for each in unmade().values() for name in each)
-    said = f"The sources have recipes, or numbers without one, of {names}; nothing here makes them yet."
+    said = (
+        f"The sources have recipes, or numbers without one, of {names}; nothing here makes them "
+        "yet."
+    )
     return f"## Recipes without a command\n\n{said}"
 
 
@@ -81,7 +94,10 @@ def _make(name: str, paper: Paper, runs: Path, asked: argparse.Namespace) -> Out
             how_to_begin(None),
         )
     except Interrupted as stop:
-        print(f"stopped by {stop.cause}; give the same command again to go on with what is missing", flush=True)
+        print(
+            f"stopped by {stop.cause}; give the same command again to go on with what is missing",
+            flush=True,
+        )
         raise SystemExit(stop.exit_code) from None
     finally:
         end()

@@ -30,22 +30,34 @@ def train(cfg: DictConfig) -> None:
     processes = count_devices(cfg.trainer.accelerator, cfg.trainer.devices) * cfg.trainer.num_nodes
     pairs = 2 if cfg.task.get("mix") else 1
     cfg.data.batch_size, cfg.trainer.accumulate_grad_batches = portion_of_step(
-        cfg.images_per_step, processes, cfg.data.batch_size, cfg.trainer.accumulate_grad_batches, pairs
+        cfg.images_per_step,
+        processes,
+        cfg.data.batch_size,
+        cfg.trainer.accumulate_grad_batches,
+        pairs,
     )
     if cfg.steps is not None and (not isinstance(cfg.steps, int) or cfg.steps < 1):
-        raise ValueError(f"steps={cfg.steps} is no length of a training; 1 at least, or null for epochs=")
+        raise ValueError(
+            f"steps={cfg.steps} is no length of a training; 1 at least, or null for epochs="
+        )
     data, task = instantiate(cfg.data), instantiate(cfg.task)
-    if isinstance(task, partial):  # fine-tuning learns from labels, and asks how many classes there are
+    # fine-tuning learns from labels, and asks how many classes there are
+    if isinstance(task, partial):
         learner: Any = task.func
         data.learn_from(learner.learns_from)
         task = task(num_classes=data.num_classes)
     task.steps = cfg.steps
     if cfg.checkpoint and cfg.resume not in (None, "auto"):
-        raise ValueError("checkpoint= starts anew from weights, resume= continues a run; give one of them")
+        raise ValueError(
+            "checkpoint= starts anew from weights, resume= continues a run; give one of them"
+        )
     resume = continued(cfg.resume, cfg.paths.run)
     config = settings_of(cfg, resolve=True)
     if cfg.checkpoint_key and not cfg.checkpoint:
-        raise ValueError(f"checkpoint_key={cfg.checkpoint_key} chooses among weights of a file: give checkpoint=<file>")
+        raise ValueError(
+            f"checkpoint_key={cfg.checkpoint_key} chooses among weights of a file: give "
+            "checkpoint=<file>"
+        )
     source = resumable(resume, task, config) if resume else None
     trainer = instantiate(
         cfg.trainer,
@@ -72,7 +84,12 @@ def _starts(cfg: DictConfig) -> list[StartEpoch]:
     if cfg.start_epoch is None:
         return []
     if not isinstance(cfg.start_epoch, int) or cfg.start_epoch < 1:
-        raise ValueError(f"start_epoch={cfg.start_epoch} is no number of finished epochs; 1 at least, or leave it out")
+        raise ValueError(
+            f"start_epoch={cfg.start_epoch} is no number of finished epochs; 1 at least, or leave "
+            "it out"
+        )
     if not cfg.checkpoint:
-        raise ValueError(f"start_epoch={cfg.start_epoch} needs the weights of that epoch: give checkpoint=<file>")
+        raise ValueError(
+            f"start_epoch={cfg.start_epoch} needs the weights of that epoch: give checkpoint=<file>"
+        )
     return [StartEpoch(cfg.start_epoch, cfg.checkpoint)]

@@ -4,4 +4,6 @@ from mim.data.label_maps import LabelMaps
 
 
 class Ade20k(LabelMaps):
-    """Pictures and label maps as they are published, whose value 0 is anything else and counts nowhere."""
+    """Pictures and label maps as they are published, whose value 0 is anything else and counts
+    nowhere.
+    """

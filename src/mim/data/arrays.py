@@ -1,4 +1,6 @@
-"""Arrays out of files that have more than colours: NumPy's, and TIFF of any type and number of bands."""
+"""Arrays out of files that have more than colours: NumPy's, and TIFF of any type and number of
+bands.
+"""
 
 import math
 import zipfile
@@ -18,7 +20,8 @@ SLACK = 2**16  # bytes of a header
 
 
 def read_npy(content: bytes, max_megapixels: float) -> NDArray:
-    """The array of a .npy file, which runs no code and is no larger than its header says and than it is itself.
+    """The array of a .npy file, which runs no code and is no larger than its header says and than
+    it is itself.
 
     Raises:
         ValueError: where it holds objects, or more pixels than the limit.
@@ -27,19 +30,24 @@ def read_npy(content: bytes, max_megapixels: float) -> NDArray:
     version = npy.read_magic(stream)
     read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
     if read is None:
-        raise ValueError(f"it is a .npy file of version {version[0]}.{version[1]}; 1.0 and 2.0 are read")
+        raise ValueError(
+            f"it is a .npy file of version {version[0]}.{version[1]}; 1.0 and 2.0 are read"
+        )
     shape, _, dtype = read(stream)
     if dtype.hasobject:
         raise ValueError("it holds Python objects, which could run code; save an array of numbers")
     if len(shape) not in (2, 3):
-        raise ValueError(f"it is an array of shape {shape}; needs (height, width), with channels first or last")
+        raise ValueError(
+            f"it is an array of shape {shape}; needs (height, width), with channels first or last"
+        )
     _refuse(shape, max_megapixels)
     stream.seek(0)
     return np.asarray(np.load(stream, allow_pickle=False))
 
 
 def read_npz(content: bytes, max_megapixels: float) -> NDArray:
-    """The only array of a .npz file, or the one that is called `image`; nothing larger than the limit is unpacked.
+    """The only array of a .npz file, or the one that is called `image`; nothing larger than the
+    limit is unpacked.
 
     Raises:
         ValueError: where there are several, or one holds objects, or more pixels than the limit.
@@ -48,28 +56,37 @@ def read_npz(content: bytes, max_megapixels: float) -> NDArray:
         names = [each.filename for each in file.infolist() if each.filename.endswith(".npy")]
         chosen = names if len(names) == 1 else [name for name in names if name == "image.npy"]
         if not chosen:
-            listed = ", ".join(printable(name.removesuffix(".npy"), 40) for name in names[:8]) or "none"
-            raise ValueError(f"it is a .npz file of the arrays {listed}; needs one alone, or one that is called image")
-        packed = file.getinfo(chosen[0])
-        if packed.file_size > max_megapixels * 1e6 * 4 * 8 + SLACK:  # of four values of eight bytes a pixel
+            listed = (
+                ", ".join(printable(name.removesuffix(".npy"), 40) for name in names[:8]) or "none"
+            )
             raise ValueError(
-                f"its array has {packed.file_size:,} bytes, more than data.max_megapixels={max_megapixels:g}"
+                f"it is a .npz file of the arrays {listed}; needs one alone, or one that is called "
+                "image"
+            )
+        packed = file.getinfo(chosen[0])
+        # of four values of eight bytes a pixel
+        if packed.file_size > max_megapixels * 1e6 * 4 * 8 + SLACK:
+            raise ValueError(
+                f"its array has {packed.file_size:,} bytes, more than "
+                f"data.max_megapixels={max_megapixels:g}"
             )
         return read_npy(file.read(packed), max_megapixels)
 
 
 def read_tiff(content: bytes, reading: Reading) -> tuple[NDArray, int]:
-    """The first page of a TIFF, (H, W) or (C, H, W); all pages, as channels, where they are as many as are asked for. And its
-    orientation, 1 to 8.
+    """The first page of a TIFF, (H, W) or (C, H, W); all pages, as channels, where they are as many
+    as are asked for. And its orientation, 1 to 8.
 
     Raises:
-        ValueError: where tifffile, which reads such files, is not installed, or it is larger than the limit.
+        ValueError: where tifffile, which reads such files, is not installed, or it is larger than
+            the limit.
     """
     try:
         import tifffile
     except ModuleNotFoundError as error:
         raise ValueError(
-            "a TIFF of more than 8 bits, or of other bands than colours, needs tifffile: pip install tifffile imagecodecs "
+            "a TIFF of more than 8 bits, or of other bands than colours, needs tifffile: pip "
+            "install tifffile imagecodecs "
             "(an extra of ours: tiff)"
         ) from error
     with tifffile.TiffFile(BytesIO(content)) as file:
@@ -80,20 +97,30 @@ def read_tiff(content: bytes, reading: Reading) -> tuple[NDArray, int]:
         for each in pages:
             _refuse(each.shape, reading.max_megapixels)
         if stack and len({each.shape for each in pages}) > 1:
-            raise ValueError("its pages are of different sizes, so they are no channels of one image")
+            raise ValueError(
+                "its pages are of different sizes, so they are no channels of one image"
+            )
         values = np.stack([each.asarray() for each in pages]) if stack else page.asarray()
         values = np.moveaxis(values, -1, 0) if not stack and page.axes.endswith("S") else values
-        white_is_zero = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and values.dtype.kind == "u"
+        white_is_zero = (
+            page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and values.dtype.kind == "u"
+        )
         orientation = int(page.tags[274].value) if 274 in page.tags else 1
     return np.iinfo(values.dtype).max - values if white_is_zero else values, orientation
 
 
 def _refuse(shape: tuple[int, ...], max_megapixels: float) -> None:
-    """By its two longest sides; and by all its values, at four a pixel or as many as it has channels."""
+    """By its two longest sides; and by all its values, at four a pixel or as many as it has
+    channels.
+    """
     sides = sorted(shape)[-2:]
     refuse_large(sides[1], sides[0], max_megapixels)
-    if math.prod(shape) > MOST_CHANNELS * max(1, math.prod(sides)) or math.prod(shape) > 4 * max_megapixels * 1e6:
+    if (
+        math.prod(shape) > MOST_CHANNELS * max(1, math.prod(sides))
+        or math.prod(shape) > 4 * max_megapixels * 1e6
+    ):
         raise ValueError(
-            f"it holds {math.prod(shape):,} values, more than four for each of data.max_megapixels={max_megapixels:g}; "
+            f"it holds {math.prod(shape):,} values, more than four for each of "
+            f"data.max_megapixels={max_megapixels:g}; "
             "raise the limit where it can be trusted"
         )

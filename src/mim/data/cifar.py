@@ -30,7 +30,9 @@ class CIFAR10(OnDisk):
         )
         classes = list(train.classes)
         seen, held_out = (_stored(part, self.channels) for part in (train, val))
-        return in_memory_splits(seen, held_out, self.augment, self.image_size, classes, self.in_centre)
+        return in_memory_splits(
+            seen, held_out, self.augment, self.image_size, classes, self.in_centre
+        )
 
 
 class CIFAR100(CIFAR10):

@@ -28,7 +28,8 @@ class Coco(DenseData):
         jitter: what is done to them where objects are learned from.
         image_size: pixels per side of what the model is trained on.
         batch_size: training images per step and process.
-        repeat_threshold: share of pictures below which those of a category are seen more often; null for once an epoch.
+        repeat_threshold: share of pictures below which those of a category are seen more often;
+            null for once an epoch.
         longest: what the long side of held-out images may become.
         seed, num_workers, shuffle, mean, std, resize, resize_interpolation: those of `Data`.
         max_megapixels: of a picture, in millions of pixels.
@@ -59,7 +60,16 @@ class Coco(DenseData):
         max_megapixels: Positive = MAX_MEGAPIXELS,
     ):
         super().__init__(
-            augment, image_size, batch_size, seed, num_workers, shuffle, mean, std, resize, resize_interpolation
+            augment,
+            image_size,
+            batch_size,
+            seed,
+            num_workers,
+            shuffle,
+            mean,
+            std,
+            resize,
+            resize_interpolation,
         )
         self.root = Path(root).expanduser()
         self.named = ((train, train_images), (val, val_images))
@@ -74,7 +84,8 @@ class Coco(DenseData):
         """
         if labels != "objects":
             raise ValueError(
-                f"{type(self).__name__} has objects and no class of every pixel, and the task learns from label maps; "
+                f"{type(self).__name__} has objects and no class of every pixel, and the task "
+                "learns from label maps; "
                 "task=detect, or data=ade20k"
             )
         train, val = (
@@ -94,6 +105,8 @@ class Coco(DenseData):
             ValueError: always: a folder of pictures is a data set of its own.
         """
         raise ValueError(
-            f"{type(self).__name__} gives objects to task=detect; pictures alone are data=image_folder "
-            f"data.root={printable(self.root)} data.train={self.named[0][1]} data.val={self.named[1][1]}"
+            f"{type(self).__name__} gives objects to task=detect; pictures alone are "
+            "data=image_folder "
+            f"data.root={printable(self.root)} data.train={self.named[0][1]} "
+            f"data.val={self.named[1][1]}"
         )

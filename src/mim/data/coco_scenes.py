@@ -1,4 +1,6 @@
-"""Pictures and objects of an annotation file in COCO's format: polygons, run-length encodings and crowds."""
+"""Pictures and objects of an annotation file in COCO's format: polygons, run-length encodings and
+crowds.
+"""
 
 import json
 import math
@@ -39,23 +41,32 @@ class CocoScenes:
     style = "coco"
 
     def __init__(
-        self, annotations: Path, images: Path, learned_from: bool = False, max_megapixels: float = MAX_MEGAPIXELS
+        self,
+        annotations: Path,
+        images: Path,
+        learned_from: bool = False,
+        max_megapixels: float = MAX_MEGAPIXELS,
     ):
         self.origin = printable(annotations)
         self.truth = _read(annotations)
-        self.categories = {each["id"]: number for number, each in enumerate(_by_id(self.truth["categories"]))}
+        self.categories = {
+            each["id"]: number for number, each in enumerate(_by_id(self.truth["categories"]))
+        }
         pictures = {each["id"]: each for each in self.truth["images"]}
         for each in pictures.values():
             if min(each["height"], each["width"]) < 1:
                 raise ValueError(
-                    f"{self.origin}: image {each['id']} is empty, {each['height']} x {each['width']} pixels"
+                    f"{self.origin}: image {each['id']} is empty, {each['height']} x "
+                    f"{each['width']} pixels"
                 )
         of_image: dict[int, list[Entry]] = {number: [] for number in pictures}
         for each in self.truth["annotations"]:
             self._check(each, pictures)
             of_image[each["image_id"]].append(each)
         if learned_from:
-            kept = {n for n, those in of_image.items() if any(not each.get("iscrowd") for each in those)}
+            kept = {
+                n for n, those in of_image.items() if any(not each.get("iscrowd") for each in those)
+            }
             pictures = {number: each for number, each in pictures.items() if number in kept}
         self.pictures = list(pictures.values())
         self.annotations = [of_image[each["id"]] for each in self.pictures]
@@ -63,7 +74,8 @@ class CocoScenes:
         missing = [path for path in paths if not path.is_file()]
         if missing:
             raise FileNotFoundError(
-                f"{len(missing):,} of {len(paths):,} pictures of {self.origin} are not in {printable(images)}, e.g. "
+                f"{len(missing):,} of {len(paths):,} pictures of {self.origin} are not in "
+                f"{printable(images)}, e.g. "
                 f"{printable(missing[0].name)}; set data.root, or the folders of pictures"
             )
         reading = Reading(max_megapixels, exif=False)  # labels are of what is stored
@@ -95,7 +107,8 @@ class CocoScenes:
         name = str(picture["file_name"])
         if name.startswith("/") or ".." in Path(name).parts:
             raise ValueError(
-                f"{self.origin}: image {picture['id']} is in {printable(name)}, outside of the folder of pictures"
+                f"{self.origin}: image {picture['id']} is in {printable(name)}, outside of the "
+                "folder of pictures"
             )
         return name
 
@@ -109,11 +122,13 @@ class CocoScenes:
         Raises:
             ValueError: where it is of another size than the annotations say.
         """
-        image = decode(self.files.content(number), self.files.reading).round().byte()  # deeper pixels too
+        # deeper pixels too
+        image = decode(self.files.content(number), self.files.reading).round().byte()
         if tuple(image.shape[1:]) != self.size(number):
             height, width = image.shape[1:]
             raise ValueError(
-                f"{printable(self.files.path(number))} has {height} x {width} pixels, and {self.origin} says {self.size(number)}"
+                f"{printable(self.files.path(number))} has {height} x {width} pixels, and "
+                f"{self.origin} says {self.size(number)}"
             )
         return image
 
@@ -123,7 +138,10 @@ class CocoScenes:
         Raises:
             ValueError: always.
         """
-        raise ValueError(f"{self.origin} has objects and no class of every pixel; take data=ade20k, or task=detect")
+        raise ValueError(
+            f"{self.origin} has objects and no class of every pixel; take data=ade20k, or "
+            "task=detect"
+        )
 
     def objects(self, number: int, size: tuple[int, int]) -> Objects:
         """Objects of a picture once it is resized: polygons are drawn at that size."""
@@ -131,7 +149,9 @@ class CocoScenes:
         masks = [mask_of(each["segmentation"], whole, size) for each in those]
         return Objects.of_masks(
             torch.stack(masks) if masks else torch.zeros(0, *size, dtype=torch.bool),
-            torch.tensor([self.categories[each["category_id"]] for each in those], dtype=torch.int64),
+            torch.tensor(
+                [self.categories[each["category_id"]] for each in those], dtype=torch.int64
+            ),
             torch.tensor([bool(each.get("iscrowd")) for each in those], dtype=torch.bool),
         )
 
@@ -146,17 +166,23 @@ class CocoScenes:
         return [counts[number] for number in range(len(self.categories))]
 
     def repeats(self, threshold: float) -> Tensor:
-        """How often each picture is seen in an epoch, (N,): more often where it has a category that few have.
+        """How often each picture is seen in an epoch, (N,): more often where it has a category that
+        few have.
 
-        max over its categories of max(1, sqrt(threshold / share of pictures with the category)) (LVIS, arXiv 1908.03195;
-        detectron2, data/samplers/distributed_sampler.py, repeat_factors_from_category_frequency).
+        max over its categories of max(1, sqrt(threshold / share of pictures with the category))
+        (LVIS, arXiv 1908.03195; detectron2, data/samplers/distributed_sampler.py,
+        repeat_factors_from_category_frequency).
         """
         shares = [count / len(self) for count in self.images_of_categories]
         factor = [max(1.0, math.sqrt(threshold / share)) if share else 1.0 for share in shares]
         return torch.tensor(
             [
                 max(
-                    (factor[self.categories[each["category_id"]]] for each in those if not each.get("iscrowd")),
+                    (
+                        factor[self.categories[each["category_id"]]]
+                        for each in those
+                        if not each.get("iscrowd")
+                    ),
                     default=1.0,
                 )
                 for those in self.annotations
@@ -168,20 +194,30 @@ class CocoScenes:
         number = f"{self.origin}: annotation {annotation.get('id')}"
         picture = pictures.get(annotation["image_id"])
         if picture is None:
-            raise ValueError(f"{number} is of image {annotation['image_id']}, which the file does not have")
+            raise ValueError(
+                f"{number} is of image {annotation['image_id']}, which the file does not have"
+            )
         if annotation["category_id"] not in self.categories:
             known = ", ".join(map(str, list(self.categories)[:10]))
-            raise ValueError(f"{number} is of category {annotation['category_id']}, and there are {known}")
-        x, y, width, height = annotation["bbox"]
-        if min(x, y) < -OUTSIDE or x + width > picture["width"] + OUTSIDE or y + height > picture["height"] + OUTSIDE:
             raise ValueError(
-                f"{number} has the box {annotation['bbox']} (x, y, width, height), which reaches out of its image of "
+                f"{number} is of category {annotation['category_id']}, and there are {known}"
+            )
+        x, y, width, height = annotation["bbox"]
+        if (
+            min(x, y) < -OUTSIDE
+            or x + width > picture["width"] + OUTSIDE
+            or y + height > picture["height"] + OUTSIDE
+        ):
+            raise ValueError(
+                f"{number} has the box {annotation['bbox']} (x, y, width, height), which reaches "
+                "out of its image of "
                 f"{picture['height']} x {picture['width']} pixels"
             )
         runs = annotation["segmentation"]
         if isinstance(runs, dict) and list(runs["size"]) != [picture["height"], picture["width"]]:
             raise ValueError(
-                f"{number} has a mask of {list(runs['size'])} pixels, and its image {[picture['height'], picture['width']]}"
+                f"{number} has a mask of {list(runs['size'])} pixels, and its image "
+                f"{[picture['height'], picture['width']]}"
             )
 
 
@@ -197,15 +233,21 @@ def _read(file: Path) -> Entry:
     """
     if not file.is_file():
         raise FileNotFoundError(
-            f"there are no annotations in {printable(file)}; set data.root, or the files of annotations"
+            f"there are no annotations in {printable(file)}; set data.root, or the files of "
+            "annotations"
         )
     try:
         content = json.loads(file.read_text())
-        lists = all(isinstance(content[name], list) for name in ("images", "annotations", "categories"))
+        lists = all(
+            isinstance(content[name], list) for name in ("images", "annotations", "categories")
+        )
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{printable(file)} is not in COCO's format: {printable(error)}") from error
+        raise ValueError(
+            f"{printable(file)} is not in COCO's format: {printable(error)}"
+        ) from error
     if not lists:
         raise ValueError(
-            f"{printable(file)} is not in COCO's format: images, annotations and categories are lists there"
+            f"{printable(file)} is not in COCO's format: images, annotations and categories are "
+            "lists there"
         )
     return content

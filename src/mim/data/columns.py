@@ -1,4 +1,6 @@
-"""Columns of a table: which rows are trained on, which are held out, and the classes that their labels name."""
+"""Columns of a table: which rows are trained on, which are held out, and the classes that their
+labels name.
+"""
 
 import math
 import re
@@ -48,8 +50,11 @@ class Parts(NamedTuple):
     """What is what, in one line."""
 
 
-def named_column(setting: str, given: str | None, columns: Sequence[str], known: Sequence[str]) -> str | None:
-    """The column that is asked for, or the only one whose name says what it is; None where there is none.
+def named_column(
+    setting: str, given: str | None, columns: Sequence[str], known: Sequence[str]
+) -> str | None:
+    """The column that is asked for, or the only one whose name says what it is; None where there is
+    none.
 
     Args:
         setting: that chooses it, for messages.
@@ -60,17 +65,24 @@ def named_column(setting: str, given: str | None, columns: Sequence[str], known:
     Raises:
         ValueError: where there is none of that name, or there are several.
     """
-    listed = ", ".join(printable(name, 60) for name in columns[:20]) + (", ..." if len(columns) > 20 else "")
+    listed = ", ".join(printable(name, 60) for name in columns[:20]) + (
+        ", ..." if len(columns) > 20 else ""
+    )
     if given is not None:
         if given != NONE and given not in columns:
-            raise ValueError(f"data.{setting}={printable(given, 60)} is no column of the table; it has {listed}")
+            raise ValueError(
+                f"data.{setting}={printable(given, 60)} is no column of the table; it has {listed}"
+            )
         return None if given == NONE else given
     exact = [name for word in known for name in columns if name.lower() == word]
-    within = [name for name in columns if any(re.search(rf"(^|_){word}$", name.lower()) for word in known)]
+    within = [
+        name for name in columns if any(re.search(rf"(^|_){word}$", name.lower()) for word in known)
+    ]
     found = exact[:1] if setting == "path_column" and exact else exact or within
     if len(found) > 1:
         raise ValueError(
-            f"the table has {len(found)} columns that data.{setting} may mean: {', '.join(map(printable, found))}; choose one, "
+            f"the table has {len(found)} columns that data.{setting} may mean: "
+            f"{', '.join(map(printable, found))}; choose one, "
             f"data.{setting}={printable(found[0], 60)}, or none"
         )
     return found[0] if found else None
@@ -89,18 +101,26 @@ def parts_of(
     Args:
         names: what it says, each once; one where it says nothing.
         code: (N,) which of the names a row has.
-        train: name of the rows to train on; None for the one whose word says so, or for all but those held out.
-        val: name of the rows to hold out; None for the one whose word says so, else a share is held out.
+        train: name of the rows to train on; None for the one whose word says so, or for all but
+            those held out.
+        val: name of the rows to hold out; None for the one whose word says so, else a share is held
+            out.
         held_out: that share, always the same rows; None for a tenth.
         only_judged: nothing is learned from the others: where nothing is held out, all are judged.
 
     Raises:
-        ValueError: where a name is none of the table's, or nothing says which rows are for training.
+        ValueError: where a name is none of the table's, or nothing says which rows are for
+            training.
     """
     for setting, name in (("train", train), ("val", val)):
         if name is not None and name not in names:
-            raise ValueError(f"data.{setting}={printable(name, 60)} is no part of the table; it has {_list(names)}")
-    by_role = {part: [name for name in names if role(name) == part] for part in ("train", "val", "test")}
+            raise ValueError(
+                f"data.{setting}={printable(name, 60)} is no part of the table; it has "
+                f"{_list(names)}"
+            )
+    by_role = {
+        part: [name for name in names if role(name) == part] for part in ("train", "val", "test")
+    }
     held = val if val is not None else _only(by_role["val"] or by_role["test"], "val")
     learned = train if train is not None else _only(by_role["train"], "train")
     if only_judged and train is None and held is not None:
@@ -108,7 +128,8 @@ def parts_of(
         return Parts(rows, rows, f"{printable(held)} is judged" + _unused(names, [held]))
     if learned is None and val is None and len(names) > 1:
         raise ValueError(
-            f"the parts of the table are {_list(names)}, and none says that it is for training; name it, data.train="
+            f"the parts of the table are {_list(names)}, and none says that it is for training; "
+            "name it, data.train="
             f"{printable(names[0], 60)}, or what is held out, data.val={printable(names[-1], 60)}"
         )
     others = [name for name in names if name != held and name not in by_role["test"]]
@@ -118,12 +139,18 @@ def parts_of(
     said = said if any(used) else "the table"
     if held is not None and [held] != used:
         held_rows = _rows(code, names, [held])
-        words = f"{said} is trained on, {printable(held, 60)} is held out" + _unused(names, [*used, held])
+        words = f"{said} is trained on, {printable(held, 60)} is held out" + _unused(
+            names, [*used, held]
+        )
         return Parts(rows, held_rows, words)
     if only_judged and held_out is None:
         return Parts(rows, rows, f"{said} is judged" + _unused(names, used))
     learned_rows, held_rows = (rows[part] for part in hold_out(len(rows), held_out))
-    return Parts(learned_rows, held_rows, f"{said} is trained on, a share of it is held out" + _unused(names, used))
+    return Parts(
+        learned_rows,
+        held_rows,
+        f"{said} is trained on, a share of it is held out" + _unused(names, used),
+    )
 
 
 def _rows(code: Tensor, names: Sequence[str], chosen: Sequence[str]) -> Tensor:
@@ -133,10 +160,15 @@ def _rows(code: Tensor, names: Sequence[str], chosen: Sequence[str]) -> Tensor:
 
 def _only(names: Sequence[str], setting: str) -> str | None:
     """The only name of a role, or the one that is its plain word."""
-    plain = [name for name in names if name.lower() in ("train", "training", "val", "valid", "validation", "test")]
+    plain = [
+        name
+        for name in names
+        if name.lower() in ("train", "training", "val", "valid", "validation", "test")
+    ]
     if len(names) > 1 and len(plain) != 1:
         raise ValueError(
-            f"the parts {_list(names)} may all be meant; say which one: data.{setting}={printable(names[0], 60)}"
+            f"the parts {_list(names)} may all be meant; say which one: "
+            f"data.{setting}={printable(names[0], 60)}"
         )
     return (plain or list(names))[0] if names else None
 
@@ -147,13 +179,16 @@ def _unused(names: Sequence[str], used: Sequence[str]) -> str:
 
 
 def _list(names: Sequence[str]) -> str:
-    return ", ".join(printable(name or "(empty)", 60) for name in names[:8]) + (", ..." if len(names) > 8 else "")
+    return ", ".join(printable(name or "(empty)", 60) for name in names[:8]) + (
+        ", ..." if len(names) > 8 else ""
+    )
 
 
 def classes_of(
     values: Sequence[Any], parts: Parts, where: Callable[[int], str], known: Sequence[str] = ()
 ) -> tuple[list[str], Tensor]:
-    """Classes by name, and labels (N,), -1 where there are none: whole numbers are their own, words are sorted.
+    """Classes by name, and labels (N,), -1 where there are none: whole numbers are their own, words
+    are sorted.
 
     Args:
         values: N labels: words, whole numbers, or nothing (None, an empty word, -1).
@@ -162,7 +197,8 @@ def classes_of(
         known: names of the numbers, where the table says them.
 
     Raises:
-        ValueError: where only some rows have labels, they are measurements, or words that are held out alone.
+        ValueError: where only some rows have labels, they are measurements, or words that are held
+            out alone.
     """
     used = torch.cat([parts.train, parts.val]).unique().tolist()
     without = [row for row in used if _is_nothing(values[row])]
@@ -179,7 +215,8 @@ def classes_of(
     measured = [row for row, text in texts.items() if _is_measured(text)]
     if len(measured) == len(used):
         raise ValueError(
-            f"the label of {where(measured[0])} is {printable(texts[measured[0]], 60)}, a measurement and no class; choose another "
+            f"the label of {where(measured[0])} is {printable(texts[measured[0]], 60)}, a "
+            "measurement and no class; choose another "
             f"column, or data.label_column={NONE}"
         )
     names = sorted({texts[row] for row in parts.train.tolist()})
@@ -187,8 +224,10 @@ def classes_of(
     strange = [row for row in parts.val.tolist() if texts[row] not in number]
     if strange:
         raise ValueError(
-            f"{len(strange):,} rows that are held out have classes that no training row has, such as {where(strange[0])}: "
-            f"{printable(texts[strange[0]], 60)}; hold out others, data.val=, or a share of all, data.split_column={NONE}"
+            f"{len(strange):,} rows that are held out have classes that no training row has, such "
+            f"as {where(strange[0])}: "
+            f"{printable(texts[strange[0]], 60)}; hold out others, data.val=, or a share of all, "
+            f"data.split_column={NONE}"
         )
     label = torch.full((len(values),), -1)
     label[used] = torch.tensor([number[texts[row]] for row in used])
@@ -201,7 +240,8 @@ def _numbered(
     last = max(number, key=lambda row: number[row])
     if number[last] >= (len(known) or MOST_CLASSES):
         raise ValueError(
-            f"the label of {where(last)} is class {number[last]:,}; at most {(len(known) or MOST_CLASSES) - 1:,} is read"
+            f"the label of {where(last)} is class {number[last]:,}; at most "
+            f"{(len(known) or MOST_CLASSES) - 1:,} is read"
         )
     label = torch.full((count,), -1)
     label[list(number)] = torch.tensor(list(number.values()))

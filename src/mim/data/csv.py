@@ -44,16 +44,22 @@ class Csv(OfPictures):
     """Pictures listed in a .csv or .tsv file with a header.
 
     Args:
-        root: folder that the paths in the table are relative to, and that they may not leave; null for the table's own.
+        root: folder that the paths in the table are relative to, and that they may not leave; null
+            for the table's own.
         table: the file, in `root` or as a path from here; null for the only one in `root`.
-        path_column: column of the files; null for `path`, `file`, `filename`, `image`, .., or the only one that there is.
-        label_column: column of the labels, of which one is chosen where there are several; null for `label`, `class`,
-            `target`, ..; none for no labels.
-        split_column: column that says what a row is for; null for `split`, `set`, `fold`, ..; none for no such column.
-        train: what it says of rows to train on; null for `train`, `training`, .., or for all that are not held out.
-        val: what it says of rows to hold out; null for `val`, `valid`, .., else `test`; without any, a share is held out.
+        path_column: column of the files; null for `path`, `file`, `filename`, `image`, .., or the
+            only one that there is.
+        label_column: column of the labels, of which one is chosen where there are several; null for
+            `label`, `class`, `target`, ..; none for no labels.
+        split_column: column that says what a row is for; null for `split`, `set`, `fold`, ..; none
+            for no such column.
+        train: what it says of rows to train on; null for `train`, `training`, .., or for all that
+            are not held out.
+        val: what it says of rows to hold out; null for `val`, `valid`, .., else `test`; without
+            any, a share is held out.
         suffix: put behind every path, where the table leaves it out, e.g. `.png`.
-        held_out: share of the rows to hold out, always the same ones, where nothing says which; null for a tenth.
+        held_out: share of the rows to hold out, always the same ones, where nothing says which;
+            null for a tenth.
         others: those of `OfPictures`.
     """
 
@@ -102,7 +108,12 @@ class Csv(OfPictures):
             exif,
             decoder,
         )
-        self.has_root, self.table, self.suffix, self.held_out = root is not None, table, suffix, held_out
+        self.has_root, self.table, self.suffix, self.held_out = (
+            root is not None,
+            table,
+            suffix,
+            held_out,
+        )
         self.columns = path_column, label_column, split_column
         self.train, self.val = (None if name is None else str(name) for name in (train, val))
         self._said: dict[str, str] = {}
@@ -137,11 +148,15 @@ class Csv(OfPictures):
         if table.left_out:
             self._said["left out"] = table.left_out
         files = Files(paths, label.tolist(), self.reading)
-        return from_files_splits(Listing(files, parts.train, parts.val, classes), self.augment, self.centred)
+        return from_files_splits(
+            Listing(files, parts.train, parts.val, classes), self.augment, self.centred
+        )
 
     @property
     def words(self) -> dict[str, str]:
-        """What every data set says, which rows are for what, and which columns are not looked at."""
+        """What every data set says, which rows are for what, and which columns are not looked
+        at.
+        """
         return super().words | self._said
 
     def _find_table(self) -> Path:
@@ -152,50 +167,70 @@ class Csv(OfPictures):
                 if file.is_file():
                     return file
             raise FileNotFoundError(
-                f"data.table={printable(self.table)} is no file{f' in data.root={printable(self.root)}' if self.has_root else ''}; "
+                f"data.table={printable(self.table)} is no "
+                f"file{f' in data.root={printable(self.root)}' if self.has_root else ''}; "
                 "give its whole path, e.g. data.table=/path/to/labels.csv"
             )
-        found = sorted(file for file in self.root.glob("*") if file.suffix.lower() in (".csv", ".tsv"))
+        found = sorted(
+            file for file in self.root.glob("*") if file.suffix.lower() in (".csv", ".tsv")
+        )
         if not self.has_root or len(found) != 1:
             names = ", ".join(printable(file.name) for file in found[:6]) if self.has_root else ""
             raise FileNotFoundError(
-                f"data=csv needs a table: give data.table=/path/to/labels.csv{f', one of {names}' if names else ''}; its header "
+                "data=csv needs a table: give "
+                f"data.table=/path/to/labels.csv{f', one of {names}' if names else ''}; its header "
                 "names a column of files, and may name labels and splits"
             )
         return found[0]
 
 
 def read_table(
-    file: Path, path_column: str | None = None, label_column: str | None = None, split_column: str | None = None
+    file: Path,
+    path_column: str | None = None,
+    label_column: str | None = None,
+    split_column: str | None = None,
 ) -> Table:
-    """Columns of a table with a header; what separates them is a tab, a semicolon or a comma, whichever its header has.
+    """Columns of a table with a header; what separates them is a tab, a semicolon or a comma,
+    whichever its header has.
 
     Raises:
         ValueError: where it is no table, or a column is not in it.
     """
     refuse_special(file)
     if file.stat().st_size > LARGEST:
-        raise ValueError(f"{printable(file)} has {file.stat().st_size:,} bytes; a table has at most {LARGEST:,}")
+        raise ValueError(
+            f"{printable(file)} has {file.stat().st_size:,} bytes; a table has at most {LARGEST:,}"
+        )
     try:
         text = file.read_text("utf-8-sig")
-        rows = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text.partition("\n")[0]), strict=True)
+        rows = csv.reader(
+            io.StringIO(text, newline=""),
+            delimiter=_separator(text.partition("\n")[0]),
+            strict=True,
+        )
         header = next(rows, [])
         content = [row for row in rows if any(row)]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{printable(file)} is no table that can be read: {printable(error)}") from error
+        raise ValueError(
+            f"{printable(file)} is no table that can be read: {printable(error)}"
+        ) from error
     columns = [name.strip() for name in header]
     short = [number for number, row in enumerate(content) if len(row) != len(columns)]
     if not content or short or len(set(columns)) < len(columns):
         why = (
-            f"row {short[0] + 2} has {len(content[short[0]])} values, and the header {len(columns)} names"
+            f"row {short[0] + 2} has {len(content[short[0]])} values, and the header "
+            f"{len(columns)} names"
             if content and short
             else "its first line needs to name the columns, each once, and rows need to follow"
         )
         raise ValueError(f"{printable(file)}: {why}")
-    path = named_column("path_column", path_column, columns, PATHS) or (columns[0] if len(columns) == 1 else None)
+    path = named_column("path_column", path_column, columns, PATHS) or (
+        columns[0] if len(columns) == 1 else None
+    )
     if path is None:
         raise ValueError(
-            f"{printable(file)} has the columns {', '.join(map(printable, columns[:20]))}, and none says that it holds files; name "
+            f"{printable(file)} has the columns {', '.join(map(printable, columns[:20]))}, and "
+            "none says that it holds files; name "
             f"it: data.path_column={printable(columns[0])}"
         )
     rest = [name for name in columns if name != path]
@@ -224,21 +259,27 @@ def _inside(root: Path, paths: Sequence[str], suffix: str, table: Path) -> Itera
         whole = os.path.normpath(os.path.join(top, path + suffix))
         if not whole.startswith(top.rstrip(os.sep) + os.sep):
             raise ValueError(
-                f"{printable(table)}: row {number + 2} names {printable(path)}, which is outside of "
-                f"{printable(top)}; a path out of a file is opened only below data.root: give a folder that holds "
+                f"{printable(table)}: row {number + 2} names {printable(path)}, which is outside "
+                "of "
+                f"{printable(top)}; a path out of a file is opened only below data.root: give a "
+                "folder that holds "
                 "all of them, data.root=/"
             )
         yield whole
 
 
 def _refuse_missing(paths: Sequence[str], table: Path) -> None:
-    """Of files evenly spread, most have to be there; a few that are missing are skipped and named as broken ones are."""
+    """Of files evenly spread, most have to be there; a few that are missing are skipped and named
+    as broken ones are.
+    """
     step = max(1, len(paths) // LOOKED_FOR)
     looked_for = paths[::step]
     missing = [path for path in looked_for if not os.path.isfile(path)]
     if 2 * len(missing) > len(looked_for):
         raise FileNotFoundError(
-            f"{len(missing):,} of {len(looked_for):,} files of {printable(table)} that were looked for are not there, such as "
-            f"{printable(missing[0])}; data.root= is the folder that they are relative to, data.suffix=.jpg "
+            f"{len(missing):,} of {len(looked_for):,} files of {printable(table)} that were looked "
+            "for are not there, such as "
+            f"{printable(missing[0])}; data.root= is the folder that they are relative to, "
+            "data.suffix=.jpg "
             "puts an ending behind them"
         )

@@ -1,4 +1,6 @@
-"""Read one picture, once its header has said that it is not too large: what is in the file, in 0..255."""
+"""Read one picture, once its header has said that it is not too large: what is in the file, in
+0..255.
+"""
 
 from contextlib import suppress
 from functools import cache
@@ -38,15 +40,37 @@ SUFFIXES = {
 """What counts as a picture, by format."""
 ARRAYS = (".npy", ".npz")
 """What counts as one where there are no others: arrays (H, W), (C, H, W) or (H, W, C)."""
-NEEDS = {".heic": "pip install pillow-heif", ".heif": "pip install pillow-heif", ".avif": "a newer Pillow"}
+NEEDS = {
+    ".heic": "pip install pillow-heif",
+    ".heif": "pip install pillow-heif",
+    ".avif": "a newer Pillow",
+}
 NEEDS |= dict.fromkeys(SUFFIXES["DICOM"], "pip install pydicom")
 """What reads a suffix that is not read."""
 FORMATS = tuple(SUFFIXES)  # in this order: TGA, which has no mark of its own, is tried last
-"""What a file may be, whatever its name says, where Pillow has it. It knows others, of which EPS starts a program."""
-Image.MAX_IMAGE_PIXELS = None  # the limit is `refuse_large`, the same for every format and every decoder
-EIGHT_BIT = {"1": 1, "L": 1, "LA": 2, "P": 3, "PA": 4, "RGB": 3, "RGBA": 4, "CMYK": 3, "YCbCr": 3, "HSV": 3, "LAB": 3}
-"""Pillow's modes of at most 8 bits a channel, and how many channels they have once they are grey or colours."""
-_BITS, _WHITE_IS_ZERO, _SAMPLES = 258, 262, 277  # tags of a TIFF; values of a pixel, of which Pillow may drop some
+"""What a file may be, whatever its name says, where Pillow has it. It knows others, of which EPS
+starts a program.
+"""
+# the limit is `refuse_large`, the same for every format and every decoder
+Image.MAX_IMAGE_PIXELS = None
+EIGHT_BIT = {
+    "1": 1,
+    "L": 1,
+    "LA": 2,
+    "P": 3,
+    "PA": 4,
+    "RGB": 3,
+    "RGBA": 4,
+    "CMYK": 3,
+    "YCbCr": 3,
+    "HSV": 3,
+    "LAB": 3,
+}
+"""Pillow's modes of at most 8 bits a channel, and how many channels they have once they are grey or
+colours.
+"""
+# tags of a TIFF; values of a pixel, of which Pillow may drop some
+_BITS, _WHITE_IS_ZERO, _SAMPLES = 258, 262, 277
 
 
 class FileValues(NamedTuple):
@@ -65,11 +89,13 @@ class FileValues(NamedTuple):
 
 
 def decode(content: Tensor, reading: Reading = COLOURS) -> Tensor:
-    """Bytes (size,) uint8 -> (C, H, W), of an animation the first frame: uint8, or float32 in 0..255 of deeper pixels.
+    """Bytes (size,) uint8 -> (C, H, W), of an animation the first frame: uint8, or float32 in
+    0..255 of deeper pixels.
 
     Raises:
-        ValueError: where its header asks for more pixels than the limit, before any is decoded, it has other channels than
-            those asked for, or nothing says which of its values are black and white.
+        ValueError: where its header asks for more pixels than the limit, before any is decoded, it
+            has other channels than those asked for, or nothing says which of its values are black
+            and white.
         Exception: of many kinds, where the bytes are no picture.
     """
     found = read_values(content, reading)
@@ -80,14 +106,17 @@ def decode(content: Tensor, reading: Reading = COLOURS) -> Tensor:
 
 
 def read_values(content: Tensor, reading: Reading = COLOURS) -> FileValues:
-    """Bytes (size,) uint8 -> what is in them: colours or grey of 8 bits with the channels asked for, all others as they are.
+    """Bytes (size,) uint8 -> what is in them: colours or grey of 8 bits with the channels asked
+    for, all others as they are.
 
     Raises:
         ValueError: where its header asks for more pixels than the limit, before any is decoded.
         Exception: of many kinds, where the bytes are no picture.
     """
     found = _decoded(content, reading)
-    return found._replace(values=shown(found.values, found.orientation, found.is_turned, reading.exif))
+    return found._replace(
+        values=shown(found.values, found.orientation, found.is_turned, reading.exif)
+    )
 
 
 def _decoded(content: Tensor, reading: Reading) -> FileValues:
@@ -114,16 +143,21 @@ def _decoded(content: Tensor, reading: Reading) -> FileValues:
         if picture.mode in EIGHT_BIT:
             pixels, turned = _eight_bit(picture, content, reading)
             return FileValues(name, pixels, orientation, turned or is_tiff)
-        return _array(name, _deep(picture), orientation, reading)._replace(is_turned=is_tiff)  # Pillow turns TIFF alone
+        # Pillow turns TIFF alone
+        return _array(name, _deep(picture), orientation, reading)._replace(is_turned=is_tiff)
 
 
 def _array(name: str, values: NDArray, orientation: int, reading: Reading) -> FileValues:
     native = values.dtype.newbyteorder("=")
-    return FileValues(name, np.require(channels_first(values, reading.channels), native, ["C", "W"]), orientation)
+    return FileValues(
+        name, np.require(channels_first(values, reading.channels), native, ["C", "W"]), orientation
+    )
 
 
 def _drops(picture: TiffImageFile, channels: int) -> bool:
-    """Whether Pillow would not give all that is in a TIFF: 16 bits of colours, further bands, pages that are channels."""
+    """Whether Pillow would not give all that is in a TIFF: 16 bits of colours, further bands, pages
+    that are channels.
+    """
     bands = len(picture.getbands())
     deep = picture.mode in EIGHT_BIT and max(picture.tag_v2.get(_BITS, (1,))) > 8
     pages = bands == 1 < channels and picture.n_frames == channels
@@ -141,10 +175,13 @@ def _deep(picture: Image.Image) -> NDArray:
 
 
 def _eight_bit(picture: Image.Image, content: Tensor, reading: Reading) -> Decoded:
-    """Pixels (c, H, W) uint8: with the channels asked for where they can be had, else with its own."""
+    """Pixels (c, H, W) uint8: with the channels asked for where they can be had, else with its
+    own.
+    """
     modes = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
     mode = modes[reading.channels if reading.channels in (1, 3) else EIGHT_BIT[picture.mode]]
-    if picture.format == "JPEG":  # of GIF others would decode all frames, and a damaged PNG ends their process
+    # of GIF others would decode all frames, and a damaged PNG ends their process
+    if picture.format == "JPEG":
         return decode_jpeg(content, picture, mode == "L", reading.decoder)
     return Decoded(F.pil_to_tensor(picture.convert(mode)).numpy(), turned=False)
 

@@ -1,4 +1,6 @@
-"""Base of data sets with dense labels: they train as any other, and give label maps or objects where a task asks for them."""
+"""Base of data sets with dense labels: they train as any other, and give label maps or objects
+where a task asks for them.
+"""
 
 from abc import abstractmethod
 from typing import Any, NamedTuple
@@ -30,7 +32,8 @@ class DenseData(Data):
         labels: what batches have, once a task has asked for it; null for images alone.
         jitter: what is done to training images that are learned from with labels.
         category_images: in how many training pictures each category is, where the data set knows.
-        longest: what the long side of clean images may become where their short side is resized to `resize`.
+        longest: what the long side of clean images may become where their short side is resized to
+            `resize`.
     """
 
     jitter: Jitter
@@ -70,7 +73,9 @@ class DenseData(Data):
         clean = SceneBatches(scenes.train, self.labels, None, side, resize)
         return Splits(
             train=self._batches(
-                SceneBatches(scenes.train, self.labels, self.jitter, self.image_size, None, scenes.repeats)
+                SceneBatches(
+                    scenes.train, self.labels, self.jitter, self.image_size, None, scenes.repeats
+                )
             ),
             unaugmented=self._batches(clean),
             val=self._batches(SceneBatches(scenes.val, self.labels, None, side, resize)),
@@ -96,5 +101,6 @@ class DenseData(Data):
         mean, std = (_per_channel(values, batch.image.device) for values in (self.mean, self.std))
         image = (batch.image.float() - mean) / std
         rows, columns = (torch.arange(side, device=image.device) for side in image.shape[-2:])
-        inside = (rows < batch.size[:, :1])[:, :, None] & (columns < batch.size[:, 1:])[:, None]  # (B, H, W)
+        # (B, H, W)
+        inside = (rows < batch.size[:, :1])[:, :, None] & (columns < batch.size[:, 1:])[:, None]
         return batch._replace(image=torch.where(inside[:, None], image, 0.0))

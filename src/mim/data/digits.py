@@ -1,4 +1,5 @@
-"""Scans of handwritten digits, 1,797 of 8 x 8 pixels (UCI Optical Recognition of Handwritten Digits, in scikit-learn).
+"""Scans of handwritten digits, 1,797 of 8 x 8 pixels (UCI Optical Recognition of Handwritten
+Digits, in scikit-learn).
 
 They come with a dependency, so the first run on a new computer needs no download.
 """
@@ -19,9 +20,16 @@ class Digits(Data):
     def load(self) -> Splits:
         """Grey values 0..16 as uint8, in equal channels."""
         digits = load_digits()
-        image = (torch.from_numpy(digits.images) * (255 / 16)).round().byte()[:, None].expand(-1, self.channels, -1, -1)
+        image = (
+            (torch.from_numpy(digits.images) * (255 / 16))
+            .round()
+            .byte()[:, None]
+            .expand(-1, self.channels, -1, -1)
+        )
         label = torch.from_numpy(digits.target).long()
-        train, val = train_test_split(torch.arange(len(label)), test_size=0.25, stratify=label, random_state=0)
+        train, val = train_test_split(
+            torch.arange(len(label)), test_size=0.25, stratify=label, random_state=0
+        )
         return in_memory_splits(
             train=Stored(image[train], label[train]),
             val=Stored(image[val], label[val]),

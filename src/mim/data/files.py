@@ -31,7 +31,8 @@ class Files:
     """
 
     def __init__(self, paths: Iterable[str], label: Iterable[int], reading: Reading = COLOURS):
-        # Arrays of bytes: worker processes would copy a list of a million strings as they count its references.
+        # Arrays of bytes: worker processes would copy a list of a million strings as they count its
+        # references.
         self._paths = Names.of(os.fsencode(path) for path in paths)
         self.label = torch.tensor(list(label), dtype=torch.int64)
         self.reading = reading
@@ -66,19 +67,25 @@ class Files:
         """
         if size > self.reading.max_megapixels * 2e6 * max(3, self.reading.channels) + SLACK:
             raise ValueError(
-                f"it has {size:,} bytes, more than a picture of data.max_megapixels={self.reading.max_megapixels:g}"
+                f"it has {size:,} bytes, more than a picture of "
+                f"data.max_megapixels={self.reading.max_megapixels:g}"
             )
 
     def read(self, number: int) -> Tensor | None:
-        """A picture (C, H, W), uint8 or float32 in 0..255, or None where the file is broken, which is said the first time."""
+        """A picture (C, H, W), uint8 or float32 in 0..255, or None where the file is broken, which
+        is said the first time.
+        """
         return self.tried(number, lambda content: decode(content, self.reading))
 
     def tried(self, number: int, make: Callable[[Tensor], T]) -> T | None:
-        """What is made of the bytes of a picture, or None where that fails, which is said the first time."""
+        """What is made of the bytes of a picture, or None where that fails, which is said the first
+        time.
+        """
         beat()
         try:
             return make(self.content(number))
-        except Exception as error:  # decoders raise what they like; the run goes on, up to a share of such files
+        # decoders raise what they like; the run goes on, up to a share of such files
+        except Exception as error:
             if not self._unreadable[number]:
                 self._unreadable[number] = True
                 count = int(self._unreadable.sum())
@@ -101,8 +108,10 @@ class Files:
             broken = self._unreadable.nonzero()[:, 0].tolist()
             named = ", ".join(printable(self.path(number)) for number in broken[:3])
             raise ValueError(
-                f"{len(broken)} of {len(self)} pictures cannot be read, and at most 1 % may be skipped: "
-                f"{named}{', ...' if len(broken) > 3 else ''}. Repair or delete them. Of the first: {self._reason(broken[0])}"
+                f"{len(broken)} of {len(self)} pictures cannot be read, and at most 1 % may be "
+                "skipped: "
+                f"{named}{', ...' if len(broken) > 3 else ''}. Repair or delete them. Of the "
+                f"first: {self._reason(broken[0])}"
             )
 
     def _reason(self, number: int) -> str:
@@ -115,12 +124,15 @@ class Files:
 
 
 def first_readable(files: Files, numbers: Tensor, start: int) -> tuple[int, Tensor]:
-    """The first of `numbers` (N,) from place `start` on that can be read -> its place and picture (C, H, W)."""
+    """The first of `numbers` (N,) from place `start` on that can be read -> its place and picture
+    (C, H, W).
+    """
     for step in range(len(numbers)):
         place = (start + step) % len(numbers)
         image = files.read(int(numbers[place]))
         if image is not None:
             return place, image
-        if files.too_many_unreadable:  # the main process stops the run as soon as it gets this batch
+        # the main process stops the run as soon as it gets this batch
+        if files.too_many_unreadable:
             break
     return start, torch.zeros(files.reading.channels, 1, 1, dtype=torch.uint8)

@@ -1,4 +1,6 @@
-"""A data set of picture files: whole batches are decoded and cropped in worker processes, and travel as uint8."""
+"""A data set of picture files: whole batches are decoded and cropped in worker processes, and
+travel as uint8.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -15,8 +17,9 @@ from mim.data.listing import Listing
 from mim.data.module import Splits
 from mim.data.sampler import Rows
 
-# Pictures held decoded at once: boxes can be drawn only when sizes are known, so decoding comes before cropping, and boxes of
-# many are drawn faster than of each. Of large photographs it is one: pixels are what memory is for.
+# Pictures held decoded at once: boxes can be drawn only when sizes are known, so decoding comes
+# before cropping, and boxes of many are drawn faster than of each. Of large photographs it is one:
+# pixels are what memory is for.
 CHUNK, CHUNK_PIXELS = 32, 8_000_000
 
 
@@ -46,7 +49,9 @@ class FromFiles(Dataset[Batch]):
         return str(self.cut)
 
     def __getitem__(self, rows: Rows) -> Batch:
-        """Rows (B,) -> views (B, C, size, size) uint8. In place of a broken picture comes the next one."""
+        """Rows (B,) -> views (B, C, size, size) uint8. In place of a broken picture comes the next
+        one.
+        """
         places: list[int] = []
         parts: list[tuple[View, ...]] = []
         pictures: list[Tensor] = []
@@ -61,13 +66,16 @@ class FromFiles(Dataset[Batch]):
                 parts.append(self.cut(pictures, rows.key[number + 1 - len(pictures) : number + 1]))
                 pictures, pixels = [], 0
             del picture  # or it would be held while the next is decoded
-        views = tuple(View(*map(torch.cat, zip(*view, strict=True))) for view in zip(*parts, strict=True))
+        views = tuple(
+            View(*map(torch.cat, zip(*view, strict=True))) for view in zip(*parts, strict=True)
+        )
         index = torch.tensor(places)
         return Batch(views, self.label[index], index, rows.key)
 
     def finish(self, view: View) -> Tensor:
         """On the training device: flip -> (B, C, size, size) float in 0..255."""
-        self.files.check()  # here, in the main process: an error raised in a worker would arrive as a page of text
+        # here, in the main process: an error raised in a worker would arrive as a page of text
+        self.files.check()
         return mirrored(view)
 
 
@@ -77,11 +85,15 @@ def mirrored(view: View) -> Tensor:
 
 
 def from_files_splits(listing: Listing, augment: Augmentation, centred: Centred) -> Splits:
-    """Training pictures augmented to the size of a centre; held-out pictures and the bank (the training pictures) centred."""
+    """Training pictures augmented to the size of a centre; held-out pictures and the bank (the
+    training pictures) centred.
+    """
     image_size = centred.size
     return Splits(
         train=FromFiles(listing.files, listing.train, Cropped(augment, image_size)),
-        unaugmented=FromFiles(listing.files, listing.train, Cropped(NoAugment(augment.interpolation), image_size)),
+        unaugmented=FromFiles(
+            listing.files, listing.train, Cropped(NoAugment(augment.interpolation), image_size)
+        ),
         val=FromFiles(listing.files, listing.val, centred),
         bank=FromFiles(listing.files, listing.train, centred),
         classes=listing.classes,

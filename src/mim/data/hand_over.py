@@ -1,7 +1,9 @@
-"""How batches come from the processes that read data: through shared memory, or through a pipe where that has no room.
+"""How batches come from the processes that read data: through shared memory, or through a pipe
+where that has no room.
 
-Containers have 64 MB of shared memory unless they are told otherwise (`docker run --shm-size=8g`). torch writes into it in a
-thread that nobody listens to: without room the batch is gone, and whoever waits for it waits for ever.
+Containers have 64 MB of shared memory unless they are told otherwise (`docker run --shm-size=8g`).
+torch writes into it in a thread that nobody listens to: without room the batch is gone, and whoever
+waits for it waits for ever.
 """
 
 import tempfile
@@ -17,9 +19,11 @@ from mim.batch import Batch, View
 
 
 class _Sent:
-    """A batch on its way: images through shared memory where that has room, and through the pipe where it has none.
+    """A batch on its way: images through shared memory where that has room, and through the pipe
+    where it has none.
 
-    All else is small and goes through the pipe: each tensor in shared memory is an open file, and several views have many.
+    All else is small and goes through the pipe: each tensor in shared memory is an open file, and
+    several views have many.
     """
 
     def __init__(self, batch: Batch, shared: bool):
@@ -29,19 +33,30 @@ class _Sent:
         batch = self.batch
         images = [view.image if self.shared else view.image.numpy() for view in batch.views]
         where = [(view.box.numpy(), view.flip.numpy()) for view in batch.views]
-        return _received, (images, where, batch.label.numpy(), batch.index.numpy(), batch.key.numpy())
+        return _received, (
+            images,
+            where,
+            batch.label.numpy(),
+            batch.index.numpy(),
+            batch.key.numpy(),
+        )
 
 
 Array = NDArray[np.generic]
 
 
 def _received(
-    images: list[Tensor | Array], where: list[tuple[Array, Array]], label: Array, index: Array, key: Array
+    images: list[Tensor | Array],
+    where: list[tuple[Array, Array]],
+    label: Array,
+    index: Array,
+    key: Array,
 ) -> Batch:
     """The batch that was sent; through a pipe it takes half a second for a gigabyte."""
     if not isinstance(images[0], Tensor):
         warnings.warn(
-            "shared memory (/dev/shm) has no room for a batch, which now comes through a pipe; more room is faster: docker "
+            "shared memory (/dev/shm) has no room for a batch, which now comes through a pipe; "
+            "more room is faster: docker "
             "run --shm-size=8g, or fewer batches in it: data.num_workers",
             stacklevel=1,  # one place, so that it is said once
         )

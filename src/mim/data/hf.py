@@ -1,4 +1,6 @@
-"""Data sets of Hugging Face's library `datasets`: from the hub, parquet files, or a folder that it saved."""
+"""Data sets of Hugging Face's library `datasets`: from the hub, parquet files, or a folder that it
+saved.
+"""
 
 import logging
 import os
@@ -27,19 +29,27 @@ SAVED = ("dataset_dict.json", "state.json")
 
 
 class HF(OfPictures):
-    """Rows of a data set of Hugging Face, read in place by their number and decoded when they are needed.
+    """Rows of a data set of Hugging Face, read in place by their number and decoded when they are
+    needed.
 
-    Order, crops and masks belong to (seed, epoch, position) as everywhere, and a stopped run goes on exactly.
+    Order, crops and masks belong to (seed, epoch, position) as everywhere, and a stopped run goes
+    on exactly.
 
     Args:
-        name: on the hub, `<user>/<set>`; or a `.parquet` file, a folder of them, or one that `save_to_disk` made.
+        name: on the hub, `<user>/<set>`; or a `.parquet` file, a folder of them, or one that
+            `save_to_disk` made.
         config: which of its subsets, where it has several.
-        image_column: column of the pictures; null for the only one of type Image, else `image`, `img`, ..
-        label_column: column of the labels; null for the only one of type ClassLabel, else `label`, ..; none for no labels.
+        image_column: column of the pictures; null for the only one of type Image, else `image`,
+            `img`, ..
+        label_column: column of the labels; null for the only one of type ClassLabel, else `label`,
+            ..; none for no labels.
         train: split to train on; null for `train`, or for the only one.
-        val: split to hold out; null for `validation`, `val`, .., else `test`; without any, a share is held out.
-        held_out: share of the rows to hold out, always the same ones, where no split says which; null for a tenth.
-        cache: where the library keeps what it downloads and converts; null for its own place (HF_HOME).
+        val: split to hold out; null for `validation`, `val`, .., else `test`; without any, a share
+            is held out.
+        held_out: share of the rows to hold out, always the same ones, where no split says which;
+            null for a tenth.
+        cache: where the library keeps what it downloads and converts; null for its own place
+            (HF_HOME).
         others: those of `OfPictures`.
     """
 
@@ -105,13 +115,21 @@ class HF(OfPictures):
         image, label = columns_of(first.features, *self.columns)
         code = torch.repeat_interleave(torch.tensor([len(each) for each in splits.values()]))
         parts = parts_of(names, code, *self.chosen, self.held_out, self.only_judged)
-        files = SetRows(splits, image, self.reading, None if self.name is None else Path(self.name).expanduser())
+        files = SetRows(
+            splits, image, self.reading, None if self.name is None else Path(self.name).expanduser()
+        )
         classes, files.label = self._labels(splits, label, parts, files)
         self._said = {"splits": parts.words}
-        left = [printable(column, 60) for column in first.column_names if column not in (image, label)]
+        left = [
+            printable(column, 60) for column in first.column_names if column not in (image, label)
+        ]
         if left:
-            self._said["left out"] = f"columns {', '.join(left[:12])}{', ...' if len(left) > 12 else ''}"
-        return from_files_splits(Listing(files, parts.train, parts.val, classes), self.augment, self.centred)
+            self._said["left out"] = (
+                f"columns {', '.join(left[:12])}{', ...' if len(left) > 12 else ''}"
+            )
+        return from_files_splits(
+            Listing(files, parts.train, parts.val, classes), self.augment, self.centred
+        )
 
     def _labels(
         self, splits: Mapping[str, Any], column: str | None, parts: Parts, files: Files
@@ -121,14 +139,20 @@ class HF(OfPictures):
         values = [
             value
             for each in splits.values()
-            for value in (each.with_format(None)[column][:] if column in each.column_names else [None] * len(each))
+            for value in (
+                each.with_format(None)[column][:]
+                if column in each.column_names
+                else [None] * len(each)
+            )
         ]
         names = getattr(next(iter(splits.values())).features[column], "names", None) or ()
         return classes_of(values, parts, files.path, names)
 
     @property
     def words(self) -> dict[str, str]:
-        """What every data set says, which splits are for what, and which columns are not looked at."""
+        """What every data set says, which splits are for what, and which columns are not looked
+        at.
+        """
         return super().words | self._said
 
 
@@ -142,11 +166,18 @@ class SetRows(Files):
         folder: of the data set, where it is one; rows may name files in it.
     """
 
-    def __init__(self, splits: Mapping[str, Any], column: str, reading: Reading = COLOURS, folder: Path | None = None):
+    def __init__(
+        self,
+        splits: Mapping[str, Any],
+        column: str,
+        reading: Reading = COLOURS,
+        folder: Path | None = None,
+    ):
         from datasets import Image
 
         self._parts = [
-            each.select_columns([column]).cast_column(column, Image(decode=False)) for each in splits.values()
+            each.select_columns([column]).cast_column(column, Image(decode=False))
+            for each in splits.values()
         ]
         ends = torch.tensor([len(each) for each in self._parts]).cumsum(0)
         names = (f"{name}/{row}" for name, each in splits.items() for row in range(len(each)))
@@ -176,7 +207,8 @@ class SetRows(Files):
         file = Path(os.path.abspath(row["path"]))
         if not any(folder in file.parents for folder in [*self._folders, _kept()]):
             raise ValueError(
-                f"it is no bytes but a path outside of the data set, {printable(file)}; a path out of a file is not opened"
+                f"it is no bytes but a path outside of the data set, {printable(file)}; a path out "
+                "of a file is not opened"
             )
         refuse_special(file)
         self.refuse_long(file.stat().st_size)
@@ -190,7 +222,9 @@ def _kept() -> Path:
     return Path(os.path.abspath(HF_HOME))
 
 
-def open_splits(name: str | None, config: str | None = None, cache: str | None = None) -> dict[str, Any]:
+def open_splits(
+    name: str | None, config: str | None = None, cache: str | None = None
+) -> dict[str, Any]:
     """Splits of a data set, by name.
 
     Args:
@@ -204,7 +238,8 @@ def open_splits(name: str | None, config: str | None = None, cache: str | None =
     """
     if name is None:
         raise FileNotFoundError(
-            "data=hf needs a data set: data.name=<user>/<set> of the hub, a .parquet file, or a folder, e.g. data.name=/my/set"
+            "data=hf needs a data set: data.name=<user>/<set> of the hub, a .parquet file, or a "
+            "folder, e.g. data.name=/my/set"
         )
     try:
         import datasets
@@ -221,14 +256,22 @@ def open_splits(name: str | None, config: str | None = None, cache: str | None =
         elif path.is_file():
             opened = datasets.load_dataset("parquet", data_files=str(path), cache_dir=cache)
         else:
-            opened = datasets.load_dataset(str(path) if path.is_dir() else name, config, cache_dir=cache)
+            opened = datasets.load_dataset(
+                str(path) if path.is_dir() else name, config, cache_dir=cache
+            )
     except Exception as error:  # of many kinds: of the library, of the network, of pyarrow
         raise FileNotFoundError(
-            f"data.name={printable(name)} cannot be opened ({printable(' '.join(str(error).split()), 200)}); "
-            "give a name of the hub, a .parquet file, a folder of them, or one that save_to_disk made, "
+            f"data.name={printable(name)} cannot be opened "
+            f"({printable(' '.join(str(error).split()), 200)}); "
+            "give a name of the hub, a .parquet file, a folder of them, or one that save_to_disk "
+            "made, "
             "on this computer where there is no network"
         ) from error
-    splits = {str(opened.split or "all"): opened} if isinstance(opened, datasets.Dataset) else dict(opened.items())
+    splits = (
+        {str(opened.split or "all"): opened}
+        if isinstance(opened, datasets.Dataset)
+        else dict(opened.items())
+    )
     filled = {str(key): each for key, each in splits.items() if len(each)}
     if not filled:
         raise ValueError(f"data.name={printable(name)} has no rows")
@@ -246,12 +289,18 @@ def columns_of(
     image = _of_type("image_column", image_column, features, "Image", PATHS)
     if image is None:
         raise ValueError(
-            f"no column of the data set holds pictures; it has {_typed(features)}; name one, data.image_column="
+            f"no column of the data set holds pictures; it has {_typed(features)}; name one, "
+            "data.image_column="
         )
     kind = type(features[image]).__name__
-    if kind != "Image" and getattr(features[image], "dtype", "") not in ("binary", "large_binary", "string"):
+    if kind != "Image" and getattr(features[image], "dtype", "") not in (
+        "binary",
+        "large_binary",
+        "string",
+    ):
         raise ValueError(
-            f"data.image_column={printable(image, 60)} holds no pictures; the columns are {_typed(features)}"
+            f"data.image_column={printable(image, 60)} holds no pictures; the columns are "
+            f"{_typed(features)}"
         )
     others = {name: feature for name, feature in features.items() if name != image}
     return image, _of_type("label_column", label_column, others, "ClassLabel", LABELS)
@@ -273,5 +322,6 @@ def _of_type(
 
 def _typed(features: Mapping[str, Any]) -> str:
     return ", ".join(
-        f"{printable(name, 60)} ({type(feature).__name__})" for name, feature in list(features.items())[:12]
+        f"{printable(name, 60)} ({type(feature).__name__})"
+        for name, feature in list(features.items())[:12]
     )

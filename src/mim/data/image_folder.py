@@ -15,17 +15,18 @@ from mim.ranges import Count, NonNegativeInt, Positive, Seed, Size
 
 
 class ImageFolder(OfPictures):
-    """Pictures below a folder, which may hold `train/` and `val/` or `test/`; the folders below that are the classes.
+    """Pictures below a folder, which may hold `train/` and `val/` or `test/`; the folders below
+    that are the classes.
 
     Args:
-        train: folder of the training pictures, in `root`; null for the one whose name says so (`train`, `Training`,
-            `seg_train`, ..), or `root` where there is none.
-        val: folder of the held-out pictures; null for the one whose name says so (`val`, `valid`, .., else `test`,
-            `Testing`, ..). The same as `train` holds out a share of it.
-        held_out: share of the pictures to hold out, always the same ones, where there is no folder of them; null for a
-            tenth, and for all of them where nothing is learned from the others.
-        in_memory: keep all pictures, decoded, at `image_size`, or at `resize` where that is given, for small ones; otherwise
-            workers decode them.
+        train: folder of the training pictures, in `root`; null for the one whose name says so
+            (`train`, `Training`, `seg_train`, ..), or `root` where there is none.
+        val: folder of the held-out pictures; null for the one whose name says so (`val`, `valid`,
+            .., else `test`, `Testing`, ..). The same as `train` holds out a share of it.
+        held_out: share of the pictures to hold out, always the same ones, where there is no folder
+            of them; null for a tenth, and for all of them where nothing is learned from the others.
+        in_memory: keep all pictures, decoded, at `image_size`, or at `resize` where that is given,
+            for small ones; otherwise workers decode them.
     """
 
     def __init__(
@@ -77,19 +78,28 @@ class ImageFolder(OfPictures):
     def clean_resize(self) -> tuple[int, Interpolation]:
         """Short side that clean images are resized to before their centre is cut out, and how."""
         short, interpolation = super().clean_resize
-        return (self.resize or min(pair(self.image_size))) if self.in_memory else short, interpolation
+        return (
+            self.resize or min(pair(self.image_size))
+        ) if self.in_memory else short, interpolation
 
     def load(self) -> Splits:
         """List the pictures; decode them if they stay in memory."""
         folders = find_folders(self.root, *self.named, self.only_judged)
         listing = list_folders(folders, self.held_out, self.reading, self.only_judged)
-        self._said = {"folders": folders.words, **({"left out": listing.left_out} if listing.left_out else {})}
+        self._said = {
+            "folders": folders.words,
+            **({"left out": listing.left_out} if listing.left_out else {}),
+        }
         if not self.in_memory:
             return from_files_splits(listing, self.augment, self.centred)
         train, val = read_into_memory(
-            listing, self.centred.frame if self.resize else self.image_size, self.centred.interpolation
+            listing,
+            self.centred.frame if self.resize else self.image_size,
+            self.centred.interpolation,
         )
-        return in_memory_splits(train, val, self.augment, self.image_size, listing.classes, self.in_centre)
+        return in_memory_splits(
+            train, val, self.augment, self.image_size, listing.classes, self.in_centre
+        )
 
     @property
     def words(self) -> dict[str, str]:

@@ -1,4 +1,6 @@
-"""ImageNet-1k (Russakovsky et al., IJCV 2015): 1.28 million photographs of 1,000 classes, and 50,000 held out."""
+"""ImageNet-1k (Russakovsky et al., IJCV 2015): 1.28 million photographs of 1,000 classes, and
+50,000 held out.
+"""
 
 from functools import partial
 
@@ -21,7 +23,8 @@ class ImageNet(OfPictures):
         for split in ("train", "val"):
             if not (self.root / split).is_dir():
                 self.fetch(
-                    "the class folders train/ and val/, or image-net.org's ILSVRC2012_img_train.tar, "
+                    "the class folders train/ and val/, or image-net.org's "
+                    "ILSVRC2012_img_train.tar, "
                     "ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz,",
                     partial(datasets.ImageNet, self.root, split),
                 )

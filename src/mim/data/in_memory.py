@@ -1,4 +1,6 @@
-"""Small pictures that live in memory: batches are indexed whole, and augmented whole on the training device."""
+"""Small pictures that live in memory: batches are indexed whole, and augmented whole on the
+training device.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -55,18 +57,27 @@ class InMemory(Dataset[Batch]):
     def __getitem__(self, rows: Rows) -> Batch:
         """Rows (B,) -> the stored images (B, C, H, W) uint8 and where to crop and flip them."""
         height, width = self.image.shape[-2:]
-        box, flip, _ = self.recipe(rows.key, torch.tensor([[height, width]]).expand(len(rows.key), 2))
-        view = View(self.image[rows.index], box / torch.tensor([width, height, width, height]), flip)
+        box, flip, _ = self.recipe(
+            rows.key, torch.tensor([[height, width]]).expand(len(rows.key), 2)
+        )
+        view = View(
+            self.image[rows.index], box / torch.tensor([width, height, width, height]), flip
+        )
         return Batch((view,), self.label[rows.index], rows.index, rows.key)
 
     def finish(self, view: View) -> Tensor:
-        """On the training device: crop, flip and resize -> (B, C, image_size, image_size) float in 0..255."""
+        """On the training device: crop, flip and resize -> (B, C, image_size, image_size) float in
+        0..255.
+        """
         interpolation = self.recipe.interpolation
-        return resized_crop(view.image, view.box, view.flip, self.image_size, interpolation).clamp(0, 255)
+        return resized_crop(view.image, view.box, view.flip, self.image_size, interpolation).clamp(
+            0, 255
+        )
 
 
 class CutInMemory(Dataset[Batch]):
-    """Pictures of one size, of which several views are cut, or one that is painted on, by worker processes.
+    """Pictures of one size, of which several views are cut, or one that is painted on, by worker
+    processes.
 
     Args:
         stored: the pictures.
@@ -86,7 +97,9 @@ class CutInMemory(Dataset[Batch]):
         return str(self.augment)
 
     def __getitem__(self, rows: Rows) -> Batch:
-        """Rows (B,) -> views (B, C, size, size), uint8 where they are painted on and float32 where not."""
+        """Rows (B,) -> views (B, C, size, size), uint8 where they are painted on and float32 where
+        not.
+        """
         image = self.image[rows.index]
         views = tuple(
             self._view(recipe, image, rows.key, view_key(rows.key, number))
@@ -100,7 +113,9 @@ class CutInMemory(Dataset[Batch]):
         cut, side = recipe(key, size), pair(recipe.size or self.image_size)
         box = cut.box / torch.tensor([width, height, width, height])
         still = torch.zeros_like(cut.flip)
-        crops = resized_crop(image, box, still, larger(side, recipe.margin), recipe.interpolation).clamp(0, 255)
+        crops = resized_crop(
+            image, box, still, larger(side, recipe.margin), recipe.interpolation
+        ).clamp(0, 255)
         crops = crops.round().byte() if recipe.paints else crops
         return finished(recipe, list(crops), cut, side, own_key, size)
 
@@ -115,7 +130,8 @@ def needs_workers(augment: Augmentation) -> bool:
 
 
 class Central(InMemory):
-    """Pictures of which the centre is seen, resized and cut as those of files are, by worker processes.
+    """Pictures of which the centre is seen, resized and cut as those of files are, by worker
+    processes.
 
     Args:
         stored: the pictures.
@@ -132,7 +148,9 @@ class Central(InMemory):
         return str(self.centred)
 
     def __getitem__(self, rows: Rows) -> Batch:
-        """Rows (B,) -> centres (B, C, image_size, image_size) uint8, of which nothing is left to cut."""
+        """Rows (B,) -> centres (B, C, image_size, image_size) uint8, of which nothing is left to
+        cut.
+        """
         (view,) = self.centred(list(self.image[rows.index]), rows.key)
         return Batch((uncropped(view.image),), self.label[rows.index], rows.index, rows.key)
 
@@ -146,7 +164,8 @@ def in_memory_splits(
     centred: Centred | None = None,
     bank: Stored | None = None,
 ) -> Splits:
-    """Training pictures augmented; held-out pictures and the bank (the training pictures, if not others) clean.
+    """Training pictures augmented; held-out pictures and the bank (the training pictures, if not
+    others) clean.
 
     Args:
         train: the training pictures.
@@ -160,7 +179,8 @@ def in_memory_splits(
     unaugmented = NoAugment(augment.interpolation)
 
     def show(stored: Stored, seen: Augmentation) -> InMemory | CutInMemory:
-        # Of the whole data set all is cut in one place: `finish` is told of no batch which pictures it is of.
+        # Of the whole data set all is cut in one place: `finish` is told of no batch which pictures
+        # it is of.
         if needs_workers(augment):
             return CutInMemory(stored, seen, image_size)
         return InMemory(stored, seen.views[0], image_size)
@@ -181,7 +201,9 @@ def in_memory_splits(
 def read_into_memory(
     listing: Listing, image_size: Size, interpolation: Interpolation = "bicubic"
 ) -> tuple[Stored, Stored]:
-    """Decode all files, shrunk to one size -> the training pictures and those held out, without the unreadable ones."""
+    """Decode all files, shrunk to one size -> the training pictures and those held out, without the
+    unreadable ones.
+    """
     files, centred = listing.files, Centred(image_size, min(pair(image_size)), interpolation)
 
     def read(number: int) -> Tensor | None:
@@ -193,7 +215,11 @@ def read_into_memory(
     files.check()
 
     def gather(numbers: Tensor) -> Stored:
-        kept = {number: picture for number in numbers.tolist() if (picture := pictures[number]) is not None}
+        kept = {
+            number: picture
+            for number in numbers.tolist()
+            if (picture := pictures[number]) is not None
+        }
         return Stored(torch.stack(list(kept.values())), files.label[list(kept)])
 
     return gather(listing.train), gather(listing.val)

@@ -1,4 +1,6 @@
-"""Inspection of a data set: formats, sizes, channels, values, broken files and duplicates, picture by picture."""
+"""Inspection of a data set: formats, sizes, channels, values, broken files and duplicates, picture
+by picture.
+"""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -87,10 +89,13 @@ class Inspection(NamedTuple):
         return float(low), float(high)
 
     def proposed(self) -> dict[str, Any]:
-        """Settings that the files ask for: `channels`, where all have another number than three, and `range`, where their
-        type does not say it, or says too much (12 bits in 16)."""
+        """Settings that the files ask for: `channels`, where all have another number than three,
+        and `range`, where their type does not say it, or says too much (12 bits in 16).
+        """
         channels = [number for number, _ in self.counts(lambda each: each.channels)]
-        settings: dict[str, Any] = {"channels": channels[0]} if len(channels) == 1 and channels[0] != 3 else {}
+        settings: dict[str, Any] = (
+            {"channels": channels[0]} if len(channels) == 1 and channels[0] != 3 else {}
+        )
         types, ends = {kind for kind, _ in self.counts(lambda each: each.type)}, self.range()
         in_memory = not any(each.format for each in self.read)
         if ends is None or in_memory or types <= {"uint8", "bool"}:
@@ -142,7 +147,8 @@ def _look_at(pictures: Any, training: bool) -> tuple[Look, Tensor]:
     if isinstance(pictures, InMemory | CutInMemory):
         return partial(_of_image, pictures.image, training), torch.arange(len(pictures.image))
     raise ValueError(
-        f"{type(pictures).__name__} makes its pictures in another way than from files or memory; look at "
+        f"{type(pictures).__name__} makes its pictures in another way than from files or memory; "
+        "look at "
         "the folder of its pictures: data=image_folder data.root=<folder>"
     )
 
@@ -163,14 +169,18 @@ def _of_file(files: Files, training: bool, number: int) -> Inspected:
 
 
 def _of_image(image: Tensor, training: bool, row: int) -> Inspected:
-    return _of_values(f"{'training' if training else 'held out'}/{row}", training, "", image[row].numpy())
+    return _of_values(
+        f"{'training' if training else 'held out'}/{row}", training, "", image[row].numpy()
+    )
 
 
 def _of_values(path: str, training: bool, kind: str, values: NDArray) -> Inspected:
     """Of values (c, H, W)."""
     channels, height, width = values.shape
     known = values[np.isfinite(values)]
-    some = ((np.arange(min(SAMPLED, known.size)) + 0.5) * known.size / max(1, min(SAMPLED, known.size))).astype(int)
+    some = (
+        (np.arange(min(SAMPLED, known.size)) + 0.5) * known.size / max(1, min(SAMPLED, known.size))
+    ).astype(int)
     digest = hashlib.blake2b(repr((values.shape, values.dtype.str)).encode(), digest_size=16)
     digest.update(values.tobytes())
     return Inspected(

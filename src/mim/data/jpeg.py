@@ -1,4 +1,6 @@
-"""JPEG files, decoded by torchcodec, torchvision or Pillow: the same pixels, in more or less time."""
+"""JPEG files, decoded by torchcodec, torchvision or Pillow: the same pixels, in more or less
+time.
+"""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,7 +17,8 @@ from mim.data.levels import Decoder
 
 DECODERS: tuple[Decoder, ...] = ("torchcodec", "torchvision", "pillow")
 """The fastest first."""
-_ABSENT = (ImportError, AttributeError, OSError, RuntimeError)  # also one that was built for another torch
+# also one that was built for another torch
+_ABSENT = (ImportError, AttributeError, OSError, RuntimeError)
 
 
 class Decoded(NamedTuple):
@@ -27,12 +30,15 @@ class Decoded(NamedTuple):
     """Whether they have been turned as EXIF says."""
 
 
-def decode_jpeg(content: Tensor, picture: Image.Image, grey: bool, decoder: Decoder | None = None) -> Decoded:
+def decode_jpeg(
+    content: Tensor, picture: Image.Image, grey: bool, decoder: Decoder | None = None
+) -> Decoded:
     """Bytes of a JPEG -> its pixels, of one channel or of three.
 
     Args:
         content: (size,) uint8.
-        picture: the same, opened by Pillow, which says in fewer words what is wrong with a broken one.
+        picture: the same, opened by Pillow, which says in fewer words what is wrong with a broken
+            one.
         grey: one channel.
         decoder: which library; None for the fastest that there is.
 
@@ -45,7 +51,8 @@ def decode_jpeg(content: Tensor, picture: Image.Image, grey: bool, decoder: Deco
         with suppress(RuntimeError):
             return Decoded(_decoder(name)(content, grey).numpy(), turned=name == "torchcodec")
     if grey:
-        picture.draft("L", None)  # the luma that the file holds, as the others have it, and not one made of its colours
+        # the luma that the file holds, as the others have it, and not one made of its colours
+        picture.draft("L", None)
     pixels = np.asarray(picture.convert("L" if grey else "RGB"))
     planes = pixels[None] if grey else pixels.transpose(2, 0, 1)
     return Decoded(np.array(planes, order="C"), turned=False)
@@ -78,7 +85,8 @@ def _decoder(name: Decoder) -> Callable[[Tensor, bool], Tensor]:
         return _torchcodec() if name == "torchcodec" else _torchvision()
     except _ABSENT as error:
         raise ValueError(
-            f"data.decoder={name} cannot be used ({' '.join(str(error).split())[:100]}): pip install {name}, or leave it out"
+            f"data.decoder={name} cannot be used ({' '.join(str(error).split())[:100]}): pip "
+            f"install {name}, or leave it out"
         ) from error
 
 

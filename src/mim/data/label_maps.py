@@ -31,16 +31,19 @@ class LabelMapScenes:
 
     Args:
         images: folder of the pictures.
-        label_maps: folder of the label maps: pictures of one channel or with a palette, whose values are classes.
+        label_maps: folder of the label maps: pictures of one channel or with a palette, whose
+            values are classes.
         classes: how many there are.
         first_class: value of class 0; smaller ones are ignored.
         ignore: value of pixels of which nothing is known.
         colours: of the classes, where label maps are coloured; others are ignored.
         max_megapixels: of a picture that is decoded, in millions of pixels.
-        listed: file that names the pictures, one a line without its ending; null for all of the folder.
+        listed: file that names the pictures, one a line without its ending; null for all of the
+            folder.
 
     Raises:
-        FileNotFoundError: where a folder, a picture that is listed, or the label map of a picture is missing.
+        FileNotFoundError: where a folder, a picture that is listed, or the label map of a picture
+            is missing.
     """
 
     wants_workers = True
@@ -59,7 +62,8 @@ class LabelMapScenes:
         for folder in (images, label_maps):
             if not folder.is_dir():
                 raise FileNotFoundError(
-                    f"there is no folder {printable(folder)}; set data.root, or the folders of the data set"
+                    f"there is no folder {printable(folder)}; set data.root, or the folders of the "
+                    "data set"
                 )
         names, maps = (
             find_pictures(images),
@@ -70,7 +74,8 @@ class LabelMapScenes:
         lacks = [name for name in names if str(Path(name).with_suffix("")) not in maps]
         if lacks:
             raise FileNotFoundError(
-                f"{len(lacks):,} of {len(names):,} pictures of {printable(images)} have no label map of their name in "
+                f"{len(lacks):,} of {len(names):,} pictures of {printable(images)} have no label "
+                "map of their name in "
                 f"{printable(label_maps)}, e.g. {printable(lacks[0])}"
             )
         paths = [str(images / name) for name in names]
@@ -79,7 +84,9 @@ class LabelMapScenes:
         )  # labels are of what is stored
         self.maps = [label_maps / maps[str(Path(name).with_suffix(""))] for name in names]
         self.classes, self.first_class, self.ignore = classes, first_class, ignore
-        self.colours = None if colours is None else torch.tensor([list(colour) for colour in colours])
+        self.colours = (
+            None if colours is None else torch.tensor([list(colour) for colour in colours])
+        )
 
     def __len__(self) -> int:
         return len(self.maps)
@@ -95,10 +102,14 @@ class LabelMapScenes:
         Raises:
             ValueError: where its label map is of another size.
         """
-        image, size = decode(self.files.content(number), self.files.reading).round().byte(), self.size(number)
+        image, size = (
+            decode(self.files.content(number), self.files.reading).round().byte(),
+            self.size(number),
+        )
         if tuple(image.shape[1:]) != size:
             raise ValueError(
-                f"{printable(self.files.path(number))} has {image.shape[1]} x {image.shape[2]} pixels and its label map "
+                f"{printable(self.files.path(number))} has {image.shape[1]} x {image.shape[2]} "
+                "pixels and its label map "
                 f"{size[0]} x {size[1]}"
             )
         return image
@@ -122,7 +133,8 @@ class LabelMapScenes:
     def _of_colours(self, values: Tensor, file: Path) -> Tensor:
         if self.colours is None:
             raise ValueError(
-                f"{printable(file)} is coloured; say the colours of the classes, data.colours=[[0,0,0],[128,0,0]], or give label "
+                f"{printable(file)} is coloured; say the colours of the classes, "
+                "data.colours=[[0,0,0],[128,0,0]], or give label "
                 "maps of one channel"
             )
         same = (values[..., None, :] == self.colours).all(dim=-1)  # (H, W, classes)
@@ -141,15 +153,16 @@ def _listed(names: Sequence[str], file: Path) -> list[str]:
     """Pictures that a file names, in its order."""
     if not file.is_file():
         raise FileNotFoundError(
-            f"there is no list {printable(file)}; set data.root, or data.train_list and data.val_list"
+            f"there is no list {printable(file)}; set data.root, or data.train_list and "
+            "data.val_list"
         )
     of_stem = {str(Path(name).with_suffix("")): name for name in names}
     wanted = file.read_text().split()
     lacks = [name for name in wanted if name not in of_stem]
     if lacks or not wanted:
         raise FileNotFoundError(
-            f"{printable(file)} names {len(wanted):,} pictures, of which {len(lacks):,} are not there"
-            + (f", e.g. {printable(lacks[0])}" if lacks else "")
+            f"{printable(file)} names {len(wanted):,} pictures, of which {len(lacks):,} are not "
+            "there" + (f", e.g. {printable(lacks[0])}" if lacks else "")
         )
     return [of_stem[name] for name in wanted]
 
@@ -168,11 +181,13 @@ class LabelMaps(DenseData):
         jitter: what is done to training images.
         image_size: pixels per side of what the model is trained on.
         batch_size: training images per step and process.
-        first_class: value of class 0; smaller ones are ignored (1 for ADE20K, whose 0 is anything else).
+        first_class: value of class 0; smaller ones are ignored (1 for ADE20K, whose 0 is anything
+            else).
         ignore: value of pixels of which nothing is known.
         colours: of the classes, where label maps are coloured.
         longest: what the long side of held-out images may become.
-        train_list: file that names the training pictures, one a line without its ending; null for all of their folder.
+        train_list: file that names the training pictures, one a line without its ending; null for
+            all of their folder.
         val_list: of the held-out ones.
         seed, num_workers, shuffle, mean, std, resize, resize_interpolation: those of `Data`.
         max_megapixels: of a picture, in millions of pixels.
@@ -209,13 +224,23 @@ class LabelMaps(DenseData):
         max_megapixels: Positive = MAX_MEGAPIXELS,
     ):
         super().__init__(
-            augment, image_size, batch_size, seed, num_workers, shuffle, mean, std, resize, resize_interpolation
+            augment,
+            image_size,
+            batch_size,
+            seed,
+            num_workers,
+            shuffle,
+            mean,
+            std,
+            resize,
+            resize_interpolation,
         )
         self.names = [str(n) for n in range(classes)] if isinstance(classes, int) else list(classes)
         if len(self.names) > IGNORE or (colours is not None and len(colours) != len(self.names)):
             given = "" if colours is None else f" and {len(colours)} colours"
             raise ValueError(
-                f"{len(self.names)} classes{given}; at most {IGNORE} classes of pixels, and as many colours where there are any"
+                f"{len(self.names)} classes{given}; at most {IGNORE} classes of pixels, and as "
+                "many colours where there are any"
             )
         self.root = Path(root).expanduser()
         self.folders = ((train_images, train_label_maps), (val_images, val_label_maps))
@@ -231,7 +256,8 @@ class LabelMaps(DenseData):
         """
         if labels != "label_maps":
             raise ValueError(
-                f"{type(self).__name__} has label maps and no objects, and the task learns from them; task=segment, or data=coco"
+                f"{type(self).__name__} has label maps and no objects, and the task learns from "
+                "them; task=segment, or data=coco"
             )
         train, val = (
             LabelMapScenes(
@@ -253,6 +279,8 @@ class LabelMaps(DenseData):
             ValueError: always: a folder of pictures is a data set of its own.
         """
         raise ValueError(
-            f"{type(self).__name__} gives label maps to task=segment; pictures alone are data=image_folder "
-            f"data.root={printable(self.root)} data.train={self.folders[0][0]} data.val={self.folders[1][0]}"
+            f"{type(self).__name__} gives label maps to task=segment; pictures alone are "
+            "data=image_folder "
+            f"data.root={printable(self.root)} data.train={self.folders[0][0]} "
+            f"data.val={self.folders[1][0]}"
         )

@@ -1,4 +1,6 @@
-"""Values of pixels of any type, and channels of any number, as the levels 0 to 255 that a data set works in."""
+"""Values of pixels of any type, and channels of any number, as the levels 0 to 255 that a data set
+works in.
+"""
 
 from typing import Literal, NamedTuple
 
@@ -8,14 +10,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Range = tuple[float, float] | Literal["image", "percentiles"] | None
-"""Values that are black and white: two numbers; each image's least and greatest; its percentiles 1 and 99, which a few wrong
-pixels do not move; or None by the type of its values."""
+"""Values that are black and white: two numbers; each image's least and greatest; its percentiles 1
+and 99, which a few wrong pixels do not move; or None by the type of its values.
+"""
 PERCENTILES, SAMPLED = (1, 99), 2**16
 """Percentiles that are black and white, of at most so many values of an image, evenly spread."""
 Decoder = Literal["torchcodec", "torchvision", "pillow"]
 """What decodes JPEG."""
 MAX_MEGAPIXELS = 179.0
-"""Pixels of the largest picture, in millions. Pillow refuses from there on by itself, and others read any size."""
+"""Pixels of the largest picture, in millions. Pillow refuses from there on by itself, and others
+read any size.
+"""
 LUMA = (19595, 38470, 7471)
 """Of red, green and blue in grey, in 65536ths (ITU-R 601-2, as Pillow has it)."""
 
@@ -40,9 +45,11 @@ COLOURS = Reading()
 
 
 def levels(values: NDArray, range: Range) -> Tensor:
-    """Values of any type -> the same shape in 0..255: uint8 as it is, anything else float32 with all its precision.
+    """Values of any type -> the same shape in 0..255: uint8 as it is, anything else float32 with
+    all its precision.
 
-    Without a range, uint16 goes to 65535 and floats from 0 to 1. What lies outside is cut off; NaN is black.
+    Without a range, uint16 goes to 65535 and floats from 0 to 1. What lies outside is cut off; NaN
+    is black.
 
     Raises:
         ValueError: where nothing says which values are black and white, or they are no numbers.
@@ -50,7 +57,9 @@ def levels(values: NDArray, range: Range) -> Tensor:
     if values.dtype.kind not in "buif":
         raise ValueError(f"it holds values of type {values.dtype}, no numbers")
     if range is None and values.dtype in (np.uint8, np.bool_):
-        return torch.from_numpy(np.ascontiguousarray(values, np.uint8) * (1 if values.dtype == np.uint8 else 255))
+        return torch.from_numpy(
+            np.ascontiguousarray(values, np.uint8) * (1 if values.dtype == np.uint8 else 255)
+        )
     low, high = _range_of(values, range)
     scaled = (torch.from_numpy(values.astype(np.float32)) - low) * (255 / max(high - low, 1e-30))
     return scaled.nan_to_num(0.0, 255.0, 0.0).clamp_(0, 255)
@@ -71,14 +80,17 @@ def _range_of(values: NDArray, range: Range) -> tuple[float, float]:
         if values.dtype.kind == "f" and low >= 0 and high <= 1:
             return 0.0, 1.0
         raise ValueError(
-            f"it holds {values.dtype} from {low:g} to {high:g}, and nothing says which are black and white; give data.range="
-            f"[{low:g},{high:g}] for all images, or data.range=image (or percentiles) for each image's own"
+            f"it holds {values.dtype} from {low:g} to {high:g}, and nothing says which are black "
+            "and white; give data.range="
+            f"[{low:g},{high:g}] for all images, or data.range=image (or percentiles) for each "
+            "image's own"
         )
     return low, high
 
 
 def as_channels(picture: Tensor, channels: int) -> Tensor:
-    """Pictures (.., c, H, W) in 0..255 -> (.., channels, H, W): grey repeated for colours, and colours made grey.
+    """Pictures (.., c, H, W) in 0..255 -> (.., channels, H, W): grey repeated for colours, and
+    colours made grey.
 
     Raises:
         ValueError: where one cannot be made of the other.
@@ -91,7 +103,8 @@ def as_channels(picture: Tensor, channels: int) -> Tensor:
     if (found, channels) == (3, 1):
         return _grey(picture)
     raise ValueError(
-        f"it has {found} channel{'' if found == 1 else 's'}, and data.channels={channels} asks for {channels}; give "
+        f"it has {found} channel{'' if found == 1 else 's'}, and data.channels={channels} asks for "
+        f"{channels}; give "
         f"data.channels={found}"
     )
 
@@ -105,7 +118,8 @@ def _grey(picture: Tensor) -> Tensor:
 
 
 def channels_first(values: NDArray, channels: int) -> NDArray:
-    """An array (H, W), (C, H, W) or (H, W, C) -> (C, H, W): the axis that has the channels asked for, else the shorter end.
+    """An array (H, W), (C, H, W) or (H, W, C) -> (C, H, W): the axis that has the channels asked
+    for, else the shorter end.
 
     Raises:
         ValueError: where it has another number of axes, or nothing in it.
@@ -113,7 +127,10 @@ def channels_first(values: NDArray, channels: int) -> NDArray:
     if values.ndim == 2:
         values = values[None]
     if values.ndim != 3 or not values.size:
-        raise ValueError(f"it is an array of shape {values.shape}; needs (height, width), with channels first or last")
+        raise ValueError(
+            f"it is an array of shape {values.shape}; needs (height, width), with channels first "
+            "or last"
+        )
     first, last = values.shape[0], values.shape[-1]
     if first == channels or (last != channels and first <= last):
         return values
@@ -128,6 +145,7 @@ def refuse_large(width: int, height: int, max_megapixels: float) -> None:
     """
     if width * height > max_megapixels * 1e6:
         raise ValueError(
-            f"it has {width:,} x {height:,} pixels, {width * height / 1e6:,.0f} million, and at most data.max_megapixels="
+            f"it has {width:,} x {height:,} pixels, {width * height / 1e6:,.0f} million, and at "
+            "most data.max_megapixels="
             f"{max_megapixels:g} are decoded; shrink it, or raise the limit where it can be trusted"
         )

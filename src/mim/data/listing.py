@@ -1,4 +1,6 @@
-"""Which picture files of a folder are for training, which are held out, and what their classes are."""
+"""Which picture files of a folder are for training, which are held out, and what their classes
+are.
+"""
 
 import os
 from collections import Counter
@@ -51,7 +53,8 @@ def find_pictures(folder: Path) -> list[str]:
 
 
 def find(folder: Path, apart: Sequence[Path] = ()) -> Found:
-    """Pictures and other files below a folder, but for hidden ones, and those in some other folders.
+    """Pictures and other files below a folder, but for hidden ones, and those in some other
+    folders.
 
     Raises:
         FileNotFoundError: where there are no pictures.
@@ -71,8 +74,10 @@ def find(folder: Path, apart: Sequence[Path] = ()) -> Found:
     pictures = pictures or arrays
     if not pictures:
         raise FileNotFoundError(
-            f"{printable(folder)} holds no pictures ({', '.join([*suffixes(), *ARRAYS])}); put some there or point data.root "
-            f"elsewhere, e.g. data.root=/path/to/pictures.{' It holds ' + counted(others) if others else ''}"
+            f"{printable(folder)} holds no pictures ({', '.join([*suffixes(), *ARRAYS])}); put "
+            "some there or point data.root "
+            "elsewhere, e.g. "
+            f"data.root=/path/to/pictures.{' It holds ' + counted(others) if others else ''}"
         )
     return Found(sorted(pictures), others)
 
@@ -98,7 +103,10 @@ def _files(top: str, skipped: set[str]) -> Iterator[str]:
 def counted(others: Counter[str]) -> str:
     """`3 .txt, 2 .heic (pip install pillow-heif)`."""
     known = {suffix: f" ({need})" for suffix, need in NEEDS.items() if suffix not in suffixes()}
-    parts = [f"{count:,} {printable(suffix, 40)}{known.get(suffix, '')}" for suffix, count in others.most_common(12)]
+    parts = [
+        f"{count:,} {printable(suffix, 40)}{known.get(suffix, '')}"
+        for suffix, count in others.most_common(12)
+    ]
     return ", ".join(parts) + (", ..." if len(others) > 12 else "")
 
 
@@ -108,7 +116,9 @@ def _folder(path: str) -> str:
 
 
 def class_names(paths: Sequence[str]) -> list[str]:
-    """The first folders of the paths, if there are at least two and most pictures lie in them; otherwise no classes."""
+    """The first folders of the paths, if there are at least two and most pictures lie in them;
+    otherwise no classes.
+    """
     first = Counter(map(_folder, paths))
     stray = first.pop("", 0)
     return sorted(first) if len(first) > 1 and 2 * stray < len(paths) else []
@@ -122,10 +132,14 @@ def hold_out(count: int, share: float | None) -> tuple[Tensor, Tensor]:
     """
     share = HELD_OUT if share is None else share
     if not 0 < share < 1:
-        raise ValueError(f"data.held_out={share}; needs a share between 0 and 1, e.g. data.held_out=0.1")
+        raise ValueError(
+            f"data.held_out={share}; needs a share between 0 and 1, e.g. data.held_out=0.1"
+        )
     held_out = max(1, int(count * share))
     if held_out >= count:
-        raise ValueError(f"data.root holds {count} picture; needs at least 2, so that one can be held out.")
+        raise ValueError(
+            f"data.root holds {count} picture; needs at least 2, so that one can be held out."
+        )
     order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
     return order[held_out:].sort().values, order[:held_out].sort().values
 
@@ -143,7 +157,8 @@ def list_pictures(
     apart: Sequence[Path] = (),
     only_judged: bool = False,
 ) -> Listing:
-    """The pictures below two folders, or below one of which a share is held out, or all if it is only judged.
+    """The pictures below two folders, or below one of which a share is held out, or all if it is
+    only judged.
 
     Raises:
         ValueError: where training pictures have classes and held-out pictures have others.
@@ -156,12 +171,15 @@ def list_pictures(
     strange = [path for path in val_paths if classes and _folder(path) not in number]
     if strange:
         raise ValueError(
-            f"{printable(val)} holds {len(strange)} picture(s) outside of the class folders of {printable(train)}, such as "
-            f"{printable(strange[0])}; sort them into folders of the same names, or hold out a share of the others: "
+            f"{printable(val)} holds {len(strange)} picture(s) outside of the class folders of "
+            f"{printable(train)}, such as "
+            f"{printable(strange[0])}; sort them into folders of the same names, or hold out a "
+            "share of the others: "
             f"data.val={printable(train.name)} data.train={printable(train.name)}"
         )
     files = Files(
-        [str(train / path) for path in train_paths] + [str(val / path) for path in val_paths if val],
+        [str(train / path) for path in train_paths]
+        + [str(val / path) for path in val_paths if val],
         [number[_folder(path)] if classes else -1 for path in train_paths + val_paths],
         reading,
     )
@@ -170,7 +188,11 @@ def list_pictures(
     if val:
         chosen = torch.arange(len(files))
         return Listing(files, chosen[: len(train_paths)], chosen[len(train_paths) :], names, said)
-    parts = all_held_out(len(files)) if only_judged and held_out is None else hold_out(len(files), held_out)
+    parts = (
+        all_held_out(len(files))
+        if only_judged and held_out is None
+        else hold_out(len(files), held_out)
+    )
     return Listing(files, *parts, names, said)
 
 
@@ -187,12 +209,16 @@ def _without_stray(paths: list[str], classes: bool) -> tuple[list[str], list[str
 def _said(stray: Sequence[str], others: Counter[str]) -> str:
     parts = []
     if stray:
-        parts.append(f"{len(stray):,} picture(s) beside the class folders, such as {printable(stray[0])}")
+        parts.append(
+            f"{len(stray):,} picture(s) beside the class folders, such as {printable(stray[0])}"
+        )
     if others:
         parts.append(counted(others))
     return "; ".join(parts)
 
 
-def list_folders(folders: Folders, held_out: float | None, reading: Reading, only_judged: bool = False) -> Listing:
+def list_folders(
+    folders: Folders, held_out: float | None, reading: Reading, only_judged: bool = False
+) -> Listing:
     """The pictures of folders whose parts are known."""
     return list_pictures(folders.train, folders.val, held_out, reading, folders.apart, only_judged)

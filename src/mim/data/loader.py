@@ -1,4 +1,6 @@
-"""Processes that read data: they leave signals to the one that trains, and none that is dead or stuck is waited for."""
+"""Processes that read data: they leave signals to the one that trains, and none that is dead or
+stuck is waited for.
+"""
 
 import ctypes
 import multiprocessing
@@ -33,7 +35,8 @@ class Waiting:
     """What whoever trains wants of a loader while it waits for a batch.
 
     Attributes:
-        stuck_after: seconds in which no process reads a picture, after which a batch is no longer waited for.
+        stuck_after: seconds in which no process reads a picture, after which a batch is no longer
+            waited for.
     """
 
     def __init__(self) -> None:
@@ -83,7 +86,9 @@ class Loader(DataLoader[T_co]):
         return self._patiently(self._begun())
 
     def _begun(self) -> Iterator[T_co]:
-        """Begin processes with signals held back from them: one that came before they ignore it would kill them."""
+        """Begin processes with signals held back from them: one that came before they ignore it
+        would kill them.
+        """
         others = multiprocessing.active_children()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
@@ -91,7 +96,9 @@ class Loader(DataLoader[T_co]):
                 batches = super().__iter__()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        self._processes += [process for process in multiprocessing.active_children() if process not in others]
+        self._processes += [
+            process for process in multiprocessing.active_children() if process not in others
+        ]
         return batches
 
     def _again(self, watch: "_Watch") -> Iterator[T_co]:
@@ -121,7 +128,9 @@ class Loader(DataLoader[T_co]):
 
     @contextmanager
     def _named(self, watch: "_Watch | None" = None) -> Iterator[None]:
-        """Say so where torch says that a process is gone, or lost it in the middle of a batch; what one raises is "Caught ..."."""
+        """Say so where torch says that a process is gone, or lost it in the middle of a batch; what
+        one raises is "Caught ...".
+        """
         try:
             yield
         except (RuntimeError, OSError, EOFError) as error:
@@ -129,17 +138,25 @@ class Loader(DataLoader[T_co]):
             if not lost and not str(error).startswith("DataLoader worker"):
                 raise
             reason = " ".join(str(error).split()).partition(". ")[0] or type(error).__name__
-            why = f"died ({reason}), often for want of memory: lower data.num_workers or data.batch_size"
+            why = (
+                f"died ({reason}), often for want of memory: lower data.num_workers or "
+                "data.batch_size"
+            )
             if watch is not None and watch.stuck:
-                why = f"has read nothing for {watch.stuck:.0f} s: what it reads from may hang, as a disk of a network does"
+                why = (
+                    f"has read nothing for {watch.stuck:.0f} s: what it reads from may hang, as a "
+                    "disk of a network does"
+                )
             self.waiting.lost()
             raise WorkerLost(f"a process that reads data {why}") from error
 
 
 class _Watch(threading.Thread):
-    """Ends the processes of a loader where they are stuck: whoever waits for their batch then hears of it.
+    """Ends the processes of a loader where they are stuck: whoever waits for their batch then hears
+    of it.
 
-    A process that hangs while torch asks it for a batch makes the asking hang as well, which no time limit of torch covers.
+    A process that hangs while torch asks it for a batch makes the asking hang as well, which no
+    time limit of torch covers.
 
     Attributes:
         waits: whether a batch is waited for.
@@ -147,14 +164,21 @@ class _Watch(threading.Thread):
         over: set when nothing is waited for any more.
     """
 
-    def __init__(self, processes: Sequence[BaseProcess], pulse: "ctypes.Array[ctypes.c_long]", waiting: Waiting):
+    def __init__(
+        self,
+        processes: Sequence[BaseProcess],
+        pulse: "ctypes.Array[ctypes.c_long]",
+        waiting: Waiting,
+    ):
         super().__init__(daemon=True, name="watch of data workers")
         self.processes, self.pulse, self.waiting = processes, pulse, waiting
         self.waits, self.stuck, self.over = False, 0.0, threading.Event()
         self.start()
 
     def run(self) -> None:
-        """Count seconds without a picture; counted, not read off a clock, because a computer may sleep meanwhile."""
+        """Count seconds without a picture; counted, not read off a clock, because a computer may
+        sleep meanwhile.
+        """
         idle, pulse = 0.0, list(self.pulse)
         while not self.over.wait(1):
             idle = idle + 1 if self.waits and list(self.pulse) == pulse else 0

@@ -1,4 +1,6 @@
-"""LVIS: 1,203 categories of objects on COCO's pictures, of which most have few (arXiv 1908.03195)."""
+"""LVIS: 1,203 categories of objects on COCO's pictures, of which most have few (arXiv
+1908.03195).
+"""
 
 from mim.data.coco import Coco
 from mim.data.coco_scenes import CocoScenes
@@ -6,7 +8,9 @@ from mim.dense import Entry
 
 
 class LvisScenes(CocoScenes):
-    """Pictures and objects of one of LVIS's files, which name COCO's pictures by where they were downloaded."""
+    """Pictures and objects of one of LVIS's files, which name COCO's pictures by where they were
+    downloaded.
+    """
 
     style = "lvis"
 

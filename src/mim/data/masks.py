@@ -1,4 +1,6 @@
-"""Masks out of annotations: polygons and run-length encodings, by faster-coco-eval's copy of COCO's own code."""
+"""Masks out of annotations: polygons and run-length encodings, by faster-coco-eval's copy of COCO's
+own code.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -24,7 +26,8 @@ def mask_of(segmentation: Segmentation, size: tuple[int, int], resized: tuple[in
     """A mask (*resized) bool.
 
     Args:
-        segmentation: polygons (x, y, x, y, ..), which are drawn at the size that is wanted, or run lengths.
+        segmentation: polygons (x, y, x, y, ..), which are drawn at the size that is wanted, or run
+            lengths.
         size: height and width of the picture.
         resized: height and width that it is resized to.
 
@@ -39,11 +42,17 @@ def mask_of(segmentation: Segmentation, size: tuple[int, int], resized: tuple[in
         mask = torch.from_numpy(library.decode(runs)).bool()
         if size == resized:
             return mask
-        return interpolate(mask[None, None].float(), size=resized, mode="nearest-exact")[0, 0].bool()
+        return interpolate(mask[None, None].float(), size=resized, mode="nearest-exact")[
+            0, 0
+        ].bool()
     scale = (resized[1] / size[1], resized[0] / size[0])
     polygons = [
-        [value * scale[place % 2] for place, value in enumerate(each)] for each in segmentation if len(each) >= 6
+        [value * scale[place % 2] for place, value in enumerate(each)]
+        for each in segmentation
+        if len(each) >= 6
     ]
     if not polygons:
         return torch.zeros(resized, dtype=torch.bool)
-    return torch.from_numpy(library.decode(library.merge(library.frPyObjects(polygons, *resized)))).bool()
+    return torch.from_numpy(
+        library.decode(library.merge(library.frPyObjects(polygons, *resized)))
+    ).bool()

@@ -1,4 +1,6 @@
-"""What all data sets share: batches that follow from (seed, epoch, position), and normalisation on the device."""
+"""What all data sets share: batches that follow from (seed, epoch, position), and normalisation on
+the device.
+"""
 
 from abc import ABC, abstractmethod
 from functools import cached_property, lru_cache
@@ -23,12 +25,16 @@ from mim.ranges import Count, NonNegativeInt, Seed, Size
 
 @lru_cache
 def _per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """Shares of 255 -> (C, 1, 1), copied to a device once: a copy in each step would wait for the device."""
+    """Shares of 255 -> (C, 1, 1), copied to a device once: a copy in each step would wait for the
+    device.
+    """
     return torch.tensor(values, device=device).mul(255)[:, None, None]
 
 
 class Pictures(Protocol):
-    """A data set that makes whole batches: uint8 images where they are stored, the rest on the training device."""
+    """A data set that makes whole batches: uint8 images where they are stored, the rest on the
+    training device.
+    """
 
     wants_workers: bool
     label: Tensor
@@ -45,7 +51,9 @@ class Pictures(Protocol):
 
 
 class Splits(NamedTuple):
-    """The same training pictures augmented and whole, those held out, and those a probe learns from."""
+    """The same training pictures augmented and whole, those held out, and those a probe learns
+    from.
+    """
 
     train: Pictures
     unaugmented: Pictures
@@ -59,20 +67,24 @@ class Splits(NamedTuple):
 
 
 class Data(L.LightningDataModule, ABC):
-    """A data set: augmented training batches, clean held-out batches, the bank (clean training batches, for probes).
+    """A data set: augmented training batches, clean held-out batches, the bank (clean training
+    batches, for probes).
 
     Args:
         augment: says what views of training images there are: crops, flips, colours.
         image_size: pixels per side of what the model sees, or (height, width).
         batch_size: training images per step and process.
         seed: decides order, crops, flips and masks.
-        num_workers: that decode pictures; null for this process's share of the cores. Memory needs none.
+        num_workers: that decode pictures; null for this process's share of the cores. Memory needs
+            none.
         shuffle: a new order every epoch; false to see the same batches in each.
-        mean: of pixels in [0, 1], subtracted: a number for each channel, `imagenet`, or `own` for the data set's, measured where
-            nobody knows it. Null: ImageNet's of three channels, else own.
+        mean: of pixels in [0, 1], subtracted: a number for each channel, `imagenet`, or `own` for
+            the data set's, measured where nobody knows it. Null: ImageNet's of three channels, else
+            own.
         std: that they are divided by, alike.
-        resize: pixels of the short side of held-out images (and of the bank) before the centre of `image_size` is cut out, as
-            officially 256 for 224; null for the whole image where images are in memory, and for 256 / 224 of `image_size` in files.
+        resize: pixels of the short side of held-out images (and of the bank) before the centre of
+            `image_size` is cut out, as officially 256 for 224; null for the whole image where
+            images are in memory, and for 256 / 224 of `image_size` in files.
         resize_interpolation: how. Without `resize`, images in memory are resized as crops are.
         channels: C, of an image: 1 for grey, 3 for colours.
     """
@@ -81,9 +93,12 @@ class Data(L.LightningDataModule, ABC):
     """Nothing is learned from these images: where there is no split, all of them are held out."""
     waiting: Waiting | None = None
     """What to do where a batch does not come."""
-    stable_index = True  # an image has the same index in every epoch; a stream of shards cannot say so
+    # an image has the same index in every epoch; a stream of shards cannot say so
+    stable_index = True
     squares = False
-    """Whether clean images with dense labels are shown as squares of `image_size`, of their centre."""
+    """Whether clean images with dense labels are shown as squares of `image_size`, of their
+    centre.
+    """
     steps: int | None = None
     """Optimiser steps of the whole training, where it may end within an epoch."""
     own_mean: Channels | None = None
@@ -108,17 +123,20 @@ class Data(L.LightningDataModule, ABC):
         self.image_size = image_size if isinstance(image_size, int) else pair(image_size)
         self.seed, self.num_workers, self.shuffle = seed, num_workers, shuffle
         self._asked: dict[Literal["mean", "std"], Mean | None] = {"mean": mean, "std": std}
-        chosen("mean", self._asked["mean"], self.own_mean, channels, tuple)  # these refuse what is none
+        # these refuse what is none
+        chosen("mean", self._asked["mean"], self.own_mean, channels, tuple)
         chosen("std", self._asked["std"], self.own_std, channels, tuple)
         if channels != 3 and any(view.paints for view in augment.views):
             raise ValueError(
-                f"{type(augment).__name__} changes colours of three channels, and data.channels={channels}; crop and flip only: "
+                f"{type(augment).__name__} changes colours of three channels, and "
+                f"data.channels={channels}; crop and flip only: "
                 "augment@data.augment=crop_flip"
             )
         short = min(pair(image_size))
         if resize is not None and resize < short:
             raise ValueError(
-                f"data.resize={resize} is smaller than the centre that is cut out of it, data.image_size={image_size}; e.g. "
+                f"data.resize={resize} is smaller than the centre that is cut out of it, "
+                f"data.image_size={image_size}; e.g. "
                 f"data.resize={short * 256 // 224}, or null"
             )
         self.resize, self.centred = resize, Centred(self.image_size, resize, resize_interpolation)
@@ -139,12 +157,16 @@ class Data(L.LightningDataModule, ABC):
     @cached_property
     def mean(self) -> Channels:
         """Of each channel, subtracted from pixels in [0, 1]."""
-        return chosen("mean", self._asked["mean"], self.own_mean, self.channels, lambda: self._measured.mean)
+        return chosen(
+            "mean", self._asked["mean"], self.own_mean, self.channels, lambda: self._measured.mean
+        )
 
     @cached_property
     def std(self) -> Channels:
         """Deviation of each channel, by which they are then divided."""
-        return chosen("std", self._asked["std"], self.own_std, self.channels, lambda: self._measured.std)
+        return chosen(
+            "std", self._asked["std"], self.own_std, self.channels, lambda: self._measured.std
+        )
 
     @cached_property
     def _measured(self) -> Statistics:
@@ -181,11 +203,14 @@ class Data(L.LightningDataModule, ABC):
         return len(self.classes)
 
     def learn_from_labels(self) -> None:
-        """Train on labelled images from here on, where the data set keeps others as well (STL-10)."""
+        """Train on labelled images from here on, where the data set keeps others as well
+        (STL-10).
+        """
         self._from_labels = True
 
     def learn_from(self, labels: str) -> None:
-        """Train from here on with `classes` of images; a data set with dense labels has `label_maps` and `objects`.
+        """Train from here on with `classes` of images; a data set with dense labels has
+        `label_maps` and `objects`.
 
         Raises:
             ValueError: where the data set has no such labels.
@@ -193,7 +218,8 @@ class Data(L.LightningDataModule, ABC):
         if labels != "classes":
             name = labels.replace("_", " ")
             raise ValueError(
-                f"{type(self).__name__} has no {name}, and the task learns from them; choose a data set that has, e.g. "
+                f"{type(self).__name__} has no {name}, and the task learns from them; choose a "
+                "data set that has, e.g. "
                 "data=scattered_digits"
             )
         self.learn_from_labels()
@@ -206,12 +232,21 @@ class Data(L.LightningDataModule, ABC):
 
     @property
     def words(self) -> dict[str, str]:
-        """What is looked at, by subject: how many images, how they are cropped and normalised, what is held out."""
+        """What is looked at, by subject: how many images, how they are cropped and normalised, what
+        is held out.
+        """
         labelled = "labelled " if self.training is self.splits.labelled else ""
-        mean, std = (" ".join(f"{value:.4g}" for value in values) for values in (self.mean, self.std))
-        channels = "" if self.channels == 3 else f" and {self.channels} channel{'' if self.channels == 1 else 's'}"
+        mean, std = (
+            " ".join(f"{value:.4g}" for value in values) for values in (self.mean, self.std)
+        )
+        channels = (
+            ""
+            if self.channels == 3
+            else f" and {self.channels} channel{'' if self.channels == 1 else 's'}"
+        )
         return {
-            "data": f"{self.train_size:,} {labelled}images of {by(self.image_size)}{channels}, {self.num_classes} classes",
+            "data": f"{self.train_size:,} {labelled}images of {by(self.image_size)}{channels}, "
+            f"{self.num_classes} classes",
             "augmentation": str(self.augment),
             "normalisation": f"mean {mean}, deviation {std}{self._measuring}",
             "held out": f"{len(self.splits.val):,} images, {self.splits.val}",
@@ -231,17 +266,24 @@ class Data(L.LightningDataModule, ABC):
 
     @property
     def batches_per_epoch(self) -> int:
-        """Training batches that each process takes per epoch, those of whole optimiser steps; known without building the loader.
+        """Training batches that each process takes per epoch, those of whole optimiser steps; known
+        without building the loader.
 
         Raises:
             ValueError: where `trainer.limit_train_batches` leaves no whole step.
         """
-        accumulated, limit = self._accumulated(), self.trainer.limit_train_batches if self.trainer else 1.0
-        batches = self.train_size // (self.batch_size * self._place()[1] * accumulated) * accumulated
+        accumulated, limit = (
+            self._accumulated(),
+            self.trainer.limit_train_batches if self.trainer else 1.0,
+        )
+        batches = (
+            self.train_size // (self.batch_size * self._place()[1] * accumulated) * accumulated
+        )
         taken = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
         if 0 < taken < accumulated:
             raise ValueError(
-                f"trainer.limit_train_batches={limit} takes {taken} of the {accumulated} batches of a step; take "
+                f"trainer.limit_train_batches={limit} takes {taken} of the {accumulated} batches "
+                "of a step; take "
                 f"{accumulated} at least, or make steps smaller, e.g. images_per_step=null"
             )
         return taken // accumulated * accumulated
@@ -252,7 +294,9 @@ class Data(L.LightningDataModule, ABC):
         return self.batches_per_epoch // self._accumulated()
 
     def train_dataloader(self, batch_size: int | None = None) -> DataLoader[Batch]:
-        """Augmented batches of `batch_size` images, the data's own if null, going on where a resumed run stopped."""
+        """Augmented batches of `batch_size` images, the data's own if null, going on where a
+        resumed run stopped.
+        """
         rank, world_size = self._place()
         rows = ShuffledRows(
             self.train_size,
@@ -267,32 +311,47 @@ class Data(L.LightningDataModule, ABC):
             self._last(),
         )
         if self.trainer:
-            self.trainer.limit_train_batches = self.batches_per_epoch  # Lightning's own cut may go through a step
+            # Lightning's own cut may go through a step
+            self.trainer.limit_train_batches = self.batches_per_epoch
         return self._loader(self.training, rows)
 
-    def val_dataloader(self, limit: int | None = None, first_classes: int | None = None) -> DataLoader[Batch]:
-        """Held-out images, clean, in order, each once over all processes; at most `limit`, evenly spread, of the first classes."""
+    def val_dataloader(
+        self, limit: int | None = None, first_classes: int | None = None
+    ) -> DataLoader[Batch]:
+        """Held-out images, clean, in order, each once over all processes; at most `limit`, evenly
+        spread, of the first classes.
+        """
         return self._ordered(self.splits.val, limit, first_classes)
 
     def bank_dataloader(self, limit: int | None = None) -> DataLoader[Batch]:
-        """Training images, clean, in order, each once over all processes; at most `limit`, evenly spread."""
+        """Training images, clean, in order, each once over all processes; at most `limit`, evenly
+        spread.
+        """
         return self._ordered(self.splits.bank, limit)
 
     def unaugmented_dataloader(self) -> DataLoader[Batch]:
-        """Training images, whole and not mirrored, in order, each once over all processes: for maps of all their pixels."""
+        """Training images, whole and not mirrored, in order, each once over all processes: for maps
+        of all their pixels.
+        """
         return self._ordered(self.splits.unaugmented, None)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int = 0) -> Batch:
-        """On the training device: the rest of the augmentation, then normalise -> views (B, C, size, size)."""
+        """On the training device: the rest of the augmentation, then normalise -> views (B, C,
+        size, size).
+        """
         finish = self.splits.train.finish
         mean, std = (_per_channel(values, batch.image.device) for values in (self.mean, self.std))
         views = tuple(view._replace(image=(finish(view) - mean) / std) for view in batch.views)
         return batch._replace(views=views)
 
-    def _ordered(self, pictures: Pictures, limit: int | None, classes: int | None = None) -> DataLoader[Batch]:
+    def _ordered(
+        self, pictures: Pictures, limit: int | None, classes: int | None = None
+    ) -> DataLoader[Batch]:
         rank, world_size = self._place()
         among = None if classes is None else (pictures.label < classes).nonzero()[:, 0]
-        rows = OrderedRows(len(pictures), self.batch_size, self.seed, rank, world_size, limit, among)
+        rows = OrderedRows(
+            len(pictures), self.batch_size, self.seed, rank, world_size, limit, among
+        )
         return self._loader(pictures, rows)
 
     def _loader(self, pictures: Pictures, rows: Sampler[Rows]) -> DataLoader[Batch]:
@@ -305,14 +364,17 @@ class Data(L.LightningDataModule, ABC):
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
             waiting=self.waiting,
-            generator=torch.Generator(),  # its own: iterating must not advance the stream that training draws from
+            # its own: iterating must not advance the stream that training draws from
+            generator=torch.Generator(),
         )
 
     def _workers(self) -> int:
         """As many as were asked for, or this process's share of the cores, up to 16."""
         if self.num_workers is not None:
             return self.num_workers
-        return max(1, min(16, available_cores() // (self.trainer.num_devices if self.trainer else 1)))
+        return max(
+            1, min(16, available_cores() // (self.trainer.num_devices if self.trainer else 1))
+        )
 
     def _place(self) -> tuple[int, int]:
         """This process among all: (rank, world size)."""
@@ -323,7 +385,8 @@ class Data(L.LightningDataModule, ABC):
         return self.trainer.accumulate_grad_batches if self.trainer else 1
 
     def _start(self) -> tuple[int, int]:
-        """(epoch, batches of it done): Lightning restores its progress before it first asks for the loader.
+        """(epoch, batches of it done): Lightning restores its progress before it first asks for the
+        loader.
 
         Where all are done, the end of that epoch is still to come.
         """
@@ -336,5 +399,7 @@ class Data(L.LightningDataModule, ABC):
 
     def _last(self) -> tuple[int, int] | None:
         """(epoch, batches of it) in which the training ends, where that epoch is no whole one."""
-        epoch, batches = divmod((self.steps or 0) * self._accumulated(), max(1, self.batches_per_epoch))
+        epoch, batches = divmod(
+            (self.steps or 0) * self._accumulated(), max(1, self.batches_per_epoch)
+        )
         return (epoch, batches) if batches else None

@@ -33,7 +33,11 @@ class Names:
 
     def sound(self) -> bool:
         """Whether each ends after the one before it, and the last where the text ends."""
-        arrays = self.text.dtype == np.uint8 and self.end.dtype == np.int64 and self.text.ndim == self.end.ndim == 1
+        arrays = (
+            self.text.dtype == np.uint8
+            and self.end.dtype == np.int64
+            and self.text.ndim == self.end.ndim == 1
+        )
         return bool(
             arrays
             and (np.diff(self.end, prepend=0) >= 0).all()

@@ -24,13 +24,15 @@ class OnDisk(Data):
         image_size: pixels per side of what the model sees, or (height, width).
         batch_size: training images per step and process.
         seed: decides order, crops, flips and masks.
-        num_workers: that decode pictures; null for this process's share of the cores. Memory needs none.
+        num_workers: that decode pictures; null for this process's share of the cores. Memory needs
+            none.
         shuffle: a new order every epoch; false to see the same batches in each.
-        mean: of pixels in [0, 1], subtracted: a number for each channel, `imagenet`, or `own` for the data set's, measured where
-            nobody knows it.
+        mean: of pixels in [0, 1], subtracted: a number for each channel, `imagenet`, or `own` for
+            the data set's, measured where nobody knows it.
         std: that they are divided by, alike.
-        resize: pixels of the short side of held-out images (and of the bank) before the centre of `image_size` is cut out, as
-            officially 256 for 224; null for the whole image where images are in memory, and for 256 / 224 of `image_size` in files.
+        resize: pixels of the short side of held-out images (and of the bank) before the centre of
+            `image_size` is cut out, as officially 256 for 224; null for the whole image where
+            images are in memory, and for 256 / 224 of `image_size` in files.
         resize_interpolation: how. Without `resize`, images in memory are resized as crops are.
         channels: C, of an image: 1 for grey, 3 for colours.
     """
@@ -76,11 +78,14 @@ class OnDisk(Data):
         """
         try:
             return get()
-        except (OSError, RuntimeError) as error:  # no network, no permission, torchvision's "not found or corrupted"
+        # no network, no permission, torchvision's "not found or corrupted"
+        except (OSError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise FileNotFoundError(
-                f"{type(self).__name__} is not complete in data.root={self.root} and cannot be downloaded ({reason}); "
-                f"put {source} there, or set data.root (for all sets: the environment variable MIM_DATA)."
+                f"{type(self).__name__} is not complete in data.root={self.root} and cannot be "
+                f"downloaded ({reason}); "
+                f"put {source} there, or set data.root (for all sets: the environment variable "
+                "MIM_DATA)."
             ) from error
 
 
@@ -88,15 +93,17 @@ class OfPictures(OnDisk):
     """A data set of picture files of many sizes.
 
     Args:
-        max_megapixels: of a picture, in millions of pixels; a larger one is skipped like a broken one, by what its header
-            says, whatever its format.
-        channels: C, of every picture: grey is repeated for colours and colours are made grey; other numbers have to be those
-            of the files.
-        range: values that are black and white, two numbers; `image` for each image's least and greatest, `percentiles` for its
-            percentiles 1 and 99; null by their type: 255 of uint8, 65535 of uint16, 1 of floats, and what DICOM says itself.
-        exif: turn pictures as they say that they are to be shown, whatever their format; official loaders do not.
-        decoder: of JPEG: `torchcodec`, `torchvision` or `pillow`, which give the same pixels; null for the fastest that is
-            installed.
+        max_megapixels: of a picture, in millions of pixels; a larger one is skipped like a broken
+            one, by what its header says, whatever its format.
+        channels: C, of every picture: grey is repeated for colours and colours are made grey; other
+            numbers have to be those of the files.
+        range: values that are black and white, two numbers; `image` for each image's least and
+            greatest, `percentiles` for its percentiles 1 and 99; null by their type: 255 of uint8,
+            65535 of uint16, 1 of floats, and what DICOM says itself.
+        exif: turn pictures as they say that they are to be shown, whatever their format; official
+            loaders do not.
+        decoder: of JPEG: `torchcodec`, `torchvision` or `pillow`, which give the same pixels; null
+            for the fastest that is installed.
         others: those of `OnDisk`.
     """
 
@@ -138,8 +145,12 @@ class OfPictures(OnDisk):
         else:
             black, white = range
             if not black < white:
-                raise ValueError(f"data.range={list(range)}; needs black below white, e.g. data.range=[0,4095]")
-            self.reading = Reading(max_megapixels, channels, (black, white), exif, check_decoder(decoder))
+                raise ValueError(
+                    f"data.range={list(range)}; needs black below white, e.g. data.range=[0,4095]"
+                )
+            self.reading = Reading(
+                max_megapixels, channels, (black, white), exif, check_decoder(decoder)
+            )
 
     @property
     def clean_resize(self) -> tuple[int, Interpolation]:

@@ -1,4 +1,6 @@
-"""Orientation of a picture, as cameras and scanners write it into a file (EXIF 2.3, section 4.6.4, tag 274)."""
+"""Orientation of a picture, as cameras and scanners write it into a file (EXIF 2.3, section 4.6.4,
+tag 274).
+"""
 
 from typing import Any
 
@@ -11,7 +13,9 @@ UNDOES = {6: 8, 8: 6}
 
 
 def orientation_of(picture: Any) -> int:
-    """Orientation 1 to 8 that an opened picture of Pillow says; 1, stored as it is shown, where it says none."""
+    """Orientation 1 to 8 that an opened picture of Pillow says; 1, stored as it is shown, where it
+    says none.
+    """
     if picture.format == "PNG":
         picture.load()  # what it says may stand behind its pixels
     if picture.format == "TIFF":
@@ -36,7 +40,9 @@ def shown(pixels: NDArray, orientation: int, is_turned: bool, turn: bool) -> NDA
 
 
 def turned(pixels: NDArray, orientation: int) -> NDArray:
-    """Pixels (C, H, W) as they are stored -> as they are shown; (C, W, H) for orientations 5 to 8."""
+    """Pixels (C, H, W) as they are stored -> as they are shown; (C, W, H) for orientations 5 to
+    8.
+    """
     if orientation >= 5:
         pixels = pixels.swapaxes(-1, -2)
     across, down = orientation in (2, 3, 6, 7), orientation in (3, 4, 7, 8)

@@ -1,8 +1,8 @@
 """Which images make up each batch, and from which key each takes its randomness.
 
-Everything follows from (seed, epoch, position in the epoch): ranks cut one global batch into rows, so any number of
-processes, workers or accumulated batches sees the same images with the same crops and masks, and a run resumed
-in mid-epoch sees the batches that were left.
+Everything follows from (seed, epoch, position in the epoch): ranks cut one global batch into rows,
+so any number of processes, workers or accumulated batches sees the same images with the same crops
+and masks, and a run resumed in mid-epoch sees the batches that were left.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,8 +25,12 @@ class Rows(NamedTuple):
     key: Tensor
     """(B,) int64, from which `mim.draw` takes all that is random about them."""
 
-    def __reduce__(self) -> tuple[Callable[..., "Rows"], tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """To another process through a pipe: torch would send a tensor through shared memory, which may have no room."""
+    def __reduce__(
+        self,
+    ) -> tuple[Callable[..., "Rows"], tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """To another process through a pipe: torch would send a tensor through shared memory, which
+        may have no room.
+        """
         return _rows, (self.index.numpy(), self.key.numpy())
 
 
@@ -37,17 +41,20 @@ def _rows(index: NDArray[np.int64], key: NDArray[np.int64]) -> Rows:
 class ShuffledRows(Sampler[Rows]):
     """Whole optimiser steps in a new order every epoch, without the incomplete last one.
 
-    Batches that do not fill a step are left out, as the official releases do (MAE, main_pretrain.py:152
-    and engine_pretrain.py:31): so an epoch is the same images however a step is split.
+    Batches that do not fill a step are left out, as the official releases do (MAE,
+    main_pretrain.py:152 and engine_pretrain.py:31): so an epoch is the same images however a step
+    is split.
 
     Args:
         size: images in the data set.
         batch_size: images per batch and process.
         seed: with the epoch, decides order and keys.
-        rank: this process's place among `world_size`, which together take the rows of one global batch.
+        rank: this process's place among `world_size`, which together take the rows of one global
+            batch.
         world_size: number of processes.
         start: (epoch, batches of it already trained on), where a resumed run goes on.
-        shuffle: if false, every epoch is the same: the images in their stored order, with the same keys.
+        shuffle: if false, every epoch is the same: the images in their stored order, with the same
+            keys.
         accumulated: batches of one optimiser step.
         limit: batches of an epoch, where not all are taken.
         last: (epoch, batches of it), the last epoch of a training, where that is no whole one.
@@ -75,12 +82,19 @@ class ShuffledRows(Sampler[Rows]):
             most = size // (world_size * accumulated)
             turns = f" x {accumulated} accumulated batches" if accumulated > 1 else ""
             raise ValueError(
-                f"data.batch_size={batch_size} on {world_size} process(es){turns} is a step of {step} images, but "
+                f"data.batch_size={batch_size} on {world_size} process(es){turns} is a step of "
+                f"{step} images, but "
                 f"the training set has {size} images; allowed: 1 to {most}. Lower it, e.g. "
                 f"data.batch_size={max(1, most // 4)}, or images_per_step={max(1, size // 4)}"
             )
         self.size, self.batch_size, self.seed, self.shuffle = size, batch_size, seed, shuffle
-        self.rank, self.start, self.limit, self.last, self.epoch = rank, start, limit, last, start[0]
+        self.rank, self.start, self.limit, self.last, self.epoch = (
+            rank,
+            start,
+            limit,
+            last,
+            start[0],
+        )
 
     def __len__(self) -> int:
         """Batches in a whole epoch, also while a resumed one is shorter."""
@@ -95,7 +109,8 @@ class ShuffledRows(Sampler[Rows]):
 
     def order(self, epoch: int) -> Tensor:
         """The images of an epoch, in order: (N,) int64."""
-        seed = int(keys(self.seed, epoch, torch.tensor([-1])))  # -1 is no position: no image has the key of the order
+        # -1 is no position: no image has the key of the order
+        seed = int(keys(self.seed, epoch, torch.tensor([-1])))
         return torch.randperm(self.size, generator=torch.Generator().manual_seed(seed))
 
     def __iter__(self) -> Iterator[Rows]:
@@ -110,7 +125,8 @@ class ShuffledRows(Sampler[Rows]):
 
 
 class OrderedRows(Sampler[Rows]):
-    """Every image exactly once, in order; of several processes each takes its share, and none is padded.
+    """Every image exactly once, in order; of several processes each takes its share, and none is
+    padded.
 
     Args:
         size: images in the data set.
@@ -142,4 +158,5 @@ class OrderedRows(Sampler[Rows]):
 
     def __iter__(self) -> Iterator[Rows]:
         for index in self.index.split(self.batch_size):
-            yield Rows(index, keys(self.seed, -1, index))  # -1 is no epoch: clean images share no key with training
+            # -1 is no epoch: clean images share no key with training
+            yield Rows(index, keys(self.seed, -1, index))

@@ -1,4 +1,6 @@
-"""Scenes of scanned digits of several sizes on a ground: boxes, masks and label maps are known, nothing is downloaded."""
+"""Scenes of scanned digits of several sizes on a ground: boxes, masks and label maps are known,
+nothing is downloaded.
+"""
 
 from functools import cached_property
 
@@ -51,7 +53,9 @@ class DigitScenes:
 
     @cached_property
     def drawn(self) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Images (N, 3, S, S) uint8, which object each pixel is of (N, S, S) uint8, 0 for none, and categories of the objects."""
+        """Images (N, 3, S, S) uint8, which object each pixel is of (N, S, S) uint8, 0 for none, and
+        categories of the objects.
+        """
         images, owners, categories = zip(*(self._draw(key) for key in self.keys), strict=True)
         return torch.stack(images), torch.stack(owners), list(categories)
 
@@ -87,7 +91,9 @@ class DigitScenes:
         annotations: list[Entry] = []
         for number in range(len(self)):
             objects = self.objects(number, self.size(number))
-            for box, category, mask in zip(objects.box.tolist(), objects.category.tolist(), objects.mask, strict=True):
+            for box, category, mask in zip(
+                objects.box.tolist(), objects.category.tolist(), objects.mask, strict=True
+            ):
                 x1, y1, x2, y2 = box
                 runs = run_lengths(mask)
                 annotations.append(
@@ -102,7 +108,9 @@ class DigitScenes:
                     }
                 )
         return {
-            "images": [{"id": n, "height": self.side, "width": self.side} for n in range(len(self))],
+            "images": [
+                {"id": n, "height": self.side, "width": self.side} for n in range(len(self))
+            ],
             "annotations": annotations,
             "categories": [{"id": digit, "name": str(digit)} for digit in self.category_ids],
         }
@@ -111,7 +119,9 @@ class DigitScenes:
         side, u = self.side, uniform(key[None], 64 + MOST * (8 + 2 * TRIES), SCENE)[0]
         ground, u = u[:64], u[64:].view(MOST, -1)
         colour = 60 + 120 * ground[:3].view(3, 1, 1)
-        waves = interpolate(ground[3:51].view(1, 3, 4, 4), size=(side, side), mode="bicubic", align_corners=False)[0]
+        waves = interpolate(
+            ground[3:51].view(1, 3, 4, 4), size=(side, side), mode="bicubic", align_corners=False
+        )[0]
         image, owner = colour + 60 * (waves - 0.5), torch.zeros(side, side, dtype=torch.uint8)
         boxes: list[tuple[int, int, int]] = []
         categories: list[int] = []
@@ -123,7 +133,9 @@ class DigitScenes:
                 continue
             top, left = place
             boxes.append((top, left, length))
-            ink = interpolate(self.digits[None, None, which], size=(length, length), mode="bicubic")[0, 0].clamp(0, 1)
+            ink = interpolate(
+                self.digits[None, None, which], size=(length, length), mode="bicubic"
+            )[0, 0].clamp(0, 1)
             light = 1.0 if draws[2] < 0.5 else -1.0
             paint = (colour + light * (70 + 60 * draws[3:6].view(3, 1, 1))).clamp(0, 255)
             region = (slice(top, top + length), slice(left, left + length))
@@ -133,18 +145,24 @@ class DigitScenes:
         return image.clamp(0, 255).round().byte(), owner, torch.tensor(categories)
 
 
-def _free(boxes: list[tuple[int, int, int]], draws: Tensor, length: int, side: int) -> tuple[int, int] | None:
-    """The first of some drawn places, (row, column), where a digit covers no other; None where each does."""
+def _free(
+    boxes: list[tuple[int, int, int]], draws: Tensor, length: int, side: int
+) -> tuple[int, int] | None:
+    """The first of some drawn places, (row, column), where a digit covers no other; None where each
+    does.
+    """
     for top, left in (draws * (side - length + 1)).int().tolist():
         if all(
-            top + length <= y or y + other <= top or left + length <= x or x + other <= left for y, x, other in boxes
+            top + length <= y or y + other <= top or left + length <= x or x + other <= left
+            for y, x, other in boxes
         ):
             return top, left
     return None
 
 
 class ScatteredDigits(DenseData):
-    """One to five digits a scene, of 3/16 to 1/2 of its side, on a ground of soft colours. Held-out scenes have held-out digits.
+    """One to five digits a scene, of 3/16 to 1/2 of its side, on a ground of soft colours. Held-out
+    scenes have held-out digits.
 
     Args:
         augment: says what views there are where images are learned from without labels.
@@ -156,7 +174,8 @@ class ScatteredDigits(DenseData):
         seed: decides order, crops, flips and masks; the scenes are always the same.
         num_workers: of no use here: scenes are in memory.
         shuffle: a new order every epoch; false to see the same batches in each.
-        mean: of pixels in [0, 1], subtracted: three numbers, `imagenet`, or `own` for the data set's.
+        mean: of pixels in [0, 1], subtracted: three numbers, `imagenet`, or `own` for the data
+            set's.
         std: that they are divided by, alike.
         resize: pixels of the short side of held-out images; null for as they are.
         resize_interpolation: how, where images are judged without labels.
@@ -181,7 +200,16 @@ class ScatteredDigits(DenseData):
         resize_interpolation: Interpolation = "bicubic",
     ):
         super().__init__(
-            augment, image_size, batch_size, seed, num_workers, shuffle, mean, std, resize, resize_interpolation
+            augment,
+            image_size,
+            batch_size,
+            seed,
+            num_workers,
+            shuffle,
+            mean,
+            std,
+            resize,
+            resize_interpolation,
         )
         self.jitter, self.counts = jitter, (train_scenes, held_out)
 
@@ -189,8 +217,13 @@ class ScatteredDigits(DenseData):
     def drawn(self) -> tuple[DigitScenes, DigitScenes]:
         """Training scenes and held-out ones."""
         digits = load_digits()
-        image, category = torch.from_numpy(digits.images).float() / 16, torch.from_numpy(digits.target).long()
-        parts = train_test_split(torch.arange(len(category)), test_size=0.25, stratify=category, random_state=0)
+        image, category = (
+            torch.from_numpy(digits.images).float() / 16,
+            torch.from_numpy(digits.target).long(),
+        )
+        parts = train_test_split(
+            torch.arange(len(category)), test_size=0.25, stratify=category, random_state=0
+        )
         train, val = (
             DigitScenes(image[part], category[part], count, self.image_size, number)
             for number, (part, count) in enumerate(zip(parts, self.counts, strict=True))

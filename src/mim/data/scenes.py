@@ -44,8 +44,10 @@ class SceneBatches:
         scenes: the pictures and their labels.
         labels: which of them a batch has.
         jitter: decides how each picture is mirrored, resized and cut; null for clean ones.
-        side: pixels per side of a jittered image, or of the centre that is cut out of a clean one; 0 for the whole of it.
-        resize: of clean ones, the short side and the longest that the long side may become; null for as they are.
+        side: pixels per side of a jittered image, or of the centre that is cut out of a clean one;
+            0 for the whole of it.
+        resize: of clean ones, the short side and the longest that the long side may become; null
+            for as they are.
         repeats: (N,) how often each picture is seen in an epoch, on average; null for once.
     """
 
@@ -71,7 +73,11 @@ class SceneBatches:
             return str(self.jitter)
         if self.side:
             return f"the centre of {self.side}, the short side"
-        return f"short side {self.resize[0]}, at most {self.resize[1]}" if self.resize else "whole images as they are"
+        return (
+            f"short side {self.resize[0]}, at most {self.resize[1]}"
+            if self.resize
+            else "whole images as they are"
+        )
 
     def __getitem__(self, rows: Rows) -> DenseBatch:
         """Rows (B,) -> images uint8, with labels in their pixels."""
@@ -87,7 +93,9 @@ class SceneBatches:
                 objects.append(placed(self.scenes.objects(number, placement.resized), placement))
         return DenseBatch(
             image=padded(images, 0),
-            label_map=padded(maps, IGNORE) if maps else torch.zeros(len(images), 0, 0, dtype=torch.uint8),
+            label_map=padded(maps, IGNORE)
+            if maps
+            else torch.zeros(len(images), 0, 0, dtype=torch.uint8),
             objects=tuple(objects),
             size=torch.tensor(sizes),
             index=numbers,
@@ -97,12 +105,15 @@ class SceneBatches:
     def numbers(self, rows: Rows) -> Tensor:
         """Which pictures rows are, (B,).
 
-        Where some are seen more often, place p of the epoch is a draw between p and p + 1 of the running sum of how often: so
-        in every epoch each picture is seen as often as it should be, rounded up or down at random.
+        Where some are seen more often, place p of the epoch is a draw between p and p + 1 of the
+        running sum of how often: so in every epoch each picture is seen as often as it should be,
+        rounded up or down at random.
         """
         if self.ends is None:
             return rows.index
-        drawn = (rows.index + uniform(rows.key, 1, SCENE)[:, 0]).double() * (self.ends[-1] / len(self))
+        drawn = (rows.index + uniform(rows.key, 1, SCENE)[:, 0]).double() * (
+            self.ends[-1] / len(self)
+        )
         return torch.searchsorted(self.ends, drawn, right=True).clamp(max=len(self.ends) - 1)
 
     def label_maps(self, numbers: Tensor) -> Tensor:
@@ -129,15 +140,22 @@ class SceneBatches:
 
 
 def placed(objects: Objects, placement: Placement) -> Objects:
-    """Objects of a resized picture, cut and mirrored with it; boxes are made anew of what is left of the masks."""
+    """Objects of a resized picture, cut and mirrored with it; boxes are made anew of what is left
+    of the masks.
+    """
     return Objects.of_masks(placement.masks(objects.mask), objects.category, objects.crowd)
 
 
 def padded(images: Sequence[Tensor], fill: int) -> Tensor:
-    """Images (.., H, W) of several sizes, padded at the bottom and on the right -> (B, .., H, W) of the largest."""
+    """Images (.., H, W) of several sizes, padded at the bottom and on the right -> (B, .., H, W) of
+    the largest.
+    """
     height, width = (max(image.shape[axis] for image in images) for axis in (-2, -1))
     return torch.stack(
-        [pad(image, (0, width - image.shape[-1], 0, height - image.shape[-2]), value=fill) for image in images]
+        [
+            pad(image, (0, width - image.shape[-1], 0, height - image.shape[-2]), value=fill)
+            for image in images
+        ]
     )
 
 
@@ -150,7 +168,8 @@ def refuse_classes(label_map: Tensor, classes: int, where: Callable[[], str]) ->
     wrong = (label_map >= classes) & (label_map != IGNORE)
     if wrong.any():
         raise ValueError(
-            f"{where()} has class {int(label_map[wrong][0])}, and classes are 0 to {classes - 1}, or {IGNORE} for what is "
+            f"{where()} has class {int(label_map[wrong][0])}, and classes are 0 to {classes - 1}, "
+            f"or {IGNORE} for what is "
             "ignored; see data.ignore and data.first_class"
         )
     return label_map

@@ -41,8 +41,14 @@ def _class(value: object, member: Member) -> int:
     """A class that a member names, within bounds."""
     name = printable(os.fsdecode(member.name), 60)
     if type(value) is not int or value < 0:
-        shown = f"'{printable(value, 40)}'" if isinstance(value, str) else printable(json.dumps(value), 40)
+        shown = (
+            f"'{printable(value, 40)}'"
+            if isinstance(value, str)
+            else printable(json.dumps(value), 40)
+        )
         raise ValueError(f"the class in {name} is {shown}, no whole number from 0 on")
     if value >= MOST_CLASSES:
-        raise ValueError(f"{name} says class {value:,}; at most {MOST_CLASSES:,} classes are told apart")
+        raise ValueError(
+            f"{name} says class {value:,}; at most {MOST_CLASSES:,} classes are told apart"
+        )
     return value

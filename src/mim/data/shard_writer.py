@@ -1,4 +1,6 @@
-"""Shards that are fast to read: every picture resized once, in tar files of the layout of WebDataset, with their index."""
+"""Shards that are fast to read: every picture resized once, in tar files of the layout of
+WebDataset, with their index.
+"""
 
 import json
 import os
@@ -54,9 +56,14 @@ class Written(NamedTuple):
 
 
 def write_shards(
-    splits: Splits, out: Path, shape: Shape, origin: str, progress: Callable[[int], None] = lambda done: None
+    splits: Splits,
+    out: Path,
+    shape: Shape,
+    origin: str,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> Written:
-    """Write `train-000000.tar`, .., `val-000000.tar`, .., `classes.txt` and `index.npz`; a second call goes on.
+    """Write `train-000000.tar`, .., `val-000000.tar`, .., `classes.txt` and `index.npz`; a second
+    call goes on.
 
     Training pictures are shuffled, always alike, so that shards can be read as a stream by others.
 
@@ -71,10 +78,17 @@ def write_shards(
         ValueError: where the folder holds other shards, or the data set is not one of files.
     """
     if not isinstance(splits.train, FromFiles) or not isinstance(splits.val, FromFiles):
-        raise ValueError("shards are made of picture files; this data set keeps its pictures otherwise")
+        raise ValueError(
+            "shards are made of picture files; this data set keeps its pictures otherwise"
+        )
     files, classes = splits.train.files, splits.classes
-    shuffled = splits.train.numbers[torch.randperm(len(splits.train), generator=torch.Generator().manual_seed(0))]
-    plan = [*_plan("train", shuffled, shape.per_shard), *_plan("val", splits.val.numbers, shape.per_shard)]
+    shuffled = splits.train.numbers[
+        torch.randperm(len(splits.train), generator=torch.Generator().manual_seed(0))
+    ]
+    plan = [
+        *_plan("train", shuffled, shape.per_shard),
+        *_plan("val", splits.val.numbers, shape.per_shard),
+    ]
     _claim(out, shape, origin, len(files), classes)
     done = already = 0
     with ThreadPoolExecutor(available_cores()) as pool:
@@ -93,7 +107,9 @@ def write_shards(
 
 
 def _plan(part: str, numbers: Tensor, per_shard: int) -> list[tuple[str, list[int]]]:
-    return [(f"{part}-{i:06}.tar", some.tolist()) for i, some in enumerate(numbers.split(per_shard))]
+    return [
+        (f"{part}-{i:06}.tar", some.tolist()) for i, some in enumerate(numbers.split(per_shard))
+    ]
 
 
 def _claim(out: Path, shape: Shape, origin: str, pictures: int, classes: Sequence[str]) -> None:
@@ -103,16 +119,21 @@ def _claim(out: Path, shape: Shape, origin: str, pictures: int, classes: Sequenc
     if known is None and out.exists() and any(out.iterdir()):
         raise ValueError(f"--out={printable(out)} is not empty; give a new folder")
     if known is not None and known != about:
-        differs = [key for key in about if not isinstance(known, dict) or known.get(key) != about[key]]
+        differs = [
+            key for key in about if not isinstance(known, dict) or known.get(key) != about[key]
+        ]
         raise ValueError(
-            f"--out={printable(out)} holds other shards ({', '.join(differs)} differ); give a new folder, or delete it"
+            f"--out={printable(out)} holds other shards ({', '.join(differs)} differ); give a new "
+            "folder, or delete it"
         )
     out.mkdir(parents=True, exist_ok=True)
     (out / CLASSES).write_text("".join(f"{name}\n" for name in classes), "utf-8")
     (out / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
 
 
-def _write(shard: Path, label: Tensor, made: Iterator[tuple[int, tuple[str, bytes] | None]], classes: bool) -> None:
+def _write(
+    shard: Path, label: Tensor, made: Iterator[tuple[int, tuple[str, bytes] | None]], classes: bool
+) -> None:
     """A shard, whole or not at all; pictures that cannot be read are left out."""
     partial = shard.with_name(f".{shard.name}.{os.getpid()}")
     with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
@@ -132,7 +153,9 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def _encoded(files: Files, number: int, shape: Shape) -> tuple[str, bytes] | None:
-    """Suffix and bytes of a picture whose short side is no more than asked for; None where it cannot be read."""
+    """Suffix and bytes of a picture whose short side is no more than asked for; None where it
+    cannot be read.
+    """
     reading = files.reading._replace(channels=0)
     found = files.tried(number, lambda content: read_values(content, reading))
     if found is None:
@@ -160,7 +183,9 @@ def _resized(values: NDArray, size: int) -> NDArray:
 def _encode(values: NDArray, shape: Shape, path: str) -> tuple[str, bytes]:
     stream, (channels, _, _) = BytesIO(), values.shape
     if values.dtype == np.uint8 and channels in (1, 3, 4):
-        picture = Image.fromarray(values[0] if channels == 1 else np.ascontiguousarray(values.transpose(1, 2, 0)))
+        picture = Image.fromarray(
+            values[0] if channels == 1 else np.ascontiguousarray(values.transpose(1, 2, 0))
+        )
         if shape.format == "jpg" and channels != 4:
             picture.save(stream, "JPEG", quality=shape.quality)
             return "jpg", stream.getvalue()
@@ -168,7 +193,8 @@ def _encode(values: NDArray, shape: Shape, path: str) -> tuple[str, bytes]:
         picture = Image.fromarray(values[0])
     else:
         raise ValueError(
-            f"{printable(path)} has {channels} channels of {values.dtype}; shards hold 8 bits of 1, 3 or 4 channels, "
+            f"{printable(path)} has {channels} channels of {values.dtype}; shards hold 8 bits of "
+            "1, 3 or 4 channels, "
             "or 16 bits of grey: train on the files themselves"
         )
     picture.save(stream, "PNG", compress_level=1)

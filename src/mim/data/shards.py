@@ -75,22 +75,32 @@ class Members(Files):
         size = int(self._index.size[number])
         self.refuse_long(size)
         content = bytearray(size)
-        with open(self._shards[self._index.shard[number]], "rb", buffering=0) as file:  # straight to its place
+        # straight to its place
+        with open(self._shards[self._index.shard[number]], "rb", buffering=0) as file:
             file.seek(int(self._index.offset[number]))
             found = file.readinto(content)
         return torch.frombuffer(content, dtype=torch.uint8)[:found]
 
 
 def index_of(shards: Sequence[Path], cache: Path | None = None) -> Index:
-    """Read the headers of the shards, or the index beside them, or what an earlier run kept of them.
+    """Read the headers of the shards, or the index beside them, or what an earlier run kept of
+    them.
 
     Raises:
         ValueError: where a file is no plain tar file, or pictures and labels do not go together.
     """
     if shards and (index := _beside(shards)):
         return index
-    known = [(str(shard.resolve()), stat.st_size, stat.st_mtime_ns) for shard in shards for stat in [shard.stat()]]
-    kept = cache / f"{hashlib.sha256(repr((3, known)).encode()).hexdigest()[:16]}.npz" if cache else None
+    known = [
+        (str(shard.resolve()), stat.st_size, stat.st_mtime_ns)
+        for shard in shards
+        for stat in [shard.stat()]
+    ]
+    kept = (
+        cache / f"{hashlib.sha256(repr((3, known)).encode()).hexdigest()[:16]}.npz"
+        if cache
+        else None
+    )
     if kept and (index := _kept(kept, [size for _, size, _ in known])):
         return index
     index = _read(shards)
@@ -116,14 +126,18 @@ def _read(shards: Sequence[Path]) -> Index:
 
 
 def keep_beside(shards: Sequence[Path]) -> int:
-    """Write the index of shards of one folder into it, `index.npz` -> how many pictures they hold."""
+    """Write the index of shards of one folder into it, `index.npz` -> how many pictures they
+    hold.
+    """
     index = _read(shards)
     _keep(index, shards[0].parent / BESIDE, shards=np.array(_names_and_sizes(shards)))
     return len(index.name)
 
 
 def _beside(shards: Sequence[Path]) -> Index | None:
-    """The index that lies beside shards, where it is of these, in this order; None where there is none that fits them."""
+    """The index that lies beside shards, where it is of these, in this order; None where there is
+    none that fits them.
+    """
     file = shards[0].parent / BESIDE
     if not file.is_file() or {shard.parent for shard in shards} != {file.parent}:
         return None
@@ -140,7 +154,9 @@ def _names_and_sizes(shards: Sequence[Path]) -> list[str]:
 
 
 def _kept(file: Path, sizes: Sequence[int]) -> Index | None:
-    """The index that an earlier run kept of shards of these sizes; None where there is none that fits them."""
+    """The index that an earlier run kept of shards of these sizes; None where there is none that
+    fits them.
+    """
     try:
         with np.load(file) as arrays:
             columns = [arrays[name] for name in ("shard", "offset", "size", "label")]
@@ -152,9 +168,17 @@ def _kept(file: Path, sizes: Sequence[int]) -> Index | None:
         return None
     if not name.sound() or {(each.ndim, each.shape) for each in columns} != {(1, (len(name),))}:
         return None
-    if [each.dtype for each in columns] != [np.dtype(np.int32), *[np.dtype(np.int64)] * 3] or not len(name):
+    if [each.dtype for each in columns] != [
+        np.dtype(np.int32),
+        *[np.dtype(np.int64)] * 3,
+    ] or not len(name):
         return None
-    if shard.min() < 0 or shard.max() >= len(sizes) or min(offset.min(), size.min()) < 0 or label.min() < NO_LABEL:
+    if (
+        shard.min() < 0
+        or shard.max() >= len(sizes)
+        or min(offset.min(), size.min()) < 0
+        or label.min() < NO_LABEL
+    ):
         return None
     inside = offset + size <= np.array(sizes)[shard]
     whole = inside.all() and label.max() < MOST_CLASSES
@@ -218,15 +242,21 @@ def _pictures(shard: Path) -> _Found:
                     labels[sample] = label
     except ValueError as error:
         raise ValueError(
-            f"{printable(shard)} is no shard that can be read in place ({error}); it has to be a plain .tar file, not "
-            "compressed, with a picture and its class as a number, e.g. 0001.jpg and 0001.cls; copy it again if it is damaged"
+            f"{printable(shard)} is no shard that can be read in place ({error}); it has to be a "
+            "plain .tar file, not "
+            "compressed, with a picture and its class as a number, e.g. 0001.jpg and 0001.cls; "
+            "copy it again if it is damaged"
         ) from error
     chosen = named | pictures
     further += [named[sample] for sample in named if sample in pictures]
     return _Found(
         [(*where, labels.get(sample, NO_LABEL)) for sample, where in chosen.items()],
         [os.fsdecode(member.name) for member in further],
-        [os.fsdecode(described[sample].name) for sample in described if sample in chosen and sample not in labels],
+        [
+            os.fsdecode(described[sample].name)
+            for sample in described
+            if sample in chosen and sample not in labels
+        ],
         others,
     )
 
@@ -240,15 +270,21 @@ def _said(found: Iterable[_Found]) -> str:
     parts = []
     if without:
         keys = f"{', '.join(CLASS_KEYS[:-1])} or {CLASS_KEYS[-1]}"
-        parts.append(f"{len(without):,} .json without a class ({keys}), such as {printable(without[0], 100)}")
+        parts.append(
+            f"{len(without):,} .json without a class ({keys}), such as {printable(without[0], 100)}"
+        )
     if further:
-        parts.append(f"{len(further):,} further picture(s) of a sample, such as {printable(further[0], 100)}")
+        parts.append(
+            f"{len(further):,} further picture(s) of a sample, such as {printable(further[0], 100)}"
+        )
     others = sum((each.others for each in found), Counter[str]())
     return "; ".join([*parts, *([counted(others)] if others else [])])
 
 
 def _split(base: str) -> tuple[str, str]:
-    """A name -> key and extension: it is cut at the first dot, but what begins with a digit (img.0001.jpg) is of the key."""
+    """A name -> key and extension: it is cut at the first dot, but what begins with a digit
+    (img.0001.jpg) is of the key.
+    """
     parts = base.split(".")
     last = max((i for i in range(1, len(parts) - 1) if parts[i][:1].isdigit()), default=0)
     return ".".join(parts[: last + 1]), ".".join(parts[last + 1 :])

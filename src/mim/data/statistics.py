@@ -1,4 +1,6 @@
-"""Mean and deviation of pixels, by which images are normalised: numbers, ImageNet's, or those of the data set itself."""
+"""Mean and deviation of pixels, by which images are normalised: numbers, ImageNet's, or those of
+the data set itself.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple
@@ -36,13 +38,15 @@ def chosen(
 
     Args:
         name: which statistic.
-        given: a number for each channel, `imagenet`, or `own`; None for ImageNet's where there are three channels, else own.
+        given: a number for each channel, `imagenet`, or `own`; None for ImageNet's where there are
+            three channels, else own.
         own: of the data set's training images; None where nobody has computed it.
         channels: C.
         measured: measures it, where it is not known.
 
     Raises:
-        ValueError: for another word or number of numbers, no deviation, or ImageNet's three of other channels.
+        ValueError: for another word or number of numbers, no deviation, or ImageNet's three of
+            other channels.
     """
     if given is None:
         given = "imagenet" if channels == 3 else "own"
@@ -50,18 +54,23 @@ def chosen(
         return IMAGENET_MEAN if name == "mean" else IMAGENET_STD
     if given == "imagenet":
         raise ValueError(
-            f"data.{name}=imagenet is of three channels, and data.channels={channels}; give data.{name}=own, or a number for each"
+            f"data.{name}=imagenet is of three channels, and data.channels={channels}; give "
+            f"data.{name}=own, or a number for each"
         )
     if given == "own":
         if own is not None and len(own) != channels and len(set(own)) == 1:
             own = (own[0],) * channels  # of grey images
         return own if own is not None and len(own) == channels else measured()
     if isinstance(given, str) or len(given) != channels or (name == "std" and min(given) <= 0):
-        many = "three numbers" if channels == 3 else f"{channels} number{'s' if channels > 1 else ''}"
+        many = (
+            "three numbers" if channels == 3 else f"{channels} number{'s' if channels > 1 else ''}"
+        )
         example = ",".join(["0.5"] * min(channels, 3)) + (",.." if channels > 3 else "")
         raise ValueError(
-            f"data.{name}={given if isinstance(given, str) else list(given)}; needs own, imagenet, or {many}"
-            f"{' above 0' if name == 'std' else ''} for pixels in [0, 1], e.g. data.{name}=[{example}]"
+            f"data.{name}={given if isinstance(given, str) else list(given)}; needs own, imagenet, "
+            f"or {many}"
+            f"{' above 0' if name == 'std' else ''} for pixels in [0, 1], e.g. "
+            f"data.{name}=[{example}]"
         )
     return tuple(float(value) for value in given)
 
@@ -75,13 +84,18 @@ def measure(batches: Iterable[Tensor]) -> Statistics:
     count, total, squares = 0, torch.zeros(()), torch.zeros(())
     for image in batches:
         pixels = image.double().div(255).transpose(0, 1).flatten(1)  # (C, B * H * W)
-        count, total, squares = count + pixels.shape[1], total + pixels.sum(1), squares + pixels.square().sum(1)
+        count, total, squares = (
+            count + pixels.shape[1],
+            total + pixels.sum(1),
+            squares + pixels.square().sum(1),
+        )
     mean = total / count
     std = (squares / count - mean.square()).clamp(min=0).sqrt()
     flat = (std < 1e-6).nonzero()[:, 0].tolist()
     if flat:
         raise ValueError(
-            f"channel {flat[0]} is {mean[flat[0]]:.4g} in every pixel, so there is no deviation to divide by; give data.range= "
+            f"channel {flat[0]} is {mean[flat[0]]:.4g} in every pixel, so there is no deviation to "
+            "divide by; give data.range= "
             "for values of another range, or data.std="
         )
     return Statistics(tuple(mean.tolist()), tuple(std.tolist()))

@@ -1,4 +1,6 @@
-"""STL-10 (Coates et al., AISTATS 2011): 105,000 photographs of 96 x 96 pixels, 5,000 labelled, and 8,000 held out."""
+"""STL-10 (Coates et al., AISTATS 2011): 105,000 photographs of 96 x 96 pixels, 5,000 labelled, and
+8,000 held out.
+"""
 
 from functools import partial
 
@@ -12,18 +14,25 @@ from mim.data.on_disk import OnDisk
 
 
 def _stored(dataset: datasets.STL10, channels: int) -> Stored:
-    return Stored(as_channels(torch.from_numpy(dataset.data), channels), torch.from_numpy(dataset.labels).long())
+    return Stored(
+        as_channels(torch.from_numpy(dataset.data), channels),
+        torch.from_numpy(dataset.labels).long(),
+    )
 
 
 class STL10(OnDisk):
-    """Ten classes. Pre-training sees the 100,000 unlabelled pictures; what needs labels learns from the 5,000 others."""
+    """Ten classes. Pre-training sees the 100,000 unlabelled pictures; what needs labels learns from
+    the 5,000 others.
+    """
 
     own_mean, own_std = (0.4467, 0.4398, 0.4066), (0.2603, 0.2566, 0.2713)
 
     def load(self) -> Splits:
         """Download what is missing and keep all in memory (3.1 GB)."""
         unlabelled, labelled, test = (
-            self.fetch(datasets.STL10.url, partial(datasets.STL10, self.root, split=split, download=True))
+            self.fetch(
+                datasets.STL10.url, partial(datasets.STL10, self.root, split=split, download=True)
+            )
             for split in ("unlabeled", "train", "test")
         )
         return in_memory_splits(

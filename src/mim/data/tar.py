@@ -1,7 +1,8 @@
-"""Where the members of a tar file lie, read strictly: what Python's own reader takes for the end is named as damage.
+"""Where the members of a tar file lie, read strictly: what Python's own reader takes for the end is
+named as damage.
 
-Headers as POSIX.1-1988 (ustar), POSIX.1-2001 (pax) and GNU have them. Every size has a bound, and a file has to end where
-its end is marked.
+Headers as POSIX.1-1988 (ustar), POSIX.1-2001 (pax) and GNU have them. Every size has a bound, and a
+file has to end where its end is marked.
 """
 
 import os
@@ -10,9 +11,17 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 BLOCK = 512
-LONGEST_NAME, LONGEST_RECORDS = 2**12, 2**20  # bytes, of a path and of a header that extends another
+# bytes, of a path and of a header that extends another
+LONGEST_NAME, LONGEST_RECORDS = 2**12, 2**20
 LONGEST_END = 2**20  # bytes of zeros; tar writes 10,240
-_FILE, _NO_DATA, _GNU_NAME, _GNU_LINK, _OF_NEXT, _OF_ALL = b"0\07", b"123456", b"L", b"K", b"xX", b"g"
+_FILE, _NO_DATA, _GNU_NAME, _GNU_LINK, _OF_NEXT, _OF_ALL = (
+    b"0\07",
+    b"123456",
+    b"L",
+    b"K",
+    b"xX",
+    b"g",
+)
 _OTHER = {b"S": "sparse", b"M": "split over volumes", b"D": "a list of a backup"}
 
 
@@ -27,10 +36,12 @@ class Member(NamedTuple):
 
 
 def members(stream: BinaryIO) -> Iterator[Member]:
-    """The files in a tar file, in their order; between two of them the stream may be read elsewhere.
+    """The files in a tar file, in their order; between two of them the stream may be read
+    elsewhere.
 
     Raises:
-        ValueError: where it is no tar file that can be read in place, is damaged or cut off, or holds what is no whole file.
+        ValueError: where it is no tar file that can be read in place, is damaged or cut off, or
+            holds what is no whole file.
     """
     return _Reader(stream, os.fstat(stream.fileno()).st_size).members()
 
@@ -72,18 +83,29 @@ class _Reader:
             self._check_end()
             return None
         told = header[148:156].strip(b" \0")
-        if re.fullmatch(b"[0-7]+", told) is None or int(told, 8) != sum(header[:148]) + 8 * 32 + sum(header[156:]):
-            raise ValueError(f"the header at byte {self.at - BLOCK:,} is damaged, or of no tar file")
+        if re.fullmatch(b"[0-7]+", told) is None or int(told, 8) != sum(
+            header[:148]
+        ) + 8 * 32 + sum(header[156:]):
+            raise ValueError(
+                f"the header at byte {self.at - BLOCK:,} is damaged, or of no tar file"
+            )
         return header
 
     def _check_end(self) -> None:
         """After the first block of zeros nothing may come but zeros."""
         left = self.size - self.at
         if left > LONGEST_END or self.stream.read(left).strip(b"\0"):
-            raise ValueError(f"its end is marked at byte {self.at - BLOCK:,}, and {left:,} bytes follow: it is damaged")
+            raise ValueError(
+                f"its end is marked at byte {self.at - BLOCK:,}, and {left:,} bytes follow: it is "
+                "damaged"
+            )
 
     def _name(self, header: bytes) -> bytes:
-        name, magic, prefix = header[:100].partition(b"\0")[0], header[257:263], header[345:500].partition(b"\0")[0]
+        name, magic, prefix = (
+            header[:100].partition(b"\0")[0],
+            header[257:263],
+            header[345:500].partition(b"\0")[0],
+        )
         return prefix + b"/" + name if magic == b"ustar\0" and prefix else name
 
     def _number(self, field: bytes) -> int:
@@ -112,7 +134,9 @@ class _Reader:
         self.stream.seek(self.at)
         block = self.stream.read(BLOCK)
         if len(block) < BLOCK:
-            raise ValueError(f"it is cut off after {self.at + len(block):,} bytes: its end is not marked")
+            raise ValueError(
+                f"it is cut off after {self.at + len(block):,} bytes: its end is not marked"
+            )
         self.at += BLOCK
         return block
 

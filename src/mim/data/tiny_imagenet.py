@@ -1,4 +1,6 @@
-"""Tiny ImageNet: 100,000 pictures of 64 x 64 pixels of 200 classes, and 10,000 held out (Stanford CS231n)."""
+"""Tiny ImageNet: 100,000 pictures of 64 x 64 pixels of 200 classes, and 10,000 held out (Stanford
+CS231n).
+"""
 
 import shutil
 from pathlib import Path
@@ -16,7 +18,9 @@ URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 
 
 def sort_validation(folder: Path) -> Path:
-    """Copy `val/images/*`, whose classes are in `val/val_annotations.txt`, to class folders, once -> `val_by_class`."""
+    """Copy `val/images/*`, whose classes are in `val/val_annotations.txt`, to class folders, once
+    -> `val_by_class`.
+    """
     done = folder / "val_by_class"
     if done.is_dir():
         return done
@@ -26,7 +30,8 @@ def sort_validation(folder: Path) -> Path:
         name, wnid = line.split("\t")[:2]
         if any(Path(part).name != part or part in ("", "..") for part in (name, wnid)):
             raise ValueError(
-                f"{folder / 'val' / 'val_annotations.txt'}: {name!r}, {wnid!r} are no names of a file and a folder"
+                f"{folder / 'val' / 'val_annotations.txt'}: {name!r}, {wnid!r} are no names of a "
+                "file and a folder"
             )
         (partial / wnid).mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / "val" / "images" / name, partial / wnid / name)
@@ -42,15 +47,21 @@ class TinyImageNet(OnDisk):
         """Download and sort what is missing, and keep all in memory."""
         folder = self.root / "tiny-imagenet-200"
         val = self.fetch(URL, lambda: sort_validation(self._download(folder)))
-        listing = list_pictures(folder / "train", val, reading=Reading(channels=self.channels, exif=False))
+        listing = list_pictures(
+            folder / "train", val, reading=Reading(channels=self.channels, exif=False)
+        )
         train, held_out = read_into_memory(listing, SIDE)
-        return in_memory_splits(train, held_out, self.augment, self.image_size, listing.classes, self.in_centre)
+        return in_memory_splits(
+            train, held_out, self.augment, self.image_size, listing.classes, self.in_centre
+        )
 
     def _download(self, folder: Path) -> Path:
         if not folder.is_dir():
             partial = self.root / "tiny-imagenet-200.partial"
             shutil.rmtree(partial, ignore_errors=True)
-            download_and_extract_archive(URL, str(self.root), str(partial), md5="90528d7ca1a48142e341f4ef8d21d0de")
+            download_and_extract_archive(
+                URL, str(self.root), str(partial), md5="90528d7ca1a48142e341f4ef8d21d0de"
+            )
             (partial / folder.name).rename(folder)
             partial.rmdir()
         return folder

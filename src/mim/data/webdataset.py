@@ -24,18 +24,20 @@ LONGEST = 2**24  # bytes of them
 
 
 class WebDataset(OfPictures):
-    """Pictures in shards on a disk. Each is read in place by its number, not as a stream: order, crops and masks belong to
-    (seed, epoch, position) as everywhere, a stopped run goes on exactly, and what looks at an image again finds it.
+    """Pictures in shards on a disk. Each is read in place by its number, not as a stream: order,
+    crops and masks belong to (seed, epoch, position) as everywhere, a stopped run goes on exactly,
+    and what looks at an image again finds it.
 
-    The class is the number in `0001.cls`, or what `0001.json` has as `label`, `cls`, `class`, `class_id` or `target`; its name
-    is that line of `classes.txt` in the root, where there is such a file. Of a sample with several pictures one is read,
-    `0001.jpg` before `0001.image.jpg`; what is left out is said in a line.
+    The class is the number in `0001.cls`, or what `0001.json` has as `label`, `cls`, `class`,
+    `class_id` or `target`; its name is that line of `classes.txt` in the root, where there is such
+    a file. Of a sample with several pictures one is read, `0001.jpg` before `0001.image.jpg`; what
+    is left out is said in a line.
 
     Args:
         train: which files below the root are for training, e.g. `imagenet1k-train-*.tar`.
         val: which are held out; where there are none, a share of the training pictures is.
-        held_out: that share, always the same pictures; null for a tenth, and for all of them where nothing is learned from
-            the others.
+        held_out: that share, always the same pictures; null for a tenth, and for all of them where
+            nothing is learned from the others.
         cache: where the index of the shards is kept for the next time; null for nowhere.
     """
 
@@ -98,15 +100,19 @@ class WebDataset(OfPictures):
         is_val = torch.from_numpy(index.shard >= len(train))
         if is_val.all() and not (self.only_judged and len(is_val)):  # also where there is nothing
             raise FileNotFoundError(
-                f"data.root={self.root} has {len(train)} shards {self.patterns[0]} (* is anything) and no picture in them; point "
-                "data.root at shards on a disk, and data.train and data.val at their names, e.g. 'data.train=in1k-train-*.tar'"
+                f"data.root={self.root} has {len(train)} shards {self.patterns[0]} (* is anything) "
+                "and no picture in them; point "
+                "data.root at shards on a disk, and data.train and data.val at their names, e.g. "
+                "'data.train=in1k-train-*.tar'"
             )
         files = Members([*train, *val], index, self.reading)
         listing = Listing(files, *self._parts(is_val), _classes(files, self.root / CLASSES))
         return from_files_splits(listing, self.augment, self.centred)
 
     def _parts(self, is_val: Tensor) -> tuple[Tensor, Tensor]:
-        """Whether pictures lie in shards that are held out, (N,) bool -> numbers of those to train on, and of those held out."""
+        """Whether pictures lie in shards that are held out, (N,) bool -> numbers of those to train
+        on, and of those held out.
+        """
         train, val = (~is_val).nonzero()[:, 0], is_val.nonzero()[:, 0]
         if self.only_judged and self.held_out is None and not (len(train) and len(val)):
             return all_held_out(len(is_val))
@@ -119,11 +125,14 @@ class WebDataset(OfPictures):
 
 
 def _classes(files: Members, names: Path) -> list[str]:
-    """Names in a file beside the shards, a line each; without it, numbers from 0 to the highest label; none without labels."""
+    """Names in a file beside the shards, a line each; without it, numbers from 0 to the highest
+    label; none without labels.
+    """
     without = (files.label == NO_LABEL).nonzero()[:, 0]
     if 0 < len(without) < len(files):
         raise ValueError(
-            f"{len(without)} of {len(files)} pictures have no class, such as {files.path(int(without[0]))}; put a .cls file with "
+            f"{len(without)} of {len(files)} pictures have no class, such as "
+            f"{files.path(int(without[0]))}; put a .cls file with "
             "its number beside each picture, or beside none; a .json may have it as label"
         )
     if len(without):

@@ -44,7 +44,8 @@ class ItemSource:
     """Source of a data set of torchvision's kind: a picture, or a picture and its label, by number.
 
     Args:
-        items: has `len` and numbers; pictures of Pillow, arrays or tensors, each uint8 or float in 0..1.
+        items: has `len` and numbers; pictures of Pillow, arrays or tensors, each uint8 or float in
+            0..1.
         preprocess: cuts pictures and normalises them.
     """
 
@@ -72,7 +73,9 @@ class ItemSource:
             yield Images(some, torch.stack(images))
 
     def _image(self, picture: object) -> Tensor:
-        """Tensors and arrays of the encoder's own size have been cut by somebody; files and Pillow's pictures have not."""
+        """Tensors and arrays of the encoder's own size have been cut by somebody; files and
+        Pillow's pictures have not.
+        """
         pixels = pixels_of(picture, self.preprocess.images.channels)
         cut = (
             self.preprocess.fit(pixels[None])[0]
@@ -88,7 +91,8 @@ def _picture(item: object) -> object:
 
 
 class DataSource:
-    """Source of a data set of ours, as it shows clean images, normalised as the encoder was trained.
+    """Source of a data set of ours, as it shows clean images, normalised as the encoder was
+    trained.
 
     Args:
         data: the data module.
@@ -102,14 +106,18 @@ class DataSource:
     def __init__(self, data: Data, part: str, preprocess: Preprocess):
         side, own = pair(data.image_size), pair(preprocess.image_size)
         if side != own:
-            asked, given = (size[0] if size[0] == size[1] else f"[{size[0]},{size[1]}]" for size in (own, side))
+            asked, given = (
+                size[0] if size[0] == size[1] else f"[{size[0]},{size[1]}]" for size in (own, side)
+            )
             raise ValueError(
-                f"{type(data).__name__} shows images of {by(side)}, and the encoder sees {by(own)}; give "
+                f"{type(data).__name__} shows images of {by(side)}, and the encoder sees "
+                f"{by(own)}; give "
                 f"data.image_size={asked}, or open it with image_size={given}"
             )
         if data.channels != preprocess.images.channels:
             raise ValueError(
-                f"{type(data).__name__} shows images of {data.channels} channels, and the encoder sees "
+                f"{type(data).__name__} shows images of {data.channels} channels, and the encoder "
+                "sees "
                 f"{preprocess.images.channels}; give data.channels={preprocess.images.channels}"
             )
         data.setup()
@@ -130,7 +138,11 @@ class DataSource:
 
     def batches(self, numbers: Tensor, batch_size: int) -> Iterator[Images]:
         rows = OrderedRows(len(self.pictures), batch_size, self.data.seed, among=numbers)
-        workers = min(16, available_cores()) if self.pictures.wants_workers and len(numbers) > batch_size else 0
+        workers = (
+            min(16, available_cores())
+            if self.pictures.wants_workers and len(numbers) > batch_size
+            else 0
+        )
         loader = Loader(self.pictures, sampler=rows, batch_size=None, num_workers=workers)
         for some, batch in zip(numbers.split(batch_size), loader, strict=True):
             image = self.preprocess.normalise(self.pictures.finish(batch.views[0]) / 255)

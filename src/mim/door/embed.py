@@ -1,4 +1,6 @@
-"""Features of any number of pictures into a file, in constant memory, going on where it was stopped."""
+"""Features of any number of pictures into a file, in constant memory, going on where it was
+stopped.
+"""
 
 import json
 import shutil
@@ -85,12 +87,16 @@ def embed(
     rows = sum(len(each) for each, _ in parts)
     if rows == 0:
         remove(parts.folder)
-        raise ValueError(f"none of the {len(source):,} pictures can be read, such as {source.path(0)}")
+        raise ValueError(
+            f"none of the {len(source):,} pictures can be read, such as {source.path(0)}"
+        )
 
     def tables() -> Iterator[Rows]:
         for numbers, features in parts:
             chosen = numbers.tolist()
-            yield Rows([source.path(n) for n in chosen], [source.label(n) for n in chosen], features)
+            yield Rows(
+                [source.path(n) for n in chosen], [source.label(n) for n in chosen], features
+            )
 
     whole = parts.folder / f"whole{out.suffix}"
     write(whole, tables, about)

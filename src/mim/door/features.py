@@ -44,14 +44,20 @@ class Embedder:
         patches: bool = False,
         norm: bool = True,
     ):
-        chosen = {} if patches else {"pool": fitted(pool_named(pool) if isinstance(pool, str) else pool, encoder)}
+        chosen = (
+            {}
+            if patches
+            else {"pool": fitted(pool_named(pool) if isinstance(pool, str) else pool, encoder)}
+        )
         self.patches, self.extractor = patches, FeatureExtractor(encoder, chosen, block, norm)
         first = next(iter(encoder.parameters()))
         self.device, self.dtype = first.device, first.dtype
 
     @torch.no_grad()
     def __call__(self, image: Tensor) -> Tensor:
-        """Images (B, 3, H, W), normalised -> (B, D'), or patch tokens (B, L, D): float32, on the CPU."""
+        """Images (B, 3, H, W), normalised -> (B, D'), or patch tokens (B, L, D): float32, on the
+        CPU.
+        """
         encoder = self.extractor.encoder
         was_training = encoder.training
         encoder.eval()
@@ -125,9 +131,13 @@ def features(
 
 
 def preprocess_of(
-    encoder: Encoder, source: object = None, mean: Sequence[float] | None = None, std: Sequence[float] | None = None
+    encoder: Encoder,
+    source: object = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
 ) -> Preprocess:
-    """Preprocessing of an encoder: its own, that of a data set of ours, or with the statistics that are given.
+    """Preprocessing of an encoder: its own, that of a data set of ours, or with the statistics that
+    are given.
 
     Raises:
         ValueError: where nothing says how images are normalised.
@@ -137,7 +147,8 @@ def preprocess_of(
         images = ImageFormat.of_data(source, classes=False)
     if images is None and (mean is None or std is None):
         raise ValueError(
-            f"this {type(encoder).__name__} does not say how its images are normalised; give mean= and std=, of pixels in 0..1, "
+            f"this {type(encoder).__name__} does not say how its images are normalised; give mean= "
+            "and std=, of pixels in 0..1, "
             "or an encoder of mim.load"
         )
     return Preprocess(encoder.geometry.image_size, with_statistics(images, mean, std))
@@ -152,13 +163,19 @@ def pool_named(name: str) -> Pool | Callable[[Shape], Pool]:
     names = sorted(file.stem for file in (CONFIGS / "pool").glob("*.yaml"))
     learned = [each for each in names if each in ("abmilp", "attentive", "simpool", "oracle")]
     if name in learned:
-        what = "another encoder" if name == "oracle" else "weights of its own, which have to be learned"
+        what = (
+            "another encoder"
+            if name == "oracle"
+            else "weights of its own, which have to be learned"
+        )
         raise ValueError(
-            f"pool={name} needs {what}: judge it with python eval.py evaluate=probe pool={name}, or give a pool"
+            f"pool={name} needs {what}: judge it with python eval.py evaluate=probe pool={name}, "
+            "or give a pool"
         )
     if name not in names:
         raise ValueError(
-            f"pool={name} is not a choice; {nearest(name, [each for each in names if each not in learned])}"
+            f"pool={name} is not a choice; "
+            f"{nearest(name, [each for each in names if each not in learned])}"
         )
     settings = settings_of(OmegaConf.load(CONFIGS / "pool" / f"{name}.yaml"), resolve=True)
     return build(settings, POOL, f"configs/pool/{name}.yaml", "pool")

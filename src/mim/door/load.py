@@ -49,12 +49,18 @@ class Description(NamedTuple):
         short, names = self.images.short_side(min(height, width)), self.images.classes
         tall, wide = self.geometry.patch_size
         patch = f"{tall}" if tall == wide else f"{tall} x {wide}"
-        known = f"{len(names):,}: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}" if names else "not known"
+        known = (
+            f"{len(names):,}: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
+            if names
+            else "not known"
+        )
         said = {
             "checkpoint": self.origin,
             "encoder": self.architecture,
-            "images": f"{self.geometry.channels} x {height} x {width}, {rows} x {columns} patches of {patch}",
-            "preprocess": f"short side to {short}, {self.images.interpolation}; mean {mean}, deviation {std}",
+            "images": f"{self.geometry.channels} x {height} x {width}, {rows} x {columns} patches "
+            f"of {patch}",
+            "preprocess": f"short side to {short}, {self.images.interpolation}; mean {mean}, "
+            f"deviation {std}",
             "classes": known,
             "loaded": self.matched,
         }
@@ -77,7 +83,8 @@ def load(
     Args:
         source: a run folder, a `.ckpt`, `.pth` or `.safetensors` file, a folder that transformers
             saved, `timm:<name>` or `hf:<repository>`.
-        image_size: pixels per side, or (height, width), where not those of the weights: positions are interpolated.
+        image_size: pixels per side, or (height, width), where not those of the weights: positions
+            are interpolated.
         heads: attention heads, where neither the weights nor the width tell.
         key: which weights of a file that holds several: the key or the prefix that they are under,
             "student", "state_dict_ema"; None for the averaged ones.
@@ -90,13 +97,21 @@ def load(
         ValueError: where it cannot be read safely, or holds no encoder that is known here.
     """
     own = (
-        f"{encoder_class.__module__}.{encoder_class.__qualname__}" if isinstance(encoder_class, type) else encoder_class
+        f"{encoder_class.__module__}.{encoder_class.__qualname__}"
+        if isinstance(encoder_class, type)
+        else encoder_class
     )
     weights = with_name(read_weights(source, key)._replace(own_encoder=own), name)
-    return load_weights(weights._replace(images=with_statistics(image_format(weights), mean, std)), image_size, heads)
+    return load_weights(
+        weights._replace(images=with_statistics(image_format(weights), mean, std)),
+        image_size,
+        heads,
+    )
 
 
-def load_weights(weights: Weights, image_size: Size | None = None, heads: int | None = None) -> LoadedEncoder:
+def load_weights(
+    weights: Weights, image_size: Size | None = None, heads: int | None = None
+) -> LoadedEncoder:
     """The same, of weights that have been read."""
     encoder = build_encoder(weights, image_size, heads)
     matched = load_weights_into(weights, encoder).removeprefix(f"{weights.origin}: ")
@@ -105,7 +120,9 @@ def load_weights(weights: Weights, image_size: Size | None = None, heads: int | 
     loaded = cast(Any, encoder.eval())
     loaded.preprocess = Preprocess(geometry.image_size, images)
     loaded.mean, loaded.std, loaded.classes = images.mean, images.std, images.classes
-    loaded.describe = Description(weights.origin, _architecture(encoder), geometry, images, matched).text
+    loaded.describe = Description(
+        weights.origin, _architecture(encoder), geometry, images, matched
+    ).text
     return loaded
 
 
@@ -113,5 +130,8 @@ def _architecture(encoder: Encoder) -> str:
     count = sum(parameter.numel() for parameter in encoder.parameters())
     heads = f", {encoder.heads} heads" if isinstance(encoder, Attends) else ""
     tokens = f"{encoder.prefix} prefix token{'' if encoder.prefix == 1 else 's'}"
-    sizes = f"{encoder.depth} blocks, {encoder.width} wide{heads}, {tokens}, {count / 1e6:,.1f} M parameters"
+    sizes = (
+        f"{encoder.depth} blocks, {encoder.width} wide{heads}, {tokens}, {count / 1e6:,.1f} M "
+        "parameters"
+    )
     return f"{type(encoder).__name__}, {sizes}"

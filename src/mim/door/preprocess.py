@@ -53,7 +53,9 @@ class Preprocess:
         picture = as_channels(picture, self.images.channels)
         if picture.dtype != torch.uint8:
             picture = (picture * 255).round().byte()  # resizing is in uint8, as for files
-        centred = Centred(self.image_size, self.images.short_side(min(self.image_size)), self.images.interpolation)
+        centred = Centred(
+            self.image_size, self.images.short_side(min(self.image_size)), self.images.interpolation
+        )
         (view,) = centred([picture], torch.zeros(1, dtype=torch.int64))
         return view.image[0]
 
@@ -66,7 +68,9 @@ class Preprocess:
 
     def normalise(self, image: Tensor) -> Tensor:
         """Pixels (..., C, H, W), uint8 or float in 0..1 -> normalised float32."""
-        mean, std = (torch.tensor(values, device=image.device).view(-1, 1, 1) for values in self.images[:2])
+        mean, std = (
+            torch.tensor(values, device=image.device).view(-1, 1, 1) for values in self.images[:2]
+        )
         scaled = image.float() / 255 if image.dtype == torch.uint8 else image.float()
         return (scaled - mean) / std
 
@@ -83,18 +87,23 @@ def pixels_of(picture: object, channels: int = 3) -> Tensor:
     if isinstance(picture, Image.Image):
         if picture.mode not in MODES:
             raise ValueError(
-                f"a picture of Pillow's mode {picture.mode} is no 8-bit picture; give the path of its file, or an array in 0..1"
+                f"a picture of Pillow's mode {picture.mode} is no 8-bit picture; give the path of "
+                "its file, or an array in 0..1"
             )
         return F.pil_to_tensor(picture.convert("L" if channels == 1 else "RGB"))
     if isinstance(picture, np.ndarray | Tensor):
-        return as_images(picture[None] if picture.ndim == 3 else picture[None, ..., None], channels)[0]
+        return as_images(
+            picture[None] if picture.ndim == 3 else picture[None, ..., None], channels
+        )[0]
     raise ValueError(
-        f"a {type(picture).__name__} is no picture; give a path, a picture of Pillow, or an array of uint8 or of floats in 0..1"
+        f"a {type(picture).__name__} is no picture; give a path, a picture of Pillow, or an array "
+        "of uint8 or of floats in 0..1"
     )
 
 
 def as_images(value: "Tensor | np.ndarray", channels: int = 3) -> Tensor:
-    """Array or tensor (N, C, H, W) or (N, H, W, C), or with 1 channel -> (N, C, H, W), uint8 or float in 0..1.
+    """Array or tensor (N, C, H, W) or (N, H, W, C), or with 1 channel -> (N, C, H, W), uint8 or
+    float in 0..1.
 
     Raises:
         ValueError: where it has another shape or type, or floats outside of 0..1.
@@ -102,20 +111,26 @@ def as_images(value: "Tensor | np.ndarray", channels: int = 3) -> Tensor:
     images = torch.from_numpy(np.array(value)) if isinstance(value, np.ndarray) else value
     if images.dtype != torch.uint8 and not images.is_floating_point():
         kind = str(images.dtype).removeprefix("torch.")
-        raise ValueError(f"images of {kind} have no known range; give uint8 (0 to 255), or floats in 0..1")
+        raise ValueError(
+            f"images of {kind} have no known range; give uint8 (0 to 255), or floats in 0..1"
+        )
     known = {1, 3, channels}
     if images.ndim != 4 or not known & {images.shape[1], images.shape[3]}:
         raise ValueError(
-            f"images of shape {tuple(images.shape)}; needs (N, {channels}, height, width) or (N, height, width, {channels}), or "
+            f"images of shape {tuple(images.shape)}; needs (N, {channels}, height, width) or (N, "
+            f"height, width, {channels}), or "
             f"1 in place of {channels}"
         )
-    if images.shape[1] != channels and (images.shape[3] == channels or images.shape[1] not in known):
+    if images.shape[1] != channels and (
+        images.shape[3] == channels or images.shape[1] not in known
+    ):
         images = images.permute(0, 3, 1, 2)
     if images.is_floating_point() and images.numel():
         low, high = (float(value) for value in images.aminmax())
         if not (low >= 0 and high <= 1):
             raise ValueError(
-                f"a float image holds values from {low:g} to {high:g}; needs 0 to 1, not normalised: divide by 255, undo what was "
+                f"a float image holds values from {low:g} to {high:g}; needs 0 to 1, not "
+                "normalised: divide by 255, undo what was "
                 "normalised, or clamp(0, 1) what resizing has overshot"
             )
     return as_channels(images, channels)
@@ -127,7 +142,9 @@ def _read(file: Path, channels: int) -> Tensor:
     except FileNotFoundError as error:
         raise FileNotFoundError(f"there is no {printable(file)}; give a picture") from error
     except Exception as error:  # decoders raise what they like
-        raise ValueError(f"{printable(file)} is no picture that can be read: {printable(error)}") from error
+        raise ValueError(
+            f"{printable(file)} is no picture that can be read: {printable(error)}"
+        ) from error
     return pixels if pixels.dtype == torch.uint8 else pixels / 255
 
 
@@ -141,7 +158,9 @@ def with_statistics(
     """
     if images is None:
         if mean is None or std is None:
-            raise ValueError("nothing says how images are normalised; give mean= and std=, of pixels in 0..1")
+            raise ValueError(
+                "nothing says how images are normalised; give mean= and std=, of pixels in 0..1"
+            )
         images = ImageFormat(_numbers("mean", mean, len(mean)), _numbers("std", std, len(mean)))
     if mean is not None:
         images = images._replace(mean=_numbers("mean", mean, images.channels))
@@ -151,6 +170,8 @@ def with_statistics(
 def _numbers(name: str, values: Sequence[float], channels: int) -> tuple[float, ...]:
     if len(values) != channels or (name == "std" and min(values) <= 0):
         above = " above 0" if name == "std" else ""
-        many = "three numbers" if channels == 3 else f"{channels} number{'' if channels == 1 else 's'}"
+        many = (
+            "three numbers" if channels == 3 else f"{channels} number{'' if channels == 1 else 's'}"
+        )
         raise ValueError(f"{name}={list(values)}; needs {many}{above}, for pixels in 0..1")
     return tuple(float(value) for value in values)

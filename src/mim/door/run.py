@@ -1,4 +1,6 @@
-"""Runs from Python, composed and checked as commands are: `mim.compose`, `mim.train`, `mim.evaluate`."""
+"""Runs from Python, composed and checked as commands are: `mim.compose`, `mim.train`,
+`mim.evaluate`.
+"""
 
 import re
 import signal
@@ -88,7 +90,8 @@ def train(cfg: DictConfig) -> Run:
     processes = count_devices(cfg.trainer.accelerator, cfg.trainer.devices) * cfg.trainer.num_nodes
     if processes > 1:
         raise ValueError(
-            f"mim.train trains in this process, and trainer= asks for {processes}; give trainer.devices=1, or start them from a "
+            f"mim.train trains in this process, and trainer= asks for {processes}; give "
+            "trainer.devices=1, or start them from a "
             "shell: python -m mim train ..."
         )
     silence_libraries()
@@ -99,13 +102,17 @@ def train(cfg: DictConfig) -> Run:
 
 
 def evaluate(
-    checkpoint: str | Path | Sequence[str | Path], evaluation: str = "knn", *overrides: str, **settings: object
+    checkpoint: str | Path | Sequence[str | Path],
+    evaluation: str = "knn",
+    *overrides: str,
+    **settings: object,
 ) -> Settings:
     """Judge checkpoints, as `eval.py` does -> its row: metrics, their intervals, and a table.
 
     Args:
         checkpoint: a run folder, a file, `timm:<name>` or `hf:<repository>`, or several of them.
-        evaluation: how: knn, linear, logistic, probe, low_shot, classifier, attention_statistics, ...
+        evaluation: how: knn, linear, logistic, probe, low_shot, classifier, attention_statistics,
+            ...
         overrides: other settings as a command line has them, `evaluate.judge.k=[10]`.
         settings: the same by name: data="cifar10", pool=["cls", "mean"], bank_limit=1000.
 
@@ -116,7 +123,9 @@ def evaluate(
 
     several = [checkpoint] if isinstance(checkpoint, str | Path) else list(checkpoint)
     given = {"checkpoint": [str(each) for each in several], "evaluate": evaluation} | settings
-    cfg = compose(*(f"{name}={written(value)}" for name, value in given.items()), *overrides, program="eval")
+    cfg = compose(
+        *(f"{name}={written(value)}" for name, value in given.items()), *overrides, program="eval"
+    )
     silence_libraries()
     judge(cfg)
     return read_json(Path(cfg.paths.run) / "results.json")
@@ -134,14 +143,22 @@ def written(value: object) -> str:
         return repr(value)
     if isinstance(value, str | Path):
         means_other = str(value).lower() in ("true", "false", "null", "inf", "nan")
-        plain = not means_other and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_./-]*", str(value)) is not None
+        plain = (
+            not means_other and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_./-]*", str(value)) is not None
+        )
         text = str(value)
-        return text if plain else "'" + re.sub(r"(\\+)$", r"\1\1", re.sub(r"(\\*)'", r"\1\1\\'", text)) + "'"
+        return (
+            text
+            if plain
+            else "'" + re.sub(r"(\\+)$", r"\1\1", re.sub(r"(\\*)'", r"\1\1\\'", text)) + "'"
+        )
     if isinstance(value, list | tuple):
         return f"[{','.join(map(written, value))}]"
     if isinstance(value, dict):
         return f"{{{','.join(f'{key}:{written(each)}' for key, each in value.items())}}}"
-    raise ValueError(f"a {type(value).__name__} is no setting; give numbers, words, lists or dictionaries")
+    raise ValueError(
+        f"a {type(value).__name__} is no setting; give numbers, words, lists or dictionaries"
+    )
 
 
 def _settle(node: Any, raw: Any) -> None:
@@ -154,7 +171,9 @@ def _settle(node: Any, raw: Any) -> None:
     for key, value in raw.items() if isinstance(raw, dict) else enumerate(raw):
         if isinstance(value, dict | list):
             _settle(node[key], value)
-        elif isinstance(value, str) and re.search(r"\$\{(hydra:|overrides:|run_stamp:|now:)", value):
+        elif isinstance(value, str) and re.search(
+            r"\$\{(hydra:|overrides:|run_stamp:|now:)", value
+        ):
             node[key] = node[key]
 
 

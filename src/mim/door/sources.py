@@ -31,9 +31,19 @@ class FileSource:
         workers: processes; None for one for each core, 16 at most.
     """
 
-    def __init__(self, paths: Sequence[str], labels: Sequence[str], preprocess: Preprocess, workers: int | None = None):
+    def __init__(
+        self,
+        paths: Sequence[str],
+        labels: Sequence[str],
+        preprocess: Preprocess,
+        workers: int | None = None,
+    ):
         reading = Reading(channels=preprocess.images.channels)
-        self.files, self.labels, self.preprocess = Files(paths, [-1] * len(paths), reading), labels, preprocess
+        self.files, self.labels, self.preprocess = (
+            Files(paths, [-1] * len(paths), reading),
+            labels,
+            preprocess,
+        )
         self.workers = min(16, available_cores()) if workers is None else workers
 
     def __len__(self) -> int:
@@ -53,7 +63,9 @@ class FileSource:
         """
         decoded = _Decoded(self.files, self.preprocess)
         workers = self.workers if len(numbers) > batch_size else 0
-        for number, image in Loader(decoded, sampler=numbers.split(batch_size), batch_size=None, num_workers=workers):
+        for number, image in Loader(
+            decoded, sampler=numbers.split(batch_size), batch_size=None, num_workers=workers
+        ):
             self.files.check()
             yield Images(number, self.preprocess.normalise(image))
 
@@ -66,10 +78,16 @@ class _Decoded(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
         read = [(number, self.files.read(number)) for number in numbers.tolist()]
-        kept = [(number, self.preprocess.cut(_in_0_1(picture))) for number, picture in read if picture is not None]
+        kept = [
+            (number, self.preprocess.cut(_in_0_1(picture)))
+            for number, picture in read
+            if picture is not None
+        ]
         height, width = self.preprocess.image_size
         channels = self.preprocess.images.channels
-        images = [image for _, image in kept] or [torch.zeros(0, channels, height, width, dtype=torch.uint8)]
+        images = [image for _, image in kept] or [
+            torch.zeros(0, channels, height, width, dtype=torch.uint8)
+        ]
         return torch.tensor([number for number, _ in kept], dtype=torch.int64), (
             torch.stack(images) if kept else images[0]
         )
@@ -85,7 +103,8 @@ class TensorSource:
 
     Args:
         images: (N, 3, h, w), uint8 or float in 0..1.
-        preprocess: normalises them, and cuts them where they are of another size than the encoder's.
+        preprocess: normalises them, and cuts them where they are of another size than the
+            encoder's.
     """
 
     def __init__(self, images: Tensor, preprocess: Preprocess):
@@ -106,7 +125,9 @@ class TensorSource:
             yield Images(some, self.preprocess.normalise(chosen))
 
 
-def source_of(source: object, preprocess: Preprocess, part: str = "held_out", workers: int | None = None) -> Source:
+def source_of(
+    source: object, preprocess: Preprocess, part: str = "held_out", workers: int | None = None
+) -> Source:
     """Source of whatever holds pictures.
 
     Args:
@@ -128,18 +149,25 @@ def source_of(source: object, preprocess: Preprocess, part: str = "held_out", wo
         return TensorSource(as_images(source, preprocess.images.channels), preprocess)
     if isinstance(source, Data):
         return DataSource(source, part, preprocess)
-    if isinstance(source, list | tuple) and source and all(isinstance(each, str | Path) for each in source):
+    if (
+        isinstance(source, list | tuple)
+        and source
+        and all(isinstance(each, str | Path) for each in source)
+    ):
         return FileSource([str(each) for each in source], [], preprocess, workers)
     if isinstance(source, Items) and not isinstance(source, dict):
         return ItemSource(source, preprocess)
     raise ValueError(
-        f"a {type(source).__name__} holds no pictures; give a folder, a list of files, a tensor or an array, or a data set"
+        f"a {type(source).__name__} holds no pictures; give a folder, a list of files, a tensor or "
+        "an array, or a data set"
     )
 
 
 def _of_path(path: Path, preprocess: Preprocess, workers: int | None) -> Source:
     if not path.exists():
-        raise FileNotFoundError(f"there is no {printable(path)}; give a folder of pictures, or files")
+        raise FileNotFoundError(
+            f"there is no {printable(path)}; give a folder of pictures, or files"
+        )
     if path.is_dir():
         found = find_pictures(path)
         return FileSource([str(path / each) for each in found], _labels(found), preprocess, workers)
@@ -147,7 +175,9 @@ def _of_path(path: Path, preprocess: Preprocess, workers: int | None) -> Source:
 
 
 def _labels(found: Sequence[str]) -> list[str]:
-    """Names of the folders that pictures lie in, below train/ and val/; empty where these are no classes."""
+    """Names of the folders that pictures lie in, below train/ and val/; empty where these are no
+    classes.
+    """
     folders = [Path(each).parts[:-1] for each in found]
     below = [parts[1:] if parts and role(parts[0]) else parts for parts in folders]
     names = [parts[0] if parts else "" for parts in below]

@@ -1,4 +1,6 @@
-"""Table of features in a file: rows of path, label and feature, written in parts of constant size."""
+"""Table of features in a file: rows of path, label and feature, written in parts of constant
+size.
+"""
 
 import csv
 import zipfile
@@ -24,22 +26,34 @@ Parts = Callable[[], Iterable[Rows]]
 
 
 def write_npz(out: Path, parts: Parts, about: str) -> None:
-    """Arrays `path` (N,), `label` (N,), `feature` (N, D) or (N, L, D), and `about`, for `numpy.load`."""
+    """Arrays `path` (N,), `label` (N,), `feature` (N, D) or (N, L, D), and `about`, for
+    `numpy.load`.
+    """
     widths, count, shape = [1, 1], 0, (0,)
     for rows in parts():
         widths = [max(most, *map(len, names)) for most, names in zip(widths, rows[:2], strict=True)]
         count, shape = count + len(rows.feature), rows.feature.shape[1:]
     text = [np.dtype(f"<U{width}") for width in widths]
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-        _column(archive, "path", (count,), text[0], (np.array(rows.path, text[0]) for rows in parts()))
-        _column(archive, "label", (count,), text[1], (np.array(rows.label, text[1]) for rows in parts()))
-        _column(archive, "feature", (count, *shape), np.dtype("<f4"), (rows.feature for rows in parts()))
+        _column(
+            archive, "path", (count,), text[0], (np.array(rows.path, text[0]) for rows in parts())
+        )
+        _column(
+            archive, "label", (count,), text[1], (np.array(rows.label, text[1]) for rows in parts())
+        )
+        _column(
+            archive, "feature", (count, *shape), np.dtype("<f4"), (rows.feature for rows in parts())
+        )
         said = np.array(about)
         _column(archive, "about", (), said.dtype, iter([said]))
 
 
 def _column(
-    archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], dtype: np.dtype, arrays: Iterator[NDArray[Any]]
+    archive: zipfile.ZipFile,
+    name: str,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    arrays: Iterator[NDArray[Any]],
 ) -> None:
     """One array, in the format of `numpy.save`, part after part."""
     header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
@@ -59,17 +73,22 @@ def write_csv(out: Path, parts: Parts, about: str) -> None:
         table = csv.writer(stream)
         for number, rows in enumerate(parts()):
             if rows.feature.ndim > 2:
-                raise ValueError("features of patches are no table of numbers; write them to .npz or .parquet")
+                raise ValueError(
+                    "features of patches are no table of numbers; write them to .npz or .parquet"
+                )
             if number == 0:
                 table.writerow(["path", "label", *(f"f{i}" for i in range(rows.feature.shape[1]))])
             numbers = rows.feature.astype(str).tolist()
             table.writerows(
-                [path, label, *line] for path, label, line in zip(rows.path, rows.label, numbers, strict=True)
+                [path, label, *line]
+                for path, label, line in zip(rows.path, rows.label, numbers, strict=True)
             )
 
 
 def write_parquet(out: Path, parts: Parts, about: str) -> None:
-    """Columns `path`, `label` and `feature`, a list of fixed size; `mim` in its metadata says `about`."""
+    """Columns `path`, `label` and `feature`, a list of fixed size; `mim` in its metadata says
+    `about`.
+    """
     import pyarrow
     from pyarrow import parquet
 
@@ -79,10 +98,16 @@ def write_parquet(out: Path, parts: Parts, about: str) -> None:
             size = int(np.prod(rows.feature.shape[1:]))
             if writer is None:
                 feature = pyarrow.list_(pyarrow.float32(), size)
-                fields = [("path", pyarrow.string()), ("label", pyarrow.string()), ("feature", feature)]
+                fields = [
+                    ("path", pyarrow.string()),
+                    ("label", pyarrow.string()),
+                    ("feature", feature),
+                ]
                 schema = pyarrow.schema(fields, metadata={"mim": about})
                 writer = parquet.ParquetWriter(out, schema)
-            values = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(rows.feature.ravel()), size)
+            values = pyarrow.FixedSizeListArray.from_arrays(
+                pyarrow.array(rows.feature.ravel()), size
+            )
             columns = [pyarrow.array(rows.path), pyarrow.array(rows.label), values]
             writer.write_table(pyarrow.table(columns, schema=schema))
     finally:
@@ -104,16 +129,22 @@ def writer_of(out: Path, patches: bool) -> Callable[[Path, Parts, str], None]:
         ValueError: where it is none of these, something is in its place, or a package is missing.
     """
     if out.suffix not in WRITERS:
-        raise ValueError(f"--out={out} ends with none of {', '.join(WRITERS)}, e.g. --out features.npz")
+        raise ValueError(
+            f"--out={out} ends with none of {', '.join(WRITERS)}, e.g. --out features.npz"
+        )
     if out.exists():
         raise ValueError(f"{out} exists already; remove it, or write elsewhere")
     if out.suffix == ".csv" and patches:
-        raise ValueError(f"--out={out}: features of patches are no table of numbers; write them to .npz or .parquet")
+        raise ValueError(
+            f"--out={out}: features of patches are no table of numbers; write them to .npz or "
+            ".parquet"
+        )
     if out.suffix == ".parquet":
         try:
             import pyarrow.parquet  # noqa: F401
         except ModuleNotFoundError as error:
             raise ValueError(
-                f"--out={out} needs pyarrow: pip install pyarrow (an extra of ours: parquet); .npz and .csv need nothing"
+                f"--out={out} needs pyarrow: pip install pyarrow (an extra of ours: parquet); .npz "
+                "and .csv need nothing"
             ) from error
     return WRITERS[out.suffix]

@@ -14,15 +14,22 @@ from mim.encoder.padding import Lengths, attend_within
 
 
 def attend(
-    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | Lengths | None = None, drop: float = 0.0
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    bias: Tensor | Lengths | None = None,
+    drop: float = 0.0,
 ) -> Tensor:
-    """softmax(Q K^T / sqrt(d) + bias) V: queries (B, A, M, d), keys and values (B, A, L, d) -> (B, A, M, d).
+    """softmax(Q K^T / sqrt(d) + bias) V: queries (B, A, M, d), keys and values (B, A, L, d) -> (B,
+    A, M, d).
 
-    A bias is (B or 1, A or 1, M or 1, L), or says how long each row is; what comes out is in the precision given. Each
-    weight of attention is left out with probability `drop`, and the others are scaled up; not where a bias is lengths.
+    A bias is (B or 1, A or 1, M or 1, L), or says how long each row is; what comes out is in the
+    precision given. Each weight of attention is left out with probability `drop`, and the others
+    are scaled up; not where a bias is lengths.
 
-    Always the fused kernel, except in half precision on a CPU: there two batched products are 3 to 7 times as fast, forward
-    and backward together (benchmarks/README.md). Each product sums in float32 and rounds its result once.
+    Always the fused kernel, except in half precision on a CPU: there two batched products are 3 to
+    7 times as fast, forward and backward together (benchmarks/README.md). Each product sums in
+    float32 and rounds its result once.
     """
     if isinstance(bias, Lengths):
         return attend_within(query, key, value, bias)
@@ -31,7 +38,9 @@ def attend(
         score = query @ key.transpose(-2, -1)
         weight = (score if bias is None else score + bias.to(score.dtype)).softmax(-1)
         return dropout(weight, drop) @ value
-    return scaled_dot_product_attention(query, key, value, None if bias is None else bias.to(query.dtype), drop)
+    return scaled_dot_product_attention(
+        query, key, value, None if bias is None else bias.to(query.dtype), drop
+    )
 
 
 def attention_rows(
@@ -43,7 +52,8 @@ def attention_rows(
     bias: Tensor | None = None,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """softmax(Q K^T / sqrt(d) + bias), which fused kernels never write down -> (B, A, M, L) float32.
+    """softmax(Q K^T / sqrt(d) + bias), which fused kernels never write down -> (B, A, M, L)
+    float32.
 
     Args:
         x: (B, L, D), what attention is given.
@@ -77,7 +87,11 @@ class Attention(TimmAttention):
     """timm's multi-head self-attention, with its parameters and key names, over `attend`."""
 
     def forward(
-        self, x: Tensor, attn_mask: Tensor | Lengths | None = None, is_causal: bool = False, queries: int | None = None
+        self,
+        x: Tensor,
+        attn_mask: Tensor | Lengths | None = None,
+        is_causal: bool = False,
+        queries: int | None = None,
     ) -> Tensor:
         """(B, L, D) -> (B, L, D), or what the first `queries` tokens see of all: (B, queries, D).
 
@@ -90,15 +104,21 @@ class Attention(TimmAttention):
             query = query[:, :, :queries]
         return self.proj(attend(query, key, value, attn_mask).transpose(1, 2).flatten(2))
 
-    def rows(self, x: Tensor, queries: Sequence[int] | None = None, dtype: torch.dtype | None = None) -> Tensor:
+    def rows(
+        self, x: Tensor, queries: Sequence[int] | None = None, dtype: torch.dtype | None = None
+    ) -> Tensor:
         """What tokens attend to: (B, L, D) -> (B, A, queries, L); see `attention_rows`."""
-        return attention_rows(x, self.qkv.weight, self.qkv.bias, self.num_heads, queries, dtype=dtype)
+        return attention_rows(
+            x, self.qkv.weight, self.qkv.bias, self.num_heads, queries, dtype=dtype
+        )
 
 
 class Norm(nn.LayerNorm):
     """Layer norm of a vision transformer, which adds 1e-6 to variances."""
 
-    def __init__(self, width: int, device: torch.device | None = None, dtype: torch.dtype | None = None):
+    def __init__(
+        self, width: int, device: torch.device | None = None, dtype: torch.dtype | None = None
+    ):
         super().__init__(width, eps=1e-6, device=device, dtype=dtype)
 
 

@@ -1,4 +1,6 @@
-"""BEiT's transformer (arXiv 2106.08254) as SimMIM uses it (arXiv 2111.09886): relative position bias, layer scale, no key bias."""
+"""BEiT's transformer (arXiv 2106.08254) as SimMIM uses it (arXiv 2111.09886): relative position
+bias, layer scale, no key bias.
+"""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -21,7 +23,8 @@ from mim.tokens import take
 class Beit(beit.Beit):
     """A ViT that is told how far apart two patches are; parameters and key names are timm's.
 
-    It runs on any subset of patches: a table of biases by distance is looked up for the patches that are there.
+    It runs on any subset of patches: a table of biases by distance is looked up for the patches
+    that are there.
 
     Args:
         image_size: pixels per side, or (height, width).
@@ -29,14 +32,16 @@ class Beit(beit.Beit):
         width: channels of a token.
         depth: number of blocks.
         heads: attention heads per block.
-        positions: "shared_bias" is one table of relative position biases for all blocks (SimMIM's pre-training),
-            "block_bias" one for each block (its fine-tuning), "absolute" learned embeddings added to the tokens (AMT's SimMIM),
-            "absolute_and_block_bias" both (MAE's segmentation: mmsegmentation, backbones/mae.py).
+        positions: "shared_bias" is one table of relative position biases for all blocks (SimMIM's
+            pre-training), "block_bias" one for each block (its fine-tuning), "absolute" learned
+            embeddings added to the tokens (AMT's SimMIM), "absolute_and_block_bias" both (MAE's
+            segmentation: mmsegmentation, backbones/mae.py).
         mlp_ratio: hidden width of each MLP over `width`.
         layer_scale: what each branch is multiplied by at first, one learned number a channel.
         drop_path: rate of stochastic depth in the last block, rising linearly from 0 in the first.
         channels: C, of an image.
-        attention_dropout: probability that a weight of attention is left out in training (data2vec).
+        attention_dropout: probability that a weight of attention is left out in training
+            (data2vec).
 
     Raises:
         ValueError: where the patch size does not divide the image, or the heads the width.
@@ -52,7 +57,9 @@ class Beit(beit.Beit):
         width: Count,
         depth: Count,
         heads: Count,
-        positions: Literal["shared_bias", "block_bias", "absolute", "absolute_and_block_bias"] = "shared_bias",
+        positions: Literal[
+            "shared_bias", "block_bias", "absolute", "absolute_and_block_bias"
+        ] = "shared_bias",
         mlp_ratio: Positive = 4.0,
         layer_scale: float = 0.1,
         drop_path: Rate = 0.0,
@@ -61,7 +68,9 @@ class Beit(beit.Beit):
     ):
         geometry = Geometry.of(image_size, patch_size, channels)
         if width % heads:
-            raise ValueError(f"Beit got width={width}, heads={heads}; the heads must divide the width")
+            raise ValueError(
+                f"Beit got width={width}, heads={heads}; the heads must divide the width"
+            )
         super().__init__(
             img_size=geometry.image_size,
             in_chans=channels,
@@ -78,11 +87,13 @@ class Beit(beit.Beit):
         window = geometry.grid if positions in ("block_bias", "absolute_and_block_bias") else None
         rates = torch.linspace(0, drop_path, depth, device="cpu").tolist()
         self.blocks = nn.ModuleList(
-            Block(width, heads, mlp_ratio, rate, layer_scale, window, attention_dropout) for rate in rates
+            Block(width, heads, mlp_ratio, rate, layer_scale, window, attention_dropout)
+            for rate in rates
         )
         self.geometry = geometry
         self.width, self.heads, self.prefix = width, heads, 1
-        distance = beit.gen_relative_position_index(geometry.grid)  # (1 + L, 1 + L), a row of the table
+        # (1 + L, 1 + L), a row of the table
+        distance = beit.gen_relative_position_index(geometry.grid)
         self.register_buffer("distance", distance, persistent=False)
         initialise_simmim(self)
 
@@ -92,18 +103,26 @@ class Beit(beit.Beit):
         return len(self.blocks)
 
     def embed(self, image: Tensor, index: Tensor | None = None) -> Tensor:
-        """Images (B, C, H, W) -> all tokens (B, L, D), or only those at indices (B, K, M) -> (B, K, M, D)."""
+        """Images (B, C, H, W) -> all tokens (B, L, D), or only those at indices (B, K, M) -> (B, K,
+        M, D).
+        """
         return self._add_positions(project(image, index, self.patch_embed.proj), index)
 
     def position_token(self, token: Tensor, index: Tensor) -> Tensor:
-        """One token in place of many patches: (1, 1, D) at indices (B, K, M) -> (B, K, M, D), each with its position."""
+        """One token in place of many patches: (1, 1, D) at indices (B, K, M) -> (B, K, M, D), each
+        with its position.
+        """
         return self._add_positions(token.expand(*index.shape, -1), index)
 
     def new_token(self) -> nn.Parameter:
         """A learnable token (1, 1, D), initialised as this encoder's own."""
-        return nn.Parameter(nn.init.trunc_normal_(torch.empty_like(self.cls_token), std=0.02, a=-0.02, b=0.02))
+        return nn.Parameter(
+            nn.init.trunc_normal_(torch.empty_like(self.cls_token), std=0.02, a=-0.02, b=0.02)
+        )
 
-    def encode(self, tokens: Tensor, index: Tensor | None = None, valid: Tensor | None = None) -> Tensor:
+    def encode(
+        self, tokens: Tensor, index: Tensor | None = None, valid: Tensor | None = None
+    ) -> Tensor:
         """Tokens of a subset of patches (B, M, D) -> cls token first (B, 1 + M, D), normalised.
 
         Without `index` they are all patches, in order. Padding (`valid`) may stand anywhere.
@@ -127,7 +146,9 @@ class Beit(beit.Beit):
         biases = [_sum(bias, padding) for bias in self._biases(index)]
         return run_blocks(self._cls_first(tokens), self.blocks, biases, blocks)
 
-    def attention(self, image: Tensor, queries: Sequence[int] | None = None, block: int | None = None) -> Tensor:
+    def attention(
+        self, image: Tensor, queries: Sequence[int] | None = None, block: int | None = None
+    ) -> Tensor:
         """What tokens of whole images (B, C, H, W) attend to -> (B, A, queries, 1 + L)."""
         block = check_number(block, self.depth, "Beit")
         (entering,) = self.encode_blocks(self.embed(image), [block - 1])
@@ -159,7 +180,9 @@ class Beit(beit.Beit):
         return chosen, None if table is None else _look_up(table, self.distance[None])
 
     def forward(self, image: Tensor) -> Tensor:
-        """Features of the whole image: (B, C, H, W) -> cls token first (B, 1 + L, D), normalised."""
+        """Features of the whole image: (B, C, H, W) -> cls token first (B, 1 + L, D),
+        normalised.
+        """
         return self.encode(self.embed(image))
 
     def no_weight_decay(self) -> set[str]:
@@ -167,24 +190,34 @@ class Beit(beit.Beit):
         return {"cls_token", "pos_embed"}
 
     def _add_positions(self, tokens: Tensor, index: Tensor | None) -> Tensor:
-        return tokens if self.pos_embed is None else add_positions(tokens, index, self.pos_embed[:, 1:])
+        return (
+            tokens
+            if self.pos_embed is None
+            else add_positions(tokens, index, self.pos_embed[:, 1:])
+        )
 
     def _cls_first(self, tokens: Tensor) -> Tensor:
         cls = self.cls_token if self.pos_embed is None else self.cls_token + self.pos_embed[:, :1]
         return torch.cat([cls.to(tokens.dtype).expand(tokens.shape[0], -1, -1), tokens], dim=1)
 
     def _biases(self, index: Tensor | None) -> list[Tensor | None]:
-        """The bias of each block (B or 1, A, 1 + M, 1 + M), or None, for the patches at (B, M) or for all."""
+        """The bias of each block (B or 1, A, 1 + M, 1 + M), or None, for the patches at (B, M) or
+        for all.
+        """
         distance = self._distance(index)
         shared = (
-            None if self.rel_pos_bias is None else _look_up(self.rel_pos_bias.relative_position_bias_table, distance)
+            None
+            if self.rel_pos_bias is None
+            else _look_up(self.rel_pos_bias.relative_position_bias_table, distance)
         )
         blocks = (block for block in self.blocks if isinstance(block, Block))
         tables = (block.attn.relative_position_bias_table for block in blocks)
         return [shared if table is None else _look_up(table, distance) for table in tables]
 
     def _distance(self, index: Tensor | None) -> Tensor:
-        """Row of the table for each pair of tokens, cls first: patches (B, M) -> (B, 1 + M, 1 + M); of all patches, B = 1."""
+        """Row of the table for each pair of tokens, cls first: patches (B, M) -> (B, 1 + M, 1 + M);
+        of all patches, B = 1.
+        """
         if index is None:
             return self.distance[None]
         token = torch.cat([index.new_zeros(len(index), 1), index + 1], dim=1)

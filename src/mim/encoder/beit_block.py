@@ -1,4 +1,6 @@
-"""Block of BEiT over attention that is given biases of the tokens that are there, without a key bias (arXiv 2106.08254)."""
+"""Block of BEiT over attention that is given biases of the tokens that are there, without a key
+bias (arXiv 2106.08254).
+"""
 
 from collections.abc import Sequence
 
@@ -12,7 +14,9 @@ from mim.ranges import Count
 
 
 class BiasedAttention(beit.Attention):
-    """timm's attention of BEiT, with its parameters and key names, given the bias of the tokens that are there."""
+    """timm's attention of BEiT, with its parameters and key names, given the bias of the tokens
+    that are there.
+    """
 
     def forward(self, x: Tensor, shared_rel_pos_bias: Tensor | None = None) -> Tensor:
         """(B, M, D), bias (B or 1, A, M, M) -> (B, M, D)."""
@@ -20,7 +24,9 @@ class BiasedAttention(beit.Attention):
         qkv = linear(x, self.qkv.weight, self._no_key_bias()).view(B, M, 3, self.num_heads, -1)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         drop = self.attn_drop.p if self.training else 0.0
-        return self.proj(attend(query, key, value, shared_rel_pos_bias, drop).transpose(1, 2).flatten(2))
+        return self.proj(
+            attend(query, key, value, shared_rel_pos_bias, drop).transpose(1, 2).flatten(2)
+        )
 
     def rows(
         self,
@@ -52,8 +58,18 @@ class Block(beit.Block):
         window: tuple[int, int] | None,
         attention_dropout: float,
     ):
-        super().__init__(width, heads, True, mlp_ratio, drop_path=drop_path, init_values=layer_scale, norm_layer=Norm)
-        self.attn = BiasedAttention(width, heads, qkv_bias=True, attn_drop=attention_dropout, window_size=window)
+        super().__init__(
+            width,
+            heads,
+            True,
+            mlp_ratio,
+            drop_path=drop_path,
+            init_values=layer_scale,
+            norm_layer=Norm,
+        )
+        self.attn = BiasedAttention(
+            width, heads, qkv_bias=True, attn_drop=attention_dropout, window_size=window
+        )
 
     def update(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """What attention adds to the tokens that enter the block: (B, M, D) -> (B, M, D)."""

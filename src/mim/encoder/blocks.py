@@ -10,7 +10,10 @@ Bias = Tensor | Lengths | None
 
 
 def run_blocks(
-    x: Tensor, blocks: Iterable[Callable[[Tensor, Bias], Tensor]], biases: Sequence[Bias], wanted: Sequence[int]
+    x: Tensor,
+    blocks: Iterable[Callable[[Tensor, Bias], Tensor]],
+    biases: Sequence[Bias],
+    wanted: Sequence[int],
 ) -> list[Tensor]:
     """Tokens (B, M, D) -> those that leave each of the wanted blocks, counted from 1; 0 is `x`.
 

@@ -1,4 +1,6 @@
-"""Contract of an encoder: images to tokens, any subset of patches, and attention where it has some."""
+"""Contract of an encoder: images to tokens, any subset of patches, and attention where it has
+some.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, Self, runtime_checkable
@@ -57,12 +59,16 @@ class Encoder(Module, Protocol):
         """
 
     def position_token(self, token: Tensor, index: Tensor) -> Tensor:
-        """One token in place of the patches at (B, K, M), each with its position -> (B, K, M, E)."""
+        """One token in place of the patches at (B, K, M), each with its position -> (B, K, M,
+        E).
+        """
 
     def new_token(self) -> nn.Parameter:
         """Learnable token for `position_token`, newly drawn: a mask token (SimMIM)."""
 
-    def encode(self, tokens: Tensor, index: Tensor | None = None, valid: Tensor | None = None) -> Tensor:
+    def encode(
+        self, tokens: Tensor, index: Tensor | None = None, valid: Tensor | None = None
+    ) -> Tensor:
         """Embedded patches (B, M, E) -> their tokens, prefix first (B, R + M, D), normalised.
 
         Args:
@@ -111,7 +117,9 @@ class Attends(Protocol):
     heads: int
     """A, attention heads of a block."""
 
-    def attention(self, image: Tensor, queries: Sequence[int] | None = None, block: int | None = None) -> Tensor:
+    def attention(
+        self, image: Tensor, queries: Sequence[int] | None = None, block: int | None = None
+    ) -> Tensor:
         """What tokens of whole images (B, C, H, W) attend to -> (B, A, queries, R + L) float32.
 
         Queries and keys in the precision in force (autocast, or that of the weights), with their
@@ -136,10 +144,14 @@ class Attends(Protocol):
 
 @runtime_checkable
 class Resizes(Protocol):
-    """What an encoder can do whose positions are resized to images of other sizes than its geometry's."""
+    """What an encoder can do whose positions are resized to images of other sizes than its
+    geometry's.
+    """
 
     resize_offset: float
-    """Added to the new number of rows or columns when positions are resized (`resize_positions`)."""
+    """Added to the new number of rows or columns when positions are resized
+    (`resize_positions`).
+    """
 
 
 class AttentionEncoder(Encoder, Attends, Protocol):
@@ -154,7 +166,9 @@ def attending(encoder: Encoder, refusal: str) -> AttentionEncoder:
     """
     if isinstance(encoder, Attends) and encoder.prefix:
         return encoder
-    raise ValueError(f"{type(encoder).__name__} has no cls token that attends to all patches, {refusal}")
+    raise ValueError(
+        f"{type(encoder).__name__} has no cls token that attends to all patches, {refusal}"
+    )
 
 
 def cls_attention(encoder: AttentionEncoder, image: Tensor, block: int | None = None) -> Tensor:

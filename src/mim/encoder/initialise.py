@@ -1,4 +1,6 @@
-"""The official initialisations of MAE (models_mae.py: initialize_weights), of DINO, of I-JEPA and of SimMIM."""
+"""The official initialisations of MAE (models_mae.py: initialize_weights), of DINO, of I-JEPA and
+of SimMIM.
+"""
 
 from typing import Any, Literal
 
@@ -9,11 +11,13 @@ Start = Literal["mae", "dino", "ijepa", "moco_v3"]
 
 
 def initialise(encoder: Any, start: Start) -> None:
-    """Draw the weights of a ViT anew; its positions stay. A cls token is of a normal of deviation 0.02.
+    """Draw the weights of a ViT anew; its positions stay. A cls token is of a normal of deviation
+    0.02.
 
-    I-JEPA's are DINO's, and the projection of patches is of that normal too: those of training (src/helper.py: init_model), which
-    undo the constructor's division by depth. MoCo v3's are MAE's, but queries, keys and values are three products of their own,
-    and the cls token is almost zero (vits.py: VisionTransformerMoCo).
+    I-JEPA's are DINO's, and the projection of patches is of that normal too: those of training
+    (src/helper.py: init_model), which undo the constructor's division by depth. MoCo v3's are
+    MAE's, but queries, keys and values are three products of their own, and the cls token is almost
+    zero (vits.py: VisionTransformerMoCo).
     """
     as_mae = start in ("mae", "moco_v3")
     encoder.apply(initialise_mae if as_mae else initialise_dino)
@@ -44,16 +48,20 @@ def initialise_mae(module: nn.Module) -> None:
 
 
 def initialise_dino(module: nn.Module) -> None:
-    """Linear: a normal of deviation 0.02, zero bias; LayerNorm: one and zero (DINO, vision_transformer.py). For `module.apply`."""
+    """Linear: a normal of deviation 0.02, zero bias; LayerNorm: one and zero (DINO,
+    vision_transformer.py). For `module.apply`.
+    """
     initialise_mae(module)
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
 
 
 def initialise_simmim(encoder: nn.Module) -> None:
-    """The official initialisation of SimMIM's ViT (models/vision_transformer.py): a normal of deviation 0.02, cut at one deviation.
+    """The official initialisation of SimMIM's ViT (models/vision_transformer.py): a normal of
+    deviation 0.02, cut at one deviation.
 
-    What a block adds to the residual stream is divided by sqrt(2 * its number), from 1. Biases of all kinds start at zero.
+    What a block adds to the residual stream is divided by sqrt(2 * its number), from 1. Biases of
+    all kinds start at zero.
     """
     for name, parameter in encoder.named_parameters():
         if parameter.dim() > 1 and not name.endswith("relative_position_bias_table"):

@@ -6,7 +6,9 @@ from mim.encoder.encoder import Encoder
 
 
 class Model(nn.Module):
-    """Model: an encoder, and what is trained with it or on it; its checkpoints say `encoder.` of the one."""
+    """Model: an encoder, and what is trained with it or on it; its checkpoints say `encoder.` of
+    the one.
+    """
 
     encoder: Encoder
 

@@ -1,4 +1,6 @@
-"""Rows of tokens of unequal length, side by side: how attention is told which tokens are padding."""
+"""Rows of tokens of unequal length, side by side: how attention is told which tokens are
+padding.
+"""
 
 import math
 from typing import NamedTuple
@@ -19,8 +21,9 @@ class Lengths(NamedTuple):
 def padding(valid: Tensor, tokens: Tensor) -> Tensor | Lengths:
     """What hides padding from all, in the form that the tokens' device runs fastest.
 
-    On a GPU in half precision the lengths, so that attention runs over each row's own tokens and no mask exists; elsewhere a
-    bias. Both are of one shape whatever the lengths: nothing compiles twice and the host does not wait.
+    On a GPU in half precision the lengths, so that attention runs over each row's own tokens and no
+    mask exists; elsewhere a bias. Both are of one shape whatever the lengths: nothing compiles
+    twice and the host does not wait.
 
     Args:
         valid: (B, M) bool, True before False in every row.
@@ -33,7 +36,9 @@ def padding(valid: Tensor, tokens: Tensor) -> Tensor | Lengths:
 
 def padding_bias(valid: Tensor) -> Tensor:
     """The same as a bias: (B, M) bool, in any order -> (B, 1, 1, M)."""
-    return torch.zeros_like(valid, dtype=torch.float32).masked_fill(~valid, -math.inf)[:, None, None]
+    return torch.zeros_like(valid, dtype=torch.float32).masked_fill(~valid, -math.inf)[
+        :, None, None
+    ]
 
 
 def with_cls(valid: Tensor) -> Tensor:
@@ -42,16 +47,20 @@ def with_cls(valid: Tensor) -> Tensor:
 
 
 def attend_within(query: Tensor, key: Tensor, value: Tensor, lengths: Lengths) -> Tensor:
-    """Attention within the valid tokens of each row: queries (B, A, M, d), keys and values (B, A, L, d) -> (B, A, M, d).
+    """Attention within the valid tokens of each row: queries (B, A, M, d), keys and values (B, A,
+    L, d) -> (B, A, M, d).
 
-    The queries are those of the first M of the L tokens. To the kernel, a row's tokens and its padding are two sequences, one
-    behind the other: nothing moves in memory, and what comes out for padding is finite and means nothing. The kernel takes
-    d in steps of 8; any other is filled up with zeros.
+    The queries are those of the first M of the L tokens. To the kernel, a row's tokens and its
+    padding are two sequences, one behind the other: nothing moves in memory, and what comes out for
+    padding is finite and means nothing. The kernel takes d in steps of 8; any other is filled up
+    with zeros.
     """
     B, _, M, d = query.shape
     L = key.shape[2]
     more = -d % 8
-    query, key, value = (pad(t.transpose(1, 2).flatten(0, 1), (0, more)) for t in (query, key, value))
+    query, key, value = (
+        pad(t.transpose(1, 2).flatten(0, 1), (0, more)) for t in (query, key, value)
+    )
     queries_end, keys_end = _ends(lengths.valid.clamp(max=M), M), _ends(lengths.valid, L)
     seen = varlen_attn(query, key, value, queries_end, keys_end, M, L, scale=d**-0.5)
     assert isinstance(seen, Tensor)
@@ -59,7 +68,9 @@ def attend_within(query: Tensor, key: Tensor, value: Tensor, lengths: Lengths) -
 
 
 def _ends(valid: Tensor, length: int) -> Tensor:
-    """Where sequences end when each row of `length` is cut in two after `valid` (B,): (1 + 2 B,) int32, 0 first."""
+    """Where sequences end when each row of `length` is cut in two after `valid` (B,): (1 + 2 B,)
+    int32, 0 first.
+    """
     start = torch.arange(len(valid), device=valid.device) * length
     ends = torch.stack([start + valid, start + length], dim=1).flatten()
     return torch.cat([ends.new_zeros(1), ends]).int()

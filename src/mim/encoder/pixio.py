@@ -1,4 +1,6 @@
-"""A ViT with several cls tokens (Pixio, "In Pursuit of Pixel Supervision for Visual Pre-training"; facebookresearch/pixio)."""
+"""A ViT with several cls tokens (Pixio, "In Pursuit of Pixel Supervision for Visual Pre-training";
+facebookresearch/pixio).
+"""
 
 import torch
 from torch import nn
@@ -8,7 +10,8 @@ from mim.ranges import Count, Positive, Rate, Size
 
 
 class Pixio(ViT):
-    """A ViT whose patches have learned positions, and before them several cls tokens, each with a position of its own.
+    """A ViT whose patches have learned positions, and before them several cls tokens, each with a
+    position of its own.
 
     The first of them is what pools take for the cls token (pretraining/models_pixio.py: PixioViT).
 
@@ -30,7 +33,15 @@ class Pixio(ViT):
         cls_tokens: Count = 8,
     ):
         super().__init__(
-            image_size, patch_size, width, depth, heads, mlp_ratio, drop_path, channels, positions="learned"
+            image_size,
+            patch_size,
+            width,
+            depth,
+            heads,
+            mlp_ratio,
+            drop_path,
+            channels,
+            positions="learned",
         )
         self.prefix = cls_tokens
         self.cls_token = nn.Parameter(torch.empty(1, cls_tokens, width).normal_(std=0.02))

@@ -1,4 +1,6 @@
-"""timm's Swin, shifted windows on the whole grid (arXiv 2103.14030); its patch is what the last stage sees, as in SimMIM."""
+"""timm's Swin, shifted windows on the whole grid (arXiv 2103.14030); its patch is what the last
+stage sees, as in SimMIM.
+"""
 
 from collections.abc import Sequence
 
@@ -16,13 +18,15 @@ from mim.tokens import patchify, take, take_patches, unpatchify
 class Swin(SwinTransformer):
     """A hierarchy of windows; parameters and key names are timm's.
 
-    A patch of the masker, and of the loss, is one token of the last stage: it holds many small patches of the first.
-    Windows need the whole grid, so no patch may be missing: masked ones are stood in for (SimMIM), none is left out (MAE) or
-    thrown. There is no cls token and no other prefix.
+    A patch of the masker, and of the loss, is one token of the last stage: it holds many small
+    patches of the first. Windows need the whole grid, so no patch may be missing: masked ones are
+    stood in for (SimMIM), none is left out (MAE) or thrown. There is no cls token and no other
+    prefix.
 
     Args:
         image_size: pixels per side, or (height, width).
-        patch_size: pixels per side of a patch of the last stage; those of each stage before are half as long.
+        patch_size: pixels per side of a patch of the last stage; those of each stage before are
+            half as long.
         width: channels in the first stage; each stage doubles them.
         depths: blocks in each stage.
         heads: attention heads in each stage.
@@ -50,15 +54,20 @@ class Swin(SwinTransformer):
         channels: Count = 3,
     ):
         if len(depths) != len(heads):
-            raise ValueError(f"Swin got {len(depths)} depths and {len(heads)} heads; give one of each for every stage")
+            raise ValueError(
+                f"Swin got {len(depths)} depths and {len(heads)} heads; give one of each for every "
+                "stage"
+            )
         if any(width * 2**stage % count for stage, count in enumerate(heads)):
             raise ValueError(
-                f"Swin got width={width}, heads={list(heads)}; each stage's heads must divide its width, twice the last"
+                f"Swin got width={width}, heads={list(heads)}; each stage's heads must divide its "
+                "width, twice the last"
             )
         small = 2 ** (len(depths) - 1)  # small patches per side of a patch
         if patch_size % small:
             raise ValueError(
-                f"Swin got patch_size={patch_size} for {len(depths)} stages; needs a multiple of {small}, e.g. {4 * small}"
+                f"Swin got patch_size={patch_size} for {len(depths)} stages; needs a multiple of "
+                f"{small}, e.g. {4 * small}"
             )
         geometry = Geometry.of(image_size, patch_size, channels)
         super().__init__(
@@ -80,29 +89,38 @@ class Swin(SwinTransformer):
     @property
     def blocks(self) -> list[nn.Module]:
         """The blocks of all stages, first to last."""
-        return [block for stage in self.layers for block in stage.get_submodule("blocks").children()]
+        return [
+            block for stage in self.layers for block in stage.get_submodule("blocks").children()
+        ]
 
     def embed(self, image: Tensor, index: Tensor | None = None) -> Tensor:
-        """Images (B, C, H, W) -> all patches (B, L, S * C), or only those at indices (B, K, M) -> (B, K, M, S * C).
+        """Images (B, C, H, W) -> all patches (B, L, S * C), or only those at indices (B, K, M) ->
+        (B, K, M, S * C).
 
         The S small patches of each patch in rows, C channels of the first stage each.
         """
         side = self.geometry.patch_size
         patches = patchify(image, side) if index is None else take_patches(image, index, side)
-        pixels = patches.view(-1, *side, self.geometry.channels).permute(0, 3, 1, 2)  # each patch a picture of its own
+        # each patch a picture of its own
+        pixels = patches.view(-1, *side, self.geometry.channels).permute(0, 3, 1, 2)
         small = self.patch_embed.norm(project(pixels, None, self.patch_embed.proj))  # (B * L, S, C)
         return small.flatten(1).view(*patches.shape[:-1], -1)
 
     def position_token(self, token: Tensor, index: Tensor) -> Tensor:
-        """One token in place of every small patch of many patches: (1, 1, C) at indices (B, K, M) -> (B, K, M, S * C)."""
+        """One token in place of every small patch of many patches: (1, 1, C) at indices (B, K, M)
+        -> (B, K, M, S * C).
+        """
         return token.repeat(1, 1, self.small**2).expand(*index.shape, -1)
 
     def new_token(self) -> nn.Parameter:
         """A learnable token (1, 1, C) of the first stage, initialised as SimMIM does."""
         return nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, self.embed_dim), std=0.02))
 
-    def encode(self, tokens: Tensor, index: Tensor | None = None, valid: Tensor | None = None) -> Tensor:
-        """All patches (B, L, S * C), and where they stand (B, L) -> their tokens (B, L, D), normalised.
+    def encode(
+        self, tokens: Tensor, index: Tensor | None = None, valid: Tensor | None = None
+    ) -> Tensor:
+        """All patches (B, L, S * C), and where they stand (B, L) -> their tokens (B, L, D),
+        normalised.
 
         All of them have to be `valid` (B, L).
 
@@ -126,8 +144,10 @@ class Swin(SwinTransformer):
         """
         if tokens.shape[1] != self.geometry.patches:
             raise ValueError(
-                f"Swin's windows need every patch and got {tokens.shape[1]} of {self.geometry.patches}; use model=simmim with "
-                "a masker that throws none (masker=random_cell), or an encoder that runs on any subset (vit, beit)"
+                f"Swin's windows need every patch and got {tokens.shape[1]} of "
+                f"{self.geometry.patches}; use model=simmim with "
+                "a masker that throws none (masker=random_cell), or an encoder that runs on any "
+                "subset (vit, beit)"
             )
         if set(blocks) != {self.depth}:
             raise ValueError(
@@ -136,7 +156,8 @@ class Swin(SwinTransformer):
             )
         if index is not None:
             tokens = take(tokens, index.argsort(dim=1)[:, None])[:, 0]
-        x = unpatchify(tokens, self.small, self.geometry.grid).permute(0, 2, 3, 1)  # (B, rows * s, columns * s, C)
+        # (B, rows * s, columns * s, C)
+        x = unpatchify(tokens, self.small, self.geometry.grid).permute(0, 2, 3, 1)
         x = self.layers(x).flatten(1, 2)  # (B, L, D)
         if index is not None:
             x = take(x, index[:, None])[:, 0]
@@ -147,5 +168,7 @@ class Swin(SwinTransformer):
         return self.encode(self.embed(image))
 
     def no_weight_decay(self) -> set[str]:
-        """Matrices that are not decayed, as SimMIM has it (optimizer.py): tables of biases are, though it means not to."""
+        """Matrices that are not decayed, as SimMIM has it (optimizer.py): tables of biases are,
+        though it means not to.
+        """
         return {"mask_token"}

@@ -1,4 +1,6 @@
-"""Attention of timm's blocks, which their fused kernels never write down: queries and keys are taken on their way in."""
+"""Attention of timm's blocks, which their fused kernels never write down: queries and keys are
+taken on their way in.
+"""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -30,7 +32,9 @@ class _Heard(Exception):
 class _Listening(TorchFunctionMode):
     """Stops at fused attention."""
 
-    def __torch_function__(self, func: Any, types: object, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        self, func: Any, types: object, args: Any = (), kwargs: Any = None
+    ) -> Any:
         if func is scaled_dot_product_attention:
             raise _Heard(*args[:2])
         return func(*args, **(kwargs or {}))
@@ -58,14 +62,18 @@ def attention_of(
     attends = [type(part).__name__ for part in block.modules() if isinstance(part, Fused)]
     if len(attends) != 1 or attends[0] not in _ONE_SOFTMAX:
         raise ValueError(
-            f"a {type(block).__name__} of timm attends by {' and '.join(attends)}, which is no one map; choose an "
+            f"a {type(block).__name__} of timm attends by {' and '.join(attends)}, which is no one "
+            "map; choose an "
             "encoder whose blocks attend once"
         )
     arguments = {"rope": rope} if isinstance(block, EvaBlock | EvaBlockPostNorm) else {}
     with nullcontext() if dtype is None else torch.autocast(tokens.device.type, enabled=False):
         weights: dict[str, Tensor] = {}
         if dtype is not None:
-            weights, tokens = {name: value.to(dtype) for name, value in block.named_parameters()}, tokens.to(dtype)
+            weights, tokens = (
+                {name: value.to(dtype) for name, value in block.named_parameters()},
+                tokens.to(dtype),
+            )
         query, key = _heard(block, weights, tokens, arguments)
         if queries is not None:
             query = query[:, :, list(queries)]
@@ -74,7 +82,10 @@ def attention_of(
 
 
 def _heard(
-    block: nn.Module, weights: dict[str, Tensor], tokens: Tensor, arguments: dict[str, Tensor | None]
+    block: nn.Module,
+    weights: dict[str, Tensor],
+    tokens: Tensor,
+    arguments: dict[str, Tensor | None],
 ) -> tuple[Tensor, Tensor]:
     try:
         with _Listening():

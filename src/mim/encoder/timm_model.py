@@ -1,4 +1,6 @@
-"""Models of timm by name: which of them are one transformer over patches, and which are something else."""
+"""Models of timm by name: which of them are one transformer over patches, and which are something
+else.
+"""
 
 import warnings
 from difflib import get_close_matches
@@ -19,12 +21,20 @@ MODULES = ("vision_transformer", "eva", "deit")
 """Modules of timm whose models are one transformer over a grid of patches."""
 _MODELS = (VisionTransformer, VisionTransformerDistilled, Eva)
 _BLOCKS = {
-    *("Block", "ResPostBlock", "ParallelScalingBlock", "DiffParallelScalingBlock", "ParallelThingsBlock"),
+    *(
+        "Block",
+        "ResPostBlock",
+        "ParallelScalingBlock",
+        "DiffParallelScalingBlock",
+        "ParallelThingsBlock",
+    ),
     *("EvaBlock", "EvaBlockPostNorm"),
 }
 _OWN = {"beit": "encoder=beit_base", "swin_transformer": "encoder=swin_base"}
 _CREATE = timm.create_model
-_INSTEAD = "choose a ViT of timm with one grid of patches, e.g. encoder.name=vit_small_patch14_dinov2"
+_INSTEAD = (
+    "choose a ViT of timm with one grid of patches, e.g. encoder.name=vit_small_patch14_dinov2"
+)
 
 
 @runtime_checkable
@@ -45,19 +55,28 @@ def create(name: str, image_size: tuple[int, int], sizes: Settings) -> Any:
     """
     check_name(name)
     given = {key: value for key, value in sizes.items() if value is not None}
-    if "reg_tokens" in given and timm.model_entrypoint(name.partition(".")[0]).__module__.endswith(".eva"):
+    if "reg_tokens" in given and timm.model_entrypoint(name.partition(".")[0]).__module__.endswith(
+        ".eva"
+    ):
         given["num_reg_tokens"] = given.pop("reg_tokens")
     architecture = name.partition(".")[0]
     try:
         with warnings.catch_warnings(action="ignore"):  # of names that timm has changed
-            model = _CREATE(architecture, pretrained=False, num_classes=0, img_size=image_size, **given)
+            model = _CREATE(
+                architecture, pretrained=False, num_classes=0, img_size=image_size, **given
+            )
     except (AssertionError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         said = " ".join(str(error).split()) or type(error).__name__
-        settings = ", ".join(f"{key}={value}" for key, value in ({"img_size": image_size} | given).items())
-        raise ValueError(f"timm cannot build {architecture} with {settings}: {printable(said)}") from error
+        settings = ", ".join(
+            f"{key}={value}" for key, value in ({"img_size": image_size} | given).items()
+        )
+        raise ValueError(
+            f"timm cannot build {architecture} with {settings}: {printable(said)}"
+        ) from error
     for part in model.modules():
         if isinstance(part, Fused):
-            part.fused_attn = True  # whatever TIMM_FUSED_ATTN says: what attention sees is heard there
+            # whatever TIMM_FUSED_ATTN says: what attention sees is heard there
+            part.fused_attn = True
     if isinstance(model, _MODELS):
         grid_of(image_size, model.patch_embed.patch_size)
     return model
@@ -78,11 +97,17 @@ def check_name(name: str) -> None:
     architecture = name.partition(".")[0]
     if not timm.is_model(architecture):
         known = [each for module in MODULES for each in timm.list_models(module=module)]
-        raise ValueError(f"encoder.name={printable(name, 80)} is no ViT of timm; {nearest_of(architecture, known)}")
+        raise ValueError(
+            f"encoder.name={printable(name, 80)} is no ViT of timm; "
+            f"{nearest_of(architecture, known)}"
+        )
     module = timm.model_entrypoint(architecture).__module__.rpartition(".")[2]
     if module not in MODULES:
         instead = f"{_OWN[module]} is such a one" if module in _OWN else _INSTEAD
-        raise ValueError(f"timm's {name} is a {module}, which is not split into patches and blocks here; {instead}")
+        raise ValueError(
+            f"timm's {name} is a {module}, which is not split into patches and blocks here; "
+            f"{instead}"
+        )
 
 
 def nearest_of(given: str, known: list[str]) -> str:
@@ -99,7 +124,9 @@ def check_parts(model: nn.Module, name: str) -> None:
     """
     what = _foreign(model)
     if what:
-        raise ValueError(f"timm's {name} has {what}, so patches cannot be left out of it; {_INSTEAD}")
+        raise ValueError(
+            f"timm's {name} has {what}, so patches cannot be left out of it; {_INSTEAD}"
+        )
 
 
 def _foreign(model: Any) -> str | None:

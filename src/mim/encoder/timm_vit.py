@@ -1,6 +1,8 @@
-"""timm's vision transformers as they are, split into `embed` and `encode`: rotary positions, registers, SwiGLU and all.
+"""timm's vision transformers as they are, split into `embed` and `encode`: rotary positions,
+registers, SwiGLU and all.
 
-Sources: timm/models/vision_transformer.py (VisionTransformer) and timm/models/eva.py (Eva): `forward_features`.
+Sources: timm/models/vision_transformer.py (VisionTransformer) and timm/models/eva.py (Eva):
+`forward_features`.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,8 +38,8 @@ class TimmViT(nn.Module):
         channels: C, of an image.
 
     Raises:
-        ValueError: where timm has no such transformer, it is none that can be split, or sizes do not
-            go together.
+        ValueError: where timm has no such transformer, it is none that can be split, or sizes do
+            not go together.
     """
 
     positions_of_prefix: int
@@ -62,9 +64,16 @@ class TimmViT(nn.Module):
     ):
         super().__init__()
         patch = None if patch_size is None else pair(patch_size)
-        sizes: Settings = {"patch_size": patch, "embed_dim": width, "depth": depth, "num_heads": heads}
+        sizes: Settings = {
+            "patch_size": patch,
+            "embed_dim": width,
+            "depth": depth,
+            "num_heads": heads,
+        }
         sizes |= {"reg_tokens": registers, "in_chans": channels}
-        vit = create(name, pair(image_size), sizes | {"mlp_ratio": mlp_ratio, "drop_path_rate": drop_path})
+        vit = create(
+            name, pair(image_size), sizes | {"mlp_ratio": mlp_ratio, "drop_path_rate": drop_path}
+        )
         check_parts(vit, name)
         self.name = name.partition(".")[0]
         self.patch_embed: Any = vit.patch_embed
@@ -76,7 +85,10 @@ class TimmViT(nn.Module):
         self.geometry = Geometry.of(image_size, vit.patch_embed.patch_size, channels)
         self.width, self.heads = int(vit.embed_dim), heads_of(vit)
         if self.width % self.heads:
-            raise ValueError(f"TimmViT got width={self.width}, heads={self.heads}; the heads must divide the width")
+            raise ValueError(
+                f"TimmViT got width={self.width}, heads={self.heads}; the heads must divide the "
+                "width"
+            )
         self.prefix = sum(token.shape[1] for token in self._prefix_tokens())
         self.positions_of_prefix = 0 if vit.no_embed_class else self.prefix
         self._undecayed = set(vit.no_weight_decay())
@@ -105,9 +117,13 @@ class TimmViT(nn.Module):
 
     def new_token(self) -> nn.Parameter:
         """A learnable token (1, 1, D)."""
-        return nn.Parameter(self.patch_embed.proj.weight.new_empty(1, 1, self.width).normal_(std=0.02))
+        return nn.Parameter(
+            self.patch_embed.proj.weight.new_empty(1, 1, self.width).normal_(std=0.02)
+        )
 
-    def encode(self, tokens: Tensor, index: Tensor | None = None, valid: Tensor | None = None) -> Tensor:
+    def encode(
+        self, tokens: Tensor, index: Tensor | None = None, valid: Tensor | None = None
+    ) -> Tensor:
         """Embedded patches (B, M, D) -> their tokens, prefix first (B, R + M, D), normalised."""
         (last,) = self.encode_blocks(tokens, [self.depth], index, valid)
         return self.norm(last)
@@ -130,7 +146,11 @@ class TimmViT(nn.Module):
 
     def _prefix_tokens(self) -> list[Tensor]:
         """Tokens before the patches, (1, n, D) each: cls, distillation, registers."""
-        return [token for token in (self.cls_token, self.dist_token, self.reg_token) if token is not None]
+        return [
+            token
+            for token in (self.cls_token, self.dist_token, self.reg_token)
+            if token is not None
+        ]
 
     def _prefix(self, tokens: Tensor) -> Tensor:
         found = self._prefix_tokens()
@@ -157,7 +177,9 @@ class TimmViT(nn.Module):
         own = table[number - 1]  # (A, L, 2 d), of each block its own (RoPE-mixed)
         return own if index is None else own[:, index].transpose(0, 1)
 
-    def attention(self, image: Tensor, queries: Sequence[int] | None = None, block: int | None = None) -> Tensor:
+    def attention(
+        self, image: Tensor, queries: Sequence[int] | None = None, block: int | None = None
+    ) -> Tensor:
         """What tokens of whole images (B, C, H, W) attend to -> (B, A, queries, R + L) float32."""
         number = check_number(block, self.depth, "TimmViT")
         (entering,) = self.encode_blocks(self.embed(image), [number - 1])

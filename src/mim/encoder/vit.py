@@ -1,4 +1,6 @@
-"""timm's VisionTransformer, split into `embed` and `encode` so that hidden patches are never embedded (MAE, arXiv 2111.06377)."""
+"""timm's VisionTransformer, split into `embed` and `encode` so that hidden patches are never
+embedded (MAE, arXiv 2111.06377).
+"""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -23,8 +25,9 @@ class ViT(VisionTransformer):
 
     Images of other sizes get positions that are resized to their grid; that of the cls token stays.
 
-    Under bf16 autocast the residual stream is bf16 from the patch projection on, so that nothing is cast between blocks;
-    parameters, their gradients and the loss stay float32, and products, layer norms and softmax sum in float32.
+    Under bf16 autocast the residual stream is bf16 from the patch projection on, so that nothing is
+    cast between blocks; parameters, their gradients and the loss stay float32, and products, layer
+    norms and softmax sum in float32.
 
     Args:
         image_size: pixels per side, or (height, width).
@@ -35,14 +38,17 @@ class ViT(VisionTransformer):
         mlp_ratio: hidden width of each MLP over `width`.
         drop_path: rate of stochastic depth in the last block, rising linearly from 0 in the first.
         channels: C, of an image.
-        positions: fixed sines and cosines, of columns first (MAE) or of rows first (MoCo v3), or learned from a normal of
-            deviation 0.02 (DINO, iBOT).
-        start: how weights begin: as those of MAE, of DINO and iBOT, of I-JEPA, or of MoCo v3 (`mim.encoder.initialise`).
-        resize_offset: of positions that are resized (`mim.encoder.positions`): 0.1 as in DINO's and iBOT's releases, or 0.
+        positions: fixed sines and cosines, of columns first (MAE) or of rows first (MoCo v3), or
+            learned from a normal of deviation 0.02 (DINO, iBOT).
+        start: how weights begin: as those of MAE, of DINO and iBOT, of I-JEPA, or of MoCo v3
+            (`mim.encoder.initialise`).
+        resize_offset: of positions that are resized (`mim.encoder.positions`): 0.1 as in DINO's and
+            iBOT's releases, or 0.
         cls: whether a cls token comes before the patches; I-JEPA has none.
 
     Raises:
-        ValueError: where the patch size does not divide the image, the heads the width, or 4 the width.
+        ValueError: where the patch size does not divide the image, the heads the width, or 4 the
+            width.
     """
 
     cls_token: nn.Parameter | None
@@ -65,7 +71,9 @@ class ViT(VisionTransformer):
     ):
         geometry = Geometry.of(image_size, patch_size, channels)
         if width % heads:
-            raise ValueError(f"ViT got width={width}, heads={heads}; the heads must divide the width")
+            raise ValueError(
+                f"ViT got width={width}, heads={heads}; the heads must divide the width"
+            )
         super().__init__(
             img_size=geometry.image_size,
             in_chans=channels,
@@ -91,7 +99,9 @@ class ViT(VisionTransformer):
             nn.init.trunc_normal_(self.pos_embed, std=0.02)
         else:
             self.pos_embed.requires_grad_(False).copy_(
-                sincos_positions(width, geometry.grid, cls, rows_first=positions == "sincos_rows_first")
+                sincos_positions(
+                    width, geometry.grid, cls, rows_first=positions == "sincos_rows_first"
+                )
             )
 
     @property
@@ -100,24 +110,35 @@ class ViT(VisionTransformer):
         return len(self.blocks)
 
     def embed(self, image: Tensor, index: Tensor | None = None) -> Tensor:
-        """Project patches and add their positions, in the residual stream's precision: that of the projection.
+        """Project patches and add their positions, in the residual stream's precision: that of the
+        projection.
 
-        Images (B, C, H, W) -> all tokens (B, L, D), or only those at indices (B, K, M) -> (B, K, M, D).
+        Images (B, C, H, W) -> all tokens (B, L, D), or only those at indices (B, K, M) -> (B, K, M,
+        D).
         """
         grid = grid_of((image.shape[2], image.shape[3]), self.geometry.patch_size)
-        positions = resize_positions(self.pos_embed[:, self.prefix :], self.geometry.grid, grid, self.resize_offset)
+        positions = resize_positions(
+            self.pos_embed[:, self.prefix :], self.geometry.grid, grid, self.resize_offset
+        )
         return add_positions(project(image, index, self.patch_embed.proj), index, positions)
 
     def position_token(self, token: Tensor, index: Tensor) -> Tensor:
-        """One token in place of many patches: (1, 1, D) at indices (B, K, M) -> (B, K, M, D), each with its position."""
-        return add_positions(token.expand(*index.shape, -1), index, self.pos_embed[:, self.prefix :])
+        """One token in place of many patches: (1, 1, D) at indices (B, K, M) -> (B, K, M, D), each
+        with its position.
+        """
+        return add_positions(
+            token.expand(*index.shape, -1), index, self.pos_embed[:, self.prefix :]
+        )
 
     def new_token(self) -> nn.Parameter:
         """A learnable token (1, 1, D), initialised as this encoder's own."""
         return nn.Parameter(self.pos_embed.new_empty(1, 1, self.width).normal_(std=0.02))
 
-    def encode(self, tokens: Tensor, index: Tensor | None = None, valid: Tensor | None = None) -> Tensor:
-        """Tokens of any subset of patches (B, M, D) -> cls token first, if any (B, R + M, D), normalised.
+    def encode(
+        self, tokens: Tensor, index: Tensor | None = None, valid: Tensor | None = None
+    ) -> Tensor:
+        """Tokens of any subset of patches (B, M, D) -> cls token first, if any (B, R + M, D),
+        normalised.
 
         Where they stand (`index`, (B, M)) is in the tokens already: it is for encoders whose
         attention asks for it (Beit). `valid` is as in `Encoder`.
@@ -137,7 +158,9 @@ class ViT(VisionTransformer):
         bias = None if valid is None else padding(pad(valid, (self.prefix, 0), value=True), x)
         return run_blocks(x, self.blocks, [bias] * self.depth, blocks)
 
-    def attention(self, image: Tensor, queries: Sequence[int] | None = None, block: int | None = None) -> Tensor:
+    def attention(
+        self, image: Tensor, queries: Sequence[int] | None = None, block: int | None = None
+    ) -> Tensor:
         """What tokens of whole images (B, C, H, W) attend to -> (B, A, queries, R + L)."""
         block = check_number(block, self.depth, "ViT")
         (entering,) = self.encode_blocks(self.embed(image), [block - 1])
@@ -170,5 +193,7 @@ class ViT(VisionTransformer):
         return torch.cat([cls.expand(tokens.shape[0], -1, -1), tokens], dim=1)
 
     def forward(self, image: Tensor) -> Tensor:  # type: ignore[override]
-        """Features of the whole image: (B, C, H, W) -> cls token first, if any (B, R + L, D), normalised."""
+        """Features of the whole image: (B, C, H, W) -> cls token first, if any (B, R + L, D),
+        normalised.
+        """
         return self.encode(self.embed(image))

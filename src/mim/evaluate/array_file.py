@@ -17,7 +17,8 @@ class ArrayFile:
     """Rows of one shape; nothing is to be seen of them before all are there.
 
     Args:
-        file: holds the numbers; their shape and their checksum stand beside it, in a file that ends with `.json`.
+        file: holds the numbers; their shape and their checksum stand beside it, in a file that ends
+            with `.json`.
         dtype: what is kept of them.
     """
 
@@ -29,7 +30,9 @@ class ArrayFile:
         self._sum = _new_sum()
 
     def holds(self, count: int) -> bool:
-        """Whether it has so many rows, and its bytes are those that were written: it is read once for that."""
+        """Whether it has so many rows, and its bytes are those that were written: it is read once
+        for that.
+        """
         about = self._about()
         if about is None or about["shape"][0] != count:
             return False
@@ -48,7 +51,11 @@ class ArrayFile:
         except ValueError:
             return None
         shape: Any = about.get("shape") if isinstance(about, dict) else None
-        numbers = isinstance(shape, list) and shape and all(type(side) is int and side >= 0 for side in shape)
+        numbers = (
+            isinstance(shape, list)
+            and shape
+            and all(type(side) is int and side >= 0 for side in shape)
+        )
         fits = numbers and math.prod(shape) * self.dtype.itemsize == self.file.stat().st_size
         return about if fits else None
 
@@ -61,10 +68,13 @@ class ArrayFile:
         """
         kept = rows.detach().to("cpu", self.dtype)
         if not rows.isfinite().all():
-            raise ValueError("features are no numbers (NaN or infinite): the weights, or the images, are damaged")
+            raise ValueError(
+                "features are no numbers (NaN or infinite): the weights, or the images, are damaged"
+            )
         if kept.is_floating_point() and not kept.isfinite().all():
             raise ValueError(
-                f"features are too large for {str(self.dtype).removeprefix('torch.')}; try evaluate.precision=float32"
+                f"features are too large for {str(self.dtype).removeprefix('torch.')}; try "
+                "evaluate.precision=float32"
             )
         self.count, self.shape = self.count + len(rows), rows.shape[1:]
         content = kept.contiguous().view(torch.uint8).numpy().tobytes()
@@ -75,20 +85,26 @@ class ArrayFile:
     def finish(self) -> None:
         """Make it visible."""
         os.replace(self.partial, self.file)
-        self.about.write_text(json.dumps({"shape": [self.count, *self.shape], "checksum": self._sum.hexdigest()}))
+        self.about.write_text(
+            json.dumps({"shape": [self.count, *self.shape], "checksum": self._sum.hexdigest()})
+        )
 
     def discard(self) -> None:
         """Leave nothing of what was not finished."""
         self.partial.unlink(missing_ok=True)
 
     def open(self) -> Tensor:
-        """All rows (N, ...), read from disk where they are used; writing to them changes nothing there."""
+        """All rows (N, ...), read from disk where they are used; writing to them changes nothing
+        there.
+        """
         about = self._about()
         if about is None:
             raise ValueError(f"{self.file} and {self.about.name} do not agree; remove both")
         shape = about["shape"]
         size = torch.Size(shape).numel()
-        return torch.from_file(str(self.file), shared=False, size=size, dtype=self.dtype).view(shape)
+        return torch.from_file(str(self.file), shared=False, size=size, dtype=self.dtype).view(
+            shape
+        )
 
 
 def _new_sum() -> "hashlib.blake2b":

@@ -1,4 +1,6 @@
-"""What attention does, block by block, drawn for several checkpoints in one figure (Beyond [cls], arXiv 2412.03215)."""
+"""What attention does, block by block, drawn for several checkpoints in one figure (Beyond [cls],
+arXiv 2412.03215).
+"""
 
 import json
 from collections.abc import Sequence
@@ -13,7 +15,8 @@ from mim.evaluate.evaluation import Row
 
 
 class AttentionStatistics:
-    """Measure held-out images, whole and unmasked; leave `statistics.json`, and the figure as `attention_stats.png` and `.pdf`.
+    """Measure held-out images, whole and unmasked; leave `statistics.json`, and the figure as
+    `attention_stats.png` and `.pdf`.
 
     Args:
         names: what the figure calls the checkpoints; null for names made of where they are.
@@ -25,21 +28,25 @@ class AttentionStatistics:
     def __init__(self, names: list[str] | None = None, limit: int | None = None):
         if limit is not None and limit < 1:
             raise ValueError(
-                f"AttentionStatistics got limit={limit}; needs at least one image, e.g. held_out_limit=1000"
+                f"AttentionStatistics got limit={limit}; needs at least one image, e.g. "
+                "held_out_limit=1000"
             )
         self.names, self.limit = names, limit
 
     def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> Row:
-        """A table of each checkpoint's last block, and `curves`: over blocks, the mean of each statistic.
+        """A table of each checkpoint's last block, and `curves`: over blocks, the mean of each
+        statistic.
 
         Raises:
-            ValueError: where an encoder has no cls token that attends to all patches, or it is not one name a checkpoint.
+            ValueError: where an encoder has no cls token that attends to all patches, or it is not
+                one name a checkpoint.
         """
         names = names_of_checkpoints(self.names, [checkpoint.name for checkpoint in checkpoints])
         for checkpoint in checkpoints:  # before the first is measured
             check_attends(checkpoint.encoder)
         known: list[Row] = [
-            {"name": name} | self._measure(checkpoint) for name, checkpoint in zip(names, checkpoints, strict=True)
+            {"name": name} | self._measure(checkpoint)
+            for name, checkpoint in zip(names, checkpoints, strict=True)
         ]
         folder = checkpoints[0].folder
         (folder / "statistics.json").write_text(json.dumps(known, indent=2) + "\n")
@@ -57,7 +64,12 @@ class AttentionStatistics:
 
     def _measure(self, checkpoint: EvaluatedCheckpoint) -> Row:
         encoder = checkpoint.encoder
-        stats = measure(encoder, checkpoint.data.val_dataloader(self.limit), checkpoint.prepare, checkpoint.autocast)
+        stats = measure(
+            encoder,
+            checkpoint.data.val_dataloader(self.limit),
+            checkpoint.prepare,
+            checkpoint.autocast,
+        )
         return {
             "checkpoint": checkpoint.name,
             "images": stats.head.count,
@@ -68,6 +80,12 @@ class AttentionStatistics:
 
 
 def _last_block(model: Row) -> Row:
-    shown = {name: model["statistics"][name]["mean"] for name in HeadStatistics._fields if "adjusted" not in name}
+    shown = {
+        name: model["statistics"][name]["mean"]
+        for name in HeadStatistics._fields
+        if "adjusted" not in name
+    }
     block = len(shown["distance"])
-    return {"model": model["name"], "block": block} | {name: values[-1] for name, values in shown.items()}
+    return {"model": model["name"], "block": block} | {
+        name: values[-1] for name, values in shown.items()
+    }

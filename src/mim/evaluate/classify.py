@@ -1,4 +1,6 @@
-"""How well classes are told apart by frozen features: a bank of labelled images, held-out images, a classifier."""
+"""How well classes are told apart by frozen features: a bank of labelled images, held-out images, a
+classifier.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,10 +27,15 @@ def ready(pools: Pools, encoder: Encoder) -> dict[str, Pool]:
         ValueError: where one has weights of its own.
     """
     fit = {name: fitted(pool, encoder) for name, pool in pools.items()}
-    learn = [name for name, pool in fit.items() if any(weight.requires_grad for weight in pool.parameters())]
+    learn = [
+        name
+        for name, pool in fit.items()
+        if any(weight.requires_grad for weight in pool.parameters())
+    ]
     if learn:
         raise ValueError(
-            f"pool={_called(learn[0], fit[learn[0]])} has weights of its own, which only a probe trains: eval.py evaluate=probe; "
+            f"pool={_called(learn[0], fit[learn[0]])} has weights of its own, which only a probe "
+            "trains: eval.py evaluate=probe; "
             "here take one without, e.g. pool=mean, cls, cls_mean or max"
         )
     return fit
@@ -41,16 +48,24 @@ def _called(name: str, pool: Pool) -> str:
 
 
 def bank_and_held_out(
-    checkpoint: EvaluatedCheckpoint, extractor: FeatureExtractor, bank_limit: Count | None, held_out_limit: Count | None
+    checkpoint: EvaluatedCheckpoint,
+    extractor: FeatureExtractor,
+    bank_limit: Count | None,
+    held_out_limit: Count | None,
 ) -> dict[str, tuple[Features, Features]]:
-    """By pool, features of the training images, clean, and of those held out; of each at most so many, evenly spread."""
+    """By pool, features of the training images, clean, and of those held out; of each at most so
+    many, evenly spread.
+    """
     data, device = checkpoint.data, next(extractor.encoder.parameters()).device
 
     def store(cache: Path) -> list[dict[str, Features]]:
         kept = [cached_features(cache, checkpoint, extractor, "bank", bank_limit)]
         kept += [cached_features(cache, checkpoint, extractor, "held_out", held_out_limit)]
         return [
-            {name: Features(part[name].to(device), part["label"].to(device)) for name in extractor.pools}
+            {
+                name: Features(part[name].to(device), part["label"].to(device))
+                for name in extractor.pools
+            }
             for part in kept
         ]
 
@@ -71,7 +86,8 @@ def top1(scores: Mapping[str, Tensor], label: Tensor) -> dict[str, float]:
 
 
 class Classify:
-    """Judge by one classifier on features of every pool; the best setting on the held-out images stands for all.
+    """Judge by one classifier on features of every pool; the best setting on the held-out images
+    stands for all.
 
     Args:
         judge: the classifier.
@@ -119,12 +135,24 @@ class Classify:
         for about, bank, held_out in self.features(checkpoint):
             check_labels(torch.cat([bank.label, held_out.label]), classes)
             for setting, score in self.judge(bank, held_out.feature, classes).items():
-                yield about | {"setting": setting} | accuracies(score, held_out.label, checkpoint.data.classes)
+                yield (
+                    about
+                    | {"setting": setting}
+                    | accuracies(score, held_out.label, checkpoint.data.classes)
+                )
 
     def features(self, checkpoint: EvaluatedCheckpoint) -> Iterator[tuple[Row, Features, Features]]:
-        """What each pool makes of the bank and of the held-out images, with what a row says about it."""
-        extractor = FeatureExtractor(checkpoint.encoder, ready(self.pools, checkpoint.encoder), self.block, self.norm)
+        """What each pool makes of the bank and of the held-out images, with what a row says about
+        it.
+        """
+        extractor = FeatureExtractor(
+            checkpoint.encoder, ready(self.pools, checkpoint.encoder), self.block, self.norm
+        )
         for pool, (bank, held_out) in bank_and_held_out(
             checkpoint, extractor, self.bank_limit, self.held_out_limit
         ).items():
-            yield {"checkpoint": checkpoint.name, "pool": pool, "block": extractor.block_number}, bank, held_out
+            yield (
+                {"checkpoint": checkpoint.name, "pool": pool, "block": extractor.block_number},
+                bank,
+                held_out,
+            )

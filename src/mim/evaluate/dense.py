@@ -1,4 +1,6 @@
-"""Frozen dense features: how well patch tokens tell the classes of pixels apart, by neighbours and by a linear layer."""
+"""Frozen dense features: how well patch tokens tell the classes of pixels apart, by neighbours and
+by a linear layer.
+"""
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -31,10 +33,13 @@ class Patches(NamedTuple):
     grid: tuple[int, int]
 
     def shares(self, numbers: Tensor, classes: int) -> Tensor:
-        """Of each patch of some images the share of its pixels that is of each class: (B, L, classes); 0 where ignored."""
+        """Of each patch of some images the share of its pixels that is of each class: (B, L,
+        classes); 0 where ignored.
+        """
         label = self.label_map[numbers].long()
         rows, columns = self.grid
-        tiles = label.unflatten(2, (columns, -1)).unflatten(1, (rows, -1)).transpose(2, 3)  # (B, rows, columns, p, p)
+        # (B, rows, columns, p, p)
+        tiles = label.unflatten(2, (columns, -1)).unflatten(1, (rows, -1)).transpose(2, 3)
         tiles = tiles.flatten(3).flatten(1, 2)  # (B, L, P)
         hot = one_hot(torch.where(tiles == IGNORE, classes, tiles), classes + 1)[..., :classes]
         return hot.float().mean(dim=2)
@@ -43,8 +48,8 @@ class Patches(NamedTuple):
 class DenseFeatures:
     """Judge frozen patch tokens by the mean overlap of the classes that they give pixels.
 
-    Images are shown as squares of the encoder's size. The encoder runs over each once; tokens are kept. Scores of patches are
-    resized to pixels, bilinear, before a class is chosen.
+    Images are shown as squares of the encoder's size. The encoder runs over each once; tokens are
+    kept. Scores of patches are resized to pixels, bilinear, before a class is chosen.
 
     Args:
         name: of the judgement, in the row.
@@ -72,7 +77,9 @@ class DenseFeatures:
         self.block, self.norm, self.precision = block, norm, precision
         self.bank_limit, self.held_out_limit = bank_limit, held_out_limit
 
-    def score(self, bank: Patches, asked: Patches, classes: int, device: torch.device) -> Iterator[Tensor]:
+    def score(
+        self, bank: Patches, asked: Patches, classes: int, device: torch.device
+    ) -> Iterator[Tensor]:
         """Class scores of patches, (B, L, classes), of some held-out images after others."""
         raise NotImplementedError
 
@@ -96,16 +103,28 @@ class DenseFeatures:
                 pixels = interpolate(maps.float(), size=size, mode="bilinear", align_corners=False)
                 overlap.update(pixels.argmax(dim=1), label_map)
                 first += len(maps)
-        return {"checkpoint": checkpoint.name, "block": extractor.block_number, "norm": self.norm} | overlap.row()
+        return {
+            "checkpoint": checkpoint.name,
+            "block": extractor.block_number,
+            "norm": self.norm,
+        } | overlap.row()
 
     def _patches(
         self, checkpoint: EvaluatedCheckpoint, extractor: FeatureExtractor, folder: Path
     ) -> tuple[Patches, Patches]:
         """Of training images and of those held out."""
         dtype = {"float16": torch.float16, "float32": torch.float32}[self.precision]
-        bank = cached_features(folder, checkpoint, extractor, "bank", self.bank_limit, dtype)["tokens"]
-        asked = cached_features(folder, checkpoint, extractor, "held_out", self.held_out_limit, dtype)["tokens"]
-        data, prefix, grid = checkpoint.data, checkpoint.encoder.prefix, checkpoint.encoder.geometry.grid
+        bank = cached_features(folder, checkpoint, extractor, "bank", self.bank_limit, dtype)[
+            "tokens"
+        ]
+        asked = cached_features(
+            folder, checkpoint, extractor, "held_out", self.held_out_limit, dtype
+        )["tokens"]
+        data, prefix, grid = (
+            checkpoint.data,
+            checkpoint.encoder.prefix,
+            checkpoint.encoder.geometry.grid,
+        )
         loaders = data.bank_dataloader(self.bank_limit), data.val_dataloader(self.held_out_limit)
         first, second = (
             Patches(tokens[:, prefix:], loader.dataset.label_maps(loader.sampler.index), grid)
@@ -115,7 +134,8 @@ class DenseFeatures:
 
 
 class DenseKNN(DenseFeatures):
-    """Nearest patches by cosine similarity vote for the class that most of their pixels have (CAPI, arXiv 2502.08769).
+    """Nearest patches by cosine similarity vote for the class that most of their pixels have (CAPI,
+    arXiv 2502.08769).
 
     Args:
         k: neighbours that vote.
@@ -142,14 +162,16 @@ class DenseKNN(DenseFeatures):
         super().__init__(block, norm, precision, bank_limit, held_out_limit)
         self.k, self.temperature, self.bank_patches, self.seed = k, temperature, bank_patches, seed
 
-    def score(self, bank: Patches, asked: Patches, classes: int, device: torch.device) -> Iterator[Tensor]:
+    def score(
+        self, bank: Patches, asked: Patches, classes: int, device: torch.device
+    ) -> Iterator[Tensor]:
         """Votes of the nearest patches."""
         images, L, D = bank.token.shape
         draws = torch.Generator().manual_seed(self.seed)
         chosen = torch.randperm(images * L, generator=draws)[: self.bank_patches].sort().values
-        shares = torch.cat([bank.shares(part, classes) for part in torch.arange(images).split(64)]).flatten(0, 1)[
-            chosen
-        ]
+        shares = torch.cat(
+            [bank.shares(part, classes) for part in torch.arange(images).split(64)]
+        ).flatten(0, 1)[chosen]
         known = shares.sum(dim=1) > 0
         votes = one_hot(shares[known].argmax(dim=1), classes).float().to(device)
         reference = normalize(bank.token.reshape(-1, D)[chosen[known]].to(device).float(), dim=1)
@@ -163,10 +185,11 @@ class DenseKNN(DenseFeatures):
 
 
 class DenseLinear(DenseFeatures):
-    """Linear layer on standardised patch tokens, trained on the shares of the classes in each patch.
+    """Linear layer on standardised patch tokens, trained on the shares of the classes in each
+    patch.
 
-    That is the cross entropy of all pixels where the scores of a patch are those of its pixels (DINOv2's linear segmentation,
-    arXiv 2304.07193, resizes them first).
+    That is the cross entropy of all pixels where the scores of a patch are those of its pixels
+    (DINOv2's linear segmentation, arXiv 2304.07193, resizes them first).
 
     Args:
         lr: peak learning rate of AdamW, falling along a cosine.
@@ -196,7 +219,9 @@ class DenseLinear(DenseFeatures):
         self.lr, self.weight_decay, self.epochs = lr, weight_decay, epochs
         self.batch_size, self.seed = batch_size, seed
 
-    def score(self, bank: Patches, asked: Patches, classes: int, device: torch.device) -> Iterator[Tensor]:
+    def score(
+        self, bank: Patches, asked: Patches, classes: int, device: torch.device
+    ) -> Iterator[Tensor]:
         """Scores of the trained layer."""
         head = self._fit(bank, classes, device)
         for part in asked.token.split(64):
@@ -206,7 +231,12 @@ class DenseLinear(DenseFeatures):
     @torch.enable_grad()
     def _fit(self, bank: Patches, classes: int, device: torch.device) -> Callable[[Tensor], Tensor]:
         images, _, D = bank.token.shape
-        some = bank.token[torch.arange(0, images, max(1, images // 256))].to(device).float().flatten(0, 1)
+        some = (
+            bank.token[torch.arange(0, images, max(1, images // 256))]
+            .to(device)
+            .float()
+            .flatten(0, 1)
+        )
         mean, std = some.mean(dim=0), some.std(dim=0) + 1e-6
         with torch.random.fork_rng(devices=[]):  # building a layer draws from the global stream
             head = nn.Linear(D, classes).to(device)
@@ -214,7 +244,9 @@ class DenseLinear(DenseFeatures):
         nn.init.zeros_(head.bias)
         optimizer = torch.optim.AdamW(head.parameters(), lr=self.lr, weight_decay=self.weight_decay)
         size = min(self.batch_size, images)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.epochs * (images // size))
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
+            optimizer, self.epochs * (images // size)
+        )
         draws = torch.Generator().manual_seed(self.seed)
         for _ in range(self.epochs):
             order = torch.randperm(images, generator=draws)[: images // size * size].view(-1, size)

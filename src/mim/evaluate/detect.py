@@ -20,7 +20,8 @@ LEAST_SHOWN = 0.5
 
 
 class Detection:
-    """Judge checkpoints of `task=detect` by average precision of boxes and masks; draw what is found in the first images.
+    """Judge checkpoints of `task=detect` by average precision of boxes and masks; draw what is
+    found in the first images.
 
     Args:
         score_threshold: least score that counts; null for that of the training.
@@ -55,7 +56,8 @@ class Detection:
         names = checkpoint.data.classes
         if model.regions.num_classes != len(names):
             raise ValueError(
-                f"{checkpoint.name} knows {model.regions.num_classes} categories, and {type(checkpoint.data).__name__} has "
+                f"{checkpoint.name} knows {model.regions.num_classes} categories, and "
+                f"{type(checkpoint.data).__name__} has "
                 f"{len(names)}; choose the data that it was trained on"
             )
         if self.score_threshold is not None:
@@ -68,19 +70,27 @@ class Detection:
             with checkpoint.autocast():
                 found = model.detect(batch.image, batch.size)
             detected.add(found, batch)
-            for one, size, picture in zip(found, batch.size.tolist(), batch.index.tolist(), strict=True):
+            for one, size, picture in zip(
+                found, batch.size.tolist(), batch.index.tolist(), strict=True
+            ):
                 if len(drawn) < self.pictures:
-                    drawn.append(picture_of(checkpoint.data.held_out_scenes, picture, one, size, names))
+                    drawn.append(
+                        picture_of(checkpoint.data.held_out_scenes, picture, one, size, names)
+                    )
         if drawn:
             _save(drawn, checkpoint.folder / f"detections_{number}.png")
         row: Row = {"checkpoint": checkpoint.name}
         for short, values in zip(("box", "mask"), detected.row().values(), strict=True):
-            row |= {f"{short}_{name}": value for name, value in values.items() if name != "categories"}
+            row |= {
+                f"{short}_{name}": value for name, value in values.items() if name != "categories"
+            }
             row[f"{short}_categories"] = values["categories"]
         return row
 
 
-def picture_of(scenes: Any, number: int, found: Detections, size: Sequence[int], names: Sequence[str]) -> Tensor:
+def picture_of(
+    scenes: Any, number: int, found: Detections, size: Sequence[int], names: Sequence[str]
+) -> Tensor:
     """A picture (3, H, W) uint8 with what is found in it, where the score is at least a half."""
     whole, image = in_picture(found, size, scenes.size(number)), scenes.image(number)
     shown = (whole.score >= LEAST_SHOWN).cpu()
@@ -95,7 +105,9 @@ def _save(pictures: Sequence[Tensor], file: Path) -> None:
     """One grid of pictures, padded to one size."""
     height, width = (max(picture.shape[axis] for picture in pictures) for axis in (1, 2))
     padded = [
-        torch.nn.functional.pad(picture, (0, width - picture.shape[2], 0, height - picture.shape[1]))
+        torch.nn.functional.pad(
+            picture, (0, width - picture.shape[2], 0, height - picture.shape[1])
+        )
         for picture in pictures
     ]
     save_image(make_grid(torch.stack(padded).float() / 255, nrow=4), file)

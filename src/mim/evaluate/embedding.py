@@ -1,4 +1,6 @@
-"""A picture of what features hold: held-out images as points of a plane, in the colours of their classes."""
+"""A picture of what features hold: held-out images as points of a plane, in the colours of their
+classes.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -18,7 +20,8 @@ from mim.pool.pool import Pools
 
 
 class Embedding:
-    """Draw each checkpoint under each pool; leave `embedding.png`, `.pdf` and the coordinates as `embedding.csv`.
+    """Draw each checkpoint under each pool; leave `embedding.png`, `.pdf` and the coordinates as
+    `embedding.csv`.
 
     Args:
         projection: puts features into the plane.
@@ -26,7 +29,8 @@ class Embedding:
         block: of which block's tokens, from 1; null for the last.
         norm: whether the encoder's final norm is applied to them.
         names: what the figure calls the checkpoints; null for names made of where they are.
-        classes: draw images of at most so many classes, the first ones; colours tell ten apart well.
+        classes: draw images of at most so many classes, the first ones; colours tell ten apart
+            well.
         limit: draw at most so many held-out images, evenly spread; null for all.
     """
 
@@ -44,22 +48,26 @@ class Embedding:
     ):
         if classes < 1 or (limit is not None and limit < 2):
             raise ValueError(
-                f"Embedding got classes={classes}, limit={limit}; needs a class at least, and two images, e.g. evaluate.limit=2000"
+                f"Embedding got classes={classes}, limit={limit}; needs a class at least, and two "
+                "images, e.g. evaluate.limit=2000"
             )
         self.projection, self.pools, self.block, self.norm = projection, pools, block, norm
         self.names, self.classes, self.limit = names, classes, limit
 
     def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> Row:
-        """A table: of each panel, in how many cases the nearest neighbour in the picture is of the same class.
+        """A table: of each panel, in how many cases the nearest neighbour in the picture is of the
+        same class.
 
         Raises:
-            ValueError: where checkpoints are judged on different classes, or it is not one name a checkpoint.
+            ValueError: where checkpoints are judged on different classes, or it is not one name a
+                checkpoint.
         """
         names = names_of_checkpoints(self.names, [checkpoint.name for checkpoint in checkpoints])
         classes = checkpoints[0].data.classes[: self.classes]
         if any(checkpoint.data.classes[: self.classes] != classes for checkpoint in checkpoints):
             raise ValueError(
-                "the checkpoints were trained on different classes; choose one data set for all, data=cifar10"
+                "the checkpoints were trained on different classes; choose one data set for all, "
+                "data=cifar10"
             )
         drawn = {
             (name, pool): points
@@ -85,12 +93,19 @@ class Embedding:
                 seen.append(batch.index)
                 yield batch
 
-        extractor = FeatureExtractor(checkpoint.encoder, ready(self.pools, checkpoint.encoder), self.block, self.norm)
-        features = extract(checkpoint, extractor, noted(checkpoint.data.val_dataloader(self.limit, self.classes)))
+        extractor = FeatureExtractor(
+            checkpoint.encoder, ready(self.pools, checkpoint.encoder), self.block, self.norm
+        )
+        features = extract(
+            checkpoint, extractor, noted(checkpoint.data.val_dataloader(self.limit, self.classes))
+        )
         image = torch.cat(seen).cpu().numpy()
         return {
             pool: Points(
-                f"{name}, {display_name(pool)}", self.projection(feature.cpu().numpy()), label.cpu().numpy(), image
+                f"{name}, {display_name(pool)}",
+                self.projection(feature.cpu().numpy()),
+                label.cpu().numpy(),
+                image,
             )
             for pool, (feature, label) in features.items()
         }

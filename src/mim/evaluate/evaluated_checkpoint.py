@@ -15,7 +15,9 @@ T = TypeVar("T")
 
 
 class EvaluatedCheckpoint(NamedTuple):
-    """One checkpoint, open. An evaluation takes a list of them and returns a row: `evaluation(checkpoints) -> dict`."""
+    """One checkpoint, open. An evaluation takes a list of them and returns a row:
+    `evaluation(checkpoints) -> dict`.
+    """
 
     name: str
     """For tables and figures: a run's folder, a file, or `timm:<name>`."""
@@ -68,12 +70,14 @@ def needs_classes(checkpoint: EvaluatedCheckpoint, why: str) -> int:
     data, count = type(checkpoint.data).__name__, checkpoint.data.num_classes
     if count == 0:
         raise ValueError(
-            f"{data} has no labels, and {why} needs them; choose a labelled data set, e.g. data=cifar10, or "
+            f"{data} has no labels, and {why} needs them; choose a labelled data set, e.g. "
+            "data=cifar10, or "
             "pictures in one folder for each class, two at least"
         )
     if count == 1:
         raise ValueError(
-            f"{data} has one class only ({checkpoint.data.classes[0]}), and {why} has nothing to tell apart"
+            f"{data} has one class only ({checkpoint.data.classes[0]}), and {why} has nothing to "
+            "tell apart"
         )
     return count
 
@@ -87,6 +91,7 @@ def check_labels(label: Tensor, classes: int) -> None:
     low, high = int(label.min()), int(label.max())
     if low < 0 or high >= classes:
         raise ValueError(
-            f"an image is labelled {low if low < 0 else high}, and a head of {classes} classes has scores for 0 to "
+            f"an image is labelled {low if low < 0 else high}, and a head of {classes} classes has "
+            "scores for 0 to "
             f"{classes - 1} only; the data set's `classes` have to name them all"
         )

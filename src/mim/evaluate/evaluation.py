@@ -13,7 +13,9 @@ class Evaluation(Protocol):
     """Evaluation: what one row says of checkpoints."""
 
     learns: bool
-    """Whether it learns from training images; if not, all of a data set without a split is held out."""
+    """Whether it learns from training images; if not, all of a data set without a split is held
+    out.
+    """
 
     def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> Row:
         """Opened checkpoints, each with data to judge it on -> one row."""

@@ -1,4 +1,6 @@
-"""Features on disk, so that an encoder sees each image once, however often its features are judged."""
+"""Features on disk, so that an encoder sees each image once, however often its features are
+judged.
+"""
 
 import hashlib
 import json
@@ -29,7 +31,8 @@ def cached_features(
     limit: int | None,
     tokens: torch.dtype | None = None,
 ) -> dict[str, Tensor]:
-    """Memory maps of what an encoder made of N images, in their order; they are looked at once for all that is not there yet.
+    """Memory maps of what an encoder made of N images, in their order; they are looked at once for
+    all that is not there yet.
 
     Args:
         folder: one array for each encoder, data set, block, precision and pool.
@@ -45,12 +48,17 @@ def cached_features(
     Raises:
         OSError: where the disk has no room for them.
     """
-    loader = checkpoint.data.bank_dataloader(limit) if part == "bank" else checkpoint.data.val_dataloader(limit)
+    loader = (
+        checkpoint.data.bank_dataloader(limit)
+        if part == "bank"
+        else checkpoint.data.val_dataloader(limit)
+    )
     count = sum(len(rows.index) for rows in loader.sampler)
     base = [checkpoint.key, part, count, extractor.block_number, extractor.norm]
     columns = {"label": ArrayFile(folder / digest([*base, "label"]), torch.int64)}
     columns |= {
-        name: ArrayFile(folder / digest([*base, pool_key(p)]), torch.float32) for name, p in extractor.pools.items()
+        name: ArrayFile(folder / digest([*base, pool_key(p)]), torch.float32)
+        for name, p in extractor.pools.items()
     }
     if tokens:
         columns["tokens"] = ArrayFile(folder / digest([*base, "tokens", str(tokens)]), tokens)
@@ -63,8 +71,11 @@ def cached_features(
     return {name: column.open() for name, column in columns.items()}
 
 
-def from_cache_or_made(cache: Path | None, store: Callable[[Path], T], otherwise: Callable[[], T]) -> T:
-    """What is stored in a cache; where there is none, or it takes nothing, what is made for this time only.
+def from_cache_or_made(
+    cache: Path | None, store: Callable[[Path], T], otherwise: Callable[[], T]
+) -> T:
+    """What is stored in a cache; where there is none, or it takes nothing, what is made for this
+    time only.
 
     Args:
         cache: folder, or null.
@@ -76,7 +87,8 @@ def from_cache_or_made(cache: Path | None, store: Callable[[Path], T], otherwise
             return store(cache)
         except OSError as error:
             print(
-                f"{'cache':<14}{printable(cache)} takes nothing ({printable(error)}): features are kept for this time only; "
+                f"{'cache':<14}{printable(cache)} takes nothing ({printable(error)}): features are "
+                "kept for this time only; "
                 "another folder is cache=<folder>, and none cache=null",
                 flush=True,
             )
@@ -84,7 +96,10 @@ def from_cache_or_made(cache: Path | None, store: Callable[[Path], T], otherwise
 
 
 def _write(
-    columns: dict[str, ArrayFile], checkpoint: EvaluatedCheckpoint, extractor: FeatureExtractor, loader: Any
+    columns: dict[str, ArrayFile],
+    checkpoint: EvaluatedCheckpoint,
+    extractor: FeatureExtractor,
+    loader: Any,
 ) -> None:
     try:
         for seen in extract_batches(checkpoint, extractor, loader):
@@ -100,19 +115,28 @@ def _write(
 
 def _needs_room(folder: Path, count: int, encoder: Encoder, dtype: torch.dtype | None) -> None:
     rows, columns = encoder.geometry.grid
-    wanted = count * (encoder.prefix + rows * columns) * encoder.width * (dtype or torch.float32).itemsize
+    wanted = (
+        count
+        * (encoder.prefix + rows * columns)
+        * encoder.width
+        * (dtype or torch.float32).itemsize
+    )
     free = shutil.disk_usage(folder).free
     if wanted > free:
         raise OSError(
-            f"the tokens of {count:,} images take {wanted / 1e9:,.1f} GB and {folder} has {free / 1e9:,.1f} GB left; take fewer "
-            "(bank_limit=...), another folder (cache=...), or pools without weights of their own, which keep one vector an image"
+            f"the tokens of {count:,} images take {wanted / 1e9:,.1f} GB and {folder} has "
+            f"{free / 1e9:,.1f} GB left; take fewer "
+            "(bank_limit=...), another folder (cache=...), or pools without weights of their own, "
+            "which keep one vector an image"
         )
 
 
 def pool_key(pool: Pool) -> str:
     """The same for pools that make the same of the same tokens."""
     hidden = ("_", "training")  # whatever mode it is in, it is looked through in eval mode
-    settings = {name: str(value) for name, value in vars(pool).items() if not name.startswith(hidden)}
+    settings = {
+        name: str(value) for name, value in vars(pool).items() if not name.startswith(hidden)
+    }
     return digest([type(pool).__qualname__, settings, tensors_key(pool.state_dict())])
 
 
@@ -121,7 +145,9 @@ def tensors_key(tensors: dict[str, Tensor]) -> str:
     found = hashlib.blake2b(digest_size=16)
     for name, tensor in sorted(tensors.items()):
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        found.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        found.update(
+            tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+        )
     return found.hexdigest()
 
 

@@ -23,7 +23,9 @@ class Features(NamedTuple):
 
 
 Judge = Callable[[Features, Tensor, int], Mapping[str, Tensor]]
-"""Labelled features, queries (M, D) and the number of classes -> class scores (M, classes) of each of its settings, by name."""
+"""Labelled features, queries (M, D) and the number of classes -> class scores (M, classes) of each
+of its settings, by name.
+"""
 
 
 class ExtractedBatch(NamedTuple):
@@ -43,7 +45,9 @@ class ExtractedBatch(NamedTuple):
 def extract_batches(
     checkpoint: EvaluatedCheckpoint, extractor: FeatureExtractor, batches: Iterable[Batch]
 ) -> Iterator[ExtractedBatch]:
-    """Run the encoder, in eval mode, over every image once; its mode is as before when this ends."""
+    """Run the encoder, in eval mode, over every image once; its mode is as before when this
+    ends.
+    """
     was_training = extractor.encoder.training
     extractor.encoder.eval()
     try:
@@ -51,7 +55,10 @@ def extract_batches(
             with checkpoint.autocast():
                 tokens, pooled = extractor(batch.image)
             yield ExtractedBatch(
-                tokens, {name: feature.float() for name, feature in pooled.items()}, batch.label, batch.index
+                tokens,
+                {name: feature.float() for name, feature in pooled.items()},
+                batch.label,
+                batch.index,
             )
     finally:
         extractor.encoder.train(was_training)
@@ -60,18 +67,23 @@ def extract_batches(
 def extract(
     checkpoint: EvaluatedCheckpoint, extractor: FeatureExtractor, batches: Iterable[Batch]
 ) -> dict[str, Features]:
-    """What each pool makes of the images, in their order, also when several processes share the work.
+    """What each pool makes of the images, in their order, also when several processes share the
+    work.
 
     Args:
         checkpoint: how images get to the encoder.
         extractor: the encoder, and pools by name.
         batches: this process's share of the images.
     """
-    seen = [(batch.pooled, batch.label, batch.index) for batch in extract_batches(checkpoint, extractor, batches)]
+    seen = [
+        (batch.pooled, batch.label, batch.index)
+        for batch in extract_batches(checkpoint, extractor, batches)
+    ]
     order = _everyone([index for _, _, index in seen]).argsort()
     label = _everyone([label for _, label, _ in seen])[order]
     return {
-        name: Features(_everyone([pooled[name] for pooled, _, _ in seen])[order], label) for name in extractor.pools
+        name: Features(_everyone([pooled[name] for pooled, _, _ in seen])[order], label)
+        for name in extractor.pools
     }
 
 

@@ -24,10 +24,12 @@ class Setting(NamedTuple):
 
 
 class Heads(nn.Module):
-    """Heads that start alike and differ in how they are trained: a pool, a batch norm without affine, a linear layer.
+    """Heads that start alike and differ in how they are trained: a pool, a batch norm without
+    affine, a linear layer.
 
-    That is MAE's linear probe (main_linprobe.py), and with a pool Beyond [cls]'s. Each head has its own parameters and running
-    statistics; all of them see a batch in one call. A head's numbers do not depend on how many others there are.
+    That is MAE's linear probe (main_linprobe.py), and with a pool Beyond [cls]'s. Each head has its
+    own parameters and running statistics; all of them see a batch in one call. A head's numbers do
+    not depend on how many others there are.
 
     Args:
         pool: has weights to learn; None for what is pooled already, (B, width).
@@ -35,8 +37,8 @@ class Heads(nn.Module):
         classes: scores per image.
         settings: one for each head.
         seed: of the linear layers.
-        std: deviation of their first weights, with biases of 0; null for torch's own uniform start, as Beyond [cls] has it
-            (main_linprobe.py:283-305).
+        std: deviation of their first weights, with biases of 0; null for torch's own uniform start,
+            as Beyond [cls] has it (main_linprobe.py:283-305).
     """
 
     def __init__(
@@ -63,10 +65,14 @@ class Heads(nn.Module):
         head = nn.Sequential(first, nn.BatchNorm1d(width, affine=False, eps=1e-6), linear)
         self.settings = settings
         self.heads = nn.ModuleList(copy.deepcopy(head) for _ in settings)
-        self.statistics = {name: torch.stack([value] * len(settings)) for name, value in head.named_buffers()}
+        self.statistics = {
+            name: torch.stack([value] * len(settings)) for name, value in head.named_buffers()
+        }
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features (B, width), or what the pool takes (B, L, D) -> scores of each head (heads, B, classes)."""
+        """Features (B, width), or what the pool takes (B, L, D) -> scores of each head (heads, B,
+        classes).
+        """
         first = self.heads[0]
         every = [dict(head.named_parameters()) for head in self.heads]
         weights = {name: torch.stack([one[name] for one in every]) for name in every[0]}
@@ -79,12 +85,18 @@ class Heads(nn.Module):
             return vmap(one)(weights, self.statistics)
 
     def loss(self, x: Tensor, label: Tensor) -> Tensor:
-        """The sum over heads of each one's mean cross entropy: every head gets the gradient that it would get alone."""
+        """The sum over heads of each one's mean cross entropy: every head gets the gradient that it
+        would get alone.
+        """
         scores = self(x)
-        return cross_entropy(scores.flatten(0, 1), label.repeat(len(scores)), reduction="sum") / len(label)
+        return cross_entropy(
+            scores.flatten(0, 1), label.repeat(len(scores)), reduction="sum"
+        ) / len(label)
 
     def groups(self, factor: float = 1.0) -> list[Group]:
-        """Parameter groups, a head each, for an optimiser: its learning rate, times `factor`, and its weight decay."""
+        """Parameter groups, a head each, for an optimiser: its learning rate, times `factor`, and
+        its weight decay.
+        """
         return [
             Group(params=list(head.parameters()), lr=lr * factor, weight_decay=decay)
             for head, (lr, decay) in zip(self.heads, self.settings, strict=True)

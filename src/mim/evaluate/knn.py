@@ -1,4 +1,6 @@
-"""Weighted k-nearest-neighbour classification (Wu et al., arXiv 1805.01978), as DINO uses it (eval_knn.py)."""
+"""Weighted k-nearest-neighbour classification (Wu et al., arXiv 1805.01978), as DINO uses it
+(eval_knn.py).
+"""
 
 from collections.abc import Sequence
 
@@ -10,7 +12,8 @@ from mim.evaluate.features import Features
 
 
 class KNN:
-    """Each of the k nearest images by cosine similarity votes for its class with weight exp(similarity / temperature).
+    """Each of the k nearest images by cosine similarity votes for its class with weight
+    exp(similarity / temperature).
 
     Neighbours are looked for once, whatever the number of settings.
 
@@ -21,10 +24,13 @@ class KNN:
 
     def __init__(self, k: int | Sequence[int] = 20, temperature: float | Sequence[float] = 0.07):
         self.k = [k] if isinstance(k, int) else list(k)
-        self.temperature = [temperature] if isinstance(temperature, int | float) else list(temperature)
+        self.temperature = (
+            [temperature] if isinstance(temperature, int | float) else list(temperature)
+        )
         if min(self.k, default=0) < 1 or min(self.temperature, default=0) <= 0:
             raise ValueError(
-                f"KNN got k={k}, temperature={temperature}; needs k of at least 1 and a positive temperature"
+                f"KNN got k={k}, temperature={temperature}; needs k of at least 1 and a positive "
+                "temperature"
             )
 
     def __call__(self, bank: Features, query: Tensor, classes: int) -> dict[str, Tensor]:
@@ -35,9 +41,14 @@ class KNN:
         reference = normalize(bank.feature, dim=1)
         votes = one_hot(bank.label, classes).to(reference.dtype)
         chunk = max(1, 2**26 // len(reference))
-        parts: dict[str, list[Tensor]] = {f"k={k} T={t}": [] for k in self.k for t in self.temperature}
+        parts: dict[str, list[Tensor]] = {
+            f"k={k} T={t}": [] for k in self.k for t in self.temperature
+        }
         for part in normalize(query, dim=1).split(chunk):
-            similarity, neighbour = (part @ reference.T).topk(min(max(self.k), len(reference)), dim=1)  # nearest first
+            # nearest first
+            similarity, neighbour = (part @ reference.T).topk(
+                min(max(self.k), len(reference)), dim=1
+            )
             vote = votes[neighbour]  # (M, k, classes)
             for k in self.k:
                 for t in self.temperature:

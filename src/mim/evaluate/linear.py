@@ -9,9 +9,11 @@ from mim.ranges import Count, Positive, Seed
 
 
 class Linear:
-    """Standardise the features (the affine-free batch norm of MAE's probe), then fit a linear layer by AdamW.
+    """Standardise the features (the affine-free batch norm of MAE's probe), then fit a linear layer
+    by AdamW.
 
-    It starts from zero and draws its batches from a stream of its own: nothing else notices that it was here.
+    It starts from zero and draws its batches from a stream of its own: nothing else notices that it
+    was here.
 
     Args:
         epochs: passes over the features.
@@ -20,7 +22,9 @@ class Linear:
         seed: order of the features.
     """
 
-    def __init__(self, epochs: Count = 50, lr: Positive = 1e-2, batch_size: Count = 256, seed: Seed = 0):
+    def __init__(
+        self, epochs: Count = 50, lr: Positive = 1e-2, batch_size: Count = 256, seed: Seed = 0
+    ):
         self.epochs, self.lr, self.batch_size, self.seed = epochs, lr, batch_size, seed
 
     def __call__(self, bank: Features, query: Tensor, classes: int) -> dict[str, Tensor]:
@@ -39,7 +43,9 @@ class Linear:
         nn.init.zeros_(head.bias)
         optimizer = torch.optim.AdamW(head.parameters(), lr=self.lr, weight_decay=0.0)
         size = min(self.batch_size, len(feature))
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.epochs * (len(feature) // size))
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
+            optimizer, self.epochs * (len(feature) // size)
+        )
         for _ in range(self.epochs):
             order = torch.randperm(len(feature), generator=generator).to(feature.device)
             for rows in order[: len(order) // size * size].view(-1, size):

@@ -13,7 +13,8 @@ from mim.ranges import Count
 
 
 class Logistic:
-    """Multinomial logistic regression with an L2 penalty, solved by L-BFGS: nothing in it is random.
+    """Multinomial logistic regression with an L2 penalty, solved by L-BFGS: nothing in it is
+    random.
 
     Args:
         C: inverse strengths of the penalty, one or several.
@@ -23,17 +24,25 @@ class Logistic:
     def __init__(self, C: float | Sequence[float] = 1.0, max_iter: Count = 1000):
         self.strengths = [C] if isinstance(C, int | float) else list(C)
         if min(self.strengths, default=0) <= 0:
-            raise ValueError(f"Logistic got C={C}; needs positive numbers, e.g. evaluate.judge.C=[0.01,0.1,1]")
+            raise ValueError(
+                f"Logistic got C={C}; needs positive numbers, e.g. evaluate.judge.C=[0.01,0.1,1]"
+            )
         self.max_iter = max_iter
 
     def __call__(self, bank: Features, query: Tensor, classes: int) -> dict[str, Tensor]:
-        """Class scores of queries (M, D) -> (M, classes) of each strength; of a class without images, minus infinity."""
+        """Class scores of queries (M, D) -> (M, classes) of each strength; of a class without
+        images, minus infinity.
+        """
         x, label, asked = bank.feature.cpu().numpy(), bank.label.cpu().numpy(), query.cpu().numpy()
         found = {}
         for strength in self.strengths:
-            model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=self.max_iter))
+            model = make_pipeline(
+                StandardScaler(), LogisticRegression(C=strength, max_iter=self.max_iter)
+            )
             model.fit(x, label)
             scores = torch.full((len(asked), classes), -torch.inf)
-            scores[:, torch.from_numpy(model.classes_)] = torch.from_numpy(model.predict_log_proba(asked)).float()
+            scores[:, torch.from_numpy(model.classes_)] = torch.from_numpy(
+                model.predict_log_proba(asked)
+            ).float()
             found[f"C={strength:g}"] = scores.to(query.device)
         return found

@@ -16,7 +16,8 @@ from mim.ranges import Count
 
 
 class LowShot(Classify):
-    """Learn from few images of each class, drawn anew for each seed, and classify all held-out images.
+    """Learn from few images of each class, drawn anew for each seed, and classify all held-out
+    images.
 
     Args:
         judge: the classifier.
@@ -44,7 +45,8 @@ class LowShot(Classify):
         self.shots, self.seeds = [shots] if isinstance(shots, int) else list(shots), list(seeds)
         if min(self.shots, default=0) < 1 or len(set(self.seeds)) < 2:
             raise ValueError(
-                f"LowShot got shots={shots}, seeds={seeds}; needs an image a class at least, and two different seeds for an "
+                f"LowShot got shots={shots}, seeds={seeds}; needs an image a class at least, and "
+                "two different seeds for an "
                 "interval, e.g. evaluate.shots=[1,2,5,10] evaluate.seeds=[0,1,2]"
             )
 
@@ -61,7 +63,9 @@ class LowShot(Classify):
                 for seed in self.seeds:
                     few = draw(bank.label, classes, shots, seed)
                     learned_from = Features(bank.feature[few], bank.label[few])
-                    judged.append(top1(self.judge(learned_from, held_out.feature, classes), held_out.label))
+                    judged.append(
+                        top1(self.judge(learned_from, held_out.feature, classes), held_out.label)
+                    )
                 for setting in judged[0]:
                     named = {"setting": f"{shots} a class, {setting}", "shots": shots}
                     yield about | named | spread([by_setting[setting] for by_setting in judged])
@@ -76,15 +80,23 @@ def draw(label: Tensor, classes: int, shots: int, seed: int) -> Tensor:
     fewest = int(torch.bincount(label, minlength=classes).min())
     if fewest < shots:
         raise ValueError(
-            f"shots={shots}, but a class has only {fewest} images to draw from; lower it, or raise bank_limit"
+            f"shots={shots}, but a class has only {fewest} images to draw from; lower it, or raise "
+            "bank_limit"
         )
-    # Fewer shots with the same seed are some of the same images: the order of a class is drawn once.
+    # Fewer shots with the same seed are some of the same images: the order of a class is drawn
+    # once.
     order = keys(seed, 0, torch.arange(len(label))).to(label.device).argsort()
     return torch.cat([order[label[order] == number][:shots] for number in range(classes)])
 
 
 def spread(values: Sequence[float]) -> Row:
-    """Mean over seeds with its 95 % interval by Student's t, which tells how far other draws would move it."""
+    """Mean over seeds with its 95 % interval by Student's t, which tells how far other draws would
+    move it.
+    """
     mean = statistics.mean(values)
     half = student.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
-    return {"top1": mean, "top1_interval": [mean - float(half), mean + float(half)], "seeds": len(values)}
+    return {
+        "top1": mean,
+        "top1_interval": [mean - float(half), mean + float(half)],
+        "seeds": len(values),
+    }

@@ -15,7 +15,8 @@ Z = 1.959964  # of a 95 % interval
 def wilson(share: float, count: int) -> list[float]:
     """The 95 % interval of a share that was counted `count` times: [low, high].
 
-    Wilson's score interval (JASA 22, 1927), which stays within 0 and 1 and is sound for shares near either end.
+    Wilson's score interval (JASA 22, 1927), which stays within 0 and 1 and is sound for shares near
+    either end.
     """
     if count == 0:
         return [0.0, 1.0]
@@ -25,7 +26,8 @@ def wilson(share: float, count: int) -> list[float]:
 
 
 def accuracies(score: Tensor, label: Tensor, classes: Sequence[str]) -> Row:
-    """Top-1 accuracy; top-5 too where there are more than five classes; and by class: each with its 95 % interval.
+    """Top-1 accuracy; top-5 too where there are more than five classes; and by class: each with its
+    95 % interval.
 
     Args:
         score: (M, classes).

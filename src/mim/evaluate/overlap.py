@@ -26,7 +26,9 @@ class Overlap:
         self.counts.update(prediction.cpu(), label_map.cpu().long())
 
     def row(self) -> Row:
-        """`miou` over the classes that are there or were predicted, `pixel_accuracy` and `class_accuracy`, and `iou` of each."""
+        """`miou` over the classes that are there or were predicted, `pixel_accuracy` and
+        `class_accuracy`, and `iou` of each.
+        """
         table = self.counts.compute().double()  # true x predicted
         right, there, said = table.diagonal(), table.sum(1), table.sum(0)
         iou, accuracy = right / (there + said - right), right / there

@@ -1,4 +1,6 @@
-"""The quick probe: features are extracted once and kept; then heads are trained on them in seconds, a whole grid at once."""
+"""The quick probe: features are extracted once and kept; then heads are trained on them in seconds,
+a whole grid at once.
+"""
 
 import itertools
 import tempfile
@@ -26,10 +28,11 @@ from mim.ranges import Count, Seed
 
 
 class Probe:
-    """Train a head for every pool, learning rate and weight decay on clean images; judge each on those held out.
+    """Train a head for every pool, learning rate and weight decay on clean images; judge each on
+    those held out.
 
-    The encoder runs over each image once, frozen, in eval mode. Pools without weights keep one vector an image, those with weights
-    are trained on the tokens themselves.
+    The encoder runs over each image once, frozen, in eval mode. Pools without weights keep one
+    vector an image, those with weights are trained on the tokens themselves.
 
     Args:
         pools: what stands for an image, by name.
@@ -79,8 +82,15 @@ class Probe:
         with tempfile.TemporaryDirectory() as nowhere:
 
             def store(folder: Path) -> list[dict[str, Tensor]]:
-                kept = [cached_features(folder, checkpoint, extractor, "bank", self.bank_limit, tokens)]
-                return [*kept, cached_features(folder, checkpoint, extractor, "held_out", self.held_out_limit, tokens)]
+                kept = [
+                    cached_features(folder, checkpoint, extractor, "bank", self.bank_limit, tokens)
+                ]
+                return [
+                    *kept,
+                    cached_features(
+                        folder, checkpoint, extractor, "held_out", self.held_out_limit, tokens
+                    ),
+                ]
 
             bank, asked = from_cache_or_made(checkpoint.cache, store, partial(store, Path(nowhere)))
             check_labels(torch.cat([bank["label"], asked["label"]]), classes)
@@ -90,7 +100,8 @@ class Probe:
                     x, y = bank[name], asked[name]
                 else:
                     x, y = (
-                        pool_tokens(part["tokens"], checkpoint.encoder.prefix, pool.needs) for part in (bank, asked)
+                        pool_tokens(part["tokens"], checkpoint.encoder.prefix, pool.needs)
+                        for part in (bank, asked)
                     )
                 width = x.shape[1] if pool is None else width_of(pool, checkpoint.encoder)
                 heads = Heads(pool, width, classes, self.settings, self.seed).to(device)
@@ -102,7 +113,9 @@ class Probe:
                     "block": extractor.block_number,
                     "norm": self.norm,
                 }
-                yield from rows(about, heads, scores, asked["label"].to(device), checkpoint.data.classes)
+                yield from rows(
+                    about, heads, scores, asked["label"].to(device), checkpoint.data.classes
+                )
 
     @torch.enable_grad()
     def _fit(self, heads: Heads, x: Tensor, label: Tensor) -> None:
@@ -112,7 +125,9 @@ class Probe:
         steps = len(x) // size
         schedule = WarmupCosine(self.epochs / 10)
         optimizer = torch.optim.AdamW([dict(group) for group in heads.groups()], fused=True)
-        follow = LambdaLR(optimizer, lambda step: schedule(Progress(step, self.epochs * steps, steps), 1.0))
+        follow = LambdaLR(
+            optimizer, lambda step: schedule(Progress(step, self.epochs * steps, steps), 1.0)
+        )
         for _ in range(self.epochs):
             order = torch.randperm(len(x), generator=generator)[: steps * size].view(steps, size)
             for chosen in order.sort(dim=1).values:  # in the order that they lie on disk
@@ -127,14 +142,19 @@ def grid(lr: float | Sequence[float], weight_decay: float | Sequence[float]) -> 
     rates, decays = ([v] if isinstance(v, int | float) else list(v) for v in (lr, weight_decay))
     if not rates or not decays or min(rates) <= 0 or min(decays) < 0:
         raise ValueError(
-            f"a probe got lr={lr}, weight_decay={weight_decay}; needs learning rates above 0 and no negative weight decay, "
+            f"a probe got lr={lr}, weight_decay={weight_decay}; needs learning rates above 0 and "
+            "no negative weight decay, "
             "e.g. evaluate.lr=[1e-3,1e-2] evaluate.weight_decay=0"
         )
     return [Setting(*pair) for pair in itertools.product(rates, decays)]
 
 
-def sort_pools(pools: Pools, encoder: Encoder, seed: int) -> tuple[dict[str, Pool], dict[str, Pool]]:
-    """Pools fitted to an encoder: those without weights to learn, and those with; each starts from the same seed."""
+def sort_pools(
+    pools: Pools, encoder: Encoder, seed: int
+) -> tuple[dict[str, Pool], dict[str, Pool]]:
+    """Pools fitted to an encoder: those without weights to learn, and those with; each starts from
+    the same seed.
+    """
     free: dict[str, Pool] = {}
     learned: dict[str, Pool] = {}
     for name, pool in pools.items():
@@ -146,7 +166,9 @@ def sort_pools(pools: Pools, encoder: Encoder, seed: int) -> tuple[dict[str, Poo
 
 
 def near(x: Tensor, device: torch.device) -> Tensor:
-    """Features on the device, if they take less than half of its memory; otherwise where they are."""
+    """Features on the device, if they take less than half of its memory; otherwise where they
+    are.
+    """
     if device.type == "cuda" and x.nbytes < torch.cuda.mem_get_info(device)[0] / 2:
         return x.to(device)
     return x
@@ -167,14 +189,18 @@ def predict(heads: Heads, x: Tensor, batch_size: int) -> Tensor:
     return torch.cat(scores, dim=1)
 
 
-def rows(about: Row, heads: Heads, scores: Tensor, label: Tensor, classes: Sequence[str]) -> Iterator[Row]:
+def rows(
+    about: Row, heads: Heads, scores: Tensor, label: Tensor, classes: Sequence[str]
+) -> Iterator[Row]:
     """A row of the table for each head."""
     for setting, score in zip(heads.settings, scores, strict=True):
         yield about | {"setting": str(setting)} | accuracies(score, label, classes)
 
 
 def best(name: str, table: list[Row]) -> Row:
-    """What a probe reports: the best head on the held-out images, which one that is, and all of them."""
+    """What a probe reports: the best head on the held-out images, which one that is, and all of
+    them.
+    """
     top = max(table, key=lambda row: row["top1"])
     return {
         f"{name}/top1": top["top1"],

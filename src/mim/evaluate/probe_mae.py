@@ -1,4 +1,6 @@
-"""The linear probe of the official MAE (main_linprobe.py; arXiv 2111.06377, appendix A.1), and with any pool Beyond [cls]'s."""
+"""The linear probe of the official MAE (main_linprobe.py; arXiv 2111.06377, appendix A.1), and with
+any pool Beyond [cls]'s.
+"""
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,11 +24,13 @@ from mim.ranges import Count, NonNegativeInt, Positive, Seed
 
 
 class ProbeMAE:
-    """Train heads by LARS on augmented images, which a frozen encoder sees in eval mode anew in every epoch.
+    """Train heads by LARS on augmented images, which a frozen encoder sees in eval mode anew in
+    every epoch.
 
-    Batch norm without affine before a linear layer; heads of every pool, learning rate and
-    weight decay are trained side by side on the same pass of the encoder. Batch norm sees a part of a step at a time, as on the
-    devices of the official training; the data's batch size says only how many images the encoder takes at once.
+    Batch norm without affine before a linear layer; heads of every pool, learning rate and weight
+    decay are trained side by side on the same pass of the encoder. Batch norm sees a part of a step
+    at a time, as on the devices of the official training; the data's batch size says only how many
+    images the encoder takes at once.
 
     Args:
         pools: what stands for an image, by name.
@@ -35,9 +39,11 @@ class ProbeMAE:
         epochs: passes over the training images.
         warmup_epochs: of linear rise, before half a cosine.
         batch_size: images per step.
-        batch_norm_images: images that batch norm sees together: officially 512, those of one device and pass (main_linprobe.py
-            with FINETUNE.md:137-155), 2,048 in Beyond [cls] (gmum/beyond_cls README.md:27-37). All of a step that is smaller.
-        head_std: deviation of the first weights of a head; null for torch's own start (Beyond [cls]).
+        batch_norm_images: images that batch norm sees together: officially 512, those of one device
+            and pass (main_linprobe.py with FINETUNE.md:137-155), 2,048 in Beyond [cls]
+            (gmum/beyond_cls README.md:27-37). All of a step that is smaller.
+        head_std: deviation of the first weights of a head; null for torch's own start (Beyond
+            [cls]).
         seed: of weights.
         block: of which block's tokens; null for the last.
         norm: whether the encoder's final norm is applied to them.
@@ -62,19 +68,27 @@ class ProbeMAE:
         held_out_limit: Count | None = None,
     ):
         self.pools, self.settings = pools, grid(base_lr, weight_decay)
-        self.epochs, self.schedule, self.batch_size = epochs, WarmupCosine(warmup_epochs), batch_size
+        self.epochs, self.schedule, self.batch_size = (
+            epochs,
+            WarmupCosine(warmup_epochs),
+            batch_size,
+        )
         self.batch_norm_images, self.head_std = min(batch_norm_images, batch_size), head_std
         self.seed, self.block, self.norm, self.held_out_limit = seed, block, norm, held_out_limit
         if batch_size % self.batch_norm_images:
             raise ValueError(
-                f"evaluate.batch_size={batch_size} has to be a multiple of evaluate.batch_norm_images={batch_norm_images}; e.g. "
+                f"evaluate.batch_size={batch_size} has to be a multiple of "
+                f"evaluate.batch_norm_images={batch_norm_images}; e.g. "
                 f"evaluate.batch_size={batch_size // batch_norm_images * batch_norm_images}"
             )
-        self.schedule(Progress(0, epochs, 1), 1.0)  # refuses a warm-up that is too long before anything is done
+        # refuses a warm-up that is too long before anything is done
+        self.schedule(Progress(0, epochs, 1), 1.0)
 
     def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> Row:
         """`probe_mae/top1` of the best head, which one it is, and a table of all."""
-        return best("probe_mae", [row for checkpoint in checkpoints for row in self._rows(checkpoint)])
+        return best(
+            "probe_mae", [row for checkpoint in checkpoints for row in self._rows(checkpoint)]
+        )
 
     def _rows(self, checkpoint: EvaluatedCheckpoint) -> Iterator[Row]:
         classes = needs_classes(checkpoint, "evaluate=probe_mae")
@@ -86,7 +100,9 @@ class ProbeMAE:
         every = {}
         for name in self.pools:
             width = width_of((free | learned)[name], checkpoint.encoder)
-            every[name] = Heads(learned.get(name), width, classes, self.settings, self.seed, self.head_std).to(device)
+            every[name] = Heads(
+                learned.get(name), width, classes, self.settings, self.seed, self.head_std
+            ).to(device)
         self._fit(checkpoint, extractor, every, learned)
         scores, label = self._judge(checkpoint, extractor, every, learned)
         for name, heads in every.items():
@@ -103,7 +119,8 @@ class ProbeMAE:
             alike = min(self.batch_norm_images, data.train_size)
             most = data.train_size // alike * alike
             raise ValueError(
-                f"evaluate.batch_size={self.batch_size} is more than the {data.train_size:,} training images of "
+                f"evaluate.batch_size={self.batch_size} is more than the {data.train_size:,} "
+                "training images of "
                 f"{type(data).__name__}; the largest that fits is evaluate.batch_size={most}"
             )
 
@@ -116,7 +133,9 @@ class ProbeMAE:
         learned: Mapping[str, Pool],
     ) -> None:
         factor, gathered = self.batch_size / 256, self.batch_size // self.batch_norm_images
-        optimizer = Lars([group for heads in every.values() for group in heads.groups(factor)], lr=0.0)
+        optimizer = Lars(
+            [group for heads in every.values() for group in heads.groups(factor)], lr=0.0
+        )
         peaks = [group["lr"] for group in optimizer.param_groups]
         loader = checkpoint.data.train_dataloader(self.batch_norm_images)
         steps = len(loader.sampler) // gathered
@@ -132,7 +151,8 @@ class ProbeMAE:
                     for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                         group["lr"] = peak * share
                 losses = [
-                    heads.loss(_given(seen, name, extractor, learned), seen.label) for name, heads in every.items()
+                    heads.loss(_given(seen, name, extractor, learned), seen.label)
+                    for name, heads in every.items()
                 ]
                 loss = torch.stack(losses).sum() / gathered
                 loss.backward()
@@ -141,7 +161,8 @@ class ProbeMAE:
                     optimizer.step()
                     optimizer.zero_grad()
             print(
-                f"epoch {epoch + 1}/{self.epochs}  loss {total / steps / len(every) / len(self.settings):.4f}",
+                f"epoch {epoch + 1}/{self.epochs}  loss "
+                f"{total / steps / len(every) / len(self.settings):.4f}",
                 flush=True,
             )
 
@@ -156,14 +177,18 @@ class ProbeMAE:
         """Scores (heads, M, classes) by pool, and labels (M,), of the held-out images."""
         scores: dict[str, list[Tensor]] = {name: [] for name in every}
         labels = []
-        for seen in extract_batches(checkpoint, extractor, checkpoint.data.val_dataloader(self.held_out_limit)):
+        for seen in extract_batches(
+            checkpoint, extractor, checkpoint.data.val_dataloader(self.held_out_limit)
+        ):
             labels.append(seen.label)
             for name, heads in every.items():
                 scores[name].append(heads.eval()(_given(seen, name, extractor, learned)))
         return {name: torch.cat(parts, dim=1) for name, parts in scores.items()}, torch.cat(labels)
 
 
-def _given(seen: ExtractedBatch, name: str, extractor: FeatureExtractor, learned: Mapping[str, Pool]) -> Tensor:
+def _given(
+    seen: ExtractedBatch, name: str, extractor: FeatureExtractor, learned: Mapping[str, Pool]
+) -> Tensor:
     """What the heads of a pool are given: what it has made, or the tokens that it learns on."""
     if name not in learned:
         return seen.pooled[name].float()
@@ -173,7 +198,9 @@ def _given(seen: ExtractedBatch, name: str, extractor: FeatureExtractor, learned
 def _see_whole(
     checkpoint: EvaluatedCheckpoint, extractor: FeatureExtractor, batches: Iterable[Batch]
 ) -> Iterator[ExtractedBatch]:
-    """What is seen of each batch, of which the encoder takes no more images at once than the data's batch size."""
+    """What is seen of each batch, of which the encoder takes no more images at once than the data's
+    batch size.
+    """
     for batch in batches:
         seen = list(extract_batches(checkpoint, extractor, batch.split(checkpoint.data.batch_size)))
         pooled = {name: torch.cat([part.pooled[name] for part in seen]) for name in extractor.pools}

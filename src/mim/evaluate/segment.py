@@ -14,11 +14,12 @@ from mim.ranges import Count, Share
 class Segmentation:
     """Judge checkpoints of `task=segment` by the mean overlap of their classes.
 
-    Scores of an image are resized to the picture that it was made of before a class is chosen, as mmsegmentation does; images
-    larger than the encoder's are cut into windows.
+    Scores of an image are resized to the picture that it was made of before a class is chosen, as
+    mmsegmentation does; images larger than the encoder's are cut into windows.
 
     Args:
-        stride: from one window to the next, in windows: 341 of 512 pixels are the published two thirds.
+        stride: from one window to the next, in windows: 341 of 512 pixels are the published two
+            thirds.
         held_out_limit: segment at most so many held-out images; null for all.
     """
 
@@ -30,7 +31,8 @@ class Segmentation:
     def __init__(self, stride: Share = 2 / 3, held_out_limit: Count | None = None):
         if not stride > 0:
             raise ValueError(
-                f"Segmentation got stride={stride}; needs a share of a window above 0, e.g. evaluate.stride=0.5"
+                f"Segmentation got stride={stride}; needs a share of a window above 0, e.g. "
+                "evaluate.stride=0.5"
             )
         self.stride, self.held_out_limit = stride, held_out_limit
 
@@ -45,7 +47,8 @@ class Segmentation:
         classes, scenes = checkpoint.data.classes, checkpoint.data.held_out_scenes
         if model.num_classes != len(classes):
             raise ValueError(
-                f"{checkpoint.name} tells {model.num_classes} classes of pixels apart, and {type(checkpoint.data).__name__} has "
+                f"{checkpoint.name} tells {model.num_classes} classes of pixels apart, and "
+                f"{type(checkpoint.data).__name__} has "
                 f"{len(classes)}; choose the data that it was trained on"
             )
         overlap = Overlap(classes)
@@ -54,6 +57,8 @@ class Segmentation:
                 batch.image, batch.size.tolist(), batch.index.tolist(), strict=True
             ):
                 with checkpoint.autocast():
-                    scores = model.segment(image[None, :, :height, :width], scenes.size(number), self.stride)
+                    scores = model.segment(
+                        image[None, :, :height, :width], scenes.size(number), self.stride
+                    )
                 overlap.update(scores[0].argmax(dim=0), scenes.label_map(number))
         return {"checkpoint": checkpoint.name} | overlap.row()

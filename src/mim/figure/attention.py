@@ -1,4 +1,6 @@
-"""What the cls token attends to, of several checkpoints side by side or head by head (AMT, arXiv 2211.15362, figures 1, 2, 4)."""
+"""What the cls token attends to, of several checkpoints side by side or head by head (AMT, arXiv
+2211.15362, figures 1, 2, 4).
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -47,19 +49,25 @@ def attention_maps(encoder: Encoder, image: Tensor, name: str, block: int | None
         block: counted from 1; None for the last.
 
     Raises:
-        ValueError: where the encoder has no such block, or no cls token that attends to all patches.
+        ValueError: where the encoder has no such block, or no cls token that attends to all
+            patches.
     """
     known = attending(encoder, "which is what is drawn; give a checkpoint of a ViT or a Beit")
     number = known.depth if block is None else block
     if not 1 <= number <= known.depth:
         raise ValueError(f"--block={block}: {name} has blocks 1 to {known.depth}")
-    return Maps(name, number, known.geometry.grid, cls_attention(known, image, number), known.prefix)
+    return Maps(
+        name, number, known.geometry.grid, cls_attention(known, image, number), known.prefix
+    )
 
 
-def attention_figure(image: Tensor, names: Sequence[str], maps: Sequence[Maps], each_head: bool) -> Drawn:
+def attention_figure(
+    image: Tensor, names: Sequence[str], maps: Sequence[Maps], each_head: bool
+) -> Drawn:
     """Rows are images; columns are checkpoints, or the heads of each, a row a checkpoint.
 
-    Values are drawn in multiples of what a patch would get if all tokens got the same, on one scale for the whole figure.
+    Values are drawn in multiples of what a patch would get if all tokens got the same, on one scale
+    for the whole figure.
 
     Args:
         image: (B, C, H, W) in [0, 1].
@@ -78,18 +86,27 @@ def attention_figure(image: Tensor, names: Sequence[str], maps: Sequence[Maps], 
     blocks = ", ".join(f"{each.name} (block {each.block})" for each in maps)
     what = f"attention of the cls token, mean over heads{heads}, to {len(image)} image(s): {blocks}"
     return Drawn(
-        _draw_heads(as_colours(image), maps) if each_head else _draw_means(as_colours(image), maps), HEADER, rows, what
+        _draw_heads(as_colours(image), maps) if each_head else _draw_means(as_colours(image), maps),
+        HEADER,
+        rows,
+        what,
     )
 
 
 def _heads(maps: Maps, image: int, each_head: bool) -> dict[str, Tensor]:
-    """What is drawn of one image, (L,) each: the mean over heads, and each head by its number from 1."""
+    """What is drawn of one image, (L,) each: the mean over heads, and each head by its number from
+    1.
+    """
     share = maps.share[image]
-    return {"mean": share.mean(0)} | ({str(a + 1): head for a, head in enumerate(share)} if each_head else {})
+    return {"mean": share.mean(0)} | (
+        {str(a + 1): head for a, head in enumerate(share)} if each_head else {}
+    )
 
 
 def _times_uniform(share: Tensor, maps: Maps) -> Tensor:
-    """Shares (L,) -> (rows, columns), 1 where a patch gets what every token would get if all got the same."""
+    """Shares (L,) -> (rows, columns), 1 where a patch gets what every token would get if all got
+    the same.
+    """
     return (share * (maps.prefix + len(share))).view(maps.grid).float().cpu()
 
 
@@ -121,12 +138,16 @@ def _draw_heads(image: Tensor, maps: Sequence[Maps]) -> Figure:
     most = max(each.share.shape[1] for each in maps)
     figure, axes = cells(len(image) * len(maps), 2 + most, image)
     strong = _strongest(maps, each_head=True)
-    for title, axis in zip(["image", "mean", *(f"head {a + 1}" for a in range(most))], axes[0], strict=True):
+    for title, axis in zip(
+        ["image", "mean", *(f"head {a + 1}" for a in range(most))], axes[0], strict=True
+    ):
         axis.set_title(title if most < 9 else title.removeprefix("head "), fontsize=TEXT, pad=3)
     for row, line in enumerate(axes):
         b, each = row // len(maps), maps[row % len(maps)]
         if len(maps) > 1:
-            line[0].set_ylabel(two_lines(each.name), fontsize=TEXT, rotation=0, ha="right", va="center")
+            line[0].set_ylabel(
+                two_lines(each.name), fontsize=TEXT, rotation=0, ha="right", va="center"
+            )
         if row % len(maps) == 0:
             show_image(line[0], image[b])
         for axis, share in zip(line[1:], _heads(each, b, True).values(), strict=False):
@@ -143,7 +164,17 @@ def _bar(figure: Figure, axes: np.ndarray, strong: float, maps: Sequence[Maps]) 
     blocks = ", ".join(str(block) for block in sorted({each.block for each in maps}))
     scale = ScalarMappable(Normalize(0, strong), colormaps["magma"])
     bar = figure.colorbar(
-        scale, ax=axes.flatten().tolist(), location="bottom", shrink=0.5, aspect=35, pad=0.015, extend="max", alpha=0.85
+        scale,
+        ax=axes.flatten().tolist(),
+        location="bottom",
+        shrink=0.5,
+        aspect=35,
+        pad=0.015,
+        extend="max",
+        alpha=0.85,
     )
-    bar.set_label(f"attention of the cls token in block {blocks}, in multiples of uniform attention", fontsize=TEXT)
+    bar.set_label(
+        f"attention of the cls token in block {blocks}, in multiples of uniform attention",
+        fontsize=TEXT,
+    )
     bar.ax.tick_params(labelsize=TEXT, length=2)

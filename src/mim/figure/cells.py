@@ -1,4 +1,6 @@
-"""Cells of a figure whose rows are images and whose columns are checkpoints, or what one has several of."""
+"""Cells of a figure whose rows are images and whose columns are checkpoints, or what one has
+several of.
+"""
 
 import numpy as np
 from matplotlib.figure import Figure

@@ -1,4 +1,6 @@
-"""Accuracy and loss over the epochs of several runs (AMT, arXiv 2211.15362, figure 5; SBAM, arXiv 2404.08327)."""
+"""Accuracy and loss over the epochs of several runs (AMT, arXiv 2211.15362, figure 5; SBAM, arXiv
+2404.08327).
+"""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -43,10 +45,14 @@ def curve_of(series: Series, metric: str) -> dict[int, Point]:
     epochs = sorted(set.intersection(*map(set, columns)))
     if not epochs:
         raise ValueError(
-            f"the {len(columns)} runs of {series.name} have no epoch in common at which {metric} was measured"
+            f"the {len(columns)} runs of {series.name} have no epoch in common at which {metric} "
+            "was measured"
         )
     found = {epoch: [column[epoch] for column in columns] for epoch in epochs}
-    return {epoch: Point(fmean(values), min(values), max(values), len(values)) for epoch, values in found.items()}
+    return {
+        epoch: Point(fmean(values), min(values), max(values), len(values))
+        for epoch, values in found.items()
+    }
 
 
 def epochs_figure(series: Sequence[Series], metrics: Sequence[str]) -> Drawn:
@@ -64,7 +70,9 @@ def epochs_figure(series: Sequence[Series], metrics: Sequence[str]) -> Drawn:
     ]
     names = [one.name for one in series]
     count = sum(len(one.runs) for one in series)
-    what = f"{' and '.join(metrics)} over epochs of {count} run{'s' * (count > 1)}: {', '.join(names)}"
+    what = (
+        f"{' and '.join(metrics)} over epochs of {count} run{'s' * (count > 1)}: {', '.join(names)}"
+    )
     return Drawn(_draw(names, curves), HEADER, rows, what)
 
 
@@ -81,11 +89,25 @@ def _draw(names: Sequence[str], curves: dict[str, list[dict[int, Point]]]) -> Fi
             low = [scale * point.low for point in curve.values()]
             high = [scale * point.high for point in curve.values()]
             axis.fill_between(epochs, low, high, color=style["color"], alpha=0.15, linewidth=0)
-        frame(axis, spoken(metric), "epoch (0: untrained)" if any(0 in curve for curve in lines) else "epoch", label)
+        frame(
+            axis,
+            spoken(metric),
+            "epoch (0: untrained)" if any(0 in curve for curve in lines) else "epoch",
+            label,
+        )
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
         axis.set_xlim(left=0)
-        if not is_accuracy(metric) and all(point.low > 0 for curve in lines for point in curve.values()):
+        if not is_accuracy(metric) and all(
+            point.low > 0 for curve in lines for point in curve.values()
+        ):
             axis.set_ylim(bottom=0)
     handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=min(4, len(names)), fontsize=TEXT, frameon=False)
+    figure.legend(
+        handles,
+        labels,
+        loc="outside upper center",
+        ncols=min(4, len(names)),
+        fontsize=TEXT,
+        frameon=False,
+    )
     return figure

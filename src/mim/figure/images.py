@@ -27,7 +27,8 @@ class Images(NamedTuple):
 
 
 def held_out(data: Data, count: int, rows: Sequence[int] | None = None) -> Images:
-    """Held-out images of a data module, clean: those of the given numbers, or `count` evenly spread.
+    """Held-out images of a data module, clean: those of the given numbers, or `count` evenly
+    spread.
 
     Raises:
         ValueError: where there are not so many.
@@ -38,7 +39,8 @@ def held_out(data: Data, count: int, rows: Sequence[int] | None = None) -> Image
         rows = torch.linspace(0, there - 1, min(count, there) + 2)[1:-1].round().long().tolist()
     if not rows or min(rows) < 0 or max(rows) >= there:
         raise ValueError(
-            f"--rows={' '.join(map(str, rows))}: {type(data).__name__} holds out {there} images, 0 to {there - 1}"
+            f"--rows={' '.join(map(str, rows))}: {type(data).__name__} holds out {there} images, 0 "
+            f"to {there - 1}"
         )
     index = torch.tensor(rows)
     batch = data.on_after_batch_transfer(data.splits.val[Rows(index, torch.zeros_like(index))])
@@ -52,7 +54,9 @@ def read_files(files: Sequence[Path], size: Size, channels: int = 3) -> Images:
     Raises:
         ValueError: where a file is no picture.
     """
-    return Images(torch.cat([_read(file, size, channels) for file in files]), [file.stem for file in files])
+    return Images(
+        torch.cat([_read(file, size, channels) for file in files]), [file.stem for file in files]
+    )
 
 
 def _read(file: Path, size: Size, channels: int) -> Tensor:
@@ -61,13 +65,17 @@ def _read(file: Path, size: Size, channels: int) -> Tensor:
     except FileNotFoundError as error:
         raise FileNotFoundError(f"there is no {file}; --files takes pictures") from error
     except Exception as error:  # decoders raise what they like
-        raise ValueError(f"{file} is no picture that can be read: {' '.join(str(error).split())}") from error
+        raise ValueError(
+            f"{file} is no picture that can be read: {' '.join(str(error).split())}"
+        ) from error
     (view,) = Centred(size)([picture], torch.zeros(1, dtype=torch.int64))
     return view.image.float() / 255
 
 
 def batch_of(image: Tensor, mean: Sequence[float], std: Sequence[float], seed: int = 0) -> Batch:
-    """Images (B, C, H, W) in [0, 1] as a model is given them: normalised, whole, and masked by a seed."""
+    """Images (B, C, H, W) in [0, 1] as a model is given them: normalised, whole, and masked by a
+    seed.
+    """
     return Batch.of((image - per_channel(mean)) / per_channel(std), seed)
 
 

@@ -1,4 +1,6 @@
-"""List of the runs below a folder: their state, their best numbers, and the settings in which they differ."""
+"""List of the runs below a folder: their state, their best numbers, and the settings in which they
+differ.
+"""
 
 import math
 import time
@@ -45,7 +47,8 @@ class Listed(NamedTuple):
 def list_runs(
     folder: Path, wanted: Callable[[Path], bool] = lambda path: True, now: float | None = None
 ) -> tuple[list[Listed], list[str]]:
-    """Runs below a folder, the one that was written to last at the end; and a line about each that cannot be read.
+    """Runs below a folder, the one that was written to last at the end; and a line about each that
+    cannot be read.
 
     Args:
         folder: of runs, such as `runs`, or of one run.
@@ -56,16 +59,22 @@ def list_runs(
         FileNotFoundError: where there is no such folder, or no run in it.
     """
     if not folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {folder}; give the one that holds the runs, e.g. runs")
+        raise FileNotFoundError(
+            f"there is no folder {folder}; give the one that holds the runs, e.g. runs"
+        )
     found, unread = list[tuple[Run, Settings]](), list[str]()
     folders = {file.parent for sign in SIGNS for file in folder.rglob(sign)}
-    for each in sorted(filter(lambda each: wanted(each.relative_to(folder)), folders), key=_last_written):
+    for each in sorted(
+        filter(lambda each: wanted(each.relative_to(folder)), folders), key=_last_written
+    ):
         try:
             found.append((read_run(each), _also(each)))
         except (OSError, ValueError) as error:
             unread.append(printable(error))
     if not found and not unread:
-        raise FileNotFoundError(f"{folder} holds no such runs: {len(folders)} folders in it have {' or '.join(SIGNS)}")
+        raise FileNotFoundError(
+            f"{folder} holds no such runs: {len(folders)} folders in it have {' or '.join(SIGNS)}"
+        )
     differs = differences([run.settings | also for run, also in found])
     now = time.time() if now is None else now
     return [_listed(run, told, now) for (run, _), told in zip(found, differs, strict=True)], unread
@@ -75,7 +84,9 @@ def _also(folder: Path) -> Settings:
     """Settings by which runs of one experiment are told apart in a list, though not in a figure."""
     file = folder / "config.yaml"
     config = read_yaml(file) if file.exists() else {}
-    return {name: config[name] for name in ("seed", "base_lr", "lr") if config.get(name) is not None}
+    return {
+        name: config[name] for name in ("seed", "base_lr", "lr") if config.get(name) is not None
+    }
 
 
 def _last_written(folder: Path) -> float:
@@ -122,7 +133,8 @@ def _columns(file: Path) -> dict[str, dict[int, float]]:
 def differences(settings: Sequence[Settings]) -> list[dict[str, str]]:
     """Settings in which several runs are not all the same, under short names.
 
-    What a run does not have is no difference; of a part that is another class, its class is said and not its settings.
+    What a run does not have is no difference; of a part that is another class, its class is said
+    and not its settings.
 
     Args:
         settings: of each run, plain values by dotted name.
@@ -133,7 +145,10 @@ def differences(settings: Sequence[Settings]) -> list[dict[str, str]]:
             values.setdefault(name, set()).add(repr(value))
     told = {name for name, found in values.items() if len(found) > 1}
     shown = [name for name in sorted(told) if not _within_another_class(name, told)]
-    return [dict(_short(name, each[name]) for name in shown if each.get(name) is not None) for each in settings]
+    return [
+        dict(_short(name, each[name]) for name in shown if each.get(name) is not None)
+        for each in settings
+    ]
 
 
 def _within_another_class(name: str, told: Collection[str]) -> bool:
@@ -144,11 +159,15 @@ def _within_another_class(name: str, told: Collection[str]) -> bool:
 
 
 def _short(name: str, value: object) -> tuple[str, str]:
-    """`task.model.masker.score._target_` and `mim.masker.score.salience.Salience` -> `masker.score` and `Salience`."""
+    """`task.model.masker.score._target_` and `mim.masker.score.salience.Salience` -> `masker.score`
+    and `Salience`.
+    """
     parts = [part for part in name.split(".") if part not in ("task", "model")]
     if parts[-1] == "_target_":
         return ".".join(parts[:-1][-2:]) or "task", str(value).rpartition(".")[2]
-    return ".".join(parts[-2:]), ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return ".".join(parts[-2:]), ", ".join(map(str, value)) if isinstance(value, tuple) else str(
+        value
+    )
 
 
 def numbers_of(runs: Iterable[Listed]) -> list[str]:

@@ -42,7 +42,9 @@ class Choice(NamedTuple):
     files: list[Path] | None = None
     """Pictures instead."""
     data: list[str] | None = None
-    """A data set and settings of it, `["cifar10", "root=/elsewhere"]`, or settings alone, of the first checkpoint's own one."""
+    """A data set and settings of it, `["cifar10", "root=/elsewhere"]`, or settings alone, of the
+    first checkpoint's own one.
+    """
 
 
 def open_checkpoints(
@@ -52,19 +54,23 @@ def open_checkpoints(
 
     Args:
         sources: as `checkpoint=` takes them.
-        names: what the figure calls them; None for what tells their runs apart, or their files where that does not.
+        names: what the figure calls them; None for what tells their runs apart, or their files
+            where that does not.
         own_encoder: a class of the user's own that they may be of.
 
     Raises:
         ValueError: where it is not one name a checkpoint, or one cannot be read.
     """
     if len(set(sources)) != len(sources):
-        raise ValueError(f"{max(sources, key=list(sources).count)} is given twice; give each checkpoint once")
+        raise ValueError(
+            f"{max(sources, key=list(sources).count)} is given twice; give each checkpoint once"
+        )
     weights = [read_weights(source)._replace(own_encoder=own_encoder) for source in sources]
     called = list(names) if names else _names(sources, weights)
     if len(set(called)) != len(sources):
         raise ValueError(
-            f"--names={' '.join(called)} for {len(sources)} checkpoint(s); give each one a name of its own"
+            f"--names={' '.join(called)} for {len(sources)} checkpoint(s); give each one a name of "
+            "its own"
         )
     return [_with_statistics(name, each) for name, each in zip(called, weights, strict=True)]
 
@@ -72,18 +78,25 @@ def open_checkpoints(
 def _names(sources: Sequence[str], weights: Sequence[Weights]) -> list[str]:
     """Those of the runs, or of the files, without the words that all share."""
     runs = [str((each.config or {}).get("name", "")) for each in weights]
-    long = [display_name(run) for run in runs] if all(runs) and len(set(runs)) == len(runs) else short_names(sources)
+    long = (
+        [display_name(run) for run in runs]
+        if all(runs) and len(set(runs)) == len(runs)
+        else short_names(sources)
+    )
     return told_apart(long)
 
 
 def _with_statistics(name: str, weights: Weights) -> Opened:
-    """Mean and deviation of the data that weights were trained on; ImageNet's where they do not say."""
+    """Mean and deviation of the data that weights were trained on; ImageNet's where they do not
+    say.
+    """
     images = image_format(weights)
     return Opened(name, weights, images.mean, images.std)
 
 
 def open_images(first: Weights, choice: Choice, configs: Path) -> Images:
-    """The images that are wanted, of the size that the first checkpoint was trained on, or that the data set says.
+    """The images that are wanted, of the size that the first checkpoint was trained on, or that the
+    data set says.
 
     Raises:
         ValueError: where nothing says which data set.
@@ -108,14 +121,19 @@ def open_data(first: Weights, asked: Sequence[str], configs: Path) -> Data:
     named = bool(asked) and "=" not in asked[0]
     register_resolvers()
     with initialize_config_dir(str(configs), version_base="1.3"):
-        cfg = compose("gallery", quoted([f"data={asked[0]}", *(f"data.{one}" for one in asked[1:])]) if named else [])
+        cfg = compose(
+            "gallery",
+            quoted([f"data={asked[0]}", *(f"data.{one}" for one in asked[1:])]) if named else [],
+        )
     if named:
         check_config(OmegaConf.create({"data": settings_of(cfg.data, resolve=True)}))
         return instantiate(cfg.data)
     if "data" not in (first.config or {}):
         raise ValueError(
-            f"{first.origin} does not say what it was trained on; choose images: --files a.jpg b.jpg, or --data cifar10"
+            f"{first.origin} does not say what it was trained on; choose images: --files a.jpg "
+            "b.jpg, or --data cifar10"
         )
-    changed = values_of([one.removeprefix("+").removeprefix("data.") for one in asked])  # as for eval.py, too
+    # as for eval.py, too
+    changed = values_of([one.removeprefix("+").removeprefix("data.") for one in asked])
     paths = {"data": cfg.paths.data, "runs": cfg.paths.runs, "cache": cfg.paths.cache}
     return build(data_of_run(first, changed, paths, configs), DATA, first.origin, "data")

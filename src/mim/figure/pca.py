@@ -1,4 +1,6 @@
-"""Principal components of patch tokens as colours: what an encoder takes for alike (DINOv2, arXiv 2304.07193, figure 1)."""
+"""Principal components of patch tokens as colours: what an encoder takes for alike (DINOv2, arXiv
+2304.07193, figure 1).
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,7 +17,8 @@ from mim.figure.table import Drawn
 
 HEADER = ("image", "checkpoint", "block", "row", "column", "first", "second", "third")
 COLOURS = 3
-CLIPPED = 0.01  # of the values of a component, at either end: the few beyond would leave the rest grey
+# of the values of a component, at either end: the few beyond would leave the rest grey
+CLIPPED = 0.01
 
 
 class Components(NamedTuple):
@@ -31,28 +34,36 @@ class Components(NamedTuple):
 
 
 def principal(tokens: Tensor) -> tuple[Tensor, float]:
-    """Tokens (N, D) -> their first three principal components (N, 3), and the share of the variance that these hold.
+    """Tokens (N, D) -> their first three principal components (N, 3), and the share of the variance
+    that these hold.
 
-    A component's sign is free: the largest of its weights is positive here, so that a figure is the same every time.
+    A component's sign is free: the largest of its weights is positive here, so that a figure is the
+    same every time.
 
     Raises:
         ValueError: where there are no three directions.
     """
     if min(len(tokens) - 1, tokens.shape[1]) < COLOURS:
         raise ValueError(
-            f"{len(tokens)} patches of {tokens.shape[1]} numbers have no three components; show more images"
+            f"{len(tokens)} patches of {tokens.shape[1]} numbers have no three components; show "
+            "more images"
         )
     centred = (tokens - tokens.mean(dim=0)).double()
     variance, axes = torch.linalg.eigh(centred.T @ centred)  # ascending
     first = axes[:, -COLOURS:].flip(1)  # (D, 3)
     strongest = first.gather(0, first.abs().argmax(dim=0, keepdim=True))
     total = variance.clamp(min=0).sum().clamp(min=1e-12)
-    return (centred @ (first * strongest.sign())).float(), (variance[-COLOURS:].sum() / total).item()
+    return (centred @ (first * strongest.sign())).float(), (
+        variance[-COLOURS:].sum() / total
+    ).item()
 
 
 @torch.no_grad()
-def patch_components(encoder: Encoder, image: Tensor, name: str, block: int | None = None) -> Components:
-    """Run an encoder on whole, normalised images (B, C, H, W); its patches of all of them have components in common.
+def patch_components(
+    encoder: Encoder, image: Tensor, name: str, block: int | None = None
+) -> Components:
+    """Run an encoder on whole, normalised images (B, C, H, W); its patches of all of them have
+    components in common.
 
     Args:
         encoder: in eval mode.
@@ -69,13 +80,17 @@ def patch_components(encoder: Encoder, image: Tensor, name: str, block: int | No
     (tokens,) = encoder.encode_blocks(encoder.embed(image), [number])
     tokens = (encoder.norm(tokens) if number == encoder.depth else tokens)[:, encoder.prefix :]
     value, explained = principal(tokens.flatten(0, 1))
-    return Components(name, number, value.view(len(image), *encoder.geometry.grid, COLOURS), explained)
+    return Components(
+        name, number, value.view(len(image), *encoder.geometry.grid, COLOURS), explained
+    )
 
 
 def pca_figure(image: Tensor, names: Sequence[str], components: Sequence[Components]) -> Drawn:
-    """Rows are images, columns checkpoints; red, green and blue are the first, second and third component.
+    """Rows are images, columns checkpoints; red, green and blue are the first, second and third
+    component.
 
-    A component is drawn from its lowest to its highest value among all images, but for the hundredth at either end.
+    A component is drawn from its lowest to its highest value among all images, but for the
+    hundredth at either end.
 
     Args:
         image: (B, C, H, W) in [0, 1].
@@ -99,8 +114,16 @@ def pca_figure(image: Tensor, names: Sequence[str], components: Sequence[Compone
         for row in range(each.value.shape[1])
         for column in range(each.value.shape[2])
     ]
-    said = ", ".join(f"{each.name} (block {each.block}, {each.explained:.0%} of the variance)" for each in components)
-    return Drawn(figure, HEADER, rows, f"principal components of the patch tokens of {len(image)} image(s): {said}")
+    said = ", ".join(
+        f"{each.name} (block {each.block}, {each.explained:.0%} of the variance)"
+        for each in components
+    )
+    return Drawn(
+        figure,
+        HEADER,
+        rows,
+        f"principal components of the patch tokens of {len(image)} image(s): {said}",
+    )
 
 
 def colours(value: Tensor) -> Tensor:

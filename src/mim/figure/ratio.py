@@ -1,4 +1,5 @@
-"""Accuracy over the masking ratio, with PIMR and Global PIMR (SBAM, arXiv 2404.08327, the figure of its robustness).
+"""Accuracy over the masking ratio, with PIMR and Global PIMR (SBAM, arXiv 2404.08327, the figure of
+its robustness).
 
 Of the two numbers it is known only that they measure how much performance improves from the lowest
 masking ratio to a higher one. Defined here, and written beside the figure:
@@ -6,8 +7,8 @@ masking ratio to a higher one. Defined here, and written beside the figure:
     PIMR(r)     = accuracy(r) - accuracy(lowest ratio), of one method
     Global PIMR = the mean of PIMR(r) over all ratios r above the lowest
 
-The lowest ratio and those of the mean are ratios that all methods were run at, so that their numbers
-can be compared.
+The lowest ratio and those of the mean are ratios that all methods were run at, so that their
+numbers can be compared.
 """
 
 from collections.abc import Sequence
@@ -47,7 +48,8 @@ def curve_of(series: Series, metric: str) -> Curve:
     for run in series.runs:
         found.setdefault(run.mask_ratio()[1], []).append(run.metric(metric))
     return {
-        ratio: Point(fmean(values), min(values), max(values), len(values)) for ratio, values in sorted(found.items())
+        ratio: Point(fmean(values), min(values), max(values), len(values))
+        for ratio, values in sorted(found.items())
     }
 
 
@@ -58,7 +60,9 @@ def shared_ratios(curves: Sequence[Curve]) -> list[float]:
 
 def pimr(curve: Curve, lowest: float) -> dict[float, float]:
     """The gain in the measured number from the lowest ratio to each higher one."""
-    return {ratio: point.mean - curve[lowest].mean for ratio, point in curve.items() if ratio > lowest}
+    return {
+        ratio: point.mean - curve[lowest].mean for ratio, point in curve.items() if ratio > lowest
+    }
 
 
 def global_pimr(curve: Curve, ratios: Sequence[float]) -> float:
@@ -68,29 +72,52 @@ def global_pimr(curve: Curve, ratios: Sequence[float]) -> float:
 
 
 def ratio_figure(series: Sequence[Series], metric: str) -> Drawn:
-    """Three panels: the number over ratios, its gain over the lowest ratio, and the mean gain of each series.
+    """Three panels: the number over ratios, its gain over the lowest ratio, and the mean gain of
+    each series.
 
     Raises:
-        ValueError: where the series do not share two ratios, a run has no such number, or does not say its ratio.
+        ValueError: where the series do not share two ratios, a run has no such number, or does not
+            say its ratio.
     """
     curves = [curve_of(one, metric) for one in series]
     shared = shared_ratios(curves)
     if len(shared) < 2:
-        each = "; ".join(f"{one.name} {_listed(list(curve))}" for one, curve in zip(series, curves, strict=True))
-        raise ValueError(f"a gain needs two masking ratios that all series were run at, and these were run at: {each}")
+        each = "; ".join(
+            f"{one.name} {_listed(list(curve))}" for one, curve in zip(series, curves, strict=True)
+        )
+        raise ValueError(
+            "a gain needs two masking ratios that all series were run at, and these were run at: "
+            f"{each}"
+        )
     means = [global_pimr(curve, shared) for curve in curves]
     rows = [
-        (one.name, ratio, point.runs, point.mean, point.low, point.high, pimr(curve, shared[0]).get(ratio), mean)
+        (
+            one.name,
+            ratio,
+            point.runs,
+            point.mean,
+            point.low,
+            point.high,
+            pimr(curve, shared[0]).get(ratio),
+            mean,
+        )
         for one, curve, mean in zip(series, curves, means, strict=True)
         for ratio, point in curve.items()
     ]
-    count, names = sum(point.runs for curve in curves for point in curve.values()), [one.name for one in series]
+    count, names = (
+        sum(point.runs for curve in curves for point in curve.values()),
+        [one.name for one in series],
+    )
     what = f"{metric} over masking ratios {_listed(shared)} of {count} runs: {', '.join(names)}"
     return Drawn(_draw(names, curves, shared, means, metric), HEADER, rows, what)
 
 
 def _draw(
-    names: Sequence[str], curves: Sequence[Curve], shared: list[float], means: Sequence[float], metric: str
+    names: Sequence[str],
+    curves: Sequence[Curve],
+    shared: list[float],
+    means: Sequence[float],
+    metric: str,
 ) -> Figure:
     figure = Figure(figsize=(WIDTH, 2.9), dpi=DPI, layout="constrained")
     axes = figure.subplots(1, 3, width_ratios=[1.25, 1.25, 0.8], squeeze=False)[0]
@@ -124,7 +151,9 @@ def _draw(
     accuracy = "accuracy" if is_accuracy(metric) else spoken(metric)
     text = DEFINITION.format(what=accuracy, lowest=shared[0], higher=_listed(shared[1:]))
     text += "; bands: lowest to highest seed" if several else ""
-    figure.legend(loc="outside upper center", ncols=min(4, len(names)), fontsize=TEXT, frameon=False)
+    figure.legend(
+        loc="outside upper center", ncols=min(4, len(names)), fontsize=TEXT, frameon=False
+    )
     figure.supxlabel(text, fontsize=TEXT - 0.5, color="0.3")
     return figure
 

@@ -1,4 +1,6 @@
-"""One image under several mask seeds, as checkpoints reconstruct it, and where they disagree (EMAE, arXiv 2302.14431, figure 1)."""
+"""One image under several mask seeds, as checkpoints reconstruct it, and where they disagree (EMAE,
+arXiv 2302.14431, figure 1).
+"""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -51,9 +53,12 @@ def reconstruct(
     for seed in seeds:
         batch = batch_of(image, mean, std, seed)
         made = model(batch)
-        shown = painter.to_pixels(made.prediction.float(), batch.image, made.split.masked)  # (B, 1, Lm, P), normalised
+        # (B, 1, Lm, P), normalised
+        shown = painter.to_pixels(made.prediction.float(), batch.image, made.split.masked)
         channels = shown.unflatten(-1, (-1, len(mean)))
-        pixels.append((channels * per_channel(std).flatten() + per_channel(mean).flatten()).flatten(-2))
+        pixels.append(
+            (channels * per_channel(std).flatten() + per_channel(mean).flatten()).flatten(-2)
+        )
         splits.append(made.split)
     visible, masked = (
         torch.cat([split.visible for split in splits], 1),
@@ -63,12 +68,18 @@ def reconstruct(
 
 
 def reconstructions_figure(
-    image: Tensor, names: Sequence[str], made: Mapping[str, Made], seeds: Sequence[int], patch_size: Size
+    image: Tensor,
+    names: Sequence[str],
+    made: Mapping[str, Made],
+    seeds: Sequence[int],
+    patch_size: Size,
 ) -> Drawn:
-    """For each image a row of what is visible under each seed, and a row a checkpoint of what it predicted, with what it saw.
+    """For each image a row of what is visible under each seed, and a row a checkpoint of what it
+    predicted, with what it saw.
 
-    Predictions of standardised patches are shown with each patch's own mean and deviation put back, which
-    the model was not shown: where patches disagree, it is in what they depict and not in how bright they are.
+    Predictions of standardised patches are shown with each patch's own mean and deviation put back,
+    which the model was not shown: where patches disagree, it is in what they depict and not in how
+    bright they are.
 
     Args:
         image: (B, C, H, W) in [0, 1].
@@ -81,36 +92,56 @@ def reconstructions_figure(
         ValueError: where there is one seed only.
     """
     if len(set(seeds)) != len(seeds) or len(seeds) < 2:
-        raise ValueError(f"--seeds={' '.join(map(str, seeds))}: needs two different ones at least, e.g. --seeds 0 1 2")
+        raise ValueError(
+            f"--seeds={' '.join(map(str, seeds))}: needs two different ones at least, e.g. --seeds "
+            "0 1 2"
+        )
     split = next(iter(made.values())).split
     shown = {name: each.pixels.clamp(0, 1) for name, each in made.items()}
     colours = {name: patches_as_colours(pixels, image.shape[1]) for name, pixels in shown.items()}
     figure = stages(as_colours(image), colours, split, patch_size, kind="seed", numbers=seeds)
     rows = [
-        row for name, pixels in shown.items() for row in _numbers(image, names, name, pixels, split, seeds, patch_size)
+        row
+        for name, pixels in shown.items()
+        for row in _numbers(image, names, name, pixels, split, seeds, patch_size)
     ]
     masked, L = split.masked.shape[2], patchify(image, patch_size).shape[1]
     what = (
-        f"reconstructions of {len(image)} image(s), {masked} of {L} patches masked at random, under seeds "
+        f"reconstructions of {len(image)} image(s), {masked} of {L} patches masked at random, "
+        "under seeds "
         f"{', '.join(map(str, seeds))}: {', '.join(made)}"
     )
     return Drawn(figure, HEADER, rows, what)
 
 
 def _numbers(
-    image: Tensor, names: Sequence[str], name: str, pixels: Tensor, split: Split, seeds: Sequence[int], patch_size: Size
+    image: Tensor,
+    names: Sequence[str],
+    name: str,
+    pixels: Tensor,
+    split: Split,
+    seeds: Sequence[int],
+    patch_size: Size,
 ) -> list[tuple[str, str, str, str, float]]:
-    """Mean absolute error of each seed, disagreement of each pair, and of all pairs together, by image; of a range of 1."""
+    """Mean absolute error of each seed, disagreement of each pair, and of all pairs together, by
+    image; of a range of 1.
+    """
     patches = patchify(image, patch_size)
     error = (pixels - take(patches, split.masked)).abs().mean((2, 3))  # (B, S)
     rows = []
     for b, picture in enumerate(names):
         for s, seed in enumerate(seeds):
             rows.append((picture, name, "error", str(seed), error[b, s].item()))
-        several = [*combinations(range(len(seeds)), 2), tuple(range(len(seeds)))] if len(seeds) > 2 else [(0, 1)]
+        several = (
+            [*combinations(range(len(seeds)), 2), tuple(range(len(seeds)))]
+            if len(seeds) > 2
+            else [(0, 1)]
+        )
         for some in several:
             chosen = list(some)
             part = Split(split.visible[b : b + 1, chosen], split.masked[b : b + 1, chosen])
             apart = disagreement(pixels[b : b + 1, chosen], part, patches.shape[1]).nanmean().item()
-            rows.append((picture, name, "disagreement", " ".join(str(seeds[s]) for s in chosen), apart))
+            rows.append(
+                (picture, name, "disagreement", " ".join(str(seeds[s]) for s in chosen), apart)
+            )
     return rows

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from mim.plain import printable, refuse_special
 
-LARGEST = 2**28  # bytes; 10,000 epochs of ImageNet in steps of 4096, logged at every tenth, have less than 2**25
+# bytes; 10,000 epochs of ImageNet in steps of 4096, logged at every tenth, have less than 2**25
+LARGEST = 2**28
 
 
 def read_rows(file: Path) -> Iterator[dict[str, str]]:
@@ -18,13 +19,21 @@ def read_rows(file: Path) -> Iterator[dict[str, str]]:
     """
     refuse_special(file)
     if file.stat().st_size > LARGEST:
-        raise ValueError(f"{printable(file)} has {file.stat().st_size:,} bytes; at most {LARGEST:,} are read")
+        raise ValueError(
+            f"{printable(file)} has {file.stat().st_size:,} bytes; at most {LARGEST:,} are read"
+        )
     try:
         with file.open(newline="") as stream:
             for row in csv.DictReader(stream):
-                yield {key: value for key, value in row.items() if isinstance(key, str) and isinstance(value, str)}
+                yield {
+                    key: value
+                    for key, value in row.items()
+                    if isinstance(key, str) and isinstance(value, str)
+                }
     except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{printable(file)} is no table of numbers ({printable(error, 100)})") from error
+        raise ValueError(
+            f"{printable(file)} is no table of numbers ({printable(error, 100)})"
+        ) from error
 
 
 def whole_number(text: str, file: Path) -> int:

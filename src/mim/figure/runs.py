@@ -1,4 +1,6 @@
-"""Finished runs as figures read them: what was measured, how each was set up, and which of them differ in nothing but a seed."""
+"""Finished runs as figures read them: what was measured, how each was set up, and which of them
+differ in nothing but a seed.
+"""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,7 +32,9 @@ class Run(NamedTuple):
     metrics: dict[str, float]
     """By name, the last values."""
     settings: Settings
-    """Plain values by dotted name, defaults among them, of the pre-training, and under `judged.` of what came after it."""
+    """Plain values by dotted name, defaults among them, of the pre-training, and under `judged.` of
+    what came after it.
+    """
     name: str
     """Of the pre-training, e.g. `mae_vit_pico_random_digits`."""
 
@@ -41,11 +45,15 @@ class Run(NamedTuple):
             ValueError: where the run does not have it, naming those that it has.
         """
         if name not in self.metrics:
-            raise ValueError(f"{self.folder} has no {name}; it has {', '.join(sorted(self.metrics)) or 'no numbers'}")
+            raise ValueError(
+                f"{self.folder} has no {name}; it has "
+                f"{', '.join(sorted(self.metrics)) or 'no numbers'}"
+            )
         return self.metrics[name]
 
     def mask_ratio(self) -> tuple[str, float]:
-        """The setting that says how much is masked, and the share that it asks for: of K parts all but one.
+        """The setting that says how much is masked, and the share that it asks for: of K parts all
+        but one.
 
         Raises:
             ValueError: where nothing says.
@@ -56,27 +64,35 @@ class Run(NamedTuple):
                 if isinstance(value, int | float) and value:
                     return f"{node}.{key}", 1 - 1 / value if key == "parts" else float(value)
         raise ValueError(
-            f"{self.folder} does not say how much was masked; give runs of pre-training, or what judged or fine-tuned them"
+            f"{self.folder} does not say how much was masked; give runs of pre-training, or what "
+            "judged or fine-tuned them"
         )
 
     def column(self, name: str) -> dict[int, float]:
-        """A number over epochs, counted from 1, as metrics.csv has it: the mean of all that was written in an epoch.
+        """A number over epochs, counted from 1, as metrics.csv has it: the mean of all that was
+        written in an epoch.
 
         Raises:
             ValueError: where the run does not have it, naming those that it has.
         """
         file = self.folder / "metrics.csv"
         if not file.exists():
-            raise ValueError(f"{self.folder} has no metrics.csv; curves need a training with logger=csv")
+            raise ValueError(
+                f"{self.folder} has no metrics.csv; curves need a training with logger=csv"
+            )
         found: dict[int, list[float]] = {}
         has: set[str] = set()
         for row in read_rows(file):
             has |= {key for key, value in row.items() if value}
             if row.get(name) and row.get("epoch"):
-                found.setdefault(whole_number(row["epoch"], file) + 1, []).append(finite(row[name], file))
+                found.setdefault(whole_number(row["epoch"], file) + 1, []).append(
+                    finite(row[name], file)
+                )
         if not found:
             numbers = ", ".join(sorted(has - {"epoch", "step"})) or "no numbers"
-            raise ValueError(f"{self.folder} has no {name} over epochs; it has {printable(numbers, 1000)}")
+            raise ValueError(
+                f"{self.folder} has no {name} over epochs; it has {printable(numbers, 1000)}"
+            )
         return {epoch: sum(values) / len(values) for epoch, values in sorted(found.items())}
 
 
@@ -99,10 +115,18 @@ def find_runs(paths: Sequence[str | Path]) -> list[Run]:
 
 def _folders(path: Path) -> Iterator[Path]:
     if not path.is_dir():
-        raise FileNotFoundError(f"there is no folder {path}; give a run's (runs/<name>/<date_time>) or a sweep's")
-    found = [path] if _is_run(path) else sorted(filter(_is_run, [*path.glob("*"), *path.glob("*/*")]), key=_in_order)
+        raise FileNotFoundError(
+            f"there is no folder {path}; give a run's (runs/<name>/<date_time>) or a sweep's"
+        )
+    found = (
+        [path]
+        if _is_run(path)
+        else sorted(filter(_is_run, [*path.glob("*"), *path.glob("*/*")]), key=_in_order)
+    )
     if not found:
-        raise FileNotFoundError(f"{path} holds no runs: no {' or '.join(SIGNS)}, and none in its folders")
+        raise FileNotFoundError(
+            f"{path} holds no runs: no {' or '.join(SIGNS)}, and none in its folders"
+        )
     yield from found
 
 
@@ -116,7 +140,8 @@ def _in_order(folder: Path) -> list[tuple[bool, int, str]]:
 
 
 def read_run(folder: Path) -> Run:
-    """What a run left. One that judged or fine-tuned a checkpoint is set up as the run that wrote that, and as it says itself.
+    """What a run left. One that judged or fine-tuned a checkpoint is set up as the run that wrote
+    that, and as it says itself.
 
     Raises:
         ValueError: naming the file that is not as a run writes it.
@@ -125,15 +150,20 @@ def read_run(folder: Path) -> Run:
     results = read_json(file) if file.exists() else {}
     measured = results.get("metrics", results) if isinstance(results, dict) else None
     if not isinstance(measured, dict) or not isinstance(results.get("status", ""), str):
-        raise ValueError(f"{printable(file)} is not as a run writes it: no metrics or no status by their names")
+        raise ValueError(
+            f"{printable(file)} is not as a run writes it: no metrics or no status by their names"
+        )
     config = _config(folder)
     settings, name = _settings(config), config.get("name")
     source = config.get("checkpoint") or results.get("checkpoint")
-    if isinstance(source, str) and "task.model.masker._target_" not in settings:  # what masks needs no other run
+    # what masks needs no other run
+    if isinstance(source, str) and "task.model.masker._target_" not in settings:
         wrote = _config(_run_of(Path(source)))
         how = results.get("evaluate", results.get("task"))
         own = settings | ({"evaluate": how} if how else {})
-        settings = _settings(wrote) | {f"judged.{key}": value for key, value in own.items() if key != "checkpoint"}
+        settings = _settings(wrote) | {
+            f"judged.{key}": value for key, value in own.items() if key != "checkpoint"
+        }
         name = wrote.get("name") or name or Path(source).stem
     return Run(
         folder=folder,
@@ -158,7 +188,9 @@ def _config(folder: Path) -> Settings:
 
 
 def _settings(config: Settings) -> Settings:
-    """Plain values by dotted name, of what training depends on; what is different in every run, such as a path in it, left out."""
+    """Plain values by dotted name, of what training depends on; what is different in every run,
+    such as a path in it, left out.
+    """
     run = str((config.get("paths") or {}).get("run"))
     flat = dict(_flat({name: config.get(name) for name in TRAINED if name in config}))
     return {
@@ -191,6 +223,7 @@ def common_accuracy(runs: Sequence[Run]) -> str:
     if not common:
         has = sorted({name for run in runs for name in run.metrics})
         raise ValueError(
-            f"these {len(runs)} run(s) have no accuracy in common; choose a number with --metric, of {', '.join(has) or 'none'}"
+            f"these {len(runs)} run(s) have no accuracy in common; choose a number with --metric, "
+            f"of {', '.join(has) or 'none'}"
         )
     return "knn/top1" if "knn/top1" in common else common[0]

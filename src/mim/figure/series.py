@@ -1,4 +1,6 @@
-"""Sort runs into the lines of a figure: runs of one line differ in their seed, and in what the figure's axis shows."""
+"""Sort runs into the lines of a figure: runs of one line differ in their seed, and in what the
+figure's axis shows.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -13,7 +15,8 @@ def sorted_into_series(
 
     Args:
         runs: to sort.
-        along: the setting that the axis shows, in which runs of one series may differ; None for none.
+        along: the setting that the axis shows, in which runs of one series may differ; None for
+            none.
         names: of the series, in their order; None for what tells them apart.
 
     Raises:
@@ -26,12 +29,16 @@ def sorted_into_series(
     called = list(names) if names else series_names([group[0] for group in together], along)
     if len(set(called)) != len(together):
         found = "; ".join(series_names([group[0] for group in together], along))
-        raise ValueError(f"--names names {len(set(called))} series, and there are {len(together)}: {found}")
+        raise ValueError(
+            f"--names names {len(set(called))} series, and there are {len(together)}: {found}"
+        )
     return [Series(name, group) for name, group in zip(called, together, strict=True)]
 
 
 def series_names(firsts: Sequence[Run], along: Callable[[Run], str | None]) -> list[str]:
-    """What tells series apart: words of their names, and where those do not, settings as well; of one series its name."""
+    """What tells series apart: words of their names, and where those do not, settings as well; of
+    one series its name.
+    """
     words = [run.name.split("_") for run in firsts]
     common = set.intersection(*map(set, words)) if len(firsts) > 1 else set()
     short = [display_name("_".join(word for word in name if word not in common)) for name in words]
@@ -45,9 +52,12 @@ def series_names(firsts: Sequence[Run], along: Callable[[Run], str | None]) -> l
             if any(other.get(key) != value for other in twins)
         }
         settings = [
-            f"{key}={str(value).rpartition('.')[2] if key == '_target_' else value}" for key, value in told.items()
+            f"{key}={str(value).rpartition('.')[2] if key == '_target_' else value}"
+            for key, value in told.items()
         ]
-        names.append(" ".join(part for part in (name, *settings[:3]) if part) or display_name(firsts[i].name))
+        names.append(
+            " ".join(part for part in (name, *settings[:3]) if part) or display_name(firsts[i].name)
+        )
     return names
 
 

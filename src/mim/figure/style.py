@@ -35,7 +35,9 @@ def frame(axis: Axes, title: str, x: str, y: str) -> None:
 
 
 def unit(metric: str) -> tuple[float, str, str]:
-    """What a number is multiplied by when it is drawn, its unit, and that of a difference: accuracies are shares, drawn in %."""
+    """What a number is multiplied by when it is drawn, its unit, and that of a difference:
+    accuracies are shares, drawn in %.
+    """
     return (100.0, "%", "points") if is_accuracy(metric) else (1.0, "", "difference")
 
 

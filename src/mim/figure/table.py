@@ -20,7 +20,9 @@ class Drawn(NamedTuple):
 
 
 def write(drawn: Drawn, picture: Path) -> str:
-    """Write the picture as PNG and PDF and the numbers as CSV, side by side; a line that says where they are."""
+    """Write the picture as PNG and PDF and the numbers as CSV, side by side; a line that says where
+    they are.
+    """
     picture.parent.mkdir(parents=True, exist_ok=True)
     save_figure(drawn.figure, picture.parent, picture.stem)
     with picture.with_suffix(".csv").open("w", newline="") as stream:

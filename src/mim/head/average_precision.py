@@ -15,7 +15,9 @@ from mim.head.regions import Detections
 Style = Literal["coco", "lvis"]
 Kind = Literal["bbox", "segm"]
 Precisions = dict[str, Any]
-"""Average precisions by name, null where there is nothing to measure; and `categories`, those of each by its name."""
+"""Average precisions by name, null where there is nothing to measure; and `categories`, those of
+each by its name.
+"""
 
 DETECTIONS = {"coco": 100, "lvis": 300}
 """That count: COCO's of an image and category, LVIS's of an image."""
@@ -34,28 +36,44 @@ def _text(counts: bytes | str) -> str:
 
 
 def results_of(found: Found, image_id: int, category_ids: Sequence[int]) -> list[Entry]:
-    """Detections of one image: image_id, category_id, score, bbox as (x, y, width, height), segmentation as RLE."""
+    """Detections of one image: image_id, category_id, score, bbox as (x, y, width, height),
+    segmentation as RLE.
+    """
     box = found.box.double().cpu()
     sides = torch.cat([box[:, :2], box[:, 2:] - box[:, :2]], dim=1).tolist()
     return [
-        {"image_id": image_id, "category_id": category_ids[category], "score": score, "bbox": side, "segmentation": run}
+        {
+            "image_id": image_id,
+            "category_id": category_ids[category],
+            "score": score,
+            "bbox": side,
+            "segmentation": run,
+        }
         for category, score, side, run in zip(
-            found.category.tolist(), found.score.double().tolist(), sides, encoded(found.mask), strict=True
+            found.category.tolist(),
+            found.score.double().tolist(),
+            sides,
+            encoded(found.mask),
+            strict=True,
         )
     ]
 
 
-def average_precision(truth: Entry, results: Sequence[Entry], kind: Kind, style: Style = "coco") -> Precisions:
-    """Average precision over overlaps of 0.5 to 0.95, for boxes or masks; null where there is nothing to measure.
+def average_precision(
+    truth: Entry, results: Sequence[Entry], kind: Kind, style: Style = "coco"
+) -> Precisions:
+    """Average precision over overlaps of 0.5 to 0.95, for boxes or masks; null where there is
+    nothing to measure.
 
-    Areas of masks are those of the masks, also where a box is given (detectron2's evaluators take boxes off first).
+    Areas of masks are those of the masks, also where a box is given (detectron2's evaluators take
+    boxes off first).
 
     Args:
         truth: annotations in COCO's or LVIS's format.
         results: detections in COCO's format.
         kind: boxes or masks.
-        style: COCO's counts 100 detections of an image and category and knows crowds; LVIS's 300 of an image, and leaves out
-            those of a category that nobody looked for in it.
+        style: COCO's counts 100 detections of an image and category and knows crowds; LVIS's 300 of
+            an image, and leaves out those of a category that nobody looked for in it.
 
     Returns:
         AP, AP50, AP75, APs, APm, APl; of LVIS APr, APc, APf too; and `categories`, by name.
@@ -73,10 +91,17 @@ def average_precision(truth: Entry, results: Sequence[Entry], kind: Kind, style:
     plain = [{name: value for name, value in result.items() if name != needless} for result in kept]
     library = coco_library()
     known = library.COCO(
-        {name: [dict(each) for each in truth[name]] for name in ("images", "annotations", "categories")}
+        {
+            name: [dict(each) for each in truth[name]]
+            for name in ("images", "annotations", "categories")
+        }
     )
     judge = library.COCOeval_faster(
-        known, known.loadRes(plain), kind, lvis_style=style == "lvis", print_function=lambda *_: None
+        known,
+        known.loadRes(plain),
+        kind,
+        lvis_style=style == "lvis",
+        print_function=lambda *_: None,
     )
     if style == "lvis":
         judge.params.maxDets = [DETECTIONS["lvis"]]
@@ -88,7 +113,10 @@ def average_precision(truth: Entry, results: Sequence[Entry], kind: Kind, style:
     found: Precisions = dict(zip(SIZES, map(_known, judge.stats), strict=False))
     if style == "lvis":
         found |= {name: _known(judge.stats_as_dict[name]) for name in ("APr", "APc", "APf")}
-    by_category = {name_of[number]: _mean(table[:, :, place]) for place, number in enumerate(judge.params.catIds)}
+    by_category = {
+        name_of[number]: _mean(table[:, :, place])
+        for place, number in enumerate(judge.params.catIds)
+    }
     return found | {"categories": by_category}
 
 
@@ -117,7 +145,8 @@ def _refuse_strangers(truth: Entry, results: Sequence[Entry]) -> None:
         strange = next((result[field] for result in results if result[field] not in known), None)
         if strange is not None:
             raise ValueError(
-                f"a detection has {field}={strange}, and the annotations have no such id among their {name}"
+                f"a detection has {field}={strange}, and the annotations have no such id among "
+                f"their {name}"
             )
 
 

@@ -1,4 +1,6 @@
-"""Batch norm over the images of all processes, as mmsegmentation trains UPerNet (SyncBN), on any device."""
+"""Batch norm over the images of all processes, as mmsegmentation trains UPerNet (SyncBN), on any
+device.
+"""
 
 from typing import Any
 
@@ -31,7 +33,8 @@ def all_reduce(value: Tensor) -> Tensor:
 
 
 class SharedBatchNorm(nn.BatchNorm2d):
-    """Batch norm whose mean and variance are those of the whole batch, however many processes share it.
+    """Batch norm whose mean and variance are those of the whole batch, however many processes share
+    it.
 
     torch's own SyncBatchNorm is for GPUs alone.
     """
@@ -44,7 +47,9 @@ class SharedBatchNorm(nn.BatchNorm2d):
         return self.training and not is_alone()
 
     def _shared(self, x: Tensor) -> Tensor:
-        """Mean first, then squares about it: their difference from the mean's square would cancel."""
+        """Mean first, then squares about it: their difference from the mean's square would
+        cancel.
+        """
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
@@ -63,7 +68,9 @@ class SharedBatchNorm(nn.BatchNorm2d):
 
 
 class PreciseBatchNorm(SharedBatchNorm):
-    """The same in float64, for maps of a few places only: its gradient over the B values of 1 x 1 maps cancels to nothing."""
+    """The same in float64, for maps of a few places only: its gradient over the B values of 1 x 1
+    maps cancels to nothing.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same, in its own precision."""
@@ -75,7 +82,14 @@ class PreciseBatchNorm(SharedBatchNorm):
         assert self.momentum is not None
         mean, var = self.running_mean.double(), self.running_var.double()
         out = batch_norm(
-            x.double(), mean, var, self.weight.double(), self.bias.double(), learns, self.momentum, self.eps
+            x.double(),
+            mean,
+            var,
+            self.weight.double(),
+            self.bias.double(),
+            learns,
+            self.momentum,
+            self.eps,
         )
         if learns:
             assert self.num_batches_tracked is not None

@@ -1,4 +1,6 @@
-"""Boxes of Mask R-CNN as detectron2 computes them: anchors, offsets, assignment, pooling. The parts are torchvision's."""
+"""Boxes of Mask R-CNN as detectron2 computes them: anchors, offsets, assignment, pooling. The parts
+are torchvision's.
+"""
 
 import math
 from collections.abc import Sequence
@@ -14,14 +16,20 @@ LARGEST_CHANGE = math.log(1000.0 / 16)  # of the logarithm of a side
 
 
 def cell_anchors(size: float, ratios: Sequence[float]) -> Tensor:
-    """Anchors (A, 4) around (0, 0) of one area, `size` squared, and of some ratios of height to width; not rounded."""
+    """Anchors (A, 4) around (0, 0) of one area, `size` squared, and of some ratios of height to
+    width; not rounded.
+    """
     area = size**2
     widths = [math.sqrt(area / ratio) for ratio in ratios]
-    return torch.tensor([[-w / 2, -r * w / 2, w / 2, r * w / 2] for w, r in zip(widths, ratios, strict=True)])
+    return torch.tensor(
+        [[-w / 2, -r * w / 2, w / 2, r * w / 2] for w, r in zip(widths, ratios, strict=True)]
+    )
 
 
 def anchors_of(size: tuple[int, int], stride: int, cell: Tensor) -> Tensor:
-    """Anchors (H W A, 4) of a map of (H, W) places whose first place is at (0, 0) (detectron2, anchor_generator.py, offset 0)."""
+    """Anchors (H W A, 4) of a map of (H, W) places whose first place is at (0, 0) (detectron2,
+    anchor_generator.py, offset 0).
+    """
     rows, columns = (torch.arange(side, device=cell.device) * float(stride) for side in size)
     y, x = torch.meshgrid(rows, columns, indexing="ij")
     shift = torch.stack([x, y, x, y], dim=-1).view(-1, 1, 4)
@@ -29,7 +37,8 @@ def anchors_of(size: tuple[int, int], stride: int, cell: Tensor) -> Tensor:
 
 
 class Offsets(BoxCoder):
-    """Offsets of boxes from anchors, divided by the lengths of the anchors and multiplied by weights.
+    """Offsets of boxes from anchors, divided by the lengths of the anchors and multiplied by
+    weights.
 
     Args:
         weights: of centre x, centre y, log width and log height.
@@ -58,7 +67,8 @@ def drawn(key: Tensor, among: Tensor, count: int, stream: int) -> Tensor:
 def quota(
     key: Tensor, positive: Tensor, negative: Tensor, count: int, share: float, stream: int
 ) -> tuple[Tensor, Tensor]:
-    """Numbers of positives, at most a share of `count`, and of negatives that fill it up (detectron2, modeling/sampling.py).
+    """Numbers of positives, at most a share of `count`, and of negatives that fill it up
+    (detectron2, modeling/sampling.py).
 
     Args:
         key: of the image, ().
@@ -71,10 +81,14 @@ def quota(
     return first, drawn(key, negative.nonzero()[:, 0], count - len(first), 2 * stream + 1)
 
 
-def levels_of(boxes: Tensor, count: int, canonical_size: float = 224, canonical_level: int = 4) -> Tensor:
-    """Level of a pyramid that each box (N, 4) is pooled from (N,): a box of the canonical size from level 4, 0 being stride 4.
+def levels_of(
+    boxes: Tensor, count: int, canonical_size: float = 224, canonical_level: int = 4
+) -> Tensor:
+    """Level of a pyramid that each box (N, 4) is pooled from (N,): a box of the canonical size from
+    level 4, 0 being stride 4.
 
-    Feature Pyramid Networks, arXiv 1612.03144, equation 1; detectron2, modeling/poolers.py, assign_boxes_to_levels.
+    Feature Pyramid Networks, arXiv 1612.03144, equation 1; detectron2, modeling/poolers.py,
+    assign_boxes_to_levels.
     """
     side = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).sqrt()
     level = (canonical_level + torch.log2(side / canonical_size + 1e-8)).floor()
@@ -82,11 +96,16 @@ def levels_of(boxes: Tensor, count: int, canonical_size: float = 224, canonical_
 
 
 def pooled(
-    maps: Sequence[Tensor], boxes: Sequence[Tensor], strides: Sequence[int], side: int, canonical_size: float = 224
+    maps: Sequence[Tensor],
+    boxes: Sequence[Tensor],
+    strides: Sequence[int],
+    side: int,
+    canonical_size: float = 224,
 ) -> Tensor:
     """Features (N, C, side, side) in the boxes of all images, one image after another.
 
-    RoIAlign whose pixels have their centres at halves, with as many samples in a bin as it has pixels (detectron2's ROIAlignV2).
+    RoIAlign whose pixels have their centres at halves, with as many samples in a bin as it has
+    pixels (detectron2's ROIAlignV2).
 
     Args:
         maps: levels (B, C, ..) of strides 4, 8, ..
@@ -101,6 +120,13 @@ def pooled(
     out = maps[0].new_zeros(len(regions), maps[0].shape[1], side, side)
     for place, (features, stride) in enumerate(zip(maps, strides, strict=True)):
         here = (level == place).nonzero()[:, 0]
-        found = roi_align(features, regions[here].to(features.dtype), side, 1 / stride, sampling_ratio=0, aligned=True)
+        found = roi_align(
+            features,
+            regions[here].to(features.dtype),
+            side,
+            1 / stride,
+            sampling_ratio=0,
+            aligned=True,
+        )
         out = out.index_put((here,), found.to(out.dtype))
     return out

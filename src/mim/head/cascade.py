@@ -1,4 +1,6 @@
-"""Cascade Mask R-CNN (arXiv 1712.00726), as ViTDet has it in detectron2 (roi_heads/cascade_rcnn.py)."""
+"""Cascade Mask R-CNN (arXiv 1712.00726), as ViTDet has it in detectron2
+(roi_heads/cascade_rcnn.py).
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -24,16 +26,19 @@ class Stage(NamedTuple):
 
 
 class CascadeHeads(RegionHeads):
-    """Several box heads, each on the boxes that the one before predicts, and held to more overlap; one mask head.
+    """Several box heads, each on the boxes that the one before predicts, and held to more overlap;
+    one mask head.
 
-    Offsets are the same for all categories. Probabilities are averaged over the heads, boxes are the last one's, and masks are
-    learned in the regions that the first one is given. The gradient of each head reaches the levels divided by their number.
+    Offsets are the same for all categories. Probabilities are averaged over the heads, boxes are
+    the last one's, and masks are learned in the regions that the first one is given. The gradient
+    of each head reaches the levels divided by their number.
 
     Args:
-        in_width, num_classes, width, box_convolutions, mask_convolutions, fully_connected, sampled, positive, threshold,
-            score_threshold, nms, detections, canonical_size, federated: those of `RegionHeads`; `threshold` is the first head's.
-        later: overlap with an object from which on a region is foreground for each later head. Its offsets count two, three, ..
-            times as much.
+        in_width, num_classes, width, box_convolutions, mask_convolutions, fully_connected, sampled,
+            positive, threshold, score_threshold, nms, detections, canonical_size, federated: those
+            of `RegionHeads`; `threshold` is the first head's.
+        later: overlap with an object from which on a region is foreground for each later head. Its
+            offsets count two, three, .. times as much.
     """
 
     def __init__(
@@ -73,7 +78,15 @@ class CascadeHeads(RegionHeads):
         self.later = list(later)
         self.offset = _for_any_category(fully_connected)
         more = [  # without use for their masks
-            RegionHeads(in_width, num_classes, width, box_convolutions, 1, fully_connected, federated=federated)
+            RegionHeads(
+                in_width,
+                num_classes,
+                width,
+                box_convolutions,
+                1,
+                fully_connected,
+                federated=federated,
+            )
             for _ in later
         ]
         self.later_box = nn.ModuleList(each.box for each in more)
@@ -85,10 +98,17 @@ class CascadeHeads(RegionHeads):
         """The box heads."""
         first = Stage(self.box, self.score, self.offset, self.offsets)
         later = zip(self.later_box, self.later_score, self.later_offset, strict=True)
-        return [first, *(Stage(*each, _offsets(number)) for number, each in enumerate(later, start=2))]
+        return [
+            first,
+            *(Stage(*each, _offsets(number)) for number, each in enumerate(later, start=2)),
+        ]
 
     def describe_at(
-        self, stage: Stage, levels: Sequence[Tensor], boxes: Sequence[Tensor], strides: Sequence[int]
+        self,
+        stage: Stage,
+        levels: Sequence[Tensor],
+        boxes: Sequence[Tensor],
+        strides: Sequence[int],
     ) -> tuple[Tensor, Tensor]:
         """Class scores (N, K + 1) and offsets (N, 4) that a head gives the boxes of all images."""
         regions = pooled(levels, boxes, strides, BOX_SIDE, self.canonical_size)
@@ -109,22 +129,30 @@ class CascadeHeads(RegionHeads):
     ) -> dict[str, Tensor]:
         """Losses of categories and offsets, of every head."""
         boxes, category = [one.box for one in sampled], torch.cat([one.category for one in sampled])
-        target = torch.cat([one.box[match] for one, (_, _, match) in zip(objects, sampled, strict=True)])
+        target = torch.cat(
+            [one.box[match] for one, (_, _, match) in zip(objects, sampled, strict=True)]
+        )
         losses: dict[str, Tensor] = {}
         for number, stage in enumerate(self.stages):
             if number:
                 category, target = self._labelled(boxes, objects, self.later[number - 1])
             score, offset = self.describe_at(stage, levels, boxes, strides)
             box = torch.cat(boxes)
-            wrong, far = self.compared(score, stage.offsets, offset, box, category, target, key + number)
+            wrong, far = self.compared(
+                score, stage.offsets, offset, box, category, target, key + number
+            )
             name = f"_{number + 1}" if number else ""
             losses |= {f"category{name}": wrong, f"box{name}": far}
             boxes = [each[_is_there(each)] for each in _moved(stage, offset.detach(), boxes, size)]
         return losses
 
     @torch.no_grad()
-    def _labelled(self, boxes: Sequence[Tensor], objects: Sequence[Objects], threshold: float) -> tuple[Tensor, Tensor]:
-        """Categories (N,) of the boxes of all images, and the objects' boxes (F, 4) that the foreground is of."""
+    def _labelled(
+        self, boxes: Sequence[Tensor], objects: Sequence[Objects], threshold: float
+    ) -> tuple[Tensor, Tensor]:
+        """Categories (N,) of the boxes of all images, and the objects' boxes (F, 4) that the
+        foreground is of.
+        """
         categories, targets = [], []
         for box, one in zip(boxes, objects, strict=True):
             category = torch.full((len(box),), self.num_classes, device=box.device)
@@ -137,15 +165,23 @@ class CascadeHeads(RegionHeads):
         return torch.cat(categories), torch.cat([boxes[0].new_zeros(0, 4), *targets])
 
     def judged(
-        self, levels: Sequence[Tensor], strides: Sequence[int], boxes: Sequence[Tensor], size: Tensor
+        self,
+        levels: Sequence[Tensor],
+        strides: Sequence[int],
+        boxes: Sequence[Tensor],
+        size: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Mean probabilities (N, K) of all heads, and the last one's boxes, the same for every category (N, K, 4)."""
+        """Mean probabilities (N, K) of all heads, and the last one's boxes, the same for every
+        category (N, K, 4).
+        """
         total = torch.zeros(0)
         for number, stage in enumerate(self.stages):
             score, offset = self.describe_at(stage, levels, boxes, strides)
             total = total + self.probability(score) if number else self.probability(score)
             boxes = _moved(stage, offset, boxes, size)
-        return total / (1 + len(self.later)), torch.cat(list(boxes))[:, None].expand(-1, self.num_classes, -1)
+        return total / (1 + len(self.later)), torch.cat(list(boxes))[:, None].expand(
+            -1, self.num_classes, -1
+        )
 
 
 def _for_any_category(width: int) -> nn.Linear:

@@ -1,4 +1,6 @@
-"""Federated loss: each step tells some categories of a long list from background (arXiv 2103.07461; LVIS)."""
+"""Federated loss: each step tells some categories of a long list from background (arXiv 2103.07461;
+LVIS).
+"""
 
 import math
 from collections.abc import Sequence
@@ -14,14 +16,16 @@ _STREAM = SAMPLE + 8
 
 
 class Federated:
-    """Sigmoid cross entropy over the categories of a step: those in it, and others drawn up to a number of them.
+    """Sigmoid cross entropy over the categories of a step: those in it, and others drawn up to a
+    number of them.
 
     Background counts as one (detectron2, roi_heads/fast_rcnn.py, get_fed_loss_classes).
 
     Args:
         classes: in a step; null for all of them, which is the plain sigmoid loss.
         power: of the number of images of a category, in proportion to which the others are drawn.
-        images: number of training images of each category, which the data set says; null for equal weights.
+        images: number of training images of each category, which the data set says; null for equal
+            weights.
         prior: score of every category at first.
     """
 
@@ -33,7 +37,9 @@ class Federated:
         prior: Rate = 0.01,
     ):
         if not 0 < prior < 1:
-            raise ValueError(f"Federated got prior={prior}; needs a share between 0 and 1, e.g. prior=0.01")
+            raise ValueError(
+                f"Federated got prior={prior}; needs a share between 0 and 1, e.g. prior=0.01"
+            )
         self.classes, self.power, self.images = classes, power, images
         self.first_bias = -math.log((1 - prior) / prior)
         self.weight = torch.empty(0)
@@ -47,19 +53,23 @@ class Federated:
         images = self.images if self.images is not None else [1] * num_classes
         if len(images) != num_classes:
             raise ValueError(
-                f"Federated got numbers of images of {len(images)} categories, and there are {num_classes}"
+                f"Federated got numbers of images of {len(images)} categories, and there are "
+                f"{num_classes}"
             )
         self.weight = torch.tensor(images, dtype=torch.float32) ** self.power
 
     def chosen(self, category: Tensor, key: Tensor, num_classes: int) -> Tensor:
-        """Categories of a step (K,) bool: those of its regions (N,), K being background, and others by the keys (B,)."""
+        """Categories of a step (K,) bool: those of its regions (N,), K being background, and others
+        by the keys (B,).
+        """
         there = torch.zeros(num_classes + 1, dtype=torch.bool, device=category.device)
         there[category] = True
         if self.classes is None:
             return torch.ones_like(there)[:num_classes]
         more = self.classes - int(there.sum())
         if more > 0:
-            # Without replacement in proportion to weights: the largest of log(u) / weight (Efraimidis and Spirakis, 2006).
+            # Without replacement in proportion to weights: the largest of log(u) / weight
+            # (Efraimidis and Spirakis, 2006).
             weight = self.weight.to(category.device)
             rank = uniform(key.sum()[None], num_classes, _STREAM)[0].clamp(min=1e-12).log() / weight
             rank = rank.masked_fill(there[:num_classes] | (weight <= 0), -math.inf)
@@ -68,7 +78,9 @@ class Federated:
         return there[:num_classes]
 
     def loss(self, score: Tensor, category: Tensor, key: Tensor) -> Tensor:
-        """Scores (N, K + 1), categories (N,) -> sum of the cross entropies of the chosen categories."""
+        """Scores (N, K + 1), categories (N,) -> sum of the cross entropies of the chosen
+        categories.
+        """
         num_classes = score.shape[1] - 1
         target = one_hot(category, num_classes + 1)[:, :num_classes].to(score.dtype)
         each = binary_cross_entropy_with_logits(score[:, :num_classes], target, reduction="none")

@@ -9,7 +9,8 @@ from mim.ranges import Count
 
 
 class LinearHead(nn.Module):
-    """A linear layer on each patch token, after a batch norm (DINOv2's linear evaluation of segmentation, arXiv 2304.07193).
+    """A linear layer on each patch token, after a batch norm (DINOv2's linear evaluation of
+    segmentation, arXiv 2304.07193).
 
     Args:
         in_width: channels of the map: the encoder's.

@@ -1,6 +1,8 @@
-"""Projection head of self-distillation: an MLP, a bottleneck of length 1, and a last layer whose rows have a magnitude apart.
+"""Projection head of self-distillation: an MLP, a bottleneck of length 1, and a last layer whose
+rows have a magnitude apart.
 
-DINO, arXiv 2104.14294, appendix C; iBOT, arXiv 2111.07832, section 3.2 (bytedance/ibot, models/head.py).
+DINO, arXiv 2104.14294, appendix C; iBOT, arXiv 2111.07832, section 3.2 (bytedance/ibot,
+models/head.py).
 """
 
 from itertools import pairwise
@@ -21,9 +23,11 @@ NORMS: dict[Norm, type[nn.Module]] = {"batch": nn.BatchNorm1d, "layer": nn.Layer
 
 
 class WeightNormLinear(nn.Module):
-    """Linear layer without a bias, each row a magnitude times a direction (weight normalisation, arXiv 1602.07868).
+    """Linear layer without a bias, each row a magnitude times a direction (weight normalisation,
+    arXiv 1602.07868).
 
-    Directions start as torch draws a linear layer's weight, magnitudes at 1. Names are those of torch's `weight_norm`.
+    Directions start as torch draws a linear layer's weight, magnitudes at 1. Names are those of
+    torch's `weight_norm`.
 
     Args:
         width: channels of what is given.
@@ -49,7 +53,8 @@ class WeightNormLinear(nn.Module):
 
 
 class ProjectionHead(Part, nn.Module):
-    """MLP whose output is scaled to length 1, and a last layer of prototypes; for cls tokens and, where there are any, patches.
+    """MLP whose output is scaled to length 1, and a last layer of prototypes; for cls tokens and,
+    where there are any, patches.
 
     Linear layers of the MLP start from a normal of deviation 0.02 and with no bias.
 
@@ -59,13 +64,18 @@ class ProjectionHead(Part, nn.Module):
         patch_out: values of a patch token; null where patches are not projected.
         layers: of the MLP.
         hidden: channels between them.
-        bottleneck: channels of its end; 0 for none: the last layer is a plain one behind the hidden channels.
-        norm: after each hidden layer: `batch`, over the rows given on this process, `layer`, or null, as published for ViTs.
-        one_norm: whether all hidden layers share one norm, as iBOT's release has it; DINO's has one for each.
+        bottleneck: channels of its end; 0 for none: the last layer is a plain one behind the hidden
+            channels.
+        norm: after each hidden layer: `batch`, over the rows given on this process, `layer`, or
+            null, as published for ViTs.
+        one_norm: whether all hidden layers share one norm, as iBOT's release has it; DINO's has one
+            for each.
         activation: `gelu` or `relu`.
-        trained_magnitude: whether the magnitudes of the last layer are trained (iBOT's ViT-S); if not, they stay at 1.
+        trained_magnitude: whether the magnitudes of the last layer are trained (iBOT's ViT-S); if
+            not, they stay at 1.
         shared: whether patches have the last layer of cls tokens (iBOT's published models).
-        frozen_epochs: epochs in which the last layer learns nothing: its gradient is dropped, so it is not decayed either.
+        frozen_epochs: epochs in which the last layer learns nothing: its gradient is dropped, so it
+            is not decayed either.
 
     Raises:
         ValueError: where a shared last layer is to have two sizes, or there is no layer at all.
@@ -89,12 +99,14 @@ class ProjectionHead(Part, nn.Module):
         super().__init__()
         if shared and patch_out not in (None, out):
             raise ValueError(
-                f"a shared head gives patches as many values as cls tokens, and they are to have {patch_out} and {out}; give "
+                "a shared head gives patches as many values as cls tokens, and they are to have "
+                f"{patch_out} and {out}; give "
                 "both the same, or model.head.shared=false"
             )
         if layers < 2 and not bottleneck:
             raise ValueError(
-                "a head of layers=1 without a bottleneck is its last layer alone; e.g. model.head.layers=3"
+                "a head of layers=1 without a bottleneck is its last layer alone; e.g. "
+                "model.head.layers=3"
             )
         widths = [width, *[hidden] * (layers - 1), *([bottleneck] if bottleneck else [])]
         norms = [NORMS[norm](hidden)] * (layers - 1) if norm and one_norm else []
@@ -116,14 +128,20 @@ class ProjectionHead(Part, nn.Module):
         self.frozen_epochs, self.frozen = frozen_epochs, frozen_epochs > 0
 
     def _last(self, out: int, trained_magnitude: bool, width: int) -> nn.Module:
-        return WeightNormLinear(width, out, trained_magnitude) if self.bottleneck else nn.Linear(width, out)
+        return (
+            WeightNormLinear(width, out, trained_magnitude)
+            if self.bottleneck
+            else nn.Linear(width, out)
+        )
 
     def begin_epoch(self, epoch: int) -> None:
         """Freeze the last layer, or let it learn."""
         self.frozen = epoch < self.frozen_epochs
 
     def before_step(self, student: nn.Module) -> None:
-        """Drop the gradients of a frozen last layer: the optimiser passes it over (DINO, utils.py: cancel_gradients_last_layer)."""
+        """Drop the gradients of a frozen last layer: the optimiser passes it over (DINO, utils.py:
+        cancel_gradients_last_layer).
+        """
         if self.frozen:
             for layer in (self.last_layer, self.patch_layer):
                 for parameter in layer.parameters() if layer is not None else ():
@@ -135,7 +153,9 @@ class ProjectionHead(Part, nn.Module):
         return self.last_layer if self.patch_layer is None else self.patch_layer
 
     def features(self, tokens: Tensor) -> Tensor:
-        """What the last layer is given: tokens (..., D) -> (..., F), of length 1 where there is a bottleneck."""
+        """What the last layer is given: tokens (..., D) -> (..., F), of length 1 where there is a
+        bottleneck.
+        """
         x = self.mlp(tokens.flatten(0, -2)).unflatten(0, tokens.shape[:-1])
         return normalize(at_least_single(x), dim=-1) if self.bottleneck else x
 

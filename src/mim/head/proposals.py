@@ -1,4 +1,6 @@
-"""Region proposals: which boxes may hold an object (Faster R-CNN, arXiv 1506.01497), as ViTDet has them in detectron2."""
+"""Region proposals: which boxes may hold an object (Faster R-CNN, arXiv 1506.01497), as ViTDet has
+them in detectron2.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -37,7 +39,8 @@ class Kept(NamedTuple):
 
 
 class ProposalNetwork(nn.Module):
-    """Convolutions over every level, and for each anchor a score and offsets (detectron2, proposal_generator/rpn.py).
+    """Convolutions over every level, and for each anchor a score and offsets (detectron2,
+    proposal_generator/rpn.py).
 
     Args:
         width: channels of the levels.
@@ -48,7 +51,8 @@ class ProposalNetwork(nn.Module):
         train, test: proposals that are kept.
         sampled: anchors of an image that are learned from.
         positive: share of them that may be positive.
-        thresholds: anchors that overlap an object less than the first are negative, from the second on positive.
+        thresholds: anchors that overlap an object less than the first are negative, from the second
+            on positive.
     """
 
     def __init__(
@@ -65,7 +69,11 @@ class ProposalNetwork(nn.Module):
         thresholds: tuple[Rate, Rate] = (0.3, 0.7),
     ):
         super().__init__()
-        layers = [layer for _ in range(convolutions) for layer in (nn.Conv2d(width, width, 3, padding=1), nn.ReLU())]
+        layers = [
+            layer
+            for _ in range(convolutions)
+            for layer in (nn.Conv2d(width, width, 3, padding=1), nn.ReLU())
+        ]
         self.shared = nn.Sequential(*layers)
         self.score = nn.Conv2d(width, len(ratios), 1)
         self.offset = nn.Conv2d(width, 4 * len(ratios), 1)
@@ -76,7 +84,10 @@ class ProposalNetwork(nn.Module):
                 nn.init.zeros_(layer.bias)
         self.nms, self.kept = nms, {True: Kept(*train), False: Kept(*test)}
         self.sampled, self.positive = sampled, positive
-        self.offsets, self.matcher = Offsets(), Matcher(thresholds[1], thresholds[0], allow_low_quality_matches=True)
+        self.offsets, self.matcher = (
+            Offsets(),
+            Matcher(thresholds[1], thresholds[0], allow_low_quality_matches=True),
+        )
         cells = [cell_anchors(size, ratios) for size in anchor_sizes]
         self.register_buffer("cells", torch.stack(cells), persistent=False)
         self.cells: Tensor
@@ -100,9 +111,14 @@ class ProposalNetwork(nn.Module):
 
     @torch.no_grad()
     def propose(
-        self, scores: Sequence[Tensor], offsets: Sequence[Tensor], anchors: Sequence[Tensor], size: Tensor
+        self,
+        scores: Sequence[Tensor],
+        offsets: Sequence[Tensor],
+        anchors: Sequence[Tensor],
+        size: Tensor,
     ) -> list[Proposals]:
-        """Best boxes of each image, cut at its border (detectron2, proposal_utils.py, find_top_rpn_proposals).
+        """Best boxes of each image, cut at its border (detectron2, proposal_utils.py,
+        find_top_rpn_proposals).
 
         Args:
             scores, offsets: by level, of `forward`.
@@ -110,7 +126,10 @@ class ProposalNetwork(nn.Module):
             size: (B, 2) height and width of each image, without padding.
         """
         kept = self.kept[self.training]
-        return [self._of_image(number, scores, offsets, anchors, size, kept) for number in range(len(size))]
+        return [
+            self._of_image(number, scores, offsets, anchors, size, kept)
+            for number in range(len(size))
+        ]
 
     def _of_image(
         self,
@@ -130,13 +149,20 @@ class ProposalNetwork(nn.Module):
         box, score, of_level = torch.cat(boxes), torch.cat(best), torch.cat(levels)
         height, width = size[number].tolist()
         box = clip_boxes_to_image(box, (height, width))
-        sound = (box[:, 2] > box[:, 0]) & (box[:, 3] > box[:, 1]) & score.isfinite() & box.isfinite().all(dim=1)
+        sound = (
+            (box[:, 2] > box[:, 0])
+            & (box[:, 3] > box[:, 1])
+            & score.isfinite()
+            & box.isfinite().all(dim=1)
+        )
         box, score, of_level = box[sound], score[sound], of_level[sound]
         left = batched_nms(box, score, of_level, self.nms)[: kept.after_nms]
         return Proposals(box[left], score[left])
 
     def labels(self, anchors: Tensor, box: Tensor) -> tuple[Tensor, Tensor]:
-        """Anchors (N, 4), boxes of objects (G, 4) -> 1 positive, 0 negative, -1 neither (N,); and of which object (N,)."""
+        """Anchors (N, 4), boxes of objects (G, 4) -> 1 positive, 0 negative, -1 neither (N,); and
+        of which object (N,).
+        """
         if not len(box):
             nothing = torch.zeros(len(anchors), dtype=torch.int64, device=anchors.device)
             return nothing, nothing
@@ -152,7 +178,8 @@ class ProposalNetwork(nn.Module):
         objects: Sequence[Objects],
         key: Tensor,
     ) -> dict[str, Tensor]:
-        """Cross entropy of scores and L1 of offsets: sums over drawn anchors, divided by their number.
+        """Cross entropy of scores and L1 of offsets: sums over drawn anchors, divided by their
+        number.
 
         detectron2 divides by the quota, the same where it is filled.
         """
@@ -161,10 +188,14 @@ class ProposalNetwork(nn.Module):
         wrong, far, count = score.new_zeros(()), score.new_zeros(()), 0
         for number, (one, drawing) in enumerate(zip(objects, key, strict=True)):
             label, match = self.labels(every, one.box)
-            first, second = quota(drawing, label == 1, label == 0, self.sampled, self.positive, ANCHORS)
+            first, second = quota(
+                drawing, label == 1, label == 0, self.sampled, self.positive, ANCHORS
+            )
             chosen = torch.cat([first, second])
             target = label[chosen].to(score.dtype)
-            wrong = wrong + binary_cross_entropy_with_logits(score[number, chosen], target, reduction="sum")
+            wrong = wrong + binary_cross_entropy_with_logits(
+                score[number, chosen], target, reduction="sum"
+            )
             if len(first):
                 wanted = self.offsets.of(one.box[match[first]], every[first])
                 far = far + (offset[number, first] - wanted).abs().sum()

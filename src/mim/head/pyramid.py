@@ -13,11 +13,18 @@ SCALES = (4.0, 2.0, 1.0, 0.5)
 """Sides of the levels over those of the map that they are made of."""
 
 
-def _resize(scale: float, width: int, narrow: bool, norm: Callable[[int], nn.Module]) -> tuple[list[nn.Module], int]:
-    """Layers that make a map (B, width, H, W) `scale` times as large, and the width that they leave."""
+def _resize(
+    scale: float, width: int, narrow: bool, norm: Callable[[int], nn.Module]
+) -> tuple[list[nn.Module], int]:
+    """Layers that make a map (B, width, H, W) `scale` times as large, and the width that they
+    leave.
+    """
     half, quarter = (width // 2, width // 4) if narrow else (width, width)
     if scale == 4.0:
-        first, second = nn.ConvTranspose2d(width, half, 2, 2), nn.ConvTranspose2d(half, quarter, 2, 2)
+        first, second = (
+            nn.ConvTranspose2d(width, half, 2, 2),
+            nn.ConvTranspose2d(half, quarter, 2, 2),
+        )
         return [first, norm(half), nn.GELU(), second], quarter
     if scale == 2.0:
         return [nn.ConvTranspose2d(width, half, 2, 2)], half
@@ -25,7 +32,8 @@ def _resize(scale: float, width: int, narrow: bool, norm: Callable[[int], nn.Mod
 
 
 class SimplePyramid(nn.Module):
-    """ViTDet's simple feature pyramid: five levels, all of the last block (detectron2, modeling/backbone/vit.py).
+    """ViTDet's simple feature pyramid: five levels, all of the last block (detectron2,
+    modeling/backbone/vit.py).
 
     Args:
         in_width: channels of the map.
@@ -37,7 +45,9 @@ class SimplePyramid(nn.Module):
         self.width = width
         levels = []
         for scale in SCALES:
-            layers, left = _resize(scale, in_width, True, lambda channels: LayerNorm2d(channels, eps=1e-6))
+            layers, left = _resize(
+                scale, in_width, True, lambda channels: LayerNorm2d(channels, eps=1e-6)
+            )
             for kernel, channels in ((1, left), (3, width)):
                 convolution = nn.Conv2d(channels, width, kernel, padding=kernel // 2, bias=False)
                 nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
@@ -56,7 +66,8 @@ class SimplePyramid(nn.Module):
 
 
 class TapPyramid(nn.Module):
-    """Four levels of the maps of four blocks, as mmsegmentation has it for ViTs (necks/featurepyramid.py, Feature2Pyramid).
+    """Four levels of the maps of four blocks, as mmsegmentation has it for ViTs
+    (necks/featurepyramid.py, Feature2Pyramid).
 
     Args:
         width: channels of the maps and of the levels.
@@ -64,8 +75,12 @@ class TapPyramid(nn.Module):
 
     def __init__(self, width: Count):
         super().__init__()
-        self.levels = nn.ModuleList(nn.Sequential(*_resize(s, width, False, SharedBatchNorm)[0]) for s in SCALES)
+        self.levels = nn.ModuleList(
+            nn.Sequential(*_resize(s, width, False, SharedBatchNorm)[0]) for s in SCALES
+        )
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Four maps (B, width, H, W), first block first -> levels of 4, 2, 1 and 1/2 of their sides."""
+        """Four maps (B, width, H, W), first block first -> levels of 4, 2, 1 and 1/2 of their
+        sides.
+        """
         return [level(features) for level, features in zip(self.levels, maps, strict=True)]

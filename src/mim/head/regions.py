@@ -1,4 +1,6 @@
-"""Box and mask heads of Mask R-CNN (arXiv 1703.06870), as ViTDet has them in detectron2: layer norms, L1, masks of 28 x 28."""
+"""Box and mask heads of Mask R-CNN (arXiv 1703.06870), as ViTDet has them in detectron2: layer
+norms, L1, masks of 28 x 28.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -28,14 +30,21 @@ def _convolution(in_width: int, width: int) -> list[nn.Module]:
 
 
 def _stack(in_width: int, width: int, count: int) -> list[nn.Module]:
-    return [layer for number in range(count) for layer in _convolution(width if number else in_width, width)]
+    return [
+        layer
+        for number in range(count)
+        for layer in _convolution(width if number else in_width, width)
+    ]
 
 
 def clipped(box: Tensor, regions: Sequence[Tensor], size: Tensor) -> Tensor:
     """Boxes (N, K, 4) of the regions of some images, cut at the border of each."""
     parts = box.split([len(each) for each in regions])
     return torch.cat(
-        [clip_boxes_to_image(part, (rows, columns)) for part, (rows, columns) in zip(parts, size.tolist(), strict=True)]
+        [
+            clip_boxes_to_image(part, (rows, columns))
+            for part, (rows, columns) in zip(parts, size.tolist(), strict=True)
+        ]
     )
 
 
@@ -79,7 +88,8 @@ class RegionHeads(nn.Module):
         nms: overlap from which the lower one of two detections of a category is left out.
         detections: kept of an image.
         canonical_size: side of a box that is pooled from the level of stride 16.
-        federated: classes that each step is about, instead of a softmax over all of them (LVIS); null for the softmax.
+        federated: classes that each step is about, instead of a softmax over all of them (LVIS);
+            null for the softmax.
     """
 
     def __init__(
@@ -106,7 +116,9 @@ class RegionHeads(nn.Module):
         self.canonical_size, self.offsets = canonical_size, Offsets((10.0, 10.0, 5.0, 5.0))
         connected = nn.Linear(width * BOX_SIDE**2, fully_connected)
         nn.init.kaiming_uniform_(connected.weight, a=1)
-        self.box = nn.Sequential(*_stack(in_width, width, box_convolutions), nn.Flatten(), connected, nn.ReLU())
+        self.box = nn.Sequential(
+            *_stack(in_width, width, box_convolutions), nn.Flatten(), connected, nn.ReLU()
+        )
         self.score = nn.Linear(fully_connected, num_classes + 1)
         self.offset = nn.Linear(fully_connected, 4 * num_classes)
         up, last = nn.ConvTranspose2d(width, width, 2, 2), nn.Conv2d(width, num_classes, 1)
@@ -124,21 +136,31 @@ class RegionHeads(nn.Module):
     def describe(
         self, levels: Sequence[Tensor], boxes: Sequence[Tensor], strides: Sequence[int]
     ) -> tuple[Tensor, Tensor]:
-        """Class scores (N, K + 1), background last, and offsets (N, 4 K) of the boxes of all images."""
+        """Class scores (N, K + 1), background last, and offsets (N, 4 K) of the boxes of all
+        images.
+        """
         regions = pooled(levels, boxes, strides, BOX_SIDE, self.canonical_size)
         features = self.box(regions)
         return self.score(features).float(), self.offset(features).float()
 
     def masks(
-        self, levels: Sequence[Tensor], boxes: Sequence[Tensor], strides: Sequence[int], category: Tensor
+        self,
+        levels: Sequence[Tensor],
+        boxes: Sequence[Tensor],
+        strides: Sequence[int],
+        category: Tensor,
     ) -> Tensor:
         """Scores of the pixels of each box, of its category: (N, 28, 28)."""
         scores = self.mask(pooled(levels, boxes, strides, MASK_SIDE, self.canonical_size)).float()
         return scores[torch.arange(len(scores), device=scores.device), category]
 
     @torch.no_grad()
-    def sample(self, proposals: Sequence[Proposals], objects: Sequence[Objects], key: Tensor) -> list[Sampled]:
-        """Regions to learn from, boxes of objects among them (detectron2, roi_heads.py, label_and_sample_proposals)."""
+    def sample(
+        self, proposals: Sequence[Proposals], objects: Sequence[Objects], key: Tensor
+    ) -> list[Sampled]:
+        """Regions to learn from, boxes of objects among them (detectron2, roi_heads.py,
+        label_and_sample_proposals).
+        """
         return [self._sample(*one) for one in zip(proposals, objects, key, strict=True)]
 
     def _sample(self, proposals: Proposals, objects: Objects, key: Tensor) -> Sampled:
@@ -146,12 +168,17 @@ class RegionHeads(nn.Module):
         if len(objects.box):
             overlap, match = box_iou(objects.box, box).max(dim=0)
         else:
-            overlap, match = box.new_zeros(len(box)), torch.zeros(len(box), dtype=torch.int64, device=box.device)
+            overlap, match = (
+                box.new_zeros(len(box)),
+                torch.zeros(len(box), dtype=torch.int64, device=box.device),
+            )
         positive = overlap >= self.threshold
         first, second = quota(key, positive, ~positive, self.sampled, self.positive, REGIONS)
         category = objects.category[match[first]]
         background = torch.full_like(second, self.num_classes)
-        return Sampled(box[torch.cat([first, second])], torch.cat([category, background]), match[first])
+        return Sampled(
+            box[torch.cat([first, second])], torch.cat([category, background]), match[first]
+        )
 
     def losses(
         self,
@@ -162,9 +189,11 @@ class RegionHeads(nn.Module):
         key: Tensor,
         size: Tensor,
     ) -> dict[str, Tensor]:
-        """Cross entropy of categories, L1 of offsets, cross entropy of the pixels of masks, in images of `size` (B, 2).
+        """Cross entropy of categories, L1 of offsets, cross entropy of the pixels of masks, in
+        images of `size` (B, 2).
 
-        The first two are divided by the number of regions, the third by that of the foreground's pixels.
+        The first two are divided by the number of regions, the third by that of the foreground's
+        pixels.
         """
         boxes = self.box_losses(levels, strides, sampled, objects, key, size)
         return boxes | {"mask": self._mask_loss(levels, strides, sampled, objects)}
@@ -181,7 +210,9 @@ class RegionHeads(nn.Module):
         """The first two of the losses."""
         score, offset = self.describe(levels, [one.box for one in sampled], strides)
         category = torch.cat([one.category for one in sampled])
-        target = torch.cat([one.box[match] for one, (_, _, match) in zip(objects, sampled, strict=True)])
+        target = torch.cat(
+            [one.box[match] for one, (_, _, match) in zip(objects, sampled, strict=True)]
+        )
         box = torch.cat([one.box for one in sampled])
         wrong, far = self.compared(score, self.offsets, offset, box, category, target, key)
         return {"category": wrong, "box": far}
@@ -219,7 +250,11 @@ class RegionHeads(nn.Module):
         return cross_entropy(score, category, reduction="sum")
 
     def _mask_loss(
-        self, levels: Sequence[Tensor], strides: Sequence[int], sampled: Sequence[Sampled], objects: Sequence[Objects]
+        self,
+        levels: Sequence[Tensor],
+        strides: Sequence[int],
+        sampled: Sequence[Sampled],
+        objects: Sequence[Objects],
     ) -> Tensor:
         boxes = [one.box[: len(one.match)] for one in sampled]
         category = torch.cat([one.category[: len(one.match)] for one in sampled])
@@ -238,11 +273,17 @@ class RegionHeads(nn.Module):
         return total / (over * score[0].numel())
 
     def judged(
-        self, levels: Sequence[Tensor], strides: Sequence[int], boxes: Sequence[Tensor], size: Tensor
+        self,
+        levels: Sequence[Tensor],
+        strides: Sequence[int],
+        boxes: Sequence[Tensor],
+        size: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Probabilities (N, K) and boxes (N, K, 4) of all regions, one image after another."""
         score, offset = self.describe(levels, boxes, strides)
-        return self.probability(score), clipped(self.offsets.boxes(offset, torch.cat(list(boxes))), boxes, size)
+        return self.probability(score), clipped(
+            self.offsets.boxes(offset, torch.cat(list(boxes))), boxes, size
+        )
 
     def probability(self, score: Tensor) -> Tensor:
         """Scores (N, K + 1) -> probabilities of the categories (N, K)."""
@@ -250,16 +291,24 @@ class RegionHeads(nn.Module):
 
     @torch.no_grad()
     def detect(
-        self, levels: Sequence[Tensor], strides: Sequence[int], boxes: Sequence[Tensor], size: Tensor
+        self,
+        levels: Sequence[Tensor],
+        strides: Sequence[int],
+        boxes: Sequence[Tensor],
+        size: Tensor,
     ) -> list[Detections]:
-        """Detections in regions (N, 4) of each image of `size` (B, 2) (detectron2, fast_rcnn.py, fast_rcnn_inference)."""
+        """Detections in regions (N, 4) of each image of `size` (B, 2) (detectron2, fast_rcnn.py,
+        fast_rcnn_inference).
+        """
         counts = [len(each) for each in boxes]
         probability, predicted = self.judged(levels, strides, boxes, size)
         found = []
         for one, box in zip(probability.split(counts), predicted.split(counts), strict=True):
             sound = one.isfinite().all(dim=1) & box.isfinite().flatten(1).all(dim=1)
             place, category = ((one > self.score_threshold) & sound[:, None]).nonzero(as_tuple=True)
-            left = batched_nms(box[place, category], one[place, category], category, self.nms)[: self.detections]
+            left = batched_nms(box[place, category], one[place, category], category, self.nms)[
+                : self.detections
+            ]
             found.append((box[place, category][left], one[place, category][left], category[left]))
         category = torch.cat([each for _, _, each in found])
         mask = self.masks(levels, [box for box, _, _ in found], strides, category).sigmoid()

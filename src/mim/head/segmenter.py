@@ -28,11 +28,13 @@ class Segmenter(Model):
         encoder: (B, 3, H, W) -> (B, R + L, D).
         head: builds the head from `in_width` and `num_classes`.
         num_classes: classes of pixels.
-        blocks: whose tokens the head looks at, counted from 1; null for the last of as many equal parts as it has taps. MAE's
-            UPerNet takes [4, 6, 8, 12] of ViT-B and [8, 12, 16, 24] of ViT-L (implus/mae_segmentation).
+        blocks: whose tokens the head looks at, counted from 1; null for the last of as many equal
+            parts as it has taps. MAE's UPerNet takes [4, 6, 8, 12] of ViT-B and [8, 12, 16, 24] of
+            ViT-L (implus/mae_segmentation).
 
     Raises:
-        ValueError: where the encoder has no such blocks, or they are not as many as the head looks at.
+        ValueError: where the encoder has no such blocks, or they are not as many as the head looks
+            at.
     """
 
     def __init__(
@@ -48,18 +50,24 @@ class Segmenter(Model):
         self.num_classes = num_classes
         name = type(encoder).__name__
         if isinstance(encoder, Swin) and self.head.taps > 1:
-            raise ValueError("Swin's blocks have maps of several widths; take one map of the last: head=linear")
+            raise ValueError(
+                "Swin's blocks have maps of several widths; take one map of the last: head=linear"
+            )
         if blocks is None and encoder.depth < self.head.taps:
             raise ValueError(
-                f"the head looks at {self.head.taps} blocks and {name} has {encoder.depth}; name them, e.g. "
+                f"the head looks at {self.head.taps} blocks and {name} has {encoder.depth}; name "
+                "them, e.g. "
                 f"task.model.blocks={[encoder.depth] * self.head.taps}, or take head=linear"
             )
-        self.blocks = list(blocks) if blocks is not None else equal_parts(encoder.depth, self.head.taps)
+        self.blocks = (
+            list(blocks) if blocks is not None else equal_parts(encoder.depth, self.head.taps)
+        )
         for number in self.blocks:
             check_number(number, encoder.depth, name)
         if len(self.blocks) != self.head.taps:
             raise ValueError(
-                f"task.model.blocks={self.blocks} are {len(self.blocks)} and the head looks at {self.head.taps}; give as many"
+                f"task.model.blocks={self.blocks} are {len(self.blocks)} and the head looks at "
+                f"{self.head.taps}; give as many"
             )
         encoder.norm.requires_grad_(False)  # nobody looks at it, and DDP waits for every gradient
 
@@ -69,16 +77,24 @@ class Segmenter(Model):
         return self.encoder.geometry.image_size
 
     def maps(self, image: Tensor) -> list[Tensor]:
-        """Images (B, 3, H, W) of the encoder's size -> a map (B, D, rows, columns) of each block."""
+        """Images (B, 3, H, W) of the encoder's size -> a map (B, D, rows, columns) of each
+        block.
+        """
         tokens = self.encoder.encode_blocks(self.encoder.embed(image), self.blocks)
-        return [x[:, self.encoder.prefix :].transpose(1, 2).unflatten(2, self.encoder.geometry.grid) for x in tokens]
+        return [
+            x[:, self.encoder.prefix :].transpose(1, 2).unflatten(2, self.encoder.geometry.grid)
+            for x in tokens
+        ]
 
     def forward(self, image: Tensor) -> Tensor:
-        """Images (B, 3, H, W) of the encoder's size -> class scores of coarser pixels (B, num_classes, h, w)."""
+        """Images (B, 3, H, W) of the encoder's size -> class scores of coarser pixels (B,
+        num_classes, h, w).
+        """
         return self.head(self.maps(image))
 
     def losses(self, batch: DenseBatch) -> dict[str, Tensor]:
-        """By head, the weighted cross entropy of all its pixels; ignored ones count as 0 (mmsegmentation's avg_non_ignore=False).
+        """By head, the weighted cross entropy of all its pixels; ignored ones count as 0
+        (mmsegmentation's avg_non_ignore=False).
 
         An image that is half padding weighs half.
         """
@@ -88,22 +104,30 @@ class Segmenter(Model):
         for name, (weight, scores) in zip(
             ("segment", "auxiliary"), self.head.with_auxiliary(self.maps(batch.image)), strict=False
         ):
-            total = cross_entropy(resized(scores, size).float(), target, ignore_index=IGNORE, reduction="sum")
+            total = cross_entropy(
+                resized(scores, size).float(), target, ignore_index=IGNORE, reduction="sum"
+            )
             found[name] = weight * total / target.numel()
         return found
 
-    def segment(self, image: Tensor, size: tuple[int, int] | None = None, stride: float = 2 / 3) -> Tensor:
-        """Images of any size (B, 3, H, W) -> class scores (B, num_classes, *size), of H x W where no size is given.
+    def segment(
+        self, image: Tensor, size: tuple[int, int] | None = None, stride: float = 2 / 3
+    ) -> Tensor:
+        """Images of any size (B, 3, H, W) -> class scores (B, num_classes, *size), of H x W where
+        no size is given.
 
-        Windows of the encoder's size, `stride` of a window apart, the last at the border; where they overlap, their scores are
-        averaged (mmsegmentation, segmentors/encoder_decoder.py: slide_inference).
+        Windows of the encoder's size, `stride` of a window apart, the last at the border; where
+        they overlap, their scores are averaged (mmsegmentation, segmentors/encoder_decoder.py:
+        slide_inference).
         """
         height, width = image.shape[-2:]
         rows, columns = self.image_size
         filled = pad(image, (0, max(0, columns - width), 0, max(0, rows - height)))
         tops = _starts(filled.shape[-2], rows, stride)
         lefts = _starts(filled.shape[-1], columns, stride)
-        total = image.new_zeros(len(image), self.num_classes, *filled.shape[-2:], dtype=torch.float32)
+        total = image.new_zeros(
+            len(image), self.num_classes, *filled.shape[-2:], dtype=torch.float32
+        )
         count = total.new_zeros(filled.shape[-2:])
         for top in tops:
             for left in lefts:

@@ -1,4 +1,6 @@
-"""Feature map of a plain ViT that attends within windows in most blocks (ViTDet, arXiv 2203.16527, section 3)."""
+"""Feature map of a plain ViT that attends within windows in most blocks (ViTDet, arXiv 2203.16527,
+section 3).
+"""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -15,7 +17,8 @@ from mim.ranges import Count
 
 
 class RelativePositions(nn.Module):
-    """Biases of attention by row and by column distance, learned, of one block (detectron2, modeling/backbone/utils.py).
+    """Biases of attention by row and by column distance, learned, of one block (detectron2,
+    modeling/backbone/utils.py).
 
     They start at zero, so that a pre-trained block does at first what it was trained to.
 
@@ -31,16 +34,22 @@ class RelativePositions(nn.Module):
         self.columns = nn.Parameter(torch.zeros(2 * columns - 1, head_width))
 
     def extend(self, query: Tensor, key: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Queries (B, A, L, d) and keys whose products hold the biases: (B, A, L, d + rows + columns) each.
+        """Queries (B, A, L, d) and keys whose products hold the biases: (B, A, L, d + rows +
+        columns) each.
 
-        The bias of query i and key j is q_i . R[row of i - row of j] + q_i . C[column of i - column of j]. So q_i is
-        continued by its product with every row and every column, unscaled, and k_j by ones where it stands: a fused kernel
-        then adds what a bias of L x L numbers would, and nobody writes that down.
+        The bias of query i and key j is q_i . R[row of i - row of j] + q_i . C[column of i - column
+        of j]. So q_i is continued by its product with every row and every column, unscaled, and k_j
+        by ones where it stands: a fused kernel then adds what a bias of L x L numbers would, and
+        nobody writes that down.
         """
         rows, columns = grid
         maps = query.unflatten(2, grid)  # (B, A, rows, columns, d)
-        by_row = torch.einsum("bahwd,hkd->bahwk", maps, _by_distance(self.rows, rows).to(query.dtype))
-        by_column = torch.einsum("bahwd,wkd->bahwk", maps, _by_distance(self.columns, columns).to(query.dtype))
+        by_row = torch.einsum(
+            "bahwd,hkd->bahwk", maps, _by_distance(self.rows, rows).to(query.dtype)
+        )
+        by_column = torch.einsum(
+            "bahwd,wkd->bahwk", maps, _by_distance(self.columns, columns).to(query.dtype)
+        )
         place = torch.arange(rows * columns, device=key.device)
         row = nn.functional.one_hot(place // columns, rows)
         column = nn.functional.one_hot(place % columns, columns)
@@ -53,7 +62,9 @@ class RelativePositions(nn.Module):
 
 
 def _by_distance(table: Tensor, side: int) -> Tensor:
-    """Table (2 n - 1, d), resized linearly where `side` is not n -> (side, side, d) for each pair of places."""
+    """Table (2 n - 1, d), resized linearly where `side` is not n -> (side, side, d) for each pair
+    of places.
+    """
     length = 2 * side - 1
     if len(table) != length:
         table = interpolate(table.T[None], size=length, mode="linear")[0].T
@@ -64,18 +75,22 @@ def _by_distance(table: Tensor, side: int) -> Tensor:
 class WindowedViT(nn.Module):
     """Feature map of the last block of a ViT, for images of any size that patches tile.
 
-    Blocks attend within windows; the last of each of a few equal parts of the stack attends to all of the image. There is no
-    cls token and no final norm. Positions are the encoder's, learned from here on, resized (bicubic) to the image at hand.
+    Blocks attend within windows; the last of each of a few equal parts of the stack attends to all
+    of the image. There is no cls token and no final norm. Positions are the encoder's, learned from
+    here on, resized (bicubic) to the image at hand.
 
     Args:
         encoder: a ViT, for images of the size that it was pre-trained on.
-        image_size: height and width that blocks with global attention have tables of relative positions for.
+        image_size: height and width that blocks with global attention have tables of relative
+            positions for.
         window: patches per side of a window.
-        global_blocks: how many blocks attend to all patches, evenly spread, or which, counted from 1.
+        global_blocks: how many blocks attend to all patches, evenly spread, or which, counted from
+            1.
         relative: add relative positions to every block.
 
     Raises:
-        ValueError: where the encoder is no ViT, or has too few blocks, or its patches are no squares.
+        ValueError: where the encoder is no ViT, or has too few blocks, or its patches are no
+            squares.
     """
 
     def __init__(
@@ -89,11 +104,14 @@ class WindowedViT(nn.Module):
         super().__init__()
         if not isinstance(encoder, ViT):
             raise ValueError(
-                f"windows are for a plain ViT, and {type(encoder).__name__} is none; e.g. encoder=vit_base"
+                f"windows are for a plain ViT, and {type(encoder).__name__} is none; e.g. "
+                "encoder=vit_base"
             )
         side, wide = encoder.geometry.patch_size
         if side != wide:
-            raise ValueError(f"windows are for square patches, and these are of {side} x {wide} pixels")
+            raise ValueError(
+                f"windows are for square patches, and these are of {side} x {wide} pixels"
+            )
         everywhere = _spread(encoder.depth, global_blocks)
         self.encoder, self.window = encoder.requires_grad_(), window
         # Nobody looks at these here, and DDP waits for every gradient.
@@ -105,7 +123,9 @@ class WindowedViT(nn.Module):
         if relative:
             whole = (image_size[0] // side, image_size[1] // side)
             grids = [(window, window) if windowed else whole for windowed in self.windowed]
-            self.relative = nn.ModuleList(RelativePositions(grid, encoder.width // encoder.heads) for grid in grids)
+            self.relative = nn.ModuleList(
+                RelativePositions(grid, encoder.width // encoder.heads) for grid in grids
+            )
 
     @property
     def stride(self) -> int:
@@ -135,10 +155,14 @@ class WindowedViT(nn.Module):
 
     def _positions(self, grid: tuple[int, int]) -> Tensor:
         """The encoder's positions on another grid (1, rows, columns, D)."""
-        own = self.encoder.pos_embed[:, self.encoder.prefix :].unflatten(1, self.encoder.geometry.grid)
+        own = self.encoder.pos_embed[:, self.encoder.prefix :].unflatten(
+            1, self.encoder.geometry.grid
+        )
         if grid == self.encoder.geometry.grid:
             return own
-        return interpolate(own.permute(0, 3, 1, 2), size=grid, mode="bicubic", align_corners=False).permute(0, 2, 3, 1)
+        return interpolate(
+            own.permute(0, 3, 1, 2), size=grid, mode="bicubic", align_corners=False
+        ).permute(0, 2, 3, 1)
 
 
 def _spread(depth: int, blocks: int | Sequence[int]) -> list[int]:
@@ -146,19 +170,23 @@ def _spread(depth: int, blocks: int | Sequence[int]) -> list[int]:
     if isinstance(blocks, int):
         if depth % blocks:
             raise ValueError(
-                f"task.model.global_blocks={blocks} does not divide the {depth} blocks of the encoder into equal parts; name them, "
+                f"task.model.global_blocks={blocks} does not divide the {depth} blocks of the "
+                "encoder into equal parts; name them, "
                 f"e.g. task.model.global_blocks=[{depth}]"
             )
         return equal_parts(depth, blocks)
     return [check_number(number, depth, "the encoder") for number in blocks]
 
 
-def _attend(block: Block, x: Tensor, window: int | None, relative: RelativePositions | None) -> Tensor:
+def _attend(
+    block: Block, x: Tensor, window: int | None, relative: RelativePositions | None
+) -> Tensor:
     """Attention of a block over maps (B, H, W, D), within windows or everywhere."""
     if window is None:
         return _attention(block, x, relative)
     H, W = x.shape[1:3]
-    # Padding is attended to: its keys and values are the biases of the projection, as in detectron2.
+    # Padding is attended to: its keys and values are the biases of the projection, as in
+    # detectron2.
     x = pad(x, (0, 0, 0, -W % window, 0, -H % window))
     rows, columns = x.shape[1] // window, x.shape[2] // window
     tiles = x.unflatten(2, (columns, window)).unflatten(1, (rows, window)).transpose(2, 3)
@@ -180,6 +208,8 @@ def _attention(block: Block, x: Tensor, relative: RelativePositions | None) -> T
 
 
 def equal_parts(depth: int, count: int) -> list[int]:
-    """Numbers of the last blocks of `count` equal parts of a stack, counted from 1; the last is `depth`."""
+    """Numbers of the last blocks of `count` equal parts of a stack, counted from 1; the last is
+    `depth`.
+    """
     ends = [round(depth * part / count) for part in range(count + 1)]
     return [end for start, end in pairwise(ends) if end > start]

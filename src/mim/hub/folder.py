@@ -16,7 +16,9 @@ from mim.weights.to_timm import TimmModel, in_timm
 from mim.weights.weights import Weights
 
 
-def write_folder(weights: Weights, out: Path, to: str, repository: str, licence: str, records: Sequence[Record]) -> str:
+def write_folder(
+    weights: Weights, out: Path, to: str, repository: str, licence: str, records: Sequence[Record]
+) -> str:
     """Write what is to be pushed, and return the Python that loads it from the hub.
 
     Args:
@@ -33,7 +35,11 @@ def write_folder(weights: Weights, out: Path, to: str, repository: str, licence:
     if out.exists():
         raise ValueError(f"{out} exists already; remove it, or write elsewhere with --out")
     images = image_format(weights)
-    use = _write_timm(weights, out, images, repository) if to == "timm" else _write_hf(weights, out, repository)
+    use = (
+        _write_timm(weights, out, images, repository)
+        if to == "timm"
+        else _write_hf(weights, out, repository)
+    )
     text = card(repository, to, licence, use, weights.config, images, records)
     (out / "README.md").write_text(text)
     return use[-1]
@@ -88,7 +94,9 @@ def timm_config(model: TimmModel, images: ImageFormat) -> Settings:
 
 
 def records_of(checkpoint: str, runs: Path) -> list[Record]:
-    """What a run measured while it trained, then what finished evaluations of it below a folder did; none for a file."""
+    """What a run measured while it trained, then what finished evaluations of it below a folder
+    did; none for a file.
+    """
     return list(_records_of(Path(checkpoint), runs))
 
 

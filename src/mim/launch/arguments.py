@@ -1,4 +1,6 @@
-"""Arguments of `python -m mim <command>`: what they say of a wrong one is a line, and a path may begin with a tilde."""
+"""Arguments of `python -m mim <command>`: what they say of a wrong one is a line, and a path may
+begin with a tilde.
+"""
 
 import argparse
 from collections.abc import Sequence
@@ -29,8 +31,17 @@ class Arguments(argparse.ArgumentParser):
         """
         known, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            options = sorted({name for parser in self._chosen(args or ()) for name in parser._option_string_actions})
-            raise ValueError(f"{self.prog} takes no {unknown[0]}; {nearest(unknown[0].partition('=')[0], options)}")
+            options = sorted(
+                {
+                    name
+                    for parser in self._chosen(args or ())
+                    for name in parser._option_string_actions
+                }
+            )
+            raise ValueError(
+                f"{self.prog} takes no {unknown[0]}; "
+                f"{nearest(unknown[0].partition('=')[0], options)}"
+            )
         return known
 
     def error(self, message: str) -> NoReturn:
@@ -43,8 +54,15 @@ class Arguments(argparse.ArgumentParser):
 
     def _chosen(self, arguments: Sequence[str]) -> list["Arguments"]:
         """This parser, and those of the commands in it that were given."""
-        below = [action.choices for action in self._actions if isinstance(action, argparse._SubParsersAction)]
-        return [self, *(parser for choices in below for name, parser in choices.items() if name in arguments)]
+        below = [
+            action.choices
+            for action in self._actions
+            if isinstance(action, argparse._SubParsersAction)
+        ]
+        return [
+            self,
+            *(parser for choices in below for name, parser in choices.items() if name in arguments),
+        ]
 
 
 def path(text: str) -> Path:

@@ -7,7 +7,8 @@ from mim.launch.source import Call, Source, member, module
 
 
 def call_of(target: str) -> Call | None:
-    """What calling a class or a function calls, by its dotted name; None for a class without a constructor of its own.
+    """What calling a class or a function calls, by its dotted name; None for a class without a
+    constructor of its own.
 
     Raises:
         Unreadable: the source does not say.
@@ -29,11 +30,16 @@ def _own_constructor(source: Hint, name: str) -> Call | None:
     if node is None or node.decorator_list or node.keywords:
         return None
     functions = {each.name: each for each in node.body if isinstance(each, ast.FunctionDef)}
-    return Call(source, functions["__init__"]) if "__init__" in functions and "__new__" not in functions else None
+    return (
+        Call(source, functions["__init__"])
+        if "__init__" in functions and "__new__" not in functions
+        else None
+    )
 
 
 def _as_written(call: Call) -> Call:
-    """A function whose decorators, if it has any, leave its signature as it is, which is what `functools.wraps` does.
+    """A function whose decorators, if it has any, leave its signature as it is, which is what
+    `functools.wraps` does.
 
     Raises:
         Unreadable: where one may not.
@@ -42,7 +48,10 @@ def _as_written(call: Call) -> Call:
         made = call.module.evaluate(decorator)
         inner = ast.walk(made.node) if isinstance(made, Call) else ()
         wraps = [
-            ast.unparse(word) for each in inner if isinstance(each, ast.FunctionDef) for word in each.decorator_list
+            ast.unparse(word)
+            for each in inner
+            if isinstance(each, ast.FunctionDef)
+            for word in each.decorator_list
         ]
         if not any(word.removeprefix("functools.").startswith("wraps(") for word in wraps):
             raise Unreadable(f"{call.node.name} is decorated")

@@ -12,7 +12,11 @@ from typing import Annotated, Any, Literal, Protocol
 from annotated_types import Gt
 from omegaconf import DictConfig
 from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
-from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
+from pydantic.errors import (
+    PydanticSchemaGenerationError,
+    PydanticUndefinedAnnotation,
+    PydanticUserError,
+)
 from pydantic_core import SchemaError
 
 from mim.launch.hint import Hint
@@ -32,15 +36,19 @@ def _days_hours_minutes_seconds(text: str) -> str:
 def _not_overfitted(batches: float) -> float:
     """Lightning would take the sampler away, by which a batch is known."""
     if batches:
-        raise ValueError("left out; debug=overfit trains on one batch, and trainer.limit_train_batches on a few")
+        raise ValueError(
+            "left out; debug=overfit trains on one batch, and trainer.limit_train_batches on a few"
+        )
     return batches
 
 
 Accelerator = Literal["auto", "cpu", "cuda", "gpu", "mps"]
-_Precision = Literal["32-true", "bf16-mixed", "16-mixed", "32", 32] | None  # weights stay float32, as targets are
+# weights stay float32, as targets are
+_Precision = Literal["32-true", "bf16-mixed", "16-mixed", "32", 32] | None
 _Duration = Annotated[str, AfterValidator(_days_hours_minutes_seconds)] | None
 _BUILT_BY_ENTRY_POINTS = {"data", "task", "evaluate", "trainer", "augment", "encoder"}
-_TIGHTER: dict[str, Settings] = {  # than the library's own hints, which let through what fails late or does harm
+# than the library's own hints, which let through what fails late or does harm
+_TIGHTER: dict[str, Settings] = {
     "pytorch_lightning.Trainer": {
         "accelerator": Accelerator,
         "accumulate_grad_batches": Count | None,
@@ -61,7 +69,9 @@ def nearest(given: str, allowed: list[str]) -> str:
     """A clause that names the nearest of the allowed words, and the others."""
     allowed = [word for word in allowed if not word.startswith("_")]
     close = get_close_matches(given, allowed, n=1, cutoff=0.5)
-    return (f"did you mean '{close[0]}'? " if close else "") + f"allowed: {', '.join(sorted(allowed))}"
+    return (
+        f"did you mean '{close[0]}'? " if close else ""
+    ) + f"allowed: {', '.join(sorted(allowed))}"
 
 
 def check_config(cfg: DictConfig) -> None:
@@ -73,12 +83,15 @@ def check_config(cfg: DictConfig) -> None:
     values = settings_of(cfg, resolve=True)
     _check_finite(values, "")
     calls = _targets(values, "")
-    for path, node in sorted(calls, key=lambda call: call[0].count(".")):  # a component is wired in again further down
+    # a component is wired in again further down
+    for path, node in sorted(calls, key=lambda call: call[0].count(".")):
         _check_call(path, node)
 
 
 def _check_finite(value: object, path: str) -> None:
-    """Refuse NaN and infinity anywhere, also where what is built would compare it with a bound and find nothing wrong."""
+    """Refuse NaN and infinity anywhere, also where what is built would compare it with a bound and
+    find nothing wrong.
+    """
     if isinstance(value, dict):
         for key, each in value.items():
             _check_finite(each, f"{path}.{key}" if path else str(key))
@@ -86,11 +99,14 @@ def _check_finite(value: object, path: str) -> None:
         for i, each in enumerate(value):
             _check_finite(each, f"{path}[{i}]")
     elif isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{path}={value} is never a setting; give a finite number, or leave it out")
+        raise ValueError(
+            f"{path}={value} is never a setting; give a finite number, or leave it out"
+        )
 
 
 def check_wiring(cfg: DictConfig, choices: Mapping[str, str | None]) -> None:
-    """Refuse a part that nothing takes: fine-tuning hides no patches, and a masker chosen for it would silently do nothing.
+    """Refuse a part that nothing takes: fine-tuning hides no patches, and a masker chosen for it
+    would silently do nothing.
 
     Args:
         cfg: as composed.
@@ -101,18 +117,25 @@ def check_wiring(cfg: DictConfig, choices: Mapping[str, str | None]) -> None:
     """
     raw = settings_of(cfg)
     for name, node in raw.items():
-        is_part = isinstance(node, dict) and "_target_" in node and name not in _BUILT_BY_ENTRY_POINTS
+        is_part = (
+            isinstance(node, dict) and "_target_" in node and name not in _BUILT_BY_ENTRY_POINTS
+        )
         if is_part and not refers_to(raw, name):
             without = " with ".join(
-                f"{group}={choices[group]}" for group in ("task", "evaluate", "model") if choices.get(group)
+                f"{group}={choices[group]}"
+                for group in ("task", "evaluate", "model")
+                if choices.get(group)
             )
             raise ValueError(
-                f"{name}={choices.get(name)} would do nothing: {without} takes no {name}; leave it out, or choose what takes one"
+                f"{name}={choices.get(name)} would do nothing: {without} takes no {name}; leave it "
+                "out, or choose what takes one"
             )
 
 
 def refers_to(raw: object, name: str) -> bool:
-    """Whether an unresolved config has `${name}`, `${name.something}` or `${oc.select:name}` anywhere."""
+    """Whether an unresolved config has `${name}`, `${name.something}` or `${oc.select:name}`
+    anywhere.
+    """
     return re.search(rf"\$\{{(oc\.select:)?{name}[.,}}]", str(raw)) is not None
 
 
@@ -139,7 +162,8 @@ def _check_call(path: str, node: Settings) -> None:
         signature = None
     if signature is None or not isinstance(node.get("_partial_", False), bool):
         raise ValueError(
-            f"{path} cannot be built: _target_ names a class or a function, and _partial_ is true or false"
+            f"{path} cannot be built: _target_ names a class or a function, and _partial_ is true "
+            "or false"
         )
     tighter = _TIGHTER.get(node["_target_"], {})
     for key, value in node.items():
@@ -147,10 +171,13 @@ def _check_call(path: str, node: Settings) -> None:
             continue
         if key not in signature.parameters and not signature.takes_any:
             raise ValueError(
-                f"{path}.{key} is not an argument of {signature.name}; {nearest(key, list(signature.parameters))}"
+                f"{path}.{key} is not an argument of {signature.name}; "
+                f"{nearest(key, list(signature.parameters))}"
             )
         if not _is_built_later(value):
-            check_value(f"{path}.{key}", value, tighter[key] if key in tighter else signature.hint(key))
+            check_value(
+                f"{path}.{key}", value, tighter[key] if key in tighter else signature.hint(key)
+            )
 
 
 def takes(node: Mapping[Any, Any], key: str) -> bool:
@@ -169,16 +196,33 @@ def check_value(path: str, value: object, hint: Hint) -> None:
         ValueError: one line, `path` first.
     """
     try:
-        meant = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
+        meant = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(
+            value
+        )
     except ValidationError as error:
         reasons = {_reason(e) for e in error.errors()}
-        raise ValueError(f"{path}={value!r} does not fit; it should be {' or '.join(sorted(reasons))}") from error
-    except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError, SchemaError, TypeError):
-        # a type that only its own library understands; a contract of ours is met by what is built, and by no plain value
+        raise ValueError(
+            f"{path}={value!r} does not fit; it should be {' or '.join(sorted(reasons))}"
+        ) from error
+    except (
+        PydanticSchemaGenerationError,
+        PydanticUndefinedAnnotation,
+        PydanticUserError,
+        SchemaError,
+        TypeError,
+    ):
+        # a type that only its own library understands; a contract of ours is met by what is built,
+        # and by no plain value
         is_contract = isinstance(hint, type) and Protocol in hint.__bases__
         if is_contract and isinstance(value, bool | int | float | str | list | None):
-            group = f"{path.rpartition('.')[2]}=... chooses one" if value is None else "as a group chooses it"
-            raise ValueError(f"{path}={value!r} does not fit; it should be a part; {group}") from None
+            group = (
+                f"{path.rpartition('.')[2]}=... chooses one"
+                if value is None
+                else "as a group chooses it"
+            )
+            raise ValueError(
+                f"{path}={value!r} does not fit; it should be a part; {group}"
+            ) from None
         return
     if not _is_said_plainly(value, meant):  # what is built gets the value as it was written
         fix = (
@@ -199,7 +243,9 @@ def _reason(error: Any) -> str:
 
 
 def _is_said_plainly(value: object, meant: object) -> bool:
-    """Whether nothing had to be read into a value: `no` for false would be taken as true, and 1.0 for 1 is no count."""
+    """Whether nothing had to be read into a value: `no` for false would be taken as true, and 1.0
+    for 1 is no count.
+    """
     if isinstance(value, list | tuple) and isinstance(meant, list | tuple):
         return all(_is_said_plainly(*pair) for pair in zip(value, meant, strict=True))
     if isinstance(value, dict) and isinstance(meant, dict):

@@ -1,4 +1,6 @@
-"""What a command line chooses, and whose choices they are: train.py and eval.py share the groups of the config tree."""
+"""What a command line chooses, and whose choices they are: train.py and eval.py share the groups of
+the config tree.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,7 +34,9 @@ READ_BY_ENTRY = {
 
 
 def chosen(configs: Path, arguments: list[str]) -> list[str]:
-    """Those arguments that choose a file of a group, `task=probe` and not `task.lr=1e-3`, and one each, no sweep."""
+    """Those arguments that choose a file of a group, `task=probe` and not `task.lr=1e-3`, and one
+    each, no sweep.
+    """
     given = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
     try:
         overrides = OverridesParser.create().parse_overrides(given)
@@ -46,14 +50,17 @@ def chosen(configs: Path, arguments: list[str]) -> list[str]:
 
 
 def files_of(configs: Path, group: str) -> list[str]:
-    """What a group can be set to: its files, or those of its folders where it has none itself, as `experiment`."""
+    """What a group can be set to: its files, or those of its folders where it has none itself, as
+    `experiment`.
+    """
     folder = configs / group
     files = list(folder.glob("*.yaml")) or folder.rglob("*.yaml")
     return sorted(str(path.relative_to(folder).with_suffix("")) for path in files)
 
 
 def check_recipe(choices: Mapping[str, str | None], *folders: Path) -> None:
-    """Refuse a recipe that is not there. Hydra would go on without a word, because a data set need not have one.
+    """Refuse a recipe that is not there. Hydra would go on without a word, because a data set need
+    not have one.
 
     Args:
         choices: by group, what was chosen.
@@ -69,7 +76,8 @@ def check_recipe(choices: Mapping[str, str | None], *folders: Path) -> None:
 
 
 def check_keys(cfg: DictConfig, overrides: Sequence[str], configs: Path, config_name: str) -> None:
-    """Refuse a setting that nothing reads: one that was added, as by `+epoch=3`, or one that the chosen parts do without.
+    """Refuse a setting that nothing reads: one that was added, as by `+epoch=3`, or one that the
+    chosen parts do without.
 
     Args:
         cfg: as composed.
@@ -89,12 +97,18 @@ def check_keys(cfg: DictConfig, overrides: Sequence[str], configs: Path, config_
         return name in groups or name in READ_BY_ENTRY or refers_to(raw, name)
 
     for name, value in raw.items():
-        if not is_read(name) and (name not in defaults or (name in given and value != defaults[name])):
+        if not is_read(name) and (
+            name not in defaults or (name in given and value != defaults[name])
+        ):
             why = "would do nothing: what is chosen does not read it"
-            raise ValueError(f"{name}={value} {why}; {nearest(name, list(filter(is_read, defaults)))}")
+            raise ValueError(
+                f"{name}={value} {why}; {nearest(name, list(filter(is_read, defaults)))}"
+            )
 
 
-def composed(configs: Path, config_name: str, overrides: list[str] | None = None) -> DictConfig | None:
+def composed(
+    configs: Path, config_name: str, overrides: list[str] | None = None
+) -> DictConfig | None:
     """The config that these choices make, if they make one."""
     GlobalHydra.instance().clear()
     try:
@@ -105,8 +119,8 @@ def composed(configs: Path, config_name: str, overrides: list[str] | None = None
 
 
 def belongs_elsewhere(overrides: Sequence[str], configs: Path, config_name: str) -> str | None:
-    """A line about a setting that is the other command's, or that had another name: `task` is what is trained, and
-    `evaluate` how a checkpoint is judged.
+    """A line about a setting that is the other command's, or that had another name: `task` is what
+    is trained, and `evaluate` how a checkpoint is judged.
 
     Args:
         overrides: arguments of the command line.
@@ -117,11 +131,17 @@ def belongs_elsewhere(overrides: Sequence[str], configs: Path, config_name: str)
         now = moved_setting(given)
         group, _, choice = now.partition("=")
         evaluates = group == "evaluate" and choice in files_of(configs, "evaluate")
-        trained = given.startswith("task=") and given.removeprefix("task=") in files_of(configs, "task")
+        trained = given.startswith("task=") and given.removeprefix("task=") in files_of(
+            configs, "task"
+        )
         if config_name == "train" and evaluates and not trained:
             return f"{given} is for eval.py: python eval.py {now} checkpoint=..."
         if config_name == "eval" and given.startswith("task=") and not evaluates:
-            return f"{given} is for train.py: python train.py {given} checkpoint=..." if trained else None
+            return (
+                f"{given} is for train.py: python train.py {given} checkpoint=..."
+                if trained
+                else None
+            )
         if config_name == "eval" and now != given:
             return f"{given} is {now} now"
     return None

@@ -33,22 +33,27 @@ from mim.plain import printable
 
 
 def launch(run: Callable[[DictConfig], object] | str, configs: Path, config_name: str) -> None:
-    """Compose the config that the command line asks for, check it, run it, and exit: 0 well, 1 refused, 85 or 130 stopped.
+    """Compose the config that the command line asks for, check it, run it, and exit: 0 well, 1
+    refused, 85 or 130 stopped.
 
-    The jobs of a multirun are processes of their own (hydra_plugins/fresh_launcher.py), which come through here one by one.
+    The jobs of a multirun are processes of their own (hydra_plugins/fresh_launcher.py), which come
+    through here one by one.
 
     Args:
-        run: what to do with the composed config; by its dotted name, so that it is imported once the config is sound.
+        run: what to do with the composed config; by its dotted name, so that it is imported once
+            the config is sound.
         configs: folder of the config tree.
         config_name: its table of contents, `train` or `eval`.
     """
-    # Hydra prints errors its own way unless it is told to let them through; the wish of the user is kept for our own printing.
+    # Hydra prints errors its own way unless it is told to let them through; the wish of the user is
+    # kept for our own printing.
     os.environ.setdefault("MIM_TRACEBACK", os.environ.get("HYDRA_FULL_ERROR", "0"))
     os.environ["HYDRA_FULL_ERROR"] = "1"
     _refuse_options(sys.argv[1:])
     sys.argv[1:] = quoted(sys.argv[1:])  # in place: processes of DDP are started with the same
     register_resolvers()
-    # Which of Lightning's settings our files name is nobody's business: + adds what is not there and sets what is.
+    # Which of Lightning's settings our files name is nobody's business: + adds what is not there
+    # and sets what is.
     sys.argv[1:] = [re.sub(r"^\+(?=trainer\.)", "++", argument) for argument in sys.argv[1:]]
     exit_codes = [0]
 
@@ -101,8 +106,11 @@ def _say(stop: Interrupted) -> None:
         print(as_typed(str(stop)), file=sys.stderr, flush=True)
 
 
-def check_command(cfg: DictConfig, hydra_config: HydraConf, configs: Path, config_name: str) -> None:
-    """All that a command asks of its config before anything is built; `hydra_config` knows what was chosen and given.
+def check_command(
+    cfg: DictConfig, hydra_config: HydraConf, configs: Path, config_name: str
+) -> None:
+    """All that a command asks of its config before anything is built; `hydra_config` knows what was
+    chosen and given.
 
     Raises:
         ValueError: one line about the first thing that cannot be.
@@ -114,13 +122,18 @@ def check_command(cfg: DictConfig, hydra_config: HydraConf, configs: Path, confi
     check_config(built)
     _check_patches(cfg.get("encoder") or OmegaConf.create())
     check_wiring(cfg, hydra_config.runtime.choices)
-    searched = [Path(source.path) for source in hydra_config.runtime.config_sources if source.schema == "file"]
+    searched = [
+        Path(source.path)
+        for source in hydra_config.runtime.config_sources
+        if source.schema == "file"
+    ]
     check_recipe(hydra_config.runtime.choices, *searched)
     check_keys(cfg, hydra_config.overrides.task, configs, config_name)
 
 
 def _check_patches(encoder: DictConfig) -> None:
-    """Refuse patches that do not tile the images of an encoder of ours, which would say the same once it is built.
+    """Refuse patches that do not tile the images of an encoder of ours, which would say the same
+    once it is built.
 
     Raises:
         ValueError: naming patch sizes that do.
@@ -142,7 +155,8 @@ def _refuse_options(arguments: Sequence[str]) -> None:
             name, _, value = option.lstrip("-").partition("=")
             setting = f"{name}={value or '...'}"
             print(
-                f"error: {printable(option)} is no option; settings have no dashes: {printable(setting)}",
+                f"error: {printable(option)} is no option; settings have no dashes: "
+                f"{printable(setting)}",
                 file=sys.stderr,
             )
             raise SystemExit(1)
@@ -160,9 +174,11 @@ def _weights(cfg: DictConfig) -> list[str]:
 
 
 def _end_workers() -> None:
-    """Processes that read data ignore the signals that stop a run; those that an error left behind would keep it from ending.
+    """Processes that read data ignore the signals that stop a run; those that an error left behind
+    would keep it from ending.
 
-    A loader that nobody holds ends its own and leaves no shared memory behind; a trainer's hangs in a cycle until it is collected.
+    A loader that nobody holds ends its own and leaves no shared memory behind; a trainer's hangs in
+    a cycle until it is collected.
     """
     if not multiprocessing.active_children():
         return

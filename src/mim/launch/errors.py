@@ -20,7 +20,8 @@ _EXPECTED = (ValueError, OSError, HydraException, OmegaConfBaseException)
 class Interrupted(BaseException):
     """Something asked the run to stop; everything is saved.
 
-    Like KeyboardInterrupt no Exception: libraries catch those, and raise them again with words of their own.
+    Like KeyboardInterrupt no Exception: libraries catch those, and raise them again with words of
+    their own.
 
     Args:
         cause: which signal, or which limit.
@@ -29,7 +30,10 @@ class Interrupted(BaseException):
     """
 
     def __init__(
-        self, cause: str, how: str = "nothing was begun, give the same command again", asked_for: bool = False
+        self,
+        cause: str,
+        how: str = "nothing was begun, give the same command again",
+        asked_for: bool = False,
     ):
         super().__init__(f"stopped by {cause}; {how}")
         self.cause = cause
@@ -75,10 +79,12 @@ def short(error: BaseException) -> str:
     message = " ".join(str(error).split()) or type(error).__name__
     if _lost_a_data_worker(error):
         return (
-            f"a process that reads data died ({message.partition('. ')[0]}), often for want of memory: lower data.num_workers or "
+            f"a process that reads data died ({message.partition('. ')[0]}), often for want of "
+            "memory: lower data.num_workers or "
             "data.batch_size, and go on with resume=, from the last checkpoint"
         )
-    settings_of_lightning = type(error).__name__ == "MisconfigurationException"  # it says so itself, of trainer.*
+    # it says so itself, of trainer.*
+    settings_of_lightning = type(error).__name__ == "MisconfigurationException"
     if settings_of_lightning or isinstance(error, (*_EXPECTED, Interrupted, NotFinite)):
         return message
     return f"{type(error).__name__}: {message} (HYDRA_FULL_ERROR=1 shows where)"
@@ -87,13 +93,17 @@ def short(error: BaseException) -> str:
 def _lost_a_data_worker(error: BaseException) -> bool:
     """Whether torch says so, or lost its connection in the middle of a batch."""
     handing_over = any(
-        Path(frame.filename).match("torch/multiprocessing/*.py") for frame in traceback.extract_tb(error.__traceback__)
+        Path(frame.filename).match("torch/multiprocessing/*.py")
+        for frame in traceback.extract_tb(error.__traceback__)
     )
-    return str(error).startswith("DataLoader worker") or (isinstance(error, OSError | EOFError) and handing_over)
+    return str(error).startswith("DataLoader worker") or (
+        isinstance(error, OSError | EOFError) and handing_over
+    )
 
 
 def report(error: BaseException, configs: Path, config_name: str, run: Path | None = None) -> None:
-    """Print the error on standard error: one line, or the whole traceback where MIM_TRACEBACK asks for it.
+    """Print the error on standard error: one line, or the whole traceback where MIM_TRACEBACK asks
+    for it.
 
     Args:
         error: what stopped the command.
@@ -106,4 +116,8 @@ def report(error: BaseException, configs: Path, config_name: str, run: Path | No
     if os.environ.get("MIM_TRACEBACK", "0") == "1":
         traceback.print_exception(error)
     else:
-        print(f"error: {printable(one_line(error, configs, config_name), 10_000)}", file=sys.stderr, flush=True)
+        print(
+            f"error: {printable(one_line(error, configs, config_name), 10_000)}",
+            file=sys.stderr,
+            flush=True,
+        )

@@ -54,7 +54,11 @@ def evaluate(node: ast.expr, names: Names) -> Hint:
         case ast.Constant(value=value):
             return value
         case ast.Name(id=name):
-            return names.find(name) if names.has(name) or name not in vars(builtins) else vars(builtins)[name]
+            return (
+                names.find(name)
+                if names.has(name) or name not in vars(builtins)
+                else vars(builtins)[name]
+            )
         case ast.Attribute(value=of, attr=name):
             return names.member(evaluate(of, names), name)
         case ast.Subscript(value=of, slice=inside):

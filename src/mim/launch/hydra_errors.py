@@ -1,4 +1,6 @@
-"""What Hydra and OmegaConf say of a command line, in one line that names what there is to choose from."""
+"""What Hydra and OmegaConf say of a command line, in one line that names what there is to choose
+from.
+"""
 
 import re
 import sys
@@ -28,7 +30,9 @@ def said_by_hydra(error: BaseException, configs: Path, config_name: str) -> str 
         configs: folder of the config tree.
         config_name: `train` or `eval`.
     """
-    if isinstance(error, MissingConfigException | ConfigCompositionException | OmegaConfBaseException):
+    if isinstance(
+        error, MissingConfigException | ConfigCompositionException | OmegaConfBaseException
+    ):
         elsewhere = belongs_elsewhere(sys.argv[1:], configs, config_name)
         if elsewhere:
             return elsewhere
@@ -47,33 +51,51 @@ def said_by_hydra(error: BaseException, configs: Path, config_name: str) -> str 
 
 def _while_composing(error: BaseException) -> bool:
     """Whether Hydra stumbled over a list of choices, before any of our code was reached."""
-    return any(Path(frame.filename).name == "defaults_list.py" for frame in traceback.extract_tb(error.__traceback__))
+    return any(
+        Path(frame.filename).name == "defaults_list.py"
+        for frame in traceback.extract_tb(error.__traceback__)
+    )
 
 
 def _unknown_choice(message: str, configs: Path) -> str:
-    """Hydra says "Could not find 'masker/foo' ... Available options in 'masker': ..." over several lines, or does not list them."""
-    wanted = re.search(r"Could not find '([^']+)'|'([^']+)' not found|Could not load '?([^'\n]+)'?", message)
+    """Hydra says "Could not find 'masker/foo' ... Available options in 'masker': ..." over several
+    lines, or does not list them.
+    """
+    wanted = re.search(
+        r"Could not find '([^']+)'|'([^']+)' not found|Could not load '?([^'\n]+)'?", message
+    )
     name = next((g for g in wanted.groups() if g), "?") if wanted else "?"
     given = (re.split("[@=]", argument) for argument in sys.argv[1:] if "=" in argument)
-    split = next(((key, value) for key, *_, value in given if f"{key}/{value}" == name), name.rpartition("/")[::2])
+    split = next(
+        ((key, value) for key, *_, value in given if f"{key}/{value}" == name),
+        name.rpartition("/")[::2],
+    )
     group, choice = split
     if (now := moved_choice(f"{group}={choice}")) != f"{group}={choice}":
         return f"{group}={choice} is {now} now"
     options = re.findall(r"^\t(\S+)$", message, flags=re.MULTILINE) or files_of(configs, group)
-    of_one_folder = [option for option in options if option.startswith(choice.partition("/")[0] + "/")]
+    of_one_folder = [
+        option for option in options if option.startswith(choice.partition("/")[0] + "/")
+    ]
     return f"{group}={choice} is not a choice; {nearest(choice, of_one_folder or options)}"
 
 
 def _unreadable(message: str, configs: Path, config_name: str) -> str:
-    """An argument that Hydra cannot read: a word without a value, a bracket or a quote that is not closed."""
+    """An argument that Hydra cannot read: a word without a value, a bracket or a quote that is not
+    closed.
+    """
     parts = re.match(r"Error parsing override '(.*?)' (.*?)( See https.*)?$", message)
     if not parts:
         return message
     given, why, _ = parts.groups()
     if "=" in given or given.startswith("~"):
-        return f"{given} cannot be read: {why}; put what is special into quotes, e.g. \"name='a, b'\""
+        return (
+            f"{given} cannot be read: {why}; put what is special into quotes, e.g. \"name='a, b'\""
+        )
     if files_of(configs, given):
-        return f"{given} needs a choice: {given}=...; allowed: {', '.join(files_of(configs, given))}"
+        return (
+            f"{given} needs a choice: {given}=...; allowed: {', '.join(files_of(configs, given))}"
+        )
     if Path(given).exists():
         use = "data=image_folder data.root" if config_name == "train" else "checkpoint"
         return f"{given} is no setting; settings are key=value, e.g. {use}={given}"
@@ -86,12 +108,18 @@ def _bad_override(error: BaseException, configs: Path, config_name: str) -> str:
     merged = re.fullmatch(r"Error merging override (\S+?)=(.*)", message)
     if merged:
         given, value = merged.groups()
-        return f"{given}={value} cannot take the place of what is there; set its keys, as {given}.<key>=..., or choose another"
+        return (
+            f"{given}={value} cannot take the place of what is there; set its keys, as "
+            f"{given}.<key>=..., or choose another"
+        )
     if message.startswith(("Multiple values for ", "Error resolving interpolation ")):
         lists = (argument for argument in sys.argv[1:] if re.match(r"[\w/@.]+=\[", argument))
         for key, _, value in (argument.partition("=") for argument in lists):
             if key not in SEVERAL and files_of(configs, key):
-                return f"{key}={value}: one {key} is chosen; -m {key}={value.strip('[]')} runs one job for each"
+                return (
+                    f"{key}={value}: one {key} is chosen; -m {key}={value.strip('[]')} runs one "
+                    "job for each"
+                )
     if message.startswith("Could not override ''"):
         return f"{next(a for a in sys.argv[1:] if a.startswith('='))} names no setting before the ="
     wanted = re.search(r"Could not override '([^']+)'", message)
@@ -106,8 +134,14 @@ def _bad_override(error: BaseException, configs: Path, config_name: str) -> str:
 
 
 def _no_place(group: str, configs: Path, config_name: str) -> str | None:
-    """A line about a group, as `masker/score` or `target`, that what is chosen has elsewhere, or several times, or not at all."""
-    node = composed(configs, config_name, [c for c in chosen(configs, sys.argv[1:]) if not c.startswith(f"{group}=")])
+    """A line about a group, as `masker/score` or `target`, that what is chosen has elsewhere, or
+    several times, or not at all.
+    """
+    node = composed(
+        configs,
+        config_name,
+        [c for c in chosen(configs, sys.argv[1:]) if not c.startswith(f"{group}=")],
+    )
     top, _, name = group.rpartition("/")
     raw = settings_of(node) if node is not None else {}
     found = _found(raw.get(top) if top else raw, name, top)
@@ -115,31 +149,54 @@ def _no_place(group: str, configs: Path, config_name: str) -> str | None:
     if len(places) == 1:
         return f"{group}= has its place further down: {group}@{places[0]}=..."
     if places:
-        return f"{group}= has several places here; say which: " + " or ".join(f"{group}@{p}=..." for p in places)
-    return f"{group}= has no place here: what is chosen as {top} holds no {name}; choose another {top}" if top else None
+        return f"{group}= has several places here; say which: " + " or ".join(
+            f"{group}@{p}=..." for p in places
+        )
+    return (
+        f"{group}= has no place here: what is chosen as {top} holds no {name}; choose another {top}"
+        if top
+        else None
+    )
 
 
 def _nothing_chosen(error: InterpolationKeyError, configs: Path) -> str | None:
-    """A line about a group that was left out, as by `pool=[]` or `~masker`, though something is made of it."""
+    """A line about a group that was left out, as by `pool=[]` or `~masker`, though something is
+    made of it.
+    """
     group = str(error).partition("'")[2].partition("'")[0].partition(".")[0]
     options = files_of(configs, group)
-    return f"{error.full_key} needs a {group}, and none is chosen; allowed: {', '.join(options)}" if options else None
+    return (
+        f"{error.full_key} needs a {group}, and none is chosen; allowed: {', '.join(options)}"
+        if options
+        else None
+    )
 
 
 def _null_choice(error: BaseException, configs: Path) -> str | None:
-    """A line about `masker=null` on the command line: Hydra takes null for a group in its files, but not there."""
+    """A line about `masker=null` on the command line: Hydra takes null for a group in its files,
+    but not there.
+    """
     if not str(error).startswith("Config group override must be"):
         return None
-    for group in (argument.removesuffix("=null") for argument in sys.argv[1:] if argument.endswith("=null")):
+    for group in (
+        argument.removesuffix("=null") for argument in sys.argv[1:] if argument.endswith("=null")
+    ):
         options = files_of(configs, group.partition("@")[0])
         if options:
-            return f"{group}=null is not a choice; allowed: {', '.join(options)}; '~{group}' leaves it out, where that can be"
+            return (
+                f"{group}=null is not a choice; allowed: {', '.join(options)}; '~{group}' leaves "
+                "it out, where that can be"
+            )
     return None
 
 
 def _nearest_key(given: str, configs: Path, config_name: str) -> str:
-    """Look for the nearest key at the deepest level that exists, in the config as the choices of the command line make it."""
-    node: Any = composed(configs, config_name, chosen(configs, sys.argv[1:])) or composed(configs, config_name)
+    """Look for the nearest key at the deepest level that exists, in the config as the choices of
+    the command line make it.
+    """
+    node: Any = composed(configs, config_name, chosen(configs, sys.argv[1:])) or composed(
+        configs, config_name
+    )
     parents: list[str] = []
     for part in given.split("."):
         child = OmegaConf.to_container(node, resolve=False)
@@ -155,7 +212,9 @@ def _nearest_key(given: str, configs: Path, config_name: str) -> str:
             if deeper:
                 return f"did you mean {' or '.join(map(repr, deeper))}?"
             others = _choices_with(part, configs, parents[0]) if len(parents) == 1 else []
-            elsewhere = f"; {given} is a setting of {parents[0]}={', '.join(others)}" if others else ""
+            elsewhere = (
+                f"; {given} is a setting of {parents[0]}={', '.join(others)}" if others else ""
+            )
             return where + nearest(part, keys) + elsewhere
         parents.append(part)
         node = node[part]

@@ -13,7 +13,9 @@ def identity(overrides: Iterable[str]) -> tuple[str, ...]:
 
 
 def sweep_name(name: str | None, overrides: Iterable[str]) -> str:
-    """A name that is given, or one that the same command line gets again: what it sweeps over, and a hash of all of it."""
+    """A name that is given, or one that the same command line gets again: what it sweeps over, and
+    a hash of all of it.
+    """
     if name:
         return str(name)
     given = identity(overrides)

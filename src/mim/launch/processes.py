@@ -33,11 +33,14 @@ def started() -> Started | None:
 
 
 def is_first() -> bool:
-    """Whether this process is the one that speaks for all: what every process knows is said once."""
+    """Whether this process is the one that speaks for all: what every process knows is said
+    once.
+    """
     env, found = os.environ, started()
     if found is not None:
         return env["SLURM_PROCID" if found.by == "srun" else "RANK"] == "0"
-    numbers = ("RANK",) if "RANK" in env else ("NODE_RANK", "LOCAL_RANK")  # by hand; of Lightning's processes
+    # by hand; of Lightning's processes
+    numbers = ("RANK",) if "RANK" in env else ("NODE_RANK", "LOCAL_RANK")
     return all(env.get(name, "0") == "0" for name in numbers)
 
 
@@ -54,7 +57,8 @@ def nodes(otherwise: int) -> int:
 
 
 def check_nodes(nodes: int) -> None:
-    """Refuse several computers where nobody starts processes on the others: those that are here would wait for ever.
+    """Refuse several computers where nobody starts processes on the others: those that are here
+    would wait for ever.
 
     Raises:
         ValueError: saying what starts them.
@@ -68,13 +72,16 @@ def check_nodes(nodes: int) -> None:
     )  # by hand, LSF, MPI
     if nodes > 1 and started() is None and not any(name in os.environ for name in by_others):
         raise ValueError(
-            f"trainer.num_nodes={nodes}, and nothing has started processes on other computers, which would be waited for for ever; "
-            "leave it out, and start the command with srun, or with torchrun --nnodes on each of them"
+            f"trainer.num_nodes={nodes}, and nothing has started processes on other computers, "
+            "which would be waited for for ever; "
+            "leave it out, and start the command with srun, or with torchrun --nnodes on each of "
+            "them"
         )
 
 
 def run_stamp(pattern: str) -> str:
-    """A name for this run, the same on all its processes, and after a restart: when it began, or which SLURM job it is.
+    """A name for this run, the same on all its processes, and after a restart: when it began, or
+    which SLURM job it is.
 
     Args:
         pattern: of the time, as `strftime` takes it.
@@ -86,18 +93,25 @@ def run_stamp(pattern: str) -> str:
         return f"job_{os.environ['SLURM_JOB_ID']}_{os.environ['SLURM_STEP_ID']}"
     from torch.distributed import TCPStore
 
-    # torchrun keeps a table that all processes see, and that outlives those it restarts: the first one's time counts
+    # torchrun keeps a table that all processes see, and that outlives those it restarts: the first
+    # one's time counts
     table = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
     return table.compare_set("mim/run_stamp", "", now).decode()
 
 
 def has_gpu_driver() -> bool:
-    """Whether there is a driver of a GPU; on other systems than Linux nobody can tell, and there may be."""
-    return sys.platform != "linux" or any(True for driver in _DRIVERS for _ in Path("/dev").glob(driver))
+    """Whether there is a driver of a GPU; on other systems than Linux nobody can tell, and there
+    may be.
+    """
+    return sys.platform != "linux" or any(
+        True for driver in _DRIVERS for _ in Path("/dev").glob(driver)
+    )
 
 
 def has_gpu() -> bool:
-    """Whether torch can use a GPU by CUDA or ROCm; it is imported only where there may be a driver of one."""
+    """Whether torch can use a GPU by CUDA or ROCm; it is imported only where there may be a driver
+    of one.
+    """
     if not has_gpu_driver():
         return False
     import torch
@@ -127,18 +141,36 @@ def count_devices(accelerator: str, devices: object) -> int:
     numbers = [str(name) for name in every if str(name)]
     if not all(number.removeprefix("-").isdecimal() for number in numbers if number != "auto"):
         raise ValueError(
-            f"trainer.devices={devices} is no number of devices; e.g. trainer.devices=1, or trainer.devices=auto"
+            f"trainer.devices={devices} is no number of devices; e.g. trainer.devices=1, or "
+            "trainer.devices=auto"
         )
-    wanted = max(1, there) if str(devices) in ("auto", "-1") else len(numbers) if listed else int(numbers[0])
+    wanted = (
+        max(1, there)
+        if str(devices) in ("auto", "-1")
+        else len(numbers)
+        if listed
+        else int(numbers[0])
+    )
     if wanted < 1:
-        raise ValueError(f"trainer.devices={devices} leaves nobody to train; needs 1 at least, or trainer.devices=auto")
+        raise ValueError(
+            f"trainer.devices={devices} leaves nobody to train; needs 1 at least, or "
+            "trainer.devices=auto"
+        )
     if listed and not on_gpu and not has_mps:
         raise ValueError(
-            f"trainer.devices={devices} names GPUs, and this trains on a CPU, which has processes: trainer.devices={wanted}"
+            f"trainer.devices={devices} names GPUs, and this trains on a CPU, which has processes: "
+            f"trainer.devices={wanted}"
         )
     if on_gpu and wanted > there and not has_mps:
-        fix = f"trainer.devices may be 1 to {there}" if there else "use trainer=cpu, or add trainer.accelerator=cpu"
-        raise ValueError(f"trainer.devices={devices} asks for {wanted} GPU(s), and this computer has {there}; {fix}")
+        fix = (
+            f"trainer.devices may be 1 to {there}"
+            if there
+            else "use trainer=cpu, or add trainer.accelerator=cpu"
+        )
+        raise ValueError(
+            f"trainer.devices={devices} asks for {wanted} GPU(s), and this computer has {there}; "
+            f"{fix}"
+        )
     return wanted if on_gpu or str(devices) not in ("auto", "-1") else 1
 
 
@@ -154,7 +186,8 @@ class Portion(NamedTuple):
 def portion_of_step(
     images: int | None, processes: int, at_most: int, accumulated: int | None, multiple: int = 1
 ) -> Portion:
-    """Batch size and accumulated batches of each process, so that together they take the images of a step.
+    """Batch size and accumulated batches of each process, so that together they take the images of
+    a step.
 
     Args:
         images: of a step, over all processes; None for whatever `at_most` images a process make.
@@ -171,7 +204,9 @@ def portion_of_step(
     if accumulated is not None:
         return Portion(share_of_step(images, processes, accumulated), accumulated)
     share = share_of_step(images, processes, 1)
-    fit = [turns for turns in range(1, share + 1) if share % turns == 0 and share // turns <= at_most]
+    fit = [
+        turns for turns in range(1, share + 1) if share % turns == 0 and share // turns <= at_most
+    ]
     even = [turns for turns in fit if share // turns % multiple == 0]
     turns = (even or fit)[0]
     return Portion(share // turns, turns)
@@ -188,7 +223,8 @@ def share_of_step(images: int, processes: int, accumulated: int) -> int:
     if rest or not share:
         near = sorted({max(1, share) * parts, (max(1, share) + 1) * parts})
         raise ValueError(
-            f"images_per_step={images} cannot be shared out equally to {processes} process(es) x {accumulated} accumulated "
+            f"images_per_step={images} cannot be shared out equally to {processes} process(es) x "
+            f"{accumulated} accumulated "
             f"batch(es); the nearest that can: {' and '.join(map(str, near))}"
         )
     return share

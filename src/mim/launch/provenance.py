@@ -12,7 +12,9 @@ from mim.cores import available_cores
 from mim.plain import Settings
 
 
-def provenance(program: str, overrides: Iterable[str], seed: int, device: torch.device, processes: int) -> Settings:
+def provenance(
+    program: str, overrides: Iterable[str], seed: int, device: torch.device, processes: int
+) -> Settings:
     """Program, experiment, overrides, seed, commit and hardware of a run.
 
     Args:
@@ -23,7 +25,9 @@ def provenance(program: str, overrides: Iterable[str], seed: int, device: torch.
         processes: that shared the work.
     """
     given = list(overrides)
-    chosen = [override.partition("=")[2] for override in given if override.startswith("experiment=")]
+    chosen = [
+        override.partition("=")[2] for override in given if override.startswith("experiment=")
+    ]
     return {
         "program": program,
         "experiment": chosen[-1] if chosen else None,
@@ -37,7 +41,8 @@ def provenance(program: str, overrides: Iterable[str], seed: int, device: torch.
 def commit() -> str | None:
     """The commit of the code, marked where there are uncommitted changes.
 
-    None outside of a repository, and where the code is in one that is not its own: installed in the `.venv` of a project.
+    None outside of a repository, and where the code is in one that is not its own: installed in the
+    `.venv` of a project.
     """
     here = Path(__file__)
     try:
@@ -48,7 +53,9 @@ def commit() -> str | None:
 
 
 def _git(folder: Path, *command: str) -> str:
-    return subprocess.run(["git", *command], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        ["git", *command], cwd=folder, capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def hardware(device: torch.device, processes: int) -> str:
@@ -62,7 +69,9 @@ def hardware(device: torch.device, processes: int) -> str:
 
 def _processor() -> str:
     try:
-        name = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), flags=re.MULTILINE)
+        name = re.search(
+            r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), flags=re.MULTILINE
+        )
     except OSError:
         name = None
     return name[1].strip() if name else platform.processor() or platform.machine()

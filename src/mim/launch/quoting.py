@@ -1,4 +1,6 @@
-"""Arguments of a command line whose values Hydra would not read, quoted for it: paths hold spaces, commas, brackets and accents."""
+"""Arguments of a command line whose values Hydra would not read, quoted for it: paths hold spaces,
+commas, brackets and accents.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +16,9 @@ _MULTIRUN = {"-m", "--multirun"}
 
 
 def quoted(arguments: Sequence[str]) -> list[str]:
-    """The same arguments; where Hydra cannot read a value, or it names what lies on this disk and would be read as a list or
-    as several values, it is quoted."""
+    """The same arguments; where Hydra cannot read a value, or it names what lies on this disk and
+    would be read as a list or as several values, it is quoted.
+    """
     several = any(argument in _MULTIRUN for argument in arguments)
     return [_quoted(argument, several) for argument in arguments]
 
@@ -29,11 +32,14 @@ def values_of(arguments: Sequence[str]) -> Settings:
     values = OmegaConf.create()
     for argument in quoted(arguments):
         found = _parsed(argument)
-        if found is not None and found.is_sweep_override():  # a comma, where nothing takes several values
+        # a comma, where nothing takes several values
+        if found is not None and found.is_sweep_override():
             key, _, value = argument.partition("=")
             found = _parsed(f"{key}={_text(value)}")
         if found is None or not found.key_or_group or found.type is not OverrideType.CHANGE:
-            raise ValueError(f"{printable(argument)} is no setting; give key=value, e.g. root=/my/pictures")
+            raise ValueError(
+                f"{printable(argument)} is no setting; give key=value, e.g. root=/my/pictures"
+            )
         OmegaConf.update(values, found.key_or_group, found.value())
     return settings_of(values)
 
@@ -46,10 +52,13 @@ def _quoted(argument: str, several: bool) -> str:
         value = str(Path(value).expanduser())
         argument = f"{key}={value}"
     found = _parsed(argument)
-    plain = found is not None and isinstance(found.value(), str | int | float | None)  # a folder may be called 0
+    # a folder may be called 0
+    plain = found is not None and isinstance(found.value(), str | int | float | None)
     if found is not None and (several or plain or not _is_there(value)):
         return argument
-    for text in (_text(value), _list(value)) if not _is_list(value) or _is_there(value) else (_list(value),):
+    for text in (
+        (_text(value), _list(value)) if not _is_list(value) or _is_there(value) else (_list(value),)
+    ):
         if text is not None and _parsed(f"{key}={text}") is not None:
             return f"{key}={text}"
     return argument
@@ -75,7 +84,9 @@ def _is_list(value: str) -> bool:
 
 
 def _text(value: str) -> str:
-    r"""A value in Hydra's quotes: in them only `\'` and backslashes before it, or at the end, have a meaning of their own."""
+    r"""A value in Hydra's quotes: in them only `\'` and backslashes before it, or at the end, have
+    a meaning of their own.
+    """
     parts = value.split("'")
     doubled = [part + "\\" * (len(part) - len(part.rstrip("\\"))) for part in parts]
     return "'" + "\\'".join(doubled) + "'"

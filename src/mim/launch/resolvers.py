@@ -21,7 +21,9 @@ def overrides() -> list[str]:
 
 
 def register_resolvers() -> None:
-    """Make `${best_precision:...}` and the like available to every config. Calling it again changes nothing."""
+    """Make `${best_precision:...}` and the like available to every config. Calling it again changes
+    nothing.
+    """
     OmegaConf.register_new_resolver("best_precision", best_precision, replace=True)
     OmegaConf.register_new_resolver("overrides", overrides, replace=True)
     OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)

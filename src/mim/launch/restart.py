@@ -16,9 +16,10 @@ _kept: list[TCPStore] = []
 def forget_earlier_attempts() -> None:
     """Let the processes of each attempt meet at a table of their own.
 
-    torchrun keeps one table over all attempts, and torch 2.15 writes the addresses of processes into it under the same names
-    each time: whoever reads before the new address is there calls a process that is gone, and fails or waits for ever. The old
-    table is good for one thing: to agree where the new one is. The number of an attempt is not: each computer counts its own.
+    torchrun keeps one table over all attempts, and torch 2.15 writes the addresses of processes
+    into it under the same names each time: whoever reads before the new address is there calls a
+    process that is gone, and fails or waits for ever. The old table is good for one thing: to agree
+    where the new one is. The number of an attempt is not: each computer counts its own.
     """
     if os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") == "0":
         return
@@ -40,7 +41,8 @@ def lay(host: str, shared: TCPStore) -> int:
 
 
 def find(host: str, shared: TCPStore, seconds: float = 600.0) -> int:
-    """Where the first process of this attempt laid its table. What an earlier one left behind does not answer.
+    """Where the first process of this attempt laid its table. What an earlier one left behind does
+    not answer.
 
     Raises:
         ConnectionError: nothing answers in time.
@@ -56,7 +58,8 @@ def find(host: str, shared: TCPStore, seconds: float = 600.0) -> int:
                 return int(port)
         if time.monotonic() - begun > seconds:
             raise ConnectionError(
-                f"rank 0 does not answer at {host}:{port}; open all ports between the computers, or start torchrun with "
+                f"rank 0 does not answer at {host}:{port}; open all ports between the computers, "
+                "or start torchrun with "
                 "--max-restarts 0"
             )
         time.sleep(0.2)

@@ -1,4 +1,6 @@
-"""What a class or a function takes, by its dotted name: read from source where that says it, else from the class itself."""
+"""What a class or a function takes, by its dotted name: read from source where that says it, else
+from the class itself.
+"""
 
 import inspect
 from collections.abc import Callable
@@ -12,7 +14,9 @@ from mim.launch.hint import Hint, Unreadable
 from mim.launch.source import Call
 
 READ = ("hydra_plugins", "mim", "pytorch_lightning", "timm", "torch")
-"""Packages whose source is read; a class of a user's own is imported, so that what fails in its module is said at once."""
+"""Packages whose source is read; a class of a user's own is imported, so that what fails in its
+module is said at once.
+"""
 
 
 class Signature(NamedTuple):
@@ -50,7 +54,8 @@ def _known(target: str) -> Signature:
 
 
 def read(target: str) -> Signature:
-    """Out of the source. A hint that the source does not say is that of the class, which is imported for it.
+    """Out of the source. A hint that the source does not say is that of the class, which is
+    imported for it.
 
     Raises:
         Unreadable: the source does not say what the target takes, or is not to be read.
@@ -87,12 +92,16 @@ def imported(target: str) -> Signature:
     parameters = inspect.signature(found).parameters
     hints = type_hints(found)
     takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
-    return Signature(found.__name__, tuple(parameters), takes_any, lambda name: hints.get(name, Any))
+    return Signature(
+        found.__name__, tuple(parameters), takes_any, lambda name: hints.get(name, Any)
+    )
 
 
 def type_hints(target: Hint) -> dict[str, Hint]:
     """Of what a class or a function takes, by name."""
     try:
-        return get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
+        return get_type_hints(
+            target.__init__ if inspect.isclass(target) else target, include_extras=True
+        )
     except Exception:  # a library's annotations may not resolve; its own checks still apply
         return {}

@@ -1,6 +1,8 @@
-"""Modules read from source, so that a config is checked without importing torch, which takes seconds.
+"""Modules read from source, so that a config is checked without importing torch, which takes
+seconds.
 
-What the source does not say plainly raises `Unreadable`, and whoever asks imports the class instead (launch/signature.py).
+What the source does not say plainly raises `Unreadable`, and whoever asks imports the class instead
+(launch/signature.py).
 """
 
 import ast
@@ -35,7 +37,8 @@ class Call(NamedTuple):
         return [*of.posonlyargs, *of.args, *several[0], *of.kwonlyargs, *several[1]]
 
     def hint(self, annotation: ast.expr) -> Hint:
-        """What an annotation stands for; a class is a stand-in of its name, which no plain value is an instance of.
+        """What an annotation stands for; a class is a stand-in of its name, which no plain value is
+        an instance of.
 
         Raises:
             Unreadable: the source does not say.
@@ -66,18 +69,29 @@ class Source:
                 self._stars.append(node)
 
     def find(self, name: str) -> Hint:
-        """What a name of this module stands for: a value, a class's stand-in, a `Call` or a `Source`.
+        """What a name of this module stands for: a value, a class's stand-in, a `Call` or a
+        `Source`.
 
         Raises:
             Unreadable: the source does not say.
         """
         node = self._bound.get(name)
         if isinstance(node, ast.ImportFrom):
-            (original,) = (alias.name for alias in node.names if name == (alias.asname or alias.name))
+            (original,) = (
+                alias.name for alias in node.names if name == (alias.asname or alias.name)
+            )
             origin = self._absolute(node)
-            return member(module(origin), original) if origin != self.name else module(f"{origin}.{original}")
+            return (
+                member(module(origin), original)
+                if origin != self.name
+                else module(f"{origin}.{original}")
+            )
         if isinstance(node, ast.Import):
-            alias = next(alias for alias in node.names if name == (alias.asname or alias.name.partition(".")[0]))
+            alias = next(
+                alias
+                for alias in node.names
+                if name == (alias.asname or alias.name.partition(".")[0])
+            )
             return module(alias.name if alias.asname else name)
         if isinstance(node, ast.ClassDef):
             return _stand_in(self, name)
@@ -139,10 +153,14 @@ def _bindings(node: ast.stmt) -> dict[str, ast.stmt | None]:
             return {name: node}
         case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
             return {name: node}
-        case ast.If(test=ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING"), orelse=rest):
+        case ast.If(
+            test=ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING"), orelse=rest
+        ):
             return {name: bound for each in rest for name, bound in _bindings(each).items()}
         case ast.If() | ast.Try() | ast.With():
-            inner = (each for each in ast.walk(node) if isinstance(each, ast.stmt) and each is not node)
+            inner = (
+                each for each in ast.walk(node) if isinstance(each, ast.stmt) and each is not node
+            )
             return {name: None for each in inner for name in _bindings(each)}
     return {}
 
@@ -192,10 +210,12 @@ def _spec(name: str) -> ModuleSpec | None:
 
 @cache
 def _stand_in(source: Source, name: str) -> type:
-    """A class of the same name and bases, with what is needed of it: its constructor and, of a contract, its members.
+    """A class of the same name and bases, with what is needed of it: its constructor and, of a
+    contract, its members.
 
     Raises:
-        Unreadable: it is an enumeration, a data class or the like, which takes plain values in its own way.
+        Unreadable: it is an enumeration, a data class or the like, which takes plain values in its
+            own way.
     """
     node = source.class_of(name)
     assert node is not None

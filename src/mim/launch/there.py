@@ -1,4 +1,6 @@
-"""Whether weights and pictures that a command asks for are there, said before anything that takes seconds is imported."""
+"""Whether weights and pictures that a command asks for are there, said before anything that takes
+seconds is imported.
+"""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,7 +19,8 @@ def refuse_missing(sources: Iterable[str | Path]) -> None:
     """Refuse weights that cannot be found.
 
     Args:
-        sources: run folders, files, `timm:<name>` or `hf:<repository>`; `teacher:` may stand before a path.
+        sources: run folders, files, `timm:<name>` or `hf:<repository>`; `teacher:` may stand before
+            a path.
 
     Raises:
         FileNotFoundError: naming the first that is not there.
@@ -25,13 +28,19 @@ def refuse_missing(sources: Iterable[str | Path]) -> None:
     for source in sources:
         kind, colon, _ = str(source).partition(":")
         path = Path(str(source).removeprefix("teacher:"))
-        if not (colon and kind in ELSEWHERE) and not path.exists() and not previous_of(path).exists():
+        if (
+            not (colon and kind in ELSEWHERE)
+            and not path.exists()
+            and not previous_of(path).exists()
+        ):
             raise no_such_weights(path)
 
 
 def no_such_weights(path: Path) -> FileNotFoundError:
     """Error about a path at which there is nothing."""
-    return FileNotFoundError(f"there is no {path}; give a run folder (runs/<name>/<date_time>) or a .ckpt file")
+    return FileNotFoundError(
+        f"there is no {path}; give a run folder (runs/<name>/<date_time>) or a .ckpt file"
+    )
 
 
 def refuse_missing_folder(data: Mapping[Any, Any]) -> None:
@@ -46,9 +55,13 @@ def refuse_missing_folder(data: Mapping[Any, Any]) -> None:
     target, root = data.get("_target_"), data.get("root")
     if not isinstance(target, str) or not isinstance(root, str) or not target.startswith(OURS):
         return
-    if target.removeprefix(OURS).partition(".")[0] not in DOWNLOADED and not Path(root).expanduser().is_dir():
+    if (
+        target.removeprefix(OURS).partition(".")[0] not in DOWNLOADED
+        and not Path(root).expanduser().is_dir()
+    ):
         raise FileNotFoundError(
-            f"data.root={printable(root)} is not a folder; point it at pictures, e.g. data.root=/path/to/pictures (for all data "
+            f"data.root={printable(root)} is not a folder; point it at pictures, e.g. "
+            "data.root=/path/to/pictures (for all data "
             "sets: the environment variable MIM_DATA)"
         )
 
@@ -57,7 +70,8 @@ def refuse_missing_pictures(pictures: Iterable[str | Path]) -> None:
     """Refuse pictures that cannot be found.
 
     Args:
-        pictures: a folder, files, or `data=<name>` and settings of it, which whoever opens it looks at.
+        pictures: a folder, files, or `data=<name>` and settings of it, which whoever opens it looks
+            at.
 
     Raises:
         FileNotFoundError: naming the first that is not there.
@@ -67,9 +81,13 @@ def refuse_missing_pictures(pictures: Iterable[str | Path]) -> None:
         return
     for picture in asked:
         if not Path(picture).expanduser().exists():
-            raise FileNotFoundError(f"there is no {printable(picture)}; give a folder of pictures, or files")
+            raise FileNotFoundError(
+                f"there is no {printable(picture)}; give a folder of pictures, or files"
+            )
 
 
 def previous_of(target: Path) -> Path:
-    """Path of the old checkpoint while a folder takes its place: folders are not replaced in one go."""
+    """Path of the old checkpoint while a folder takes its place: folders are not replaced in one
+    go.
+    """
     return target.with_name(f".{target.name}.previous")

@@ -65,7 +65,8 @@ _OF: dict[str, type] = {"train": Train, "eval": Eval}
 
 
 def check_top(cfg: DictConfig, config_name: str) -> None:
-    """Hold what a command reads itself against its kind: a list is no path, and a word no number of epochs.
+    """Hold what a command reads itself against its kind: a list is no path, and a word no number of
+    epochs.
 
     Raises:
         ValueError: one line, the setting first.
@@ -77,9 +78,12 @@ def check_top(cfg: DictConfig, config_name: str) -> None:
         check_value(f"paths.{name}", value, Annotated[str, MinLen(1)])
     for group in ("callback", "logger", "pool"):
         for name, node in (values.get(group) or {}).items():
-            if (node is not None or group == "pool") and not (isinstance(node, dict) and "_target_" in node):
+            if (node is not None or group == "pool") and not (
+                isinstance(node, dict) and "_target_" in node
+            ):
                 raise ValueError(
-                    f"{group}.{name}={node} is no {group}; choose {group}s by {group}=[...], set their keys, or leave this one "
+                    f"{group}.{name}={node} is no {group}; choose {group}s by {group}=[...], set "
+                    "their keys, or leave this one "
                     f"out by {group}.{name}=null"
                 )
 
@@ -93,7 +97,8 @@ def check_sweep(values: Any) -> None:
     sweep = values.get("sweep") or {}
     if not isinstance(sweep, Mapping):
         raise ValueError(
-            f"sweep={sweep} is no choice; choose grid, random or optuna, and set their keys, as sweep.parallel=2"
+            f"sweep={sweep} is no choice; choose grid, random or optuna, and set their keys, as "
+            "sweep.parallel=2"
         )
     _check(sweep, Sweep, "sweep.")
 

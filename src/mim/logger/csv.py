@@ -24,7 +24,9 @@ class CSV(CSVLogger):
     """
 
     def __init__(self, save_dir: str, flush_logs_every_n_steps: int = 100):
-        super().__init__(save_dir, name="", version="", flush_logs_every_n_steps=flush_logs_every_n_steps)
+        super().__init__(
+            save_dir, name="", version="", flush_logs_every_n_steps=flush_logs_every_n_steps
+        )
 
     @property
     @rank_zero_experiment
@@ -36,10 +38,11 @@ class CSV(CSVLogger):
 
     @rank_zero_only
     def begin_at(self, step: int, before: Mapping[str, float], said: Mapping[str, float]) -> None:
-        """Let the file hold what belongs to the steps that are done, once, whatever an earlier attempt wrote.
+        """Let the file hold what belongs to the steps that are done, once, whatever an earlier
+        attempt wrote.
 
-        The last of them is written anew: what an attempt said at the end of its epoch is said again when
-        that end is done again, and who was killed may not have said anything.
+        The last of them is written anew: what an attempt said at the end of its epoch is said again
+        when that end is done again, and who was killed may not have said anything.
 
         Args:
             step: the first that is to be taken.

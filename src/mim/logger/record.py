@@ -14,7 +14,8 @@ def log_row(loggers: Iterable[Logger], row: Settings, folder: Path) -> None:
 
     Args:
         loggers: any number.
-        row: numbers; `table`, lines of words and numbers; `curves`, a list of numbers each, the first logged as step 1.
+        row: numbers; `table`, lines of words and numbers; `curves`, a list of numbers each, the
+            first logged as step 1.
         folder: whose `*.png` go to the loggers that take pictures.
     """
     curves: Mapping[str, list[float]] = row.get("curves", {})
@@ -30,11 +31,15 @@ def log_row(loggers: Iterable[Logger], row: Settings, folder: Path) -> None:
 
 
 def _numbers(row: Settings) -> dict[str, float]:
-    """Those of the row, and those of each line of its table under the line's words: `MAE/mean/top1`."""
+    """Those of the row, and those of each line of its table under the line's words:
+    `MAE/mean/top1`.
+    """
     found = {name: value for name, value in row.items() if _is_number(value)}
     for line in row.get("table", []):
         words = [value for value in line.values() if isinstance(value, str)]
-        found |= {"/".join([*words, name]): value for name, value in line.items() if _is_number(value)}
+        found |= {
+            "/".join([*words, name]): value for name, value in line.items() if _is_number(value)
+        }
     return found
 
 

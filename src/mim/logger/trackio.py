@@ -12,7 +12,8 @@ from mim.plain import Settings
 
 
 class Trackio(Logger):
-    """Logger of numbers, settings and pictures to trackio. A run that goes on is the same run on the board.
+    """Logger of numbers, settings and pictures to trackio. A run that goes on is the same run on
+    the board.
 
     Args:
         save_dir: folder of the run, whose last two names are the run's on the board.
@@ -35,12 +36,18 @@ class Trackio(Logger):
     ):
         if find_spec("trackio") is None:
             raise ValueError(
-                "logger=trackio needs trackio: pip install trackio (an extra of ours: trackio), or logger=csv"
+                "logger=trackio needs trackio: pip install trackio (an extra of ours: trackio), or "
+                "logger=csv"
             )
         super().__init__()
         self.project, self._run = project, None
         self._name = "_".join(Path(save_dir).absolute().parts[-2:])
-        self._settings = {"group": group, "space_id": space_id, "resume": "allow", "embed": False} | settings
+        self._settings = {
+            "group": group,
+            "space_id": space_id,
+            "resume": "allow",
+            "embed": False,
+        } | settings
         self._config: Settings = {}
 
     @property
@@ -60,12 +67,16 @@ class Trackio(Logger):
         if self._run is None:
             import trackio
 
-            self._run = trackio.init(project=self.project, name=self._name, config=self._config, **self._settings)
+            self._run = trackio.init(
+                project=self.project, name=self._name, config=self._config, **self._settings
+            )
         return self._run
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Settings of the run, which the board shows beside its curves; told before the first number."""
+        """Settings of the run, which the board shows beside its curves; told before the first
+        number.
+        """
         self._config |= dict(params)
 
     @rank_zero_only

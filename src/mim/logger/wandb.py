@@ -12,7 +12,8 @@ from mim.ranges import Positive
 
 
 class Wandb(WandbLogger):
-    """Lightning's logger; where the server cannot be reached, one line says how to go on without it.
+    """Lightning's logger; where the server cannot be reached, one line says how to go on without
+    it.
 
     Args:
         save_dir: folder that receives `wandb/`; an offline run waits there for `wandb sync`.
@@ -36,7 +37,10 @@ class Wandb(WandbLogger):
         **settings: Any,
     ):
         if find_spec("wandb") is None:
-            raise ValueError("logger=wandb needs wandb: pip install wandb (an extra of ours: wandb), or logger=csv")
+            raise ValueError(
+                "logger=wandb needs wandb: pip install wandb (an extra of ours: wandb), or "
+                "logger=csv"
+            )
         import wandb  # it takes half a second, which other loggers need not wait for
 
         super().__init__(
@@ -63,7 +67,8 @@ class Wandb(WandbLogger):
         except CommError as error:
             reason = str(error).partition(":")[0]
             raise ConnectionError(
-                f"wandb's server does not answer ({reason}); keep the run on disk with logger.wandb.offline=true "
+                f"wandb's server does not answer ({reason}); keep the run on disk with "
+                "logger.wandb.offline=true "
                 "and send it later with `wandb sync`"
             ) from error
 
@@ -78,4 +83,6 @@ def finish() -> None:
 def _has_key() -> bool:
     from wandb.sdk.lib.wbauth import wbnetrc  # the same place that `wandb login` writes to
 
-    return bool(os.environ.get("WANDB_API_KEY")) or bool(wbnetrc.read_netrc_auth(host="https://api.wandb.ai"))
+    return bool(os.environ.get("WANDB_API_KEY")) or bool(
+        wbnetrc.read_netrc_auth(host="https://api.wandb.ai")
+    )

@@ -32,14 +32,18 @@ class SeesViews(Protocol):
         """Whether what it hides goes by what the teacher attends to."""
 
     def __call__(self, batch: Batch, attention: Tensor | None = None) -> Shown:
-        """Views of B images, and the teacher's attention to the first (V * B, A, rows, columns) -> what it makes of them."""
+        """Views of B images, and the teacher's attention to the first (V * B, A, rows, columns) ->
+        what it makes of them.
+        """
 
 
 class ViewTeacher(Protocol):
     """Teacher of such a loss."""
 
     def __call__(self, batch: Batch, attends: bool = False) -> Seen:
-        """Views of B images -> what it makes of those that it sees, and its attention where that is asked for."""
+        """Views of B images -> what it makes of those that it sees, and its attention where that is
+        asked for.
+        """
 
 
 class AcrossViews(Weights):
@@ -62,14 +66,17 @@ class AcrossViews(Weights):
         for name, each in term.items():
             if not isinstance(each, ViewTerm):
                 raise ValueError(
-                    f"loss.term.{name} is a {type(each).__name__}, which compares no views; see mim.loss.distillation"
+                    f"loss.term.{name} is a {type(each).__name__}, which compares no views; see "
+                    "mim.loss.distillation"
                 )
 
     def fit(self, geometry: Geometry) -> dict[str, int | None]:
         """Values that student and teacher make for each term."""
         return {name: term.out for name, term in self.term.items() if isinstance(term, ViewTerm)}
 
-    def of_step(self, model: SeesViews, batch: Batch, teacher: ViewTeacher) -> tuple[dict[str, Tensor], Shown]:
+    def of_step(
+        self, model: SeesViews, batch: Batch, teacher: ViewTeacher
+    ) -> tuple[dict[str, Tensor], Shown]:
         """Each term without its weight, and what the student made."""
         seen = teacher(batch, model.attends)
         made = model(batch, seen.attention)

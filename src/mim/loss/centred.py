@@ -1,4 +1,6 @@
-"""Distribution of a teacher's outputs, centred and sharpened (DINO, arXiv 2104.14294, section 3.1)."""
+"""Distribution of a teacher's outputs, centred and sharpened (DINO, arXiv 2104.14294, section
+3.1).
+"""
 
 import torch
 from torch import Tensor, distributed, nn
@@ -10,13 +12,15 @@ from mim.ranges import Count, Share
 
 
 class Centred(Changing, nn.Module):
-    """softmax((outputs - centre) / temperature), where the centre follows the mean of all outputs that were seen.
+    """softmax((outputs - centre) / temperature), where the centre follows the mean of all outputs
+    that were seen.
 
     A step is compared by the centre from before it. Once the optimiser has stepped,
 
         centre = momentum * centre + (1 - momentum) * mean
 
-    with the mean of the whole step, all processes and accumulated batches together (DINO, main_dino.py: update_center).
+    with the mean of the whole step, all processes and accumulated batches together (DINO,
+    main_dino.py: update_center).
 
     Args:
         out: P, values of an output.
@@ -35,22 +39,31 @@ class Centred(Changing, nn.Module):
     def __init__(self, out: Count, temperature: Number = 0.04, momentum: Share = 0.9):
         super().__init__()
         if not isinstance(temperature, NumberSchedule) and temperature <= 0:
-            raise ValueError(f"a teacher's temperature is {temperature:g}; needs more than 0, e.g. 0.04")
+            raise ValueError(
+                f"a teacher's temperature is {temperature:g}; needs more than 0, e.g. 0.04"
+            )
         if not 0 <= momentum <= 1:
-            raise ValueError(f"a centre's momentum is {momentum:g}; needs a share from 0 to 1, e.g. 0.9")
+            raise ValueError(
+                f"a centre's momentum is {momentum:g}; needs a share from 0 to 1, e.g. 0.9"
+            )
         self.temperature, self.momentum = temperature, momentum
-        self.schedules = {"temperature": temperature} if isinstance(temperature, NumberSchedule) else {}
+        self.schedules = (
+            {"temperature": temperature} if isinstance(temperature, NumberSchedule) else {}
+        )
         self.register_buffer("centre", torch.zeros(out))
         for name, shape in (("in_force", ()), ("total", (out,)), ("count", ())):
             self.register_buffer(name, torch.zeros(shape), persistent=False)
         self.begin_step(Progress(0, 1, 1))
 
     def begin_step(self, progress: Progress) -> None:
-        """Set the temperature of this step; a tensor holds it, so that compiled code is not compiled again."""
+        """Set the temperature of this step; a tensor holds it, so that compiled code is not
+        compiled again.
+        """
         temperature = number_at(self.temperature, progress)
         if temperature <= 0:
             raise ValueError(
-                f"a teacher's temperature is {temperature:g} at step {progress.step}; it has to stay above 0"
+                f"a teacher's temperature is {temperature:g} at step {progress.step}; it has to "
+                "stay above 0"
             )
         self.in_force.fill_(temperature)
 

@@ -1,4 +1,6 @@
-"""Contrast of images: each is told from others by what a teacher makes of another view (CMAE, arXiv 2207.13532, section 3.3)."""
+"""Contrast of images: each is told from others by what a teacher makes of another view (CMAE, arXiv
+2207.13532, section 3.3).
+"""
 
 import torch
 from torch import Tensor, nn
@@ -21,26 +23,33 @@ def told_apart(vector: Tensor, keys: Tensor, own: Tensor, temperature: float) ->
 
 
 def keys_of_all(key: Tensor) -> tuple[Tensor, int]:
-    """Keys of all processes (B, P) -> (W * B, P), of length 1, and the number of the first own one; no gradient passes."""
+    """Keys of all processes (B, P) -> (W * B, P), of length 1, and the number of the first own one;
+    no gradient passes.
+    """
     return rows_of_all(normalize(at_least_single(key), dim=-1))
 
 
 class Contrast(nn.Module):
-    """Cross entropy of telling an image's second view, as the teacher projects it, from those of all images of a batch.
+    """Cross entropy of telling an image's second view, as the teacher projects it, from those of
+    all images of a batch.
 
-    Similarity is the cosine over the temperature (InfoNCE). The whole is times twice the temperature, as in MoCo v3 and in
-    CMAE's release (ZhichengHuang/CMAE, heads/cmae_head.py): 0.14 at the published 0.07. Images of all processes are told
-    apart; those of accumulated batches are not.
+    Similarity is the cosine over the temperature (InfoNCE). The whole is times twice the
+    temperature, as in MoCo v3 and in CMAE's release (ZhichengHuang/CMAE, heads/cmae_head.py): 0.14
+    at the published 0.07. Images of all processes are told apart; those of accumulated batches are
+    not.
 
     Args:
         temperature: what cosines are divided by.
-        through: module of the student's that the teacher averages, and projects the mean of its patches with.
+        through: module of the student's that the teacher averages, and projects the mean of its
+            patches with.
     """
 
     def __init__(self, temperature: Positive = 0.07, through: str = "projector"):
         super().__init__()
         if temperature <= 0:
-            raise ValueError(f"Contrast got temperature={temperature}; needs more than 0, e.g. 0.07")
+            raise ValueError(
+                f"Contrast got temperature={temperature}; needs more than 0, e.g. 0.07"
+            )
         self.temperature, self.through = temperature, through
 
     def forward(self, vector: Tensor, batch: Batch, teacher: Teacher) -> Tensor:
@@ -52,8 +61,10 @@ class Contrast(nn.Module):
         if len(batch.views) < 2:
             side = batch.image.shape[-1]
             raise ValueError(
-                "the loss contrasts two views of an image, and the batch has one; add augment@data.augment=shifted_pair "
-                f"(for {side} pixels data.augment.margin={side // 7} data.augment.shift={side // 7})"
+                "the loss contrasts two views of an image, and the batch has one; add "
+                "augment@data.augment=shifted_pair "
+                f"(for {side} pixels data.augment.margin={side // 7} "
+                f"data.augment.shift={side // 7})"
             )
         with torch.no_grad():
             (key,) = teacher(batch.views[1].image, [teacher.depth], self.through)

@@ -22,7 +22,8 @@ def l2(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def smooth_l1(prediction: Tensor, target: Tensor, beta: float = 1.0) -> Tensor:
-    """Half the square of differences below `beta`, over `beta`; above, their size less `beta` / 2 (data2vec).
+    """Half the square of differences below `beta`, over `beta`; above, their size less `beta` / 2
+    (data2vec).
 
     Two of (B, K, Lm, P) -> (B, K, Lm).
     """
@@ -30,7 +31,8 @@ def smooth_l1(prediction: Tensor, target: Tensor, beta: float = 1.0) -> Tensor:
 
 
 def normalised_l2(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean squared difference of both, once the values of each patch have mean 0 and deviation 1 (BootMAE's features).
+    """Mean squared difference of both, once the values of each patch have mean 0 and deviation 1
+    (BootMAE's features).
 
     Two of (B, K, Lm, P) -> (B, K, Lm).
     """
@@ -64,7 +66,9 @@ ERRORS: Mapping[Error, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def masked_mean(error: Tensor, split: Split) -> Tensor:
-    """Errors of the masked patches (B, K, Lm) -> scalar; padding counts for nothing; where nothing is masked, 0."""
+    """Errors of the masked patches (B, K, Lm) -> scalar; padding counts for nothing; where nothing
+    is masked, 0.
+    """
     if split.masked_valid is None:
         return error.mean()
     return (error * split.masked_valid).sum() / split.masked_valid.sum().clamp(min=1)

@@ -13,7 +13,8 @@ from mim.tokens import take
 
 
 class NeighbourTerm(Term):
-    """Mean over masked patches of errors, each times 1 + the share of masked patches among the 3 x 3 around it.
+    """Mean over masked patches of errors, each times 1 + the share of masked patches among the 3 x
+    3 around it.
 
     Beyond the border nothing is masked (LightDXY/BootMAE, run_pretraining.py: `weight_mask`).
 
@@ -24,18 +25,28 @@ class NeighbourTerm(Term):
     grid: tuple[int, int]
 
     def fit(self, geometry: Geometry) -> None:
-        """Build the target for the encoder's images, where it waits for them, and remember their grid."""
+        """Build the target for the encoder's images, where it waits for them, and remember their
+        grid.
+        """
         super().fit(geometry)
         self.grid = geometry.grid
 
-    def forward(self, prediction: Tensor, image: Tensor, split: Split, teacher: Teacher | None = None) -> Tensor:
-        """(B, K, Lm, P), (B, C, H, W) and the masked indices (B, K, Lm) -> scalar; padding counts for nothing."""
+    def forward(
+        self, prediction: Tensor, image: Tensor, split: Split, teacher: Teacher | None = None
+    ) -> Tensor:
+        """(B, K, Lm, P), (B, C, H, W) and the masked indices (B, K, Lm) -> scalar; padding counts
+        for nothing.
+        """
         error = self.measure(at_least_single(prediction), self.values(image, split, teacher))
         return masked_mean(error * (1 + masked_around(split, self.grid)), split)
 
 
 def masked_around(split: Split, grid: tuple[int, int]) -> Tensor:
-    """Share of masked patches among the 3 x 3 around each masked one, itself included: (B, K, Lm)."""
+    """Share of masked patches among the 3 x 3 around each masked one, itself included: (B, K,
+    Lm).
+    """
     hidden = split.hidden(grid[0] * grid[1]).float()
     share = avg_pool2d(hidden.unflatten(2, grid).flatten(0, 1)[:, None], 3, 1, padding=1).flatten(1)
-    return take(share[..., None], split.masked.flatten(0, 1)[:, None])[:, 0, :, 0].view_as(split.masked)
+    return take(share[..., None], split.masked.flatten(0, 1)[:, None])[:, 0, :, 0].view_as(
+        split.masked
+    )

@@ -1,4 +1,6 @@
-"""Views of an image are to be near the same prototypes, and all prototypes are to be used (MSN, arXiv 2204.07141, section 3)."""
+"""Views of an image are to be near the same prototypes, and all prototypes are to be used (MSN,
+arXiv 2204.07141, section 3).
+"""
 
 import math
 
@@ -14,20 +16,25 @@ from mim.views import Seen, Shown
 
 
 class PrototypeMatch(Varying, nn.Module):
-    """Cross entropy of a student's distribution over prototypes and a teacher's, and the mean entropy of the former (me-max).
+    """Cross entropy of a student's distribution over prototypes and a teacher's, and the mean
+    entropy of the former (me-max).
 
-    The distribution of a view is a softmax over cosines with learned prototypes. The teacher's is sharpened, made such that all
-    images of a step use all prototypes alike (Sinkhorn, facebookresearch/msn, src/losses.py), and held constant. Means are over
-    the images of all processes, not of accumulated batches; prototypes are not decayed. The release divides gradients of all but
-    the prototypes by the number of processes, and leaves prototypes out of what is cut down; here they are as all others.
+    The distribution of a view is a softmax over cosines with learned prototypes. The teacher's is
+    sharpened, made such that all images of a step use all prototypes alike (Sinkhorn,
+    facebookresearch/msn, src/losses.py), and held constant. Means are over the images of all
+    processes, not of accumulated batches; prototypes are not decayed. The release divides gradients
+    of all but the prototypes by the number of processes, and leaves prototypes out of what is cut
+    down; here they are as all others.
 
     Args:
         out: P, values that student and teacher make of a view.
         prototypes: how many.
         temperature: what cosines are divided by.
-        sharpening: power of the teacher's distribution, as one over it; a number, or a schedule of it.
+        sharpening: power of the teacher's distribution, as one over it; a number, or a schedule of
+            it.
         sinkhorn: rounds of making prototypes used alike; 0 for none.
-        mean_entropy: weight of the logarithm of the number of prototypes less the entropy of the mean distribution.
+        mean_entropy: weight of the logarithm of the number of prototypes less the entropy of the
+            mean distribution.
         entropy: weight of the mean entropy of the student's distributions; 0 as published.
 
     Raises:
@@ -48,16 +55,22 @@ class PrototypeMatch(Varying, nn.Module):
     ):
         super().__init__()
         if temperature <= 0:
-            raise ValueError(f"loss.term.match.temperature={temperature}; needs more than 0, e.g. 0.1")
+            raise ValueError(
+                f"loss.term.match.temperature={temperature}; needs more than 0, e.g. 0.1"
+            )
         self.out, self.temperature, self.sinkhorn = out, temperature, sinkhorn
         self.mean_entropy, self.entropy = mean_entropy, entropy
         self.vary(sharpening=sharpening)
-        self.prototypes = nn.Parameter(torch.empty(prototypes, out).uniform_(-(out**-0.5), out**-0.5))
+        self.prototypes = nn.Parameter(
+            torch.empty(prototypes, out).uniform_(-(out**-0.5), out**-0.5)
+        )
 
     def check_numbers(self) -> None:
         """Refuse a sharpening that is no temperature."""
         if self.sharpening <= 0:
-            raise ValueError(f"loss.term.match.sharpening={self.sharpening}; needs more than 0, e.g. 0.25")
+            raise ValueError(
+                f"loss.term.match.sharpening={self.sharpening}; needs more than 0, e.g. 0.25"
+            )
 
     def no_weight_decay(self) -> set[str]:
         """Names of parameters that are not decayed."""
@@ -65,7 +78,11 @@ class PrototypeMatch(Varying, nn.Module):
 
     def cosines(self, vectors: Tensor) -> Tensor:
         """Vectors (N, P) -> cosines with prototypes over the temperature (N, K)."""
-        return normalize(at_least_single(vectors), dim=1) @ normalize(self.prototypes, dim=1).T / self.temperature
+        return (
+            normalize(at_least_single(vectors), dim=1)
+            @ normalize(self.prototypes, dim=1).T
+            / self.temperature
+        )
 
     @torch.no_grad()
     def targets(self, vectors: Tensor) -> Tensor:

@@ -1,4 +1,6 @@
-"""Term of a loss: the error of predictions against a target, or a relation between predictions of another term."""
+"""Term of a loss: the error of predictions against a target, or a relation between predictions of
+another term.
+"""
 
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
@@ -31,7 +33,9 @@ class Relation(Protocol):
 
 @runtime_checkable
 class Comparison(Protocol):
-    """Term that compares whole images: a vector of each, which the model makes for it, with what a teacher makes of a view."""
+    """Term that compares whole images: a vector of each, which the model makes for it, with what a
+    teacher makes of a view.
+    """
 
     through: str
     """Module of the model's that the teacher averages as well, and projects with."""
@@ -44,18 +48,28 @@ class Term(nn.Module):
     """Mean error over masked patches: any target with any error.
 
     Args:
-        target: what the predictions are compared with, or its class, where it waits for the geometry.
-        error: "l1", "l2", "smooth_l1", "cosine", .. of the values of a patch, "cross_entropy" of codes (`mim.loss.error`).
+        target: what the predictions are compared with, or its class, where it waits for the
+            geometry.
+        error: "l1", "l2", "smooth_l1", "cosine", .. of the values of a patch, "cross_entropy" of
+            codes (`mim.loss.error`).
         beta: where smooth_l1 turns from squares to sizes; null for 1. The other errors have none.
 
     Raises:
         ValueError: where an error is given a `beta` that it has not.
     """
 
-    def __init__(self, target: Target | FollowingTarget | Waiting, error: Error = "l2", beta: Positive | None = None):
+    def __init__(
+        self,
+        target: Target | FollowingTarget | Waiting,
+        error: Error = "l2",
+        beta: Positive | None = None,
+    ):
         super().__init__()
         if beta is not None and error != "smooth_l1":
-            raise ValueError(f"loss.beta={beta:g} is of error=smooth_l1, and error={error} has none; loss.beta=null")
+            raise ValueError(
+                f"loss.beta={beta:g} is of error=smooth_l1, and error={error} has none; "
+                "loss.beta=null"
+            )
         self.target: Any = target
         self.error, self.beta = error, beta
         self.measure = ERRORS[error] if beta is None else partial(smooth_l1, beta=beta)
@@ -71,8 +85,10 @@ class Term(nn.Module):
         if isinstance(self.target, Coded) != (self.error == "cross_entropy"):
             name = type(self.target).__name__
             raise ValueError(
-                f"{name} is {'numbers of codes' if isinstance(self.target, Coded) else 'values'}, and error={self.error} is of "
-                "others: target=codes goes with loss.error=cross_entropy, and every other target with another error"
+                f"{name} is {'numbers of codes' if isinstance(self.target, Coded) else 'values'}, "
+                f"and error={self.error} is of "
+                "others: target=codes goes with loss.error=cross_entropy, and every other target "
+                "with another error"
             )
 
     @property
@@ -91,7 +107,9 @@ class Term(nn.Module):
         """Whether the target is made of a teacher's tokens; known once it is built."""
         return isinstance(self.target, FollowingTarget)
 
-    def forward(self, prediction: Tensor, image: Tensor, split: Split, teacher: Teacher | None = None) -> Tensor:
+    def forward(
+        self, prediction: Tensor, image: Tensor, split: Split, teacher: Teacher | None = None
+    ) -> Tensor:
         """(B, K, Lm, P), (B, C, H, W) and the masked indices (B, K, Lm) -> scalar.
 
         Padding counts for nothing. A target that follows a teacher is given it.
@@ -104,5 +122,8 @@ class Term(nn.Module):
         if not isinstance(self.target, FollowingTarget):
             return self.target(image, split)
         if teacher is None:
-            raise ValueError(f"{type(self.target).__name__} is made of a teacher's tokens and was given no teacher")
+            raise ValueError(
+                f"{type(self.target).__name__} is made of a teacher's tokens and was given no "
+                "teacher"
+            )
         return self.target(image, split, teacher)

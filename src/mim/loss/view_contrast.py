@@ -9,10 +9,12 @@ from mim.views import Seen, Shown
 
 
 class ViewContrast(nn.Module):
-    """Cross entropy of finding, by the cosine over a temperature, what a teacher makes of another view of the same image.
+    """Cross entropy of finding, by the cosine over a temperature, what a teacher makes of another
+    view of the same image.
 
-    Among those of all images of a step and all processes, not of accumulated batches. Summed over the ordered pairs of views, and
-    times twice the temperature (facebookresearch/moco-v3, moco/builder.py: contrastive_loss).
+    Among those of all images of a step and all processes, not of accumulated batches. Summed over
+    the ordered pairs of views, and times twice the temperature (facebookresearch/moco-v3,
+    moco/builder.py: contrastive_loss).
 
     Args:
         out: P, values that student and teacher make of a view.
@@ -25,11 +27,15 @@ class ViewContrast(nn.Module):
     def __init__(self, out: Count = 256, temperature: Positive = 0.2):
         super().__init__()
         if temperature <= 0:
-            raise ValueError(f"loss.term.contrast.temperature={temperature}; needs more than 0, e.g. 0.2")
+            raise ValueError(
+                f"loss.term.contrast.temperature={temperature}; needs more than 0, e.g. 0.2"
+            )
         self.out, self.temperature = out, temperature
 
     def forward(self, made: Shown, seen: Seen) -> Tensor:
-        """What a student made of views (V, B, P), and a teacher of those it saw (V', B, P) -> scalar."""
+        """What a student made of views (V, B, P), and a teacher of those it saw (V', B, P) ->
+        scalar.
+        """
         terms = []
         for number, key in enumerate(seen.cls):
             keys, first = keys_of_all(key)

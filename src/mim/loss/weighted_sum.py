@@ -15,10 +15,11 @@ from mim.teacher.teacher import Teacher
 
 
 class WeightedSum(Weights):
-    """Sum of terms times weights. A term of weight 0 is still computed and logged, but teaches nothing.
+    """Sum of terms times weights. A term of weight 0 is still computed and logged, but teaches
+    nothing.
 
-    A term predicts what it is compared with (`Term`), looks at what another one predicts (`Relation`), or compares whole
-    images (`Comparison`).
+    A term predicts what it is compared with (`Term`), looks at what another one predicts
+    (`Relation`), or compares whole images (`Comparison`).
 
     Args:
         term: by name.
@@ -34,10 +35,14 @@ class WeightedSum(Weights):
         """Names of the terms that predict, in their order."""
         if not self.predicting:
             raise ValueError(
-                f"{', '.join(type(each).__name__ for each in term.values())} alone does not say how many values a patch "
-                "has; add it to a loss that does, as loss=emae does (there loss.weight.pixel=0 leaves it alone)"
+                f"{', '.join(type(each).__name__ for each in term.values())} alone does not say "
+                "how many values a patch "
+                "has; add it to a loss that does, as loss=emae does (there loss.weight.pixel=0 "
+                "leaves it alone)"
             )
-        self.compared = {name: each.through for name, each in term.items() if isinstance(each, Comparison)}
+        self.compared = {
+            name: each.through for name, each in term.items() if isinstance(each, Comparison)
+        }
         """Terms that compare whole images, and the module that a teacher projects with for each."""
         self.of = {
             name: name if isinstance(each, Term) else self._looked_at(name, each)
@@ -47,12 +52,15 @@ class WeightedSum(Weights):
 
     @classmethod
     def of_one(cls, loss: nn.Module) -> "WeightedSum":
-        """A sum as it is; a term alone as the sum of it, called as the class of its target is, in lower case."""
+        """A sum as it is; a term alone as the sum of it, called as the class of its target is, in
+        lower case.
+        """
         name = loss.name if isinstance(loss, Term) else type(loss).__name__.lower()
         return loss if isinstance(loss, WeightedSum) else cls({name: loss}, {name: 1.0})
 
     def fit(self, geometry: Geometry) -> dict[str, int | None]:
-        """Build the targets for the encoder's images -> values per patch of each prediction, by its term.
+        """Build the targets for the encoder's images -> values per patch of each prediction, by its
+        term.
 
         None is for the encoder's width.
         """
@@ -64,29 +72,41 @@ class WeightedSum(Weights):
 
     @property
     def target_dims(self) -> dict[str, int | None]:
-        """Values per patch of each prediction, by the term that it is made for; known once targets are built."""
+        """Values per patch of each prediction, by the term that it is made for; known once targets
+        are built.
+        """
         return {name: each.target_dim for name, each in self.term.items() if isinstance(each, Term)}
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether a target is made of a teacher's tokens, or images are compared with; known once targets are built."""
-        return bool(self.compared) or any(isinstance(each, Term) and each.needs_teacher for each in self.term.values())
+        """Whether a target is made of a teacher's tokens, or images are compared with; known once
+        targets are built.
+        """
+        return bool(self.compared) or any(
+            isinstance(each, Term) and each.needs_teacher for each in self.term.values()
+        )
 
     def _looked_at(self, name: str, term: nn.Module) -> str:
         """Whose prediction a term that makes none looks at."""
         if not isinstance(term, Relation):
             raise ValueError(
-                f"the term {name} is a {type(term).__name__}, which predicts nothing and does not say whose prediction it "
+                f"the term {name} is a {type(term).__name__}, which predicts nothing and does not "
+                "say whose prediction it "
                 "looks at; a term is a mim.loss.term.Term, or has the name of one in its `of`"
             )
         if term.of not in self.predicting:
             raise ValueError(
-                f"loss.term.{name}.of={term.of} names no term that predicts; allowed: {', '.join(self.predicting)}"
+                f"loss.term.{name}.of={term.of} names no term that predicts; allowed: "
+                f"{', '.join(self.predicting)}"
             )
         return term.of
 
     def terms(
-        self, predictions: Mapping[str, Tensor], image: Tensor, split: Split, teacher: Teacher | None = None
+        self,
+        predictions: Mapping[str, Tensor],
+        image: Tensor,
+        split: Split,
+        teacher: Teacher | None = None,
     ) -> dict[str, Tensor]:
         """Each term of patches without its weight.
 
@@ -101,7 +121,10 @@ class WeightedSum(Weights):
         """
         return {
             name: self.term[name](
-                predictions[of], image, split, *([teacher] if isinstance(self.term[name], Term) else [])
+                predictions[of],
+                image,
+                split,
+                *([teacher] if isinstance(self.term[name], Term) else []),
             )
             for name, of in self.of.items()
         }
@@ -112,18 +135,28 @@ class WeightedSum(Weights):
         terms = self.terms(made.predictions, batch.image, made.split, teacher)
         return terms | self.comparisons(made.vectors, batch, teacher), made
 
-    def comparisons(self, vectors: Mapping[str, Tensor], batch: Batch, teacher: Teacher | None) -> dict[str, Tensor]:
-        """Each term of whole images without its weight: vectors (B, K, P) by term -> scalars by name.
+    def comparisons(
+        self, vectors: Mapping[str, Tensor], batch: Batch, teacher: Teacher | None
+    ) -> dict[str, Tensor]:
+        """Each term of whole images without its weight: vectors (B, K, P) by term -> scalars by
+        name.
 
         Raises:
             ValueError: where there is no teacher to compare with.
         """
         if self.compared and teacher is None:
-            raise ValueError(f"{', '.join(self.compared)} compares images with what a teacher makes of them; give one")
+            raise ValueError(
+                f"{', '.join(self.compared)} compares images with what a teacher makes of them; "
+                "give one"
+            )
         return {name: self.term[name](vectors[name], batch, teacher) for name in self.compared}
 
     def forward(
-        self, predictions: Mapping[str, Tensor], image: Tensor, split: Split, teacher: Teacher | None = None
+        self,
+        predictions: Mapping[str, Tensor],
+        image: Tensor,
+        split: Split,
+        teacher: Teacher | None = None,
     ) -> Tensor:
         """Predictions by term, (B, K, Lm, P) each, (B, C, H, W) and the split -> scalar."""
         return self.weigh(self.terms(predictions, image, split, teacher))

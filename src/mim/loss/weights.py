@@ -26,7 +26,8 @@ class Undecayed(Protocol):
 
 
 class Weights(Part, nn.Module):
-    """Loss of named terms, each with a weight. A term of weight 0 is still computed and logged, but teaches nothing.
+    """Loss of named terms, each with a weight. A term of weight 0 is still computed and logged, but
+    teaches nothing.
 
     Args:
         term: by name.
@@ -38,25 +39,34 @@ class Weights(Part, nn.Module):
 
     in_force: Tensor
     compared: Mapping[str, str] = MappingProxyType({})
-    """Terms that compare vectors of whole images, and the module that a teacher projects with for each."""
+    """Terms that compare vectors of whole images, and the module that a teacher projects with for
+    each.
+    """
 
     def __init__(self, term: Mapping[str, nn.Module], weight: Mapping[str, float | NumberSchedule]):
         super().__init__()
         if set(term) != set(weight):
             raise ValueError(
-                f"{type(self).__name__} got the terms {', '.join(term)} and weights for {', '.join(weight)}; "
+                f"{type(self).__name__} got the terms {', '.join(term)} and weights for "
+                f"{', '.join(weight)}; "
                 "each term needs one weight under its own name, e.g. loss.weight.consistency=1"
             )
         for name in term:
             if name in _TAKEN or not name.isidentifier():
-                raise ValueError(f"a term of a loss cannot be called {name!r}; give it another name, in letters")
+                raise ValueError(
+                    f"a term of a loss cannot be called {name!r}; give it another name, in letters"
+                )
         self.term, self.weight = nn.ModuleDict(term), dict(weight)
-        self.scheduled = [name for name, each in self.weight.items() if isinstance(each, NumberSchedule)]
+        self.scheduled = [
+            name for name, each in self.weight.items() if isinstance(each, NumberSchedule)
+        ]
         self.register_buffer("in_force", torch.zeros(len(self.scheduled)), persistent=False)
         self.begin_step(Progress(0, 1, 1))
 
     def begin_step(self, progress: Progress) -> None:
-        """Set the weights that change; a tensor holds them, so that compiled code is not compiled again."""
+        """Set the weights that change; a tensor holds them, so that compiled code is not compiled
+        again.
+        """
         for place, name in enumerate(self.scheduled):
             self.in_force[place].fill_(number_at(self.weight[name], progress))
 
@@ -66,17 +76,23 @@ class Weights(Part, nn.Module):
         raise NotImplementedError
 
     def fit(self, geometry: Geometry) -> dict[str, int | None]:
-        """Get ready for the encoder's images -> values of each prediction, by its term; None is for the encoder's width."""
+        """Get ready for the encoder's images -> values of each prediction, by its term; None is for
+        the encoder's width.
+        """
         raise NotImplementedError
 
     def of_step(self, model: Model, batch: Batch, teacher: Any) -> tuple[dict[str, Tensor], Any]:
-        """Each term of what a model makes of a batch, without its weight: scalars by name; and what it made."""
+        """Each term of what a model makes of a batch, without its weight: scalars by name; and what
+        it made.
+        """
         raise NotImplementedError
 
     def no_weight_decay(self) -> set[str]:
         """Names of parameters of terms that weight decay leaves alone."""
         terms = {name: term for name, term in self.term.items() if isinstance(term, Undecayed)}
-        return {f"term.{name}.{each}" for name, term in terms.items() for each in term.no_weight_decay()}
+        return {
+            f"term.{name}.{each}" for name, term in terms.items() for each in term.no_weight_decay()
+        }
 
     def weigh(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Scalars by name -> their weighted sum."""
@@ -85,4 +101,8 @@ class Weights(Part, nn.Module):
     def _weight(self, name: str) -> float | Tensor:
         """Weight in force."""
         weight = self.weight[name]
-        return self.in_force[self.scheduled.index(name)] if isinstance(weight, NumberSchedule) else weight
+        return (
+            self.in_force[self.scheduled.index(name)]
+            if isinstance(weight, NumberSchedule)
+            else weight
+        )

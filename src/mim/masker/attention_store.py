@@ -1,4 +1,6 @@
-"""Where a network looked in each training image, kept to decide what to hide (AMT, arXiv 2211.15362)."""
+"""Where a network looked in each training image, kept to decide what to hide (AMT, arXiv
+2211.15362).
+"""
 
 import platform
 from pathlib import Path
@@ -18,28 +20,35 @@ Heads = Literal["mean_first", "stretch_first"]
 
 
 def attention_weights(row: Tensor, heads: Heads = "mean_first") -> Tensor:
-    """Weights of patches (B, L) in [0, 1]: what the cls token attends to head by head (B, A, L), made one map.
+    """Weights of patches (B, L) in [0, 1]: what the cls token attends to head by head (B, A, L),
+    made one map.
 
-    `mean_first` takes the mean over heads and stretches it to [0, 1] (AMT, arXiv 2211.15362, equation 4). `stretch_first`
-    stretches each head and takes the mean (guijiejie/AMT, mae-AMT/util/misc.py: update_mask), which is another map: a head
-    counts by the shape of its attention, not by how much of it goes to patches. There, a constant head counts 0.
+    `mean_first` takes the mean over heads and stretches it to [0, 1] (AMT, arXiv 2211.15362,
+    equation 4). `stretch_first` stretches each head and takes the mean (guijiejie/AMT,
+    mae-AMT/util/misc.py: update_mask), which is another map: a head counts by the shape of its
+    attention, not by how much of it goes to patches. There, a constant head counts 0.
     """
     row = row.float()
     return min_max(row).mean(dim=1) if heads == "stretch_first" else min_max(row.mean(dim=1))
 
 
 class AttentionStore(Part, nn.Module):
-    """One map per training image. Before it is filled, and for images that are not trained on, all patches weigh the same.
+    """One map per training image. Before it is filled, and for images that are not trained on, all
+    patches weigh the same.
 
-    Where a teacher has just looked at the very views that are masked, that is the map (AttMask with iBOT: arXiv 2203.12719,
-    section 3.2), and none is kept. The maps are no buffer: they are not weights, and DDP would send them round in every step.
+    Where a teacher has just looked at the very views that are masked, that is the map (AttMask with
+    iBOT: arXiv 2203.12719, section 3.2), and none is kept. The maps are no buffer: they are not
+    weights, and DDP would send them round in every step.
 
     Args:
-        heads: how the heads' attention becomes one map: `mean_first` (AMT's paper) or `stretch_first` (AMT's release).
+        heads: how the heads' attention becomes one map: `mean_first` (AMT's paper) or
+            `stretch_first` (AMT's release).
     """
 
     maps: Tensor | None
-    """(N, rows, columns) float16, each over the whole image; a file mapped into memory, or its copy on a GPU."""
+    """(N, rows, columns) float16, each over the whole image; a file mapped into memory, or its copy
+    on a GPU.
+    """
     live: bool
     """Whether batches bring a teacher's attention, so that nobody needs to fill the store."""
 
@@ -56,12 +65,15 @@ class AttentionStore(Part, nn.Module):
         """
         if self.maps is None and not self.live:
             raise ValueError(
-                "the masker hides by attention, and no callback looks where the network attends; add refresh_attention, e.g. "
-                "callback=[refresh_attention,checkpoint,results], or take a masker that needs none (masker=random)"
+                "the masker hides by attention, and no callback looks where the network attends; "
+                "add refresh_attention, e.g. "
+                "callback=[refresh_attention,checkpoint,results], or take a masker that needs none "
+                "(masker=random)"
             )
 
     def open(self, file: str | Path, device: torch.device) -> None:
-        """Use the maps in a file. On a CPU only what is looked up is read; a GPU gets a copy, so that no step waits for the host.
+        """Use the maps in a file. On a CPU only what is looked up is read; a GPU gets a copy, so
+        that no step waits for the host.
 
         Args:
             file: of (N, rows, columns) float16, as `write` leaves it.
@@ -71,16 +83,21 @@ class AttentionStore(Part, nn.Module):
 
     @staticmethod
     def write(file: str | Path, maps: Tensor) -> None:
-        """Write maps (N, rows, columns) as float16; a file that is in use stays as it is for those who use it."""
+        """Write maps (N, rows, columns) as float16; a file that is in use stays as it is for those
+        who use it.
+        """
         file = Path(file)
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(f".{platform.node()}.{file.name}.partial")  # several computers may write to one disk
+        # several computers may write to one disk
+        partial = file.with_name(f".{platform.node()}.{file.name}.partial")
         with partial.open("wb") as stream:
             np.save(stream, maps.half().cpu().numpy())
         partial.replace(file)
 
     def forward(self, batch: Batch, grid: tuple[int, int]) -> Tensor:
-        """The weights of B images on a grid of L patches, cropped and mirrored as the images were: (B, L) in [0, 1]."""
+        """The weights of B images on a grid of L patches, cropped and mirrored as the images were:
+        (B, L) in [0, 1].
+        """
         rows, columns = grid
         if self.live and batch.attention is not None:
             seen = batch.attention.float()

@@ -1,4 +1,6 @@
-"""Mask squares of several patches as one (SimMIM, arXiv 2111.09886): pool scores to cells, spread splits to patches."""
+"""Mask squares of several patches as one (SimMIM, arXiv 2111.09886): pool scores to cells, spread
+splits to patches.
+"""
 
 import torch
 from torch import Tensor
@@ -36,7 +38,9 @@ def split_to_patches(split: Split, cells: tuple[int, int], cell: int) -> Split:
     """Indices of cells (B, K, M) -> indices of their patches (B, K, M * cell**2)."""
     columns = cells[1]
     device = split.visible.device
-    row, column = torch.meshgrid(torch.arange(cell, device=device), torch.arange(cell, device=device), indexing="ij")
+    row, column = torch.meshgrid(
+        torch.arange(cell, device=device), torch.arange(cell, device=device), indexing="ij"
+    )
     inside = (row * columns * cell + column).flatten()  # patches of a cell, from its first
 
     def spread(index: Tensor) -> Tensor:
@@ -47,4 +51,6 @@ def split_to_patches(split: Split, cells: tuple[int, int], cell: int) -> Split:
         return None if valid is None else valid.repeat_interleave(cell**2, dim=-1)
 
     visible_valid, masked_valid = repeat(split.visible_valid), repeat(split.masked_valid)
-    return Split(spread(split.visible), spread(split.masked), visible_valid, masked_valid, split.whole)
+    return Split(
+        spread(split.visible), spread(split.masked), visible_valid, masked_valid, split.whole
+    )

@@ -1,4 +1,6 @@
-"""Several independent masks of the same image, as parts of one split (the "pure random mask" of EMAE, arXiv 2302.14431)."""
+"""Several independent masks of the same image, as parts of one split (the "pure random mask" of
+EMAE, arXiv 2302.14431).
+"""
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +25,9 @@ class Independent(nn.Module):
     def __init__(self, masker: AnyMasker, parts: int):
         super().__init__()
         if parts < 1:
-            raise ValueError(f"Independent got parts={parts}; needs at least 1 mask, e.g. masker.parts=4")
+            raise ValueError(
+                f"Independent got parts={parts}; needs at least 1 mask, e.g. masker.parts=4"
+            )
         self.masker, self.parts = masker, parts
 
     @property
@@ -38,10 +42,19 @@ class Independent(nn.Module):
 
     @torch.no_grad()
     def forward(self, batch: Batch, grid: tuple[int, int], tokens: Tensor | None = None) -> Split:
-        """B images, each a grid of L patches, and their embeddings (B, L, D) if `needs_tokens` -> K parts."""
-        splits = [self.masker(batch._replace(key=keys(part, 0, batch.key)), grid, tokens) for part in range(self.parts)]
-        visible, visible_valid = _side_by_side([(split.visible, split.visible_valid) for split in splits])
-        masked, masked_valid = _side_by_side([(split.masked, split.masked_valid) for split in splits])
+        """B images, each a grid of L patches, and their embeddings (B, L, D) if `needs_tokens` -> K
+        parts.
+        """
+        splits = [
+            self.masker(batch._replace(key=keys(part, 0, batch.key)), grid, tokens)
+            for part in range(self.parts)
+        ]
+        visible, visible_valid = _side_by_side(
+            [(split.visible, split.visible_valid) for split in splits]
+        )
+        masked, masked_valid = _side_by_side(
+            [(split.masked, split.masked_valid) for split in splits]
+        )
         return Split(visible, masked, visible_valid, masked_valid)
 
 
@@ -51,5 +64,7 @@ def _side_by_side(parts: list[tuple[Tensor, Tensor | None]]) -> tuple[Tensor, Te
     index = torch.cat([pad(index, (0, longest - index.shape[2])) for index, _ in parts], dim=1)
     if all(valid is None and part.shape[2] == longest for part, valid in parts):
         return index, None
-    valid = [torch.ones_like(part, dtype=torch.bool) if valid is None else valid for part, valid in parts]
+    valid = [
+        torch.ones_like(part, dtype=torch.bool) if valid is None else valid for part, valid in parts
+    ]
     return index, torch.cat([pad(v, (0, longest - v.shape[2])) for v in valid], dim=1)

@@ -1,4 +1,6 @@
-"""A masker is a score (who is to be hidden) and a partition (how many are hidden, shown, thrown, in how many parts)."""
+"""A masker is a score (who is to be hidden) and a partition (how many are hidden, shown, thrown, in
+how many parts).
+"""
 
 import torch
 from torch import Tensor, nn
@@ -16,18 +18,23 @@ class Masker(nn.Module):
     Args:
         score: ranks the patches of each image.
         partition: cuts the ranking.
-        cell: patches per side of the square that is masked as one (SimMIM: 2, for 32-pixel cells of 16-pixel patches).
+        cell: patches per side of the square that is masked as one (SimMIM: 2, for 32-pixel cells of
+            16-pixel patches).
     """
 
     def __init__(self, score: Score, partition: Partition, cell: int = 1):
         super().__init__()
         if cell < 1:
-            raise ValueError(f"Masker got cell={cell}; needs at least 1 patch per side, e.g. masker.cell=2")
+            raise ValueError(
+                f"Masker got cell={cell}; needs at least 1 patch per side, e.g. masker.cell=2"
+            )
         self.score, self.partition, self.cell = score, partition, cell
 
     @property
     def needs_tokens(self) -> bool:
-        """Whether the score looks at embedded patches; if not, hidden patches need not be embedded at all."""
+        """Whether the score looks at embedded patches; if not, hidden patches need not be embedded
+        at all.
+        """
         return self.score.needs_tokens
 
     @property
@@ -37,7 +44,8 @@ class Masker(nn.Module):
 
     @torch.no_grad()
     def forward(self, batch: Batch, grid: tuple[int, int], tokens: Tensor | None = None) -> Split:
-        """B images, each a grid of L patches, and their embeddings (B, L, D) if `needs_tokens` -> indices of patches.
+        """B images, each a grid of L patches, and their embeddings (B, L, D) if `needs_tokens` ->
+        indices of patches.
 
         Raises:
             ValueError: where cells do not tile the grid.
@@ -47,6 +55,8 @@ class Masker(nn.Module):
         cells = cells_of(grid, self.cell)
         if self.needs_tokens:
             ranking = pool_to_cells(self.score(batch, grid, tokens), cells, self.cell)
-        else:  # a score that looks at no tokens ranks any grid: AMT draws cells by their attention, not patches
+        # a score that looks at no tokens ranks any grid: AMT draws cells by their attention, not
+        # patches
+        else:
             ranking = self.score(batch, cells)
         return split_to_patches(self.partition(ranking._replace(key=batch.key)), cells, self.cell)

@@ -1,4 +1,6 @@
-"""Several blocks to predict, and the rest of a larger one to predict them from (I-JEPA, arXiv 2301.08243, section 3)."""
+"""Several blocks to predict, and the rest of a larger one to predict them from (I-JEPA, arXiv
+2301.08243, section 3).
+"""
 
 import math
 from collections.abc import Sequence
@@ -18,23 +20,30 @@ Range = tuple[float, float]
 
 
 class MultiBlock(Part, nn.Module):
-    """K target blocks, which may overlap, and one context block less all of them; the context is encoded once.
+    """K target blocks, which may overlap, and one context block less all of them; the context is
+    encoded once.
 
-    Sizes are drawn once a step, for all images of all processes, and places for each image (facebookresearch/ijepa,
-    src/masks/multiblock.py). A context of fewer than `min_visible` patches is placed anew; after 20 places of one image the last
-    target is left out of what it may not overlap, then the next, as the release has it. The sets have the lengths of the largest
-    blocks, so no shape depends on a draw; the release cuts the contexts of a batch to the shortest, at their bottom rows.
+    Sizes are drawn once a step, for all images of all processes, and places for each image
+    (facebookresearch/ijepa, src/masks/multiblock.py). A context of fewer than `min_visible` patches
+    is placed anew; after 20 places of one image the last target is left out of what it may not
+    overlap, then the next, as the release has it. The sets have the lengths of the largest blocks,
+    so no shape depends on a draw; the release cuts the contexts of a batch to the shortest, at
+    their bottom rows.
 
     Args:
         targets: K.
         scale: smallest and largest share of the patches in a target.
         aspect: smallest and largest height / width of a target.
-        context_scale: share of the patches in the context block, a square, before targets are taken out.
+        context_scale: share of the patches in the context block, a square, before targets are taken
+            out.
         min_visible: fewest patches of a context.
-        border: whether blocks reach the last row and column. The release's never do (`randint(0, height - h)`, its sides are
-            below the grid's): there the default context on 14 x 14 patches is always the same 13 x 13.
-        one_draw: whether one number gives both scale and aspect of a block, so that large ones are tall (the release).
-        per: a `batch` has blocks of one size, or each `image` draws its own. Outside of training images draw their own.
+        border: whether blocks reach the last row and column. The release's never do
+            (`randint(0, height - h)`, its sides are below the grid's): there the default context on
+            14 x 14 patches is always the same 13 x 13.
+        one_draw: whether one number gives both scale and aspect of a block, so that large ones are
+            tall (the release).
+        per: a `batch` has blocks of one size, or each `image` draws its own. Outside of training
+            images draw their own.
         seed: of the draws of steps.
 
     Raises:
@@ -58,8 +67,16 @@ class MultiBlock(Part, nn.Module):
         seed: Seed = 0,
     ):
         super().__init__()
-        self.targets, self.min_visible, self.border, self.one_draw = targets, min_visible, border, one_draw
-        self.scale, self.context_scale = _range("scale", scale, 1.0), _range("context_scale", context_scale, 1.0)
+        self.targets, self.min_visible, self.border, self.one_draw = (
+            targets,
+            min_visible,
+            border,
+            one_draw,
+        )
+        self.scale, self.context_scale = (
+            _range("scale", scale, 1.0),
+            _range("context_scale", context_scale, 1.0),
+        )
         self.aspect, self.per, self.seed = _range("aspect", aspect, math.inf), per, seed
         self.register_buffer("step", torch.zeros((), dtype=torch.int64), persistent=False)
 
@@ -69,15 +86,18 @@ class MultiBlock(Part, nn.Module):
 
     @torch.no_grad()
     def forward(self, batch: Batch, grid: tuple[int, int], tokens: Tensor | None = None) -> Split:
-        """B images, each a grid of L patches -> K parts: masked (B, K, Lm), and the same visible patches in each (B, K, Lv).
+        """B images, each a grid of L patches -> K parts: masked (B, K, Lm), and the same visible
+        patches in each (B, K, Lv).
 
         Raises:
-            ValueError: where a context may have fewer than `min_visible` patches even if it overlaps the targets.
+            ValueError: where a context may have fewer than `min_visible` patches even if it
+                overlaps the targets.
         """
         largest, smallest = areas(grid, self.context_scale, (1.0, 1.0), self.border)
         if smallest < self.min_visible:
             raise ValueError(
-                f"a context of {smallest} of {grid[0]} x {grid[1]} patches has fewer than masker.min_visible={self.min_visible}; "
+                f"a context of {smallest} of {grid[0]} x {grid[1]} patches has fewer than "
+                f"masker.min_visible={self.min_visible}; "
                 f"use at most {smallest}, a larger masker.context_scale, or smaller patches"
             )
         B, K = len(batch.key), self.targets
@@ -96,7 +116,9 @@ class MultiBlock(Part, nn.Module):
         return Split(visible, masked, visible_valid, masked_valid, shared=True)
 
     def sides(self, draws: Tensor, scale: Range, aspect: Range, grid: tuple[int, int]) -> Tensor:
-        """Uniforms (B, 2), for scale and aspect -> height and width of a block in patches (B, 2) int64."""
+        """Uniforms (B, 2), for scale and aspect -> height and width of a block in patches (B, 2)
+        int64.
+        """
         draws = draws.double()
         area, shape = draws[:, 0], draws[:, 0 if self.one_draw else 1]
         area = (grid[0] * grid[1] * (scale[0] + area * (scale[1] - scale[0]))).floor()
@@ -106,7 +128,9 @@ class MultiBlock(Part, nn.Module):
         return side.clamp(min=1).minimum(most)
 
     def boxes(self, draws: Tensor, side: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Uniforms (B, n, 2), sides (B, 2) -> boxes (B, n, 4) as (top, left, bottom, right) in patches, the last two excluded."""
+        """Uniforms (B, n, 2), sides (B, 2) -> boxes (B, n, 4) as (top, left, bottom, right) in
+        patches, the last two excluded.
+        """
         room = torch.tensor(grid, device=draws.device) - side + int(self.border)
         corner = (draws.double() * room[:, None]).long()
         return torch.cat([corner, corner + side[:, None]], -1)
@@ -116,7 +140,8 @@ def _range(name: str, values: Sequence[float], most: float) -> Range:
     """Smallest and largest value, once they are known to be a range."""
     if len(values) != 2 or not 0 < values[0] <= values[1] <= most:
         raise ValueError(
-            f"masker.{name}={list(values)}; needs a smallest and a largest value above 0, shares at most 1, e.g. "
+            f"masker.{name}={list(values)}; needs a smallest and a largest value above 0, shares "
+            "at most 1, e.g. "
             f"masker.{name}={'[0.75,1.5]' if name == 'aspect' else '[0.15,0.2]'}"
         )
     return values[0], values[1]
@@ -126,29 +151,39 @@ def cover(box: Tensor, grid: tuple[int, int]) -> Tensor:
     """Boxes (..., 4) -> which patches are inside, (..., rows, columns) bool."""
     row, column = (torch.arange(n, device=box.device) for n in grid)
     top, left, bottom, right = box[..., None].unbind(-2)
-    return ((row >= top) & (row < bottom))[..., :, None] & ((column >= left) & (column < right))[..., None, :]
+    return ((row >= top) & (row < bottom))[..., :, None] & ((column >= left) & (column < right))[
+        ..., None, :
+    ]
 
 
-def visible_of(targets: Tensor, tried: Tensor, grid: tuple[int, int], fewest: int) -> tuple[Tensor, Tensor]:
-    """Patches of the first context that is large enough (B, rows, columns) bool, and which of the tried it is (B,).
+def visible_of(
+    targets: Tensor, tried: Tensor, grid: tuple[int, int], fewest: int
+) -> tuple[Tensor, Tensor]:
+    """Patches of the first context that is large enough (B, rows, columns) bool, and which of the
+    tried it is (B,).
 
     Args:
         targets: boxes (B, K, 4).
-        tried: boxes (B, K + 1, n, 4) of contexts. The first n may overlap no target, the next n the last target alone, and so on.
+        tried: boxes (B, K + 1, n, 4) of contexts. The first n may overlap no target, the next n the
+            last target alone, and so on.
         grid: rows and columns.
         fewest: patches that make it large enough.
     """
     K = targets.shape[1]
     hidden = cover(targets, grid)  # (B, K, rows, columns)
-    free = torch.stack([~hidden[:, : K - i].any(1) for i in range(K + 1)], 1)  # (B, K + 1, rows, columns)
-    patches = (cover(tried, grid) & free[:, :, None]).flatten(1, 2)  # (B, (K + 1) * n, rows, columns)
+    # (B, K + 1, rows, columns)
+    free = torch.stack([~hidden[:, : K - i].any(1) for i in range(K + 1)], 1)
+    # (B, (K + 1) * n, rows, columns)
+    patches = (cover(tried, grid) & free[:, :, None]).flatten(1, 2)
     enough = patches.flatten(2).sum(-1) >= fewest
     first = enough.byte().argmax(1)  # of equal values, the first
     return patches[torch.arange(len(first), device=first.device), first], first
 
 
 def indices(inside: Tensor, length: int) -> tuple[Tensor, Tensor]:
-    """Patches (..., rows, columns) bool -> their numbers in order, padded to a length, and what is no padding: (..., length)."""
+    """Patches (..., rows, columns) bool -> their numbers in order, padded to a length, and what is
+    no padding: (..., length).
+    """
     flat = inside.flatten(-2)
     order = flat.byte().argsort(dim=-1, descending=True, stable=True)[..., :length]
     return order, flat.gather(-1, order)

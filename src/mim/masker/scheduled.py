@@ -16,16 +16,19 @@ class Scheduled(Part, nn.Module):
     Args:
         first: the masker of epochs 0 to `at_epoch` - 1.
         then: the masker of all later epochs.
-        at_epoch: the first epoch, counted from 0, of the second masker: 40 is random for 40 epochs, as AMT's paper says; its
-            release changes at 41 (mae-AMT/models_mae.py: `epoch > 40`).
+        at_epoch: the first epoch, counted from 0, of the second masker: 40 is random for 40 epochs,
+            as AMT's paper says; its release changes at 41 (mae-AMT/models_mae.py: `epoch > 40`).
     """
 
     def __init__(self, first: AnyMasker, then: AnyMasker, at_epoch: NonNegativeInt):
         super().__init__()
         if at_epoch < 0:
-            raise ValueError(f"Scheduled got at_epoch={at_epoch}; needs 0 or more, e.g. masker.at_epoch=40")
+            raise ValueError(
+                f"Scheduled got at_epoch={at_epoch}; needs 0 or more, e.g. masker.at_epoch=40"
+            )
         self.first, self.then, self.at_epoch = first, then, at_epoch
-        self.changed = at_epoch == 0  # a flag, not the epoch: compiled code is compiled again only when it changes
+        # a flag, not the epoch: compiled code is compiled again only when it changes
+        self.changed = at_epoch == 0
 
     def begin_epoch(self, epoch: int) -> None:
         """Change over, if it is time."""
@@ -48,5 +51,7 @@ class Scheduled(Part, nn.Module):
 
     @torch.no_grad()
     def forward(self, batch: Batch, grid: tuple[int, int], tokens: Tensor | None = None) -> Split:
-        """B images, each a grid of L patches, and their embeddings (B, L, D) if `needs_tokens` -> indices of patches."""
+        """B images, each a grid of L patches, and their embeddings (B, L, D) if `needs_tokens` ->
+        indices of patches.
+        """
         return self.current(batch, grid, tokens)

@@ -9,7 +9,8 @@ from torch import Tensor
 class Split(NamedTuple):
     """Patch indices of each part; a patch in neither set is thrown and costs nothing anywhere.
 
-    Where images keep different counts, the sets are padded to the longest and `*_valid` tells the padding apart, which comes last.
+    Where images keep different counts, the sets are padded to the longest and `*_valid` tells the
+    padding apart, which comes last.
     """
 
     visible: Tensor
@@ -21,39 +22,62 @@ class Split(NamedTuple):
     masked_valid: Tensor | None = None
     """(B, K, Lm) bool, or None: all valid."""
     whole: bool = False
-    """Whether every patch is visible or masked in each part, however many are padding; False where nobody knows."""
+    """Whether every patch is visible or masked in each part, however many are padding; False where
+    nobody knows.
+    """
     shared: bool = False
     """Whether all parts show the same patches, which are then encoded once for all of them."""
 
     @property
     def context(self) -> tuple[Tensor, Tensor | None]:
-        """Visible patches that are encoded, and which of them are no padding: of one part where all parts share them."""
+        """Visible patches that are encoded, and which of them are no padding: of one part where all
+        parts share them.
+        """
         if not self.shared:
             return self.visible, self.visible_valid
-        return self.visible[:, :1], None if self.visible_valid is None else self.visible_valid[:, :1]
+        return self.visible[:, :1], None if self.visible_valid is None else self.visible_valid[
+            :, :1
+        ]
 
     def valid(self) -> Tensor | None:
         """What is not padding, masked patches first: (B, K, Lm + Lv), or None: all."""
         if self.visible_valid is None and self.masked_valid is None:
             return None
         sets = ((self.masked, self.masked_valid), (self.visible, self.visible_valid))
-        return torch.cat([torch.ones_like(i, dtype=torch.bool) if v is None else v for i, v in sets], dim=-1)
+        return torch.cat(
+            [torch.ones_like(i, dtype=torch.bool) if v is None else v for i, v in sets], dim=-1
+        )
 
     def part(self, number: int) -> "Split":
         """One of the parts alone."""
         only = slice(number, number + 1)
         visible_valid, masked_valid = (
-            None if valid is None else valid[:, only] for valid in (self.visible_valid, self.masked_valid)
+            None if valid is None else valid[:, only]
+            for valid in (self.visible_valid, self.masked_valid)
         )
-        return Split(self.visible[:, only], self.masked[:, only], visible_valid, masked_valid, self.whole, self.shared)
+        return Split(
+            self.visible[:, only],
+            self.masked[:, only],
+            visible_valid,
+            masked_valid,
+            self.whole,
+            self.shared,
+        )
 
     def throws(self, patches: int) -> bool:
         """Whether some of so many patches may be in neither set."""
         counted = self.visible_valid is None and self.masked_valid is None
-        return not (self.whole or (counted and self.visible.shape[-1] + self.masked.shape[-1] == patches))
+        return not (
+            self.whole or (counted and self.visible.shape[-1] + self.masked.shape[-1] == patches)
+        )
 
     def hidden(self, patches: int) -> Tensor:
         """Which of so many patches are masked: (B, K, L) bool."""
-        there = torch.ones_like(self.masked) if self.masked_valid is None else self.masked_valid.to(self.masked.dtype)
+        there = (
+            torch.ones_like(self.masked)
+            if self.masked_valid is None
+            else self.masked_valid.to(self.masked.dtype)
+        )
         none = self.masked.new_zeros(*self.masked.shape[:2], patches)
-        return none.scatter_reduce(2, self.masked, there, "amax") > 0  # padding may name a patch that is masked
+        # padding may name a patch that is masked
+        return none.scatter_reduce(2, self.masked, there, "amax") > 0

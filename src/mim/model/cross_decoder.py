@@ -1,4 +1,6 @@
-"""Decoder that looks at the tokens of one of the encoder's blocks, too (BootMAE, arXiv 2207.07116, section 3.2)."""
+"""Decoder that looks at the tokens of one of the encoder's blocks, too (BootMAE, arXiv 2207.07116,
+section 3.2).
+"""
 
 import torch
 from timm.layers import Mlp
@@ -15,7 +17,9 @@ from mim.tokens import take
 
 
 class Attention(nn.Module):
-    """Attention of some tokens to others; the width of a head is rounded down, 42 for 12 heads of 512."""
+    """Attention of some tokens to others; the width of a head is rounded down, 42 for 12 heads of
+    512.
+    """
 
     def __init__(self, width: int, context_width: int, heads: int):
         super().__init__()
@@ -27,17 +31,30 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, context: Tensor, bias: Tensor | Lengths | None = None) -> Tensor:
         """(B, M, D) that look at (B, N, C) -> (B, M, D)."""
         layers = ((self.query, x), (self.key, context), (self.value, context))
-        query, key, value = (layer(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2) for layer, tokens in layers)
+        query, key, value = (
+            layer(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for layer, tokens in layers
+        )
         return self.proj(attend(query, key, value, bias).transpose(1, 2).flatten(2))
 
 
 class CrossBlock(nn.Module):
-    """Block of the decoder: tokens look at each other, then at those of the encoder's block, then each is changed."""
+    """Block of the decoder: tokens look at each other, then at those of the encoder's block, then
+    each is changed.
+    """
 
     def __init__(self, width: int, context_width: int, heads: int, mlp_ratio: float):
         super().__init__()
-        self.norm1, self.norm2, self.norm3, self.norm4 = Norm(width), Norm(width), Norm(width), Norm(context_width)
-        self.attn, self.cross = Attention(width, width, heads), Attention(width, context_width, heads)
+        self.norm1, self.norm2, self.norm3, self.norm4 = (
+            Norm(width),
+            Norm(width),
+            Norm(width),
+            Norm(context_width),
+        )
+        self.attn, self.cross = (
+            Attention(width, width, heads),
+            Attention(width, context_width, heads),
+        )
         self.mlp = Mlp(width, int(width * mlp_ratio))
 
     def forward(
@@ -48,7 +65,9 @@ class CrossBlock(nn.Module):
         context_bias: Tensor | None = None,
         wanted: int | None = None,
     ) -> Tensor:
-        """(B, M, D) and (B, N, C) -> (B, M, D), or of the first `wanted` tokens alone (B, wanted, D)."""
+        """(B, M, D) and (B, N, C) -> (B, M, D), or of the first `wanted` tokens alone (B, wanted,
+        D).
+        """
         around = self.norm1(x)
         x = x[:, :wanted] + self.attn(around[:, :wanted], around, bias)
         x = x + self.cross(self.norm3(x), self.norm4(context), context_bias)
@@ -56,10 +75,12 @@ class CrossBlock(nn.Module):
 
 
 class CrossDecoder(nn.Module):
-    """Predict the values of masked patches from the encoded visible ones and from what left a block of the encoder.
+    """Predict the values of masked patches from the encoded visible ones and from what left a block
+    of the encoder.
 
-    Mask tokens have positions, and encoded tokens are taken as they are (LightDXY/BootMAE, models/modeling_pretrain_bootmae.py).
-    The last layer has a bias for each value of a patch; the release's transposed convolution to pixels has one a channel.
+    Mask tokens have positions, and encoded tokens are taken as they are (LightDXY/BootMAE,
+    models/modeling_pretrain_bootmae.py). The last layer has a bias for each value of a patch; the
+    release's transposed convolution to pixels has one a channel.
 
     Args:
         encoder_width: channels of the encoder's tokens.
@@ -84,26 +105,35 @@ class CrossDecoder(nn.Module):
         super().__init__()
         if depth < 1 or heads > width:
             raise ValueError(
-                f"CrossDecoder got width={width}, depth={depth}, heads={heads}; needs a block and a channel a head"
+                f"CrossDecoder got width={width}, depth={depth}, heads={heads}; needs a block and "
+                "a channel a head"
             )
         self.embed = nn.Linear(encoder_width, width)
         self.mask_token = nn.Parameter(torch.empty(1, 1, width))
-        self.pos_embed = nn.Parameter(sincos_positions(width, grid).float()[None], requires_grad=False)
-        self.blocks = nn.ModuleList(CrossBlock(width, encoder_width, heads, mlp_ratio) for _ in range(depth))
+        self.pos_embed = nn.Parameter(
+            sincos_positions(width, grid).float()[None], requires_grad=False
+        )
+        self.blocks = nn.ModuleList(
+            CrossBlock(width, encoder_width, heads, mlp_ratio) for _ in range(depth)
+        )
         self.norm = Norm(width)
         self.predict = nn.Linear(width, target_dim)
         self.apply(initialise_mae)
         nn.init.trunc_normal_(self.mask_token, std=0.02, a=-0.02, b=0.02)
 
     def forward(self, latent: Tensor, context: Tensor, split: Split) -> Tensor:
-        """Encoded tokens and those of a block, prefix first (B * K, R + Lv, D) -> predictions (B, K, Lm, P)."""
+        """Encoded tokens and those of a block, prefix first (B * K, R + Lv, D) -> predictions (B,
+        K, Lm, P).
+        """
         B, K, Lm = split.masked.shape
         visible = self.embed(latent)
         place = self.pos_embed[0].to(visible.dtype)[split.masked + 1].flatten(0, 1)
         x = torch.cat([self.mask_token.to(visible.dtype) + place, visible], dim=1)
         valid, bias, context_bias = split.valid(), None, None
         if valid is not None:
-            there = torch.ones(B, K, latent.shape[1] - split.visible.shape[-1], dtype=torch.bool, device=x.device)
+            there = torch.ones(
+                B, K, latent.shape[1] - split.visible.shape[-1], dtype=torch.bool, device=x.device
+            )
             valid = torch.cat([valid[..., :Lm], there, valid[..., Lm:]], dim=-1).flatten(0, 1)
             context_bias = padding_bias(valid[:, Lm:])
             order, valid = pack(valid, most=there.shape[-1] + self.pos_embed.shape[1] - 1)

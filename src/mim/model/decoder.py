@@ -1,4 +1,6 @@
-"""MAE's decoder on index sets: visible tokens and mask tokens, each with its position, in any order (arXiv 2111.06377)."""
+"""MAE's decoder on index sets: visible tokens and mask tokens, each with its position, in any order
+(arXiv 2111.06377).
+"""
 
 from typing import Literal
 
@@ -17,7 +19,9 @@ from mim.tokens import take
 
 
 class LastBlock(Block):
-    """A block of which only the first tokens are wanted: they look at all, and the others go no further."""
+    """A block of which only the first tokens are wanted: they look at all, and the others go no
+    further.
+    """
 
     def forward(self, x: Tensor, wanted: int, attn_mask: Tensor | Lengths | None = None) -> Tensor:  # type: ignore[override]
         """(B, L, D) -> (B, wanted, D)."""
@@ -28,8 +32,8 @@ class LastBlock(Block):
 class Decoder(nn.Module):
     """Predict the values of masked patches from the encoded visible ones.
 
-    A transformer does not care about the order of its tokens once positions are added, so nothing is unshuffled, and only
-    masked tokens pass the last block's attention and reach the predictor.
+    A transformer does not care about the order of its tokens once positions are added, so nothing
+    is unshuffled, and only masked tokens pass the last block's attention and reach the predictor.
 
     Args:
         encoder_width: channels of the encoder's tokens.
@@ -38,10 +42,12 @@ class Decoder(nn.Module):
         width, depth, heads, mlp_ratio: of the decoder's blocks.
         start: how weights are drawn, as in `mim.encoder.initialise`.
         positions: fixed sines and cosines, or learned from a normal of deviation 0.02 (Pixio).
-        prefix: learned positions of tokens before the patches; those that there are more of share the last.
+        prefix: learned positions of tokens before the patches; those that there are more of share
+            the last.
 
     Raises:
-        ValueError: where the heads do not divide the width, there is no block, or fixed positions are to have a longer prefix.
+        ValueError: where the heads do not divide the width, there is no block, or fixed positions
+            are to have a longer prefix.
     """
 
     def __init__(
@@ -60,13 +66,18 @@ class Decoder(nn.Module):
         super().__init__()
         if positions == "sincos" and prefix != 1:
             raise ValueError(
-                f"Decoder got prefix={prefix}, positions=sincos; what stands before the patches has one row of them, zero; "
+                f"Decoder got prefix={prefix}, positions=sincos; what stands before the patches "
+                "has one row of them, zero; "
                 "positions=learned has more, e.g. model.decoder.positions=learned"
             )
         if width % heads:
-            raise ValueError(f"Decoder got width={width}, heads={heads}; the heads must divide the width")
+            raise ValueError(
+                f"Decoder got width={width}, heads={heads}; the heads must divide the width"
+            )
         if depth < 1:
-            raise ValueError(f"Decoder got depth={depth}; needs at least 1 block, e.g. model.decoder.depth=4")
+            raise ValueError(
+                f"Decoder got depth={depth}; needs at least 1 block, e.g. model.decoder.depth=4"
+            )
         self.embed = nn.Linear(encoder_width, width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
         self.prefix = prefix
@@ -74,7 +85,9 @@ class Decoder(nn.Module):
             self.pos_embed = nn.Parameter(torch.empty(1, prefix + grid[0] * grid[1], width))
             nn.init.trunc_normal_(self.pos_embed, std=0.02)
         else:
-            self.pos_embed = nn.Parameter(sincos_positions(width, grid).float()[None], requires_grad=False)
+            self.pos_embed = nn.Parameter(
+                sincos_positions(width, grid).float()[None], requires_grad=False
+            )
         self.blocks = nn.ModuleList(
             block(width, heads, mlp_ratio, qkv_bias=True, norm_layer=Norm, attn_layer=Attention)
             for block in [Block] * (depth - 1) + [LastBlock]
@@ -85,15 +98,20 @@ class Decoder(nn.Module):
         nn.init.normal_(self.mask_token, std=0.02)
 
     def forward(self, latent: Tensor, split: Split) -> Tensor:
-        """Encoded tokens, prefix first (B * K, R + Lv, D), and where they stand -> predictions (B, K, Lm, P)."""
+        """Encoded tokens, prefix first (B * K, R + Lv, D), and where they stand -> predictions (B,
+        K, Lm, P).
+        """
         B, K, Lm = split.masked.shape
         x, bias, _ = self.enter(latent, split)
         for block in self.blocks[:-1]:
             x = block(x, attn_mask=bias)
         return self.predict(self.norm(self.blocks[-1](x, Lm, attn_mask=bias))).unflatten(0, (B, K))
 
-    def enter(self, latent: Tensor, split: Split) -> tuple[Tensor, Tensor | Lengths | None, Tensor | None]:
-        """What enters the first block: masked, prefix and visible tokens, each with its position, (B * K, M, width).
+    def enter(
+        self, latent: Tensor, split: Split
+    ) -> tuple[Tensor, Tensor | Lengths | None, Tensor | None]:
+        """What enters the first block: masked, prefix and visible tokens, each with its position,
+        (B * K, M, width).
 
         Where there is padding, also what hides it, and the order (B * K, M) that puts it last.
         """
@@ -101,14 +119,20 @@ class Decoder(nn.Module):
         visible = self.embed(latent)
         masked = self.mask_token.to(visible.dtype).expand(B * K, Lm, -1)
         prefix = latent.shape[1] - split.visible.shape[-1]
-        first = torch.arange(prefix, device=visible.device).clamp(max=self.prefix - 1).expand(B, K, -1)
+        first = (
+            torch.arange(prefix, device=visible.device).clamp(max=self.prefix - 1).expand(B, K, -1)
+        )
         places = torch.cat([split.masked + self.prefix, first, split.visible + self.prefix], dim=-1)
         position = self.pos_embed[0].to(visible.dtype)[places]
         x = torch.cat([masked, visible], dim=1) + position.flatten(0, 1)
         valid = split.valid()
         if valid is None:
             return x, None, None
-        valid = torch.cat([valid[..., :Lm], torch.ones_like(first, dtype=torch.bool), valid[..., Lm:]], dim=-1)
-        order, valid = pack(valid.flatten(0, 1), most=prefix + self.pos_embed.shape[1] - self.prefix)
+        valid = torch.cat(
+            [valid[..., :Lm], torch.ones_like(first, dtype=torch.bool), valid[..., Lm:]], dim=-1
+        )
+        order, valid = pack(
+            valid.flatten(0, 1), most=prefix + self.pos_embed.shape[1] - self.prefix
+        )
         x = take(x, order[:, None])[:, 0]
         return x, padding(valid, x), order

@@ -1,4 +1,6 @@
-"""Self-distillation across views, with masked patches predicted in each large one (iBOT, arXiv 2111.07832; DINO, 2104.14294)."""
+"""Self-distillation across views, with masked patches predicted in each large one (iBOT, arXiv
+2111.07832; DINO, 2104.14294).
+"""
 
 from collections.abc import Callable
 
@@ -21,21 +23,25 @@ from mim.views import Shown
 
 
 class IBOT(Model):
-    """Student: an encoder of all views, masked in the large ones, and a projection head of cls tokens and masked patches.
+    """Student: an encoder of all views, masked in the large ones, and a projection head of cls
+    tokens and masked patches.
 
-    Mask tokens stand in place of masked patches before the encoder, as in SimMIM; patches that the masker throws cost nothing.
-    Views of one size pass in one batch, all cls tokens pass the head together, and of patches only the masked ones do.
+    Mask tokens stand in place of masked patches before the encoder, as in SimMIM; patches that the
+    masker throws cost nothing. Views of one size pass in one batch, all cls tokens pass the head
+    together, and of patches only the masked ones do.
 
     Args:
         encoder: with a cls token; of images of several sizes where views have some.
-        masker: decides which patches of large views are masked; null where none are (DINO). One that goes by attention is given the
-            teacher's, of the same view.
+        masker: decides which patches of large views are masked; null where none are (DINO). One
+            that goes by attention is given the teacher's, of the same view.
         head: builds the head, once the width of tokens and the values of each term are known.
-        target_dims: values of the terms `cls` and, where patches are predicted, `patch`; or a loss's `fit`.
+        target_dims: values of the terms `cls` and, where patches are predicted, `patch`; or a
+            loss's `fit`.
         views: large views of each image, the first ones, which a teacher sees as well.
 
     Raises:
-        ValueError: where the loss has other terms, patches are predicted and none masked, or the encoder has no cls token.
+        ValueError: where the loss has other terms, patches are predicted and none masked, or the
+            encoder has no cls token.
     """
 
     def __init__(
@@ -51,23 +57,27 @@ class IBOT(Model):
         self.projects_patches = "patch" in dims
         if not {"cls"} <= set(dims) <= {"cls", "patch"}:
             raise ValueError(
-                f"the loss has the terms {', '.join(dims)}, and {type(self).__name__} projects cls tokens and patches for terms "
+                f"the loss has the terms {', '.join(dims)}, and {type(self).__name__} projects cls "
+                "tokens and patches for terms "
                 "cls and patch; take loss=ibot or loss=dino"
             )
         if self.projects_patches and masker is None:
             raise ValueError(
-                "the loss predicts masked patches and nothing masks any; take masker=block_ibot, or loss=dino"
+                "the loss predicts masked patches and nothing masks any; take masker=block_ibot, "
+                "or loss=dino"
             )
         if not encoder.prefix:
             raise ValueError(
-                f"{type(encoder).__name__} has no cls token, and the loss compares those of views; take encoder=vit_small"
+                f"{type(encoder).__name__} has no cls token, and the loss compares those of views; "
+                "take encoder=vit_small"
             )
         self.encoder, self.masker, self.views = encoder, masker, views
         sizes = {name: dim or encoder.width for name, dim in dims.items()}
         self.head = head(width=encoder.width, out=sizes["cls"], patch_out=sizes.get("patch"))
         if self.projects_patches and self.head.norm == "batch":
             raise ValueError(
-                "a batch norm would go by the masked patches alone, which are all that pass the head; model.head.norm=null or layer"
+                "a batch norm would go by the masked patches alone, which are all that pass the "
+                "head; model.head.norm=null or layer"
             )
         if masker is not None:
             self.mask_token = nn.Parameter(torch.zeros_like(encoder.new_token()))
@@ -77,7 +87,11 @@ class IBOT(Model):
     @property
     def stores(self) -> list[AttentionStore]:
         """Where maskers look up attention."""
-        return [] if self.masker is None else [s for s in self.masker.modules() if isinstance(s, AttentionStore)]
+        return (
+            []
+            if self.masker is None
+            else [s for s in self.masker.modules() if isinstance(s, AttentionStore)]
+        )
 
     @property
     def attends(self) -> bool:
@@ -85,10 +99,12 @@ class IBOT(Model):
         return any(store.live for store in self.stores)
 
     def forward(self, batch: Batch | Tensor, attention: Tensor | None = None) -> Shown:
-        """Views of B images, and the teacher's attention to the large ones (V * B, A, rows, columns) -> outputs of the head.
+        """Views of B images, and the teacher's attention to the large ones (V * B, A, rows,
+        columns) -> outputs of the head.
 
         Raises:
-            ValueError: where there are fewer views, or views of a size that the encoder does not take.
+            ValueError: where there are fewer views, or views of a size that the encoder does not
+                take.
         """
         batch = as_batch(batch)
         self._check_views(batch)
@@ -99,7 +115,9 @@ class IBOT(Model):
         return Shown(made, self.head.patches(masked) if self.projects_patches else None, split)
 
     def _large(self, batch: Batch) -> tuple[Tensor, Tensor, Split | None]:
-        """Tokens of large views (N, C, H, W): the cls token (N, D), those of masked patches (N, Lm, D), and what is masked."""
+        """Tokens of large views (N, C, H, W): the cls token (N, D), those of masked patches (N, Lm,
+        D), and what is masked.
+        """
         encoder, first, L = self.encoder, self.encoder.prefix, self.encoder.geometry.patches
         if self.masker is None:
             latent = encoder(batch.image)
@@ -107,7 +125,8 @@ class IBOT(Model):
         split = split_of(encoder, self.masker, batch)
         if split.masked.shape[1] > 1:
             raise ValueError(
-                f"iBOT masks a view once, and this masker makes {split.masked.shape[1]} parts of it; take "
+                f"iBOT masks a view once, and this masker makes {split.masked.shape[1]} parts of "
+                "it; take "
                 "masker=block_ibot, random, attmask or sbm"
             )
         masked = split.masked[:, 0]
@@ -116,7 +135,10 @@ class IBOT(Model):
             return latent[:, 0], take(latent[:, first:], split.masked)[:, 0], split
         visible = encoder.embed(batch.image, split.visible)
         hidden = encoder.position_token(self.mask_token, split.masked).to(visible.dtype)
-        tokens, index = torch.cat([hidden, visible], dim=2)[:, 0], torch.cat([masked, split.visible[:, 0]], dim=1)
+        tokens, index = (
+            torch.cat([hidden, visible], dim=2)[:, 0],
+            torch.cat([masked, split.visible[:, 0]], dim=1),
+        )
         valid = split.valid()
         if valid is not None:  # masked tokens come first and stay where they are
             order, valid = pack(valid[:, 0], most=L)
@@ -125,7 +147,9 @@ class IBOT(Model):
         return latent[:, 0], latent[:, first : first + masked.shape[1]], split
 
     def cover(self, image: Tensor, hidden: Tensor) -> Tensor:
-        """Embedded patches (N, L, E) of images (N, C, H, W), with the mask token in place of those that are hidden (N, L)."""
+        """Embedded patches (N, L, E) of images (N, C, H, W), with the mask token in place of those
+        that are hidden (N, L).
+        """
         embedded = self.encoder.embed(image)
         everywhere = torch.arange(hidden.shape[1], device=hidden.device)[None, None]
         token = self.encoder.position_token(self.mask_token, everywhere)[:, 0].to(embedded.dtype)
@@ -136,17 +160,21 @@ class IBOT(Model):
         sizes = [_size(view.image) for view in batch.views]
         if len(sizes) < self.views:
             raise ValueError(
-                f"model.views={self.views} large views are compared, and the batch has {len(sizes)}; take "
+                f"model.views={self.views} large views are compared, and the batch has "
+                f"{len(sizes)}; take "
                 "augment@data.augment=multi_crop"
             )
         if any(size != whole for size in sizes) and not isinstance(self.encoder, Resizes):
             raise ValueError(
-                f"{type(self.encoder).__name__} takes images of {whole[0]} x {whole[1]} alone, and there are smaller views; take "
+                f"{type(self.encoder).__name__} takes images of {whole[0]} x {whole[1]} alone, and "
+                "there are smaller views; take "
                 "encoder=vit_small, or data.augment.local_crops=0"
             )
 
     def no_weight_decay(self) -> set[str]:
-        """Names of matrices that are not decayed: none, tokens and positions are as well (iBOT, utils.py: get_params_groups)."""
+        """Names of matrices that are not decayed: none, tokens and positions are as well (iBOT,
+        utils.py: get_params_groups).
+        """
         return set()
 
 

@@ -15,14 +15,17 @@ from mim.model.visible import as_batch, encode_visible
 
 
 class MAE(MaskedModel):
-    """An encoder that sees only the visible patches, and a light decoder that predicts the masked ones.
+    """An encoder that sees only the visible patches, and a light decoder that predicts the masked
+    ones.
 
     Args:
         encoder: embeds and encodes patches.
         masker: decides which patches are visible and which are masked.
-        decoder: builds a decoder, once the encoder's width and grid are known, for each term of the loss that predicts.
-        target_dims: values per patch of the predictions, by term, None for the encoder's width; or what says them once it
-            knows the geometry (a loss's `fit`). The first term's decoder is `decoder` in checkpoints.
+        decoder: builds a decoder, once the encoder's width and grid are known, for each term of the
+            loss that predicts.
+        target_dims: values per patch of the predictions, by term, None for the encoder's width; or
+            what says them once it knows the geometry (a loss's `fit`). The first term's decoder is
+            `decoder` in checkpoints.
     """
 
     def __init__(
@@ -36,7 +39,11 @@ class MAE(MaskedModel):
         dims = dims_of(target_dims, encoder.geometry)
         self.encoder, self.masker, self.terms = encoder, masker, tuple(dims)
         self.decoder, *others = (
-            decoder(encoder_width=encoder.width, grid=encoder.geometry.grid, target_dim=dim or encoder.width)
+            decoder(
+                encoder_width=encoder.width,
+                grid=encoder.geometry.grid,
+                target_dim=dim or encoder.width,
+            )
             for dim in dims.values()
         )
         self.decoders = nn.ModuleDict(dict(zip(self.terms[1:], others, strict=True)))
@@ -45,7 +52,9 @@ class MAE(MaskedModel):
             encoder.norm.requires_grad_(False)  # nothing passes it
 
     def forward(self, batch: Batch | Tensor) -> Reconstruction:
-        """A batch, or normalised images (B, C, H, W) -> predictions (B, K, Lm, P) of the patches that the masker hid."""
+        """A batch, or normalised images (B, C, H, W) -> predictions (B, K, Lm, P) of the patches
+        that the masker hid.
+        """
         return self.reconstruct(as_batch(batch))[1]
 
     def reconstruct(self, batch: Batch) -> tuple[Tensor, Reconstruction]:
@@ -54,9 +63,13 @@ class MAE(MaskedModel):
         For a decoder that looks at blocks, what left each of those: (blocks, B * K, R + Lv, D).
         """
         latent, split = encode_visible(self.encoder, self.masker, batch, self.looks_at)
-        predictions = (decoder(latent, split) for decoder in (self.decoder, *self.decoders.values()))
+        predictions = (
+            decoder(latent, split) for decoder in (self.decoder, *self.decoders.values())
+        )
         return latent, Reconstruction(dict(zip(self.terms, predictions, strict=True)), split)
 
     def no_weight_decay(self) -> set[str]:
-        """Names of matrices that are not decayed: none, tokens are as well (timm 0.3.2, optim_factory.py: add_weight_decay)."""
+        """Names of matrices that are not decayed: none, tokens are as well (timm 0.3.2,
+        optim_factory.py: add_weight_decay).
+        """
         return set()

@@ -1,4 +1,6 @@
-"""Contract of a model that predicts what a masker hides, and how many values a patch it predicts."""
+"""Contract of a model that predicts what a masker hides, and how many values a patch it
+predicts.
+"""
 
 from collections.abc import Callable, Mapping
 
@@ -14,7 +16,9 @@ class MaskedModel(Model):
 
 
 TargetDims = Mapping[str, int | None] | Callable[[Geometry], Mapping[str, int | None]]
-"""Values per patch of each prediction, by term of the loss, None for the encoder's width; or what says them for its images."""
+"""Values per patch of each prediction, by term of the loss, None for the encoder's width; or what
+says them for its images.
+"""
 
 
 def dims_of(target_dims: TargetDims, geometry: Geometry) -> Mapping[str, int | None]:

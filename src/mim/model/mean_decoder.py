@@ -1,4 +1,6 @@
-"""MAE's decoder whose predictions for all patches are averaged: a vector of each image (CMAE, arXiv 2207.13532)."""
+"""MAE's decoder whose predictions for all patches are averaged: a vector of each image (CMAE, arXiv
+2207.13532).
+"""
 
 import torch
 from torch import Tensor
@@ -8,10 +10,14 @@ from mim.model.decoder import Decoder
 
 
 class MeanDecoder(Decoder):
-    """Decode visible and masked patches, and predict their mean: that of the predictions, as the last layer is linear."""
+    """Decode visible and masked patches, and predict their mean: that of the predictions, as the
+    last layer is linear.
+    """
 
     def forward(self, latent: Tensor, split: Split) -> Tensor:
-        """Encoded tokens, prefix first (B * K, R + Lv, D), and where they stand -> predictions (B, K, P)."""
+        """Encoded tokens, prefix first (B * K, R + Lv, D), and where they stand -> predictions (B,
+        K, P).
+        """
         x, bias, order = self.enter(latent, split)
         for block in self.blocks[:-1]:
             x = block(x, attn_mask=bias)

@@ -4,10 +4,11 @@ from torch import Tensor
 
 
 def pack(valid: Tensor, most: int) -> tuple[Tensor, Tensor]:
-    """Of M tokens at most `most` are valid: choose that many, the valid ones first and in their order, then padding.
+    """Of M tokens at most `most` are valid: choose that many, the valid ones first and in their
+    order, then padding.
 
-    Both sets of a padded split together are longer than the grid, but no patch is valid in both: what is cut off is padding.
-    The shape depends on no tensor's values, so the host does not wait.
+    Both sets of a padded split together are longer than the grid, but no patch is valid in both:
+    what is cut off is padding. The shape depends on no tensor's values, so the host does not wait.
 
     Args:
         valid: (B, M) bool.

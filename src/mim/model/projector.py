@@ -1,4 +1,6 @@
-"""Projection of a vector of each image to where images are compared (CMAE, arXiv 2207.13532, section 3.2)."""
+"""Projection of a vector of each image to where images are compared (CMAE, arXiv 2207.13532,
+section 3.2).
+"""
 
 import torch
 from torch import Tensor, nn
@@ -9,10 +11,11 @@ from mim.ranges import Count, Positive
 
 
 class BatchNorm(nn.Module):
-    """Batch norm over the images of all processes, by the statistics of the batch in evaluation mode as well.
+    """Batch norm over the images of all processes, by the statistics of the batch in evaluation
+    mode as well.
 
-    It keeps no running ones: whoever compares images of a batch has the batch, and a teacher's are its own
-    (ZhichengHuang/CMAE: SyncBN, in training mode in both branches). In at least float32.
+    It keeps no running ones: whoever compares images of a batch has the batch, and a teacher's are
+    its own (ZhichengHuang/CMAE: SyncBN, in training mode in both branches). In at least float32.
 
     Args:
         width: channels.
@@ -21,7 +24,11 @@ class BatchNorm(nn.Module):
 
     def __init__(self, width: Count, eps: Positive = 1e-6):
         super().__init__()
-        self.weight, self.bias, self.eps = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width)), eps
+        self.weight, self.bias, self.eps = (
+            nn.Parameter(torch.ones(width)),
+            nn.Parameter(torch.zeros(width)),
+            eps,
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, D) -> (N, D)."""
@@ -31,7 +38,8 @@ class BatchNorm(nn.Module):
 
 
 class Projector(nn.Sequential):
-    """Two layers with a batch norm between them (ZhichengHuang/CMAE, necks/nonlinear_neck.py); the last has no bias.
+    """Two layers with a batch norm between them (ZhichengHuang/CMAE, necks/nonlinear_neck.py); the
+    last has no bias.
 
     Args:
         width: channels of what is given.
@@ -40,4 +48,9 @@ class Projector(nn.Sequential):
     """
 
     def __init__(self, width: Count, hidden: Count = 1536, out: Count = 256):
-        super().__init__(nn.Linear(width, hidden), BatchNorm(hidden), nn.ReLU(), nn.Linear(hidden, out, bias=False))
+        super().__init__(
+            nn.Linear(width, hidden),
+            BatchNorm(hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, out, bias=False),
+        )

@@ -1,4 +1,6 @@
-"""Decoder whose mask tokens look at encoded patches and not at each other (CrossMAE, arXiv 2401.14391)."""
+"""Decoder whose mask tokens look at encoded patches and not at each other (CrossMAE, arXiv
+2401.14391).
+"""
 
 from collections.abc import Sequence
 
@@ -23,14 +25,21 @@ class QueryBlock(nn.Module):
     With `self_attention` they look at each other first, as a row of the paper's comparison has it.
     """
 
-    def __init__(self, width: int, context_width: int, heads: int, mlp_ratio: float, self_attention: bool):
+    def __init__(
+        self, width: int, context_width: int, heads: int, mlp_ratio: float, self_attention: bool
+    ):
         super().__init__()
         self.norm1, self.norm2, self.norm3 = Norm(width), Norm(width), Norm(context_width)
-        self.cross, self.mlp = Attention(width, context_width, heads), Mlp(width, int(width * mlp_ratio))
+        self.cross, self.mlp = (
+            Attention(width, context_width, heads),
+            Mlp(width, int(width * mlp_ratio)),
+        )
         self.norm0 = Norm(width) if self_attention else None
         self.attn = Attention(width, width, heads) if self_attention else None
 
-    def forward(self, x: Tensor, context: Tensor, bias: Tensor | None, context_bias: Tensor | None) -> Tensor:
+    def forward(
+        self, x: Tensor, context: Tensor, bias: Tensor | None, context_bias: Tensor | None
+    ) -> Tensor:
         """(B, M, D) that look at (B, N, C) -> (B, M, D)."""
         if self.norm0 is not None and self.attn is not None:
             around = self.norm0(x)
@@ -40,12 +49,14 @@ class QueryBlock(nn.Module):
 
 
 class QueryDecoder(nn.Module):
-    """Predict the values of masked patches, each by itself, from a learned sum of the encoder's blocks for each decoder block.
+    """Predict the values of masked patches, each by itself, from a learned sum of the encoder's
+    blocks for each decoder block.
 
-    As no mask token sees another, any part of them can be left out: masker/partition=throw_middle throws the others away.
-    The sums' weights start by Xavier as all linear layers do: the release draws them from a normal of deviation
-    1 / sqrt(blocks) first and overwrites that (TonyLianLong/CrossMAE, models_cross.py: initialize_weights). The encoder's
-    final norm has no part in it and is not trained.
+    As no mask token sees another, any part of them can be left out: masker/partition=throw_middle
+    throws the others away. The sums' weights start by Xavier as all linear layers do: the release
+    draws them from a normal of deviation 1 / sqrt(blocks) first and overwrites that
+    (TonyLianLong/CrossMAE, models_cross.py: initialize_weights). The encoder's final norm has no
+    part in it and is not trained.
 
     Args:
         encoder_width: channels of the encoder's tokens.
@@ -53,7 +64,8 @@ class QueryDecoder(nn.Module):
         target_dim: values per patch.
         encoder_depth: blocks of the encoder.
         width, depth, heads, mlp_ratio: of the decoder's blocks.
-        blocks: numbers of the encoder's blocks that are summed, from 1, and 0 for what enters the first; null for all.
+        blocks: numbers of the encoder's blocks that are summed, from 1, and 0 for what enters the
+            first; null for all.
         self_attention: whether mask tokens look at each other as well.
 
     Raises:
@@ -75,12 +87,16 @@ class QueryDecoder(nn.Module):
     ):
         super().__init__()
         if width % heads:
-            raise ValueError(f"QueryDecoder got width={width}, heads={heads}; the heads must divide the width")
+            raise ValueError(
+                f"QueryDecoder got width={width}, heads={heads}; the heads must divide the width"
+            )
         numbers = sorted(set(range(encoder_depth + 1) if blocks is None else blocks))
         self.looks_at = [check_number(number, encoder_depth, least=0) for number in numbers]
         self.weigh = nn.Linear(len(self.looks_at), depth, bias=False)
         self.mask_token = nn.Parameter(torch.empty(1, 1, width))
-        self.pos_embed = nn.Parameter(sincos_positions(width, grid).float()[None], requires_grad=False)
+        self.pos_embed = nn.Parameter(
+            sincos_positions(width, grid).float()[None], requires_grad=False
+        )
         self.blocks = nn.ModuleList(
             QueryBlock(width, encoder_width, heads, mlp_ratio, self_attention) for _ in range(depth)
         )
@@ -90,7 +106,9 @@ class QueryDecoder(nn.Module):
         nn.init.normal_(self.mask_token, std=0.02)
 
     def forward(self, left: Tensor, split: Split) -> Tensor:
-        """Tokens that left the blocks `looks_at`, prefix first (blocks, B * K, R + Lv, D) -> predictions (B, K, Lm, P)."""
+        """Tokens that left the blocks `looks_at`, prefix first (blocks, B * K, R + Lv, D) ->
+        predictions (B, K, Lm, P).
+        """
         B, K, _ = split.masked.shape
         contexts = (self.weigh.weight.to(left.dtype) @ left.flatten(1)).view(-1, *left.shape[1:])
         x = (self.mask_token + self.pos_embed[0][split.masked + 1].flatten(0, 1)).to(left.dtype)
@@ -99,7 +117,9 @@ class QueryDecoder(nn.Module):
             bias = padding_bias(split.masked_valid.flatten(0, 1))
         if split.visible_valid is not None:
             prefix = left.shape[2] - split.visible.shape[-1]
-            context_bias = padding_bias(pad(split.visible_valid.flatten(0, 1), (prefix, 0), value=True))
+            context_bias = padding_bias(
+                pad(split.visible_valid.flatten(0, 1), (prefix, 0), value=True)
+            )
         for block, context in zip(self.blocks, contexts, strict=True):
             x = block(x, context, bias, context_bias)
         return self.predict(self.norm(x)).unflatten(0, (B, K))

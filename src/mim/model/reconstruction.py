@@ -26,7 +26,9 @@ class Reconstruction(NamedTuple):
             ValueError: where several are made.
         """
         if len(self.predictions) != 1:
-            raise ValueError(f"the model predicts {', '.join(self.predictions)}; say which, in .predictions[...]")
+            raise ValueError(
+                f"the model predicts {', '.join(self.predictions)}; say which, in .predictions[...]"
+            )
         return next(iter(self.predictions.values()))
 
 

@@ -17,7 +17,8 @@ def as_batch(images: Batch | Tensor) -> Batch:
 
 
 def embed_visible(encoder: Encoder, masker: AnyMasker, batch: Batch) -> tuple[Tensor, Split]:
-    """Images (B, C, H, W) -> tokens of the visible patches (B, K, Lv, D), and what is visible and what is masked.
+    """Images (B, C, H, W) -> tokens of the visible patches (B, K, Lv, D), and what is visible and
+    what is masked.
 
     Masked patches are embedded only for a masker that looks at tokens, and never for the network.
     """
@@ -28,9 +29,11 @@ def embed_visible(encoder: Encoder, masker: AnyMasker, batch: Batch) -> tuple[Te
 def encode_visible(
     encoder: Encoder, masker: AnyMasker, batch: Batch, blocks: Sequence[int] | None = None
 ) -> tuple[Tensor, Split]:
-    """Images (B, C, H, W) -> encoded tokens of the visible patches (B * K, R + Lv, D), and the split.
+    """Images (B, C, H, W) -> encoded tokens of the visible patches (B * K, R + Lv, D), and the
+    split.
 
-    What all parts share is encoded once. With numbers of `blocks`, what leaves each of those, (blocks, B * K, R + Lv, D).
+    What all parts share is encoded once. With numbers of `blocks`, what leaves each of those,
+    (blocks, B * K, R + Lv, D).
     """
     split = split_of(encoder, masker, batch)
     visible, valid = split.context
@@ -44,17 +47,21 @@ def encode_visible(
 
 
 def split_of(encoder: Encoder, masker: AnyMasker, batch: Batch) -> Split:
-    """What a masker makes visible and what it masks, given embeddings of all patches if it looks at them."""
+    """What a masker makes visible and what it masks, given embeddings of all patches if it looks at
+    them.
+    """
     tokens = embed_for_score(encoder, batch.image) if masker.needs_tokens else None
     return masker(batch, encoder.geometry.grid, tokens)
 
 
 @torch.no_grad()
 def embed_for_score(encoder: Encoder, image: Tensor) -> Tensor:
-    """Tokens of all patches in the precision of the weights, whatever the autocast: (B, C, H, W) -> (B, L, D).
+    """Tokens of all patches in the precision of the weights, whatever the autocast: (B, C, H, W) ->
+    (B, L, D).
 
-    Tokens of bf16 move salience by 1e-2. To embed the visible patches again costs less than the gradient of an embedding of
-    all. Where FSDP gathers weights in bf16, these are tokens of bf16 nevertheless.
+    Tokens of bf16 move salience by 1e-2. To embed the visible patches again costs less than the
+    gradient of an embedding of all. Where FSDP gathers weights in bf16, these are tokens of bf16
+    nevertheless.
     """
     with torch.autocast(image.device.type, enabled=False):
         return encoder.embed(image.to(next(encoder.parameters()).dtype))

@@ -1,4 +1,6 @@
-"""Gradients cut down to a length. That of all together is Lightning's `trainer.gradient_clip_val`."""
+"""Gradients cut down to a length. That of all together is Lightning's
+`trainer.gradient_clip_val`.
+"""
 
 from collections.abc import Iterable
 
@@ -9,13 +11,15 @@ from mim.ranges import Positive
 
 
 class ClipEachParameter:
-    """Gradient of each parameter tensor, cut down to a norm by itself (iBOT and DINO, utils.py: clip_gradients).
+    """Gradient of each parameter tensor, cut down to a norm by itself (iBOT and DINO, utils.py:
+    clip_gradients).
 
-    Once an optimiser step, on what all processes and accumulated batches made together; a gradient that is cut over
-    processes has the norm of the whole.
+    Once an optimiser step, on what all processes and accumulated batches made together; a gradient
+    that is cut over processes has the norm of the whole.
 
     Args:
-        max_norm: of one parameter's gradient; g becomes g * max_norm / (|g| + 1e-6) where that is shorter.
+        max_norm: of one parameter's gradient; g becomes g * max_norm / (|g| + 1e-6) where that is
+            shorter.
     """
 
     def __init__(self, max_norm: Positive):

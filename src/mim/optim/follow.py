@@ -41,14 +41,18 @@ class Follow(LambdaLR):
             return lambda step: schedule(start._replace(step=max(0, step - schedule.late)), peak)
 
         self._decay, self._start = weight_decay, start
-        self._settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+        self._settings = [
+            {k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups
+        ]
         self._decayed = [group["weight_decay"] > 0 for group in optimizer.param_groups]
         if weight_decay and not any(self._decayed):
             raise ValueError(
-                "weight_decay_schedule starts at weight_decay=0, which decays nothing; e.g. weight_decay=0.04"
+                "weight_decay_schedule starts at weight_decay=0, which decays nothing; e.g. "
+                "weight_decay=0.04"
             )
         super().__init__(
-            optimizer, [share(group["lr"] if schedule.per_group else lr) for group in optimizer.param_groups]
+            optimizer,
+            [share(group["lr"] if schedule.per_group else lr) for group in optimizer.param_groups],
         )
 
     def get_lr(self) -> list[float | Tensor]:
@@ -65,7 +69,10 @@ class Follow(LambdaLR):
 
     def rates(self, step: int) -> list[float]:
         """Learning rate of each group after so many steps."""
-        return [float(peak) * share(step) for peak, share in zip(self.base_lrs, self.lr_lambdas, strict=True)]
+        return [
+            float(peak) * share(step)
+            for peak, share in zip(self.base_lrs, self.lr_lambdas, strict=True)
+        ]
 
     def begin_at(self, step: int) -> None:
         """Take steps as done, and set the groups as they are then."""
@@ -80,7 +87,9 @@ class Follow(LambdaLR):
         return {"last_epoch": self.last_epoch}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on after so many steps, with the settings of now: an optimiser's own state brings back those it was saved with."""
+        """Go on after so many steps, with the settings of now: an optimiser's own state brings back
+        those it was saved with.
+        """
         for group, settings in zip(self.optimizer.param_groups, self._settings, strict=True):
             group.update(settings)
             group["initial_lr"] = settings["lr"]

@@ -1,4 +1,6 @@
-"""LARS as the official MAE probes with it (util/lars.py; You et al., arXiv 1708.03888), by timm's."""
+"""LARS as the official MAE probes with it (util/lars.py; You et al., arXiv 1708.03888), by
+timm's.
+"""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -11,10 +13,12 @@ from mim.optim.layer_decay import Group
 
 
 class Lars(TimmLars):
-    """Each matrix is stepped in proportion to its own norm; vectors and biases by plain momentum, and they are not decayed.
+    """Each matrix is stepped in proportion to its own norm; vectors and biases by plain momentum,
+    and they are not decayed.
 
-    timm's adapts where there is weight decay or `always_adapt`, and measures gradient and decay apart; the official one adapts
-    every matrix, and measures their sum. So the decay is added to the gradient here, before timm's sees it.
+    timm's adapts where there is weight decay or `always_adapt`, and measures gradient and decay
+    apart; the official one adapts every matrix, and measures their sum. So the decay is added to
+    the gradient here, before timm's sees it.
 
     Args:
         params: parameters, or groups of them that may have `lr` and `weight_decay` of their own.
@@ -38,7 +42,9 @@ class Lars(TimmLars):
         for group in groups:
             own, weights = {"lr": lr} | group, list(group["params"])
             decay = own.pop("weight_decay", weight_decay)
-            matrices, vectors = ([p for p in weights if (p.ndim > 1) is many] for many in (True, False))
+            matrices, vectors = (
+                [p for p in weights if (p.ndim > 1) is many] for many in (True, False)
+            )
             split.append(own | {"params": matrices, "always_adapt": True, "decay": decay})
             split.append(own | {"params": vectors, "always_adapt": False, "decay": 0.0})
         super().__init__(split, lr=lr, momentum=momentum, trust_coeff=trust, eps=0.0)

@@ -1,4 +1,6 @@
-"""Learning rates that fall from layer to layer, from the head down to the patches (MAE, util/lr_decay.py; SimMIM, optimizer.py)."""
+"""Learning rates that fall from layer to layer, from the head down to the patches (MAE,
+util/lr_decay.py; SimMIM, optimizer.py).
+"""
 
 from typing import TypedDict
 
@@ -19,13 +21,17 @@ class Group(TypedDict):
 
 
 def layer_numbers(encoder: Encoder) -> dict[str, int]:
-    """Parameter name -> its layer: 0 of what stands before the blocks, then one a block; what follows all blocks is one further.
+    """Parameter name -> its layer: 0 of what stands before the blocks, then one a block; what
+    follows all blocks is one further.
 
-    What merges patches between Swin's stages belongs to the block before it, a bias shared by all blocks to what follows them.
-    timm's own numbers (`group_matcher`) differ in both, and put a ViT's final norm into its last block.
+    What merges patches between Swin's stages belongs to the block before it, a bias shared by all
+    blocks to what follows them. timm's own numbers (`group_matcher`) differ in both, and put a
+    ViT's final norm into its last block.
     """
     blocks = list(encoder.blocks)
-    inside = {id(p): number for number, block in enumerate(blocks, start=1) for p in block.parameters()}
+    inside = {
+        id(p): number for number, block in enumerate(blocks, start=1) for p in block.parameters()
+    }
     numbers: dict[str, int] = {}
     last, top = 0, len(blocks) + 1
     for name, parameter in encoder.named_parameters():
@@ -36,13 +42,16 @@ def layer_numbers(encoder: Encoder) -> dict[str, int]:
     return numbers
 
 
-def layer_decay_groups(model: Model, lr: float, weight_decay: float, layer_decay: float) -> list[Group]:
+def layer_decay_groups(
+    model: Model, lr: float, weight_decay: float, layer_decay: float
+) -> list[Group]:
     """Parameter groups of a model, each with a learning rate and a weight decay of its own.
 
     torch's schedules know nothing of timm's `lr_scale`, so the rate itself is multiplied.
 
     Args:
-        model: its trainable parameters are taken; `no_weight_decay()` names matrices that are not decayed.
+        model: its trainable parameters are taken; `no_weight_decay()` names matrices that are not
+            decayed.
         lr: of what follows the encoder's blocks.
         weight_decay: of matrices; vectors and biases are not decayed.
         layer_decay: a layer's rate over that of the next one; 1 for one rate everywhere.
@@ -51,7 +60,10 @@ def layer_decay_groups(model: Model, lr: float, weight_decay: float, layer_decay
         ValueError: where `layer_decay` is not above 0 and at most 1.
     """
     if not 0 < layer_decay <= 1:
-        raise ValueError(f"layer_decay={layer_decay}; needs a factor above 0 and at most 1, e.g. task.layer_decay=0.65")
+        raise ValueError(
+            f"layer_decay={layer_decay}; needs a factor above 0 and at most 1, e.g. "
+            "task.layer_decay=0.65"
+        )
     top = model.encoder.depth + 1
     numbers = {f"encoder.{name}": number for name, number in layer_numbers(model.encoder).items()}
     undecayed = model.no_weight_decay()

@@ -1,4 +1,6 @@
-"""Learning rate that falls at milestones, after a linear rise (detectron2's WarmupParamScheduler over fvcore's multi-step)."""
+"""Learning rate that falls at milestones, after a linear rise (detectron2's WarmupParamScheduler
+over fvcore's multi-step).
+"""
 
 from collections.abc import Sequence
 
@@ -8,13 +10,15 @@ from mim.ranges import NonNegativeInt, NotNegative, Rate, Share
 
 
 class Milestones(Warmup):
-    """Learning rate of ViTDet: a line up from a thousandth, then the peak, a tenth of it, a hundredth.
+    """Learning rate of ViTDet: a line up from a thousandth, then the peak, a tenth of it, a
+    hundredth.
 
     Args:
         warmup_epochs: epochs of linear rise.
         warmup_steps: the rise in optimiser steps; null for `warmup_epochs`. ViTDet has 250.
-        milestones: shares of the training, rounded to whole steps, after each of which the rate is `factor` of what it was.
-            ViTDet's are 8/9 and 26/27: 163,889 and 177,546 of 184,375 steps.
+        milestones: shares of the training, rounded to whole steps, after each of which the rate is
+            `factor` of what it was. ViTDet's are 8/9 and 26/27: 163,889 and 177,546 of 184,375
+            steps.
         factor: see `milestones`.
         start: share of the peak where the rise begins.
 
@@ -32,7 +36,9 @@ class Milestones(Warmup):
     ):
         super().__init__(warmup_epochs, warmup_steps)
         if list(milestones) != sorted(milestones):
-            raise ValueError(f"Milestones got milestones={list(milestones)}; they must rise, e.g. [0.89,0.96]")
+            raise ValueError(
+                f"Milestones got milestones={list(milestones)}; they must rise, e.g. [0.89,0.96]"
+            )
         self.milestones, self.factor, self.start = tuple(milestones), factor, start
 
     def __call__(self, progress: Progress, peak: float) -> float:

@@ -1,4 +1,6 @@
-"""Learning rate that falls as a power of what is left of the training (mmcv 1.3, runner/hooks/lr_updater.py: PolyLrUpdaterHook)."""
+"""Learning rate that falls as a power of what is left of the training (mmcv 1.3,
+runner/hooks/lr_updater.py: PolyLrUpdaterHook).
+"""
 
 from mim.optim.schedule import Warmup
 from mim.part import Progress
@@ -6,11 +8,13 @@ from mim.ranges import NonNegativeInt, NotNegative, Positive, Rate
 
 
 class MMPoly(Warmup):
-    """Learning rate of mmsegmentation: the fall begins with the first step, and a rise from a share of it hides its start.
+    """Learning rate of mmsegmentation: the fall begins with the first step, and a rise from a share
+    of it hides its start.
 
     Args:
         warmup_epochs: epochs of linear rise.
-        warmup_steps: the rise in optimiser steps; null for `warmup_epochs`. MAE's UPerNet has 1,500.
+        warmup_steps: the rise in optimiser steps; null for `warmup_epochs`. MAE's UPerNet has
+            1,500.
         power: of the share of the training that is left.
         start: share of the rate in force that the rise begins with.
         min_lr: where the fall ends, as an absolute learning rate, the same in every group.

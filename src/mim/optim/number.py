@@ -1,4 +1,6 @@
-"""Schedules of any number over a training: weight decay, momentum of a teacher, ratio of a mask, temperature."""
+"""Schedules of any number over a training: weight decay, momentum of a teacher, ratio of a mask,
+temperature.
+"""
 
 import math
 from bisect import bisect_right
@@ -29,7 +31,9 @@ def number_at(number: Number, progress: Progress) -> float:
 
 def describe_number(number: Number, steps: int, steps_per_epoch: int) -> str:
     """A number at the first and at the last step of a training, in words."""
-    first, last = (number_at(number, Progress(step, steps, steps_per_epoch)) for step in (0, steps - 1))
+    first, last = (
+        number_at(number, Progress(step, steps, steps_per_epoch)) for step in (0, steps - 1)
+    )
     if not isinstance(number, NumberSchedule):
         return f"{first:g}"
     return f"{first:.6g} to {last:.6g} ({type(number).__name__})"
@@ -48,8 +52,8 @@ class Changing(Part):
 class Varying(Changing):
     """Part with numbers that may change from step to step.
 
-    A subclass gives them to `vary` when it is built and reads each as its own attribute. A value follows from the step
-    alone, so a resumed run has it without anything saved.
+    A subclass gives them to `vary` when it is built and reads each as its own attribute. A value
+    follows from the step alone, so a resumed run has it without anything saved.
 
     Attributes:
         schedules: of the numbers that change, by name.
@@ -63,7 +67,9 @@ class Varying(Changing):
         Raises:
             ValueError: where `check_numbers` refuses them.
         """
-        self.schedules = {name: number for name, number in numbers.items() if isinstance(number, NumberSchedule)}
+        self.schedules = {
+            name: number for name, number in numbers.items() if isinstance(number, NumberSchedule)
+        }
         self._ahead = bool(self.schedules)
         self._set({name: number_at(number, Progress(0, 1, 1)) for name, number in numbers.items()})
 
@@ -102,12 +108,14 @@ def described_schedules(parts: Iterable[Part], steps: int, steps_per_epoch: int)
 
 
 class Cosine:
-    """Number by half a cosine over all steps: momentum of BYOL (arXiv 2006.07733), DINO, iBOT, CMAE; weight decay of DINO, iBOT.
+    """Number by half a cosine over all steps: momentum of BYOL (arXiv 2006.07733), DINO, iBOT,
+    CMAE; weight decay of DINO, iBOT.
 
     Args:
         start: at the first step.
         end: where it would be after the last step.
-        stretch: length of the cosine over that of the training; of MSN's weight decay 1.25, so that it ends before `end`.
+        stretch: length of the cosine over that of the training; of MSN's weight decay 1.25, so that
+            it ends before `end`.
         ahead: whether a step has the value of the step after, as weight decays of I-JEPA and MSN.
     """
 
@@ -115,9 +123,13 @@ class Cosine:
         self.start, self.end, self.stretch, self.ahead = start, end, stretch, ahead
 
     def __call__(self, progress: Progress) -> float:
-        """Value at a step (iBOT, utils.py: cosine_scheduler; I-JEPA, src/utils/schedulers.py: CosineWDSchedule)."""
+        """Value at a step (iBOT, utils.py: cosine_scheduler; I-JEPA, src/utils/schedulers.py:
+        CosineWDSchedule).
+        """
         share = (progress.step + self.ahead) / progress.steps
-        return self.end + (self.start - self.end) * 0.5 * (1 + math.cos(math.pi * share / self.stretch))
+        return self.end + (self.start - self.end) * 0.5 * (
+            1 + math.cos(math.pi * share / self.stretch)
+        )
 
 
 class Lines:
@@ -132,10 +144,21 @@ class Lines:
         ValueError: where points and values do not go together.
     """
 
-    def __init__(self, values: Sequence[float], epochs: Sequence[float], change: Literal["step", "epoch"] = "step"):
-        if len(values) != len(epochs) or not values or epochs[0] != 0 or any(a >= b for a, b in pairwise(epochs)):
+    def __init__(
+        self,
+        values: Sequence[float],
+        epochs: Sequence[float],
+        change: Literal["step", "epoch"] = "step",
+    ):
+        if (
+            len(values) != len(epochs)
+            or not values
+            or epochs[0] != 0
+            or any(a >= b for a, b in pairwise(epochs))
+        ):
             raise ValueError(
-                f"Lines got values={list(values)}, epochs={list(epochs)}; needs as many epochs as values, ascending "
+                f"Lines got values={list(values)}, epochs={list(epochs)}; needs as many epochs as "
+                "values, ascending "
                 "from 0, e.g. values=[0.999,0.9999] epochs=[0,100]"
             )
         self.values, self.epochs, self.change = list(values), list(epochs), change
@@ -146,14 +169,19 @@ class Lines:
         after = bisect_right(self.epochs, epoch)
         if after == len(self.epochs):
             return self.values[-1]
-        (left, right), (low, high) = self.epochs[after - 1 : after + 1], self.values[after - 1 : after + 1]
+        (left, right), (low, high) = (
+            self.epochs[after - 1 : after + 1],
+            self.values[after - 1 : after + 1],
+        )
         return low + (high - low) * (epoch - left) / (right - left)
 
 
 class Linspace:
-    """Number that changes with each epoch from `start` to `end`, and stays there: a teacher's temperature (DINO, iBOT).
+    """Number that changes with each epoch from `start` to `end`, and stays there: a teacher's
+    temperature (DINO, iBOT).
 
-    The first of so many epochs has `start` and the last of them `end`, as NumPy's linspace has it (main_dino.py: DINOLoss).
+    The first of so many epochs has `start` and the last of them `end`, as NumPy's linspace has it
+    (main_dino.py: DINOLoss).
 
     Args:
         start: in the first epoch.

@@ -1,4 +1,6 @@
-"""Learning rates over a training: a warm-up, then half a cosine set anew at every step (MAE, util/lr_sched.py)."""
+"""Learning rates over a training: a warm-up, then half a cosine set anew at every step (MAE,
+util/lr_sched.py).
+"""
 
 import math
 from typing import Protocol
@@ -11,10 +13,10 @@ class Schedule(Protocol):
     """Schedule of a learning rate: the share of its peak that is in force.
 
     Attributes:
-        per_group: whether its absolute rates are the same for every group of parameters, whatever its peak; if not, a group's
-            rates are the highest group's, in proportion to its peak.
-        late: steps that a rate is late by: 1 where it is set after a step and that of the step before is in force, -1 where that
-            of the step after is.
+        per_group: whether its absolute rates are the same for every group of parameters, whatever
+            its peak; if not, a group's rates are the highest group's, in proportion to its peak.
+        late: steps that a rate is late by: 1 where it is set after a step and that of the step
+            before is in force, -1 where that of the step after is.
     """
 
     per_group: bool
@@ -52,7 +54,10 @@ class Warmup:
         """
         given, length = f"warmup_epochs={self.warmup_epochs:g}", self.warmup_epochs
         if self.warmup_steps is not None:
-            given, length = f"warmup_steps={self.warmup_steps}", self.warmup_steps / progress.steps_per_epoch
+            given, length = (
+                f"warmup_steps={self.warmup_steps}",
+                self.warmup_steps / progress.steps_per_epoch,
+            )
         epochs = progress.epochs
         if length >= epochs:
             fix = (
@@ -74,7 +79,10 @@ class WarmupCosine(Warmup):
     """
 
     def __init__(
-        self, warmup_epochs: NotNegative, min_lr: NotNegative = 0.0, warmup_steps: NonNegativeInt | None = None
+        self,
+        warmup_epochs: NotNegative,
+        min_lr: NotNegative = 0.0,
+        warmup_steps: NonNegativeInt | None = None,
     ):
         super().__init__(warmup_epochs, warmup_steps)
         self.min_lr = min_lr
@@ -88,7 +96,8 @@ class WarmupCosine(Warmup):
 
 
 class CosineByEpoch:
-    """Learning rate with one value an epoch and no warm-up: iBOT's and DINO's linear probes, by torch's CosineAnnealingLR.
+    """Learning rate with one value an epoch and no warm-up: iBOT's and DINO's linear probes, by
+    torch's CosineAnnealingLR.
 
     Args:
         min_lr: where the cosine would end after the last epoch, as an absolute learning rate.

@@ -1,4 +1,6 @@
-"""Learning rates of SimMIM (lr_scheduler.py): a warm-up from above zero, then steps, a line, or a cosine that ran all along."""
+"""Learning rates of SimMIM (lr_scheduler.py): a warm-up from above zero, then steps, a line, or a
+cosine that ran all along.
+"""
 
 from mim.optim.schedule import Warmup, half_cosine
 from mim.part import Progress
@@ -8,14 +10,22 @@ from mim.ranges import NonNegativeInt, NotNegative, Positive, Share
 class _Warmup(Warmup):
     """A linear rise to the peak, from an absolute learning rate."""
 
-    # timm's schedulers set absolute rates, the same in every group, where MAE scales those too; and they set them after a
-    # step, so that step k runs at the rate of step k - 1 (SimMIM, main_simmim.py: step_update).
+    # timm's schedulers set absolute rates, the same in every group, where MAE scales those too; and
+    # they set them after a step, so that step k runs at the rate of step k - 1 (SimMIM,
+    # main_simmim.py: step_update).
     per_group, late = True, 1
 
-    def __init__(self, warmup_epochs: NotNegative, warmup_lr: NotNegative, warmup_steps: NonNegativeInt | None):
+    def __init__(
+        self,
+        warmup_epochs: NotNegative,
+        warmup_lr: NotNegative,
+        warmup_steps: NonNegativeInt | None,
+    ):
         super().__init__(warmup_epochs, warmup_steps)
         if warmup_lr < 0:
-            raise ValueError(f"{type(self).__name__} got warmup_lr={warmup_lr}; it may not be negative")
+            raise ValueError(
+                f"{type(self).__name__} got warmup_lr={warmup_lr}; it may not be negative"
+            )
         self.warmup_lr = warmup_lr
 
     def rise(self, epoch: float, warmup: float, peak: float) -> float:
@@ -44,7 +54,9 @@ class WarmupSteps(_Warmup):
         warmup_steps: NonNegativeInt | None = None,
     ):
         super().__init__(warmup_epochs, warmup_lr, warmup_steps)
-        if list(milestones) != sorted(milestones) or any(milestone < warmup_epochs for milestone in milestones):
+        if list(milestones) != sorted(milestones) or any(
+            milestone < warmup_epochs for milestone in milestones
+        ):
             raise ValueError(
                 f"WarmupSteps got milestones={list(milestones)}, warmup_epochs={warmup_epochs:g}; "
                 "milestones rise, and none lies in the warm-up: e.g. schedule.milestones=[700]"
@@ -79,7 +91,9 @@ class WarmupLine(_Warmup):
     ):
         super().__init__(warmup_epochs, warmup_lr, warmup_steps)
         if not 0 <= min_share <= 1:
-            raise ValueError(f"WarmupLine got min_share={min_share}; needs a share of the peak, from 0 to 1")
+            raise ValueError(
+                f"WarmupLine got min_share={min_share}; needs a share of the peak, from 0 to 1"
+            )
         self.min_share = min_share
 
     def __call__(self, progress: Progress, peak: float) -> float:
@@ -91,7 +105,8 @@ class WarmupLine(_Warmup):
 
 
 class RunningCosine(_Warmup):
-    """Half a cosine over the whole training, of which the warm-up hides the start: SimMIM's Swin, and all its fine-tuning.
+    """Half a cosine over the whole training, of which the warm-up hides the start: SimMIM's Swin,
+    and all its fine-tuning.
 
     Just after the warm-up the rate is below the peak (timm 0.4.12, scheduler/cosine_lr.py).
 

@@ -1,4 +1,6 @@
-"""Learning rates of I-JEPA and MSN (facebookresearch/ijepa, src/utils/schedulers.py: WarmupCosineSchedule)."""
+"""Learning rates of I-JEPA and MSN (facebookresearch/ijepa, src/utils/schedulers.py:
+WarmupCosineSchedule).
+"""
 
 from mim.optim.schedule import Warmup, half_cosine
 from mim.part import Progress
@@ -8,13 +10,15 @@ from mim.ranges import NonNegativeInt, NotNegative, Positive
 class StretchedCosine(Warmup):
     """A line up from a rate above zero, then half a cosine that may be longer than the training.
 
-    Each step has the rate of the step after: it is set, to that of one step more, before the optimiser steps.
+    Each step has the rate of the step after: it is set, to that of one step more, before the
+    optimiser steps.
 
     Args:
         warmup_epochs: epochs of linear rise.
         start_lr: where the rise starts, as an absolute learning rate.
         min_lr: where the cosine ends, likewise.
-        stretch: length of rise and cosine together over that of the training; MSN's is 1.25, so that it ends above `min_lr`.
+        stretch: length of rise and cosine together over that of the training; MSN's is 1.25, so
+            that it ends above `min_lr`.
         warmup_steps: the rise in optimiser steps; null for `warmup_epochs`.
 
     Raises:
@@ -33,7 +37,9 @@ class StretchedCosine(Warmup):
     ):
         super().__init__(warmup_epochs, warmup_steps)
         if stretch < 1:
-            raise ValueError(f"schedule.stretch={stretch:g} ends before the training does; needs 1 or more")
+            raise ValueError(
+                f"schedule.stretch={stretch:g} ends before the training does; needs 1 or more"
+            )
         self.start_lr, self.min_lr, self.stretch = start_lr, min_lr, stretch
 
     def __call__(self, progress: Progress, peak: float) -> float:
@@ -42,4 +48,6 @@ class StretchedCosine(Warmup):
         if progress.step < int(warmup * progress.steps_per_epoch + 1e-9):
             start = self.start_lr / peak
             return start + (1 - start) * epoch / warmup
-        return half_cosine((epoch - warmup) / (self.stretch * progress.epochs - warmup), self.min_lr / peak)
+        return half_cosine(
+            (epoch - warmup) / (self.stretch * progress.epochs - warmup), self.min_lr / peak
+        )

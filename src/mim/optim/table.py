@@ -1,4 +1,6 @@
-"""Learning rates written down step by step before a training begins: the peak stands twice, at the end of the rise and after it."""
+"""Learning rates written down step by step before a training begins: the peak stands twice, at the
+end of the rise and after it.
+"""
 
 from mim.optim.schedule import Warmup, half_cosine
 from mim.part import Progress
@@ -8,8 +10,9 @@ from mim.ranges import NonNegativeInt, NotNegative
 class LinspaceCosine(Warmup):
     """Learning rate of DINO, iBOT, BEiT, BootMAE and data2vec (DINO, utils.py: cosine_scheduler).
 
-    Of n steps the first w are `linspace(0, peak, w)`, so that the last of them has the peak; step w + i has
-    `min + (peak - min) * (1 + cos(pi * i / (n - w))) / 2`. A group's least rate is in proportion to its peak.
+    Of n steps the first w are `linspace(0, peak, w)`, so that the last of them has the peak; step w
+    + i has `min + (peak - min) * (1 + cos(pi * i / (n - w))) / 2`. A group's least rate is in
+    proportion to its peak.
 
     Args:
         warmup_epochs: epochs of linear rise.
@@ -20,7 +23,10 @@ class LinspaceCosine(Warmup):
     start = 0.0
 
     def __init__(
-        self, warmup_epochs: NotNegative, min_lr: NotNegative = 0.0, warmup_steps: NonNegativeInt | None = None
+        self,
+        warmup_epochs: NotNegative,
+        min_lr: NotNegative = 0.0,
+        warmup_steps: NonNegativeInt | None = None,
     ):
         super().__init__(warmup_epochs, warmup_steps)
         self.min_lr = min_lr

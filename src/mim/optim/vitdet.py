@@ -1,4 +1,6 @@
-"""Parameter groups of ViTDet: rates by layer, and decay as detectron2's release has it (configs/common/optim.py)."""
+"""Parameter groups of ViTDet: rates by layer, and decay as detectron2's release has it
+(configs/common/optim.py).
+"""
 
 from mim.encoder.model import Model
 from mim.optim.layer_decay import Group, layer_numbers
@@ -10,7 +12,8 @@ RELATIVE = "relative."
 def vitdet_groups(model: Model, lr: float, weight_decay: float, layer_decay: float) -> list[Group]:
     """Parameter groups of a model, which may have relative positions in `relative`.
 
-    Everything is decayed, biases too, but for what `no_weight_decay()` names: positions and the ViT's norms.
+    Everything is decayed, biases too, but for what `no_weight_decay()` names: positions and the
+    ViT's norms.
 
     Args:
         model: its trainable parameters are taken.
@@ -22,7 +25,10 @@ def vitdet_groups(model: Model, lr: float, weight_decay: float, layer_decay: flo
         ValueError: where `layer_decay` is not above 0 and at most 1.
     """
     if not 0 < layer_decay <= 1:
-        raise ValueError(f"layer_decay={layer_decay}; needs a factor above 0 and at most 1, e.g. task.layer_decay=0.7")
+        raise ValueError(
+            f"layer_decay={layer_decay}; needs a factor above 0 and at most 1, e.g. "
+            "task.layer_decay=0.7"
+        )
     top, undecayed = model.encoder.depth + 1, model.no_weight_decay()
     numbers = {f"encoder.{name}": number for name, number in layer_numbers(model.encoder).items()}
     groups: dict[tuple[int, float], Group] = {}

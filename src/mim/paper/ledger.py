@@ -1,4 +1,5 @@
-"""Ledger of recipes: what papers and releases say of every experiment, and where this project differs.
+"""Ledger of recipes: what papers and releases say of every experiment, and where this project
+differs.
 
 `recipes/<paper>.yaml` holds the facts with their sources; recipes/README.md has the words.
 """
@@ -22,7 +23,9 @@ class Deviation(NamedTuple):
     field: str
     """Dotted name, e.g. `lr.base`."""
     source: object
-    """What the source says: a value, `{paper: .., release: ..}` where its two differ, None where neither says it."""
+    """What the source says: a value, `{paper: .., release: ..}` where its two differ, None where
+    neither says it.
+    """
     ours: object
     reason: str
     like: str | None = None
@@ -39,11 +42,14 @@ class Recipe(NamedTuple):
     command: str | None
     """That runs it, without `python`; None where there is none yet."""
     source: Mapping[str, object]
-    """All that the sources say of it, as it stands in the file, with what it shares with others filled in."""
+    """All that the sources say of it, as it stands in the file, with what it shares with others
+    filled in.
+    """
     deviations: list[Deviation]
 
     def expected(self, field: str) -> object:
-        """What a run of ours has to have: the source's value, or the one that a deviation gives a reason for.
+        """What a run of ours has to have: the source's value, or the one that a deviation gives a
+        reason for.
 
         Args:
             field: dotted name, e.g. `mask.visible`.
@@ -96,18 +102,24 @@ def read_recipes(paper: str, folder: Path = RECIPES) -> dict[str, Recipe]:
 
 def deviations(folder: Path = RECIPES) -> dict[str, list[Deviation]]:
     """By experiment, where it differs from its source; those that do not are left out."""
-    recipes = (recipe for paper in papers(folder) for recipe in read_recipes(paper, folder).values())
+    recipes = (
+        recipe for paper in papers(folder) for recipe in read_recipes(paper, folder).values()
+    )
     return {recipe.name: recipe.deviations for recipe in recipes if recipe.deviations}
 
 
 def unmade(folder: Path = RECIPES) -> dict[str, list[str]]:
     """By paper, the recipes that no command makes yet."""
     recipes = {paper: read_recipes(paper, folder).values() for paper in papers(folder)}
-    return {paper: [one.name for one in each if one.command is None] for paper, each in recipes.items()}
+    return {
+        paper: [one.name for one in each if one.command is None] for paper, each in recipes.items()
+    }
 
 
 def _filled_in(entry: Settings, before: Mapping[str, Settings]) -> Settings:
-    """An entry with all that it shares with the one that it is `like`, but for what it is `without`."""
+    """An entry with all that it shares with the one that it is `like`, but for what it is
+    `without`.
+    """
     own = dict(entry)
     shared = copy.deepcopy(before[own.pop("like")]) if "like" in own else {}
     for path in own.pop("without", []):
@@ -130,15 +142,26 @@ def _lay_over(shared: Settings, own: Settings) -> None:
 
 def _recipe(entry: Settings, before: Mapping[str, Recipe], folder: Path) -> Recipe:
     source = {key: value for key, value in entry.items() if key not in ("command", "ours")}
-    command = entry.get("command", None if entry.get("proposed") else f"train.py experiment={entry['name']}")
-    found = [one for choice in entry.get("ours", []) for one in _chosen(entry, choice, before, folder)]
+    command = entry.get(
+        "command", None if entry.get("proposed") else f"train.py experiment={entry['name']}"
+    )
+    found = [
+        one for choice in entry.get("ours", []) for one in _chosen(entry, choice, before, folder)
+    ]
     return Recipe(entry["name"], entry["kind"], command, source, found)
 
 
-def _chosen(entry: Settings, choice: Settings, before: Mapping[str, Recipe], folder: Path) -> Iterator[Deviation]:
-    """The deviations of one choice: values with a reason, or settings of another experiment, perhaps of another paper."""
+def _chosen(
+    entry: Settings, choice: Settings, before: Mapping[str, Recipe], folder: Path
+) -> Iterator[Deviation]:
+    """The deviations of one choice: values with a reason, or settings of another experiment,
+    perhaps of another paper.
+    """
     if "why" not in choice:
-        raise ValueError(f"{folder.name}/{entry['name']}: a choice lacks its reason, `why`; it has {', '.join(choice)}")
+        raise ValueError(
+            f"{folder.name}/{entry['name']}: a choice lacks its reason, `why`; it has "
+            f"{', '.join(choice)}"
+        )
     values, like = choice.get("values", {}), choice.get("as")
     if like:
         other = before.get(like) or read_recipes(like.partition("/")[0], folder)[like]

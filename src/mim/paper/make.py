@@ -1,4 +1,6 @@
-"""Runner of a paper's tables: what is missing, each command in a process of its own, training before what judges it."""
+"""Runner of a paper's tables: what is missing, each command in a process of its own, training
+before what judges it.
+"""
 
 import hashlib
 import re
@@ -36,7 +38,8 @@ def make(
 ) -> Outcome:
     """Run what is missing, in waves: what can be run now, and then what has become possible.
 
-    A job that was stopped goes on from its last checkpoint, because its folder is named after its command.
+    A job that was stopped goes on from its last checkpoint, because its folder is named after its
+    command.
 
     Args:
         look: tells the progress as it is now.
@@ -58,7 +61,11 @@ def make(
             break
         tasks = [_task(job, folder, program, devices) for job in wave]
         tried |= {_key(job): task.folder for job, task in zip(wave, tasks, strict=True)}
-        print(f"{len(wave)} of {len(missing)} missing jobs can be run; what they say goes to {folder}", flush=True)
+        print(
+            f"{len(wave)} of {len(missing)} missing jobs can be run; "
+            f"what they say goes to {folder}",
+            flush=True,
+        )
         run_all(tasks, parallel, gpus, NUMBERS, begin)
     return _outcome(missing, tried)
 
@@ -97,7 +104,10 @@ def _outcome(missing: Sequence[Job], tried: dict[tuple, Path]) -> Outcome:
         if own is None:
             waits_for = (job.step.after.key, job.seed) if job.step.after else ()
             failed = states.get(waits_for, False)
-            print(f"not run: {_label(job)}, because the training that it judges {'failed' if failed else 'is missing'}")
+            print(
+                f"not run: {_label(job)}, because the training that it judges "
+                f"{'failed' if failed else 'is missing'}"
+            )
         else:
             ended = read_job(own, [])
             failed = ended.status == "failed"

@@ -30,7 +30,10 @@ def _table(table: Table) -> str:
     notes = any(row.note for row in table.rows)
     header = ["trained", "judged by", *(["published"] if published else []), "measured"]
     header += [*(["difference"] if published else []), *(["note"] if notes else [])]
-    lines = [_line(header), _line("---" if name in ("trained", "judged by", "note") else "---:" for name in header)]
+    lines = [
+        _line(header),
+        _line("---" if name in ("trained", "judged by", "note") else "---:" for name in header),
+    ]
     told = None
     for cell in cells:
         note = "" if cell.row.trained == told else cell.row.note  # beside the first of its numbers
@@ -55,7 +58,11 @@ def _line(cells: Iterable[str]) -> str:
 
 def number(value: float | None) -> str:
     """With one decimal, or as many as are printed: 84.0, 23.75, 0.125."""
-    return "" if value is None else max(f"{value:.1f}", f"{value:g}", key=lambda said: len(said.partition(".")[2]))
+    return (
+        ""
+        if value is None
+        else max(f"{value:.1f}", f"{value:g}", key=lambda said: len(said.partition(".")[2]))
+    )
 
 
 def _measured(cell: Cell) -> str:
@@ -79,19 +86,30 @@ def _made(cells: Iterable[Cell]) -> Iterator[str]:
         if measured := cell.measured:
             how = ", then ".join(f"`{command}`" for command in measured.commands)
             seeds = [measured.seed] if isinstance(measured.seed, int) else measured.seed
-            word = f"seed {seeds[0]}" if len(seeds) == 1 else f"mean of seeds {', '.join(map(str, seeds))}"
+            word = (
+                f"seed {seeds[0]}"
+                if len(seeds) == 1
+                else f"mean of seeds {', '.join(map(str, seeds))}"
+            )
             yield (
-                f"- {cell.row.trained}, {cell.judge}, {_with_interval(measured)}: {how}; commit {measured.commit}, "
+                f"- {cell.row.trained}, {cell.judge}, {_with_interval(measured)}: {how}; commit "
+                f"{measured.commit}, "
                 f"{word}, {measured.hardware}"
             )
 
 
 def _commands(table: Table) -> Iterator[str]:
-    """The command that trains each row, then those that judge them: once, where all rows, or several numbers, are of the same."""
+    """The command that trains each row, then those that judge them: once, where all rows, or
+    several numbers, are of the same.
+    """
     commands = [(row.trained, row.command) for row in table.rows if row.command]
     judges: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for judge in table.judged:
-        by = {cell.row.trained: cell.command for cell in table.cells() if cell.judge == judge and cell.command}
+        by = {
+            cell.row.trained: cell.command
+            for cell in table.cells()
+            if cell.judge == judge and cell.command
+        }
         judges.setdefault(tuple(by.items()), []).append(judge)
     for pairs, (first, *more) in judges.items():
         by, judge = dict(pairs), f"{first} and {len(more)} more" if more else first
@@ -144,7 +162,8 @@ def _choices(differs: Sequence[Deviation]) -> Iterator[str]:
         if like:
             yield f"  - {', '.join(one.field for one in same)} as `{like}`: {reason}"
         else:
-            yield f"  - {', '.join(f'{one.field} {_plain(one.ours)} ({_said(one.source)})' for one in same)}: {reason}"
+            fields = (f"{one.field} {_plain(one.ours)} ({_said(one.source)})" for one in same)
+            yield f"  - {', '.join(fields)}: {reason}"
 
 
 def _said(source: object) -> str:
@@ -154,7 +173,9 @@ def _said(source: object) -> str:
 def _plain(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_plain(one)}" for key, one in value.items())
-    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return (
+        "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    )
 
 
 def experiments(paper: Paper) -> list[str]:
@@ -162,7 +183,14 @@ def experiments(paper: Paper) -> list[str]:
     commands = [
         command
         for table in paper.tables
-        for command in (*(row.command for row in table.rows), *(cell.command for cell in table.cells()))
+        for command in (
+            *(row.command for row in table.rows),
+            *(cell.command for cell in table.cells()),
+        )
         if command
     ]
-    return list(dict.fromkeys(name for command in commands for name in re.findall(r" experiment=(\S+)", command)))
+    return list(
+        dict.fromkeys(
+            name for command in commands for name in re.findall(r" experiment=(\S+)", command)
+        )
+    )

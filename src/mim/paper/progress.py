@@ -1,4 +1,6 @@
-"""Progress of a paper's tables: the steps that make them, which have finished runs, and which are missing."""
+"""Progress of a paper's tables: the steps that make them, which have finished runs, and which are
+missing.
+"""
 
 import shlex
 import statistics
@@ -40,7 +42,9 @@ class Job(NamedTuple):
     step: Step
     seed: int
     checkpoint: str | None
-    """What it starts from; None where that is missing too, or where there is nothing to start from."""
+    """What it starts from; None where that is missing too, or where there is nothing to start
+    from.
+    """
     interrupted: Path | None = None
     """An earlier run of it that can be gone on with."""
 
@@ -61,7 +65,10 @@ class Job(NamedTuple):
         """What there is to type."""
         given = self.overrides
         if self.interrupted:  # it knows its checkpoint
-            given = [*(o for o in given if not o.startswith("checkpoint=")), f"resume={self.interrupted}"]
+            given = [
+                *(o for o in given if not o.startswith("checkpoint=")),
+                f"resume={self.interrupted}",
+            ]
         return written(self.step.program, given).replace(f"'checkpoint={RUN}'", f"checkpoint={RUN}")
 
 
@@ -80,34 +87,51 @@ class Progress:
         self._stopped = [record for record in records if record.status == "interrupted"]
         self._made: dict[tuple, list[Record]] = {}
         for step in self.steps:  # training comes first: what it left tells what was judged
-            self._made[step.key] = [record for record in self._finished if not self._other(record, step)]
+            self._made[step.key] = [
+                record for record in self._finished if not self._other(record, step)
+            ]
 
     def made(self, step: Step) -> list[Record]:
         """Finished runs of a step, the newest last."""
         return self._made[step.key]
 
     def missing(self) -> list[Job]:
-        """Steps without a finished run, in an order in which they can be run: all training before what judges it."""
+        """Steps without a finished run, in an order in which they can be run: all training before
+        what judges it.
+        """
         jobs = []
         for step in self.steps:
             for seed in self.seeds:
                 if not any(self._root(step, record).seed == seed for record in self.made(step)):
-                    stopped = [r.folder for r in self._stopped if r.seed == seed and not self._other(r, step)]
-                    jobs.append(Job(step, seed, self._start(step, seed), stopped[-1] if stopped else None))
+                    stopped = [
+                        r.folder
+                        for r in self._stopped
+                        if r.seed == seed and not self._other(r, step)
+                    ]
+                    jobs.append(
+                        Job(step, seed, self._start(step, seed), stopped[-1] if stopped else None)
+                    )
         return jobs
 
     def filled(self) -> Paper:
         """The paper with what has been measured."""
         tables = [
             table.model_copy(
-                update={"rows": [self._filled(row, [c for c in table.cells() if c.row is row]) for row in table.rows]}
+                update={
+                    "rows": [
+                        self._filled(row, [c for c in table.cells() if c.row is row])
+                        for row in table.rows
+                    ]
+                }
             )
             for table in self.paper.tables
         ]
         return self.paper.model_copy(update={"tables": tables})
 
     def passed_over(self) -> Iterator[str]:
-        """Finished runs that are of no row, though of its experiment, or of its checkpoint: each with what is other."""
+        """Finished runs that are of no row, though of its experiment, or of its checkpoint: each
+        with what is other.
+        """
         counted = [record.folder for records in self._made.values() for record in records]
         for record in self._finished:
             near = [
@@ -116,7 +140,10 @@ class Progress:
                 if record.folder not in counted
                 and step.program == record.program
                 and _aim(step.overrides) == _aim(record.overrides)
-                and (_aim(step.overrides)[0] or any(_is_at(record.checkpoint, folder) for folder in counted))
+                and (
+                    _aim(step.overrides)[0]
+                    or any(_is_at(record.checkpoint, folder) for folder in counted)
+                )
             ]
             if near:
                 other, step = min(near, key=lambda pair: len(pair[0]))
@@ -130,16 +157,24 @@ class Progress:
         said = differences(recipe(step.overrides, record.shared_out), record.recipe())
         if step.after:
             if not any(_is_at(record.checkpoint, run.folder) for run in self.made(step.after)):
-                said.append(f"checkpoint={record.checkpoint or 'null'}, no finished run of {step.after.label}")
+                said.append(
+                    f"checkpoint={record.checkpoint or 'null'}, no finished run of "
+                    f"{step.after.label}"
+                )
         elif record.checkpoint != step.weights:
-            said.append(f"checkpoint={record.checkpoint or 'null'}" + (f", not {step.weights}" if step.weights else ""))
+            said.append(
+                f"checkpoint={record.checkpoint or 'null'}"
+                + (f", not {step.weights}" if step.weights else "")
+            )
         return said
 
     def _root(self, step: Step, record: Record) -> Record:
         """The training that a run judged, or itself."""
         if step.after is None:
             return record
-        return next(run for run in reversed(self.made(step.after)) if _is_at(record.checkpoint, run.folder))
+        return next(
+            run for run in reversed(self.made(step.after)) if _is_at(record.checkpoint, run.folder)
+        )
 
     def _start(self, step: Step, seed: int) -> str | None:
         if step.after is None:
@@ -148,17 +183,26 @@ class Progress:
         return str(runs[-1].folder) if runs else None
 
     def _filled(self, row: Row, cells: Sequence[Cell]) -> Row:
-        found = {cell.judge: self._measured(step, cell.number) for cell in cells if (step := _judging(cell))}
+        found = {
+            cell.judge: self._measured(step, cell.number)
+            for cell in cells
+            if (step := _judging(cell))
+        }
         measured = {judge: number for judge, number in found.items() if number}
         return row.model_copy(update={"measured": row.measured | measured})
 
     def _measured(self, step: Step, name: str) -> Measured | None:
         """One number: of one run, or the mean over seeds with its 95 % interval by Student's t."""
-        by_seeds = {(self._root(step, run).seed, run.seed): run for run in self.made(step) if run.accuracy(name)}
+        by_seeds = {
+            (self._root(step, run).seed, run.seed): run
+            for run in self.made(step)
+            if run.accuracy(name)
+        }
         if not by_seeds:
             return None
         pairs = sorted(by_seeds)
-        runs = [by_seeds[pair] for pair in pairs]  # the newest, where there are several of the same seeds
+        # the newest, where there are several of the same seeds
+        runs = [by_seeds[pair] for pair in pairs]
         every = list(dict.fromkeys(run for pair in runs for run in (self._root(step, pair), pair)))
         numbers = [number for run in runs if (number := run.accuracy(name))]
         values = [value for value, _ in numbers]
@@ -198,17 +242,28 @@ def _judging(cell: Cell) -> Step | None:
 
 
 def _aim(overrides: Sequence[str]) -> tuple[str, ...]:
-    """What a command is about: its experiment, or, where it has none, nothing, what it trains or evaluates and its data."""
+    """What a command is about: its experiment, or, where it has none, nothing, what it trains or
+    evaluates and its data.
+    """
     given = settings(overrides)
     chosen = given.get("experiment", "")
-    return (chosen,) if chosen else ("", given.get("evaluate", given.get("task", "")), given.get("data", ""))
+    return (
+        (chosen,)
+        if chosen
+        else ("", given.get("evaluate", given.get("task", "")), given.get("data", ""))
+    )
 
 
 def _is_at(checkpoint: str, folder: Path) -> bool:
-    """Whether a checkpoint is of a run's folder, also where both were moved to another place together."""
+    """Whether a checkpoint is of a run's folder, also where both were moved to another place
+    together.
+    """
     if not checkpoint or ":" in checkpoint:
         return False
-    return Path(checkpoint).resolve() == folder.resolve() or Path(checkpoint).parts[-2:] == folder.parts[-2:]
+    return (
+        Path(checkpoint).resolve() == folder.resolve()
+        or Path(checkpoint).parts[-2:] == folder.parts[-2:]
+    )
 
 
 def _over_seeds(values: Sequence[float]) -> tuple[float, float]:

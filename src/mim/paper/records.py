@@ -41,7 +41,10 @@ class Record:
     @property
     def command(self) -> str:
         """What makes it again."""
-        return written(self.program, [given for given in self.overrides if not given.startswith(OF_THE_LAUNCHER)])
+        return written(
+            self.program,
+            [given for given in self.overrides if not given.startswith(OF_THE_LAUNCHER)],
+        )
 
     def recipe(self) -> dict[str, str]:
         """The settings that decide what came out, without the checkpoint."""
@@ -49,7 +52,8 @@ class Record:
         return {key: value for key, value in given.items() if key != "checkpoint"}
 
     def accuracy(self, name: str = "") -> tuple[float, tuple[float, float] | None] | None:
-        """Number in per cent and its 95 % interval, of the evaluation or the last epoch of a training; None: there is none.
+        """Number in per cent and its 95 % interval, of the evaluation or the last epoch of a
+        training; None: there is none.
 
         Args:
             name: in results.json; empty for top-1.
@@ -68,13 +72,16 @@ class Record:
 
 
 def find_records(folder: Path) -> list[Record]:
-    """Records of all runs below a folder that ended, the newest last. Those that do not say their command are left out.
+    """Records of all runs below a folder that ended, the newest last. Those that do not say their
+    command are left out.
 
     Raises:
         FileNotFoundError: where there is no such folder.
     """
     if not folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {folder}; give the one that holds the runs, e.g. --runs runs")
+        raise FileNotFoundError(
+            f"there is no folder {folder}; give the one that holds the runs, e.g. --runs runs"
+        )
     files = sorted(folder.rglob("results.json"), key=lambda file: file.stat().st_mtime_ns)
     found = (_read(file) for file in files)
     return [record for record in found if record]
@@ -104,7 +111,9 @@ def _read(file: Path) -> Record | None:
 def _overrides(results: Settings) -> tuple[str, ...]:
     """As they are called now."""
     evaluates = results["program"] == "eval.py"
-    return tuple(moved_setting(each) if evaluates else moved_choice(each) for each in results["overrides"])
+    return tuple(
+        moved_setting(each) if evaluates else moved_choice(each) for each in results["overrides"]
+    )
 
 
 def _check(results: Settings, file: Path) -> None:
@@ -121,16 +130,27 @@ def _check(results: Settings, file: Path) -> None:
         "hardware": str,
         "metrics": dict,
     }
-    wrong = [name for name, kind in kinds.items() if not isinstance(results.get(name, kind()), kind | None)]
+    wrong = [
+        name
+        for name, kind in kinds.items()
+        if not isinstance(results.get(name, kind()), kind | None)
+    ]
     if results["program"] not in ("train.py", "eval.py"):
         wrong.append("program")
-    if "overrides" not in wrong and not all(isinstance(override, str) for override in results["overrides"]):
+    if "overrides" not in wrong and not all(
+        isinstance(override, str) for override in results["overrides"]
+    ):
         wrong.append("overrides")
     if type(results.get("seed") or 0) is not int:
         wrong.append("seed")
     numbers = results.get("metrics") or results
-    tops = [value for name, value in numbers.items() if name.endswith("/top1") and not isinstance(value, int | float)]
+    tops = [
+        value
+        for name, value in numbers.items()
+        if name.endswith("/top1") and not isinstance(value, int | float)
+    ]
     if wrong or tops:
         raise ValueError(
-            f"{printable(file)} is not as a run writes it: {', '.join(wrong) or 'an accuracy that is no number'}"
+            f"{printable(file)} is not as a run writes it: "
+            f"{', '.join(wrong) or 'an accuracy that is no number'}"
         )

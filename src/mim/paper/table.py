@@ -56,7 +56,9 @@ class Row(_Said):
     trained: str
     """What the table calls it."""
     by: str = ""
-    """`train.py ...`, weights that are published, e.g. `timm:vit_base_patch16_224.mae`, or `null` for random ones."""
+    """`train.py ...`, weights that are published, e.g. `timm:vit_base_patch16_224.mae`, or `null`
+    for random ones.
+    """
     reason: str = ""
     """Why there is no command, instead of one."""
     note: str = ""
@@ -76,7 +78,8 @@ class Row(_Said):
     def _has_a_command_or_a_reason(self) -> "Row":
         if bool(self.by) == bool(self.reason):
             raise ValueError(
-                f"{self.trained} has to say `by` (a command, or weights) or `reason` (why none), one of them"
+                f"{self.trained} has to say `by` (a command, or weights) or `reason` (why none), "
+                "one of them"
             )
         return self
 
@@ -106,7 +109,8 @@ class Table(_Said):
     """Rows that were judged alike.
 
     Raises:
-        ValueError: where a row has a number of a judge that the table does not name, or nothing to fill its command with.
+        ValueError: where a row has a number of a judge that the table does not name, or nothing to
+            fill its command with.
     """
 
     name: str
@@ -114,7 +118,9 @@ class Table(_Said):
     about: str
     """What the numbers are, in which unit, and what they were measured on."""
     judged: dict[str, str | NumberOf | NoCommand]
-    """By judge, `eval.py ...` or `train.py ...` without the checkpoint, one number of such a command, or why there is none."""
+    """By judge, `eval.py ...` or `train.py ...` without the checkpoint, one number of such a
+    command, or why there is none.
+    """
     rows: list[Row]
     bench: Bench | None = None
 
@@ -124,12 +130,15 @@ class Table(_Said):
             for judge in (*row.published, *row.measured, *row.reasons):
                 if judge not in self.judged:
                     raise ValueError(
-                        f"{self.name}: {row.trained} is judged by {judge!r}; allowed: {', '.join(self.judged)}"
+                        f"{self.name}: {row.trained} is judged by {judge!r}; allowed: "
+                        f"{', '.join(self.judged)}"
                     )
                 try:
                     self.cell(row, judge)
                 except KeyError as field:
-                    raise ValueError(f"{self.name}: {row.trained} has nothing in `where` for {field}") from field
+                    raise ValueError(
+                        f"{self.name}: {row.trained} has nothing in `where` for {field}"
+                    ) from field
         return self
 
     def cells(self) -> Iterator["Cell"]:
@@ -146,10 +155,14 @@ class Table(_Said):
         reason = own or (how.reason if isinstance(how, NoCommand) else "")
         by, number = (how.by, how.number) if isinstance(how, NumberOf) else (how, "")
         command = None if isinstance(by, NoCommand) or own else row.judged_with(by)
-        return Cell(row, judge, row.published.get(judge), row.measured.get(judge), command, reason, number)
+        return Cell(
+            row, judge, row.published.get(judge), row.measured.get(judge), command, reason, number
+        )
 
     def at_bench(self) -> "Table | None":
-        """The rows that are trained here, with the settings of bench scale; None where the table has none."""
+        """The rows that are trained here, with the settings of bench scale; None where the table
+        has none.
+        """
         bench = self.bench
         if bench is None:
             return None
@@ -167,7 +180,9 @@ class Table(_Said):
             if row.command
         ]
         about = f"{bench.about} Not comparable with published numbers."
-        return Table(name=f"{self.name}, at bench scale", about=about, judged=dict(bench.judged), rows=rows)
+        return Table(
+            name=f"{self.name}, at bench scale", about=about, judged=dict(bench.judged), rows=rows
+        )
 
 
 class Cell(NamedTuple):
@@ -204,7 +219,8 @@ class Paper(_Said):
         tables = [small for table in self.tables if (small := table.at_bench())]
         if not tables:
             raise ValueError(
-                f"no table of {self.title!r} says what it is at bench scale; add `bench:` to one of its yaml, or leave "
+                f"no table of {self.title!r} says what it is at bench scale; add `bench:` to one "
+                "of its yaml, or leave "
                 "out --scale bench"
             )
         return Paper(title=f"{self.title}, at bench scale", source=self.source, tables=tables)
@@ -227,4 +243,6 @@ def read(file: Path) -> Paper:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{file.name}, {place}: {first['msg'].removeprefix('Value error, ')}") from error
+        raise ValueError(
+            f"{file.name}, {place}: {first['msg'].removeprefix('Value error, ')}"
+        ) from error

@@ -1,4 +1,6 @@
-"""Attention-based multiple-instance learning pooling (Ilse et al., arXiv 1802.04712), as in Beyond [cls] (arXiv 2412.03215)."""
+"""Attention-based multiple-instance learning pooling (Ilse et al., arXiv 1802.04712), as in Beyond
+[cls] (arXiv 2412.03215).
+"""
 
 from collections.abc import Callable
 from typing import Literal
@@ -16,14 +18,15 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"tanh": nn.Tanh, "relu": nn.R
 class AbMILP(nn.Module):
     """The weighted mean of tokens, where a small network scores each token for its weight.
 
-    The defaults are those of the paper's results (one linear layer scores the patches); the released class has others by default:
-    depth=2, tokens="all".
+    The defaults are those of the paper's results (one linear layer scores the patches); the
+    released class has others by default: depth=2, tokens="all".
 
     Args:
         shape: of the tokens.
         depth: layers of the network that scores.
         activation: between them.
-        self_attention: let tokens look at each other first (one head), to be scored ("map"), or also to be averaged ("both").
+        self_attention: let tokens look at each other first (one head), to be scored ("map"), or
+            also to be averaged ("both").
         positions: add sine-cosine positions to what is scored.
         tokens: average the patches, or the cls token as well.
     """
@@ -39,15 +42,25 @@ class AbMILP(nn.Module):
     ):
         super().__init__()
         if depth < 1:
-            raise ValueError(f"AbMILP got depth={depth}; needs at least one layer, e.g. pool.abmilp.depth=1")
+            raise ValueError(
+                f"AbMILP got depth={depth}; needs at least one layer, e.g. pool.abmilp.depth=1"
+            )
         self.needs = Needs(cls=tokens == "all")
         self.attention = None if self_attention == "none" else Attention(shape.width, num_heads=1)
         self.averages_attended = self_attention == "both"
-        where = sincos_positions(shape.width, shape.grid, cls=tokens == "all").float() if positions else None
+        where = (
+            sincos_positions(shape.width, shape.grid, cls=tokens == "all").float()
+            if positions
+            else None
+        )
         self.position: Tensor | None
         self.register_buffer("position", where, persistent=False)
-        hidden = [(Scores(shape.width, shape.width), ACTIVATIONS[activation]()) for _ in range(depth - 1)]
-        self.score = nn.Sequential(*(layer for pair in hidden for layer in pair), Scores(shape.width, 1))
+        hidden = [
+            (Scores(shape.width, shape.width), ACTIVATIONS[activation]()) for _ in range(depth - 1)
+        ]
+        self.score = nn.Sequential(
+            *(layer for pair in hidden for layer in pair), Scores(shape.width, 1)
+        )
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Patches (B, L, D), or all tokens (B, 1 + L, D) -> (B, D)."""

@@ -1,4 +1,6 @@
-"""One learned query that attends to the tokens: the attentive probe (CAE, arXiv 2202.03026; AIM, arXiv 2401.08541)."""
+"""One learned query that attends to the tokens: the attentive probe (CAE, arXiv 2202.03026; AIM,
+arXiv 2401.08541).
+"""
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +12,10 @@ from mim.pool.shared import Scored, Summed
 class Attentive(nn.Module):
     """Multi-head cross-attention of one learned query to the patch tokens.
 
-    With one query no token has to be projected: what the query asks is carried to the tokens instead, and their weighted sum to the
-    values. The result is that of projecting every token to a key and a value, for a share of the work: heads / width.
-    There are no biases: the softmax does not notice those of keys, nor a batch norm behind this the others.
+    With one query no token has to be projected: what the query asks is carried to the tokens
+    instead, and their weighted sum to the values. The result is that of projecting every token to a
+    key and a value, for a share of the work: heads / width. There are no biases: the softmax does
+    not notice those of keys, nor a batch norm behind this the others.
 
     Args:
         shape: of the tokens.
@@ -29,7 +32,8 @@ class Attentive(nn.Module):
         width = shape.width
         if width % heads:
             raise ValueError(
-                f"Attentive got heads={heads} for tokens {width} wide; needs a divisor, e.g. pool.attentive.heads=4"
+                f"Attentive got heads={heads} for tokens {width} wide; needs a divisor, e.g. "
+                "pool.attentive.heads=4"
             )
         self.heads, self.scale = heads, (width // heads) ** -0.5
         self.query = nn.Parameter(torch.randn(width))
@@ -40,7 +44,9 @@ class Attentive(nn.Module):
     def forward(self, patches: Tensor) -> Tensor:
         """Patches (B, L, D) -> (B, D)."""
         per_head = (self.heads, -1)
-        asked = torch.einsum("ad,adw->aw", self.query.unflatten(0, per_head), self.key.weight.unflatten(0, per_head))
+        asked = torch.einsum(
+            "ad,adw->aw", self.query.unflatten(0, per_head), self.key.weight.unflatten(0, per_head)
+        )
         weight = Scored.apply(patches, asked * self.scale).softmax(dim=1)  # (B, L, A)
         gathered = Summed.apply(weight.mT, patches)  # (B, A, D)
         value = torch.einsum("baw,adw->bad", gathered, self.value.weight.unflatten(0, per_head))

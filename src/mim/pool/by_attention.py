@@ -1,4 +1,6 @@
-"""Means of patches, weighted by attention that something pays them (Beyond [cls], arXiv 2412.03215)."""
+"""Means of patches, weighted by attention that something pays them (Beyond [cls], arXiv
+2412.03215).
+"""
 
 from torch import Tensor, nn
 
@@ -7,13 +9,17 @@ from mim.pool.pool import CLS, Needs, Shape
 
 
 def weighted(patches: Tensor, attention: Tensor) -> Tensor:
-    """The mean of patches (B, L, D), weighted by attention to them (B, L), whatever that sums to -> (B, D)."""
+    """The mean of patches (B, L, D), weighted by attention to them (B, L), whatever that sums to ->
+    (B, D).
+    """
     weight = attention / attention.sum(dim=1, keepdim=True)
     return (weight[:, None].to(patches.dtype) @ patches)[:, 0]
 
 
 class MeanAttention(nn.Module):
-    """The mean of the patches, weighted by the attention that the cls token pays them, over all heads: `attn-mn`."""
+    """The mean of the patches, weighted by the attention that the cls token pays them, over all
+    heads: `attn-mn`.
+    """
 
     needs = Needs(queries=(CLS,))
 
@@ -33,14 +39,17 @@ class LowestEntropy(nn.Module):
         share = attention[:, :, 0]
         share = share / share.sum(dim=-1, keepdim=True)
         entropy = -(share * (share + 1e-6).log()).sum(dim=-1)  # (B, A)
-        return weighted(patches, share.take_along_dim(entropy.argmin(dim=1)[:, None, None], dim=1)[:, 0])
+        return weighted(
+            patches, share.take_along_dim(entropy.argmin(dim=1)[:, None, None], dim=1)[:, 0]
+        )
 
 
 class CentreAttention(nn.Module):
-    """The mean of the patches, weighted by the attention that the patches in the middle pay them, over all heads:
-    `ca1` to `ca4`.
+    """The mean of the patches, weighted by the attention that the patches in the middle pay them,
+    over all heads: `ca1` to `ca4`.
 
-    The release divides this by the number of patches, because it takes the mean of what is already weighted.
+    The release divides this by the number of patches, because it takes the mean of what is already
+    weighted.
 
     Args:
         shape: of the tokens.

@@ -14,10 +14,15 @@ def centre(grid: tuple[int, int], side: int) -> list[int]:
     rows, columns = grid
     if not 1 <= side <= min(grid):
         raise ValueError(
-            f"side={side} of the middle does not fit into {rows} x {columns} patches; needs 1 to {min(grid)}"
+            f"side={side} of the middle does not fit into {rows} x {columns} patches; needs 1 to "
+            f"{min(grid)}"
         )
     top, left = (rows - side) // 2, (columns - side) // 2
-    return [row * columns + column for row in range(top, top + side) for column in range(left, left + side)]
+    return [
+        row * columns + column
+        for row in range(top, top + side)
+        for column in range(left, left + side)
+    ]
 
 
 class CentrePatches(nn.Module):

@@ -1,4 +1,6 @@
-"""Efficient probing: several learned queries, each of which pools channels of its own (Psomas et al., arXiv 2506.10178)."""
+"""Efficient probing: several learned queries, each of which pools channels of its own (Psomas et
+al., arXiv 2506.10178).
+"""
 
 import torch
 from torch import Tensor, nn
@@ -9,10 +11,12 @@ from mim.ranges import Count
 
 
 class EP(nn.Module):
-    """Attention of Q learned queries to patches that are not projected; each averages D' / Q channels of values, which are.
+    """Attention of Q learned queries to patches that are not projected; each averages D' / Q
+    channels of values, which are.
 
-    As nothing but the averages of patches is projected, the result is that of projecting every patch, for a share of the work
-    (billpsomas/efficient-probing, poolings/ep.py, which projects all of them). A query's channels stand side by side.
+    As nothing but the averages of patches is projected, the result is that of projecting every
+    patch, for a share of the work (billpsomas/efficient-probing, poolings/ep.py, which projects all
+    of them). A query's channels stand side by side.
 
     Args:
         shape: of the tokens.
@@ -29,7 +33,8 @@ class EP(nn.Module):
         super().__init__()
         if shape.width % (queries * shrink):
             raise ValueError(
-                f"EP got queries={queries}, shrink={shrink} for tokens {shape.width} wide; their product has to divide the "
+                f"EP got queries={queries}, shrink={shrink} for tokens {shape.width} wide; their "
+                "product has to divide the "
                 "width, e.g. pool.ep.queries=16 pool.ep.shrink=1"
             )
         self.scale = shape.width**-0.5

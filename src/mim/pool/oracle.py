@@ -1,4 +1,6 @@
-"""Another model says where to look: the oracle of Beyond [cls] (arXiv 2412.03215), such as DINO's attention."""
+"""Another model says where to look: the oracle of Beyond [cls] (arXiv 2412.03215), such as DINO's
+attention.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +12,11 @@ from mim.pool.pool import Needs, Shape
 
 
 class Oracle(nn.Module):
-    """The mean of our patches, weighted by the attention that another model's cls token pays the same places, over all heads.
+    """The mean of our patches, weighted by the attention that another model's cls token pays the
+    same places, over all heads.
 
-    The other model sees the picture at the size that it was trained for; its map is carried to our grid.
+    The other model sees the picture at the size that it was trained for; its map is carried to our
+    grid.
 
     Args:
         shape: of our tokens.
@@ -44,7 +48,8 @@ class Oracle(nn.Module):
         size, grid = self.encoder.geometry.image_size, self.encoder.geometry.grid
         if image.shape[-2:] != size:
             image = interpolate(image, size, mode="bicubic", antialias=True)
-        seen = cls_attention(self.encoder, image).mean(dim=1).unflatten(1, grid)[:, None]  # (B, 1, rows, columns)
+        # (B, 1, rows, columns)
+        seen = cls_attention(self.encoder, image).mean(dim=1).unflatten(1, grid)[:, None]
         if grid != self.grid:
             seen = interpolate(seen, self.grid, mode="bilinear", antialias=True)
         return seen.flatten(1)

@@ -1,7 +1,8 @@
 """Two products with tokens that many heads share: scoring them, and summing them by weight.
 
-A probe trains many heads on the same tokens by `torch.vmap` over their weights, which gives each head a copy of the tokens in such
-a product and is then 10 to 80 times slower than it has to be. Here heads become columns, or rows, of one product.
+A probe trains many heads on the same tokens by `torch.vmap` over their weights, which gives each
+head a copy of the tokens in such a product and is then 10 to 80 times slower than it has to be.
+Here heads become columns, or rows, of one product.
 """
 
 from typing import Any
@@ -34,8 +35,12 @@ class Scored(torch.autograd.Function):
         )
 
     @staticmethod
-    def vmap(info: object, in_dims: tuple[int | None, int | None], tokens: Tensor, asked: Tensor) -> tuple[Tensor, int]:
-        """What many heads ask of the same tokens; or of their own, where a layer before has made them so."""
+    def vmap(
+        info: object, in_dims: tuple[int | None, int | None], tokens: Tensor, asked: Tensor
+    ) -> tuple[Tensor, int]:
+        """What many heads ask of the same tokens; or of their own, where a layer before has made
+        them so.
+        """
         of_tokens, of_asked = in_dims
         if of_tokens is not None:
             asked = asked if of_asked is None else asked.movedim(of_asked, 0)[:, None]
@@ -63,7 +68,10 @@ class Summed(torch.autograd.Function):
         weight, tokens = (saved.to(grad.dtype) for saved in ctx.saved_tensors)
         wants_weight, wants_tokens = ctx.needs_input_grad
         grad = grad.contiguous()
-        return grad @ tokens.mT if wants_weight else None, weight.mT @ grad if wants_tokens else None
+        return (
+            grad @ tokens.mT if wants_weight else None,
+            weight.mT @ grad if wants_tokens else None,
+        )
 
     @staticmethod
     def vmap(

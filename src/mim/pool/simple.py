@@ -1,4 +1,6 @@
-"""Pools that ask for tokens alone: cls, the mean or the maximum of the patches, a mean that is normalised, cls beside the mean."""
+"""Pools that ask for tokens alone: cls, the mean or the maximum of the patches, a mean that is
+normalised, cls beside the mean.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -28,9 +30,11 @@ class Mean(nn.Module):
 
 
 class NormedMean(nn.Module):
-    """Represent an image by the mean of its patch tokens, of mean 0 and deviation 1 over its channels.
+    """Represent an image by the mean of its patch tokens, of mean 0 and deviation 1 over its
+    channels.
 
-    BootMAE's linear probe has a layer norm there, with its starting values (LightDXY/BootMAE, mae_util/models.py: 280-285).
+    BootMAE's linear probe has a layer norm there, with its starting values (LightDXY/BootMAE,
+    mae_util/models.py: 280-285).
     """
 
     needs = Needs()
@@ -41,7 +45,9 @@ class NormedMean(nn.Module):
 
 
 class Max(nn.Module):
-    """Represent an image by the maximum of each channel over its patch tokens, without the cls token."""
+    """Represent an image by the maximum of each channel over its patch tokens, without the cls
+    token.
+    """
 
     needs = Needs()
 
@@ -51,7 +57,8 @@ class Max(nn.Module):
 
 
 class ClsMean(nn.Module):
-    """Represent an image by its cls token and the mean of its patch tokens, one after the other (DINOv2, arXiv 2304.07193).
+    """Represent an image by its cls token and the mean of its patch tokens, one after the other
+    (DINOv2, arXiv 2304.07193).
 
     The release of Beyond [cls] has this as `return_features="both"`, where it fails.
     """

@@ -6,11 +6,13 @@ from mim.pool.pool import Needs, Shape
 
 
 class SimPool(nn.Module):
-    """Attention of the mean patch to the patches, whose values are averaged as a generalised mean (section 4, algorithm 1).
+    """Attention of the mean patch to the patches, whose values are averaged as a generalised mean
+    (section 4, algorithm 1).
 
     Args:
         shape: of the tokens.
-        gamma: power of that mean: 1 is the arithmetic mean, the higher the closer to the maximum. The paper's for transformers.
+        gamma: power of that mean: 1 is the arithmetic mean, the higher the closer to the maximum.
+            The paper's for transformers.
     """
 
     needs = Needs()
@@ -18,7 +20,9 @@ class SimPool(nn.Module):
     def __init__(self, shape: Shape, gamma: float = 1.25):
         super().__init__()
         if gamma <= 0:
-            raise ValueError(f"SimPool got gamma={gamma}; needs a positive power, e.g. pool.simpool.gamma=1.25")
+            raise ValueError(
+                f"SimPool got gamma={gamma}; needs a positive power, e.g. pool.simpool.gamma=1.25"
+            )
         self.gamma, self.scale = gamma, shape.width**-0.5
         self.norm = nn.LayerNorm(shape.width, eps=1e-6)
         self.query = nn.Linear(shape.width, shape.width, bias=False)
@@ -27,8 +31,10 @@ class SimPool(nn.Module):
     def forward(self, patches: Tensor) -> Tensor:
         """Patches (B, L, D) -> (B, D)."""
         value = self.norm(patches)
-        # what the mean asks is carried through the keys' weights to the patches: cheaper than the patches to keys, and the same
+        # what the mean asks is carried through the keys' weights to the patches: cheaper than the
+        # patches to keys, and the same
         asked = self.query(patches.mean(dim=1, keepdim=True)) @ self.key.weight  # (B, 1, D)
         weight = (asked * self.scale @ value.transpose(1, 2)).softmax(dim=-1)  # (B, 1, L)
-        value = value - value.amin(dim=(1, 2), keepdim=True) + 1e-6  # an image's own minimum: others have no say in it
+        # an image's own minimum: others have no say in it
+        value = value - value.amin(dim=(1, 2), keepdim=True) + 1e-6
         return (weight @ value**self.gamma)[:, 0] ** (1 / self.gamma)

@@ -3,11 +3,11 @@
     python -m mim convert runs/<name>/<date_time> encoder.safetensors --to timm
     python -m mim convert mae_pretrain_vit_base.pth vit_mae --to hf
 
-timm         an encoder for timm.create_model(..., checkpoint_path=...)
-mae          the names of the official MAE, both halves, as a .pth file
-hf           a folder for transformers' ViTMAEForPreTraining.from_pretrained
-safetensors  our own names, everything, with the config of the run
-ckpt         the whole training as one file, of what many processes saved: resume= and checkpoint= take it as they take the folder
+timm         an encoder for timm.create_model(..., checkpoint_path=...) mae          the names of
+the official MAE, both halves, as a .pth file hf           a folder for transformers'
+ViTMAEForPreTraining.from_pretrained safetensors  our own names, everything, with the config of the
+run ckpt         the whole training as one file, of what many processes saved: resume= and
+checkpoint= take it as they take the folder
 """
 
 from mim.launch.arguments import Arguments, path
@@ -22,8 +22,12 @@ def parser() -> Arguments:
     parser.add_argument("out", type=path, help="where to write; must not exist yet")
     parser.add_argument("--to", choices=FORMATS, required=True)
     parser.add_argument(
-        "--heads", type=int, help="attention heads of the encoder, where nothing in the checkpoint says"
+        "--heads",
+        type=int,
+        help="attention heads of the encoder, where nothing in the checkpoint says",
     )
     parser.add_argument("--decoder-heads", type=int, help="the same of the decoder")
-    parser.add_argument("--key", help="which weights of a file that holds several: student, state_dict_ema")
+    parser.add_argument(
+        "--key", help="which weights of a file that holds several: student, state_dict_ema"
+    )
     return parser

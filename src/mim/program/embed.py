@@ -1,11 +1,13 @@
-"""Write features of pictures to a file: one row a picture, with its path, and its label where it has one.
+"""Write features of pictures to a file: one row a picture, with its path, and its label where it
+has one.
 
-    python -m mim embed runs/<name>/<date_time> photos/ --out features.parquet
-    python -m mim embed timm:vit_small_patch16_224.dino data=cifar10 --part training --out cifar10.npz --pool cls
-    python -m mim embed mae_pretrain_vit_base.pth a.jpg b.jpg --out patches.npz --patches --block 9
+    python -m mim embed runs/<name>/<date_time> photos/ --out features.parquet python -m mim embed
+    timm:vit_small_patch16_224.dino data=cifar10 --part training --out cifar10.npz --pool cls python
+    -m mim embed mae_pretrain_vit_base.pth a.jpg b.jpg --out patches.npz --patches --block 9
 
-Folders in the folder are the labels. The same command goes on where it was stopped. A picture that cannot be read is
-left out, and said. `data=own` is the data set of the run that wrote the checkpoint.
+Folders in the folder are the labels. The same command goes on where it was stopped. A picture that
+cannot be read is left out, and said. `data=own` is the data set of the run that wrote the
+checkpoint.
 
 .npz      path, label, feature (N, D) or (N, L, D), about: numpy.load
 .csv      path, label, f0, f1, ...
@@ -19,19 +21,49 @@ def parser() -> Arguments:
     """What the command line may say."""
     parser = Arguments("python -m mim embed", __doc__)
     parser.add_argument("checkpoint", help="a run folder, a file, timm:<name> or hf:<repository>")
-    parser.add_argument("pictures", nargs="+", help="a folder, files, or data=<name> and settings of it, data.root=...")
-    parser.add_argument("--out", type=path, required=True, help="a .npz, .csv or .parquet file; must not exist yet")
-    parser.add_argument("--pool", default="mean", help="a name of configs/pool; the default is mean")
-    parser.add_argument("--block", type=int, help="whose tokens, counted from 1; the default is the last")
-    parser.add_argument("--patches", action="store_true", help="all patch tokens, nothing is pooled")
+    parser.add_argument(
+        "pictures",
+        nargs="+",
+        help="a folder, files, or data=<name> and settings of it, data.root=...",
+    )
+    parser.add_argument(
+        "--out", type=path, required=True, help="a .npz, .csv or .parquet file; must not exist yet"
+    )
+    parser.add_argument(
+        "--pool", default="mean", help="a name of configs/pool; the default is mean"
+    )
+    parser.add_argument(
+        "--block", type=int, help="whose tokens, counted from 1; the default is the last"
+    )
+    parser.add_argument(
+        "--patches", action="store_true", help="all patch tokens, nothing is pooled"
+    )
     parser.add_argument("--no-norm", action="store_true", help="without the encoder's final norm")
-    parser.add_argument("--part", choices=("held_out", "training"), default="held_out", help="of a data set")
-    parser.add_argument("--batch-size", type=int, default=64, help="images at a time; the default is 64")
-    parser.add_argument("--workers", type=int, help="processes that decode; the default is one a core")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1; the default is cuda where there is one")
-    parser.add_argument("--precision", choices=("float32", "bf16"), default="float32", help="the default is float32")
-    parser.add_argument("--image-size", type=int, help="pixels per side, where not those of the training")
-    parser.add_argument("--encoder", help="a class of your own that the checkpoint is of: my_module.MyEncoder")
-    parser.add_argument("--heads", type=int, help="attention heads, where nothing in the checkpoint says")
-    parser.add_argument("--key", help="which weights of a file that holds several: student, state_dict_ema")
+    parser.add_argument(
+        "--part", choices=("held_out", "training"), default="held_out", help="of a data set"
+    )
+    parser.add_argument(
+        "--batch-size", type=int, default=64, help="images at a time; the default is 64"
+    )
+    parser.add_argument(
+        "--workers", type=int, help="processes that decode; the default is one a core"
+    )
+    parser.add_argument(
+        "--device", help="cpu, cuda, cuda:1; the default is cuda where there is one"
+    )
+    parser.add_argument(
+        "--precision", choices=("float32", "bf16"), default="float32", help="the default is float32"
+    )
+    parser.add_argument(
+        "--image-size", type=int, help="pixels per side, where not those of the training"
+    )
+    parser.add_argument(
+        "--encoder", help="a class of your own that the checkpoint is of: my_module.MyEncoder"
+    )
+    parser.add_argument(
+        "--heads", type=int, help="attention heads, where nothing in the checkpoint says"
+    )
+    parser.add_argument(
+        "--key", help="which weights of a file that holds several: student, state_dict_ema"
+    )
     return parser

@@ -2,8 +2,8 @@
 
     python -m mim evaluate checkpoint=runs/<name>/<date_time> evaluate=knn pool=mean data=cifar10
 
-Settings are those of configs/eval.yaml; `python eval.py` is the same in a checkout. What it runs is imported once its
-config is sound.
+Settings are those of configs/eval.yaml; `python eval.py` is the same in a checkout. What it runs is
+imported once its config is sound.
 """
 
 from mim.installed import CONFIGS

@@ -1,9 +1,11 @@
-"""Freeze the encoder of any checkpoint into a file that runs without this project, and check it on real pictures.
+"""Freeze the encoder of any checkpoint into a file that runs without this project, and check it on
+real pictures.
 
     python -m mim export runs/<name>/<date_time> encoder.onnx --to onnx
     python -m mim export runs/<name>/<date_time> encoder.pt2 --to program
 
-It takes normalised images (B, 3, H, W), for any B, and gives tokens (B, R + L, D), prefix first: cls, or none (Swin).
+It takes normalised images (B, 3, H, W), for any B, and gives tokens (B, R + L, D), prefix first:
+cls, or none (Swin).
 """
 
 from mim.launch.arguments import Arguments, path
@@ -17,8 +19,16 @@ def parser() -> Arguments:
     parser.add_argument("checkpoint", help="a run folder, a file, timm:<name> or hf:<repository>")
     parser.add_argument("out", type=path, help="the file to write; must not exist yet")
     parser.add_argument("--to", choices=FORMATS, required=True)
-    parser.add_argument("--image-size", type=int, help="pixels per side, where not those of the training")
-    parser.add_argument("--encoder", help="a class of your own that the checkpoint is of: my_module.MyEncoder")
-    parser.add_argument("--heads", type=int, help="attention heads, where nothing in the checkpoint says")
-    parser.add_argument("--key", help="which weights of a file that holds several: student, state_dict_ema")
+    parser.add_argument(
+        "--image-size", type=int, help="pixels per side, where not those of the training"
+    )
+    parser.add_argument(
+        "--encoder", help="a class of your own that the checkpoint is of: my_module.MyEncoder"
+    )
+    parser.add_argument(
+        "--heads", type=int, help="attention heads, where nothing in the checkpoint says"
+    )
+    parser.add_argument(
+        "--key", help="which weights of a file that holds several: student, state_dict_ema"
+    )
     return parser

@@ -1,13 +1,17 @@
-"""Draw what papers draw, from finished runs and checkpoints: a picture, and its numbers as CSV beside it.
+"""Draw what papers draw, from finished runs and checkpoints: a picture, and its numbers as CSV
+beside it.
 
 ratio             accuracy over the masking ratio, with PIMR and Global PIMR (SBAM)
     python -m mim figure ratio runs/sweeps/<name> --metric linear/top1
 epochs            accuracy and loss over the epochs of several runs
     python -m mim figure epochs runs/<name>/<date_time> runs/<other>/<date_time>
 attention         what the cls token attends to: checkpoints side by side, or head by head (AMT)
-    python -m mim figure attention runs/<name>/<date_time> timm:vit_base_patch16_224.mae --heads --files bird.jpg
-pca               principal components of patch tokens as colours: what an encoder takes for alike (DINOv2)
-    python -m mim figure pca runs/<name>/<date_time> timm:vit_base_patch16_224.mae --files bird.jpg dog.jpg
+    python -m mim figure attention runs/<name>/<date_time> timm:vit_base_patch16_224.mae --heads
+    --files bird.jpg
+pca               principal components of patch tokens as colours: what an encoder takes for alike
+(DINOv2)
+    python -m mim figure pca runs/<name>/<date_time> timm:vit_base_patch16_224.mae --files bird.jpg
+    dog.jpg
 reconstructions   an image under several mask seeds, and where they disagree (EMAE)
     python -m mim figure reconstructions runs/<name>/<date_time> --seeds 0 1 2 --rows 7
 
@@ -30,18 +34,26 @@ def parser() -> Arguments:
 
 def _add(names: "argparse._SubParsersAction", name: str, what: str) -> Arguments:
     parser = names.add_parser(name, help=what, description=f"{what}\n")
-    parser.add_argument("--out", type=path, help="the .png file to write; the default is a new folder of runs/figures")
+    parser.add_argument(
+        "--out",
+        type=path,
+        help="the .png file to write; the default is a new folder of runs/figures",
+    )
     return parser
 
 
 def _ratio(names: "argparse._SubParsersAction") -> None:
-    parser = _add(names, "ratio", "accuracy over the masking ratio, with PIMR and Global PIMR (SBAM)")
+    parser = _add(
+        names, "ratio", "accuracy over the masking ratio, with PIMR and Global PIMR (SBAM)"
+    )
     _add_runs(
         parser,
-        "finished runs of several ratios, or folders that hold them; also what eval.py or fine-tuning made of them",
+        "finished runs of several ratios, or folders that hold them; also what eval.py or "
+        "fine-tuning made of them",
     )
     parser.add_argument(
-        "--metric", help="a number of results.json, e.g. linear/top1; the default is an accuracy that all have"
+        "--metric",
+        help="a number of results.json, e.g. linear/top1; the default is an accuracy that all have",
     )
 
 
@@ -49,56 +61,82 @@ def _epochs(names: "argparse._SubParsersAction") -> None:
     parser = _add(names, "epochs", "accuracy and loss over the epochs of several runs")
     _add_runs(parser, "runs, or folders that hold them")
     parser.add_argument(
-        "--metric", nargs="+", help="columns of metrics.csv, a panel each; the default is an accuracy and train/loss"
+        "--metric",
+        nargs="+",
+        help="columns of metrics.csv, a panel each; the default is an accuracy and train/loss",
     )
 
 
 def _add_runs(parser: Arguments, what: str) -> None:
     parser.add_argument("runs", nargs="+", type=path, help=what)
-    parser.add_argument("--names", nargs="+", help="what the figure calls the series, in their order")
+    parser.add_argument(
+        "--names", nargs="+", help="what the figure calls the series, in their order"
+    )
 
 
 def _attention(names: "argparse._SubParsersAction") -> None:
     what = "what the cls token attends to, of checkpoints side by side, or head by head"
     parser = _add(names, "attention", what)
     _add_checkpoints(parser, count=4)
-    parser.add_argument("--block", type=int, help="whose attention, counted from 1; the default is the last")
+    parser.add_argument(
+        "--block", type=int, help="whose attention, counted from 1; the default is the last"
+    )
     parser.add_argument("--heads", action="store_true", help="draw every head, a row a checkpoint")
 
 
 def _pca(names: "argparse._SubParsersAction") -> None:
     parser = _add(names, "pca", "principal components of the patch tokens of images, as colours")
     _add_checkpoints(parser, count=4)
-    parser.add_argument("--block", type=int, help="whose tokens, counted from 1; the default is the last")
+    parser.add_argument(
+        "--block", type=int, help="whose tokens, counted from 1; the default is the last"
+    )
 
 
 def _reconstructions(names: "argparse._SubParsersAction") -> None:
-    what = "an image under several mask seeds, as checkpoints reconstruct it, and where they disagree"
+    what = (
+        "an image under several mask seeds, as checkpoints reconstruct it, and where they disagree"
+    )
     parser = _add(names, "reconstructions", what)
     _add_checkpoints(parser, count=1)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of the masks; the default is 0 1 2")
     parser.add_argument(
-        "--ratio", type=float, default=0.75, help="share of patches masked at random; the default is 0.75"
+        "--seeds", nargs="+", type=int, default=[0, 1, 2], help="of the masks; the default is 0 1 2"
     )
-    parser.add_argument("--cell", type=int, default=1, help="patches per side of what is masked as one; SimMIM: 2")
+    parser.add_argument(
+        "--ratio",
+        type=float,
+        default=0.75,
+        help="share of patches masked at random; the default is 0.75",
+    )
+    parser.add_argument(
+        "--cell", type=int, default=1, help="patches per side of what is masked as one; SimMIM: 2"
+    )
     parser.add_argument(
         "--target",
         choices=("normalised", "raw"),
-        help="what is predicted, where the checkpoint does not say: standardised patches (MAE) or pixels as they are (SimMIM)",
+        help="what is predicted, where the checkpoint does not say: standardised patches (MAE) or "
+        "pixels as they are (SimMIM)",
     )
 
 
 def _add_checkpoints(parser: Arguments, count: int) -> None:
-    parser.add_argument("checkpoints", nargs="+", help="run folders, files, timm:<name> or hf:<repository>")
-    parser.add_argument("--names", nargs="+", help="what the figure calls them")
-    parser.add_argument("--encoder", help="a class of your own that they are of: my_module.MyEncoder")
     parser.add_argument(
-        "--images", type=int, default=count, help=f"held-out images, evenly spread; the default is {count}"
+        "checkpoints", nargs="+", help="run folders, files, timm:<name> or hf:<repository>"
+    )
+    parser.add_argument("--names", nargs="+", help="what the figure calls them")
+    parser.add_argument(
+        "--encoder", help="a class of your own that they are of: my_module.MyEncoder"
+    )
+    parser.add_argument(
+        "--images",
+        type=int,
+        default=count,
+        help=f"held-out images, evenly spread; the default is {count}",
     )
     parser.add_argument("--rows", nargs="+", type=int, help="held-out images, by their numbers")
     parser.add_argument("--files", nargs="+", type=path, help="pictures instead")
     parser.add_argument(
         "--data",
         nargs="+",
-        help="another data set, or other settings of it: cifar10, or image_folder root=/my/pictures, or root=/elsewhere",
+        help="another data set, or other settings of it: cifar10, or image_folder "
+        "root=/my/pictures, or root=/elsewhere",
     )

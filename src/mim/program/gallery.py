@@ -1,8 +1,10 @@
 """What maskers hide, as a picture and in numbers.
 
-    python -m mim gallery masker=random,sbm,sbam,am,amt checkpoint=runs/<name>/<date_time> data=cifar10 pictures=8
+    python -m mim gallery masker=random,sbm,sbam,am,amt checkpoint=runs/<name>/<date_time>
+    data=cifar10 pictures=8
 
-Rows of the picture are images, columns maskers. Settings are those of configs/gallery.yaml, changed as those of train.py are.
+Rows of the picture are images, columns maskers. Settings are those of configs/gallery.yaml, changed
+as those of train.py are.
 """
 
 from mim.launch.arguments import Arguments
@@ -11,5 +13,7 @@ from mim.launch.arguments import Arguments
 def parser() -> Arguments:
     """What the command line may say."""
     parser = Arguments("python -m mim gallery", __doc__)
-    parser.add_argument("settings", nargs="*", help="key=value; masker= takes several, separated by commas")
+    parser.add_argument(
+        "settings", nargs="*", help="key=value; masker= takes several, separated by commas"
+    )
     return parser

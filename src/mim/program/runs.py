@@ -4,8 +4,9 @@
     python -m mim runs runs/sweeps/<name> --html runs.html
     python -m mim runs --name mae_vit_pico_random_digits
 
-A run that has written nothing for a quarter of an hour, and left no results, is called lost. --html writes one page with
-the same table, the curves and the newest pictures, which needs no network and no other file.
+A run that has written nothing for a quarter of an hour, and left no results, is called lost. --html
+writes one page with the same table, the curves and the newest pictures, which needs no network and
+no other file.
 """
 
 from mim.launch.arguments import Arguments, path
@@ -14,7 +15,9 @@ from mim.launch.arguments import Arguments, path
 def parser() -> Arguments:
     """What the command line may say."""
     parser = Arguments("python -m mim runs", __doc__)
-    parser.add_argument("folder", nargs="?", type=path, help="of runs, however deep; $MIM_RUNS or runs by default")
+    parser.add_argument(
+        "folder", nargs="?", type=path, help="of runs, however deep; $MIM_RUNS or runs by default"
+    )
     parser.add_argument("--name", help="only those whose folder has this in it")
     parser.add_argument("--html", type=path, help="the page to write; what was there is replaced")
     return parser

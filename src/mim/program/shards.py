@@ -4,9 +4,10 @@
     python -m mim shards data=csv data.table=labels.csv --size 512 --quality 90 --out shards
     python -m mim train data=webdataset data.root=photos_256
 
-Shards are tar files as WebDataset has them, of training and of held-out pictures, with an index by which each picture is
-read in place and a stopped run goes on exactly. Pictures whose short side is no more than --size are copied as they are.
-The same command goes on where it was stopped. A picture that cannot be read is left out, and said.
+Shards are tar files as WebDataset has them, of training and of held-out pictures, with an index by
+which each picture is read in place and a stopped run goes on exactly. Pictures whose short side is
+no more than --size are copied as they are. The same command goes on where it was stopped. A picture
+that cannot be read is left out, and said.
 """
 
 from mim.launch.arguments import Arguments, path
@@ -15,10 +16,22 @@ from mim.launch.arguments import Arguments, path
 def parser() -> Arguments:
     """What the command line may say."""
     parser = Arguments("python -m mim shards", __doc__)
-    parser.add_argument("pictures", nargs="+", help="a folder, or data=<name> and settings of it, data.root=...")
-    parser.add_argument("--size", type=int, required=True, help="pixels of the short side; larger pictures are resized")
+    parser.add_argument(
+        "pictures", nargs="+", help="a folder, or data=<name> and settings of it, data.root=..."
+    )
+    parser.add_argument(
+        "--size",
+        type=int,
+        required=True,
+        help="pixels of the short side; larger pictures are resized",
+    )
     parser.add_argument("--out", type=path, required=True, help="folder of the shards")
     parser.add_argument("--quality", type=int, default=95, help="of JPEG; the default is 95")
-    parser.add_argument("--format", choices=("jpg", "png"), default="jpg", help="png loses nothing; the default is jpg")
+    parser.add_argument(
+        "--format",
+        choices=("jpg", "png"),
+        default="jpg",
+        help="png loses nothing; the default is jpg",
+    )
     parser.add_argument("--per-shard", type=int, default=1000, help="pictures; the default is 1000")
     return parser

@@ -1,10 +1,12 @@
-"""Look at every picture of a data set: mean, deviation, range, sizes, formats, broken files, duplicates.
+"""Look at every picture of a data set: mean, deviation, range, sizes, formats, broken files,
+duplicates.
 
     python -m mim statistics photos/
     python -m mim statistics data=csv data.table=labels.csv --images 2000
     python -m mim statistics data=image_folder data.root=scans data.channels=1 'data.range=[0,4095]'
 
-The last lines are a command to train with: the settings that the files ask for, and the mean and deviation of each channel.
+The last lines are a command to train with: the settings that the files ask for, and the mean and
+deviation of each channel.
 """
 
 from mim.launch.arguments import Arguments
@@ -13,7 +15,15 @@ from mim.launch.arguments import Arguments
 def parser() -> Arguments:
     """What the command line may say."""
     parser = Arguments("python -m mim statistics", __doc__)
-    parser.add_argument("pictures", nargs="+", help="a folder, or data=<name> and settings of it, data.root=...")
-    parser.add_argument("--images", type=int, help="at most so many of each split, evenly spread; the default is all")
-    parser.add_argument("--paths", type=int, default=5, help="paths to name of each kind; the default is 5")
+    parser.add_argument(
+        "pictures", nargs="+", help="a folder, or data=<name> and settings of it, data.root=..."
+    )
+    parser.add_argument(
+        "--images",
+        type=int,
+        help="at most so many of each split, evenly spread; the default is all",
+    )
+    parser.add_argument(
+        "--paths", type=int, default=5, help="paths to name of each kind; the default is 5"
+    )
     return parser

@@ -1,12 +1,12 @@
 """Print papers' tables: published, measured, difference, and the command for each row.
 
-    python -m mim tables amt
-    python -m mim tables amt --runs runs            # with what runs have measured, and the commands that are missing
-    python -m mim tables amt --scale bench --run    # make it, at a size that a CPU can do; again: what is missing
-    python -m mim tables                            # all of them: docs/tables.md
+    python -m mim tables amt python -m mim tables amt --runs runs            # with what runs have
+    measured, and the commands that are missing python -m mim tables amt --scale bench --run    #
+    make it, at a size that a CPU can do; again: what is missing python -m mim tables
+    # all of them: docs/tables.md
 
-A table is lines of src/mim/paper/<paper>.yaml, or of a yaml of your own, which is given by its path. A row of parts that there are
-takes those and a file in configs/experiment/<paper>/.
+A table is lines of src/mim/paper/<paper>.yaml, or of a yaml of your own, which is given by its
+path. A row of parts that there are takes those and a file in configs/experiment/<paper>/.
 """
 
 from mim.launch.arguments import Arguments, path
@@ -16,14 +16,27 @@ from mim.paper.table import names
 def parser() -> Arguments:
     """What the command line may say."""
     parser = Arguments("python -m mim tables", __doc__)
-    parser.add_argument("papers", nargs="*", help=f"{', '.join(names())}, or a yaml; all of them where none is given")
-    parser.add_argument("--runs", type=path, help="folder of runs; with --run $MIM_RUNS or runs by default")
     parser.add_argument(
-        "--scale", choices=["paper", "bench"], default="paper", help="bench: as its yaml makes it small"
+        "papers",
+        nargs="*",
+        help=f"{', '.join(names())}, or a yaml; all of them where none is given",
     )
-    parser.add_argument("--run", action="store_true", help="run what is missing, each job in a process of its own")
+    parser.add_argument(
+        "--runs", type=path, help="folder of runs; with --run $MIM_RUNS or runs by default"
+    )
+    parser.add_argument(
+        "--scale",
+        choices=["paper", "bench"],
+        default="paper",
+        help="bench: as its yaml makes it small",
+    )
+    parser.add_argument(
+        "--run", action="store_true", help="run what is missing, each job in a process of its own"
+    )
     parser.add_argument("--parallel", type=int, default=1, help="jobs at a time")
-    parser.add_argument("--seeds", type=_seeds, default=[0], help="that every number is wanted of, e.g. 0,1,2")
+    parser.add_argument(
+        "--seeds", type=_seeds, default=[0], help="that every number is wanted of, e.g. 0,1,2"
+    )
     return parser
 
 

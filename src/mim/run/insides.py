@@ -1,6 +1,8 @@
-"""Insides of Lightning, torch and Optuna that a run has to reach: one function a reach, and a contract each.
+"""Insides of Lightning, torch and Optuna that a run has to reach: one function a reach, and a
+contract each.
 
-`pyproject.toml` bounds the versions that are known; where a newer one is other, the contract fails, and not a training.
+`pyproject.toml` bounds the versions that are known; where a newer one is other, the contract fails,
+and not a training.
 """
 
 from collections import OrderedDict
@@ -33,15 +35,17 @@ def steps_between_logs(trainer: L.Trainer) -> int:
 def leave_signals_alone(trainer: L.Trainer) -> None:
     """Keep Lightning from putting in handlers of its own.
 
-    That of SIGTERM talks to the other processes from within the handler; that of SIGUSR1 under SLURM writes a checkpoint and
-    requeues without stopping. No setting leaves them out.
+    That of SIGTERM talks to the other processes from within the handler; that of SIGUSR1 under
+    SLURM writes a checkpoint and requeues without stopping. No setting leaves them out.
     """
     connector: Any = trainer._signal_connector
     connector.register_signal_handlers = lambda: None
 
 
 def take_over_limit_of_steps(trainer: L.Trainer) -> float:
-    """`trainer.max_steps`, infinity for none, which Lightning no longer heeds: it would end the run as if it were complete."""
+    """`trainer.max_steps`, infinity for none, which Lightning no longer heeds: it would end the run
+    as if it were complete.
+    """
     if trainer.max_steps == -1:
         return float("inf")
     most = trainer.max_steps
@@ -63,13 +67,17 @@ def said_of_step(trainer: L.Trainer) -> dict[str, float]:
 
 
 def metrics_known_here(trainer: L.Trainer) -> Mapping[str, Tensor | float]:
-    """Metrics, on several processes those that were summed up already: asking for others would wait for every process."""
+    """Metrics, on several processes those that were summed up already: asking for others would wait
+    for every process.
+    """
     connector: Any = trainer._logger_connector
     return trainer.callback_metrics if trainer.world_size == 1 else connector._callback_metrics
 
 
 def take_over_children(trainer: L.Trainer) -> list[Popen]:
-    """Processes that Lightning's launcher started, out of reach of its observer, which kills all without a word."""
+    """Processes that Lightning's launcher started, out of reach of its observer, which kills all
+    without a word.
+    """
     launcher: Any = trainer.strategy.launcher
     children = list(getattr(launcher, "procs", ()))
     if children:  # the observer holds the same list: empty, there is nothing left for it to kill
@@ -90,7 +98,9 @@ def set_steps_logged(trainer: L.Trainer, steps: int) -> None:
 
 @contextmanager
 def without_forward_hooks(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """Inside, the forward pass of modules calls no hook: FSDP2's gather weights, together with all processes."""
+    """Inside, the forward pass of modules calls no hook: FSDP2's gather weights, together with all
+    processes.
+    """
     hooked = list(modules)
     hooks = [(module._forward_pre_hooks, module._forward_hooks) for module in hooked]
     try:
@@ -103,7 +113,9 @@ def without_forward_hooks(modules: Iterable[nn.Module]) -> Iterator[None]:
 
 
 def trial_by_number(study: "Study", number: int) -> "Trial":
-    """Trial of Optuna's study that another process began; the public way gives what cannot be reported to."""
+    """Trial of Optuna's study that another process began; the public way gives what cannot be
+    reported to.
+    """
     import optuna
 
     return optuna.trial.Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)

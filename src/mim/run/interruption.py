@@ -1,4 +1,6 @@
-"""Ctrl-C, SIGTERM, SIGUSR1, a limit of time or steps, a callback that has enough, no more data: save, stop."""
+"""Ctrl-C, SIGTERM, SIGUSR1, a limit of time or steps, a callback that has enough, no more data:
+save, stop.
+"""
 
 import signal
 import time
@@ -24,19 +26,27 @@ TIME_LIMIT, STEP_LIMIT, ENOUGH = 1000, 1001, 1002  # beyond all signals
 
 
 class Interruption(L.Callback):
-    """Turn whatever ends a run before its time into a checkpoint that resumes exactly: a signal, `trainer.max_time`,
-    `trainer.max_steps`, or a callback that sets `trainer.should_stop`.
+    """Turn whatever ends a run before its time into a checkpoint that resumes exactly: a signal,
+    `trainer.max_time`, `trainer.max_steps`, or a callback that sets `trainer.should_stop`.
 
-    `max_time` counts from the start of this process: a run that was stopped by it goes on for as long again. `max_steps` counts
-    the steps of all attempts, and leaves the schedule as it is: that of `epochs=` or `steps=`, the length of the training.
+    `max_time` counts from the start of this process: a run that was stopped by it goes on for as
+    long again. `max_steps` counts the steps of all attempts, and leaves the schedule as it is: that
+    of `epochs=` or `steps=`, the length of the training.
 
     Args:
         checkpoint: file to write.
-        agree_every_n_steps: how often several processes ask each other whether one of them was told to stop.
-        stuck_after_seconds: how long no process that reads data may read anything while a batch is waited for.
+        agree_every_n_steps: how often several processes ask each other whether one of them was told
+            to stop.
+        stuck_after_seconds: how long no process that reads data may read anything while a batch is
+            waited for.
     """
 
-    def __init__(self, checkpoint: str, agree_every_n_steps: Count = 10, stuck_after_seconds: Positive = STUCK_AFTER):
+    def __init__(
+        self,
+        checkpoint: str,
+        agree_every_n_steps: Count = 10,
+        stuck_after_seconds: Positive = STUCK_AFTER,
+    ):
         self.checkpoint, self.agree_every_n_steps = Path(checkpoint), agree_every_n_steps
         self.stuck_after_seconds = stuck_after_seconds
         self._stopped: Interrupted | None = None
@@ -44,7 +54,9 @@ class Interruption(L.Callback):
         self._judged_by_all = 0.0
 
     def setup(self, trainer: L.Trainer, pl_module: TrainingModule, stage: str) -> None:
-        """Take the place of Lightning's own ways to stop: its timer, too, ends a run as if it were complete."""
+        """Take the place of Lightning's own ways to stop: its timer, too, ends a run as if it were
+        complete.
+        """
         leave_signals_alone(trainer)
         callbacks = callbacks_of(trainer)
         for timer in [callback for callback in callbacks if isinstance(callback, Timer)]:
@@ -54,7 +66,9 @@ class Interruption(L.Callback):
         data = data_of(trainer)
         data.waiting = _Waiting(self, trainer, pl_module)
 
-    def on_train_batch_start(self, trainer: L.Trainer, pl_module: TrainingModule, batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: TrainingModule, batch: Batch, batch_idx: int
+    ) -> None:
         """After the last step, stop: the loggers have what the saved step said.
 
         Raises:
@@ -65,7 +79,12 @@ class Interruption(L.Callback):
         self._raise_if_stopped()
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: TrainingModule, outputs: STEP_OUTPUT, batch: Batch, batch_idx: int
+        self,
+        trainer: L.Trainer,
+        pl_module: TrainingModule,
+        outputs: STEP_OUTPUT,
+        batch: Batch,
+        batch_idx: int,
     ) -> None:
         """Save if this process, or any other, was told to stop, or enough steps are taken."""
         if (batch_idx + 1) % trainer.accumulate_grad_batches:
@@ -78,8 +97,8 @@ class Interruption(L.Callback):
             self._save(trainer, cause)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: TrainingModule) -> None:
-        """Stop, if the saved step was the last of its epoch, or a callback ends the training within one; what comes at
-        the end of an epoch is done when the run goes on.
+        """Stop, if the saved step was the last of its epoch, or a callback ends the training within
+        one; what comes at the end of an epoch is done when the run goes on.
 
         Raises:
             Interrupted: everything is saved.
@@ -90,7 +109,12 @@ class Interruption(L.Callback):
         self._judged_by_all = _fewest(sum(map(float, trainer.num_val_batches)), trainer, pl_module)
 
     def on_validation_batch_start(
-        self, trainer: L.Trainer, pl_module: TrainingModule, batch: Batch, batch_idx: int, dataloader_idx: int = 0
+        self,
+        trainer: L.Trainer,
+        pl_module: TrainingModule,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Stop while held-out images are judged: all of them are judged anew when the run goes on.
 
@@ -114,15 +138,20 @@ class Interruption(L.Callback):
         if trainer.global_step < pl_module.length:
             self._save(trainer, ENOUGH)
             rank_zero_only(print)(
-                f"{'ended early':<14}at step {trainer.global_step:,} of {pl_module.length:,}, {self._stopped}"
+                f"{'ended early':<14}at step {trainer.global_step:,} of {pl_module.length:,}, "
+                f"{self._stopped}"
             )
 
-    def pause_before(self, number: int, shared: float, trainer: L.Trainer, pl_module: TrainingModule) -> None:
-        """Stop before a batch that is only judged, if asked; several processes ask each other before some of them.
+    def pause_before(
+        self, number: int, shared: float, trainer: L.Trainer, pl_module: TrainingModule
+    ) -> None:
+        """Stop before a batch that is only judged, if asked; several processes ask each other
+        before some of them.
 
         Args:
             number: of the batch, from 0.
-            shared: how many batches every process has: at those that only some have, nobody may wait for the others.
+            shared: how many batches every process has: at those that only some have, nobody may
+                wait for the others.
             trainer: of this process.
             pl_module: what it trains.
 
@@ -154,7 +183,8 @@ class Interruption(L.Callback):
             wait_for_the_step()
 
     def stop_without_batch(self, trainer: L.Trainer, pl_module: TrainingModule) -> None:
-        """Stop, if asked, where the next batch never comes. Several processes cannot: the others are not here.
+        """Stop, if asked, where the next batch never comes. Several processes cannot: the others
+        are not here.
 
         Raises:
             Interrupted: everything is saved.
@@ -169,7 +199,9 @@ class Interruption(L.Callback):
         """The signal, or TIME_LIMIT, that this process knows of; 0 for none."""
         return listener.received or TIME_LIMIT * (time.monotonic() > self._deadline)
 
-    def on_exception(self, trainer: L.Trainer, pl_module: TrainingModule, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: TrainingModule, exception: BaseException
+    ) -> None:
         """Save where no more batches come: no step is half done."""
         if not isinstance(exception, WorkerLost):
             return
@@ -183,7 +215,11 @@ class Interruption(L.Callback):
         """The signal, or TIME_LIMIT, that any process knows of; 0 for none."""
         if trainer.world_size == 1:
             return self.asked
-        return int(trainer.strategy.reduce(torch.tensor(self.asked, device=pl_module.device), reduce_op="max"))
+        return int(
+            trainer.strategy.reduce(
+                torch.tensor(self.asked, device=pl_module.device), reduce_op="max"
+            )
+        )
 
     def _interrupted(self, cause: int) -> Interrupted:
         names = {
@@ -192,14 +228,20 @@ class Interruption(L.Callback):
             ENOUGH: "a callback (trainer.should_stop)",
         }
         name = names.get(cause) or signal.Signals(cause).name
-        return Interrupted(name, f"continue with resume={self.checkpoint}", asked_for=cause in (STEP_LIMIT, ENOUGH))
+        return Interrupted(
+            name, f"continue with resume={self.checkpoint}", asked_for=cause in (STEP_LIMIT, ENOUGH)
+        )
 
 
 def _fewest(batches: float, trainer: L.Trainer, pl_module: TrainingModule) -> float:
     """Smallest number of batches of any process."""
     if trainer.world_size == 1:
         return batches
-    return float(trainer.strategy.reduce(torch.tensor(float(batches), device=pl_module.device), reduce_op="min"))
+    return float(
+        trainer.strategy.reduce(
+            torch.tensor(float(batches), device=pl_module.device), reduce_op="min"
+        )
+    )
 
 
 class _Waiting(Waiting):
@@ -216,14 +258,19 @@ class _Waiting(Waiting):
         self.interruption.stop_without_batch(self.trainer, self.pl_module)
 
 
-def stoppable(batches: DataLoader[Batch], trainer: L.Trainer, pl_module: TrainingModule) -> Iterator[Batch]:
-    """Batches that are looked at between two epochs, each process its own: a signal ends that, too. All come here together.
+def stoppable(
+    batches: DataLoader[Batch], trainer: L.Trainer, pl_module: TrainingModule
+) -> Iterator[Batch]:
+    """Batches that are looked at between two epochs, each process its own: a signal ends that, too.
+    All come here together.
 
     Raises:
         Interrupted: everything is saved.
     """
     shared = _fewest(len(batches), trainer, pl_module)
-    interruptions = [callback for callback in callbacks_of(trainer) if isinstance(callback, Interruption)]
+    interruptions = [
+        callback for callback in callbacks_of(trainer) if isinstance(callback, Interruption)
+    ]
     for number, batch in enumerate(batches):
         for interruption in interruptions:
             interruption.pause_before(number, shared, trainer, pl_module)

@@ -1,4 +1,6 @@
-"""Where a training is: what Lightning counts, for a run whose steps or epochs have another length."""
+"""Where a training is: what Lightning counts, for a run whose steps or epochs have another
+length.
+"""
 
 from typing import NamedTuple, Protocol
 
@@ -53,18 +55,22 @@ class Paced(Protocol):
 
 
 def position_after(steps: int, before: Pace, now: Pace) -> Position:
-    """Where a training that has taken some steps goes on at another pace: after the same images of the same epoch."""
+    """Where a training that has taken some steps goes on at another pace: after the same images of
+    the same epoch.
+    """
     epoch, done = divmod(steps, max(1, before.steps))
     step, again = divmod(done * before.images, now.images)
     return Position(epoch, step, again) if step < now.steps else Position(epoch + 1, 0)
 
 
 def go_on_from(checkpoint: Saved, taken: int, length: Length) -> None:
-    """Let a checkpoint say that a training has taken so many steps: one number from which all of Lightning's follow.
+    """Let a checkpoint say that a training has taken so many steps: one number from which all of
+    Lightning's follow.
 
-    After the last step of an epoch the end of that epoch is still to come, whether or not it was begun, or done, when the
-    checkpoint was written: Lightning's loop finds no batch left, judges what is held out, and ends the epoch. Schedules
-    count steps as if all had been of one length, so that they end where the training does.
+    After the last step of an epoch the end of that epoch is still to come, whether or not it was
+    begun, or done, when the checkpoint was written: Lightning's loop finds no batch left, judges
+    what is held out, and ends the epoch. Schedules count steps as if all had been of one length, so
+    that they end where the training does.
 
     Args:
         checkpoint: what Lightning saved; changed in place.
@@ -94,7 +100,8 @@ def go_on_from(checkpoint: Saved, taken: int, length: Length) -> None:
         _count(held_out[part], 0)  # what was half judged is judged again
     held_out["total"].update(ready=int(judged), started=int(judged))  # where Lightning goes back to
     progress["is_last_batch"] = over
-    fit["epoch_loop.state_dict"]["_batches_that_stepped"] = taken - judged  # counted once what is held out is judged
+    # counted once what is held out is judged
+    fit["epoch_loop.state_dict"]["_batches_that_stepped"] = taken - judged
 
 
 def _count(counts: dict[str, int], value: int) -> None:
@@ -108,7 +115,8 @@ def batches_done(trainer: L.Trainer) -> int:
 
 
 def begin_at(trainer: L.Trainer, data: Paced, epoch: int) -> int:
-    """Let a training that has not begun begin with an epoch, counted from 0: Lightning's counters and the schedules.
+    """Let a training that has not begun begin with an epoch, counted from 0: Lightning's counters
+    and the schedules.
 
     Returns:
         Optimiser steps that are taken as done.

@@ -23,7 +23,12 @@ class Prune(L.Callback):
     """
 
     def __init__(
-        self, study: str, trial: int | None, metric: str | list[str], every_n_epochs: Count, pruner: Any = None
+        self,
+        study: str,
+        trial: int | None,
+        metric: str | list[str],
+        every_n_epochs: Count,
+        pruner: Any = None,
     ):
         self.study, self.number, self.metric = Path(study), trial, metric
         self.every_n_epochs, self.pruner = every_n_epochs, pruner
@@ -54,7 +59,12 @@ class Prune(L.Callback):
             hopeless = self.trial.should_prune()
         if trainer.world_size > 1:
             hopeless = bool(
-                trainer.strategy.reduce(torch.tensor(int(hopeless), device=pl_module.device), reduce_op="max")
+                trainer.strategy.reduce(
+                    torch.tensor(int(hopeless), device=pl_module.device), reduce_op="max"
+                )
             )
         if hopeless:
-            raise Pruned(f"stopped early: {self.metric} {float(value):.4f} after {epoch} epochs is not worth going on")
+            raise Pruned(
+                f"stopped early: {self.metric} {float(value):.4f} after {epoch} epochs is not "
+                "worth going on"
+            )

@@ -1,4 +1,6 @@
-"""Where one process of many is lost, the others say which, and end: a collective would wait for it for minutes, or forever."""
+"""Where one process of many is lost, the others say which, and end: a collective would wait for it
+for minutes, or forever.
+"""
 
 import os
 import signal
@@ -21,7 +23,8 @@ _PLANNED = (0, 85, 130)  # exit codes of processes that were not lost
 
 
 class RankWatchdog(L.Callback):
-    """Every process gives a sign of life each second; the first one looks for all of them, and all look for the first.
+    """Every process gives a sign of life each second; the first one looks for all of them, and all
+    look for the first.
 
     Args:
         patience: seconds without a sign after which a process is lost.
@@ -33,20 +36,28 @@ class RankWatchdog(L.Callback):
         self._watch: _Watch | None = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Begin to watch, in the place of Lightning's observer, which kills all processes without a word."""
+        """Begin to watch, in the place of Lightning's observer, which kills all processes without a
+        word.
+        """
         if trainer.world_size == 1 or self._watch:
             return
         children = take_over_children(trainer)
-        self._watch = _Watch(trainer.global_rank, trainer.world_size, children, self.patience, self.grace)
+        self._watch = _Watch(
+            trainer.global_rank, trainer.world_size, children, self.patience, self.grace
+        )
         self._watch.start()
 
-    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
         """Tell the others; where it is another process that broke the connection, say which."""
         if self._watch is None:
             return
         if not _is_broken_connection(exception):
             self._watch.finish(
-                None if isinstance(exception, Interrupted | KeyboardInterrupt | Pruned) else short(exception)
+                None
+                if isinstance(exception, Interrupted | KeyboardInterrupt | Pruned)
+                else short(exception)
             )
         elif lost := self._watch.find():
             explain(exception, lost)
@@ -58,7 +69,14 @@ class RankWatchdog(L.Callback):
 
 
 class _Watch(threading.Thread):
-    def __init__(self, rank: int, world_size: int, children: Sequence[subprocess.Popen], patience: float, grace: float):
+    def __init__(
+        self,
+        rank: int,
+        world_size: int,
+        children: Sequence[subprocess.Popen],
+        patience: float,
+        grace: float,
+    ):
         super().__init__(daemon=True, name="lost-rank")
         self.rank, self.children, self.patience, self.grace = rank, children, patience, grace
         self.others = list(range(1, world_size)) if rank == 0 else [0]
@@ -69,7 +87,9 @@ class _Watch(threading.Thread):
         self._over, self._found = threading.Event(), threading.Event()
 
     def run(self) -> None:
-        """Look once a second; if somebody is lost, give this process some seconds to end, then end it."""
+        """Look once a second; if somebody is lost, give this process some seconds to end, then end
+        it.
+        """
         while not self.lost:
             self.lost = self._look()
             if self._over.wait(1.0):
@@ -80,7 +100,9 @@ class _Watch(threading.Thread):
             os._exit(1)
 
     def find(self) -> str:
-        """Who broke the connection; an empty text if all of them still live. Called when it is broken: less patience is needed."""
+        """Who broke the connection; an empty text if all of them still live. Called when it is
+        broken: less patience is needed.
+        """
         self.patience = 5.0
         self._found.wait(15.0)
         return self.lost
@@ -107,10 +129,14 @@ class _Watch(threading.Thread):
                 return self.table.get(_LOST).decode()
             return ""
         except RuntimeError:  # the table is kept by the first process, or by what started it
-            return "rank 0 was lost (it does not answer any more); go on with resume=, from the last checkpoint"
+            return (
+                "rank 0 was lost (it does not answer any more); go on with resume=, from the last "
+                "checkpoint"
+            )
 
     def _publish(self, lost: str) -> None:
-        self.table.compare_set(_LOST, "", lost)  # the first to know is right: what follows are consequences
+        # the first to know is right: what follows are consequences
+        self.table.compare_set(_LOST, "", lost)
 
     def _dead_child(self) -> str:
         for rank, child in enumerate(self.children, start=self.rank + 1):
@@ -135,5 +161,6 @@ class _Watch(threading.Thread):
 def _is_broken_connection(error: BaseException) -> bool:
     told = str(error).lower()
     return isinstance(error, dist.DistError) or (
-        isinstance(error, RuntimeError) and any(word in told for word in ("gloo", "nccl", "connection"))
+        isinstance(error, RuntimeError)
+        and any(word in told for word in ("gloo", "nccl", "connection"))
     )

@@ -35,7 +35,8 @@ _SAID = (  # metric and what it is called, beside which other
 
 
 class Results(L.Callback):
-    """Write status, metrics, speed, memory, steps, wall time, parameters, versions, and what made them to `results.json`.
+    """Write status, metrics, speed, memory, steps, wall time, parameters, versions, and what made
+    them to `results.json`.
 
     Args:
         folder: the run's folder, which holds the resolved `config.yaml`.
@@ -50,14 +51,18 @@ class Results(L.Callback):
         self._known: dict[str, float] = {}
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Tell the loggers how this run is configured; the CSV logger's copy would be a second config.yaml."""
+        """Tell the loggers how this run is configured; the CSV logger's copy would be a second
+        config.yaml.
+        """
         self._config = settings_of(OmegaConf.load(self.folder / "config.yaml"))
         for logger in trainer.loggers:
             if not isinstance(logger, CSV):
                 logger.log_hyperparams(self._config)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Tell the loggers what was measured before training; what an earlier attempt wrote about steps to come is void."""
+        """Tell the loggers what was measured before training; what an earlier attempt wrote about
+        steps to come is void.
+        """
         before = {name: float(value) for name, value in trainer.callback_metrics.items()}
         for logger in trainer.loggers:
             if isinstance(logger, CSV):
@@ -70,37 +75,63 @@ class Results(L.Callback):
         )
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: STEP_OUTPUT, batch: Batch, batch_idx: int
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: STEP_OUTPUT,
+        batch: Batch,
+        batch_idx: int,
     ) -> None:
         """Remember what loggers are told about this step."""
         if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
             self._said = _said(trainer)
 
-    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: Settings) -> None:
-        """A checkpoint says how its model was built, and what loggers are told about its step once it is written."""
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: Settings
+    ) -> None:
+        """A checkpoint says how its model was built, and what loggers are told about its step once
+        it is written.
+        """
         checkpoint["config"] = self._config
         checkpoint["said"] = _said(trainer) if is_within_step(trainer) else self._said
-        checkpoint["known"] = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        checkpoint["known"] = {
+            name: float(value) for name, value in trainer.callback_metrics.items()
+        }
 
-    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: Settings) -> None:
-        """Who was killed in between has not told them; and what was last measured is still known where nothing is left to do."""
+    def on_load_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: Settings
+    ) -> None:
+        """Who was killed in between has not told them; and what was last measured is still known
+        where nothing is left to do.
+        """
         self._said, self._known = checkpoint.get("said", {}), checkpoint.get("known", {})
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """The run is complete."""
-        metrics = _numbers(trainer.callback_metrics)  # asked on all processes: to sum one up they may have to meet
+        # asked on all processes: to sum one up they may have to meet
+        metrics = _numbers(trainer.callback_metrics)
         self._write(trainer, pl_module, "finished", metrics)
         if trainer.is_global_zero:
             self._say(metrics)
 
-    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """The run stopped early; what several processes have not summed up yet is left out: they may not be there any more."""
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        """The run stopped early; what several processes have not summed up yet is left out: they
+        may not be there any more.
+        """
         metrics = metrics_known_here(trainer)
         kinds = {Interrupted: "interrupted", KeyboardInterrupt: "interrupted", Pruned: "pruned"}
         with suppress(OSError):  # a full disk: what stopped the run is what is to be said
             self._write(trainer, pl_module, kinds.get(type(exception), "failed"), _numbers(metrics))
 
-    def _write(self, trainer: L.Trainer, pl_module: L.LightningModule, status: str, metrics: dict[str, float]) -> None:
+    def _write(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        status: str,
+        metrics: dict[str, float],
+    ) -> None:
         if not trainer.is_global_zero:
             return
         results = {
@@ -114,10 +145,13 @@ class Results(L.Callback):
             "wall_seconds": time.monotonic() - self.started,
             "parameters": sum(p.numel() for p in pl_module.parameters()),
             "images_per_step": self._config.get("images_per_step"),
-            "versions": {"python": platform.python_version()} | {p: importlib.metadata.version(p) for p in PACKAGES},
+            "versions": {"python": platform.python_version()}
+            | {p: importlib.metadata.version(p) for p in PACKAGES},
         }
         seed = self._config.get("seed", 0)
-        results |= provenance("train.py", self.overrides, seed, pl_module.device, trainer.world_size)
+        results |= provenance(
+            "train.py", self.overrides, seed, pl_module.device, trainer.world_size
+        )
         self.folder.mkdir(parents=True, exist_ok=True)  # somebody may have deleted it
         if self._config:  # a run may fail before it began
             OmegaConf.save(OmegaConf.create(self._config), no_link(self.folder / "config.yaml"))
@@ -126,7 +160,9 @@ class Results(L.Callback):
     def _intervals(self, trainer: L.Trainer, metrics: dict[str, float]) -> dict[str, list[float]]:
         """95 % intervals of the accuracies of fine-tuning on all held-out images."""
         data = data_of(trainer)
-        shares = {name: share for name, share in metrics.items() if name in ("val/top1", "val/top5")}
+        shares = {
+            name: share for name, share in metrics.items() if name in ("val/top1", "val/top5")
+        }
         return {name: wilson(share, len(data.splits.val)) for name, share in shares.items()}
 
     def _say(self, numbers: dict[str, float]) -> None:
@@ -136,7 +172,9 @@ class Results(L.Callback):
                 beside = f"  ({what}: {numbers[other]:.3f})" if other in numbers else ""
                 console.print(f"{title:<14}[bold]{numbers[name]:.3f}[/bold]{beside}")
         console.print(f"{'run':<14}{seen_from_here(self.folder)}")
-        for picture in sorted(self.folder.glob("pictures/*.png"), key=lambda path: path.stat().st_mtime_ns)[-1:]:
+        for picture in sorted(
+            self.folder.glob("pictures/*.png"), key=lambda path: path.stat().st_mtime_ns
+        )[-1:]:
             console.print(f"{'picture':<14}{seen_from_here(picture)}")
 
 

@@ -40,13 +40,16 @@ class Resumed(L.Callback):
         again = f"; {at.again:,} images, which fill no step, are seen again" if at.again else ""
         changed = f"; changed: {in_words(self.changes)}" if self.changes else ""
         rank_zero_only(print)(
-            f"{'resumed':<14}at epoch {at.epoch} (counted from 0), step {trainer.global_step:,}{again}{changed}"
+            f"{'resumed':<14}at epoch {at.epoch} (counted from 0), step "
+            f"{trainer.global_step:,}{again}{changed}"
         )
 
 
 @contextmanager
 def restoring(source: Resumable | None, callbacks: Sequence[L.Callback]) -> Iterator[None]:
-    """While a training begins, let an error that only a strange checkpoint can cause name it: libraries read it as it is."""
+    """While a training begins, let an error that only a strange checkpoint can cause name it:
+    libraries read it as it is.
+    """
     try:
         yield
     except (*_RAW, ValueError) as error:
@@ -54,8 +57,10 @@ def restoring(source: Resumable | None, callbacks: Sequence[L.Callback]) -> Iter
         if source and not begun and _in_a_library(error):
             explain(
                 error,
-                f"{printable(source.file)} cannot be continued: what it says of its training is not what a run writes "
-                f"({type(error).__name__}: {printable(error, 200)}); take an earlier checkpoint, or start anew from its weights "
+                f"{printable(source.file)} cannot be continued: what it says of its training is "
+                "not what a run writes "
+                f"({type(error).__name__}: {printable(error, 200)}); take an earlier checkpoint, "
+                "or start anew from its weights "
                 "with checkpoint=",
             )
         raise
@@ -65,4 +70,6 @@ def _in_a_library(error: BaseException) -> bool:
     """Whether an error is none of our own words, and no want of memory."""
     raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
     ours = Path(mim.__file__).parent in Path(raised_in).parents
-    return not isinstance(error, torch.OutOfMemoryError) and not (ours and isinstance(error, ValueError))
+    return not isinstance(error, torch.OutOfMemoryError) and not (
+        ours and isinstance(error, ValueError)
+    )

@@ -1,4 +1,6 @@
-"""All processes of a run run the same thing, or none runs: a difference would train something that nobody asked for."""
+"""All processes of a run run the same thing, or none runs: a difference would train something that
+nobody asked for.
+"""
 
 import hashlib
 import json
@@ -39,13 +41,16 @@ class SameConfigOnAllRanks(L.Callback):
         text = json.dumps(self.config, sort_keys=True, default=str)
         digests = _gather(hashlib.sha256(text.encode()).hexdigest(), there)
         if len(set(digests)) > 1:
-            raise ValueError(_difference([dict(_leaves(config)) for config in _gather(self.config, there)]))
+            raise ValueError(
+                _difference([dict(_leaves(config)) for config in _gather(self.config, there)])
+            )
 
 
 def _count(there: int, say: str, expected: int) -> None:
     if there != expected:
         raise ValueError(
-            f"{say} {there} process(es), and trainer.devices x trainer.num_nodes asks for {expected}; leave both out with "
+            f"{say} {there} process(es), and trainer.devices x trainer.num_nodes asks for "
+            f"{expected}; leave both out with "
             "trainer=ddp or trainer=fsdp, which take as many as there are"
         )
 
@@ -69,8 +74,11 @@ def _leaves(node: object, path: str = "") -> Iterator[tuple[str, object]]:
 def _difference(configs: list[Settings]) -> str:
     first = configs[0]
     rank, other = next((rank, other) for rank, other in enumerate(configs) if other != first)
-    name = next(name for name in [*first, *other] if first.get(name, "absent") != other.get(name, "absent"))
+    name = next(
+        name for name in [*first, *other] if first.get(name, "absent") != other.get(name, "absent")
+    )
     return (
-        f"the processes of this run do not agree: {name} is {first.get(name, 'absent')} on rank 0 and "
+        f"the processes of this run do not agree: {name} is {first.get(name, 'absent')} on rank 0 "
+        "and "
         f"{other.get(name, 'absent')} on rank {rank}; start all of them with one command line"
     )

@@ -1,4 +1,6 @@
-"""Go on in the middle of a schedule from somebody else's checkpoint, as if the run had got there."""
+"""Go on in the middle of a schedule from somebody else's checkpoint, as if the run had got
+there.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,11 +19,12 @@ from mim.weights.official_optimizer import official_training
 
 
 class StartEpoch(L.Callback):
-    """Epoch counter, schedules and optimiser of a run that begins with an epoch other than its first.
+    """Epoch counter, schedules and optimiser of a run that begins with an epoch other than its
+    first.
 
-    The epoch that begins has the order, the keys and the masker that it has in every run, and the learning rate that the
-    schedule of all epochs has there. AdamW's moments are taken from a checkpoint of the official MAE; with any other weights
-    they start anew, and the line says so.
+    The epoch that begins has the order, the keys and the masker that it has in every run, and the
+    learning rate that the schedule of all epochs has there. AdamW's moments are taken from a
+    checkpoint of the official MAE; with any other weights they start anew, and the line says so.
 
     Args:
         epoch: that begins, counted from 0: after the official `checkpoint-100.pth`, 101.
@@ -37,7 +40,8 @@ class StartEpoch(L.Callback):
             theirs = official_training(checkpoint_file(source))
             if theirs.epoch is not None and theirs.epoch + 1 != epoch:
                 raise ValueError(
-                    f"start_epoch={epoch}, and {source} has finished epoch {theirs.epoch} (counted from 0); "
+                    f"start_epoch={epoch}, and {source} has finished epoch {theirs.epoch} (counted "
+                    "from 0); "
                     f"use start_epoch={theirs.epoch + 1}"
                 )
             self._moments = theirs.moments
@@ -46,21 +50,27 @@ class StartEpoch(L.Callback):
         """Move everything there, once weights are loaded and the optimiser is built."""
         if self.epoch >= (trainer.max_epochs or 0):
             raise ValueError(
-                f"start_epoch={self.epoch} leaves nothing of epochs={trainer.max_epochs}; epochs counts those that are done too"
+                f"start_epoch={self.epoch} leaves nothing of epochs={trainer.max_epochs}; epochs "
+                "counts those that are done too"
             )
         if any(isinstance(parameter, DTensor) for parameter in pl_module.parameters()):
-            raise ValueError("start_epoch= needs whole weights, and trainer=fsdp cuts them up; use trainer=ddp")
+            raise ValueError(
+                "start_epoch= needs whole weights, and trainer=fsdp cuts them up; use trainer=ddp"
+            )
         moments = "the optimiser's moments start at zero: there are none to take"
         if self._moments:
             _take(self._moments, trainer.optimizers[0], pl_module, self.source)
             moments = f"the optimiser's moments of {len(self._moments)} tensors taken over"
         step = begin_at(trainer, data_of(trainer), self.epoch)
         rank_zero_only(print)(
-            f"{'start':<14}epoch {self.epoch} (counted from 0) of {trainer.max_epochs:,}, after {step:,} steps; {moments}"
+            f"{'start':<14}epoch {self.epoch} (counted from 0) of {trainer.max_epochs:,}, after "
+            f"{step:,} steps; {moments}"
         )
 
 
-def _take(moments: Mapping[str, Saved], optimizer: Optimizer, module: nn.Module, source: str) -> None:
+def _take(
+    moments: Mapping[str, Saved], optimizer: Optimizer, module: nn.Module, source: str
+) -> None:
     """Give the parameters of our optimiser the moments that belong to their names."""
     names = {id(parameter): name for name, parameter in module.named_parameters()}
     trained = [(names[id(p)], p) for group in optimizer.param_groups for p in group["params"]]
@@ -69,7 +79,8 @@ def _take(moments: Mapping[str, Saved], optimizer: Optimizer, module: nn.Module,
     for name in [*ours, *theirs]:
         if ours.get(name) != theirs.get(name):
             raise ValueError(
-                f"{source}: its optimiser's {name} is {theirs.get(name, 'absent')}, and {ours.get(name, 'absent')} here; "
+                f"{source}: its optimiser's {name} is {theirs.get(name, 'absent')}, and "
+                f"{ours.get(name, 'absent')} here; "
                 "choose the encoder and the decoder that it was trained with"
             )
     state = optimizer.state_dict()

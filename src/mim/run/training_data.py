@@ -1,4 +1,6 @@
-"""Contracts of what a trainer is given, and where it keeps it: the data, and what a training says of itself."""
+"""Contracts of what a trainer is given, and where it keeps it: the data, and what a training says
+of itself.
+"""
 
 from abc import abstractmethod
 from typing import Protocol

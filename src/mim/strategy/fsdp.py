@@ -1,4 +1,6 @@
-"""Weights, gradients and optimiser state cut over all processes (FSDP2; Zhao et al., arXiv 2304.11277)."""
+"""Weights, gradients and optimiser state cut over all processes (FSDP2; Zhao et al., arXiv
+2304.11277).
+"""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,50 +31,70 @@ from mim.strategy.sharding import blocks, shares_in_place, unsharded
 
 
 class FSDP(ModelParallelStrategy):
-    """Every process holds a share of each block, and gathers a block's weights for as long as it runs.
+    """Every process holds a share of each block, and gathers a block's weights for as long as it
+    runs.
 
-    Under `trainer.precision=bf16-mixed` blocks are gathered in bf16, the shares and the optimiser stay float32, and operations
-    choose their precision as they do on one device (autocast).
+    Under `trainer.precision=bf16-mixed` blocks are gathered in bf16, the shares and the optimiser
+    stay float32, and operations choose their precision as they do on one device (autocast).
 
     Args:
-        replicas: R groups of processes, each of which holds all weights between them; gathering stays within a group, and
-            gradients are summed over all. 1 cuts them over all processes, the number of nodes keeps gathering within a node.
+        replicas: R groups of processes, each of which holds all weights between them; gathering
+            stays within a group, and gradients are summed over all. 1 cuts them over all processes,
+            the number of nodes keeps gathering within a node.
         reduce: precision that gradients are summed in over processes.
-        regather: free a block's weights after its forward pass and gather them again for the backward one; without it a step
-            sends a quarter less (in float32 a third) and keeps the gathered weights in memory.
+        regather: free a block's weights after its forward pass and gather them again for the
+            backward one; without it a step sends a quarter less (in float32 a third) and keeps the
+            gathered weights in memory.
 
     Raises:
         ValueError: where the replicas do not divide the processes.
     """
 
-    def __init__(self, replicas: int = 1, reduce: Literal["float32", "bfloat16"] = "float32", regather: bool = True):
+    def __init__(
+        self,
+        replicas: int = 1,
+        reduce: Literal["float32", "bfloat16"] = "float32",
+        regather: bool = True,
+    ):
         super().__init__(save_distributed_checkpoint=True)
         self.replicas, self.reduce_dtype, self.regather = replicas, DTYPES[reduce], regather
         self._while_validating = ExitStack()
 
     def setup_environment(self) -> None:
-        """Start the processes' group, and lay the processes out in groups that hold all weights between them."""
-        self._data_parallel_size, self._tensor_parallel_size = self.num_nodes * self.num_processes, 1
+        """Start the processes' group, and lay the processes out in groups that hold all weights
+        between them.
+        """
+        self._data_parallel_size, self._tensor_parallel_size = (
+            self.num_nodes * self.num_processes,
+            1,
+        )
         super().setup_environment()
         shares, rest = divmod(self.world_size, self.replicas)
         if rest:
             allowed = [n for n in range(1, self.world_size + 1) if self.world_size % n == 0]
             raise ValueError(
-                f"trainer.strategy.replicas={self.replicas} does not divide {self.world_size} process(es); "
+                f"trainer.strategy.replicas={self.replicas} does not divide {self.world_size} "
+                "process(es); "
                 f"allowed: {', '.join(map(str, allowed))}"
             )
-        size, names = ((shares,), ("share",)) if self.replicas == 1 else ((self.replicas, shares), ("replica", "share"))
+        size, names = (
+            ((shares,), ("share",))
+            if self.replicas == 1
+            else ((self.replicas, shares), ("replica", "share"))
+        )
         self.layout = init_device_mesh(self.root_device.type, size, mesh_dim_names=names)
 
     def setup(self, trainer: L.Trainer) -> None:
         """Cut the model up before the optimiser is built: it is to hold shares.
 
         Raises:
-            ValueError: where an average of the weights is wanted: it is kept whole, and was copied before this.
+            ValueError: where an average of the weights is wanted: it is kept whole, and was copied
+                before this.
         """
         if any(isinstance(callback, WeightAveraging) for callback in callbacks_of(trainer)):
             raise ValueError(
-                "callback=[weight_average,...] keeps whole weights, and trainer=fsdp cuts them up; use trainer=ddp"
+                "callback=[weight_average,...] keeps whole weights, and trainer=fsdp cuts them up; "
+                "use trainer=ddp"
             )
         bf16 = trainer.precision == "bf16-mixed"
         policy = MixedPrecisionPolicy(
@@ -93,11 +115,19 @@ class FSDP(ModelParallelStrategy):
                     block.forward = torch.compile(block.forward, fullgraph=True)
                 again = self.regather or not trained
                 fully_shard(block, mesh=self.layout, mp_policy=policy, reshard_after_forward=again)
-            fully_shard(model, mesh=self.layout, mp_policy=policy, reshard_after_forward=None if trained else True)
-        Strategy.setup(self, trainer)  # our parent's wants to be given the cuts by each task's configure_model
+            fully_shard(
+                model,
+                mesh=self.layout,
+                mp_policy=policy,
+                reshard_after_forward=None if trained else True,
+            )
+        # our parent's wants to be given the cuts by each task's configure_model
+        Strategy.setup(self, trainer)
 
     def on_validation_start(self) -> None:
-        """Held-out images are dealt out without padding, so one process may have a batch more than another: let each run alone."""
+        """Held-out images are dealt out without padding, so one process may have a batch more than
+        another: let each run alone.
+        """
         for model in self._cut:
             self._while_validating.enter_context(unsharded(model))
 
@@ -106,7 +136,9 @@ class FSDP(ModelParallelStrategy):
         self._while_validating.close()
 
     def lightning_module_state_dict(self) -> Saved:
-        """Weights of a checkpoint: shares, also of a run that stops while all weights are gathered to judge them."""
+        """Weights of a checkpoint: shares, also of a run that stops while all weights are gathered
+        to judge them.
+        """
         with shares_in_place():
             return super().lightning_module_state_dict()
 
@@ -115,7 +147,9 @@ class FSDP(ModelParallelStrategy):
         with shares_in_place():
             return super().optimizer_state(optimizer)
 
-    def save_checkpoint(self, checkpoint: Saved, filepath: str | Path, storage_options: object = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: Saved, filepath: str | Path, storage_options: object = None
+    ) -> None:
         """Write each process's share.
 
         Raises:
@@ -123,27 +157,49 @@ class FSDP(ModelParallelStrategy):
         """
         rest = dict(checkpoint)
         states = rest.pop("optimizer_states", [])
-        tensors = {"state_dict": rest.pop("state_dict")} | {f"optimizer_{i}": s["state"] for i, s in enumerate(states)}
-        write_sharded(tensors, rest | {"optimizer_groups": [state["param_groups"] for state in states]}, Path(filepath))
+        tensors = {"state_dict": rest.pop("state_dict")} | {
+            f"optimizer_{i}": s["state"] for i, s in enumerate(states)
+        }
+        write_sharded(
+            tensors,
+            rest | {"optimizer_groups": [state["param_groups"] for state in states]},
+            Path(filepath),
+        )
 
-    def load_checkpoint(self, checkpoint_path: str | Path, weights_only: bool | None = None) -> Saved:
-        """Fill weights and optimiser from a checkpoint of any number of processes, and return the rest of it."""
-        return (self._load_shares if is_sharded(checkpoint_path) else self._load_whole)(checkpoint_path)
+    def load_checkpoint(
+        self, checkpoint_path: str | Path, weights_only: bool | None = None
+    ) -> Saved:
+        """Fill weights and optimiser from a checkpoint of any number of processes, and return the
+        rest of it.
+        """
+        return (self._load_shares if is_sharded(checkpoint_path) else self._load_whole)(
+            checkpoint_path
+        )
 
     def _load_shares(self, path: str | Path) -> Saved:
         model: Any = self.model
         weights: Any = get_model_state_dict(model)
-        states: list[Any] = [get_optimizer_state_dict(model, optimizer)["state"] for optimizer in self.optimizers]
-        read_shares({"state_dict": weights} | {f"optimizer_{i}": state for i, state in enumerate(states)}, path)
+        states: list[Any] = [
+            get_optimizer_state_dict(model, optimizer)["state"] for optimizer in self.optimizers
+        ]
+        read_shares(
+            {"state_dict": weights} | {f"optimizer_{i}": state for i, state in enumerate(states)},
+            path,
+        )
         set_model_state_dict(model, weights)
         rest = read_rest(path)
-        for optimizer, state, groups in zip(self.optimizers, states, rest.pop("optimizer_groups"), strict=True):
+        for optimizer, state, groups in zip(
+            self.optimizers, states, rest.pop("optimizer_groups"), strict=True
+        ):
             set_optimizer_state_dict(model, optimizer, {"state": state, "param_groups": groups})
         return rest
 
     def _load_whole(self, path: str | Path) -> Saved:
         model: Any = self.model
-        rest, full = self.checkpoint_io.load_checkpoint(path), StateDictOptions(full_state_dict=True)
+        rest, full = (
+            self.checkpoint_io.load_checkpoint(path),
+            StateDictOptions(full_state_dict=True),
+        )
         set_model_state_dict(model, rest.pop("state_dict"), options=full)
         for optimizer, state in zip(self.optimizers, rest.pop("optimizer_states"), strict=True):
             groups: Any = get_optimizer_state_dict(model, optimizer)["param_groups"]

@@ -26,11 +26,12 @@ _gathered: list[list[_Gathered]] = []  # for each `unsharded` that this process 
 
 @contextmanager
 def unsharded(model: Module) -> Iterator[None]:
-    """Inside, each process holds all weights, in the precision they are kept in, and may run the model as often as it likes.
+    """Inside, each process holds all weights, in the precision they are kept in, and may run the
+    model as often as it likes.
 
-    A model cut by FSDP2 runs on all processes or on none, which is not how one looks at it: one process draws a picture,
-    another has one batch more to judge. All processes have to enter and leave together; a model that is not cut stays as it
-    is. What is changed inside is forgotten.
+    A model cut by FSDP2 runs on all processes or on none, which is not how one looks at it: one
+    process draws a picture, another has one batch more to judge. All processes have to enter and
+    leave together; a model that is not cut stays as it is. What is changed inside is forgotten.
     """
     gathered = [
         _Gathered(module, name, share, nn.Parameter(share.full_tensor(), share.requires_grad))
@@ -53,7 +54,9 @@ def unsharded(model: Module) -> Iterator[None]:
 
 @contextmanager
 def shares_in_place() -> Iterator[None]:
-    """Inside, modules hold their shares, also within `unsharded`: the optimiser knows these, and a checkpoint is made of them."""
+    """Inside, modules hold their shares, also within `unsharded`: the optimiser knows these, and a
+    checkpoint is made of them.
+    """
     everything = [each for gathered in _gathered for each in gathered]
     for module, name, share, _ in everything:
         setattr(module, name, share)
@@ -65,6 +68,8 @@ def shares_in_place() -> Iterator[None]:
 
 
 def blocks(model: nn.Module) -> list[nn.Module]:
-    """What stands in the lists called `blocks`, as timm calls them: of the encoder, the decoder, each stage of a Swin."""
+    """What stands in the lists called `blocks`, as timm calls them: of the encoder, the decoder,
+    each stage of a Swin.
+    """
     lists = (part for name, part in model.named_modules() if name.rpartition(".")[2] == "blocks")
     return [block for part in lists for block in part.children()]

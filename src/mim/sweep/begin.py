@@ -1,4 +1,6 @@
-"""The beginning of a sweep: its settings and its folder are checked before anything is written or started."""
+"""The beginning of a sweep: its settings and its folder are checked before anything is written or
+started.
+"""
 
 import sys
 

@@ -44,12 +44,17 @@ class _Running(NamedTuple):
 
 
 def run_all(
-    tasks: Sequence[Task], parallel: int, gpus: Sequence[str], metrics: Sequence[str], begin: Begin = begin_new
+    tasks: Sequence[Task],
+    parallel: int,
+    gpus: Sequence[str],
+    metrics: Sequence[str],
+    begin: Begin = begin_new,
 ) -> None:
-    """Run tasks in their order, at most `parallel` at a time, each on the GPUs that are least taken.
+    """Run tasks in their order, at most `parallel` at a time, each on the GPUs that are least
+    taken.
 
-    A task's output goes to `output.log` in its folder, which stays locked for as long as any of its processes lives: a task
-    that another sweep is running is left to it.
+    A task's output goes to `output.log` in its folder, which stays locked for as long as any of its
+    processes lives: a task that another sweep is running is left to it.
 
     Args:
         tasks: what to run.
@@ -72,7 +77,8 @@ def run_all(
             time.sleep(0.1)
     except Interrupted:
         for job in running:
-            job.process.send_signal(listener.received)  # only its first process: that tells the others
+            # only its first process: that tells the others
+            job.process.send_signal(listener.received)
         while running:
             running = [job for job in running if not _ended(job, metrics)]
             time.sleep(0.1)
@@ -111,7 +117,9 @@ def _begin(task: Task, gpus: Sequence[str], begin: Begin) -> _Running | None:
         (task.folder / "results.json").unlink(missing_ok=True)  # of an earlier attempt
         write_record(task.folder, overrides=task.overrides, exit_code=None)
         mine = list(gpus if task.devices < 0 else gpus[: task.devices])
-        environment = {"MIM_REQUEUE": "0"} | ({"CUDA_VISIBLE_DEVICES": ",".join(mine)} if mine else {})
+        environment = {"MIM_REQUEUE": "0"} | (
+            {"CUDA_VISIBLE_DEVICES": ",".join(mine)} if mine else {}
+        )
         process = begin(task.command, log, environment)
     _say(task, f"begins on GPU {','.join(mine)}" if mine else "begins")
     return _Running(task, process, mine, time.monotonic())
@@ -134,10 +142,21 @@ def _ended(running: _Running, metrics: Sequence[str]) -> bool:
         os.killpg(running.process.pid, signal.SIGKILL)
     write_record(running.task.folder, exit_code=code, seconds=time.monotonic() - running.started)
     job = read_job(running.task.folder, list(metrics))
-    numbers = [f"{name} {value:.4f}" for name, value in zip(metrics, job.metrics, strict=True) if value is not None]
+    numbers = [
+        f"{name} {value:.4f}"
+        for name, value in zip(metrics, job.metrics, strict=True)
+        if value is not None
+    ]
     _say(
         running.task,
-        "  ".join([job.status, *numbers, f"{job.seconds:.0f} s", *([job.error] if code == 1 and job.error else [])]),
+        "  ".join(
+            [
+                job.status,
+                *numbers,
+                f"{job.seconds:.0f} s",
+                *([job.error] if code == 1 and job.error else []),
+            ]
+        ),
     )
     return True
 

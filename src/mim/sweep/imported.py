@@ -1,6 +1,8 @@
-"""What jobs of a sweep import, imported once: `mim/sweep/process.py` loads this module in the process that jobs are forked from.
+"""What jobs of a sweep import, imported once: `mim/sweep/process.py` loads this module in the
+process that jobs are forked from.
 
-Nothing is built here and no thread is begun. Signals that stop a run are held back until a job listens.
+Nothing is built here and no thread is begun. Signals that stop a run are held back until a job
+listens.
 """
 
 import gc
@@ -12,7 +14,14 @@ from importlib import import_module
 from mim.launch.quiet import silence_libraries
 from mim.launch.signals import SIGNALS
 
-MODULES = ("torch._dynamo", "torchmetrics", "pytorch_lightning", "timm", "mim.command.train", "mim.command.evaluate")
+MODULES = (
+    "torch._dynamo",
+    "torchmetrics",
+    "pytorch_lightning",
+    "timm",
+    "mim.command.train",
+    "mim.command.evaluate",
+)
 
 os.setsid()  # Ctrl-C in a terminal is for the sweep, which tells its jobs
 signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)

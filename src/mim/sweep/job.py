@@ -19,8 +19,10 @@ class Job(NamedTuple):
     Attributes:
         folder: the run's folder.
         overrides: the job's command line.
-        status: finished, pruned, interrupted, failed or running (also of a job that was lost without a word).
-        metrics: chosen numbers in the order they were asked for; None where the job does not have one.
+        status: finished, pruned, interrupted, failed or running (also of a job that was lost
+            without a word).
+        metrics: chosen numbers in the order they were asked for; None where the job does not have
+            one.
         images_per_second: of training, where there was one.
         seconds: that it took, also in earlier attempts.
         commit: of the code that ran.
@@ -60,7 +62,9 @@ def read_job(folder: Path, metrics: list[str]) -> Job:
 def read_jobs(sweep: Path, metrics: list[str]) -> list[Job]:
     """All jobs of a sweep's folder, in the order they were begun."""
     folders = [path for path in sweep.iterdir() if path.name.isdigit()] if sweep.is_dir() else []
-    return [read_job(folder, metrics) for folder in sorted(folders, key=lambda path: int(path.name))]
+    return [
+        read_job(folder, metrics) for folder in sorted(folders, key=lambda path: int(path.name))
+    ]
 
 
 def write_record(folder: Path, **record: object) -> None:
@@ -84,7 +88,9 @@ def _status(record: "Written", results: "Written") -> str:
 
 
 class Written:
-    """What a JSON file of a job says, which anyone may have written; nothing where there is none or it was never finished."""
+    """What a JSON file of a job says, which anyone may have written; nothing where there is none or
+    it was never finished.
+    """
 
     def __init__(self, file: Path):
         self.file = file
@@ -113,7 +119,9 @@ class Written:
 
     def malformed(self, what: str) -> ValueError:
         """The error about something that no job writes."""
-        return ValueError(f"{self.file} is not as a job writes it ({what}); remove the file to run the job again")
+        return ValueError(
+            f"{self.file} is not as a job writes it ({what}); remove the file to run the job again"
+        )
 
 
 def _number(value: Any) -> float | None:
@@ -127,4 +135,7 @@ def _error(log: Path) -> str | None:
         with log.open("rb") as stream:
             stream.seek(max(0, log.stat().st_size - LONGEST_LOG))
             lines = stream.read(LONGEST_LOG).decode(errors="replace").splitlines()
-    return next((line.removeprefix("error: ") for line in reversed(lines) if line.startswith("error: ")), None)
+    return next(
+        (line.removeprefix("error: ") for line in reversed(lines) if line.startswith("error: ")),
+        None,
+    )

@@ -1,4 +1,6 @@
-"""Process of a job: a new Python, or a fork of one that has imported everything, so that a sweep pays for imports once."""
+"""Process of a job: a new Python, or a fork of one that has imported everything, so that a sweep
+pays for imports once.
+"""
 
 import multiprocessing
 import os
@@ -37,27 +39,35 @@ def how_to_begin(share: bool | None) -> Begin:
     """Way to begin jobs.
 
     Args:
-        share: fork jobs from a process that has imported what they need; null where that is safe: on Linux, without the
-            driver of a GPU, which does not survive a fork once it is in use.
+        share: fork jobs from a process that has imported what they need; null where that is safe:
+            on Linux, without the driver of a GPU, which does not survive a fork once it is in use.
 
     Raises:
         ValueError: where jobs cannot be forked.
     """
     can = sys.platform == "linux"
     if share and not can:
-        raise ValueError(f"sweep.share_imports=true needs Linux, and this is {sys.platform}; leave it out")
+        raise ValueError(
+            f"sweep.share_imports=true needs Linux, and this is {sys.platform}; leave it out"
+        )
     return begin_forked if share or (share is None and can and not has_gpu_driver()) else begin_new
 
 
 def begin_new(command: Sequence[str], log: IO[str], environment: Mapping[str, str]) -> Process:
     """Begin a new Python."""
     return subprocess.Popen(
-        command, stdout=log, stderr=subprocess.STDOUT, env=os.environ | environment, start_new_session=True
+        command,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env=os.environ | environment,
+        start_new_session=True,
     )
 
 
 def begin_forked(command: Sequence[str], log: IO[str], environment: Mapping[str, str]) -> Process:
-    """Begin a fork. The process that is forked begins with the first job; it imports and does nothing else."""
+    """Begin a fork. The process that is forked begins with the first job; it imports and does
+    nothing else.
+    """
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload([IMPORTED])
     method = multiprocessing.get_start_method()
@@ -92,8 +102,15 @@ class _Job:
         method: by which it starts processes of its own.
     """
 
-    def __init__(self, arguments: Sequence[str], log: Any, environment: dict[str, str], method: str):
-        self.arguments, self.log, self.environment, self.method = list(arguments), log, environment, method
+    def __init__(
+        self, arguments: Sequence[str], log: Any, environment: dict[str, str], method: str
+    ):
+        self.arguments, self.log, self.environment, self.method = (
+            list(arguments),
+            log,
+            environment,
+            method,
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         """With a copy of the descriptor, once the fork is begun."""

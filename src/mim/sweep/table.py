@@ -1,4 +1,6 @@
-"""The end of a sweep: one row a job, best first, on the screen and in `sweep.md` and `sweep.csv`."""
+"""The end of a sweep: one row a job, best first, on the screen and in `sweep.md` and
+`sweep.csv`.
+"""
 
 import csv
 import io
@@ -37,7 +39,11 @@ class Table(Callback):
         try:
             jobs = write_table(Path(config.hydra.sweep.dir), self.metrics, self.maximise)
         except (ValueError, OSError) as error:  # Hydra would warn, and end well
-            print(f"error: no table of the sweep: {printable(error, 10_000)}", file=sys.stderr, flush=True)
+            print(
+                f"error: no table of the sweep: {printable(error, 10_000)}",
+                file=sys.stderr,
+                flush=True,
+            )
             raise SystemExit(1) from error
         states = {job.status for job in jobs}
         if states - {"finished", "pruned"}:
@@ -45,7 +51,9 @@ class Table(Callback):
 
 
 def write_table(sweep: Path, metrics: Sequence[str], maximise: bool) -> list[Job]:
-    """Write `sweep.md` and `sweep.csv` into a sweep's folder, print the former, and return the jobs, best first."""
+    """Write `sweep.md` and `sweep.csv` into a sweep's folder, print the former, and return the
+    jobs, best first.
+    """
     jobs = sorted(read_jobs(sweep, list(metrics)), key=lambda job: _rank(job, maximise))
     rows = [_row(job, jobs) for job in jobs]
     header = ["job", "overrides", "status", *metrics, "images/s", "seconds"]
@@ -58,17 +66,29 @@ def write_table(sweep: Path, metrics: Sequence[str], maximise: bool) -> list[Job
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table whose columns are as wide as their longest cell; numbers stand on the right, and no cell holds HTML."""
-    rows = [[printable(cell, 10_000).replace("|", "\\|").replace("<", "\\<") or "-" for cell in row] for row in rows]
+    """A table whose columns are as wide as their longest cell; numbers stand on the right, and no
+    cell holds HTML.
+    """
+    rows = [
+        [printable(cell, 10_000).replace("|", "\\|").replace("<", "\\<") or "-" for cell in row]
+        for row in rows
+    ]
     width = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
-    right = [bool(rows) and all(_is_number(cell) for cell in column) for column in zip(*rows, strict=True)]
+    right = [
+        bool(rows) and all(_is_number(cell) for cell in column)
+        for column in zip(*rows, strict=True)
+    ]
     right = right or [False] * len(header)
     out = io.StringIO()
     for i, row in enumerate([header, *rows]):
-        cells = [f"{c:>{w}}" if r else f"{c:<{w}}" for c, w, r in zip(row, width, right, strict=True)]
+        cells = [
+            f"{c:>{w}}" if r else f"{c:<{w}}" for c, w, r in zip(row, width, right, strict=True)
+        ]
         out.write(f"| {' | '.join(cells)} |\n")
         if i == 0:
-            lines = ["-" * (w - 1) + ":" if r else "-" * w for w, r in zip(width, right, strict=True)]
+            lines = [
+                "-" * (w - 1) + ":" if r else "-" * w for w, r in zip(width, right, strict=True)
+            ]
             out.write(f"| {' | '.join(lines)} |\n")
     return out.getvalue()
 
@@ -101,7 +121,8 @@ def _notes(jobs: Sequence[Job]) -> str:
     for job in jobs:
         if job.status == "failed":
             notes.append(
-                f"Job {job.folder.name} failed: {job.error or 'it said no reason'}; see {job.folder}/output.log"
+                f"Job {job.folder.name} failed: {job.error or 'it said no reason'}; see "
+                f"{job.folder}/output.log"
             )
     commits = sorted({job.commit for job in jobs if job.commit})
     if len(commits) > 1:
@@ -110,8 +131,14 @@ def _notes(jobs: Sequence[Job]) -> str:
 
 
 def _no_formula(cell: str) -> str:
-    """A cell that no spreadsheet runs: what begins like a formula and is no number gets a quote before it."""
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) and not _is_number(cell) else cell
+    """A cell that no spreadsheet runs: what begins like a formula and is no number gets a quote
+    before it.
+    """
+    return (
+        f"'{cell}"
+        if cell.startswith(("=", "+", "-", "@", "\t", "\r")) and not _is_number(cell)
+        else cell
+    )
 
 
 def _is_number(cell: str) -> bool:

@@ -1,4 +1,6 @@
-"""Pixels of masked patches, each channel of a patch standardised by itself (BootMAE, arXiv 2207.07116)."""
+"""Pixels of masked patches, each channel of a patch standardised by itself (BootMAE, arXiv
+2207.07116).
+"""
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +12,11 @@ from mim.tokens import patchify, take
 
 
 class ChannelPixel(nn.Module):
-    """Pixel values of each masked patch, channels last; each channel of a patch has mean 0 and deviation 1.
+    """Pixel values of each masked patch, channels last; each channel of a patch has mean 0 and
+    deviation 1.
 
-    With the biased variance and 1e-5 under the root (LightDXY/BootMAE, run_pretraining.py: train_one_epoch).
+    With the biased variance and 1e-5 under the root (LightDXY/BootMAE, run_pretraining.py:
+    train_one_epoch).
 
     Args:
         geometry: of the images.

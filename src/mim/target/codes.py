@@ -21,10 +21,12 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class Codes(Part, nn.Module):
-    """Number of the code that a tokenizer gives each masked patch: what a cross entropy compares scores of all codes with.
+    """Number of the code that a tokenizer gives each masked patch: what a cross entropy compares
+    scores of all codes with.
 
-    The tokenizer sees the view itself, smaller, so that a code stands for a patch: 112 x 112 pixels for 14 x 14 patches. BEiT
-    resizes the crop anew for it (beit/datasets.py: second_input_size). It is read before the first step, and no checkpoint has it.
+    The tokenizer sees the view itself, smaller, so that a code stands for a patch: 112 x 112 pixels
+    for 14 x 14 patches. BEiT resizes the crop anew for it (beit/datasets.py: second_input_size). It
+    is read before the first step, and no checkpoint has it.
 
     Args:
         geometry: of the images.
@@ -50,11 +52,14 @@ class Codes(Part, nn.Module):
         super().__init__()
         if mean == "own" or std == "own":
             raise ValueError(
-                "target=codes puts pixels back to [0, 1] for its tokenizer and has to know how they were normalised; give "
+                "target=codes puts pixels back to [0, 1] for its tokenizer and has to know how "
+                "they were normalised; give "
                 "data.mean=imagenet data.std=imagenet, or three numbers each"
             )
         if geometry.channels != 3:
-            raise ValueError(f"DALL-E's encoder sees images of 3 channels, and these have {geometry.channels}")
+            raise ValueError(
+                f"DALL-E's encoder sees images of 3 channels, and these have {geometry.channels}"
+            )
         self.file, self.dim, self.codes, self.geometry = Path(tokenizer), codes, codes, geometry
         for name, values, known in (("mean", mean, IMAGENET[0]), ("std", std, IMAGENET[1])):
             numbers = torch.tensor(known if values == "imagenet" else list(values)).view(3, 1, 1)
@@ -75,7 +80,8 @@ class Codes(Part, nn.Module):
         """
         if not self.file.exists():
             raise FileNotFoundError(
-                f"there is no tokenizer at {self.file}; give the tensors of DALL-E's encoder, loss.target.tokenizer=encoder.pt "
+                f"there is no tokenizer at {self.file}; give the tensors of DALL-E's encoder, "
+                "loss.target.tokenizer=encoder.pt "
                 "(docs/weights.md#a-tokenizer)"
             )
         tensors = _read_tensors(self.file)
@@ -92,7 +98,9 @@ class Codes(Part, nn.Module):
 
     @torch.no_grad()
     def forward(self, image: Tensor, split: Split) -> Tensor:
-        """Images (B, 3, H, W), masked indices (B, K, Lm) -> numbers of codes (B, K, Lm, 1) int64."""
+        """Images (B, 3, H, W), masked indices (B, K, Lm) -> numbers of codes (B, K, Lm, 1)
+        int64.
+        """
         if self.encoder is None:
             self.begin_epoch(0)
         assert self.encoder is not None
@@ -109,11 +117,14 @@ def _read_tensors(file: Path) -> dict[str, Tensor]:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
-            f"{file} wants to run code while it is opened, and is refused; keep its tensors where DALL-E's package is: "
+            f"{file} wants to run code while it is opened, and is refused; keep its tensors where "
+            "DALL-E's package is: "
             'torch.save(torch.load("encoder.pkl", weights_only=False).state_dict(), "encoder.pt")'
         ) from error
     except UNREADABLE as error:
-        raise ValueError(f"{file} cannot be read: {' '.join(str(error).split())[:100]}; copy it again") from error
+        raise ValueError(
+            f"{file} cannot be read: {' '.join(str(error).split())[:100]}; copy it again"
+        ) from error
     content = content.get("state_dict", content) if isinstance(content, dict) else {}
     tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
     check_storage(tensors, str(file))

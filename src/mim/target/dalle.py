@@ -1,4 +1,5 @@
-"""Encoder of DALL-E's discrete VAE, frozen: a picture -> the number of a code for every 8 x 8 pixels (arXiv 2102.12092).
+"""Encoder of DALL-E's discrete VAE, frozen: a picture -> the number of a code for every 8 x 8
+pixels (arXiv 2102.12092).
 
 openai/DALL-E, dall_e/encoder.py, under its names of tensors. Nothing here trains it.
 """
@@ -13,7 +14,9 @@ GROUPS = 4
 
 
 class Convolution(nn.Module):
-    """Convolution that keeps the size of its input; weight and bias are no parameters, and no checkpoint of a run has them."""
+    """Convolution that keeps the size of its input; weight and bias are no parameters, and no
+    checkpoint of a run has them.
+    """
 
     w: Tensor
     b: Tensor
@@ -36,7 +39,9 @@ class Block(nn.Module):
         self.gain = gain
         has_path = f"{name}.id_path.w" in tensors
         self.id_path = _convolution(tensors, f"{name}.id_path") if has_path else nn.Identity()
-        self.path = nn.ModuleList(_convolution(tensors, f"{name}.res_path.conv_{i}") for i in range(1, 5))
+        self.path = nn.ModuleList(
+            _convolution(tensors, f"{name}.res_path.conv_{i}") for i in range(1, 5)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', H, W)."""
@@ -50,7 +55,8 @@ class DalleEncoder(nn.Module):
     """Tokenizer of BEiT and CAE; sizes are read off its tensors, 8,192 codes in the published one.
 
     Args:
-        tensors: of the release's `Encoder`, `blocks.input.w`, `blocks.group_1.block_1.res_path.conv_1.w`, ...
+        tensors: of the release's `Encoder`, `blocks.input.w`,
+            `blocks.group_1.block_1.res_path.conv_1.w`, ...
 
     Raises:
         ValueError: where one is missing.
@@ -61,12 +67,19 @@ class DalleEncoder(nn.Module):
 
     def __init__(self, tensors: Mapping[str, Tensor]):
         super().__init__()
-        depth = len({name.split(".")[2] for name in tensors if name.startswith("blocks.group_1.block_")})
+        depth = len(
+            {name.split(".")[2] for name in tensors if name.startswith("blocks.group_1.block_")}
+        )
         gain = 1 / (GROUPS * depth) ** 2 if depth else 0.0
         try:
             self.input = _convolution(tensors, "blocks.input")
             self.groups = nn.ModuleList(
-                nn.Sequential(*(Block(tensors, f"blocks.group_{group}.block_{i}", gain) for i in range(1, depth + 1)))
+                nn.Sequential(
+                    *(
+                        Block(tensors, f"blocks.group_{group}.block_{i}", gain)
+                        for i in range(1, depth + 1)
+                    )
+                )
                 for group in range(1, GROUPS + 1)
             )
             self.output = _convolution(tensors, "blocks.output.conv")
@@ -78,7 +91,9 @@ class DalleEncoder(nn.Module):
 
     @torch.no_grad()
     def scores(self, image: Tensor) -> Tensor:
-        """Pixels in [0, 1] (B, 3, H, W) -> a score of each code (B, codes, H / 8, W / 8), in float32 whatever the autocast."""
+        """Pixels in [0, 1] (B, 3, H, W) -> a score of each code (B, codes, H / 8, W / 8), in
+        float32 whatever the autocast.
+        """
         with torch.autocast(image.device.type, enabled=False):
             x = self.input(0.8 * image.float() + 0.1)  # dall_e/utils.py: map_pixels
             for number, group in enumerate(self.groups):
@@ -86,7 +101,9 @@ class DalleEncoder(nn.Module):
             return self.output(relu(x))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Pixels in [0, 1] (B, 3, H, W) -> numbers of codes, row by row, (B, H / 8 * W / 8) int64."""
+        """Pixels in [0, 1] (B, 3, H, W) -> numbers of codes, row by row, (B, H / 8 * W / 8)
+        int64.
+        """
         return self.scores(image).argmax(1).flatten(1)
 
 

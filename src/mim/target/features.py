@@ -1,4 +1,6 @@
-"""Tokens of a teacher in place of masked patches (data2vec, arXiv 2202.03555, section 3.2; I-JEPA, arXiv 2301.08243)."""
+"""Tokens of a teacher in place of masked patches (data2vec, arXiv 2202.03555, section 3.2; I-JEPA,
+arXiv 2301.08243).
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
@@ -31,22 +33,29 @@ def _batch(x: Tensor, eps: float) -> Tensor:
     return batch_norm(x.mT, None, None, training=True, eps=eps).mT
 
 
-NORMS: Mapping[Norm, Callable[[Tensor, float], Tensor]] = {"layer": _layer, "instance": _instance, "batch": _batch}
+NORMS: Mapping[Norm, Callable[[Tensor, float], Tensor]] = {
+    "layer": _layer,
+    "instance": _instance,
+    "batch": _batch,
+}
 
 
 class Features(nn.Module):
-    """Mean of the patch tokens that leave a teacher's last blocks, each of them normalised, and the mean again.
+    """Mean of the patch tokens that leave a teacher's last blocks, each of them normalised, and the
+    mean again.
 
     The teacher sees the whole image. Norms have no weights. As data2vec's release for images has it
-    (facebookresearch/data2vec_vision, beit/engine_for_cyclical.py: 60-110), tokens are taken after the residual.
+    (facebookresearch/data2vec_vision, beit/engine_for_cyclical.py: 60-110), tokens are taken after
+    the residual.
 
     Args:
         blocks: how many of the teacher's blocks are averaged, the last ones.
         each: norms of the tokens of each block, one after the other.
         mean: norms of their mean.
         eps: of the norms, added to variances.
-        final_norm: whether the teacher's own final norm comes first, as where one block is looked at: I-JEPA compares with what
-            its encoder gives out (facebookresearch/ijepa, src/train.py: forward_target).
+        final_norm: whether the teacher's own final norm comes first, as where one block is looked
+            at: I-JEPA compares with what its encoder gives out (facebookresearch/ijepa,
+            src/train.py: forward_target).
 
     Raises:
         ValueError: where several blocks are to pass the final norm, which is the last one's.
@@ -66,7 +75,8 @@ class Features(nn.Module):
         super().__init__()
         if final_norm and blocks != 1:
             raise ValueError(
-                f"final_norm is the norm of the teacher's last block, and blocks={blocks} are averaged; e.g. loss.target.blocks=1"
+                f"final_norm is the norm of the teacher's last block, and blocks={blocks} are "
+                "averaged; e.g. loss.target.blocks=1"
             )
         self.final_norm = final_norm
         self.blocks, self.each, self.mean, self.eps = blocks, tuple(each), tuple(mean), eps
@@ -80,7 +90,8 @@ class Features(nn.Module):
         """
         if self.blocks > teacher.depth:
             raise ValueError(
-                f"target=features averages the last {self.blocks} blocks of a teacher that has {teacher.depth}; "
+                f"target=features averages the last {self.blocks} blocks of a teacher that has "
+                f"{teacher.depth}; "
                 f"e.g. loss.target.blocks={teacher.depth}"
             )
         numbers = range(teacher.depth - self.blocks + 1, teacher.depth + 1)

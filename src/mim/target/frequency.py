@@ -1,4 +1,6 @@
-"""Cosine transform of masked patches (DCT-II; Ahmed, Natarajan & Rao, IEEE Trans. Computers, 1974)."""
+"""Cosine transform of masked patches (DCT-II; Ahmed, Natarajan & Rao, IEEE Trans. Computers,
+1974).
+"""
 
 import math
 
@@ -14,8 +16,9 @@ from mim.target.pixel import Pixel
 class Frequency(nn.Module):
     """Low frequencies of each masked patch.
 
-    The transform is orthonormal: with all frequencies and squared errors this is the pixel target in another basis.
-    Fewer frequencies ask for less detail; absolute errors treat the basis differently.
+    The transform is orthonormal: with all frequencies and squared errors this is the pixel target
+    in another basis. Fewer frequencies ask for less detail; absolute errors treat the basis
+    differently.
 
     Args:
         geometry: of the images.
@@ -57,7 +60,9 @@ class Frequency(nn.Module):
         """
         tiles = self._tiles(at_least_single(prediction), self.kept)
         down, across = self.down.to(tiles.dtype), self.across.to(tiles.dtype)
-        return self.pixel.to_pixels((down.mT @ tiles @ across).movedim(-3, -1).flatten(-3), image, masked)
+        return self.pixel.to_pixels(
+            (down.mT @ tiles @ across).movedim(-3, -1).flatten(-3), image, masked
+        )
 
     def _tiles(self, values: Tensor, sides: tuple[int, int]) -> Tensor:
         """(..., rows * columns * C) -> (..., C, rows, columns)."""

@@ -14,7 +14,8 @@ class Pixel(nn.Module):
 
     Args:
         geometry: of the images.
-        normalise: standardise each patch with its unbiased variance and 1e-6 under the root (MAE's norm_pix_loss).
+        normalise: standardise each patch with its unbiased variance and 1e-6 under the root (MAE's
+            norm_pix_loss).
     """
 
     def __init__(self, geometry: Geometry, normalise: bool = True):

@@ -12,7 +12,9 @@ from mim.teacher.teacher import Teacher
 
 @runtime_checkable
 class Target(Protocol):
-    """Target values of masked patches: made from the image, without a gradient, at least in float32."""
+    """Target values of masked patches: made from the image, without a gradient, at least in
+    float32.
+    """
 
     dim: int
     """P, values per patch."""
@@ -23,7 +25,9 @@ class Target(Protocol):
 
 @runtime_checkable
 class FollowingTarget(Protocol):
-    """Target values of masked patches that are made of a teacher's tokens, where there is a teacher."""
+    """Target values of masked patches that are made of a teacher's tokens, where there is a
+    teacher.
+    """
 
     needs_teacher: bool
     """True: a training without a teacher is refused."""
@@ -36,7 +40,9 @@ class FollowingTarget(Protocol):
 
 @runtime_checkable
 class Coded(Protocol):
-    """Target that is the number of a code for each masked patch, of so many that predictions score: (B, K, Lm, 1) int64."""
+    """Target that is the number of a code for each masked patch, of so many that predictions score:
+    (B, K, Lm, 1) int64.
+    """
 
     dim: int
     codes: int
@@ -51,8 +57,12 @@ class Paintable(Protocol):
     geometry: Geometry
 
     def to_pixels(self, prediction: Tensor, image: Tensor, masked: Tensor) -> Tensor:
-        """(B, K, Lm, P), images (B, C, H, W), indices (B, K, Lm) -> pixels (B, K, Lm, values_per_patch)."""
+        """(B, K, Lm, P), images (B, C, H, W), indices (B, K, Lm) -> pixels (B, K, Lm,
+        values_per_patch).
+        """
 
 
 Waiting = Callable[[Geometry], Target]
-"""Target that waits for the geometry of the encoder's images: its class, with its other settings."""
+"""Target that waits for the geometry of the encoder's images: its class, with its other
+settings.
+"""

@@ -1,4 +1,6 @@
-"""Teacher that follows its student: an exponential moving average of weights (Mean Teacher, arXiv 1703.01780)."""
+"""Teacher that follows its student: an exponential moving average of weights (Mean Teacher, arXiv
+1703.01780).
+"""
 
 import copy
 from collections.abc import Sequence
@@ -15,28 +17,40 @@ from mim.ranges import Share
 
 
 class EMA(Part, nn.Module):
-    """Exponential moving average of a student's encoder, and of other modules of it where asked for.
+    """Exponential moving average of a student's encoder, and of other modules of it where asked
+    for.
 
-    A copy of the student before the first step. After each step of the optimiser, however many batches it took,
+    A copy of the student before the first step. After each step of the optimiser, however many
+    batches it took,
 
         teacher = momentum * teacher + (1 - momentum) * student
 
-    for every parameter. Buffers are not averaged: those of an encoder are tables that never change, and data2vec's
-    release damages one of them that way. It is never trained by gradients, and runs without stochastic depth.
+    for every parameter. Buffers are not averaged: those of an encoder are tables that never change,
+    and data2vec's release damages one of them that way. It is never trained by gradients, and runs
+    without stochastic depth.
 
     Args:
         student: the model that is trained; has all modules in `of` under these names.
-        momentum: share of the teacher that stays in a step, a number or a schedule of it (`mim.optim.number`).
+        momentum: share of the teacher that stays in a step, a number or a schedule of it
+            (`mim.optim.number`).
         of: names of the student's modules that it averages, the encoder among them.
 
     Raises:
         ValueError: where the momentum is no share, or the student has no such module.
     """
 
-    def __init__(self, student: nn.Module, momentum: Share | NumberSchedule = 0.999, of: Sequence[str] = ("encoder",)):
+    def __init__(
+        self,
+        student: nn.Module,
+        momentum: Share | NumberSchedule = 0.999,
+        of: Sequence[str] = ("encoder",),
+    ):
         super().__init__()
         if isinstance(momentum, float | int) and not 0 <= momentum <= 1:
-            raise ValueError(f"EMA got momentum={momentum}; needs a share from 0 to 1, e.g. teacher.momentum=0.999")
+            raise ValueError(
+                f"EMA got momentum={momentum}; needs a share from 0 to 1, e.g. "
+                "teacher.momentum=0.999"
+            )
         children = dict(student.named_children())
         missing = [name for name in of if name not in children]
         if missing or "encoder" not in of:
@@ -78,7 +92,10 @@ class EMA(Part, nn.Module):
         """Copy the student's weights and buffers."""
         for name in self.of:
             theirs, own = student.get_submodule(name), self.get_submodule(name)
-            for a, b in ((own.parameters(), theirs.parameters()), (own.buffers(), theirs.buffers())):
+            for a, b in (
+                (own.parameters(), theirs.parameters()),
+                (own.buffers(), theirs.buffers()),
+            ):
                 for mine, yours in zip(a, b, strict=True):
                     mine.copy_(yours)
 
@@ -87,14 +104,23 @@ class EMA(Part, nn.Module):
         """Follow the student by one step."""
         momentum = number_at(self.momentum, progress)
         if not 0 <= momentum <= 1:
-            raise ValueError(f"teacher.momentum is {momentum:g} at step {progress.step}; it has to stay from 0 to 1")
+            raise ValueError(
+                f"teacher.momentum is {momentum:g} at step {progress.step}; it has to stay from 0 "
+                "to 1"
+            )
         own: list[Tensor] = [p for name in self.of for p in self.get_submodule(name).parameters()]
-        theirs: list[Tensor] = [p for name in self.of for p in student.get_submodule(name).parameters()]
+        theirs: list[Tensor] = [
+            p for name in self.of for p in student.get_submodule(name).parameters()
+        ]
         torch._foreach_lerp_(own, theirs, 1 - momentum)
 
     @torch.no_grad()
-    def forward(self, image: Tensor, blocks: Sequence[int], through: str | None = None) -> list[Tensor]:
-        """Whole images (B, C, H, W) -> tokens that leave these blocks, or projections of their means, as in `Teacher`."""
+    def forward(
+        self, image: Tensor, blocks: Sequence[int], through: str | None = None
+    ) -> list[Tensor]:
+        """Whole images (B, C, H, W) -> tokens that leave these blocks, or projections of their
+        means, as in `Teacher`.
+        """
         left = self.network.encode_blocks(self.network.embed(image), blocks)
         if through is None:
             return left

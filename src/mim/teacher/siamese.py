@@ -1,4 +1,6 @@
-"""Teacher that projects one view of each image after the other (MoCo v3, arXiv 2104.02057; MSN, arXiv 2204.07141)."""
+"""Teacher that projects one view of each image after the other (MoCo v3, arXiv 2104.02057; MSN,
+arXiv 2204.07141).
+"""
 
 import torch
 
@@ -8,10 +10,11 @@ from mim.views import Seen
 
 
 class SiameseEMA(ViewsEMA):
-    """Exponential moving average of a student's encoder and head, whose batch norms go by the images of one view.
+    """Exponential moving average of a student's encoder and head, whose batch norms go by the
+    images of one view.
 
-    MoCo v3's release averages at the beginning of a step, with the momentum of that step: a schedule of the momentum with
-    `ahead`, which is averaged with after a step, gives the same.
+    MoCo v3's release averages at the beginning of a step, with the momentum of that step: a
+    schedule of the momentum with `ahead`, which is averaged with after a step, gives the same.
 
     Args:
         student, momentum, of: as in `ViewsEMA`.

@@ -21,9 +21,11 @@ class Teacher(Protocol):
     def norm(self) -> nn.Module:
         """Final norm of its encoder."""
 
-    def __call__(self, image: Tensor, blocks: Sequence[int], through: str | None = None) -> list[Tensor]:
+    def __call__(
+        self, image: Tensor, blocks: Sequence[int], through: str | None = None
+    ) -> list[Tensor]:
         """Whole images (B, C, H, W) -> tokens that leave these blocks, counted from 1.
 
-        Each (B, R + L, D), not normalised and without a gradient. With the name of a module that it averages `through`, each
-        is the mean of patch tokens projected by that, (B, P).
+        Each (B, R + L, D), not normalised and without a gradient. With the name of a module that it
+        averages `through`, each is the mean of patch tokens projected by that, (B, P).
         """

@@ -1,4 +1,6 @@
-"""Teacher that sees the large views of an image whole (DINO, arXiv 2104.14294; iBOT, arXiv 2111.07832)."""
+"""Teacher that sees the large views of an image whole (DINO, arXiv 2104.14294; iBOT, arXiv
+2111.07832).
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,14 +17,17 @@ from mim.views import Seen
 
 
 class ViewsEMA(EMA):
-    """Exponential moving average of a student's encoder and head, which look at the first views of each image.
+    """Exponential moving average of a student's encoder and head, which look at the first views of
+    each image.
 
-    The encoder runs in evaluation mode; the head as in training: where it has a batch norm, that goes by the batch, as
-    published, and its running statistics are the teacher's own.
+    The encoder runs in evaluation mode; the head as in training: where it has a batch norm, that
+    goes by the batch, as published, and its running statistics are the teacher's own.
 
     Args:
-        student: has an `encoder`, a `head` and `views`, how many of them its teacher sees; and `projects_patches`.
-        momentum: share of the teacher that stays in a step, a number or a schedule of it (`mim.optim.number`).
+        student: has an `encoder`, a `head` and `views`, how many of them its teacher sees; and
+            `projects_patches`.
+        momentum: share of the teacher that stays in a step, a number or a schedule of it
+            (`mim.optim.number`).
         of: names of the student's modules that it averages.
 
     Raises:
@@ -37,7 +42,10 @@ class ViewsEMA(EMA):
     ):
         super().__init__(student, momentum, of)
         if "head" not in of:
-            raise ValueError(f"teacher.of={list(of)} projects nothing; needs the head, e.g. teacher.of=[encoder,head]")
+            raise ValueError(
+                f"teacher.of={list(of)} projects nothing; needs the head, e.g. "
+                "teacher.of=[encoder,head]"
+            )
         shown: Any = student
         self.views: int = shown.views
         self.projects_patches: bool = shown.projects_patches
@@ -51,7 +59,9 @@ class ViewsEMA(EMA):
 
     @torch.no_grad()
     def forward(self, batch: Batch, attends: bool = False) -> Seen:  # type: ignore[override]
-        """Views of B images -> what is made of the first V of each; with `attends` also the attention of the last block."""
+        """Views of B images -> what is made of the first V of each; with `attends` also the
+        attention of the last block.
+        """
         encoder, prefix = self.network, self.network.prefix
         head: Any = self.get_submodule("head")
         large, B = batch.of_views(self.views), len(batch.key)
@@ -59,7 +69,8 @@ class ViewsEMA(EMA):
         attention = None
         if attends:
             looking = attending(
-                encoder, "so its attention cannot decide what is hidden; take masker=block_ibot or random"
+                encoder,
+                "so its attention cannot decide what is hidden; take masker=block_ibot or random",
             )
             entering, left = looking.encode_blocks(embedded, [encoder.depth - 1, encoder.depth])
             tokens = encoder.norm(left)
@@ -70,6 +81,7 @@ class ViewsEMA(EMA):
         cls: Tensor = head(tokens[:, 0]).unflatten(0, (self.views, B))
         if not self.projects_patches:
             return Seen(cls, attention=attention)
-        last = head.of_patches  # copied: where weights are cut over processes they are gone after this
+        # copied: where weights are cut over processes they are gone after this
+        last = head.of_patches
         bias = None if last.bias is None else last.bias.clone()
         return Seen(cls, head.features(tokens[:, prefix:]), last.weight.clone(), bias, attention)

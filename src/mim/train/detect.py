@@ -31,14 +31,17 @@ class SceneData(Protocol):
 
 
 class Detect(Dense):
-    """Detection and instance segmentation, from the encoder on; judged on the held-out images after every epoch.
+    """Detection and instance segmentation, from the encoder on; judged on the held-out images after
+    every epoch.
 
     Args:
-        model: builds the detector once the data has said how many categories there are (`num_classes`).
+        model: builds the detector once the data has said how many categories there are
+            (`num_classes`).
         num_classes: of the data.
         optimizer: builds the optimiser from parameter groups.
         schedule: share of the peak learning rate at (epoch, epochs, peak).
-        base_lr: learning rate of the heads for an effective batch of 256; its peak is `base_lr * effective_batch / 256`.
+        base_lr: learning rate of the heads for an effective batch of 256; its peak is
+            `base_lr * effective_batch / 256`.
         weight_decay: of everything but positions and the ViT's norms, as ViTDet's release has it.
         layer_decay: rate of each layer over that of the next one, down from the heads.
         compile: compile the step into one graph.
@@ -69,19 +72,34 @@ class Detect(Dense):
         weight_decay_schedule: NumberSchedule | None = None,
         clip: Clip | None = None,
     ):
-        super().__init__(optimizer, schedule, base_lr, weight_decay, compile, seed, lr, weight_decay_schedule, clip)
+        super().__init__(
+            optimizer,
+            schedule,
+            base_lr,
+            weight_decay,
+            compile,
+            seed,
+            lr,
+            weight_decay_schedule,
+            clip,
+        )
         if num_classes < 1:
-            raise ValueError("detection needs a category of objects at least, and the data set has none")
+            raise ValueError(
+                "detection needs a category of objects at least, and the data set has none"
+            )
         if compile:
             raise ValueError(
-                "compile=true makes one graph of a step, and how many regions there are depends on the images; use compile=false"
+                "compile=true makes one graph of a step, and how many regions there are depends on "
+                "the images; use compile=false"
             )
         self.model = model(num_classes=num_classes)
         self.layer_decay, self.num_classes = layer_decay, num_classes
         self.detected: Detected | None = None
 
     def setup(self, stage: str) -> None:
-        """Tell a federated loss how many training pictures each category has, where the data knows."""
+        """Tell a federated loss how many training pictures each category has, where the data
+        knows.
+        """
         super().setup(stage)
         federated = self.model.regions.federated
         if federated is not None:
@@ -108,7 +126,11 @@ class Detect(Dense):
         row = self.detected.row()
         self.detected = None
         kinds = {"box": row["bbox"], "mask": row["segm"]}
-        named = {f"val/{kind}_{name.lower()}": found[name] or 0.0 for kind, found in kinds.items() for name in LOGGED}
+        named = {
+            f"val/{kind}_{name.lower()}": found[name] or 0.0
+            for kind, found in kinds.items()
+            for name in LOGGED
+        }
         self.best = max(self.best, named["val/mask_ap"])
         self.log_dict(named | {"val/mask_ap_best": self.best}, sync_dist=True)
 

@@ -28,7 +28,9 @@ class Mix(Protocol):
     cutmix_alpha: float
 
     def __call__(self, image: Tensor, label: Tensor, /) -> tuple[Tensor, Tensor]:
-        """Images (B, 3, H, W), labels (B,) -> mixed images, shares of the classes in each (B, classes)."""
+        """Images (B, 3, H, W), labels (B,) -> mixed images, shares of the classes in each (B,
+        classes).
+        """
 
 
 class Erase(Protocol):
@@ -44,17 +46,21 @@ class Finetune(Labelled):
     """Classification, from the encoder on; judged on the held-out images after every epoch.
 
     Args:
-        model: builds the classifier once the data has said how many classes there are (`num_classes`).
+        model: builds the classifier once the data has said how many classes there are
+            (`num_classes`).
         num_classes: of the data.
         optimizer: builds the optimiser from parameter groups.
         schedule: share of the peak learning rate at (epoch, epochs, peak).
-        base_lr: learning rate of the head for an effective batch of 256; its peak is `base_lr * effective_batch / 256`.
+        base_lr: learning rate of the head for an effective batch of 256; its peak is
+            `base_lr * effective_batch / 256`.
         weight_decay: of matrices; vectors and biases are not decayed.
         layer_decay: rate of each layer over that of the next one, down from the head.
         label_smoothing: share of the target that all classes divide evenly.
-        mix: builds timm's `Mixup` (mixup and cutmix) from `num_classes` and `label_smoothing`; null for none.
+        mix: builds timm's `Mixup` (mixup and cutmix) from `num_classes` and `label_smoothing`; null
+            for none.
         erase: builds timm's `RandomErasing` for a device; null for none. It sees normalised pixels.
-        train_blocks: train the last so many blocks only, and what follows them; null for the whole encoder.
+        train_blocks: train the last so many blocks only, and what follows them; null for the whole
+            encoder.
         compile: compile the step into one graph.
         seed: of everything random in a step that has no key of its own.
         lr: the peak itself, whatever the batch; null for `base_lr`, which is not used otherwise.
@@ -87,16 +93,28 @@ class Finetune(Labelled):
         weight_decay_schedule: NumberSchedule | None = None,
         clip: Clip | None = None,
     ):
-        super().__init__(optimizer, schedule, base_lr, weight_decay, compile, seed, lr, weight_decay_schedule, clip)
+        super().__init__(
+            optimizer,
+            schedule,
+            base_lr,
+            weight_decay,
+            compile,
+            seed,
+            lr,
+            weight_decay_schedule,
+            clip,
+        )
         if num_classes < 2:
             has = "one class only" if num_classes else "no labels"
             raise ValueError(
-                f"fine-tuning needs classes to tell apart, and the data set has {has}; choose a labelled one, e.g. "
+                f"fine-tuning needs classes to tell apart, and the data set has {has}; choose a "
+                "labelled one, e.g. "
                 "data=cifar10, or pictures in one folder for each class, two at least"
             )
         if not takes_classes(model):
             raise ValueError(
-                "task=finetune trains a classifier, and the model that is chosen is none; use model=classifier"
+                "task=finetune trains a classifier, and the model that is chosen is none; use "
+                "model=classifier"
             )
         self.model = model(num_classes=num_classes)
         if train_blocks is not None:
@@ -110,7 +128,9 @@ class Finetune(Labelled):
         self.held_out_loss = MeanMetric()
 
     def objective(self, batch: Batch, target: Tensor) -> Tensor:
-        """Images (B, 3, H, W), labels (B,) or the shares of the classes (B, classes) -> scalar loss."""
+        """Images (B, 3, H, W), labels (B,) or the shares of the classes (B, classes) -> scalar
+        loss.
+        """
         # Shares have been smoothed when they were made.
         smoothing = 0.0 if target.is_floating_point() else self.label_smoothing
         return cross_entropy(self.model(batch), target, label_smoothing=smoothing)
@@ -128,11 +148,13 @@ class Finetune(Labelled):
         size, mix = data_of(self.trainer).batch_size, self.mix
         if mix and size % 2:
             raise ValueError(
-                f"images are mixed in pairs, and data.batch_size={size} is odd; try data.batch_size={size + 1}"
+                f"images are mixed in pairs, and data.batch_size={size} is odd; try "
+                f"data.batch_size={size + 1}"
             )
         if mix and not mix.mixup_alpha and not mix.cutmix_alpha:
             raise ValueError(
-                "task.mix has mixup_alpha=0 and cutmix_alpha=0, which leaves nothing to mix; use task.mix=null"
+                "task.mix has mixup_alpha=0 and cutmix_alpha=0, which leaves nothing to mix; use "
+                "task.mix=null"
             )
         super().on_fit_start()
         self._erase = self.erase(device=self.device) if self.erase else None
@@ -160,15 +182,24 @@ class Finetune(Labelled):
         self.accuracy.reset()
         self.held_out_loss.reset()
         self.best = max(self.best, accuracy["val/top1"].item())
-        # The metrics have looked at all processes already, so these are equal; Lightning cannot know.
+        # The metrics have looked at all processes already, so these are equal; Lightning cannot
+        # know.
         self.log_dict(accuracy | {"val/loss": loss, "val/top1_best": self.best}, sync_dist=True)
 
     @property
     def targets(self) -> str:
         """What is done to images and labels, in words."""
         mix = self.mix
-        mixed = f"mixup {mix.mixup_alpha:g} and cutmix {mix.cutmix_alpha:g}" if mix else "images not mixed"
-        erased = f"{self._erase.probability:.0%} of images erased in part" if self._erase else "none erased"
+        mixed = (
+            f"mixup {mix.mixup_alpha:g} and cutmix {mix.cutmix_alpha:g}"
+            if mix
+            else "images not mixed"
+        )
+        erased = (
+            f"{self._erase.probability:.0%} of images erased in part"
+            if self._erase
+            else "none erased"
+        )
         return f"label smoothing {self.label_smoothing:g}, {mixed}, {erased}"
 
 

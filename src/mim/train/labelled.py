@@ -12,7 +12,9 @@ from mim.train.training import Training, follow
 
 
 class Labelled(Training):
-    """Training of an encoder and of a head on it, judged on the held-out images after every epoch."""
+    """Training of an encoder and of a head on it, judged on the held-out images after every
+    epoch.
+    """
 
     layer_decay: float
     """Rate of each layer over that of the next one, down from the head."""
@@ -49,8 +51,14 @@ class Dense(Labelled):
         return sum(losses.values(), start=batch.image.new_zeros(())), losses
 
     def training_step(self, batch: DenseBatch, batch_idx: int) -> Tensor:
-        """One step on images (B, 3, H, W) -> scalar loss; its parts are logged where there are several."""
+        """One step on images (B, 3, H, W) -> scalar loss; its parts are logged where there are
+        several.
+        """
         loss, losses = self.objective(batch)
-        named = {f"train/{name}": value.detach() for name, value in losses.items()} if len(losses) > 1 else {}
+        named = (
+            {f"train/{name}": value.detach() for name, value in losses.items()}
+            if len(losses) > 1
+            else {}
+        )
         self.log_dict({"train/loss": loss} | named, batch_size=len(batch.image), sync_dist=True)
         return loss

@@ -1,4 +1,6 @@
-"""Pre-training: hide patches, predict them. One optimisation step ties model, masker and loss together and knows no paper."""
+"""Pre-training: hide patches, predict them. One optimisation step ties model, masker and loss
+together and knows no paper.
+"""
 
 from collections.abc import Callable
 from typing import Literal
@@ -30,23 +32,27 @@ class Pretrain(Training):
     """Masked image modelling.
 
     Args:
-        model: builds the network; it asks the loss how many values per patch each term predicts (`target_dims`), of images
-            as its encoder sees them.
+        model: builds the network; it asks the loss how many values per patch each term predicts
+            (`target_dims`), of images as its encoder sees them.
         loss: a term, or a sum of them.
         optimizer: builds the optimiser from parameter groups.
         schedule: share of the peak learning rate at (epoch, epochs, peak).
-        base_lr: learning rate for an effective batch of 256; the peak is `base_lr * effective_batch / 256`.
+        base_lr: learning rate for an effective batch of 256; the peak is
+            `base_lr * effective_batch / 256`.
         weight_decay: of matrices; vectors and biases are not decayed.
         compile: compile the step into one graph.
         seed: of everything random in a step that has no key of its own (stochastic depth).
         lr: the peak itself, whatever the batch; null for `base_lr`, which is not used otherwise.
         weight_decay_schedule: of the decay; null for one that stays.
         clip: cuts gradients down once a step; null for none but the trainer's `gradient_clip_val`.
-        teacher: builds what follows the model, for targets that are made of its tokens; null for none.
-        decayed: `matrices` alone, or `all` that is trained, biases, norms and tokens as well (MoCo v3's release).
+        teacher: builds what follows the model, for targets that are made of its tokens; null for
+            none.
+        decayed: `matrices` alone, or `all` that is trained, biases, norms and tokens as well (MoCo
+            v3's release).
 
     Raises:
-        ValueError: where a target has no teacher, a teacher nobody looks at, or loss and model compare different things.
+        ValueError: where a target has no teacher, a teacher nobody looks at, or loss and model
+            compare different things.
     """
 
     loss: Weights
@@ -67,13 +73,24 @@ class Pretrain(Training):
         teacher: Callable[[nn.Module], EMA] | None = None,
         decayed: Literal["matrices", "all"] = "matrices",
     ):
-        super().__init__(optimizer, schedule, base_lr, weight_decay, compile, seed, lr, weight_decay_schedule, clip)
+        super().__init__(
+            optimizer,
+            schedule,
+            base_lr,
+            weight_decay,
+            compile,
+            seed,
+            lr,
+            weight_decay_schedule,
+            clip,
+        )
         self.decayed = decayed
         self.loss = loss if isinstance(loss, AcrossViews) else WeightedSum.of_one(loss)
         self.model = model(target_dims=self.loss.fit)
         if isinstance(self.loss, AcrossViews) and not isinstance(self.model, SeesViews):
             raise ValueError(
-                f"the loss compares views of an image, and {type(self.model).__name__} predicts patches; take model=ibot, "
+                f"the loss compares views of an image, and {type(self.model).__name__} predicts "
+                "patches; take model=ibot, "
                 "or loss=pixel"
             )
         self._check_compared()
@@ -83,44 +100,55 @@ class Pretrain(Training):
         """What follows the model, once it is known that somebody looks at it."""
         if isinstance(self.loss, AcrossViews) and teacher is None:
             raise ValueError(
-                "the loss compares views with what a teacher makes of them, and there is no teacher; add teacher=views"
+                "the loss compares views with what a teacher makes of them, and there is no "
+                "teacher; add teacher=views"
             )
         if self.loss.needs_teacher and teacher is None:
             raise ValueError(
-                "the loss compares predictions with a teacher's tokens, and there is no teacher; add teacher=ema, or "
+                "the loss compares predictions with a teacher's tokens, and there is no teacher; "
+                "add teacher=ema, or "
                 "choose a target of the image, e.g. target@loss.target=pixel"
             )
         if teacher is not None and not self.loss.needs_teacher:
             raise ValueError(
-                "teacher=ema would follow the model and nothing looks at it; choose target@loss.target=features, or "
+                "teacher=ema would follow the model and nothing looks at it; choose "
+                "target@loss.target=features, or "
                 "leave it out (callback=[weight_average,...] keeps an average to judge)"
             )
         if teacher is None:
             return None
         taught, across = teacher(self.model), isinstance(self.loss, AcrossViews)
         if across != isinstance(taught, ViewsEMA):
-            wanted = "views, and needs teacher=views" if across else "patches, and needs teacher=ema"
+            wanted = (
+                "views, and needs teacher=views" if across else "patches, and needs teacher=ema"
+            )
             raise ValueError(f"the loss compares {wanted}; the teacher is {type(taught).__name__}")
         for name, through in self.loss.compared.items():
             if through not in taught.of:
                 raise ValueError(
-                    f"loss.term.{name} projects the teacher's view through {through}, which it does not average; "
+                    f"loss.term.{name} projects the teacher's view through {through}, which it "
+                    "does not average; "
                     f"teacher.of=[encoder,{through}], or teacher=ema_projector"
                 )
         return taught
 
     def _check_compared(self) -> None:
-        """Refuse a loss that compares images by vectors that the model does not make, or makes for nothing."""
+        """Refuse a loss that compares images by vectors that the model does not make, or makes for
+        nothing.
+        """
         made = self.model.compared if isinstance(self.model, Compares) else ()
         if set(made) != set(self.loss.compared):
             wanted, given = (", ".join(names) or "none" for names in (self.loss.compared, made))
             raise ValueError(
-                f"the loss compares whole images in {wanted} of its terms, and {type(self.model).__name__} makes vectors of "
+                f"the loss compares whole images in {wanted} of its terms, and "
+                f"{type(self.model).__name__} makes vectors of "
                 f"them for {given}; model=cmae goes with loss=cmae"
             )
 
     def objective(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Made]:
-        """Images (B, C, H, W) -> scalar loss, its terms by name where there are several, and the predictions it judged."""
+        """Images (B, C, H, W) -> scalar loss, its terms by name where there are several, and the
+        predictions it judged.
+        """
         terms, made = self.loss.of_step(self.model, batch, self.teacher)
         named = {name: term.detach() for name, term in terms.items()} if len(terms) > 1 else {}
         return self.loss.weigh(terms), named, made
@@ -137,7 +165,9 @@ class Pretrain(Training):
         return loss
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Decay all, or matrices only (timm's groups), but for those that the model names; follow the schedule per step."""
+        """Decay all, or matrices only (timm's groups), but for those that the model names; follow
+        the schedule per step.
+        """
         if self.decayed == "all":
             trained = [p for p in self.parameters() if p.requires_grad]
             groups = [{"params": trained, "weight_decay": self.weight_decay}]

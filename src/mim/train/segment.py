@@ -19,11 +19,13 @@ class Segment(Dense):
     """Segmentation, from the encoder on; judged on the held-out images after every epoch.
 
     Args:
-        model: builds the segmenter once the data has said how many classes there are (`num_classes`).
+        model: builds the segmenter once the data has said how many classes there are
+            (`num_classes`).
         num_classes: of the data.
         optimizer: builds the optimiser from parameter groups.
         schedule: share of the peak learning rate at (epoch, epochs, peak).
-        base_lr: learning rate of the head for an effective batch of 256; its peak is `base_lr * effective_batch / 256`.
+        base_lr: learning rate of the head for an effective batch of 256; its peak is
+            `base_lr * effective_batch / 256`.
         weight_decay: of matrices; vectors and biases are not decayed.
         layer_decay: rate of each layer over that of the next one, down from the head.
         compile: compile the step into one graph.
@@ -54,10 +56,21 @@ class Segment(Dense):
         weight_decay_schedule: NumberSchedule | None = None,
         clip: Clip | None = None,
     ):
-        super().__init__(optimizer, schedule, base_lr, weight_decay, compile, seed, lr, weight_decay_schedule, clip)
+        super().__init__(
+            optimizer,
+            schedule,
+            base_lr,
+            weight_decay,
+            compile,
+            seed,
+            lr,
+            weight_decay_schedule,
+            clip,
+        )
         if num_classes < 2:
             raise ValueError(
-                f"segmentation tells two classes of pixels apart at least, and the data set has {num_classes}"
+                "segmentation tells two classes of pixels apart at least, and the data set has "
+                f"{num_classes}"
             )
         self.model = model(num_classes=num_classes)
         self.layer_decay = layer_decay
@@ -68,7 +81,9 @@ class Segment(Dense):
         return self.model(batch.image)
 
     def validation_step(self, batch: DenseBatch, batch_idx: int) -> None:
-        """Judge held-out images (B, 3, H, W), each once over all processes, by windows where they are large."""
+        """Judge held-out images (B, 3, H, W), each once over all processes, by windows where they
+        are large.
+        """
         self.overlap.update(self.model.segment(batch.image).argmax(dim=1), batch.label_map.long())
 
     def on_validation_epoch_end(self) -> None:

@@ -1,4 +1,6 @@
-"""What every training shares, whatever it learns: the scale of its learning rate, its schedule, its random streams."""
+"""What every training shares, whatever it learns: the scale of its learning rate, its schedule, its
+random streams.
+"""
 
 import math
 import random
@@ -44,7 +46,8 @@ class Training(TrainingModule):
     Args:
         optimizer: builds the optimiser from parameter groups.
         schedule: share of the peak learning rate at (epoch, epochs, peak).
-        base_lr: learning rate for an effective batch of 256; the peak is `base_lr * effective_batch / 256`.
+        base_lr: learning rate for an effective batch of 256; the peak is
+            `base_lr * effective_batch / 256`.
         weight_decay: of matrices; vectors and biases are not decayed.
         compile: compile the step into one graph.
         seed: of everything random in a step that has no key of its own.
@@ -77,10 +80,13 @@ class Training(TrainingModule):
         self.loss: Weights | None = None  # fine-tuning reconstructs nothing
         self.steps: int | None = None  # of the whole training, where its length is given in steps
         self.resumed_at: Position | None = None
-        self.compiles = compile  # a strategy that cuts the model up compiles what it cuts, and takes this off
+        # a strategy that cuts the model up compiles what it cuts, and takes this off
+        self.compiles = compile
 
     def setup(self, stage: str) -> None:
-        """Where the length is given in steps, say how many epochs they are, the last of them perhaps not whole."""
+        """Where the length is given in steps, say how many epochs they are, the last of them
+        perhaps not whole.
+        """
         trainer, data = self.trainer, data_of(self.trainer)
         if trainer.max_epochs == -1 and self.steps is None:
             self.steps = trainer.max_steps
@@ -89,7 +95,8 @@ class Training(TrainingModule):
             trainer.fit_loop.max_epochs = math.ceil(self.steps / max(1, data.steps_per_epoch))
 
     def on_train_start(self) -> None:
-        """Let Lightning judge what is held out after the last batch of an epoch, however many it has; tell the parts.
+        """Let Lightning judge what is held out after the last batch of an epoch, however many it
+        has; tell the parts.
 
         A run resumed in mid-epoch begins no epoch: the parts are told here which one it is in.
         """
@@ -107,23 +114,27 @@ class Training(TrainingModule):
             part.begin_epoch(self.current_epoch)
 
     def on_fit_start(self) -> None:
-        """Compile the objective into one graph: the function, not the module, so that parameters keep their names.
+        """Compile the objective into one graph: the function, not the module, so that parameters
+        keep their names.
 
         Raises:
             ValueError: where gradients are to be cut down in two ways.
         """
         if self.clip and self.trainer.gradient_clip_val:
             raise ValueError(
-                f"clip={type(self.clip).__name__} and trainer.gradient_clip_val={self.trainer.gradient_clip_val:g} both "
+                f"clip={type(self.clip).__name__} and "
+                f"trainer.gradient_clip_val={self.trainer.gradient_clip_val:g} both "
                 "cut gradients down; leave one out, e.g. trainer.gradient_clip_val=null"
             )
         if self.compiles:
             self.objective = torch.compile(self.objective, fullgraph=True)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Give each (seed, step, process) random streams of its own, so that a resumed run draws what it would have drawn.
+        """Give each (seed, step, process) random streams of its own, so that a resumed run draws
+        what it would have drawn.
 
-        They are for what has no key: stochastic depth, and what timm draws from Python and NumPy (mixup, random erasing).
+        They are for what has no key: stochastic depth, and what timm draws from Python and NumPy
+        (mixup, random erasing).
         """
         step = self.trainer.fit_loop.epoch_loop.total_batch_idx
         number = int(keys(self.seed, step, torch.tensor([self.global_rank])))
@@ -140,7 +151,9 @@ class Training(TrainingModule):
             part.after_step(self.model, self.progress)
 
     def on_save_checkpoint(self, checkpoint: Saved) -> None:
-        """Say what a step is worth, another run may take steps of other images; and what the images are."""
+        """Say what a step is worth, another run may take steps of other images; and what the images
+        are.
+        """
         checkpoint["pace"] = self.pace._asdict()
         data = data_of(self.trainer)
         checkpoint["images"] = ImageFormat.of_data(data).to_plain()
@@ -155,25 +168,37 @@ class Training(TrainingModule):
         before = Pace(**checkpoint.get("pace", now._asdict()))
         if before.training_set != now.training_set:
             raise ValueError(
-                f"resume= goes on with the images that the run was started with, {before.training_set:,} of them, and there are "
-                f"{now.training_set:,} here; give those, or start anew from its weights with checkpoint="
+                "resume= goes on with the images that the run was started with, "
+                f"{before.training_set:,} of them, and there are "
+                f"{now.training_set:,} here; give those, or start anew from its weights with "
+                "checkpoint="
             )
         at = self.resumed_at = position_after(checkpoint["global_step"], before, now)
         taken = at.epoch * now.steps + at.step
         if taken > self.length:
             raise ValueError(
-                f"{at.epoch} epochs ({taken:,} steps) are done, which is more than is asked for; epochs= and steps= count "
+                f"{at.epoch} epochs ({taken:,} steps) are done, which is more than is asked for; "
+                "epochs= and steps= count "
                 "those that are done too"
             )
         judged_every = (trainer.check_val_every_n_epoch or 1) if trainer.enable_validation else 0
-        go_on_from(checkpoint, taken, Length(self.length, now.steps, trainer.accumulate_grad_batches, judged_every))
+        go_on_from(
+            checkpoint,
+            taken,
+            Length(self.length, now.steps, trainer.accumulate_grad_batches, judged_every),
+        )
 
     def configure_gradient_clipping(
-        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Cut the gradients of a whole step down, and tell the parts; Lightning asks once a step, after it has undone any scaling.
+        """Cut the gradients of a whole step down, and tell the parts; Lightning asks once a step,
+        after it has undone any scaling.
 
-        Lightning refuses it for fused optimisers under mixed precision, though only those of float16 are scaled.
+        Lightning refuses it for fused optimisers under mixed precision, though only those of
+        float16 are scaled.
 
         Raises:
             ValueError: where the optimiser itself undoes the scaling, later than this.
@@ -183,17 +208,23 @@ class Training(TrainingModule):
         scaled = isinstance(plugin, MixedPrecision) and plugin.scaler
         if fused and scaled and (self.clip or gradient_clip_val):
             raise ValueError(
-                "trainer.precision=16-mixed scales gradients, and a fused optimiser undoes that after they are cut down; give "
+                "trainer.precision=16-mixed scales gradients, and a fused optimiser undoes that "
+                "after they are cut down; give "
                 "optimizer.fused=false, or trainer.precision=bf16-mixed"
             )
         if self.clip:
             self.clip(self.parameters())
         elif gradient_clip_val and isinstance(plugin, MixedPrecision):
             Precision.clip_gradients(
-                plugin, optimizer, gradient_clip_val, GradClipAlgorithmType(gradient_clip_algorithm or "norm")
+                plugin,
+                optimizer,
+                gradient_clip_val,
+                GradClipAlgorithmType(gradient_clip_algorithm or "norm"),
             )
         else:
-            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            super().configure_gradient_clipping(
+                optimizer, gradient_clip_val, gradient_clip_algorithm
+            )
         for part in self.parts:
             part.before_step(self.model)
 
@@ -222,8 +253,11 @@ class Training(TrainingModule):
     @property
     def length(self) -> int:
         """Optimiser steps of the whole training."""
-        # not trainer.estimated_stepping_batches: it builds the loader before a resumed run knows where it stopped
-        return self.steps or (self.trainer.max_epochs or 0) * max(1, data_of(self.trainer).steps_per_epoch)
+        # not trainer.estimated_stepping_batches: it builds the loader before a resumed run knows
+        # where it stopped
+        return self.steps or (self.trainer.max_epochs or 0) * max(
+            1, data_of(self.trainer).steps_per_epoch
+        )
 
     @property
     def progress(self) -> Progress:
@@ -238,7 +272,8 @@ class Training(TrainingModule):
 
 
 def follow(training: Training, optimizer: Optimizer) -> OptimizerLRScheduler:
-    """What `configure_optimizers` returns: each group of the optimiser follows the schedules, step by step.
+    """What `configure_optimizers` returns: each group of the optimiser follows the schedules, step
+    by step.
 
     Args:
         training: has the schedules, and a trainer that says how long it is.
@@ -246,6 +281,11 @@ def follow(training: Training, optimizer: Optimizer) -> OptimizerLRScheduler:
     """
     passes = max(1, data_of(training.trainer).steps_per_epoch)
     schedule = Follow(
-        optimizer, training.schedule, training.lr, training.length, passes, training.weight_decay_schedule
+        optimizer,
+        training.schedule,
+        training.lr,
+        training.length,
+        passes,
+        training.weight_decay_schedule,
     )
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,4 +1,6 @@
-"""Which architecture of timm weights are of: `encoder=timm` and its settings, read off a model of timm or off tensors."""
+"""Which architecture of timm weights are of: `encoder=timm` and its settings, read off a model of
+timm or off tensors.
+"""
 
 import math
 import re
@@ -22,7 +24,8 @@ _HEAD = 64
 
 
 def of_model(model: Any, name: str) -> Settings | None:
-    """Settings of `encoder=timm` for a model of timm; None for a plain ViT, BEiT or Swin, which have encoders of their own.
+    """Settings of `encoder=timm` for a model of timm; None for a plain ViT, BEiT or Swin, which
+    have encoders of their own.
 
     Raises:
         ValueError: where it is none of them, and cannot be split into patches and blocks.
@@ -42,7 +45,8 @@ def of_model(model: Any, name: str) -> Settings | None:
 
 
 def of_name(name: object) -> Settings | None:
-    """Settings of `encoder=timm` for a name of timm, as the `config.json` of its folders has it; sizes are the tensors'.
+    """Settings of `encoder=timm` for a name of timm, as the `config.json` of its folders has it;
+    sizes are the tensors'.
 
     None where it is no name of timm's, or that of a plain ViT, BEiT or Swin.
     """
@@ -50,23 +54,31 @@ def of_name(name: object) -> Settings | None:
         return None
     with torch.device("meta"):
         found = of_model(timm.create_model(name, num_classes=0), name)
-    return None if found is None else {key: found[key] for key in ("_target_", "name", "image_size")}
+    return (
+        None if found is None else {key: found[key] for key in ("_target_", "name", "image_size")}
+    )
 
 
 def with_name(weights: Weights, name: str | None) -> Weights:
-    """Weights of a model of timm that somebody names, where neither a config nor the tensors tell; as they are for no name.
+    """Weights of a model of timm that somebody names, where neither a config nor the tensors tell;
+    as they are for no name.
 
     Raises:
-        ValueError: where the weights say themselves what they are, or it is no name of a transformer that has to be named.
+        ValueError: where the weights say themselves what they are, or it is no name of a
+            transformer that has to be named.
     """
     if name is None:
         return weights
     if weights.config is not None or weights.architecture is not None:
-        raise ValueError(f"{weights.origin} says itself which model it is; leave the name {printable(name, 60)} out")
+        raise ValueError(
+            f"{weights.origin} says itself which model it is; leave the name {printable(name, 60)} "
+            "out"
+        )
     settings = of_name(name)
     if settings is None:
         raise ValueError(
-            f"{printable(name, 60)} is no transformer of timm that has to be named: give one of docs/weights.md, e.g. "
+            f"{printable(name, 60)} is no transformer of timm that has to be named: give one of "
+            "docs/weights.md, e.g. "
             "eva02_tiny_patch14_224, or leave the name out for a plain ViT, BEiT or Swin"
         )
     tensors = weights.half(encoder=True)
@@ -87,7 +99,9 @@ def _is_plain(model: object) -> bool:
     return (
         all(type(part) is nn.Identity for part in (*absent, model.patch_embed.norm))
         and model.pos_embed.shape[1] == 1 + model.patch_embed.num_patches
-        and all(isinstance(norm, LayerNorm) and norm.eps == 1e-6 for norm in (model.norm, block.norm1))
+        and all(
+            isinstance(norm, LayerNorm) and norm.eps == 1e-6 for norm in (model.norm, block.norm1)
+        )
         and type(block.mlp.act) is nn.GELU
         and block.attn.qkv.bias is not None
         and model.patch_embed.proj.bias is not None
@@ -95,9 +109,11 @@ def _is_plain(model: object) -> bool:
 
 
 def of_tensors(tensors: Mapping[str, Tensor], heads: int | None) -> Settings | None:
-    """The same for tensors under timm's names, of families that are told by them; None where they are of none.
+    """The same for tensors under timm's names, of families that are told by them; None where they
+    are of none.
 
-    DINOv2 and DINOv3 with and without registers, DeiT III, a distilled DeiT, I-JEPA, and ViTs with registers.
+    DINOv2 and DINOv3 with and without registers, DeiT III, a distilled DeiT, I-JEPA, and ViTs with
+    registers.
     """
     name = _name(tensors)
     if name is None:
@@ -128,15 +144,25 @@ def _name(tensors: Mapping[str, Tensor]) -> str | None:
     if "blocks.0.gamma_1" in has and registers and not positions:
         size = "small_plus" if "blocks.0.mlp.fc1_g.weight" in has else "small"
         return f"vit_{size}_patch16_dinov3" + ("_qkvb" if "blocks.0.attn.q_bias" in has else "")
-    if any(re.search(r"q_bias|gamma_|q_norm|norm_pre|fc1_g|blocks\.0\.\w*(attns|in_proj)|rope", name) for name in has):
+    if any(
+        re.search(r"q_bias|gamma_|q_norm|norm_pre|fc1_g|blocks\.0\.\w*(attns|in_proj)|rope", name)
+        for name in has
+    ):
         return None
     if "blocks.0.ls1.gamma" in has and "cls_token" in has and positions:
-        packed = tensors["blocks.0.mlp.fc1.weight"].shape[0] == 2 * tensors["blocks.0.mlp.fc2.weight"].shape[1]
+        packed = (
+            tensors["blocks.0.mlp.fc1.weight"].shape[0]
+            == 2 * tensors["blocks.0.mlp.fc2.weight"].shape[1]
+        )
         if not registers and square:
             return None if packed else "deit3_small_patch16_224"
         size = "giant" if packed else "small"
         if registers in (0, 4):
-            return f"vit_{size}_patch14_{'reg4_' if registers else ''}dinov2" if square or not registers else None
+            return (
+                f"vit_{size}_patch14_{'reg4_' if registers else ''}dinov2"
+                if square or not registers
+                else None
+            )
         return None
     if "blocks.0.ls1.gamma" in has or not positions:
         return None
@@ -153,7 +179,8 @@ def _image_size(tensors: Mapping[str, Tensor], patch: int) -> int | None:
     """Pixels per side of a square image, as far as positions tell."""
     if "pos_embed" not in tensors:
         return None
-    return math.isqrt(tensors["pos_embed"].shape[1]) * patch  # prefix tokens are far fewer than a row adds
+    # prefix tokens are far fewer than a row adds
+    return math.isqrt(tensors["pos_embed"].shape[1]) * patch
 
 
 def depth_of(tensors: Mapping[str, Tensor]) -> int:
@@ -162,7 +189,8 @@ def depth_of(tensors: Mapping[str, Tensor]) -> int:
 
 
 def check_shapes(settings: Settings, tensors: Mapping[str, Tensor], origin: str) -> None:
-    """Refuse settings that build tensors of other shapes than these, before any memory is taken for them.
+    """Refuse settings that build tensors of other shapes than these, before any memory is taken for
+    them.
 
     Raises:
         ValueError: naming the first that differs.
@@ -172,7 +200,9 @@ def check_shapes(settings: Settings, tensors: Mapping[str, Tensor], origin: str)
         with torch.device("meta"):
             built = TimmViT(**arguments).state_dict()
     except (TypeError, RuntimeError) as error:
-        raise ValueError(f"{origin}: its encoder cannot be built: {' '.join(str(error).split())}") from error
+        raise ValueError(
+            f"{origin}: its encoder cannot be built: {' '.join(str(error).split())}"
+        ) from error
     stands_in = {"norm.weight", "norm.bias"}  # fc_norm, of what was fine-tuned with its mean
     for name, value in built.items():
         there = tensors.get(name)
@@ -181,6 +211,7 @@ def check_shapes(settings: Settings, tensors: Mapping[str, Tensor], origin: str)
         if there is None or there.shape != value.shape:
             shape = "none" if there is None else tuple(there.shape)
             raise ValueError(
-                f"{printable(origin)} is no {settings['name']} of timm: {name} is {shape} there and "
+                f"{printable(origin)} is no {settings['name']} of timm: {name} is {shape} there "
+                "and "
                 f"{tuple(value.shape)} in it"
             )

@@ -16,18 +16,27 @@ from mim.weights.settings import ENCODER, Kind, build, check_settings, public_cl
 from mim.weights.strangers import refuse_other_blocks, refuse_other_tokens
 from mim.weights.weights import Weights
 
-MOST_PATCHES, MOST_PAIRS = 2**14, 2**28  # of an image, 2048 x 2048 in patches of 16; of an index of their distances
-HEADS_SAID_BY = "encoder.heads= of train.py and eval.py, --heads of convert, embed and export, heads= of mim.load"
-HEADS = {192: 3, 384: 6, 512: 16, 768: 12, 1024: 16, 1280: 16}  # by width: ViT-Ti to ViT-H, and MAE's decoder
+# of an image, 2048 x 2048 in patches of 16; of an index of their distances
+MOST_PATCHES, MOST_PAIRS = 2**14, 2**28
+HEADS_SAID_BY = (
+    "encoder.heads= of train.py and eval.py, --heads of convert, embed and export, heads= of "
+    "mim.load"
+)
+# by width: ViT-Ti to ViT-H, and MAE's decoder
+HEADS = {192: 3, 384: 6, 512: 16, 768: 12, 1024: 16, 1280: 16}
 
 
 def encoder_config(
-    weights: Weights, image_size: Size | None = None, heads: int | None = None, channels: int | None = None
+    weights: Weights,
+    image_size: Size | None = None,
+    heads: int | None = None,
+    channels: int | None = None,
 ) -> Settings:
     """The `encoder` node of the config that builds the encoder these weights are of.
 
     Args:
-        weights: of a run, which says how it was built, or of anyone, whose sizes are read off the tensors.
+        weights: of a run, which says how it was built, or of anyone, whose sizes are read off the
+            tensors.
         image_size: pixels per side, or (height, width), where not those of the weights.
         heads: attention heads, where neither the weights nor the width tell.
         channels: of an image, where not those of the weights.
@@ -38,12 +47,18 @@ def encoder_config(
     weights = weights.with_heads(heads)
     known = (weights.config or {}).get("encoder") or weights.architecture
     try:
-        config = check_settings(known, _kind(weights), weights.origin, "encoder") if known else _sizes(weights)
-        own = config["_target_"] not in public_classes(ENCODER)  # its tensors have names that nobody knows
+        config = (
+            check_settings(known, _kind(weights), weights.origin, "encoder")
+            if known
+            else _sizes(weights)
+        )
+        # its tensors have names that nobody knows
+        own = config["_target_"] not in public_classes(ENCODER)
         measured = {} if own else _measured(weights.half(encoder=True))
     except (KeyError, IndexError, ArithmeticError, TypeError) as error:
         raise ValueError(
-            f"{weights.origin} holds no whole encoder: {printable(error)} is missing or of no size that fits the others"
+            f"{weights.origin} holds no whole encoder: {printable(error)} is missing or of no size "
+            "that fits the others"
         ) from error
     if config["_target_"] == TIMM_VIT:
         config = _of_timm(config, measured, weights)
@@ -51,11 +66,14 @@ def encoder_config(
         height, width = pair(image_size)
         config["image_size"] = height if height == width else [height, width]
     if config.get("image_size") is None and not own:
-        raise ValueError(f"{weights.origin} does not say for which image size it was trained; give one")
+        raise ValueError(
+            f"{weights.origin} does not say for which image size it was trained; give one"
+        )
     for name, size in measured.items():
         if name in config and _plain(name, config[name]) != size:
             raise ValueError(
-                f"{weights.origin} is damaged: its config says encoder.{name}={config[name]}, its tensors {size}"
+                f"{weights.origin} is damaged: its config says encoder.{name}={config[name]}, its "
+                f"tensors {size}"
             )
     if not own and config["_target_"] != TIMM_VIT:  # timm's models keep theirs
         config["channels"] = channels or measured["channels"]
@@ -65,27 +83,48 @@ def encoder_config(
 
 def _plain(name: str, size: object) -> Any:
     """A size as it is measured: of a square patch one number."""
-    return size[0] if name == "patch_size" and isinstance(size, list | tuple) and size[0] == size[-1] else size
+    return (
+        size[0]
+        if name == "patch_size" and isinstance(size, list | tuple) and size[0] == size[-1]
+        else size
+    )
 
 
 def build_encoder(
-    weights: Weights, image_size: Size | None = None, heads: int | None = None, channels: int | None = None
+    weights: Weights,
+    image_size: Size | None = None,
+    heads: int | None = None,
+    channels: int | None = None,
 ) -> Encoder:
     """The encoder that these weights are of, with new weights; see `encoder_config`.
 
     Raises:
-        ValueError: where a checkpoint names anything but an encoder of this project, or the one that the command line names.
+        ValueError: where a checkpoint names anything but an encoder of this project, or the one
+            that the command line names.
     """
-    return build(encoder_config(weights, image_size, heads, channels), _kind(weights), weights.origin, "encoder")
+    return build(
+        encoder_config(weights, image_size, heads, channels),
+        _kind(weights),
+        weights.origin,
+        "encoder",
+    )
 
 
 def _of_timm(config: Settings, measured: Settings, weights: Weights) -> Settings:
-    """Settings of a transformer of timm with its sizes, once they are known to be those of the tensors."""
-    sizes = {name: size for name, size in measured.items() if name != "channels" and config.get(name) is None}
+    """Settings of a transformer of timm with its sizes, once they are known to be those of the
+    tensors.
+    """
+    sizes = {
+        name: size
+        for name, size in measured.items()
+        if name != "channels" and config.get(name) is None
+    }
     heads = {"heads": weights.heads} if config.get("heads") is None and weights.heads else {}
     config = config | sizes | heads
     if config.get("image_size") is None:
-        config["image_size"] = input_side(config["name"]) // config["patch_size"] * config["patch_size"]
+        config["image_size"] = (
+            input_side(config["name"]) // config["patch_size"] * config["patch_size"]
+        )
     check_shapes(config, weights.half(encoder=True), weights.origin)
     return config
 
@@ -103,7 +142,8 @@ def guess_heads(width: int, given: int | None, option: str) -> int:
     """
     if given is None and width not in HEADS:
         raise ValueError(
-            f"the number of attention heads of a transformer {width} wide is not in its tensors; give {option}"
+            f"the number of attention heads of a transformer {width} wide is not in its tensors; "
+            f"give {option}"
         )
     return given or HEADS[width]
 
@@ -113,7 +153,9 @@ def _sizes(weights: Weights) -> Settings:
     tensors = weights.half(encoder=True)
     timms = of_tensors(tensors, weights.heads)
     if timms is not None:
-        return timms | {"heads": timms["heads"] or guess_heads(timms["width"], weights.heads, HEADS_SAID_BY)}
+        return timms | {
+            "heads": timms["heads"] or guess_heads(timms["width"], weights.heads, HEADS_SAID_BY)
+        }
     refuse_other_blocks(tensors, weights.origin)
     refuse_other_tokens(tensors, weights.origin)
     config = _measured(tensors)
@@ -124,9 +166,19 @@ def _sizes(weights: Weights) -> Settings:
     if "blocks.0.attn.q_bias" not in tensors:
         side = side_of(tensors["pos_embed"].shape[1] - 1)
         heads = guess_heads(width, weights.heads, HEADS_SAID_BY)
-        return config | {"_target_": "mim.encoder.vit.ViT", "image_size": _sides(side, patch), "heads": heads}
-    tables = [value for name, value in tensors.items() if name.endswith("relative_position_bias_table")]
-    side = (side_of(len(tables[0]) - 3) + 1) // 2 if tables else side_of(tensors["pos_embed"].shape[1] - 1)
+        return config | {
+            "_target_": "mim.encoder.vit.ViT",
+            "image_size": _sides(side, patch),
+            "heads": heads,
+        }
+    tables = [
+        value for name, value in tensors.items() if name.endswith("relative_position_bias_table")
+    ]
+    side = (
+        (side_of(len(tables[0]) - 3) + 1) // 2
+        if tables
+        else side_of(tensors["pos_embed"].shape[1] - 1)
+    )
     shared = "rel_pos_bias.relative_position_bias_table" in tensors
     both = "absolute_and_block_bias" if "pos_embed" in tensors else "block_bias"
     return config | {
@@ -138,23 +190,41 @@ def _sizes(weights: Weights) -> Settings:
 
 
 def _measured(tensors: dict[str, Tensor]) -> Settings:
-    """The sizes that any encoder's tensors show: of its patches, its tokens and the number of its blocks."""
+    """The sizes that any encoder's tensors show: of its patches, its tokens and the number of its
+    blocks.
+    """
     shape = tensors["patch_embed.proj.weight"].shape
     if len(shape) != 4:
         raise ValueError(
-            f"an encoder here embeds patches of images; this one has patch_embed.proj.weight {tuple(shape)}"
+            "an encoder here embeds patches of images; this one has patch_embed.proj.weight "
+            f"{tuple(shape)}"
         )
     width, channels = shape[:2]
     patch: Any = shape[3] if shape[2] == shape[3] else list(shape[2:])
     stages = _count(tensors, r"layers\.\d+\.blocks\.0\.norm1\.weight")
     if not stages:
-        return {"channels": channels, "patch_size": patch, "width": width, "depth": depth_of(tensors)}
-    depths = [_count(tensors, rf"layers\.{stage}\.blocks\.\d+\.norm1\.weight") for stage in range(stages)]
-    return {"channels": channels, "patch_size": patch * 2 ** (stages - 1), "width": width, "depths": depths}
+        return {
+            "channels": channels,
+            "patch_size": patch,
+            "width": width,
+            "depth": depth_of(tensors),
+        }
+    depths = [
+        _count(tensors, rf"layers\.{stage}\.blocks\.\d+\.norm1\.weight") for stage in range(stages)
+    ]
+    return {
+        "channels": channels,
+        "patch_size": patch * 2 ** (stages - 1),
+        "width": width,
+        "depths": depths,
+    }
 
 
 def _swin(tensors: dict[str, Tensor], stages: int) -> Settings:
-    first = [tensors[f"layers.{stage}.blocks.0.attn.relative_position_bias_table"] for stage in range(stages)]
+    first = [
+        tensors[f"layers.{stage}.blocks.0.attn.relative_position_bias_table"]
+        for stage in range(stages)
+    ]
     return {
         "_target_": "mim.encoder.swin.Swin",
         "image_size": None,
@@ -175,11 +245,17 @@ def _refuse_too_many_patches(config: Settings, weights: Weights) -> None:
     (height, width), (tall, wide) = pair(config["image_size"]), pair(config["patch_size"])
     patches = max(0, height // tall) * max(0, width // wide)
     biases = str(config.get("positions", "")).endswith("bias")
-    pairs = patches**2 * (config["depth"] if config.get("positions") == "block_bias" else 1) if biases else 0
+    pairs = (
+        patches**2 * (config["depth"] if config.get("positions") == "block_bias" else 1)
+        if biases
+        else 0
+    )
     if not 1 <= patches <= MOST_PATCHES or pairs > MOST_PAIRS:
         raise ValueError(
-            f"{weights.origin} would be built for {patches:,} patches of an image of {height} x {width}; 1 to "
-            f"{MOST_PATCHES:,} are allowed, and fewer where it has biases by distance: choose another data.image_size"
+            f"{weights.origin} would be built for {patches:,} patches of an image of {height} x "
+            f"{width}; 1 to "
+            f"{MOST_PATCHES:,} are allowed, and fewer where it has biases by distance: choose "
+            "another data.image_size"
         )
 
 

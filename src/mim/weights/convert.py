@@ -20,7 +20,9 @@ from mim.weights.to_timm import in_timm, published_pool
 from mim.weights.weights import Weights
 
 
-def write(weights: Weights, out: Path, to: str, heads: int | None = None, decoder_heads: int | None = None) -> str:
+def write(
+    weights: Weights, out: Path, to: str, heads: int | None = None, decoder_heads: int | None = None
+) -> str:
     """Write weights in another format, and return lines about what was written and how to load it.
 
     Args:
@@ -34,7 +36,9 @@ def write(weights: Weights, out: Path, to: str, heads: int | None = None, decode
     """
     if out.exists():
         raise ValueError(f"{out} exists already; remove it, or write elsewhere")
-    weights = weights._replace(heads=heads or weights.heads, decoder_heads=decoder_heads or weights.decoder_heads)
+    weights = weights._replace(
+        heads=heads or weights.heads, decoder_heads=decoder_heads or weights.decoder_heads
+    )
     out.parent.mkdir(parents=True, exist_ok=True)
     return WRITERS[to](weights, out)
 
@@ -52,13 +56,27 @@ def _to_timm(weights: Weights, out: Path) -> str:
 def _to_mae(weights: Weights, out: Path) -> str:
     _refuse_all_but_vit(weights, "the official MAE")
     weights = with_one_decoder(weights)
-    tensors = {to_official(name): value for name, value in weights.tensors.items() if _is_of_mae(name)}
+    tensors = {
+        to_official(name): value for name, value in weights.tensors.items() if _is_of_mae(name)
+    }
     if published_pool(weights, "ViT"):
-        tensors |= {name: value for name, value in weights.tensors.items() if name.startswith(("head.", "fc_norm."))}
+        tensors |= {
+            name: value
+            for name, value in weights.tensors.items()
+            if name.startswith(("head.", "fc_norm."))
+        }
     torch.save({"model": tensors, "images": image_format(weights).to_plain()}, out)
-    halves = "both halves" if "decoder_embed.weight" in tensors else "the encoder only: there is no decoder of an MAE"
+    halves = (
+        "both halves"
+        if "decoder_embed.weight" in tensors
+        else "the encoder only: there is no decoder of an MAE"
+    )
     halves = "a classifier of models_vit" if "head.weight" in tensors else halves
-    return _report(out, tensors, f'model.load_state_dict(torch.load("{out}", weights_only=True)["model"])  # {halves}')
+    return _report(
+        out,
+        tensors,
+        f'model.load_state_dict(torch.load("{out}", weights_only=True)["model"])  # {halves}',
+    )
 
 
 def _to_hugging_face(weights: Weights, out: Path) -> str:
@@ -66,14 +84,19 @@ def _to_hugging_face(weights: Weights, out: Path) -> str:
     weights = with_one_decoder(weights)
     if "decoder.predict.weight" not in weights.tensors:
         raise ValueError(
-            f"{weights.origin} holds no decoder of an MAE, and ViTMAEForPreTraining has one; --to timm writes the encoder"
+            f"{weights.origin} holds no decoder of an MAE, and ViTMAEForPreTraining has one; --to "
+            "timm writes the encoder"
         )
     ours = {name: value for name, value in weights.tensors.items() if _is_of_mae(name)}
-    decoder_heads = weights.decoder_heads or (weights.setting("model.decoder.heads", int, 0) or None)
+    decoder_heads = weights.decoder_heads or (
+        weights.setting("model.decoder.heads", int, 0) or None
+    )
     config = hugging_face_config(
         ours,
         heads=encoder_config(weights, heads=weights.heads)["heads"],
-        decoder_heads=guess_heads(ours["decoder.embed.weight"].shape[0], decoder_heads, "--decoder-heads"),
+        decoder_heads=guess_heads(
+            ours["decoder.embed.weight"].shape[0], decoder_heads, "--decoder-heads"
+        ),
         mask_ratio=weights.setting("masker.partition.ratio", float, 0.75),
         normalise=weights.setting(f"{shown_target(weights) or 'loss'}.normalise", bool, True),
     )
@@ -86,7 +109,8 @@ def _to_hugging_face(weights: Weights, out: Path) -> str:
     return _report(
         out,
         tensors,
-        f'from transformers import ViTMAEForPreTraining; model = ViTMAEForPreTraining.from_pretrained("{out}")',
+        "from transformers import ViTMAEForPreTraining; model = "
+        f'ViTMAEForPreTraining.from_pretrained("{out}")',
     )
 
 
@@ -113,15 +137,21 @@ def _is_of_mae(name: str) -> bool:
 
 
 def _refuse_all_but_vit(weights: Weights, whom: str) -> None:
-    target = weights.setting("encoder._target_", str, "") or (weights.architecture or {}).get("_target_", "")
+    target = weights.setting("encoder._target_", str, "") or (weights.architecture or {}).get(
+        "_target_", ""
+    )
     timms = TIMM_VIT if of_tensors(weights.half(encoder=True), weights.heads) else ""
     other = (target or timms) not in ("", "mim.encoder.vit.ViT")
     if other or "encoder.blocks.0.attn.qkv.bias" not in weights.tensors:
-        raise ValueError(f"{weights.origin} is no plain ViT, and {whom} is; --to timm writes all others")
+        raise ValueError(
+            f"{weights.origin} is no plain ViT, and {whom} is; --to timm writes all others"
+        )
 
 
 def _processor(images: ImageFormat, size: int) -> Settings:
-    """Settings of transformers' `ViTImageProcessor`: it resizes to a square and cuts nothing out."""
+    """Settings of transformers' `ViTImageProcessor`: it resizes to a square and cuts nothing
+    out.
+    """
     return {
         "image_processor_type": "ViTImageProcessor",
         "do_resize": True,
@@ -140,4 +170,6 @@ def contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _report(out: Path, tensors: dict[str, Tensor], load: str) -> str:
     numbers = sum(value.numel() for value in tensors.values())
-    return f"{'wrote':<14}{out}: {len(tensors)} tensors, {numbers:,} numbers\n{'load with':<14}{load}"
+    return (
+        f"{'wrote':<14}{out}: {len(tensors)} tensors, {numbers:,} numbers\n{'load with':<14}{load}"
+    )

@@ -1,6 +1,8 @@
-"""Vision transformers of Hugging Face that timm has too: their `config.json` says which, their tensors get timm's names.
+"""Vision transformers of Hugging Face that timm has too: their `config.json` says which, their
+tensors get timm's names.
 
-Sources: transformers/models/{dinov2,dinov2_with_registers,dinov3_vit,ijepa,siglip,clip,deit,pixio}/modeling_*.py.
+Sources:
+transformers/models/{dinov2,dinov2_with_registers,dinov3_vit,ijepa,siglip,clip,deit,pixio}/modeling_*.py.
 """
 
 import re
@@ -22,7 +24,10 @@ _NAMES = (  # a pattern, and what it becomes; all are tried, in this order
     (r"^embeddings\.distillation_token$", "dist_token"),
     (r"^embeddings\.register_tokens$", "reg_token"),
     (r"^embeddings\.(position_embeddings|position_embedding\.weight)$", "pos_embed"),
-    (r"^embeddings\.(patch_embeddings\.projection|patch_embeddings|patch_embedding)\.", "patch_embed.proj."),
+    (
+        r"^embeddings\.(patch_embeddings\.projection|patch_embeddings|patch_embedding)\.",
+        "patch_embed.proj.",
+    ),
     (r"^pre_layrnorm\.", "norm_pre."),
     (r"^(layernorm|post_layernorm)\.", "norm."),
     (r"^(encoder\.layers?|layers?)\.(\d+)\.", r"blocks.\2."),
@@ -53,7 +58,10 @@ class Family(NamedTuple):
 
 
 def _dinov2(config: Settings, tensors: Tensors) -> str:
-    packed = tensors["blocks.0.mlp.fc1.weight"].shape[0] == 2 * tensors["blocks.0.mlp.fc2.weight"].shape[1]
+    packed = (
+        tensors["blocks.0.mlp.fc1.weight"].shape[0]
+        == 2 * tensors["blocks.0.mlp.fc2.weight"].shape[1]
+    )
     registers = "reg4_" if "reg_token" in tensors else ""
     return f"vit_{'giant' if packed else 'small'}_patch14_{registers}dinov2"
 
@@ -65,31 +73,50 @@ def _dinov3(config: Settings, tensors: Tensors) -> str:
 
 def _gated(tensors: Tensors) -> Tensors:
     gated = any(".mlp.gate_proj." in name for name in tensors)
-    names = ((r"\.mlp\.gate_proj\.", ".mlp.fc1_g."), (r"\.mlp\.up_proj\.", ".mlp.fc1_x." if gated else ".mlp.fc1."))
+    names = (
+        (r"\.mlp\.gate_proj\.", ".mlp.fc1_g."),
+        (r"\.mlp\.up_proj\.", ".mlp.fc1_x." if gated else ".mlp.fc1."),
+    )
     return _renamed(tensors, (*names, *_EVAS))
 
 
 def _flat(tensors: Tensors) -> Tensors:
     """Tokens and positions of one dimension less."""
     shaped = {"cls_token": (1, 1, -1), "pos_embed": (1, *tensors["pos_embed"].shape[-2:])}
-    return tensors | {name: tensors[name].reshape(shape) for name, shape in shaped.items() if name in tensors}
+    return tensors | {
+        name: tensors[name].reshape(shape) for name, shape in shaped.items() if name in tensors
+    }
 
 
-_GELU = {"hidden_act": ("gelu",), "layer_norm_eps": (1e-6, 1e-12), "qkv_bias": (True,), "num_channels": (3,)}
+_GELU = {
+    "hidden_act": ("gelu",),
+    "layer_norm_eps": (1e-6, 1e-12),
+    "qkv_bias": (True,),
+    "num_channels": (3,),
+}
 _CLIPS = _GELU | {"hidden_act": ("gelu", "quick_gelu"), "layer_norm_eps": (1e-5,)}
 _CLIP = Family(
-    lambda config, _: f"vit_base_patch16_clip_{'quickgelu_' if config.get('hidden_act') != 'gelu' else ''}224",
+    lambda config, _: (
+        f"vit_base_patch16_clip_{'quickgelu_' if config.get('hidden_act') != 'gelu' else ''}224"
+    ),
     _CLIPS,
     _flat,
 )
 _SIGLIP = Family(
     lambda config, _: (
-        "vit_base_patch16_siglip_224" if config.get("hidden_act") == "gelu" else "vit_so400m_patch16_siglip_256"
+        "vit_base_patch16_siglip_224"
+        if config.get("hidden_act") == "gelu"
+        else "vit_so400m_patch16_siglip_256"
     ),
     _GELU | {"hidden_act": ("gelu", "gelu_pytorch_tanh")},
     _flat,
 )
-_DINOV3S = {"layer_norm_eps": (1e-5,), "rope_theta": (100.0,), "key_bias": (False,), "num_channels": (3,)}
+_DINOV3S = {
+    "layer_norm_eps": (1e-5,),
+    "rope_theta": (100.0,),
+    "key_bias": (False,),
+    "num_channels": (3,),
+}
 FAMILIES = {
     "dinov2": Family(_dinov2, _GELU, with_positions),
     "dinov2_with_registers": Family(_dinov2, _GELU, with_positions),
@@ -107,7 +134,9 @@ PLAIN = ("vit", "vit_mae", "vit_msn")
 """Families that a ViT as MAE has it computes: `mim.weights.hugging_face` names their tensors."""
 
 
-def of_transformers(tensors: Mapping[str, Tensor], config: Any, origin: str) -> tuple[Tensors, Settings] | None:
+def of_transformers(
+    tensors: Mapping[str, Tensor], config: Any, origin: str
+) -> tuple[Tensors, Settings] | None:
     """Tensors of a model of transformers -> under our names, and the settings of `encoder=timm`.
 
     None where the config says no family, or a plain one.
@@ -120,40 +149,57 @@ def of_transformers(tensors: Mapping[str, Tensor], config: Any, origin: str) -> 
         return None
     if kind not in FAMILIES:
         read = ", ".join(sorted({*FAMILIES, *PLAIN}))
-        raise ValueError(f"{printable(origin)} says model_type={printable(kind, 60)}, which is not read; {read} are")
+        raise ValueError(
+            f"{printable(origin)} says model_type={printable(kind, 60)}, which is not read; {read} "
+            "are"
+        )
     family, about = FAMILIES[kind], config
     if isinstance(config.get("vision_config"), dict):
         about = config["vision_config"]
-        tensors = {name: value for name, value in tensors.items() if name.startswith("vision_model.")}
+        tensors = {
+            name: value for name, value in tensors.items() if name.startswith("vision_model.")
+        }
     for key, values in family.allowed.items():
         if key in about and about[key] not in values:
             raise ValueError(
-                f"{printable(origin)} says {key}={printable(about[key], 60)}, and timm's {kind} has {values[0]}: it would be "
+                f"{printable(origin)} says {key}={printable(about[key], 60)}, and timm's {kind} "
+                f"has {values[0]}: it would be "
                 "another network; choose weights of such a one"
             )
     try:
         return _settle(dict(tensors), family, about, kind)
     except (KeyError, IndexError, RuntimeError) as error:
-        raise ValueError(f"{printable(origin)} holds no whole {kind}: {printable(error, 200)} is missing") from error
+        raise ValueError(
+            f"{printable(origin)} holds no whole {kind}: {printable(error, 200)} is missing"
+        ) from error
 
 
-def _settle(tensors: Tensors, family: Family, config: Settings, kind: str) -> tuple[Tensors, Settings]:
+def _settle(
+    tensors: Tensors, family: Family, config: Settings, kind: str
+) -> tuple[Tensors, Settings]:
     ours = family.mend(_one_projection(_renamed(tensors, _NAMES)))
     width, _, _, patch = ours["patch_embed.proj.weight"].shape
     side, name = config.get("image_size"), family.timm(config, ours)
     settings: Settings = {
         "_target_": TIMM_VIT,
         "name": name,
-        "image_size": side if type(side) is int and patch <= side <= MOST_SIDE else input_side(name),
+        "image_size": side
+        if type(side) is int and patch <= side <= MOST_SIDE
+        else input_side(name),
         "patch_size": patch,
         "width": width,
         "depth": depth_of(ours),
-        "mlp_ratio": (len(ours.get("blocks.0.mlp.fc1_g.weight", ours.get("blocks.0.mlp.fc1.weight", ()))) + 0.25)
+        "mlp_ratio": (
+            len(ours.get("blocks.0.mlp.fc1_g.weight", ours.get("blocks.0.mlp.fc1.weight", ())))
+            + 0.25
+        )
         / width,
     }
     if "reg_token" in ours:
         settings["registers"] = ours["reg_token"].shape[1]
-    named = {name if _REST.search(name) else f"encoder.{name}": value for name, value in ours.items()}
+    named = {
+        name if _REST.search(name) else f"encoder.{name}": value for name, value in ours.items()
+    }
     return named, settings
 
 
@@ -167,13 +213,23 @@ def _renamed(tensors: Tensors, names: tuple[tuple[str, str], ...]) -> Tensors:
 
 
 def _one_projection(tensors: Tensors) -> Tensors:
-    """Queries, keys and values in one matrix; where keys have no bias, those of the two others stay apart."""
-    found = {name: value for name, value in tensors.items() if not re.search(r"\.attn\.[qkv]\.", name)}
+    """Queries, keys and values in one matrix; where keys have no bias, those of the two others stay
+    apart.
+    """
+    found = {
+        name: value for name, value in tensors.items() if not re.search(r"\.attn\.[qkv]\.", name)
+    }
     for name in tensors:
         if name.endswith(".attn.q.weight"):
             block = name.removesuffix("q.weight")
-            found[f"{block}qkv.weight"] = torch.cat([tensors[f"{block}{part}.weight"] for part in "qkv"])
-            biases = {part: tensors[f"{block}{part}.bias"] for part in "qkv" if f"{block}{part}.bias" in tensors}
+            found[f"{block}qkv.weight"] = torch.cat(
+                [tensors[f"{block}{part}.weight"] for part in "qkv"]
+            )
+            biases = {
+                part: tensors[f"{block}{part}.bias"]
+                for part in "qkv"
+                if f"{block}{part}.bias" in tensors
+            }
             if len(biases) == 3:
                 found[f"{block}qkv.bias"] = torch.cat(list(biases.values()))
             else:

@@ -1,4 +1,6 @@
-"""Tensors of one file, and what it says of them: safetensors, or what `torch.save` wrote; nothing in it is run."""
+"""Tensors of one file, and what it says of them: safetensors, or what `torch.save` wrote; nothing
+in it is run.
+"""
 
 import argparse
 import pickle
@@ -16,8 +18,8 @@ from mim.checkpoint.sound import UNREADABLE, check_archive
 from mim.plain import Settings, parse_json
 from mim.weights.prefixes import CONTAINERS, container_of
 
-# What the official trainings keep beside the weights is plain values: MAE its command line, SimMIM its config.
-# The latter's class is read as what it is, a dictionary, so yacs need not be there.
+# What the official trainings keep beside the weights is plain values: MAE its command line, SimMIM
+# its config. The latter's class is read as what it is, a dictionary, so yacs need not be there.
 SETTINGS: list[Any] = [argparse.Namespace, (OrderedDict, "yacs.config.CfgNode")]
 
 
@@ -35,7 +37,9 @@ def read_safetensors(file: Path) -> tuple[dict[str, Tensor], Settings]:
     except SafetensorError as error:
         raise _damaged(file, error) from error
     about = {
-        name: parse_json(metadata[name], f"the {name} of {file}") for name in ("config", "images") if name in metadata
+        name: parse_json(metadata[name], f"the {name} of {file}")
+        for name in ("config", "images")
+        if name in metadata
     }
     return tensors, {name: value for name, value in about.items() if isinstance(value, dict)}
 
@@ -51,27 +55,47 @@ def open_torch(file: Path) -> Any:
         with torch.serialization.safe_globals(SETTINGS):
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        code = re.search(r"GLOBAL (\S+)|(?:global|class|function) ['`\"]?([\w.]+\.[\w.]+)", str(error))
+        code = re.search(
+            r"GLOBAL (\S+)|(?:global|class|function) ['`\"]?([\w.]+\.[\w.]+)", str(error)
+        )
         if code is None:
             raise _damaged(file, error) from error
         raise ValueError(
-            f"{file} wants to run {code[1] or code[2]} while it is opened, and is refused; if you trust it, keep its weights only: "
+            f"{file} wants to run {code[1] or code[2]} while it is opened, and is refused; if you "
+            "trust it, keep its weights only: "
             'torch.save({"model": torch.load(old, weights_only=False)["model"]}, new)'
         ) from error
     except UNREADABLE as error:
         raise _damaged(file, error) from error
 
 
-def unwrap(content: Any, file: Path, key: str | None) -> tuple[dict[str, Tensor], Settings, str | None]:
-    about = {name: content.get(name) for name in ("config", "images")} if isinstance(content, Mapping) else {}
-    fitting = [each for each in CONTAINERS if isinstance(content, Mapping) and isinstance(content.get(each), Mapping)]
+def unwrap(
+    content: Any, file: Path, key: str | None
+) -> tuple[dict[str, Tensor], Settings, str | None]:
+    about = (
+        {name: content.get(name) for name in ("config", "images")}
+        if isinstance(content, Mapping)
+        else {}
+    )
+    fitting = [
+        each
+        for each in CONTAINERS
+        if isinstance(content, Mapping) and isinstance(content.get(each), Mapping)
+    ]
     container, prefix = container_of(content, key)
     if container is not None:
         fitting = [container, *(each for each in fitting if each != container)]
     content = content[fitting[0]] if fitting else content
-    tensors = {k: v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, Mapping) else {}
+    tensors = (
+        {k: v for k, v in content.items() if isinstance(v, Tensor)}
+        if isinstance(content, Mapping)
+        else {}
+    )
     if not tensors:
-        raise ValueError(f"{file} holds no weights; they are looked for at the top and under {', '.join(CONTAINERS)}")
+        raise ValueError(
+            f"{file} holds no weights; they are looked for at the top and under "
+            f"{', '.join(CONTAINERS)}"
+        )
     config, images = about.get("config"), about.get("images")
     of_a_run = {"config": config} if isinstance(config, dict) and "encoder" in config else {}
     said = {"under": f"{fitting[0]}, not {' or '.join(fitting[1:])}"} if fitting[1:] else {}
@@ -82,5 +106,6 @@ def unwrap(content: Any, file: Path, key: str | None) -> tuple[dict[str, Tensor]
 def _damaged(file: Path, error: Exception) -> ValueError:
     kind = type(error).__name__
     return ValueError(
-        f"{file} is cut off, damaged or no checkpoint ({kind}, {file.stat().st_size:,} bytes); copy or download it again"
+        f"{file} is cut off, damaged or no checkpoint ({kind}, {file.stat().st_size:,} bytes); "
+        "copy or download it again"
     )

@@ -19,19 +19,28 @@ class Format(NamedTuple):
 
     name: str
     sign: str
-    """A tensor that every checkpoint of this format has, and none of those below it in the list; or, with
-    a point at its end, how names of tensors begin."""
+    """A tensor that every checkpoint of this format has, and none of those below it in the list;
+    or, with a point at its end, how names of tensors begin.
+    """
     translate: Callable[[Tensors], dict[str, Tensor]]
 
 
 def _from_official_mae(tensors: Tensors) -> dict[str, Tensor]:
     ours = {official_mae.from_official(name): value for name, value in tensors.items()}
-    inside = {name.removeprefix("encoder."): value for name, value in ours.items() if name.startswith("encoder.")}
+    inside = {
+        name.removeprefix("encoder."): value
+        for name, value in ours.items()
+        if name.startswith("encoder.")
+    }
     return ours | {f"encoder.{name}": value for name, value in releases.several_cls(inside).items()}
 
 
 def _from_run(tensors: Tensors) -> dict[str, Tensor]:
-    return {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
+    return {
+        name.removeprefix("model."): value
+        for name, value in tensors.items()
+        if name.startswith("model.")
+    }
 
 
 FORMATS = [
@@ -43,7 +52,9 @@ FORMATS = [
     Format("MMPretrain", releases.MMPRETRAIN, releases.from_mmpretrain),
     Format("official SimMIM", "decoder.0.weight", from_official_simmim),
     Format("ours", "encoder.patch_embed.proj.weight", dict),
-    Format("official SimMIM, fine-tuned Swin", "layers.0.downsample.norm.weight", from_official_simmim),
+    Format(
+        "official SimMIM, fine-tuned Swin", "layers.0.downsample.norm.weight", from_official_simmim
+    ),
     Format("a bare encoder", "patch_embed.proj.weight", from_bare),  # timm's, or fine-tuned
     Format("a run of ours", "model.encoder.", _from_run),  # with an encoder of somebody's own
 ]
@@ -55,27 +66,41 @@ def translate(tensors: Tensors, file: str, key: str | None = None) -> tuple[dict
     Args:
         tensors: of a file.
         file: for messages.
-        key: of several encoders in it the one whose names begin with this; None for the averaged one.
+        key: of several encoders in it the one whose names begin with this; None for the averaged
+            one.
 
     Raises:
         ValueError: where no format is recognised.
     """
-    tensors = {name.removeprefix("module.").replace("_orig_mod.", ""): value for name, value in tensors.items()}
+    tensors = {
+        name.removeprefix("module.").replace("_orig_mod.", ""): value
+        for name, value in tensors.items()
+    }
     if key is not None:
         found = [under_key(tensors, key, file)]
     else:
         found = [] if any(form.sign in tensors for form in FORMATS) else encoder_prefixes(tensors)
     if found:
-        under = {name.removeprefix(found[0]): value for name, value in tensors.items() if name.startswith(found[0])}
+        under = {
+            name.removeprefix(found[0]): value
+            for name, value in tensors.items()
+            if name.startswith(found[0])
+        }
         ours, name = translate(under, file)
-        return ours, f"{name} under {found[0]}" + (f", not {' or '.join(found[1:])}" if found[1:] else "")
+        return ours, f"{name} under {found[0]}" + (
+            f", not {' or '.join(found[1:])}" if found[1:] else ""
+        )
     for form in FORMATS:
-        if form.sign in tensors or (form.sign.endswith(".") and any(name.startswith(form.sign) for name in tensors)):
+        if form.sign in tensors or (
+            form.sign.endswith(".") and any(name.startswith(form.sign) for name in tensors)
+        ):
             return form.translate(tensors), form.name
     first = ", ".join(list(tensors)[:3])
     raise ValueError(
-        f"{file} holds no encoder that is known here: none of its {len(tensors)} tensors ({first}, ...) embeds patches; "
-        "give a run, or weights of a ViT, BEiT or Swin from the official MAE or SimMIM, timm or Hugging Face (ViTMAE)"
+        f"{file} holds no encoder that is known here: none of its {len(tensors)} tensors ({first}, "
+        "...) embeds patches; "
+        "give a run, or weights of a ViT, BEiT or Swin from the official MAE or SimMIM, timm or "
+        "Hugging Face (ViTMAE)"
     )
 
 
@@ -92,7 +117,8 @@ def teacher_of(tensors: Tensors, file: str | Path) -> dict[str, Tensor]:
     }
     if not any(name.startswith("model.encoder.") for name in found):
         raise ValueError(
-            f"{file} has no teacher; teacher:<checkpoint> is of a run that was trained with one (teacher=ema), give the "
+            f"{file} has no teacher; teacher:<checkpoint> is of a run that was trained with one "
+            "(teacher=ema), give the "
             "checkpoint alone"
         )
     return found

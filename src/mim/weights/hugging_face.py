@@ -1,4 +1,6 @@
-"""Weights of Hugging Face's ViTMAEForPreTraining and ours: the published files split query, key and value."""
+"""Weights of Hugging Face's ViTMAEForPreTraining and ours: the published files split query, key and
+value.
+"""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +10,8 @@ from torch import Tensor
 
 from mim.plain import Settings
 
-# (theirs, ours). Newer releases of transformers have shorter names in memory; all are read, the published ones are written.
+# (theirs, ours). Newer releases of transformers have shorter names in memory; all are read, the
+# published ones are written.
 _PARTS = [
     ("vit.embeddings.cls_token", "encoder.cls_token"),
     ("vit.embeddings.position_embeddings", "encoder.pos_embed"),
@@ -51,7 +54,9 @@ def from_hugging_face(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if match is None:
             ours[_to_ours(name)] = value
         elif match[2] == "query":
-            three = [published[f"{match[1]}.attention.attention.{part}.{match[3]}"] for part in _QKV]
+            three = [
+                published[f"{match[1]}.attention.attention.{part}.{match[3]}"] for part in _QKV
+            ]
             ours[_to_ours(f"{match[1]}.") + f"attn.qkv.{match[3]}"] = torch.cat(three)
     return ours
 
@@ -63,14 +68,20 @@ def to_hugging_face(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         layer, found, kind = name.partition(".attn.qkv.")
         if found:
             for part, third in zip(_QKV, value.chunk(3), strict=True):
-                theirs[_to_theirs(f"{layer}.") + f"attention.attention.{part}.{kind}"] = third.clone()
+                theirs[_to_theirs(f"{layer}.") + f"attention.attention.{part}.{kind}"] = (
+                    third.clone()
+                )
         else:
             theirs[_to_theirs(name)] = value
     return theirs
 
 
 def hugging_face_config(
-    tensors: Mapping[str, Tensor], heads: int, decoder_heads: int, mask_ratio: float, normalise: bool
+    tensors: Mapping[str, Tensor],
+    heads: int,
+    decoder_heads: int,
+    mask_ratio: float,
+    normalise: bool,
 ) -> Settings:
     """The `config.json` of a ViTMAE with these tensors, under our names."""
     patches = tensors["encoder.pos_embed"].shape[1] - 1
@@ -78,7 +89,8 @@ def hugging_face_config(
     side = round(patches**0.5)
     if side * side != patches or patch_size != wide:
         raise ValueError(
-            f"Hugging Face's ViTMAE needs square images; these weights are of {patches} patches of {patch_size} x {wide} pixels"
+            f"Hugging Face's ViTMAE needs square images; these weights are of {patches} patches of "
+            f"{patch_size} x {wide} pixels"
         )
     hidden, inner = tensors["encoder.blocks.0.mlp.fc2.weight"].shape
     decoder_hidden, decoder_inner = tensors["decoder.blocks.0.mlp.fc2.weight"].shape
@@ -105,11 +117,14 @@ def hugging_face_config(
 
 
 def _blocks(tensors: Mapping[str, Tensor], half: str) -> int:
-    return sum(name.startswith(f"{half}blocks.") and name.endswith(".norm1.weight") for name in tensors)
+    return sum(
+        name.startswith(f"{half}blocks.") and name.endswith(".norm1.weight") for name in tensors
+    )
 
 
 def _as_published(name: str) -> str:
-    if name.startswith(("embeddings.", "encoder.layer.", "layers.", "layernorm.")):  # a model without a task
+    # a model without a task
+    if name.startswith(("embeddings.", "encoder.layer.", "layers.", "layernorm.")):
         name = f"vit.{name}"
     for newer, published in _NEWER:
         name = name.replace(newer, published)
@@ -121,7 +136,11 @@ def _to_ours(name: str) -> str:
 
 
 def _to_theirs(name: str) -> str:
-    return _renamed(name, [(ours, theirs) for theirs, ours in _PARTS], [(ours, theirs) for theirs, ours in _LAYER])
+    return _renamed(
+        name,
+        [(ours, theirs) for theirs, ours in _PARTS],
+        [(ours, theirs) for theirs, ours in _LAYER],
+    )
 
 
 def _renamed(name: str, parts: list[tuple[str, str]], layer: list[tuple[str, str]]) -> str:

@@ -1,4 +1,6 @@
-"""Put weights into a model: the whole encoder or nothing, and whatever else fits; say in one line what happened."""
+"""Put weights into a model: the whole encoder or nothing, and whatever else fits; say in one line
+what happened.
+"""
 
 from collections.abc import Mapping
 
@@ -18,14 +20,16 @@ _STEM = "patch_embed.proj.weight"
 def load_weights_into(weights: Weights, model: Model | Encoder) -> str:
     """Load weights into a model, or into an encoder; return one line about it.
 
-    The encoder must match whole. Each other part (`decoder`, `decoders.hog`, `mask_token`, `head`, ...) is loaded if all of it
-    matches, and otherwise stays as it was.
+    The encoder must match whole. Each other part (`decoder`, `decoders.hog`, `mask_token`, `head`,
+    ...) is loaded if all of it matches, and otherwise stays as it was.
 
     Raises:
         ValueError: where the encoder is of another architecture, saying which.
     """
     encoder = model.encoder if isinstance(model, Model) else model
-    given, changes = resize_encoder(weights.half(encoder=True), encoder.state_dict(), encoder, grid_of_weights(weights))
+    given, changes = resize_encoder(
+        weights.half(encoder=True), encoder.state_dict(), encoder, grid_of_weights(weights)
+    )
     rest = weights.half(encoder=False)
     rest, stood_in = _stand_in(given, rest, encoder, model)
     stood_in += _leave_out(given, encoder)
@@ -40,10 +44,16 @@ def load_weights_into(weights: Weights, model: Model | Encoder) -> str:
 
 
 def grid_of_weights(weights: Weights) -> tuple[int, int] | None:
-    """Rows and columns of patches that a run's weights are of; None where nothing says them: of files of others a square."""
+    """Rows and columns of patches that a run's weights are of; None where nothing says them: of
+    files of others a square.
+    """
     settings = (weights.config or {}).get("encoder")
     try:
-        return grid_of(pair(settings["image_size"]), pair(settings["patch_size"])) if settings else None
+        return (
+            grid_of(pair(settings["image_size"]), pair(settings["patch_size"]))
+            if settings
+            else None
+        )
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return None
 
@@ -51,16 +61,22 @@ def grid_of_weights(weights: Weights) -> tuple[int, int] | None:
 def _stand_in(
     given: dict[str, Tensor], rest: dict[str, Tensor], encoder: Encoder, model: Module
 ) -> tuple[dict[str, Tensor], list[str]]:
-    """A fine-tuned model that normalised the mean of its patches has no norm of its own: its `fc_norm` takes that place."""
+    """A fine-tuned model that normalised the mean of its patches has no norm of its own: its
+    `fc_norm` takes that place.
+    """
     lacks = "norm.weight" in encoder.state_dict() and "norm.weight" not in given
     if not lacks or "fc_norm.weight" not in rest or "fc_norm.weight" in model.state_dict():
         return rest, []
     given.update({f"norm.{kind}": rest[f"fc_norm.{kind}"] for kind in ("weight", "bias")})
-    return {name: value for name, value in rest.items() if not name.startswith("fc_norm.")}, ["fc_norm for its norm"]
+    return {name: value for name, value in rest.items() if not name.startswith("fc_norm.")}, [
+        "fc_norm for its norm"
+    ]
 
 
 def _leave_out(given: dict[str, Tensor], encoder: Encoder) -> list[str]:
-    """An encoder whose tokens are normalised after pooling has no norm of its own: one that was given has no place."""
+    """An encoder whose tokens are normalised after pooling has no norm of its own: one that was
+    given has no place.
+    """
     if not isinstance(encoder.norm, nn.Identity) or "norm.weight" not in given:
         return []
     del given["norm.weight"], given["norm.bias"]
@@ -71,7 +87,9 @@ def _fit_parts(
     rest: Mapping[str, Tensor], model: Module, grid: tuple[int, int], theirs: tuple[int, int] | None
 ) -> list[str]:
     """Load each other part of the model if all of it is there; say which."""
-    own = {name: value for name, value in model.state_dict().items() if not name.startswith("encoder.")}
+    own = {
+        name: value for name, value in model.state_dict().items() if not name.startswith("encoder.")
+    }
     said, left = [], dict(rest)
     for part in dict.fromkeys(map(_part, own)):
         wanted = {name: value for name, value in own.items() if _part(name) == part}
@@ -79,7 +97,9 @@ def _fit_parts(
         positions = f"{part}.pos_embed"
         if positions in found and _differ_in_length_only(found[positions], wanted[positions]):
             found[positions] = resize_positions(found[positions], grid, old=theirs)
-        wrong = [name for name in wanted if name not in found or found[name].shape != wanted[name].shape]
+        wrong = [
+            name for name in wanted if name not in found or found[name].shape != wanted[name].shape
+        ]
         if not wrong:
             model.load_state_dict(found, strict=False)
             said.append(f"{part} {len(found)} of {len(wanted)}")
@@ -107,7 +127,9 @@ def _check(given: Mapping[str, Tensor], encoder: Encoder, weights: Weights) -> N
     if not isinstance(encoder, TimmViT):
         refuse_other_blocks([name for name in given if name not in own], weights.origin)
     encoder_settings = (weights.config or {}).get("encoder")
-    heads = weights.heads or (encoder_settings.get("heads") if isinstance(encoder_settings, dict) else None)
+    heads = weights.heads or (
+        encoder_settings.get("heads") if isinstance(encoder_settings, dict) else None
+    )
     has = [m.num_heads for name, m in encoder.named_modules() if name == "blocks.0.attn"]
     other_heads = (
         f"has {heads} attention heads and the encoder {has[0]}"
@@ -123,7 +145,9 @@ def _check(given: Mapping[str, Tensor], encoder: Encoder, weights: Weights) -> N
         _names(given, own),
     ):
         if message:
-            raise ValueError(f"{weights.origin} does not fit {type(encoder).__name__}: it {message}")
+            raise ValueError(
+                f"{weights.origin} does not fit {type(encoder).__name__}: it {message}"
+            )
 
 
 def _channels(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str | None:
@@ -133,12 +157,15 @@ def _channels(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str | N
     if theirs == ours:
         return None
     return (
-        f"embeds images of {theirs} channels and the encoder those of {ours}; only three are carried "
+        f"embeds images of {theirs} channels and the encoder those of {ours}; only three are "
+        "carried "
         f"to another number: give data.channels={theirs}, or choose weights for {ours} channels"
     )
 
 
-def _patch_size(given: Mapping[str, Tensor], own: Mapping[str, Tensor], encoder: Encoder) -> str | None:
+def _patch_size(
+    given: Mapping[str, Tensor], own: Mapping[str, Tensor], encoder: Encoder
+) -> str | None:
     if not all(_STEM in tensors for tensors in (given, own)):  # an encoder of somebody's own
         return None
     theirs, ours = (tuple(t[_STEM].shape[2:]) for t in (given, own))
@@ -147,7 +174,10 @@ def _patch_size(given: Mapping[str, Tensor], own: Mapping[str, Tensor], encoder:
     whole = encoder.geometry.patch_size  # Swin's is that of its last stage
     fitting = [size * a // b for size, a, b in zip(whole, theirs, ours, strict=True)]
     said = fitting[0] if fitting[0] == fitting[1] else fitting
-    return f"has patches of {by(theirs)} pixels and the encoder of {by(ours)}; try encoder.patch_size={said}"
+    return (
+        f"has patches of {by(theirs)} pixels and the encoder of {by(ours)}; try "
+        f"encoder.patch_size={said}"
+    )
 
 
 def _width(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str | None:
@@ -164,7 +194,8 @@ def _width(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str | None
 def _depth(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str | None:
     theirs, ours = (sum(name.endswith("norm1.weight") for name in t) for t in (given, own))
     return (
-        f"has {theirs} blocks and the encoder {ours}; try another encoder, or encoder.depth={theirs}"
+        f"has {theirs} blocks and the encoder {ours}; try another encoder, or "
+        f"encoder.depth={theirs}"
         if theirs != ours
         else None
     )

@@ -11,11 +11,12 @@ from mim.weights.read import read_weights
 
 
 def load_checkpoint_into(source: str | Path, model: Model | Encoder, key: str | None = None) -> str:
-    """Load weights into a model that has an `encoder` (or into an encoder), and return one line about what matched.
+    """Load weights into a model that has an `encoder` (or into an encoder), and return one line
+    about what matched.
 
     Args:
-        source: a run folder, a `.ckpt`, `.pth` or `.safetensors` file, a folder that transformers saved, `timm:<name>` or
-            `hf:<repository>`; its format is recognised.
+        source: a run folder, a `.ckpt`, `.pth` or `.safetensors` file, a folder that transformers
+            saved, `timm:<name>` or `hf:<repository>`; its format is recognised.
         model: changed in place; as it was where an error is raised.
         key: which weights of a file that holds several, as in `read`.
 
@@ -33,7 +34,8 @@ def open_encoder(
     own: str | None = None,
     channels: int | None = None,
 ) -> tuple[Encoder, str]:
-    """Build the encoder that a checkpoint is of, and load it; positions are carried to `image_size` where that is another.
+    """Build the encoder that a checkpoint is of, and load it; positions are carried to `image_size`
+    where that is another.
 
     Args:
         source: as in `load`.
@@ -58,6 +60,7 @@ def encoder_of(source: str | Path | None) -> Encoder:
     """
     if source is None:
         raise ValueError(
-            "whose attention? give a checkpoint that has some, e.g. attention_from=timm:vit_small_patch16_224.dino"
+            "whose attention? give a checkpoint that has some, e.g. "
+            "attention_from=timm:vit_small_patch16_224.dino"
         )
     return open_encoder(source)[0]

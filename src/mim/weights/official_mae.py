@@ -1,4 +1,5 @@
-"""Parameter names of the official MAE (facebookresearch/mae, models_mae.py: MaskedAutoencoderViT) and of ours.
+"""Parameter names of the official MAE (facebookresearch/mae, models_mae.py: MaskedAutoencoderViT)
+and of ours.
 
 The two hold the same tensors, so a checkpoint of either is one of the other under new names.
 """

@@ -1,4 +1,6 @@
-"""Optimiser and epoch of a checkpoint that the official MAE wrote while it trained (util/misc.py: save_model)."""
+"""Optimiser and epoch of a checkpoint that the official MAE wrote while it trained (util/misc.py:
+save_model).
+"""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -25,8 +27,9 @@ class OfficialTraining(NamedTuple):
 def official_training(file: Path) -> OfficialTraining:
     """Epoch and moments of a file; neither where it is no training of the official MAE.
 
-    AdamW numbers its parameters in the order of its groups, which are those that are not decayed (one dimension, or called
-    `.bias`), then the others, each in the order of the weights (timm 0.3.2, optim_factory.py: add_weight_decay).
+    AdamW numbers its parameters in the order of its groups, which are those that are not decayed
+    (one dimension, or called `.bias`), then the others, each in the order of the weights (timm
+    0.3.2, optim_factory.py: add_weight_decay).
 
     Raises:
         ValueError: where the optimiser's state is of other tensors than the weights.
@@ -49,7 +52,8 @@ def _moments(content: Saved, file: Path) -> dict[str, dict[str, Tensor]]:
     theirs = [tuple(state[k]["exp_avg"].shape) for k in sorted(state)]
     if shapes != theirs:
         raise ValueError(
-            f"{file}: its optimiser keeps {len(theirs)} tensors, which are not its {len(shapes)} weights in the order of the "
+            f"{file}: its optimiser keeps {len(theirs)} tensors, which are not its {len(shapes)} "
+            "weights in the order of the "
             'official MAE; drop its state to start the moments anew: del content["optimizer"]'
         )
     return {

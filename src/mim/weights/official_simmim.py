@@ -1,6 +1,7 @@
 """Weights of the official SimMIM (microsoft/SimMIM, models/simmim.py) and ours.
 
-The tensors are the same but for the predictor: it emits (channel, row, column) where a patch of ours is (row, column, channel).
+The tensors are the same but for the predictor: it emits (channel, row, column) where a patch of
+ours is (row, column, channel).
 """
 
 import re
@@ -14,7 +15,9 @@ _DOWNSAMPLE = re.compile(r"^layers\.(\d+)\.downsample\.")
 
 
 def from_official_simmim(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Pre-trained (`encoder.blocks...`, `decoder.0...`) or fine-tuned (`blocks...`, `head...`) -> our names and order."""
+    """Pre-trained (`encoder.blocks...`, `decoder.0...`) or fine-tuned (`blocks...`, `head...`) ->
+    our names and order.
+    """
     ours = {}
     bare = {}
     for name, value in tensors.items():
@@ -24,7 +27,8 @@ def from_official_simmim(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             ours["mask_token"] = value
         else:  # timm gives the merging of patches to the stage that follows it
             timm = _DOWNSAMPLE.sub(
-                lambda match: f"layers.{int(match[1]) + 1}.downsample.", name.removeprefix("encoder.")
+                lambda match: f"layers.{int(match[1]) + 1}.downsample.",
+                name.removeprefix("encoder."),
             )
             bare[timm] = value
     return from_bare(bare) | ours
@@ -33,7 +37,8 @@ def from_official_simmim(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def from_bare(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """An encoder or a classifier under timm's names, or those of its release -> `encoder.*`.
 
-    Its head, the norm before it, and what else was trained beside it keep their names; buffers are dropped.
+    Its head, the norm before it, and what else was trained beside it keep their names; buffers are
+    dropped.
     """
     inside, beside = split(tensors)
     return {
@@ -43,6 +48,8 @@ def from_bare(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _reorder(value: Tensor) -> Tensor:
-    """A 1 x 1 convolution (P, D, 1, 1), or its bias, by (channel, row, column) -> a matrix (P, D) by (row, column, channel)."""
+    """A 1 x 1 convolution (P, D, 1, 1), or its bias, by (channel, row, column) -> a matrix (P, D)
+    by (row, column, channel).
+    """
     side = round((len(value) / 3) ** 0.5)
     return value.unflatten(0, (3, side, side)).movedim(0, 2).reshape(value.shape[:2])

@@ -1,4 +1,6 @@
-"""Open a checkpoint from anywhere: a run, a file, timm or Hugging Face. Nothing in a file is ever run."""
+"""Open a checkpoint from anywhere: a run, a file, timm or Hugging Face. Nothing in a file is ever
+run.
+"""
 
 from contextlib import suppress
 from pathlib import Path
@@ -25,15 +27,17 @@ def read_weights(source: str | Path, key: str | None = None) -> Weights:
     """Weights under our names.
 
     Args:
-        source: a run folder, a `.ckpt` (a file, or the folder that many processes wrote), a `.pth` or `.safetensors` file, a
-            folder that transformers saved, `timm:<name>`, `hf:<repository>`, or `teacher:` before a run or a file of
-            one: the teacher that followed its model.
-        key: which weights of a file that holds several: the key or the prefix that they are under, `student`,
-            `state_dict_ema`; None for the averaged ones.
+        source: a run folder, a `.ckpt` (a file, or the folder that many processes wrote), a `.pth`
+            or `.safetensors` file, a folder that transformers saved, `timm:<name>`,
+            `hf:<repository>`, or `teacher:` before a run or a file of one: the teacher that
+            followed its model.
+        key: which weights of a file that holds several: the key or the prefix that they are under,
+            `student`, `state_dict_ema`; None for the averaged ones.
 
     Raises:
         FileNotFoundError: where there is nothing.
-        ValueError: where it is damaged, wants to run code, holds no encoder that is known here, or nothing under `key`.
+        ValueError: where it is damaged, wants to run code, holds no encoder that is known here, or
+            nothing under `key`.
     """
     kind, colon, name = str(source).partition(":")
     if colon and kind in _REMOTE:
@@ -48,7 +52,8 @@ def read_weights(source: str | Path, key: str | None = None) -> Weights:
 
 
 def read_file(file: Path, key: str | None = None, teacher: bool = False) -> Weights:
-    """Weights of one file, or of the folder of many processes, under our names; the format is recognised by what is in it.
+    """Weights of one file, or of the folder of many processes, under our names; the format is
+    recognised by what is in it.
 
     Those of its teacher if asked for.
     """
@@ -58,14 +63,17 @@ def read_file(file: Path, key: str | None = None, teacher: bool = False) -> Weig
     config, images = about.get("config"), about.get("images")
     return Weights(
         tensors,
-        f"{file} ({form}{', its teacher' if teacher else ''}{', under ' + about['under'] if 'under' in about else ''})",
+        f"{file} ({form}{', its teacher' if teacher else ''}"
+        f"{', under ' + about['under'] if 'under' in about else ''})",
         None if config is None else current(plain(config, str(file))),
         images=None if images is None else ImageFormat.from_plain(images, str(file)),
     )
 
 
 def _open(file: Path, key: str | None) -> tuple[dict[str, Tensor], Settings, str | None]:
-    """Tensors of a file, what it says about them, and what is left of the key: a prefix of their names."""
+    """Tensors of a file, what it says about them, and what is left of the key: a prefix of their
+    names.
+    """
     if is_sharded(file):
         return read_sharded_weights(file), read_rest(file), key
     if file.stat().st_size == 0:
@@ -75,7 +83,9 @@ def _open(file: Path, key: str | None) -> tuple[dict[str, Tensor], Settings, str
     return unwrap(open_torch(file), file, key)
 
 
-def _ours(content: dict[str, Tensor], file: Path, prefix: str | None = None) -> tuple[dict[str, Tensor], str]:
+def _ours(
+    content: dict[str, Tensor], file: Path, prefix: str | None = None
+) -> tuple[dict[str, Tensor], str]:
     """Tensors under our names, once they are known to be sound, and the format."""
     check_storage(content, str(file))
     tensors, form = translate(content, str(file), prefix)
@@ -87,11 +97,16 @@ def _read_transformers(file: Path, config: Path, name: str, key: str | None = No
     content: dict[str, Tensor] = {}
     for part, names in parts_of(file):
         refuse_special(part)
-        opened = read_safetensors(part)[0] if is_safetensors(part) else unwrap(open_torch(part), part, None)[0]
+        opened = (
+            read_safetensors(part)[0]
+            if is_safetensors(part)
+            else unwrap(open_torch(part), part, None)[0]
+        )
         missing = [each for each in names if each not in opened]
         if missing:
             raise ValueError(
-                f"{part} lacks {printable(missing[0], 100)}, which {file.name} says it holds; copy it again"
+                f"{part} lacks {printable(missing[0], 100)}, which {file.name} says it holds; copy "
+                "it again"
             )
         content |= opened
     sizes = read_json(config) if config.exists() else {}
@@ -106,7 +121,8 @@ def _read_transformers(file: Path, config: Path, name: str, key: str | None = No
         check_numbers(tensors, str(file))
     about = sizes.get("vision_config", sizes) if isinstance(sizes, dict) else sizes
     heads, decoder_heads = (
-        _heads(about, name, config) for name in ("num_attention_heads", "decoder_num_attention_heads")
+        _heads(about, name, config)
+        for name in ("num_attention_heads", "decoder_num_attention_heads")
     )
     images = _format_of_transformers(config.parent / "preprocessor_config.json")
     return Weights(
@@ -120,7 +136,9 @@ def _read_transformers(file: Path, config: Path, name: str, key: str | None = No
 
 
 def _format_of_transformers(file: Path) -> ImageFormat | None:
-    """Image format of a processor that transformers saved; None where there is none, or it says no normalisation."""
+    """Image format of a processor that transformers saved; None where there is none, or it says no
+    normalisation.
+    """
     said = read_json(file) if file.exists() else {}
     if not isinstance(said, dict) or "image_mean" not in said or "image_std" not in said:
         return None
@@ -130,7 +148,10 @@ def _format_of_transformers(file: Path) -> ImageFormat | None:
 def _heads(sizes: object, name: str, file: Path) -> int | None:
     heads = sizes.get(name) if isinstance(sizes, dict) else None
     if heads is not None and (type(heads) is not int or not 1 <= heads <= 1024):
-        raise ValueError(f"{printable(file)}: {name} is {printable(heads, 60)}; needs a number of heads, 1 to 1024")
+        raise ValueError(
+            f"{printable(file)}: {name} is {printable(heads, 60)}; needs a number of heads, 1 to "
+            "1024"
+        )
     return heads
 
 
@@ -154,13 +175,17 @@ def _from_timm(name: str, key: str | None = None) -> Weights:
 
 
 def _format_of_timm(model: Any) -> ImageFormat | None:
-    """Image format that timm's own data config of a model has: mean, std, crop_pct, interpolation."""
+    """Image format that timm's own data config of a model has: mean, std, crop_pct,
+    interpolation.
+    """
     said = model.pretrained_cfg
     if not {"mean", "std"} <= said.keys():
         return None
     how = said.get("interpolation")
     content = {"mean": said["mean"], "std": said["std"], "short": 1 / said.get("crop_pct", 0.875)}
-    return ImageFormat.from_plain(content | {"interpolation": how if how in INTERPOLATIONS else "bicubic"}, "timm")
+    return ImageFormat.from_plain(
+        content | {"interpolation": how if how in INTERPOLATIONS else "bicubic"}, "timm"
+    )
 
 
 def _from_hugging_face(repository: str, key: str | None = None) -> Weights:
@@ -185,7 +210,9 @@ def _from_hugging_face(repository: str, key: str | None = None) -> Weights:
         for part in dict.fromkeys(each.name for each, _ in parts_of(file)):
             download(part)
     except Exception as error:
-        raise ValueError(f"hf:{repository} could not be had: {' '.join(str(error).split())}") from error
+        raise ValueError(
+            f"hf:{repository} could not be had: {' '.join(str(error).split())}"
+        ) from error
     with suppress(Exception):  # not every repository has one; it lies beside the config then
         download("preprocessor_config.json")
     return _read_transformers(file, config, f"hf:{repository}", key)

@@ -1,8 +1,11 @@
-"""Files of the methods' own releases -> timm's names: DINOv2, DINOv3, Pixio, CrossMAE, MMPretrain, and parts beside an encoder.
+"""Files of the methods' own releases -> timm's names: DINOv2, DINOv3, Pixio, CrossMAE, MMPretrain,
+and parts beside an encoder.
 
-Sources: facebookresearch/dinov2 (dinov2/models/vision_transformer.py), facebookresearch/dinov3 (dinov3/models and layers),
-facebookresearch/pixio (pretraining/models_pixio.py), TonyLianLong/CrossMAE (models_cross.py), open-mmlab/mmpretrain
-(models/backbones/vision_transformer.py), facebookresearch/msn (src/deit.py), microsoft/unilm (beit/modeling_pretrain.py).
+Sources: facebookresearch/dinov2 (dinov2/models/vision_transformer.py), facebookresearch/dinov3
+(dinov3/models and layers), facebookresearch/pixio (pretraining/models_pixio.py),
+TonyLianLong/CrossMAE (models_cross.py), open-mmlab/mmpretrain
+(models/backbones/vision_transformer.py), facebookresearch/msn (src/deit.py), microsoft/unilm
+(beit/modeling_pretrain.py).
 """
 
 import re
@@ -19,7 +22,9 @@ _BESIDE = re.compile(
     r"^((mask_token|masked_embed|mask_token_1|de_pos_embed|decoder_pos_embed)$|"
     r"(lm_head|fc|down|wfm|dec_norms|decode_\w+|decoder_\w+|local_cls_norm|projectors)\.)"
 )
-"""What a training keeps beside the parts of its encoder: BEiT and data2vec, iBOT, MSN, BootMAE, CrossMAE, DINOv3."""
+"""What a training keeps beside the parts of its encoder: BEiT and data2vec, iBOT, MSN, BootMAE,
+CrossMAE, DINOv3.
+"""
 _COMPUTED = re.compile(r"(relative_position_index|attn_mask|bias_mask|rope_embed\.periods)$")
 _CHUNK = re.compile(r"^blocks\.\d+\.(\d+\.)")  # of DINOv2 while it is trained on many processes
 _GATES = (  # of DINOv2 and DINOv3, which have layer scale
@@ -39,10 +44,16 @@ _MMPRETRAIN = (
 
 
 def split(tensors: Mapping[str, Tensor]) -> tuple[Tensors, Tensors]:
-    """Tensors of an encoder, under timm's names, and what was trained beside it; what is computed is dropped."""
+    """Tensors of an encoder, under timm's names, and what was trained beside it; what is computed
+    is dropped.
+    """
     learned = {name: value for name, value in tensors.items() if not _COMPUTED.search(name)}
     beside = {name: value for name, value in learned.items() if _BESIDE.match(name)}
-    inside = {_CHUNK.sub(r"blocks.\1", name): value for name, value in learned.items() if name not in beside}
+    inside = {
+        _CHUNK.sub(r"blocks.\1", name): value
+        for name, value in learned.items()
+        if name not in beside
+    }
     for old, new in _GATES if any(name.endswith(".ls1.gamma") for name in inside) else ():
         inside = {name.replace(old, new): value for name, value in inside.items()}
     if "storage_tokens" in inside:
@@ -55,8 +66,8 @@ def split(tensors: Mapping[str, Tensor]) -> tuple[Tensors, Tensors]:
 def from_crossmae(tensors: Mapping[str, Tensor]) -> Tensors:
     """A pre-trained CrossMAE -> our names.
 
-    Its encoder ends without a norm, because the decoder norms every feature map itself. The norm is a new one, as where its
-    fine-tuning begins.
+    Its encoder ends without a norm, because the decoder norms every feature map itself. The norm is
+    a new one, as where its fine-tuning begins.
     """
     inside, beside = split(tensors)
     width = inside["patch_embed.proj.weight"].shape[0]
@@ -96,8 +107,12 @@ def _renamed(name: str) -> str:
 
 
 def _dinov3(tensors: Tensors) -> Tensors:
-    """Keys have no bias, whatever the file holds for them; where queries and values have none either, there is none at all."""
-    biases = {name: value.chunk(3) for name, value in tensors.items() if name.endswith(".attn.qkv.bias")}
+    """Keys have no bias, whatever the file holds for them; where queries and values have none
+    either, there is none at all.
+    """
+    biases = {
+        name: value.chunk(3) for name, value in tensors.items() if name.endswith(".attn.qkv.bias")
+    }
     ours = {
         re.sub(r"\.ls([12])\.gamma$", r".gamma_\1", _renamed(name)): value
         for name, value in tensors.items()

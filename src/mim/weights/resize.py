@@ -1,4 +1,6 @@
-"""Carry what an encoder knows about positions to another grid: embeddings and tables of relative biases."""
+"""Carry what an encoder knows about positions to another grid: embeddings and tables of relative
+biases.
+"""
 
 import re
 import warnings
@@ -21,13 +23,18 @@ _STEM = "patch_embed.proj.weight"
 
 
 def resize_encoder(
-    tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], encoder: Encoder, old: tuple[int, int] | None = None
+    tensors: Mapping[str, Tensor],
+    own: Mapping[str, Tensor],
+    encoder: Encoder,
+    old: tuple[int, int] | None = None,
 ) -> tuple[dict[str, Tensor], list[str]]:
-    """An encoder's tensors, by name -> those that fit the encoder whose tensors are `own`, and what was changed.
+    """An encoder's tensors, by name -> those that fit the encoder whose tensors are `own`, and what
+    was changed.
 
-    Position embeddings are interpolated (bicubic, as MAE does), tables of biases too (as BEiT does), and one table for all blocks
-    becomes one for each where the encoder wants that (as SimMIM does to fine-tune). The first layer is carried from three
-    channels to another number as timm does it. `old` is the grid that the tensors are of; None for a square.
+    Position embeddings are interpolated (bicubic, as MAE does), tables of biases too (as BEiT
+    does), and one table for all blocks becomes one for each where the encoder wants that (as SimMIM
+    does to fine-tune). The first layer is carried from three channels to another number as timm
+    does it. `old` is the grid that the tensors are of; None for a square.
     """
     tensors = dict(tensors)
     changes = []
@@ -57,21 +64,28 @@ def resize_encoder(
             extra = len(wanted) - (2 * window[0] - 1) * (2 * window[1] - 1)
             side = (side_of(len(value) - extra) + 1) // 2
             sizes.add(((side, side), window))
-    changes += [f"positions resized from {by(before)} to {by(after)}" for before, after in sorted(sizes)]
+    changes += [
+        f"positions resized from {by(before)} to {by(after)}" for before, after in sorted(sizes)
+    ]
     return tensors, changes
 
 
-def _resized(positions: Tensor, encoder: Encoder, prefix: int, old: tuple[int, int] | None) -> Tensor:
+def _resized(
+    positions: Tensor, encoder: Encoder, prefix: int, old: tuple[int, int] | None
+) -> Tensor:
     """Positions of another grid for an encoder, by the rule of its family.
 
-    timm's models as timm does (bicubic, smoothed), DINOv2 without registers as its release does: bicubic by a factor that is
-    a tenth of a patch too large (dinov2/models/vision_transformer.py: interpolate_pos_encoding). All others as MAE.
+    timm's models as timm does (bicubic, smoothed), DINOv2 without registers as its release does:
+    bicubic by a factor that is a tenth of a patch too large (dinov2/models/vision_transformer.py:
+    interpolate_pos_encoding). All others as MAE.
     """
     if not isinstance(encoder, TimmViT):
         return resize_positions(positions, encoder.geometry.grid, prefix, old)
     side, (rows, columns) = side_of(positions.shape[1] - prefix), encoder.geometry.grid
     if not re.search(r"patch14_dinov2$", encoder.name):
-        return resample_abs_pos_embed(positions, [rows, columns], [side, side], num_prefix_tokens=prefix)
+        return resample_abs_pos_embed(
+            positions, [rows, columns], [side, side], num_prefix_tokens=prefix
+        )
     image = positions[:, prefix:].transpose(1, 2).unflatten(2, (side, side)).float()
     factor = ((rows + 0.1) / side, (columns + 0.1) / side)
     resized = interpolate(image, scale_factor=factor, mode="bicubic").flatten(2).transpose(1, 2)
@@ -79,10 +93,12 @@ def _resized(positions: Tensor, encoder: Encoder, prefix: int, old: tuple[int, i
 
 
 def carry_channels(stem: Tensor, channels: int) -> tuple[Tensor, list[str]]:
-    """First layer (D, 3, h, w) -> (D, channels, h, w), by timm's rule (timm/models/_manipulate.py: adapt_input_conv).
+    """First layer (D, 3, h, w) -> (D, channels, h, w), by timm's rule (timm/models/_manipulate.py:
+    adapt_input_conv).
 
-    Of one channel the three are summed; of others they are repeated and scaled by 3 / channels, so that what comes out is as
-    large as before. Weights of other than three channels stay as they are.
+    Of one channel the three are summed; of others they are repeated and scaled by 3 / channels, so
+    that what comes out is as large as before. Weights of other than three channels stay as they
+    are.
     """
     if stem.ndim != 4 or stem.shape[1] != 3 or channels == 3:
         return stem, []
@@ -105,8 +121,12 @@ def old_grid(count: int, known: tuple[int, int] | None) -> tuple[int, int]:
 def resize_positions(
     positions: Tensor, grid: tuple[int, int], prefix: int = 1, old: tuple[int, int] | None = None
 ) -> Tensor:
-    """Positions (1, R + L, D), prefix first, of an old grid (None: a square) -> of another grid (rows, columns)."""
-    return interpolate_positions(positions, old_grid(positions.shape[1] - prefix, old), grid, prefix)
+    """Positions (1, R + L, D), prefix first, of an old grid (None: a square) -> of another grid
+    (rows, columns).
+    """
+    return interpolate_positions(
+        positions, old_grid(positions.shape[1] - prefix, old), grid, prefix
+    )
 
 
 def side_of(count: int) -> int:
@@ -118,7 +138,8 @@ def side_of(count: int) -> int:
     side = round(count**0.5)
     if side * side != count:
         raise ValueError(
-            f"positions of {count} patches, which is no square, cannot be carried to another grid; use the image size they had"
+            f"positions of {count} patches, which is no square, cannot be carried to another grid; "
+            "use the image size they had"
         )
     return side
 
@@ -129,8 +150,11 @@ def _window(name: str, encoder: Encoder) -> tuple[int, int]:
     return attention.window_size
 
 
-def interpolate_positions(positions: Tensor, old: tuple[int, int], new: tuple[int, int], prefix: int = 1) -> Tensor:
-    """Positions of an old grid (1, R + L, D), prefix first -> those of a new one: bicubic, the prefix as it was.
+def interpolate_positions(
+    positions: Tensor, old: tuple[int, int], new: tuple[int, int], prefix: int = 1
+) -> Tensor:
+    """Positions of an old grid (1, R + L, D), prefix first -> those of a new one: bicubic, the
+    prefix as it was.
 
     Grids are (rows, columns).
     """
@@ -138,5 +162,7 @@ def interpolate_positions(positions: Tensor, old: tuple[int, int], new: tuple[in
         return positions
     first, patches = positions[:, :prefix], positions[:, prefix:]
     image = patches.transpose(1, 2).unflatten(2, old)  # (1, D, rows, columns)
-    patches = interpolate(image, size=new, mode="bicubic", align_corners=False).flatten(2).transpose(1, 2)
+    patches = (
+        interpolate(image, size=new, mode="bicubic", align_corners=False).flatten(2).transpose(1, 2)
+    )
     return torch.cat([first, patches], dim=1)

@@ -1,7 +1,9 @@
-"""Settings out of a file: read into the typed signatures of our own public classes, and built without Hydra.
+"""Settings out of a file: read into the typed signatures of our own public classes, and built
+without Hydra.
 
-A file names a class by its `_target_`. It is looked up in the closed list of what the expected package defines, and nowhere
-else; its arguments are numbers, words and lists that its signature allows, up to the bounds below.
+A file names a class by its `_target_`. It is looked up in the closed list of what the expected
+package defines, and nowhere else; its arguments are numbers, words and lists that its signature
+allows, up to the bounds below.
 """
 
 import importlib
@@ -28,7 +30,9 @@ class Kind(NamedTuple):
     has: tuple[str, ...]
     """Attributes that tell it from the other public classes there."""
     own: str | None = None
-    """A class of the user's own that may be named as well: what the command line says, never a file."""
+    """A class of the user's own that may be named as well: what the command line says, never a
+    file.
+    """
 
 
 ENCODER = Kind("mim.encoder", ("embed", "encode", "encode_blocks"))
@@ -77,7 +81,8 @@ def check_settings(node: object, kind: Kind, origin: str, what: str) -> Settings
 
 
 def build(settings: Settings, kind: Kind, origin: str, what: str) -> Any:
-    """Build what checked settings name; the class itself with its arguments bound where it needs one that no file gives.
+    """Build what checked settings name; the class itself with its arguments bound where it needs
+    one that no file gives.
 
     Raises:
         ValueError: where the settings are not allowed, or do not go together.
@@ -85,7 +90,9 @@ def build(settings: Settings, kind: Kind, origin: str, what: str) -> Any:
     settings = check_settings(settings, kind, origin, what)
     target = class_of(settings["_target_"], kind, origin)
     values = {
-        key: build(value, NESTED[key], origin, f"{what}.{key}") if _is_nested(target, key) else value
+        key: build(value, NESTED[key], origin, f"{what}.{key}")
+        if _is_nested(target, key)
+        else value
         for key, value in settings.items()
         if key not in _HYDRA
     }
@@ -94,7 +101,9 @@ def build(settings: Settings, kind: Kind, origin: str, what: str) -> Any:
     try:
         return target(**values)
     except (ValueError, TypeError, ArithmeticError) as error:
-        raise ValueError(f"{printable(origin)}: {what} cannot be built: {' '.join(str(error).split())}") from error
+        raise ValueError(
+            f"{printable(origin)}: {what} cannot be built: {' '.join(str(error).split())}"
+        ) from error
 
 
 def class_of(target: object, kind: Kind, origin: str) -> type:
@@ -107,9 +116,14 @@ def class_of(target: object, kind: Kind, origin: str) -> type:
         return public_classes(kind)[target]
     if kind.own is not None and target == kind.own:
         return _own_class(kind.own, kind)
-    own = "; a class of your own only if you name it, encoder._target_=" if kind.package == ENCODER.package else ""
+    own = (
+        "; a class of your own only if you name it, encoder._target_="
+        if kind.package == ENCODER.package
+        else ""
+    )
     raise ValueError(
-        f"{printable(origin)} wants to build {printable(target, 100)}; only what {kind.package}.* defines is built from a "
+        f"{printable(origin)} wants to build {printable(target, 100)}; only what {kind.package}.* "
+        "defines is built from a "
         f"checkpoint: {', '.join(name.rpartition('.')[2] for name in public_classes(kind))}{own}"
     )
 
@@ -126,7 +140,10 @@ def _own_class(name: str, kind: Kind) -> type:
         raise ValueError(f"{name} cannot be imported: {' '.join(str(error).split())}") from error
     lacks = [attribute for attribute in kind.has if attribute not in dir(found)]
     if lacks:
-        raise ValueError(f"{name} has no {' and no '.join(lacks)}; an encoder is what mim/encoder/encoder.py says")
+        raise ValueError(
+            f"{name} has no {' and no '.join(lacks)}; an encoder is what mim/encoder/encoder.py "
+            "says"
+        )
     return found
 
 
@@ -134,13 +151,19 @@ def _own_class(name: str, kind: Kind) -> type:
 def public_classes(kind: Kind) -> dict[str, type]:
     """The public classes of a kind, by dotted name."""
     path = importlib.import_module(kind.package).__path__
-    modules = [importlib.import_module(f"{kind.package}.{module.name}") for module in pkgutil.iter_modules(path)]
+    modules = [
+        importlib.import_module(f"{kind.package}.{module.name}")
+        for module in pkgutil.iter_modules(path)
+    ]
     return {
         f"{module.__name__}.{name}": value
         for module in modules
         for name, value in vars(module).items()
-        if inspect.isclass(value) and value.__module__ == module.__name__ and not name.startswith("_")
-        if not inspect.isabstract(value) and Protocol not in value.__bases__  # a contract is nothing to build
+        if inspect.isclass(value)
+        and value.__module__ == module.__name__
+        and not name.startswith("_")
+        # a contract is nothing to build
+        if not inspect.isabstract(value) and Protocol not in value.__bases__
         if set(kind.has) <= set(dir(value))
     }
 
@@ -149,7 +172,9 @@ def _check(settings: object, kind: Kind, origin: str, what: str) -> None:
     if not isinstance(settings, dict) or "_target_" not in settings:
         raise ValueError(f"{printable(origin)}: {what} names no class (_target_) and its settings")
     target = class_of(settings["_target_"], kind, origin)
-    allowed = {name: hint for name, hint in type_hints(target).items() if name in NESTED or is_plain(hint)}
+    allowed = {
+        name: hint for name, hint in type_hints(target).items() if name in NESTED or is_plain(hint)
+    }
     signature = inspect.signature(target).parameters
     required = [
         name
@@ -163,7 +188,8 @@ def _check(settings: object, kind: Kind, origin: str, what: str) -> None:
         where = f"{printable(origin)}: {what}.{printable(key, 60)}"
         if key not in signature or key not in allowed:
             raise ValueError(
-                f"{where} is no setting of {target.__name__}; {nearest(str(key), [name for name in signature if name in allowed])}"
+                f"{where} is no setting of {target.__name__}; "
+                f"{nearest(str(key), [name for name in signature if name in allowed])}"
             )
         if _is_nested(target, key):
             _check(value, NESTED[key], origin, f"{what}.{key}")
@@ -175,10 +201,13 @@ def _check(settings: object, kind: Kind, origin: str, what: str) -> None:
         bool(left) and all(name not in allowed for name in left)
     ):
         raise ValueError(
-            f"{printable(origin)}: {what}._partial_={settings['_partial_']!r} is not as our own configs have it"
+            f"{printable(origin)}: {what}._partial_={settings['_partial_']!r} is not as our own "
+            "configs have it"
         )
     if left and not settings.get("_partial_"):
-        raise ValueError(f"{printable(origin)}: {what} lacks {', '.join(left)} of {target.__name__}")
+        raise ValueError(
+            f"{printable(origin)}: {what} lacks {', '.join(left)} of {target.__name__}"
+        )
 
 
 def _is_nested(target: type, key: str) -> bool:
@@ -189,10 +218,14 @@ def _is_nested(target: type, key: str) -> bool:
 def _check_size(where: str, key: str, value: object) -> None:
     values = value if isinstance(value, list) else [value]
     if len(values) > LONGEST_LIST:
-        raise ValueError(f"{where} is a list of {len(values):,} values; at most {LONGEST_LIST} are read")
+        raise ValueError(
+            f"{where} is a list of {len(values):,} values; at most {LONGEST_LIST} are read"
+        )
     for each in values:
         if key in LARGEST and isinstance(each, int | float) and each > LARGEST[key]:
-            raise ValueError(f"{where}={each:,} is out of bounds; at most {LARGEST[key]:,} is taken from a file")
+            raise ValueError(
+                f"{where}={each:,} is out of bounds; at most {LARGEST[key]:,} is taken from a file"
+            )
 
 
 def is_plain(hint: Hint) -> bool:

@@ -1,4 +1,6 @@
-"""Networks that no encoder here is, known by their tensors or by what stands beside them: refused by name."""
+"""Networks that no encoder here is, known by their tensors or by what stands beside them: refused
+by name.
+"""
 
 import math
 import re
@@ -9,7 +11,10 @@ from torch import Tensor
 from mim.plain import printable
 
 _BLOCKS = (  # by the names of timm, transformers and the releases
-    (r"\.mlp\.(w12|w1|w3|fc1_g|fc1_x|weights_in|gate_up_proj|gate_proj)\.", "a gated feed-forward (SwiGLU)"),
+    (
+        r"\.mlp\.(w12|w1|w3|fc1_g|fc1_x|weights_in|gate_up_proj|gate_proj)\.",
+        "a gated feed-forward (SwiGLU)",
+    ),
     (r"layers\.\d+\.blocks\.\d+\.attn\.(logit_scale|cpb_mlp\.)", "the attention of Swin v2"),
     (r"(^|\.)(rope|rope_embed|rotary_emb)\.|\.attn\.rope", "rotary positions"),
     (r"blocks\.\d+\.attn\.(q_norm|k_norm)\.", "normalised queries and keys"),
@@ -17,7 +22,8 @@ _BLOCKS = (  # by the names of timm, transformers and the releases
     (r"blocks\.\d+\.(attns|ffns)\.\d+\.|blocks\.\d+\.(in_proj|mlp_out_proj)\.", "parallel blocks"),
 )
 OTHER_TOKENS = {"register tokens": "reg_token", "a distillation token": "dist_token"}
-_ALLOWED = {  # transformers writes 1e-12 for the official MAE, whose norms have 1e-6: far below any variance
+# transformers writes 1e-12 for the official MAE, whose norms have 1e-6: far below any variance
+_ALLOWED = {
     "hidden_act": ("gelu",),
     "layer_norm_eps": (1e-6, 1e-12),
     "qkv_bias": (True,),
@@ -34,20 +40,25 @@ def refuse_other_blocks(names: Iterable[str], file: str) -> None:
         for pattern, what in _BLOCKS:
             if re.search(pattern, name):
                 raise ValueError(
-                    f"{file} has {what} ({printable(name, 80)}), which no encoder here has; choose a plain ViT, a BEiT or "
+                    f"{file} has {what} ({printable(name, 80)}), which no encoder here has; choose "
+                    "a plain ViT, a BEiT or "
                     "a Swin, or say which model of timm it is, encoder=timm encoder.name=..."
                 )
 
 
 def refuse_other_tokens(tensors: Mapping[str, Tensor], file: str) -> None:
-    """Refuse an encoder that has not one cls token before the patches, each of them with a position.
+    """Refuse an encoder that has not one cls token before the patches, each of them with a
+    position.
 
     Raises:
         ValueError: naming what it has instead.
     """
-    if "blocks.0.attn.q_bias" in tensors and not any(re.search("gamma_1|relative_position", name) for name in tensors):
+    if "blocks.0.attn.q_bias" in tensors and not any(
+        re.search("gamma_1|relative_position", name) for name in tensors
+    ):
         raise ValueError(
-            f"{file} may have rotary positions (EVA-02), which no tensor tells; say which model of timm it is: "
+            f"{file} may have rotary positions (EVA-02), which no tensor tells; say which model of "
+            "timm it is: "
             "encoder=timm encoder.name=..."
         )
     positions = tensors.get("pos_embed")
@@ -58,18 +69,21 @@ def refuse_other_tokens(tensors: Mapping[str, Tensor], file: str) -> None:
         has = f"{' and '.join(others)} beside its patches"
     elif "cls_token" not in tensors:
         has = "no cls token"
-    elif math.isqrt(positions.shape[1]) ** 2 == positions.shape[1]:  # those of a square of patches, and no other
+    # those of a square of patches, and no other
+    elif math.isqrt(positions.shape[1]) ** 2 == positions.shape[1]:
         has = "a cls token without a position"
     else:
         return
     raise ValueError(
-        f"{file} has {has}; an encoder here has one cls token, its patches and a position for each of them: choose such a "
+        f"{file} has {has}; an encoder here has one cls token, its patches and a position for each "
+        "of them: choose such a "
         "ViT, e.g. timm:vit_small_patch16_224.dino"
     )
 
 
 def refuse_other_config(sizes: object, file: object) -> None:
-    """Refuse a `config.json` of transformers whose network has another activation, norm or bias than ours.
+    """Refuse a `config.json` of transformers whose network has another activation, norm or bias
+    than ours.
 
     Raises:
         ValueError: naming the setting.
@@ -79,6 +93,7 @@ def refuse_other_config(sizes: object, file: object) -> None:
     for key, values in _ALLOWED.items():
         if key in sizes and sizes[key] not in values:
             raise ValueError(
-                f"{printable(file)} says {key}={printable(sizes[key], 60)}, and encoders here have {values[0]}: it would be "
+                f"{printable(file)} says {key}={printable(sizes[key], 60)}, and encoders here have "
+                f"{values[0]}: it would be "
                 "another network; choose weights of such a one"
             )

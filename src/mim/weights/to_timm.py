@@ -1,4 +1,6 @@
-"""Weights as timm's models take them: an encoder, or a whole classifier where timm has the same one."""
+"""Weights as timm's models take them: an encoder, or a whole classifier where timm has the same
+one.
+"""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -40,31 +42,58 @@ def _by_name(config: Settings, weights: Weights) -> TimmModel:
     """A transformer of timm by its name, without a head and without what pools."""
     name, has_norm = config["name"].partition(".")[0], "encoder.norm.weight" in weights.tensors
     is_eva = timm.model_entrypoint(name).__module__.endswith(".eva")
-    names = {"image_size": "img_size", "width": "embed_dim", "heads": "num_heads", "channels": "in_chans"}
+    names = {
+        "image_size": "img_size",
+        "width": "embed_dim",
+        "heads": "num_heads",
+        "channels": "in_chans",
+    }
     names["registers"] = "num_reg_tokens" if is_eva else "reg_tokens"
-    sizes = ("image_size", "patch_size", "width", "depth", "heads", "mlp_ratio", "registers", "channels")
+    sizes = (
+        "image_size",
+        "patch_size",
+        "width",
+        "depth",
+        "heads",
+        "mlp_ratio",
+        "registers",
+        "channels",
+    )
     said = {names.get(key, key): config[key] for key in sizes if config.get(key) is not None}
     pooled: Settings = {"num_classes": 0} | ({} if "distilled" in name else {"global_pool": ""})
     if not has_norm:
-        pooled |= {"use_fc_norm": False, "use_post_transformer_norm": False} if is_eva else {"final_norm": False}
+        pooled |= (
+            {"use_fc_norm": False, "use_post_transformer_norm": False}
+            if is_eva
+            else {"final_norm": False}
+        )
     return TimmModel(name, said | pooled)
 
 
 def published_pool(weights: Weights, family: str) -> str | None:
-    """How a classifier pools, in timm's words, if it does so as the papers do; None where there is none, or one of another kind."""
+    """How a classifier pools, in timm's words, if it does so as the papers do; None where there is
+    none, or one of another kind.
+    """
     rest = weights.half(encoder=False)
     pool = "avg" if "fc_norm.weight" in rest or family == "Swin" else "token"
-    pools = set(weights.setting("pool", dict, {}))  # files of others do not say, and are of their papers
+    # files of others do not say, and are of their papers
+    pools = set(weights.setting("pool", dict, {}))
     return pool if "head.weight" in rest and pools <= {"mean" if pool == "avg" else "cls"} else None
 
 
 def _with_head(weights: Weights, family: str) -> tuple[dict[str, Tensor], Settings]:
-    """An encoder's tensors and, if timm pools as it was fine-tuned with, those of its head; what timm is told of the head."""
+    """An encoder's tensors and, if timm pools as it was fine-tuned with, those of its head; what
+    timm is told of the head.
+    """
     tensors, rest = weights.half(encoder=True), weights.half(encoder=False)
     pool = published_pool(weights, family)
     if pool:
         name = "head.fc." if family == "Swin" else "head."
-        tensors |= {key.replace("head.", name): rest[key] for key in rest if key.startswith(("head.", "fc_norm."))}
+        tensors |= {
+            key.replace("head.", name): rest[key]
+            for key in rest
+            if key.startswith(("head.", "fc_norm."))
+        }
         return tensors, {"num_classes": len(rest["head.weight"]), "global_pool": pool}
     if "norm.weight" not in tensors and "fc_norm.weight" in rest:
         tensors |= {f"norm.{kind}": rest[f"fc_norm.{kind}"] for kind in ("weight", "bias")}
@@ -95,7 +124,11 @@ def _model(config: Settings, family: str, head: Settings) -> TimmModel:
         ),
         "Swin": (
             "swin_base_patch4_window7_224",
-            {"depths": config.get("depths"), "num_heads": config["heads"], "window_size": config.get("window")},
+            {
+                "depths": config.get("depths"),
+                "num_heads": config["heads"],
+                "window_size": config.get("window"),
+            },
         ),
     }[family]
     return TimmModel(name, sizes | more | head)

@@ -28,7 +28,11 @@ def test_every_image_hides_as_much_as_its_salience_says():
         [0, 1, 2, 3],
         [0],
     ]  # int(10 * (1 - 0.8)) is 1
-    assert kept(split.masked, split.masked_valid) == [[9, 8, 7, 6], [9, 8, 7, 6, 5, 4], [9, 8, 7, 6, 5, 4, 3, 2, 1]]
+    assert kept(split.masked, split.masked_valid) == [
+        [9, 8, 7, 6],
+        [9, 8, 7, 6, 5, 4],
+        [9, 8, 7, 6, 5, 4, 3, 2, 1],
+    ]
 
 
 def test_per_batch_all_images_hide_the_mean():
@@ -58,9 +62,13 @@ def test_a_score_that_knows_no_salience_gets_the_ratio_itself():
 def test_every_patch_is_either_seen_or_predicted(ratio, spread, threshold, per, patches, seed):
     generator = torch.Generator().manual_seed(seed)
     salience = torch.rand(3, patches, generator=generator)
-    split = AdaptiveRatio(ratio, spread, threshold, per)(Ranking(torch.rand(3, patches, generator=generator), salience))
+    split = AdaptiveRatio(ratio, spread, threshold, per)(
+        Ranking(torch.rand(3, patches, generator=generator), salience)
+    )
     for seen, hidden in zip(
-        kept(split.visible, split.visible_valid), kept(split.masked, split.masked_valid), strict=True
+        kept(split.visible, split.visible_valid),
+        kept(split.masked, split.masked_valid),
+        strict=True,
     ):
         assert sorted(seen + hidden) == list(range(patches))
         assert seen

@@ -1,4 +1,6 @@
-"""Ratios that change while a model is trained: set from the step alone, refused before the first, announced."""
+"""Ratios that change while a model is trained: set from the step alone, refused before the first,
+announced.
+"""
 
 from functools import partial
 
@@ -66,7 +68,11 @@ def test_ranges_of_ratios_move_too(kind):
     for step in (0, 99):
         partition.begin_step(Progress(step, 100, 5))
         split = partition(Ranking(torch.rand(4, 100), torch.rand(4, 100), key=key))
-        count = split.masked_valid.expand(4, 1, -1).sum(-1) if split.masked_valid is not None else split.masked.shape[2]
+        count = (
+            split.masked_valid.expand(4, 1, -1).sum(-1)
+            if split.masked_valid is not None
+            else split.masked.shape[2]
+        )
         seen.append(torch.as_tensor(count).float().mean().item() / 100)
     assert seen[0] == pytest.approx(0.3, abs=0.02)
     assert seen[1] == pytest.approx(0.7, abs=0.12)
@@ -77,7 +83,10 @@ def test_ranges_of_ratios_move_too(kind):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: FixedRatio(Cosine(0.0, 0.5)), r"FixedRatio got ratio=0\.0; needs a share between 0 and 1"),
+        (
+            lambda: FixedRatio(Cosine(0.0, 0.5)),
+            r"FixedRatio got ratio=0\.0; needs a share between 0 and 1",
+        ),
         (lambda: AdaptiveRatio(Cosine(0.95, 0.5)), r"AdaptiveRatio got ratio=0\.95, spread=0\.1"),
         (lambda: RandomRatio(0.3, Cosine(0.4, 0.1)), r"RandomRatio got ratio=0\.3, spread=0\.4"),
     ],
@@ -94,7 +103,9 @@ def test_an_end_that_cannot_be_is_refused_before_the_first_step():
 
 
 def test_what_changes_is_said_with_both_ends():
-    model = nn.ModuleList([FixedRatio(UP), FixedRatio(0.5), AdaptiveRatio(0.5, Lines([0.1, 0.2], [0, 1]))])
+    model = nn.ModuleList(
+        [FixedRatio(UP), FixedRatio(0.5), AdaptiveRatio(0.5, Lines([0.1, 0.2], [0, 1]))]
+    )
     assert described_schedules(parts_of(model), 10, 5) == [
         "ratio of FixedRatio 0.25 to 0.737764 (Cosine)",
         "spread of AdaptiveRatio 0.1 to 0.2 (Lines)",
@@ -110,7 +121,10 @@ def test_compiled_code_is_not_compiled_at_each_step():
 
     masker = Masker(Random(), FixedRatio(UP))
     decoder = partial(Decoder, width=16, depth=1, heads=2)
-    model, loss = MAE(ViT(16, 4, 16, 1, 2), masker, decoder, {"pixel": 48}), Term(Pixel(Geometry.of(16, 4)))
+    model, loss = (
+        MAE(ViT(16, 4, 16, 1, 2), masker, decoder, {"pixel": 48}),
+        Term(Pixel(Geometry.of(16, 4))),
+    )
     batch = Batch.of(torch.rand(2, 3, 16, 16))
 
     def objective(batch):

@@ -18,7 +18,10 @@ def test_the_top_of_the_ranking_is_hidden():
 
 
 def test_each_rounding_is_the_one_its_paper_uses():
-    for patches, ratio, keep_down, mask_up, mask_down in [(196, 0.6, 118, 118, 117), (100, 0.9, 91, 90, 90)]:
+    for patches, ratio, keep_down, mask_up, mask_down in [
+        (196, 0.6, 118, 118, 117),
+        (100, 0.9, 91, 90, 90),
+    ]:
         assert FixedRatio(ratio).masked_count(patches) == keep_down
         assert FixedRatio(ratio, "mask_up").masked_count(patches) == mask_up
         assert FixedRatio(ratio, "mask_down").masked_count(patches) == mask_down

@@ -41,7 +41,10 @@ def test_the_first_part_is_the_mask_of_the_same_ratio(parts):
 
 
 def test_unequal_parts_are_refused_and_the_divisors_listed():
-    message = "5 parts cannot share 196 patches equally; masker.partition.parts may be 2, 4, 7, 14, 28, 49, 98, 196"
+    message = (
+        "5 parts cannot share 196 patches equally; masker.partition.parts may be 2, 4, 7, 14, 28, "
+        "49, 98, 196"
+    )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         ParallelParts(5)(ranking(196))
     with pytest.raises(ValueError, match="parts=1; needs at least 2"):

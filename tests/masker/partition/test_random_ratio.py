@@ -23,7 +23,8 @@ def counts(split):
 
 def test_the_highest_ranked_are_masked_but_for_the_hints():
     partition = RandomRatio(0.5, 0.0, unmasked=0.0, hints_from=0.5)
-    split = partition(Ranking(torch.arange(8.0)[None], key=torch.tensor([3])))  # int(8 * 0.5 * 0.5) hints of 4
+    # int(8 * 0.5 * 0.5) hints of 4
+    split = partition(Ranking(torch.arange(8.0)[None], key=torch.tensor([3])))
     masked = split.masked[split.masked_valid].tolist()
     assert len(masked) == 2
     assert set(masked) < {4, 5, 6, 7}
@@ -31,12 +32,21 @@ def test_the_highest_ranked_are_masked_but_for_the_hints():
     assert set(split.visible[split.visible_valid].tolist()) == set(range(8)) - set(masked)
 
 
-@given(st.floats(0.2, 0.8), st.floats(0, 0.15), st.floats(0, 0.9), st.floats(0, 0.5), st.integers(0, 999))
+@given(
+    st.floats(0.2, 0.8),
+    st.floats(0, 0.15),
+    st.floats(0, 0.9),
+    st.floats(0, 0.5),
+    st.integers(0, 999),
+)
 @settings(max_examples=60)
 def test_every_patch_is_seen_or_masked_and_padding_comes_last(ratio, spread, unmasked, hints, seed):
     split = RandomRatio(ratio, spread, unmasked, hints)(ranking(4, 49, seed))
     for i in range(4):
-        sets = [split.visible[i, 0][split.visible_valid[i, 0]], split.masked[i, 0][split.masked_valid[i, 0]]]
+        sets = [
+            split.visible[i, 0][split.visible_valid[i, 0]],
+            split.masked[i, 0][split.masked_valid[i, 0]],
+        ]
         assert torch.cat(sets).sort().values.tolist() == list(range(49))
     for valid in (split.visible_valid, split.masked_valid):
         assert (valid.int().diff(dim=2) <= 0).all()
@@ -52,7 +62,9 @@ def test_ratios_are_uniform_and_half_of_the_images_stay_whole():
 
 
 def test_one_to_nine_hints_are_taken_out_of_196_patches():
-    plain, hinted = (counts(RandomRatio(unmasked=0.0, hints_from=h)(ranking(2000))) for h in (0.0, 0.1))
+    plain, hinted = (
+        counts(RandomRatio(unmasked=0.0, hints_from=h)(ranking(2000))) for h in (0.0, 0.1)
+    )
     assert (plain - hinted).unique().tolist() == list(range(1, 10))
 
 
@@ -63,14 +75,18 @@ def test_the_images_of_a_step_share_their_ratio_however_they_are_split_up():
         partition.begin_step(Progress(step, 10, 5))
         count = counts(partition(whole))
         assert count.unique().numel() == 1
-        half = [counts(partition(Ranking(whole.rank[part], key=whole.key[part]))) for part in (slice(4), slice(4, 8))]
+        half = [
+            counts(partition(Ranking(whole.rank[part], key=whole.key[part])))
+            for part in (slice(4), slice(4, 8))
+        ]
         assert torch.equal(torch.cat(half), count)
         seen.add(int(count[0]))
     assert len(seen) > 12
     partition.begin_step(Progress(0, 10, 5))
     other = RandomRatio(unmasked=0.0, hints_from=0.1, per="batch", seed=1)
     assert counts(other(whole))[0] != counts(partition(whole))[0]
-    assert counts(partition.eval()(whole)).unique().numel() > 1  # outside of training each image draws
+    # outside of training each image draws
+    assert counts(partition.eval()(whole)).unique().numel() > 1
 
 
 def test_an_image_with_no_mask_counts_for_nothing_in_the_loss():

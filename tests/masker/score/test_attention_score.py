@@ -8,10 +8,14 @@ from mim.masker.score.attention import Attention, weighted_order
 
 
 def test_orders_are_as_likely_as_draws_without_replacement(known, batch_of):
-    """Each draw takes one of the patches that are left with probability proportional to its weight."""
+    """Each draw takes one of the patches that are left with probability proportional to its
+    weight.
+    """
     weight = (0.5, 0.3, 0.2)
     draws = 20_000
-    order = Attention(known(*weight))(batch_of(torch.zeros(draws, 3, 1, 1)), (1, 3)).rank.argsort(1, descending=True)
+    order = Attention(known(*weight))(batch_of(torch.zeros(draws, 3, 1, 1)), (1, 3)).rank.argsort(
+        1, descending=True
+    )
     for a, b, c in permutations(range(3)):
         expected = weight[a] * weight[b] / (1 - weight[a])
         found = (order == torch.tensor([a, b, c])).all(1).float().mean().item()
@@ -19,7 +23,9 @@ def test_orders_are_as_likely_as_draws_without_replacement(known, batch_of):
 
 
 def test_patches_without_weight_come_last_in_random_order(known, batch_of):
-    order = Attention(known(0.0, 0.1, 0.0, 0.9))(batch_of(torch.zeros(400, 3, 1, 1)), (2, 2)).rank.argsort(1)
+    order = Attention(known(0.0, 0.1, 0.0, 0.9))(
+        batch_of(torch.zeros(400, 3, 1, 1)), (2, 2)
+    ).rank.argsort(1)
     assert (order[:, :2].sort(1).values == torch.tensor([0, 2])).all()
     assert 0.4 < (order[:, 0] == 0).float().mean() < 0.6
 

@@ -10,14 +10,20 @@ from mim.masker.score.random import Random
 
 
 def attempt(age, failed, height, width, top, left, limit):
-    return place(age, failed, *(torch.tensor([float(v)]) for v in (height, width, top, left)), torch.tensor([limit]))
+    return place(
+        age,
+        failed,
+        *(torch.tensor([float(v)]) for v in (height, width, top, left)),
+        torch.tensor([limit]),
+    )
 
 
 def test_blocks_are_laid_down_one_after_another():
     age, failed = torch.zeros(1, 4, 5), torch.zeros(1, dtype=torch.int64)
     age, failed = attempt(age, failed, height=2, width=3, top=0, left=1, limit=9)
     assert age[0].tolist() == [[0, 1, 1, 1, 0], [0, 1, 1, 1, 0], [0] * 5, [0] * 5]
-    age, failed = attempt(age, failed, height=2, width=2, top=1, left=0, limit=3)  # 3 new patches, 1 already hidden
+    # 3 new patches, 1 already hidden
+    age, failed = attempt(age, failed, height=2, width=2, top=1, left=0, limit=3)
     assert age[0].tolist() == [[0, 2, 2, 2, 0], [1, 2, 2, 2, 0], [1, 1, 0, 0, 0], [0] * 5]
     assert failed.item() == 0
 
@@ -82,7 +88,9 @@ def test_blocks_hold_together(batch_of):
     """More hidden neighbours of hidden patches than a random mask has."""
 
     def neighbours(score):
-        masked = Masker(score, FixedRatio(0.5))(batch_of(torch.zeros(200, 3, 1, 1)), (14, 14)).masked[:, 0]
+        masked = Masker(score, FixedRatio(0.5))(
+            batch_of(torch.zeros(200, 3, 1, 1)), (14, 14)
+        ).masked[:, 0]
         hidden = torch.zeros(200, 196).scatter(1, masked, 1.0).view(-1, 14, 14)
         return (hidden[:, 1:] * hidden[:, :-1]).sum() / hidden[:, 1:].sum()
 
@@ -115,7 +123,9 @@ def test_limits_on_a_block_are_kept(batch_of):
     assert max(largest) == 9
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on the CPU")
+@pytest.mark.skipif(
+    shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on the CPU"
+)
 def test_it_compiles_into_one_graph_and_ranks_the_same(batch_of):
     batch = batch_of(torch.zeros(16, 3, 1, 1))
     score = Block(0.5)

@@ -17,10 +17,14 @@ def test_the_same_windows_give_the_masks_of_the_release(golden, number):
     m, window = reference.meta["configs"][number], reference[f"c{number}.window"]
     score = ColorNoise(m["colour"])
     score.drawn = lambda key, grid: window
-    split = Masker(score, FixedRatio(m["mask_ratio"]))(blank(len(window), (32, 32)), (m["window"],) * 2)
+    split = Masker(score, FixedRatio(m["mask_ratio"]))(
+        blank(len(window), (32, 32)), (m["window"],) * 2
+    )
     hidden = torch.zeros(reference[f"c{number}.mask"].shape).scatter(1, split.masked[:, 0], 1.0)
     assert torch.equal(hidden, reference[f"c{number}.mask"])
-    assert torch.equal(split.visible[:, 0].sort().values, reference[f"c{number}.ids_keep"].sort().values)
+    assert torch.equal(
+        split.visible[:, 0].sort().values, reference[f"c{number}.ids_keep"].sort().values
+    )
 
 
 def likeness(colour, apart):
@@ -34,7 +38,8 @@ def test_neighbours_are_alike_in_red_and_green_noise_and_unlike_in_blue():
     near = {colour: likeness(colour, 1) for colour in ("red", "green", "blue", "purple")}
     assert near["red"] > near["green"] > 0.5
     assert near["blue"] < near["purple"] < 0
-    assert likeness("green", 4) < -0.1 < 0.0 < likeness("red", 3)  # green noise has a period, red has none
+    # green noise has a period, red has none
+    assert likeness("green", 4) < -0.1 < 0.0 < likeness("red", 3)
 
 
 def test_a_flat_image_stays_flat_under_a_blur_and_a_point_becomes_a_gaussian():
@@ -54,5 +59,7 @@ def test_images_have_noise_of_their_own_by_their_keys():
 
 
 def test_the_second_blur_has_to_be_the_wider_one():
-    with pytest.raises(ValueError, match=r"sigma=2, coarse_sigma=1; needs 0 < sigma < coarse_sigma"):
+    with pytest.raises(
+        ValueError, match=r"sigma=2, coarse_sigma=1; needs 0 < sigma < coarse_sigma"
+    ):
         ColorNoise(sigma=2, coarse_sigma=1)

@@ -37,7 +37,12 @@ def test_half_stay_whole_and_the_others_are_covered_up_to_their_share():
 
 
 @settings(max_examples=20)
-@given(rows=st.integers(3, 9), columns=st.integers(3, 9), ratio=st.floats(0.2, 0.6), epoch=st.integers(0, 99))
+@given(
+    rows=st.integers(3, 9),
+    columns=st.integers(3, 9),
+    ratio=st.floats(0.2, 0.6),
+    epoch=st.integers(0, 99),
+)
 def test_each_patch_is_visible_or_masked_and_what_is_masked_is_covered(rows, columns, ratio, epoch):
     score, L = DrawnBlock(RandomRatio(ratio, 0.1, 0.3)), rows * columns
     ranking = score(batch(6, epoch), (rows, columns))
@@ -46,7 +51,9 @@ def test_each_patch_is_visible_or_masked_and_what_is_masked_is_covered(rows, col
     hidden = split.hidden(L)[:, 0]
     assert torch.equal(hidden, ranking.salience > 0)
     for row in range(6):
-        both = [index[row, 0][valid[row, 0]] for index, valid in zip(split[:2], split[2:4], strict=True)]
+        both = [
+            index[row, 0][valid[row, 0]] for index, valid in zip(split[:2], split[2:4], strict=True)
+        ]
         assert sorted(torch.cat(both).tolist()) == list(range(L))
 
 

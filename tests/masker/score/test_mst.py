@@ -5,7 +5,9 @@ from mim.masker.attention_store import AttentionStore
 from mim.masker.score.mst import MST
 
 
-def test_the_least_attended_come_first_at_random_and_the_others_follow_by_attention(known, batch_of):
+def test_the_least_attended_come_first_at_random_and_the_others_follow_by_attention(
+    known, batch_of
+):
     score = MST(known(0.1, 0.6, 0.3, 0.2, 0.5, 0.4), share=0.5)
     order = score(batch_of(torch.zeros(600, 3, 1, 1)), (2, 3)).rank.argsort(1, descending=True)
     assert (order[:, :3].sort(1).values == torch.tensor([0, 2, 3])).all()
@@ -14,7 +16,9 @@ def test_the_least_attended_come_first_at_random_and_the_others_follow_by_attent
 
 
 def test_before_the_store_is_filled_every_patch_is_hidden_equally_often(batch_of):
-    order = MST(AttentionStore())(batch_of(torch.zeros(1000, 3, 1, 1)), (2, 3)).rank.argsort(1, descending=True)
+    order = MST(AttentionStore())(batch_of(torch.zeros(1000, 3, 1, 1)), (2, 3)).rank.argsort(
+        1, descending=True
+    )
     often = order[:, :3].flatten().bincount(minlength=6) / 1000
     assert (often - 0.5).abs().max() < 0.08
 

@@ -70,7 +70,9 @@ def test_products_survive_factors_rounded_to_ten_bits(monkeypatch):
     tokens = 20 * torch.nn.functional.normalize(torch.randn(1, 32, 256), dim=-1)
     product = torch.Tensor.__matmul__
     plain = product(tf32(tokens), tf32(tokens.mT.contiguous()))
-    monkeypatch.setattr(torch.Tensor, "__matmul__", lambda a, b: product(tf32(a), tf32(b.contiguous())))
+    monkeypatch.setattr(
+        torch.Tensor, "__matmul__", lambda a, b: product(tf32(a), tf32(b.contiguous()))
+    )
     careful = similarity(tokens)
     monkeypatch.undo()
     truth = tokens.double() @ tokens.double().mT

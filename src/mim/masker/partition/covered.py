@@ -11,7 +11,8 @@ from mim.ranges import Rate, Share
 class Covered(nn.Module):
     """Mask as many patches, from the top of the ranking, as have a salience above a threshold.
 
-    The sets have the lengths of the extremes, so no shape depends on what a score covers. Padding repeats patches of the other set.
+    The sets have the lengths of the extremes, so no shape depends on what a score covers. Padding
+    repeats patches of the other set.
 
     Args:
         threshold: salience above which a patch counts.
@@ -31,15 +32,19 @@ class Covered(nn.Module):
         self.threshold, self.most = threshold, most
 
     def forward(self, ranking: Ranking) -> Split:
-        """rank and salience (B, L) -> Split of one part (K = 1), padded; in some images nothing may be masked."""
+        """rank and salience (B, L) -> Split of one part (K = 1), padded; in some images nothing may
+        be masked.
+        """
         if ranking.salience is None:
             raise ValueError(
-                "masker/partition=covered hides what a score covers, and this one has no salience; take masker/score=drawn_block, "
+                "masker/partition=covered hides what a score covers, and this one has no salience; "
+                "take masker/score=drawn_block, "
                 "or masker/partition=random_ratio"
             )
         L = ranking.rank.shape[1]
         most = int(L * self.most)
-        count = (ranking.salience > self.threshold).sum(1).clamp(max=most)[:, None, None]  # (B, 1, 1)
+        # (B, 1, 1)
+        count = (ranking.salience > self.threshold).sum(1).clamp(max=most)[:, None, None]
         order = ranking.rank.argsort(dim=1, descending=True)[:, None]  # (B, 1, L), masked first
         place = torch.arange(L, device=order.device)
         return Split(

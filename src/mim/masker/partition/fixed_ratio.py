@@ -15,15 +15,17 @@ class FixedRatio(Varying, nn.Module):
 
     Args:
         ratio: share of patches to predict; a number, or a schedule of it (`mim.optim.number`).
-        rounding: how the product becomes a count, in Python's float64 as published. `keep_down` keeps
-            int(L * (1 - ratio)) (MAE), `mask_up` masks ceil(L * ratio) (SimMIM), `mask_down` masks int(L * ratio)
-            (AttMask, AMT).
+        rounding: how the product becomes a count, in Python's float64 as published. `keep_down`
+            keeps int(L * (1 - ratio)) (MAE), `mask_up` masks ceil(L * ratio) (SimMIM), `mask_down`
+            masks int(L * ratio) (AttMask, AMT).
     """
 
     ratio: float
 
     def __init__(
-        self, ratio: float | NumberSchedule, rounding: Literal["keep_down", "mask_up", "mask_down"] = "keep_down"
+        self,
+        ratio: float | NumberSchedule,
+        rounding: Literal["keep_down", "mask_up", "mask_down"] = "keep_down",
     ):
         super().__init__()
         self.rounding = rounding
@@ -33,7 +35,8 @@ class FixedRatio(Varying, nn.Module):
         """Refuse a ratio that hides nothing or everything."""
         if not 0 < self.ratio < 1:
             raise ValueError(
-                f"FixedRatio got ratio={self.ratio}; needs a share between 0 and 1 (both excluded), "
+                f"FixedRatio got ratio={self.ratio}; needs a share between 0 and 1 (both "
+                "excluded), "
                 "e.g. masker.partition.ratio=0.75"
             )
 
@@ -50,8 +53,10 @@ class FixedRatio(Varying, nn.Module):
         }[self.rounding]
         if not 0 < masked < patches:
             raise ValueError(
-                f"masking {self.ratio} of {patches} patches hides {masked} and shows {patches - masked}; "
-                "both must be at least 1: change masker.partition.ratio, or use smaller patches or a larger image"
+                f"masking {self.ratio} of {patches} patches hides {masked} and shows "
+                f"{patches - masked}; "
+                "both must be at least 1: change masker.partition.ratio, or use smaller patches or "
+                "a larger image"
             )
         return masked
 

@@ -1,4 +1,6 @@
-"""Cut a ranking into K equal parts; each is shown once and the others predicted (EMAE, arXiv 2302.14431, algorithm 1)."""
+"""Cut a ranking into K equal parts; each is shown once and the others predicted (EMAE, arXiv
+2302.14431, algorithm 1).
+"""
 
 import torch
 from torch import nn
@@ -8,10 +10,11 @@ from mim.masker.split import Split
 
 
 class ParallelParts(nn.Module):
-    """Every patch is visible in one part and masked in the K - 1 others, so that an image is used up in one step.
+    """Every patch is visible in one part and masked in the K - 1 others, so that an image is used
+    up in one step.
 
-    The first part shows the bottom of the ranking, as a fixed ratio of 1 - 1/K would, the last its top. Two parts are
-    complementary halves.
+    The first part shows the bottom of the ranking, as a fixed ratio of 1 - 1/K would, the last its
+    top. Two parts are complementary halves.
 
     Args:
         parts: K.
@@ -21,13 +24,15 @@ class ParallelParts(nn.Module):
         super().__init__()
         if parts < 2:
             raise ValueError(
-                f"ParallelParts got parts={parts}; needs at least 2, so that there is something to predict, "
+                f"ParallelParts got parts={parts}; needs at least 2, so that there is something to "
+                "predict, "
                 "e.g. masker.partition.parts=4"
             )
         self.parts = parts
 
     def forward(self, ranking: Ranking) -> Split:
-        """rank (B, L), highest hidden first -> K parts: visible (B, K, L / K), masked (B, K, L - L / K).
+        """rank (B, L), highest hidden first -> K parts: visible (B, K, L / K), masked (B, K, L - L
+        / K).
 
         Raises:
             ValueError: where K does not divide L.
@@ -36,7 +41,8 @@ class ParallelParts(nn.Module):
         if L % K:
             divisors = [d for d in range(2, L + 1) if L % d == 0]
             raise ValueError(
-                f"{K} parts cannot share {L} patches equally; masker.partition.parts may be {', '.join(map(str, divisors))}"
+                f"{K} parts cannot share {L} patches equally; masker.partition.parts may be "
+                f"{', '.join(map(str, divisors))}"
             )
         visible = ranking.rank.argsort(dim=1).unflatten(1, (K, L // K))  # (B, K, L / K)
         turn = torch.arange(K, device=visible.device)

@@ -7,7 +7,11 @@ from mim.masker.split import Split
 
 
 class Partition(Protocol):
-    """Partition: an `nn.Module` that cuts a ranking of patches into what is visible and what is masked."""
+    """Partition: an `nn.Module` that cuts a ranking of patches into what is visible and what is
+    masked.
+    """
 
     def __call__(self, ranking: Ranking) -> Split:
-        """Ranking (B, L), highest hidden first, and keys (B,) where it draws -> split of K parts."""
+        """Ranking (B, L), highest hidden first, and keys (B,) where it draws -> split of K
+        parts.
+        """

@@ -1,4 +1,6 @@
-"""Drop the middle of the ranking (AMT, arXiv 2211.15362) and cut the rest into parallel parts (EMAE, arXiv 2302.14431)."""
+"""Drop the middle of the ranking (AMT, arXiv 2211.15362) and cut the rest into parallel parts
+(EMAE, arXiv 2302.14431).
+"""
 
 import torch
 from torch import nn
@@ -9,19 +11,23 @@ from mim.masker.split import Split
 
 
 class ThrownParts(nn.Module):
-    """Each patch that is kept is visible in one part and masked in the others; the others reach neither encoder nor decoder.
+    """Each patch that is kept is visible in one part and masked in the others; the others reach
+    neither encoder nor decoder.
 
     Args:
         parts: K.
-        throw_ratio: share of patches to drop, half of the kept ones above it in the ranking and half below.
+        throw_ratio: share of patches to drop, half of the kept ones above it in the ranking and
+            half below.
     """
 
     def __init__(self, parts: int, throw_ratio: float):
         super().__init__()
         if not 0 < throw_ratio < 1:
             raise ValueError(
-                f"ThrownParts got throw_ratio={throw_ratio}; needs a share between 0 and 1 (both excluded), "
-                "e.g. masker.partition.throw_ratio=0.4; to drop nothing use masker/partition=parallel_parts"
+                f"ThrownParts got throw_ratio={throw_ratio}; needs a share between 0 and 1 (both "
+                "excluded), "
+                "e.g. masker.partition.throw_ratio=0.4; to drop nothing use "
+                "masker/partition=parallel_parts"
             )
         self.cut, self.throw_ratio = ParallelParts(parts), throw_ratio
 
@@ -35,7 +41,8 @@ class ThrownParts(nn.Module):
         kept = int(patches * (1 - self.throw_ratio)) // K * K
         if not kept:
             raise ValueError(
-                f"throwing {self.throw_ratio} of {patches} patches leaves fewer than {K}, one for each part; "
+                f"throwing {self.throw_ratio} of {patches} patches leaves fewer than {K}, one for "
+                "each part; "
                 "lower masker.partition.throw_ratio or masker.partition.parts"
             )
         return kept
@@ -44,7 +51,11 @@ class ThrownParts(nn.Module):
         """rank (B, L), highest hidden first -> K parts of the kept patches."""
         kept = self.kept_count(ranking.rank.shape[1])
         order = ranking.rank.argsort(dim=1)
-        order = torch.cat([order[:, : kept - kept // 2], order[:, order.shape[1] - kept // 2 :]], dim=1)
+        order = torch.cat(
+            [order[:, : kept - kept // 2], order[:, order.shape[1] - kept // 2 :]], dim=1
+        )
         visible, masked, *_ = self.cut(Ranking(ranking.rank.gather(1, order)))
-        visible, masked = (order.gather(1, place.flatten(1)).view_as(place) for place in (visible, masked))
+        visible, masked = (
+            order.gather(1, place.flatten(1)).view_as(place) for place in (visible, masked)
+        )
         return Split(visible, masked)

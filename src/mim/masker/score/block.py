@@ -1,8 +1,9 @@
 """Hide rectangles first (BEiT, arXiv 2106.08254, algorithm 1; unilm, beit/masking_generator.py).
 
-BEiT places one block after another until enough patches are hidden. Here that order is a score: patches of earlier
-blocks rank higher, all others follow at random. A partition that hides `ratio` of the patches gets BEiT's mask; where
-BEiT stops a few patches short, because ten attempts in a row placed nothing, random patches complete it.
+BEiT places one block after another until enough patches are hidden. Here that order is a score:
+patches of earlier blocks rank higher, all others follow at random. A partition that hides `ratio`
+of the patches gets BEiT's mask; where BEiT stops a few patches short, because ten attempts in a row
+placed nothing, random patches complete it.
 """
 
 import math
@@ -14,8 +15,9 @@ from mim.batch import Batch
 from mim.draw import MASK, uniform
 from mim.masker.score.ranking import Ranking
 
-# A fixed number of attempts, so that the host need not ask the device which images are done. After 48, BEiT would go on
-# with none of 2,000 images on a grid of 14 x 14 at ratios up to 0.75 (10 % at 0.9), and with 2 % on 28 x 28 at 0.75.
+# A fixed number of attempts, so that the host need not ask the device which images are done. After
+# 48, BEiT would go on with none of 2,000 images on a grid of 14 x 14 at ratios up to 0.75 (10 % at
+# 0.9), and with 2 % on 28 x 28 at 0.75.
 ATTEMPTS = 48
 PATIENCE = 10
 
@@ -26,9 +28,16 @@ def sides(area: Tensor, aspect: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def place(
-    age: Tensor, failed: Tensor, height: Tensor, width: Tensor, top: Tensor, left: Tensor, limit: Tensor
+    age: Tensor,
+    failed: Tensor,
+    height: Tensor,
+    width: Tensor,
+    top: Tensor,
+    left: Tensor,
+    limit: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """One attempt on each image; it counts where the block fits with a margin, hides something new and not too much.
+    """One attempt on each image; it counts where the block fits with a margin, hides something new
+    and not too much.
 
     Args:
         age: (B, rows, columns), attempts since a block hid the patch; 0 where none has.
@@ -46,17 +55,28 @@ def place(
     inside_columns = (column >= left[:, None]) & (column < (left + width)[:, None])
     new = inside_rows[:, :, None] & inside_columns[:, None] & (age == 0)
     gain = new.sum((1, 2))
-    counts = (height < rows) & (width < columns) & (gain > 0) & (gain <= limit) & (failed < PATIENCE)
+    counts = (
+        (height < rows) & (width < columns) & (gain > 0) & (gain <= limit) & (failed < PATIENCE)
+    )
     age = age + ((age > 0) | (new & counts[:, None, None]))
     return age, torch.where(counts, 0, failed + 1)
 
 
-# One operator to `torch.compile`: unrolled into 48 attempts it took a minute to compile and ran no faster.
+# One operator to `torch.compile`: unrolled into 48 attempts it took a minute to compile and ran no
+# faster.
 @torch.library.custom_op("mim::place_blocks", mutates_args=())
 def place_blocks(
-    draws: Tensor, rows: int, columns: int, target: Tensor, smallest: int, largest: int, min_aspect: float
+    draws: Tensor,
+    rows: int,
+    columns: int,
+    target: Tensor,
+    smallest: int,
+    largest: int,
+    min_aspect: float,
 ) -> Tensor:
-    """Uniform draws (B, ATTEMPTS, 4) -> age (B, rows, columns) as in `place`, once `target` (B,) patches are hidden."""
+    """Uniform draws (B, ATTEMPTS, 4) -> age (B, rows, columns) as in `place`, once `target` (B,)
+    patches are hidden.
+    """
     age = draws.new_zeros(len(draws), rows, columns)
     failed = torch.zeros(len(draws), dtype=torch.int64, device=draws.device)
     span = -2 * math.log(min_aspect)  # from log(min_aspect) to log(1 / min_aspect)
@@ -74,7 +94,8 @@ def _(draws: Tensor, rows: int, columns: int, *_: Tensor | float) -> Tensor:
 
 
 def smallest_block(grid: tuple[int, int], min_patches: int | None) -> int:
-    """Area of the smallest block that is tried, in patches: None for a third of the shorter side, squared.
+    """Area of the smallest block that is tried, in patches: None for a third of the shorter side,
+    squared.
 
     Raises:
         ValueError: where it does not fit on the grid.
@@ -83,7 +104,8 @@ def smallest_block(grid: tuple[int, int], min_patches: int | None) -> int:
     smallest = min_patches or max(1, (min(grid) // 3) ** 2)
     if smallest > (rows - 1) * (columns - 1):
         raise ValueError(
-            f"blocks of {smallest} patches do not fit on a grid of {rows} x {columns} with a margin of one; "
+            f"blocks of {smallest} patches do not fit on a grid of {rows} x {columns} with a "
+            "margin of one; "
             f"masker.score.min_patches may be at most {(rows - 1) * (columns - 1)}"
         )
     return smallest
@@ -93,8 +115,10 @@ class Block(nn.Module):
     """Patches of blocks that were placed early are hidden first.
 
     Args:
-        ratio: share of patches to cover with blocks, the partition's ratio: no block may hide more than is left of it.
-        min_patches: smallest area that is tried; None for a third of the shorter side, squared: 16 on BEiT's 14 x 14.
+        ratio: share of patches to cover with blocks, the partition's ratio: no block may hide more
+            than is left of it.
+        min_patches: smallest area that is tried; None for a third of the shorter side, squared: 16
+            on BEiT's 14 x 14.
         max_patches: most patches that one block may hide; None for no limit but what is left.
         min_aspect: the most slender shape, height over width; its inverse is the flattest.
     """
@@ -114,7 +138,11 @@ class Block(nn.Module):
                 f"Block got ratio={ratio}; needs a share between 0 and 1 (both excluded), "
                 "e.g. masker.partition.ratio=0.4"
             )
-        if not 1 <= (1 if min_patches is None else min_patches) <= (math.inf if max_patches is None else max_patches):
+        if (
+            not 1
+            <= (1 if min_patches is None else min_patches)
+            <= (math.inf if max_patches is None else max_patches)
+        ):
             raise ValueError(
                 f"Block got min_patches={min_patches}, max_patches={max_patches}; "
                 "needs 1 <= min_patches <= max_patches or null, e.g. masker.score.min_patches=4"
@@ -124,7 +152,12 @@ class Block(nn.Module):
                 f"Block got min_aspect={min_aspect}; needs a value above 0 and at most 1, "
                 "e.g. masker.score.min_aspect=0.3"
             )
-        self.ratio, self.min_patches, self.max_patches, self.min_aspect = ratio, min_patches, max_patches, min_aspect
+        self.ratio, self.min_patches, self.max_patches, self.min_aspect = (
+            ratio,
+            min_patches,
+            max_patches,
+            min_aspect,
+        )
 
     def forward(self, batch: Batch, grid: tuple[int, int], tokens: Tensor | None = None) -> Ranking:
         """B images of a grid of L patches -> ranking (B, L).
@@ -137,7 +170,10 @@ class Block(nn.Module):
         target = math.ceil(rows * columns * self.ratio)
         largest = min(target, self.max_patches or target)
         draws = uniform(batch.key, rows * columns + ATTEMPTS * 4, MASK)
-        noise, draws = draws[:, : rows * columns], draws[:, rows * columns :].unflatten(1, (ATTEMPTS, 4))
+        noise, draws = (
+            draws[:, : rows * columns],
+            draws[:, rows * columns :].unflatten(1, (ATTEMPTS, 4)),
+        )
         targets = torch.full((len(draws),), target, device=draws.device)
         age = place_blocks(draws, rows, columns, targets, smallest, largest, self.min_aspect)
         return Ranking(age.flatten(1) + noise)

@@ -1,4 +1,6 @@
-"""Cover a share of each image, drawn for it, with blocks (iBOT, arXiv 2111.07832; bytedance/ibot, loader.py: ImageFolderMask)."""
+"""Cover a share of each image, drawn for it, with blocks (iBOT, arXiv 2111.07832; bytedance/ibot,
+loader.py: ImageFolderMask).
+"""
 
 import torch
 from torch import Tensor, nn
@@ -11,14 +13,17 @@ from mim.masker.score.ranking import Ranking
 
 
 class DrawnBlock(nn.Module):
-    """Patches of blocks that were placed early are hidden first; those of any block are salient, and no others.
+    """Patches of blocks that were placed early are hidden first; those of any block are salient,
+    and no others.
 
-    Blocks are placed as BEiT places them, until they cover the share or no further block fits: often a few patches less, none
-    in images that stay whole. `masker/partition=covered` hides exactly what they cover.
+    Blocks are placed as BEiT places them, until they cover the share or no further block fits:
+    often a few patches less, none in images that stay whole. `masker/partition=covered` hides
+    exactly what they cover.
 
     Args:
         ratios: draws the share of each image, and which stay whole.
-        min_patches: smallest area that is tried; null for a third of the shorter side, squared: 16 on 14 x 14.
+        min_patches: smallest area that is tried; null for a third of the shorter side, squared: 16
+            on 14 x 14.
         min_aspect: the most slender shape, height over width; its inverse is the flattest.
 
     Raises:
@@ -27,16 +32,20 @@ class DrawnBlock(nn.Module):
 
     needs_tokens = False
 
-    def __init__(self, ratios: RandomRatio, min_patches: int | None = None, min_aspect: float = 0.3):
+    def __init__(
+        self, ratios: RandomRatio, min_patches: int | None = None, min_aspect: float = 0.3
+    ):
         super().__init__()
         if not 0 < min_aspect <= 1:
             raise ValueError(
-                f"DrawnBlock got min_aspect={min_aspect}; needs a value above 0 and at most 1, e.g. masker.score.min_aspect=0.3"
+                f"DrawnBlock got min_aspect={min_aspect}; needs a value above 0 and at most 1, "
+                "e.g. masker.score.min_aspect=0.3"
             )
         self.ratios, self.min_patches, self.min_aspect = ratios, min_patches, min_aspect
 
     def forward(self, batch: Batch, grid: tuple[int, int], tokens: Tensor | None = None) -> Ranking:
-        """B images of a grid of L patches -> ranking (B, L), and whether a block covers a patch as salience, 0 or 1 (B, L).
+        """B images of a grid of L patches -> ranking (B, L), and whether a block covers a patch as
+        salience, 0 or 1 (B, L).
 
         Raises:
             ValueError: where not even the smallest block fits on the grid.
@@ -46,5 +55,7 @@ class DrawnBlock(nn.Module):
         share, _, masked = self.ratios.draw(batch.key)
         draws = uniform(batch.key, L + ATTEMPTS * 4, MASK)
         noise, draws = draws[:, :L], draws[:, L:].unflatten(1, (ATTEMPTS, 4))
-        age = place_blocks(draws, rows, columns, L * share * masked, smallest, L, self.min_aspect).flatten(1)
+        age = place_blocks(
+            draws, rows, columns, L * share * masked, smallest, L, self.min_aspect
+        ).flatten(1)
         return Ranking(age + noise, (age > 0).to(torch.float32))

@@ -1,4 +1,6 @@
-"""Hide patches that get little attention, and keep what matters in sight (MST, arXiv 2106.05656)."""
+"""Hide patches that get little attention, and keep what matters in sight (MST, arXiv
+2106.05656).
+"""
 
 from torch import Tensor, nn
 
@@ -9,12 +11,13 @@ from mim.masker.score.ranking import Ranking, min_max
 
 
 class MST(nn.Module):
-    """The least attended patches are hidden first, in random order; of the others the least attended.
+    """The least attended patches are hidden first, in random order; of the others the least
+    attended.
 
     Args:
         store: where the network looks in each image.
-        share: of all patches, those that count as little attended. Where it is no larger than the partition's ratio, all of them
-            are hidden; the larger it is, the more depends on chance.
+        share: of all patches, those that count as little attended. Where it is no larger than the
+            partition's ratio, all of them are hidden; the larger it is, the more depends on chance.
     """
 
     needs_tokens = False
@@ -22,14 +25,20 @@ class MST(nn.Module):
     def __init__(self, store: AttentionStore, share: float = 0.9):
         super().__init__()
         if not 0 < share <= 1:
-            raise ValueError(f"MST got share={share}; needs a share above 0 and at most 1, e.g. masker.score.share=0.9")
+            raise ValueError(
+                f"MST got share={share}; needs a share above 0 and at most 1, e.g. "
+                "masker.score.share=0.9"
+            )
         self.store, self.share = store, share
 
     def forward(self, batch: Batch, grid: tuple[int, int], tokens: Tensor | None = None) -> Ranking:
-        """B images of a grid of L patches -> ranking (B, L) and attention, stretched to [0, 1], as salience (B, L)."""
+        """B images of a grid of L patches -> ranking (B, L) and attention, stretched to [0, 1], as
+        salience (B, L).
+        """
         weight = self.store(batch, grid)
         L = weight.shape[1]
         u = uniform(batch.key, L, MASK)
-        place = (weight + 1e-6 * u).argsort(dim=1).argsort(dim=1)  # 0 for the least attended; ties at random
+        # 0 for the least attended; ties at random
+        place = (weight + 1e-6 * u).argsort(dim=1).argsort(dim=1)
         low = place < int(L * self.share)
         return Ranking(u * low - place * ~low, min_max(weight))

@@ -18,7 +18,8 @@ class Ranking(NamedTuple):
 
 
 def min_max(score: Tensor) -> Tensor:
-    """Smallest to 0 and largest to 1 along the last dimension; what is constant up to rounding becomes 0, never NaN.
+    """Smallest to 0 and largest to 1 along the last dimension; what is constant up to rounding
+    becomes 0, never NaN.
 
     (..., L) -> (..., L).
     """

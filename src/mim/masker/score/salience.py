@@ -1,4 +1,6 @@
-"""Hide salient patches first (SBAM, arXiv 2404.08327; doihye/SBAM, models_mae.py: saliency_guided_masking)."""
+"""Hide salient patches first (SBAM, arXiv 2404.08327; doihye/SBAM, models_mae.py:
+saliency_guided_masking).
+"""
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +13,9 @@ from mim.masker.score.ranking import Ranking, min_max
 def similarity(tokens: Tensor) -> Tensor:
     """X Xᵀ in float32: (B, L, D) -> (B, L, L).
 
-    The softmax of it saturates, so rounding shows: a GPU that rounds the factors to TF32 moves salience by 5e-3. Each factor is
-    split into a coarse half, which no rounding touches, and the small rest.
+    The softmax of it saturates, so rounding shows: a GPU that rounds the factors to TF32 moves
+    salience by 5e-3. Each factor is split into a coarse half, which no rounding touches, and the
+    small rest.
     """
     coarse = tokens.bfloat16().float()
     rest = tokens - coarse
@@ -20,9 +23,11 @@ def similarity(tokens: Tensor) -> Tensor:
 
 
 def salience(tokens: Tensor) -> Tensor:
-    """How much all patches attend to each, without learned projections: (B, L, D) -> (B, L) in [0, 1], by float32 arithmetic.
+    """How much all patches attend to each, without learned projections: (B, L, D) -> (B, L) in [0,
+    1], by float32 arithmetic.
 
-    The column sums of softmax(X Xᵀ), smallest to 0 and largest to 1; 0 everywhere where patches do not differ.
+    The column sums of softmax(X Xᵀ), smallest to 0 and largest to 1; 0 everywhere where patches do
+    not differ.
     """
     with torch.autocast(tokens.device.type, enabled=False):
         return min_max(similarity(tokens.float()).softmax(dim=-1).sum(dim=1))
@@ -32,7 +37,8 @@ class Salience(nn.Module):
     """Rank by salience plus uniform noise.
 
     Args:
-        noise: upper end of the noise, as a share of the range of salience; 0.5 as published, 0 for none.
+        noise: upper end of the noise, as a share of the range of salience; 0.5 as published, 0 for
+            none.
     """
 
     needs_tokens = True
@@ -40,10 +46,14 @@ class Salience(nn.Module):
     def __init__(self, noise: float = 0.5):
         super().__init__()
         if noise < 0:
-            raise ValueError(f"Salience got noise={noise}; needs 0 or more, e.g. masker.score.noise=0.5")
+            raise ValueError(
+                f"Salience got noise={noise}; needs 0 or more, e.g. masker.score.noise=0.5"
+            )
         self.noise = noise
 
     def forward(self, batch: Batch, grid: tuple[int, int], tokens: Tensor) -> Ranking:
-        """B images and their embedded patches, positions included (B, L, D) -> ranking (B, L) and salience (B, L)."""
+        """B images and their embedded patches, positions included (B, L, D) -> ranking (B, L) and
+        salience (B, L).
+        """
         found = salience(tokens)
         return Ranking(found + self.noise * uniform(batch.key, found.shape[1], MASK), found)

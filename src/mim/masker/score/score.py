@@ -13,7 +13,13 @@ class Score(Protocol):
 
     @property
     def needs_tokens(self) -> bool:
-        """Whether it looks at embedded patches; if not, hidden patches need not be embedded at all."""
+        """Whether it looks at embedded patches; if not, hidden patches need not be embedded at
+        all.
+        """
 
-    def __call__(self, batch: Batch, grid: tuple[int, int], tokens: Tensor | None = None) -> Ranking:
-        """B images, each a grid of L patches, and their embeddings (B, L, D) if needed -> ranking (B, L)."""
+    def __call__(
+        self, batch: Batch, grid: tuple[int, int], tokens: Tensor | None = None
+    ) -> Ranking:
+        """B images, each a grid of L patches, and their embeddings (B, L, D) if needed -> ranking
+        (B, L).
+        """
