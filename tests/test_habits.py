@@ -38,3 +38,22 @@ def test_hooks_and_workflow_run_what_make_lint_and_ci_run():
     ]
     assert [step["run"] for step in steps if "run" in step] == ["bash .ci/run"]
     assert (ROOT / ".ci" / "run").exists()
+
+
+GENERATED = ("choose.md", "tables.md")
+
+
+def test_lines_of_configs_and_prose_have_at_most_100_characters():
+    """Ruff counts Python's. Tables, code, headings, pictures and addresses are as they are."""
+    configs = [*(ROOT / "configs").rglob("*.yaml"), *(ROOT / "src").rglob("*.yaml")]
+    pages = [*(ROOT / "docs").glob("*.md"), *(ROOT / "benchmarks").glob("*.md"), *ROOT.glob("*.md")]
+    assert len(configs) > 300
+    assert len(pages) > 20
+    lines = [(file, line) for file in configs for line in file.read_text().splitlines()]
+    for page in pages:
+        if page.name not in GENERATED:
+            prose = re.sub(r"^ *```.*?^ *```", "", page.read_text(), flags=re.M | re.S)
+            kept = (x for x in prose.splitlines() if not re.match(r"\s*[|#<]|    |!\[|\s*\[", x))
+            lines += [(page, line) for line in kept]
+    long = [(file.name, line) for file, line in lines if len(line) > 100]
+    assert not [each for each in long if "${hydra:" not in each[1]]  # nothing to break there
