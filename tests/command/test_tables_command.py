@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 from mim.__main__ import main
+from mim.paper.grid import grids
 from mim.paper.table import names
 
 
@@ -22,7 +23,7 @@ def test_the_page_of_all_tables_is_what_the_data_say(capsys):
 
 def test_a_paper_that_is_not_here(capsys):
     assert main(["tables", "mea"]) == 1
-    allowed = ", ".join(names())
+    allowed = ", ".join([*names(), *grids()])
     assert (
         capsys.readouterr().err
         == f"error: there are no tables of mea; did you mean 'mae'? allowed: {allowed}\n"

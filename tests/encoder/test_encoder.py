@@ -4,11 +4,13 @@ blocks' own.
 
 import pytest
 import torch
+from torch import nn
 
 from mim.encoder.beit import Beit
 from mim.encoder.encoder import Attends, attending, cls_attention
 from mim.encoder.swin import Swin
 from mim.encoder.vit import ViT
+from mim.teacher.ema import EMA
 from mim.tokens import take
 from mim.weights.settings import ENCODER, public_classes
 
@@ -179,3 +181,22 @@ def test_a_file_can_name_encoders_and_no_contract_of_one():
         "TimmViT",
         "ViT",
     ]
+
+
+@pytest.mark.parametrize("name", ATTENDING)
+@torch.no_grad()
+def test_what_feed_forward_networks_add_is_what_leaves_a_block_less_what_attention_left(name):
+    encoder = shaken(name)
+    embedded = encoder.embed(images_for(encoder))
+    tokens = encoder.encode_blocks(embedded, [0, 1, 2, 3])
+    added = encoder.encode_added(embedded, [3, 1])
+    for number, found in zip((3, 1), added, strict=True):
+        entering, leaving = tokens[number - 1], tokens[number]
+        attended = entering + encoder.block_update(entering, number)
+        assert torch.allclose(found, leaving - attended, atol=1e-5), number
+
+
+def test_an_encoder_without_such_networks_is_no_teacher_of_them():
+    teacher = EMA(nn.ModuleDict({"encoder": MAKERS["swin"]()}))
+    with pytest.raises(ValueError, match=r"Swin cannot say what .* give loss\.target\.of=block"):
+        teacher(images_for(teacher.network), [1], added=True)

@@ -19,8 +19,7 @@ from mim.target.features import Features
 from mim.teacher.ema import EMA
 from mim.weights.official_simmim import from_bare
 
-# not "fc.": tokens before the residual; nor "var."
-VARIANTS = ["", "default.", "in.", "bn.", "in_ln.", "none."]
+VARIANTS = ["", "default.", "in.", "bn.", "in_ln.", "fc.", "none."]  # not "var."
 
 
 class Given(nn.Module):
@@ -74,7 +73,8 @@ def target_of(m):
     each = [name for name in ("batch", "instance") if m.get(f"target_{name}_norm")]
     each += ["layer"] if m["target_layer_norm_last"] else []
     mean = [name for name in ("instance", "layer") if m.get(f"post_target_{name}_norm")]
-    return Features(len(m["target_layers"]), each, mean, m["target_norm_eps"])
+    of = {"end": "block", "fc": "feed_forward"}[m["layer_results"]]
+    return Features(len(m["target_layers"]), each, mean, m["target_norm_eps"], of=of)
 
 
 @pytest.fixture

@@ -332,7 +332,7 @@ def _erasing(erase: Any) -> Facts:
 def _pretraining(cfg: DictConfig, task: Any) -> Facts:
     facts = (
         _decoders(task.model)
-        | _loss(task.loss)
+        | _loss(task.loss, task.model.encoder.depth)
         | {"label_smoothing": None, "mixup": None, "cutmix": None}
     )
     facts |= _teacher(task.teacher, cfg.epochs) if task.teacher else {}
@@ -563,7 +563,7 @@ def _decoder(decoder: Any) -> Facts:
     }
 
 
-def _loss(loss: Any) -> Facts:
+def _loss(loss: Any, depth: int) -> Facts:
     """How a prediction that is 3 off is judged, and whether the target is standardised."""
     if isinstance(loss, AcrossViews):
         return _across_views(loss)
@@ -573,7 +573,7 @@ def _loss(loss: Any) -> Facts:
         (term,) = loss.term.values()
         if isinstance(term.target, HOG):
             return _hog(term)
-        return _codes(term) if term.error == "cross_entropy" else _features(term)
+        return _codes(term) if term.error == "cross_entropy" else _features(term, depth)
     terms, pixel = loss.term, loss.term["pixel"]
     side = 2 * pixel.target.geometry.patch_size[0]
     image = torch.rand(1, 3, side, side)
@@ -620,17 +620,17 @@ def _two_views() -> Batch:
 
 
 class _Known:
-    """Teacher of 12 blocks, whose tokens are the number of the block times a row of known
+    """Teacher of some blocks, whose tokens are the number of the block times a row of known
     values.
     """
 
-    depth, prefix, norm = 12, 1, nn.Identity()
+    prefix, norm = 1, nn.Identity()
 
-    def __init__(self, values: Tensor):
-        self.values = values
+    def __init__(self, values: Tensor, depth: int = 12):
+        self.values, self.depth = values, depth
 
     def __call__(
-        self, image: Tensor, blocks: list[int], through: str | None = None
+        self, image: Tensor, blocks: list[int], through: str | None = None, added: bool = False
     ) -> list[Tensor]:
         self.asked = list(blocks)
         if through:  # images, not tokens
@@ -638,11 +638,11 @@ class _Known:
         return [number**2 * self.values.expand(1, 5, -1) for number in blocks]
 
 
-def _features(term: Any) -> Facts:
+def _features(term: Any, depth: int) -> Facts:
     """Which blocks a target averages, what norms do to them, and how a prediction that is off is
     judged.
     """
-    known = _Known(torch.arange(8.0))
+    known = _Known(torch.arange(8.0), depth)
     split = Split(torch.tensor([[[1, 2]]]), torch.tensor([[[0, 3]]]))
     image = torch.rand(1, 3, 32, 32)
     target = term.target(image, split, known)
@@ -656,6 +656,7 @@ def _features(term: Any) -> Facts:
         "target.norms": [list(term.target.each), list(term.target.mean)],
         "target.eps": term.target.eps,
         "target.final_norm": term.target.final_norm,
+        "target.of_each": term.target.of,
         "target.loss": {"kind": "smooth L1" if is_smooth else "another", "beta": round(beta, 4)},
     }
 

@@ -18,7 +18,7 @@ class Fixed:
         torch.manual_seed(0)
         self.tokens = torch.randn(self.depth, B, 1 + L, D)
 
-    def __call__(self, image, blocks):
+    def __call__(self, image, blocks, through=None, added=False):
         return [self.tokens[number - 1] for number in blocks]
 
 
@@ -111,3 +111,20 @@ def test_the_final_norm_of_several_blocks_is_refused():
         match=r"final_norm is the norm of the teacher's last block, and blocks=2 are averaged",
     ):
         Features(2, final_norm=True)
+
+
+def test_what_feed_forward_networks_add_is_asked_of_the_teacher():
+    class Adds(Fixed):
+        def __call__(self, image, blocks, through=None, added=False):
+            return [self.tokens[number - 1] * (2 if added else 1) for number in blocks]
+
+    plain, added = (
+        Features(2, each=[], mean=[], of=of)(IMAGE, split(0, 3), Adds())
+        for of in ("block", "feed_forward")
+    )
+    assert torch.equal(added, 2 * plain)
+
+
+def test_what_is_added_passes_no_final_norm():
+    with pytest.raises(ValueError, match=r"of=feed_forward; give loss\.target\.of=block"):
+        Features(1, final_norm=True, of="feed_forward")

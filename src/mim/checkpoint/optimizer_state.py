@@ -4,7 +4,20 @@ processes call them by name.
 
 from collections.abc import Sequence
 
+import torch
+
 from mim.part import Saved
+
+
+def in_tensors(state: Saved) -> Saved:
+    """States by name, with flags (Muon's `use_muon`) as tensors: shares hold nothing else."""
+    return {
+        name: {
+            key: torch.tensor(value) if isinstance(value, bool) else value
+            for key, value in own.items()
+        }
+        for name, own in state.items()
+    }
 
 
 def by_number(state: Saved, groups: Sequence[Saved]) -> Saved:

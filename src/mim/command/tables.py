@@ -9,6 +9,8 @@ from mim.installed import as_typed, program
 from mim.launch.check import nearest
 from mim.launch.errors import Interrupted
 from mim.launch.signals import end, listen
+from mim.paper.crossed import crossed
+from mim.paper.grid import grids, read_grid
 from mim.paper.ledger import deviations, unmade
 from mim.paper.make import Outcome, make
 from mim.paper.markdown import markdown
@@ -28,6 +30,8 @@ Made by `make tables` from `src/mim/paper/`.
 
 """
 
+MAKES_GRIDS = "MIM_DATA=<pictures> python -m mim tables --scale bench --run --seeds 0,1"
+
 
 def run(asked: argparse.Namespace, configs: Path) -> None:
     """Print the tables as Markdown, and make them where that is asked for.
@@ -35,14 +39,16 @@ def run(asked: argparse.Namespace, configs: Path) -> None:
     Raises:
         SystemExit: 1 if a job failed, 85 or 130 if some were only stopped.
     """
-    if asked.run and not asked.papers:
+    chosen = asked.papers or (grids() if asked.scale == "bench" else names())
+    if asked.run and not asked.papers and asked.scale == "paper":
         raise ValueError(
             "--run makes the tables of the papers that are named; e.g. python -m mim tables amt "
-            "--run"
+            "--run, "
+            "or python -m mim tables --scale bench --run"
         )
     if asked.parallel < 1:
         raise ValueError(f"--parallel {asked.parallel} leaves nothing to run; needs 1 at least")
-    papers = {name: _at_scale(name, asked.scale) for name in asked.papers or names()}
+    papers = {name: _at_scale(name, asked.scale) for name in chosen}
     runs = asked.runs or (Path(os.environ.get("MIM_RUNS", "runs")) if asked.run else None)
     ended = Outcome([], [])
     for name, paper in papers.items() if asked.run else ():
@@ -50,7 +56,7 @@ def run(asked: argparse.Namespace, configs: Path) -> None:
         ended = Outcome(
             *(a + b for a, b in zip(ended, _make(name, paper, runs, asked), strict=True))
         )
-    tables = "\n\n".join(_text(paper, runs, asked.seeds) for paper in papers.values())
+    tables = "\n\n".join(_text(name, paper, runs, asked.seeds) for name, paper in papers.items())
     print(
         as_typed(tables)
         if asked.papers or runs or asked.scale == "bench"
@@ -71,8 +77,10 @@ def _unmade() -> str:
 
 
 def _at_scale(name: str, scale: str) -> Paper:
+    if name in grids():
+        return read_grid(name).paper()
     if name not in names() and not name.endswith(".yaml"):
-        raise ValueError(f"there are no tables of {name}; {nearest(name, names())}")
+        raise ValueError(f"there are no tables of {name}; {nearest(name, [*names(), *grids()])}")
     paper = read(Path(name) if name.endswith(".yaml") else HERE / f"{name}.yaml")
     return paper.at_bench() if scale == "bench" else paper
 
@@ -81,7 +89,7 @@ def _make(name: str, paper: Paper, runs: Path, asked: argparse.Namespace) -> Out
     runs.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cores() // asked.parallel)))
     folder = runs / "tables" / (Path(name).stem + ("_bench" if asked.scale == "bench" else ""))
-    devices = 1 if asked.scale == "bench" else -1
+    devices = 1 if asked.scale == "bench" or name in grids() else -1
     listen()
     try:
         return make(
@@ -103,8 +111,11 @@ def _make(name: str, paper: Paper, runs: Path, asked: argparse.Namespace) -> Out
         end()
 
 
-def _text(paper: Paper, runs: Path | None, seeds: list[int]) -> str:
+def _text(name: str, paper: Paper, runs: Path | None, seeds: list[int]) -> str:
     """The tables; with runs also what is still to be run, and which runs are of no row."""
+    if name in grids():
+        progress = None if runs is None else Progress(paper, find_records(runs), seeds)
+        return crossed(read_grid(name), progress, MAKES_GRIDS)
     if runs is None:
         return markdown(paper, deviations())
     progress = Progress(paper, find_records(runs), seeds)

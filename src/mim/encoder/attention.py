@@ -130,6 +130,22 @@ class Block(TimmBlock):
     def __init__(self, *sizes: Any, **options: Any):
         super().__init__(*sizes, **{"attn_layer": Attention, **options})
 
-    def update(self, x: Tensor) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        attn_mask: Tensor | Lengths | None = None,
+        is_causal: bool = False,
+        added: list[Tensor] | None = None,
+    ) -> Tensor:
+        """(B, L, D) -> (B, L, D); what the feed-forward network adds is put into `added`, if
+        given.
+        """
+        x = x + self.update(x, attn_mask)
+        new = self.drop_path2(self.ls2(self.mlp(self.norm2(x))))
+        if added is not None:
+            added.append(new)
+        return x + new
+
+    def update(self, x: Tensor, attn_mask: Tensor | Lengths | None = None) -> Tensor:
         """What attention adds to the tokens that enter the block: (B, L, D) -> (B, L, D)."""
-        return self.drop_path1(self.ls1(self.attn(self.norm1(x))))
+        return self.drop_path1(self.ls1(self.attn(self.norm1(x), attn_mask)))

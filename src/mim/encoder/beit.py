@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mim.encoder.attention import Norm
 from mim.encoder.beit_block import Block
-from mim.encoder.blocks import check_number, run_blocks
+from mim.encoder.blocks import check_number, run_blocks, run_for_added
 from mim.encoder.initialise import initialise_simmim
 from mim.encoder.padding import padding_bias, with_cls
 from mim.encoder.patches import add_positions, project
@@ -145,6 +145,11 @@ class Beit(beit.Beit):
         padding = None if valid is None else padding_bias(with_cls(valid))
         biases = [_sum(bias, padding) for bias in self._biases(index)]
         return run_blocks(self._cls_first(tokens), self.blocks, biases, blocks)
+
+    def encode_added(self, tokens: Tensor, blocks: Sequence[int]) -> list[Tensor]:
+        """What feed-forward networks of some blocks add, each (B, 1 + L, D)."""
+        x = self._cls_first(tokens)
+        return run_for_added(x, self.blocks, self._biases(None), blocks)
 
     def attention(
         self, image: Tensor, queries: Sequence[int] | None = None, block: int | None = None

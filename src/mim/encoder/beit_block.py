@@ -71,6 +71,22 @@ class Block(beit.Block):
             width, heads, qkv_bias=True, attn_drop=attention_dropout, window_size=window
         )
 
+    def forward(
+        self,
+        x: Tensor,
+        shared_rel_pos_bias: Tensor | None = None,
+        added: list[Tensor] | None = None,
+    ) -> Tensor:
+        """(B, M, D) -> (B, M, D); what the feed-forward network adds is put into `added`, if
+        given.
+        """
+        x = x + self.update(x, shared_rel_pos_bias)
+        new = self.mlp(self.norm2(x))
+        new = self.drop_path2(new if self.gamma_2 is None else self.gamma_2 * new)
+        if added is not None:
+            added.append(new)
+        return x + new
+
     def update(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """What attention adds to the tokens that enter the block: (B, M, D) -> (B, M, D)."""
         added = self.attn(self.norm1(x), bias)

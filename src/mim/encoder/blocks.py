@@ -35,6 +35,28 @@ def run_blocks(
     return [left[number] for number in wanted]
 
 
+def run_for_added(
+    x: Tensor,
+    blocks: Iterable[Callable[..., Tensor]],
+    biases: Sequence[Bias],
+    wanted: Sequence[int],
+) -> list[Tensor]:
+    """The same, of what the feed-forward networks of the wanted blocks add to their tokens.
+
+    Args:
+        x, blocks, biases: as in `run_blocks`; blocks put what they add into a list `added`.
+        wanted: numbers, from 1, in any order.
+    """
+    for number in wanted:
+        check_number(number, len(biases))
+    found: dict[int, list[Tensor]] = {number: [] for number in wanted}
+    for number, (block, bias) in enumerate(zip(blocks, biases, strict=True), start=1):
+        if number > max(wanted):
+            break
+        x = block(x, bias, added=found[number]) if number in found else block(x, bias)
+    return [found[number][0] for number in wanted]
+
+
 def check_number(number: int | None, depth: int, of: str = "the encoder", least: int = 1) -> int:
     """Number of a block, counted from 1; None is the last.
 

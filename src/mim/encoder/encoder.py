@@ -143,6 +143,22 @@ class Attends(Protocol):
 
 
 @runtime_checkable
+class FeedsForward(Protocol):
+    """What an encoder can do whose blocks end in a feed-forward network beside a residual."""
+
+    def encode_added(self, tokens: Tensor, blocks: Sequence[int]) -> list[Tensor]:
+        """All patches (B, L, E) -> what these networks add to their tokens, each (B, R + L, D).
+
+        Args:
+            tokens: of `embed`, in order.
+            blocks: whose they are, counted from 1, in any order.
+
+        Raises:
+            ValueError: where there is no such block.
+        """
+
+
+@runtime_checkable
 class Resizes(Protocol):
     """What an encoder can do whose positions are resized to images of other sizes than its
     geometry's.

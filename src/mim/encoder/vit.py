@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from mim.encoder.attention import Attention, Block, Norm
-from mim.encoder.blocks import check_number, run_blocks
+from mim.encoder.blocks import check_number, run_blocks, run_for_added
 from mim.encoder.initialise import Start, initialise
 from mim.encoder.padding import padding
 from mim.encoder.patches import add_positions, project
@@ -157,6 +157,11 @@ class ViT(VisionTransformer):
         x = self._cls_first(tokens)
         bias = None if valid is None else padding(pad(valid, (self.prefix, 0), value=True), x)
         return run_blocks(x, self.blocks, [bias] * self.depth, blocks)
+
+    def encode_added(self, tokens: Tensor, blocks: Sequence[int]) -> list[Tensor]:
+        """What feed-forward networks of some blocks add, each (B, R + M, D)."""
+        x = self._cls_first(tokens)
+        return run_for_added(x, self.blocks, [None] * self.depth, blocks)
 
     def attention(
         self, image: Tensor, queries: Sequence[int] | None = None, block: int | None = None

@@ -63,9 +63,10 @@ def differences(wanted: dict[str, str], found: dict[str, str]) -> list[str]:
 def merged(command: str, more: Sequence[str]) -> str:
     """A command with more settings; one of a key that it has already takes the place of it."""
     program, *given = command.split(" ")
-    return " ".join(
-        [program, *(f"{key}={value}" for key, value in settings([*given, *more]).items())]
-    )
+    whole = [*given, *more]
+    new = {override[1:].partition("=")[0] for override in whole if override.startswith("+")}
+    said = (f"{'+' * (key in new)}{key}={value}" for key, value in settings(whole).items())
+    return " ".join([program, *said])
 
 
 def written(program: str, overrides: Iterable[str]) -> str:

@@ -36,7 +36,9 @@ def make(
     devices: int,
     begin: Begin = begin_new,
 ) -> Outcome:
-    """Run what is missing, in waves: what can be run now, and then what has become possible.
+    """Run what is missing, in waves: what judges a training that is there, and the next trainings.
+
+    So a table that is stopped has the numbers of nearly all that was trained.
 
     A job that was stopped goes on from its last checkpoint, because its folder is named after its
     command.
@@ -56,14 +58,15 @@ def make(
     tried: dict[tuple, Path] = {}
     while True:
         missing = look().missing()
-        wave = [job for job in missing if job.can_run and _key(job) not in tried]
+        ready = [job for job in missing if job.can_run and _key(job) not in tried]
+        judging = [job for job in ready if job.step.after]
+        wave = [*judging, *[job for job in ready if not job.step.after][:parallel]]
         if not wave:
             break
         tasks = [_task(job, folder, program, devices) for job in wave]
         tried |= {_key(job): task.folder for job, task in zip(wave, tasks, strict=True)}
         print(
-            f"{len(wave)} of {len(missing)} missing jobs can be run; "
-            f"what they say goes to {folder}",
+            f"{len(wave)} of {len(missing)} missing jobs begin; what they say goes to {folder}",
             flush=True,
         )
         run_all(tasks, parallel, gpus, NUMBERS, begin)

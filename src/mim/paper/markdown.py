@@ -31,8 +31,8 @@ def _table(table: Table) -> str:
     header = ["trained", "judged by", *(["published"] if published else []), "measured"]
     header += [*(["difference"] if published else []), *(["note"] if notes else [])]
     lines = [
-        _line(header),
-        _line("---" if name in ("trained", "judged by", "note") else "---:" for name in header),
+        line(header),
+        line("---" if name in ("trained", "judged by", "note") else "---:" for name in header),
     ]
     told = None
     for cell in cells:
@@ -46,13 +46,14 @@ def _table(table: Table) -> str:
             "difference": _difference(cell.published, cell.measured),
             "note": note,
         }
-        lines.append(_line(all_of_it[name] for name in header))
+        lines.append(line(all_of_it[name] for name in header))
     commands = "\n".join(f"    {line}" for line in _commands(table))
     parts = [f"### {table.name}", table.about, "\n".join(lines), "\n".join(_made(cells)), commands]
     return "\n\n".join(part for part in [*parts, "\n".join(_reasons(cells))] if part)
 
 
-def _line(cells: Iterable[str]) -> str:
+def line(cells: Iterable[str]) -> str:
+    """A line of a table."""
     return f"| {' | '.join(cells)} |"
 
 

@@ -27,7 +27,7 @@ class Step(NamedTuple):
     weights: str = ""
     """Published weights that it judges."""
     after: "Step | None" = None
-    """The training whose run it judges."""
+    """The training whose run it judges, or goes on from."""
 
     @property
     def key(self) -> tuple:
@@ -128,6 +128,27 @@ class Progress:
         ]
         return self.paper.model_copy(update={"tables": tables})
 
+    def by_seed(self, cell: Cell) -> dict[int, float]:
+        """A number for each seed of the training that it judges, in per cent; only those that were
+        run.
+        """
+        if (step := _judging(cell)) is None:
+            return {}
+        found = {
+            trained: run.accuracy(cell.number)
+            for (trained, _), run in self._runs(step, cell.number).items()
+        }
+        return {seed: number[0] for seed, number in found.items() if number}
+
+    def counted(self) -> list[Record]:
+        """The runs that made the steps: the newest of each seed."""
+        newest = {
+            (step.key, self._root(step, run).seed): run
+            for step in self.steps
+            for run in self.made(step)
+        }
+        return [run for (_, seed), run in newest.items() if seed in self.seeds]
+
     def passed_over(self) -> Iterator[str]:
         """Finished runs that are of no row, though of its experiment, or of its checkpoint: each
         with what is other.
@@ -191,18 +212,23 @@ class Progress:
         measured = {judge: number for judge, number in found.items() if number}
         return row.model_copy(update={"measured": row.measured | measured})
 
-    def _measured(self, step: Step, name: str) -> Measured | None:
-        """One number: of one run, or the mean over seeds with its 95 % interval by Student's t."""
-        by_seeds = {
+    def _runs(self, step: Step, name: str) -> dict[tuple[int, int], Record]:
+        """Runs that have a number, by the seeds of what they judged and their own: the newest of
+        each pair, in order.
+        """
+        found = {
             (self._root(step, run).seed, run.seed): run
             for run in self.made(step)
             if run.accuracy(name)
         }
+        return dict(sorted(found.items()))
+
+    def _measured(self, step: Step, name: str) -> Measured | None:
+        """One number: of one run, or the mean over seeds with its 95 % interval by Student's t."""
+        by_seeds = self._runs(step, name)
         if not by_seeds:
             return None
-        pairs = sorted(by_seeds)
-        # the newest, where there are several of the same seeds
-        runs = [by_seeds[pair] for pair in pairs]
+        pairs, runs = list(by_seeds), list(by_seeds.values())
         every = list(dict.fromkeys(run for pair in runs for run in (self._root(step, pair), pair)))
         numbers = [number for run in runs if (number := run.accuracy(name))]
         values = [value for value, _ in numbers]
@@ -221,7 +247,7 @@ class Progress:
 def _steps(paper: Paper) -> list[Step]:
     """Each once: the training of rows that are judged, then what judges them."""
     judged = [step for table in paper.tables for cell in table.cells() if (step := _judging(cell))]
-    trained = [step.after for step in judged if step.after]
+    trained = [one for step in judged for one in _before(step)]
     steps: dict[tuple, Step] = {}
     for step in (*trained, *judged):
         steps.setdefault(step.key, step)
@@ -237,8 +263,20 @@ def _judging(cell: Cell) -> Step | None:
     label = f"{cell.row.trained}, {cell.judge}"
     if cell.row.command is None:
         return Step(label, program, tuple(own), weights=cell.row.by.replace("null", ""))
-    trains, *given = shlex.split(cell.row.by)
-    return Step(label, program, tuple(own), after=Step(cell.row.trained, trains, tuple(given)))
+    return Step(label, program, tuple(own), after=_training(cell.row))
+
+
+def _training(row: Row) -> Step:
+    """The training of a row, after that of the row that it starts from."""
+    program, *given = shlex.split(row.by)
+    return Step(
+        row.trained, program, tuple(given), after=_training(row.after) if row.after else None
+    )
+
+
+def _before(step: Step) -> list[Step]:
+    """The trainings that come before a step, first to last."""
+    return [*_before(step.after), step.after] if step.after else []
 
 
 def _aim(overrides: Sequence[str]) -> tuple[str, ...]:

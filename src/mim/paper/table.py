@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -14,11 +14,13 @@ HERE = Path(__file__).parent
 RUN = "<its run>"
 
 
-class _Said(BaseModel):
+class Said(BaseModel):
+    """What a yaml may say: nothing else."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class Measured(_Said):
+class Measured(Said):
     """A number of ours, and all that it takes to make it again."""
 
     value: float
@@ -31,7 +33,7 @@ class Measured(_Said):
     seed: int | list[int]
 
 
-class NumberOf(_Said):
+class NumberOf(Said):
     """One of several numbers that a command makes."""
 
     by: str
@@ -40,13 +42,13 @@ class NumberOf(_Said):
     """Its name in results.json, e.g. `val/box_ap`; a share of 1, which tables show in per cent."""
 
 
-class NoCommand(_Said):
+class NoCommand(Said):
     """Why a number cannot be made here."""
 
     reason: str
 
 
-class Row(_Said):
+class Row(Said):
     """One pre-training, and how it was judged.
 
     Raises:
@@ -59,6 +61,8 @@ class Row(_Said):
     """`train.py ...`, weights that are published, e.g. `timm:vit_base_patch16_224.mae`, or `null`
     for random ones.
     """
+    after: "Row | None" = None
+    """The row whose run its training starts from: in a yaml an anchor, `after: *first`."""
     reason: str = ""
     """Why there is no command, instead of one."""
     note: str = ""
@@ -85,8 +89,12 @@ class Row(_Said):
 
     @property
     def command(self) -> str | None:
-        """Training command; None where the weights are published, or nothing trains them here."""
-        return f"python {self.by}" if self.by.startswith("train.py ") else None
+        """Training command, with what it starts from; None where the weights are published, or
+        nothing trains them here.
+        """
+        if not self.by.startswith("train.py "):
+            return None
+        return f"python {self.by} checkpoint={RUN}" if self.after else f"python {self.by}"
 
     def judged_with(self, command: str) -> str:
         """A command of the table, on this row's weights."""
@@ -94,7 +102,7 @@ class Row(_Said):
         return f"python {program} {settings} checkpoint={RUN if self.command else self.by}"
 
 
-class Bench(_Said):
+class Bench(Said):
     """A table at a size that a CPU or one small GPU can do."""
 
     about: str
@@ -105,7 +113,7 @@ class Bench(_Said):
     """By judge, commands instead of the paper's."""
 
 
-class Table(_Said):
+class Table(Said):
     """Rows that were judged alike.
 
     Raises:
@@ -200,7 +208,7 @@ class Cell(NamedTuple):
     """Which number of that command it is; empty for its accuracy."""
 
 
-class Paper(_Said):
+class Paper(Said):
     """A paper's tables."""
 
     title: str
@@ -237,12 +245,19 @@ def read(file: Path) -> Paper:
     Raises:
         ValueError: naming the file, the place in it, and what is wrong there.
     """
+    return read_as(Paper, file)
+
+
+What = TypeVar("What", bound="Said")
+
+
+def read_as(what: type[What], file: Path) -> What:
+    """Open a yaml of a paper or of a grid, as in `read`."""
     said = settings_of(OmegaConf.load(file))
     try:
-        return Paper.model_validate(said)
+        return what.model_validate(said)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise ValueError(
-            f"{file.name}, {place}: {first['msg'].removeprefix('Value error, ')}"
-        ) from error
+        problem = first["msg"].removeprefix("Value error, ")
+        raise ValueError(f"{file.name}, {place}: {problem}") from error

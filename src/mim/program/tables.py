@@ -3,13 +3,15 @@
     python -m mim tables amt python -m mim tables amt --runs runs            # with what runs have
     measured, and the commands that are missing python -m mim tables amt --scale bench --run    #
     make it, at a size that a CPU can do; again: what is missing python -m mim tables
-    # all of them: docs/tables.md
+    # all of them: docs/tables.md python -m mim tables --scale bench              # every masker
+    with every target: docs/which_mask.md
 
 A table is lines of src/mim/paper/<paper>.yaml, or of a yaml of your own, which is given by its
 path. A row of parts that there are takes those and a file in configs/experiment/<paper>/.
 """
 
 from mim.launch.arguments import Arguments, path
+from mim.paper.grid import grids
 from mim.paper.table import names
 
 
@@ -19,7 +21,7 @@ def parser() -> Arguments:
     parser.add_argument(
         "papers",
         nargs="*",
-        help=f"{', '.join(names())}, or a yaml; all of them where none is given",
+        help=f"{', '.join([*names(), *grids()])}, or a yaml; all of them where none is given",
     )
     parser.add_argument(
         "--runs", type=path, help="folder of runs; with --run $MIM_RUNS or runs by default"

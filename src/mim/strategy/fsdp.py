@@ -22,7 +22,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.optim import Optimizer
 
-from mim.checkpoint.optimizer_state import by_name
+from mim.checkpoint.optimizer_state import by_name, in_tensors
 from mim.checkpoint.sharded import is_sharded, read_rest, read_shares, write_sharded
 from mim.part import Saved
 from mim.precision import DTYPES
@@ -145,7 +145,8 @@ class FSDP(ModelParallelStrategy):
     def optimizer_state(self, optimizer: Optimizer) -> Saved:
         """The optimiser's of a checkpoint, alike."""
         with shares_in_place():
-            return super().optimizer_state(optimizer)
+            state = super().optimizer_state(optimizer)
+        return {**state, "state": in_tensors(state["state"])}
 
     def save_checkpoint(
         self, checkpoint: Saved, filepath: str | Path, storage_options: object = None
@@ -179,9 +180,10 @@ class FSDP(ModelParallelStrategy):
     def _load_shares(self, path: str | Path) -> Saved:
         model: Any = self.model
         weights: Any = get_model_state_dict(model)
-        states: list[Any] = [
-            get_optimizer_state_dict(model, optimizer)["state"] for optimizer in self.optimizers
+        found: list[Any] = [
+            get_optimizer_state_dict(model, optimizer) for optimizer in self.optimizers
         ]
+        states: list[Any] = [in_tensors(each["state"]) for each in found]
         read_shares(
             {"state_dict": weights} | {f"optimizer_{i}": state for i, state in enumerate(states)},
             path,

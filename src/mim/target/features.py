@@ -45,11 +45,12 @@ class Features(nn.Module):
     mean again.
 
     The teacher sees the whole image. Norms have no weights. As data2vec's release for images has it
-    (facebookresearch/data2vec_vision, beit/engine_for_cyclical.py: 60-110), tokens are taken after
-    the residual.
+    (facebookresearch/data2vec_vision, beit/engine_for_cyclical.py: 60-110, and README), tokens are
+    taken after the residual; what feed-forward networks add before it is its `--layer_results fc`.
 
     Args:
         blocks: how many of the teacher's blocks are averaged, the last ones.
+        of: what leaves a `block`, or what its `feed_forward` network adds (layer scale included).
         each: norms of the tokens of each block, one after the other.
         mean: norms of their mean.
         eps: of the norms, added to variances.
@@ -58,7 +59,7 @@ class Features(nn.Module):
             src/train.py: forward_target).
 
     Raises:
-        ValueError: where several blocks are to pass the final norm, which is the last one's.
+        ValueError: where several blocks, or what is added in one, are to pass the final norm.
     """
 
     needs_teacher = True
@@ -71,6 +72,7 @@ class Features(nn.Module):
         mean: Sequence[Norm] = ("layer",),
         eps: Positive = 1e-5,
         final_norm: bool = False,
+        of: Literal["block", "feed_forward"] = "block",
     ):
         super().__init__()
         if final_norm and blocks != 1:
@@ -78,7 +80,12 @@ class Features(nn.Module):
                 f"final_norm is the norm of the teacher's last block, and blocks={blocks} are "
                 "averaged; e.g. loss.target.blocks=1"
             )
-        self.final_norm = final_norm
+        if final_norm and of != "block":
+            raise ValueError(
+                f"final_norm is of tokens that leave a block, and of={of}; give "
+                "loss.target.of=block"
+            )
+        self.final_norm, self.of = final_norm, of
         self.blocks, self.each, self.mean, self.eps = blocks, tuple(each), tuple(mean), eps
 
     @torch.no_grad()
@@ -95,7 +102,7 @@ class Features(nn.Module):
                 f"e.g. loss.target.blocks={teacher.depth}"
             )
         numbers = range(teacher.depth - self.blocks + 1, teacher.depth + 1)
-        left = teacher(image, list(numbers))
+        left = teacher(image, list(numbers), added=self.of == "feed_forward")
         if self.final_norm:
             left = [teacher.norm(x) for x in left]
         tokens = [at_least_single(x[:, teacher.prefix :]) for x in left]

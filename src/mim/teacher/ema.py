@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from mim.encoder.encoder import Encoder
+from mim.encoder.encoder import Encoder, FeedsForward
 from mim.optim.number import NumberSchedule, number_at
 from mim.part import Part, Progress
 from mim.precision import at_least_single
@@ -116,12 +116,23 @@ class EMA(Part, nn.Module):
 
     @torch.no_grad()
     def forward(
-        self, image: Tensor, blocks: Sequence[int], through: str | None = None
+        self, image: Tensor, blocks: Sequence[int], through: str | None = None, added: bool = False
     ) -> list[Tensor]:
-        """Whole images (B, C, H, W) -> tokens that leave these blocks, or projections of their
-        means, as in `Teacher`.
+        """Whole images (B, C, H, W) -> tokens of these blocks, as in `Teacher`.
+
+        Raises:
+            ValueError: where what feed-forward networks add is asked of an encoder that cannot say.
         """
-        left = self.network.encode_blocks(self.network.embed(image), blocks)
+        tokens = self.network.embed(image)
+        if not added:
+            left = self.network.encode_blocks(tokens, blocks)
+        elif isinstance(self.network, FeedsForward):
+            left = self.network.encode_added(tokens, blocks)
+        else:
+            raise ValueError(
+                f"{type(self.network).__name__} cannot say what its feed-forward networks add; "
+                "give loss.target.of=block, or encoder=vit_base or beit_base"
+            )
         if through is None:
             return left
         project = self.get_submodule(through)

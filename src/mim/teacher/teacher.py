@@ -22,10 +22,11 @@ class Teacher(Protocol):
         """Final norm of its encoder."""
 
     def __call__(
-        self, image: Tensor, blocks: Sequence[int], through: str | None = None
+        self, image: Tensor, blocks: Sequence[int], through: str | None = None, added: bool = False
     ) -> list[Tensor]:
         """Whole images (B, C, H, W) -> tokens that leave these blocks, counted from 1.
 
         Each (B, R + L, D), not normalised and without a gradient. With the name of a module that it
-        averages `through`, each is the mean of patch tokens projected by that, (B, P).
+        averages `through`, each is the mean of patch tokens projected by that, (B, P). With `added`
+        they are not what leaves a block but what its feed-forward network adds.
         """
