@@ -204,3 +204,23 @@ def test_a_missing_file_and_a_picture_of_another_size_are_refused(folder):
         scenes(folder, changed("images", 1, "width", 9)).image(1)
     with pytest.raises(ValueError, match="no class of every pixel"):
         coco(folder).scenes("label_maps")
+
+
+def test_a_mask_or_a_picture_that_cannot_be_read_is_named(folder):
+    garbage = {"size": [10, 12], "counts": "zzzz!!~~"}
+    read = scenes(folder, changed("annotations", 1, "segmentation", garbage))
+    with pytest.raises(
+        ValueError, match=r"other\.json: annotation 2 has a mask that cannot be read"
+    ):
+        read.objects(0, (10, 12))
+    for content, words in ((b"", "it is empty"), (b"hello", "its bytes are no picture")):
+        (folder / "images" / "a.png").write_bytes(content)
+        with pytest.raises(ValueError, match=rf"a\.png cannot be read: {words}"):
+            read.image(0)
+
+
+def test_a_file_without_objects_or_names_of_pictures_is_refused(folder):
+    with pytest.raises(ValueError, match=r"other\.json has no object to learn from"):
+        scenes(folder, CONTENT | {"annotations": CONTENT["annotations"][1:2]}, learned_from=True)
+    with pytest.raises(ValueError, match="image 7 has no file_name"):
+        scenes(folder, changed("images", 0, "file_name", None))

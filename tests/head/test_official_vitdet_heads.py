@@ -204,14 +204,16 @@ def test_losses_and_gradients_are_detectron2s(case):
 
 def test_losses_of_lvis_are_detectron2s(case):
     scores, category = case.reference["scores"], case.reference["sampled_classes"]
-    all_of_them = Federated(classes=None).loss(scores, category, torch.tensor([0])) / len(scores)
+    all_of_them = Federated(classes=None).loss(scores, category, torch.zeros_like(category)) / len(
+        scores
+    )
     assert all_of_them.item() == pytest.approx(case.reference["loss_cls_sigmoid"].item(), rel=1e-5)
     federated = Federated(classes=1)
     chosen = torch.zeros(case.meta["num_classes"] + 1, dtype=torch.bool)
     chosen[case.reference["federated_classes"]] = True
     chosen = chosen[:-1]
     federated.chosen = lambda *_: chosen
-    some = federated.loss(scores, category, torch.tensor([0])) / len(scores)
+    some = federated.loss(scores, category, torch.zeros_like(category)) / len(scores)
     assert some.item() == pytest.approx(case.reference["loss_cls_federated"].item(), rel=1e-5)
 
 
@@ -283,7 +285,7 @@ def test_the_federated_loss_draws_frequent_categories_more_often_and_keeps_those
     federated = Federated(classes=5, images=[1] * 50 + [10_000] * 50)
     federated.prepare(100)
     drawn = torch.stack(
-        [federated.chosen(torch.tensor([7, 100]), torch.tensor([key]), 100) for key in range(50)]
+        [federated.chosen(torch.tensor([7, 100]), torch.tensor(key), 100) for key in range(50)]
     )
     assert drawn[:, 7].all()
     assert (drawn.sum(dim=1) == 4).all()  # background is the fifth

@@ -2,25 +2,21 @@
 crowds.
 """
 
-import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from mim.data.decode import decode
+from mim.data.coco_format import read_annotations
 from mim.data.files import Files
 from mim.data.levels import MAX_MEGAPIXELS, Reading
 from mim.data.masks import mask_of
 from mim.dense import Entry, Objects
 from mim.plain import printable
-
-OUTSIDE = 2.0
-"""Pixels that a box may reach over the border of its image: annotators are not that exact."""
 
 
 class CocoScenes:
@@ -34,7 +30,8 @@ class CocoScenes:
 
     Raises:
         FileNotFoundError: where the file, the folder or a picture is missing.
-        ValueError: one line about the first thing in the file that cannot be.
+        ValueError: one line about the first thing in the file that cannot be, or where it has no
+            object although it is learned from.
     """
 
     wants_workers = True
@@ -48,26 +45,21 @@ class CocoScenes:
         max_megapixels: float = MAX_MEGAPIXELS,
     ):
         self.origin = printable(annotations)
-        self.truth = _read(annotations)
+        self.truth = read_annotations(annotations)
         self.categories = {
             each["id"]: number for number, each in enumerate(_by_id(self.truth["categories"]))
         }
         pictures = {each["id"]: each for each in self.truth["images"]}
-        for each in pictures.values():
-            if min(each["height"], each["width"]) < 1:
-                raise ValueError(
-                    f"{self.origin}: image {each['id']} is empty, {each['height']} x "
-                    f"{each['width']} pixels"
-                )
         of_image: dict[int, list[Entry]] = {number: [] for number in pictures}
         for each in self.truth["annotations"]:
-            self._check(each, pictures)
             of_image[each["image_id"]].append(each)
         if learned_from:
             kept = {
                 n for n, those in of_image.items() if any(not each.get("iscrowd") for each in those)
             }
             pictures = {number: each for number, each in pictures.items() if number in kept}
+            if not pictures:
+                raise ValueError(f"{self.origin} has no object to learn from")
         self.pictures = list(pictures.values())
         self.annotations = [of_image[each["id"]] for each in self.pictures]
         paths = [images / self.file_name(each) for each in self.pictures]
@@ -104,7 +96,9 @@ class CocoScenes:
         Raises:
             ValueError: where that would be elsewhere.
         """
-        name = str(picture["file_name"])
+        name = picture.get("file_name")
+        if not isinstance(name, str):
+            raise ValueError(f"{self.origin}: image {picture['id']} has no file_name")
         if name.startswith("/") or ".." in Path(name).parts:
             raise ValueError(
                 f"{self.origin}: image {picture['id']} is in {printable(name)}, outside of the "
@@ -123,7 +117,7 @@ class CocoScenes:
             ValueError: where it is of another size than the annotations say.
         """
         # deeper pixels too
-        image = decode(self.files.content(number), self.files.reading).round().byte()
+        image = self.files.picture(number).round().byte()
         if tuple(image.shape[1:]) != self.size(number):
             height, width = image.shape[1:]
             raise ValueError(
@@ -146,7 +140,7 @@ class CocoScenes:
     def objects(self, number: int, size: tuple[int, int]) -> Objects:
         """Objects of a picture once it is resized: polygons are drawn at that size."""
         whole, those = self.size(number), self.annotations[number]
-        masks = [mask_of(each["segmentation"], whole, size) for each in those]
+        masks = [self._mask(each, whole, size) for each in those]
         return Objects.of_masks(
             torch.stack(masks) if masks else torch.zeros(0, *size, dtype=torch.bool),
             torch.tensor(
@@ -154,6 +148,15 @@ class CocoScenes:
             ),
             torch.tensor([bool(each.get("iscrowd")) for each in those], dtype=torch.bool),
         )
+
+    def _mask(self, annotation: Entry, whole: tuple[int, int], size: tuple[int, int]) -> Tensor:
+        try:
+            return mask_of(annotation["segmentation"], whole, size)
+        except (ValueError, RuntimeError, TypeError) as error:
+            reason = f"a mask that cannot be read: {printable(error)}"
+            raise ValueError(
+                f"{self.origin}: annotation {annotation['id']} has {reason}"
+            ) from error
 
     @cached_property
     def images_of_categories(self) -> list[int]:
@@ -190,64 +193,6 @@ class CocoScenes:
             dtype=torch.float64,
         )
 
-    def _check(self, annotation: Entry, pictures: Mapping[int, Entry]) -> None:
-        number = f"{self.origin}: annotation {annotation.get('id')}"
-        picture = pictures.get(annotation["image_id"])
-        if picture is None:
-            raise ValueError(
-                f"{number} is of image {annotation['image_id']}, which the file does not have"
-            )
-        if annotation["category_id"] not in self.categories:
-            known = ", ".join(map(str, list(self.categories)[:10]))
-            raise ValueError(
-                f"{number} is of category {annotation['category_id']}, and there are {known}"
-            )
-        x, y, width, height = annotation["bbox"]
-        if (
-            min(x, y) < -OUTSIDE
-            or x + width > picture["width"] + OUTSIDE
-            or y + height > picture["height"] + OUTSIDE
-        ):
-            raise ValueError(
-                f"{number} has the box {annotation['bbox']} (x, y, width, height), which reaches "
-                "out of its image of "
-                f"{picture['height']} x {picture['width']} pixels"
-            )
-        runs = annotation["segmentation"]
-        if isinstance(runs, dict) and list(runs["size"]) != [picture["height"], picture["width"]]:
-            raise ValueError(
-                f"{number} has a mask of {list(runs['size'])} pixels, and its image "
-                f"{[picture['height'], picture['width']]}"
-            )
-
 
 def _by_id(categories: Sequence[Entry]) -> list[Entry]:
     return sorted(categories, key=lambda each: each["id"])
-
-
-def _read(file: Path) -> Entry:
-    """Content of an annotation file.
-
-    Raises:
-        FileNotFoundError, ValueError: one line.
-    """
-    if not file.is_file():
-        raise FileNotFoundError(
-            f"there are no annotations in {printable(file)}; set data.root, or the files of "
-            "annotations"
-        )
-    try:
-        content = json.loads(file.read_text())
-        lists = all(
-            isinstance(content[name], list) for name in ("images", "annotations", "categories")
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{printable(file)} is not in COCO's format: {printable(error)}"
-        ) from error
-    if not lists:
-        raise ValueError(
-            f"{printable(file)} is not in COCO's format: images, annotations and categories are "
-            "lists there"
-        )
-    return content

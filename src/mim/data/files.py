@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from PIL import UnidentifiedImageError
 from torch import Tensor
 
 from mim.data.decode import decode
@@ -70,6 +71,19 @@ class Files:
                 f"it has {size:,} bytes, more than a picture of "
                 f"data.max_megapixels={self.reading.max_megapixels:g}"
             )
+
+    def picture(self, number: int) -> Tensor:
+        """A picture (C, H, W), uint8 or float32 in 0..255, of a set in which none may be left out.
+
+        Raises:
+            ValueError: naming it, where it cannot be read.
+        """
+        try:
+            return decode(self.content(number), self.reading)
+        except Exception as error:  # decoders raise what they like
+            unknown = isinstance(error, UnidentifiedImageError)  # whose words are of a buffer
+            reason = "its bytes are no picture" if unknown else printable(error)
+            raise ValueError(f"{printable(self.path(number))} cannot be read: {reason}") from error
 
     def read(self, number: int) -> Tensor | None:
         """A picture (C, H, W), uint8 or float32 in 0..255, or None where the file is broken, which

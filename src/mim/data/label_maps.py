@@ -11,7 +11,6 @@ from torch import Tensor
 from mim.augment.augmentation import Augmentation
 from mim.augment.jitter import Jitter
 from mim.augment.resample import Interpolation
-from mim.data.decode import decode
 from mim.data.dense import DenseData, SceneSplits
 from mim.data.files import Files
 from mim.data.levels import MAX_MEGAPIXELS, Reading, refuse_large
@@ -103,7 +102,7 @@ class LabelMapScenes:
             ValueError: where its label map is of another size.
         """
         image, size = (
-            decode(self.files.content(number), self.files.reading).round().byte(),
+            self.files.picture(number).round().byte(),
             self.size(number),
         )
         if tuple(image.shape[1:]) != size:

@@ -16,7 +16,7 @@ class LvisScenes(CocoScenes):
 
     def file_name(self, picture: Entry) -> str:
         """The last two parts of its address: `train2017/000000391895.jpg`."""
-        address = picture.get("coco_url") or picture["file_name"]
+        address = picture.get("coco_url") or picture.get("file_name", "")
         return super().file_name({**picture, "file_name": "/".join(str(address).split("/")[-2:])})
 
 

@@ -82,11 +82,9 @@ def average_precision(
         ValueError: where a detection is of an image or a category that the annotations do not have.
     """
     _refuse_strangers(truth, results)
-    if not results:
-        names = [category["name"] for category in truth["categories"]]
-        more = ("APr", "APc", "APf") if style == "lvis" else ()
-        return dict.fromkeys([*SIZES, *more], 0.0) | {"categories": dict.fromkeys(names, 0.0)}
-    kept = list(_of_images(results, DETECTIONS["lvis"])) if style == "lvis" else list(results)
+    kept = (
+        _looked_for(truth, _of_images(results, DETECTIONS["lvis"])) if style == "lvis" else results
+    )
     needless = "bbox" if kind == "segm" else "segmentation"
     plain = [{name: value for name, value in result.items() if name != needless} for result in kept]
     library = coco_library()
@@ -96,13 +94,12 @@ def average_precision(
             for name in ("images", "annotations", "categories")
         }
     )
-    judge = library.COCOeval_faster(
-        known,
-        known.loadRes(plain),
-        kind,
-        lvis_style=style == "lvis",
-        print_function=lambda *_: None,
+    none = library.COCO(
+        {name: truth[name] for name in ("images", "categories")} | {"annotations": []}
     )
+    detections = known.loadRes(plain) if plain else none
+    lvis, quiet = style == "lvis", lambda *_: None
+    judge = library.COCOeval_faster(known, detections, kind, lvis_style=lvis, print_function=quiet)
     if style == "lvis":
         judge.params.maxDets = [DETECTIONS["lvis"]]
     judge.evaluate()
@@ -137,6 +134,17 @@ def _of_images(results: Iterable[Entry], most: int) -> Iterable[Entry]:
         by_image.setdefault(result["image_id"], []).append(result)
     for those in by_image.values():
         yield from sorted(those, key=lambda result: -result["score"])[:most]
+
+
+def _looked_for(truth: Entry, results: Iterable[Entry]) -> list[Entry]:
+    """Detections of categories that somebody looked for in their image: LVIS counts no others."""
+    asked = {(each["image_id"], each["category_id"]) for each in truth["annotations"]}
+    asked |= {
+        (each["id"], number)
+        for each in truth["images"]
+        for number in each.get("neg_category_ids", ())
+    }
+    return [each for each in results if (each["image_id"], each["category_id"]) in asked]
 
 
 def _refuse_strangers(truth: Entry, results: Sequence[Entry]) -> None:

@@ -12,7 +12,7 @@ from torchvision.ops import box_iou
 from mim.dense import Objects
 from mim.head.boxes import Offsets, pooled
 from mim.head.federated import Federated
-from mim.head.regions import BOX_SIDE, RegionHeads, Sampled, clipped
+from mim.head.regions import BOX_SIDE, RegionHeads, Sampled, clipped, of_regions
 from mim.ranges import Count, Positive, Rate
 
 
@@ -139,7 +139,7 @@ class CascadeHeads(RegionHeads):
             score, offset = self.describe_at(stage, levels, boxes, strides)
             box = torch.cat(boxes)
             wrong, far = self.compared(
-                score, stage.offsets, offset, box, category, target, key + number
+                score, stage.offsets, offset, box, category, target, of_regions(key + number, boxes)
             )
             name = f"_{number + 1}" if number else ""
             losses |= {f"category{name}": wrong, f"box{name}": far}

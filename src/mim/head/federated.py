@@ -1,5 +1,6 @@
-"""Federated loss: each step tells some categories of a long list from background (arXiv 2103.07461;
-LVIS).
+"""Federated loss: each image tells some categories of a long list from background (LVIS).
+
+Proposed with CenterNet2 (arXiv 2103.07461).
 """
 
 import math
@@ -16,13 +17,15 @@ _STREAM = SAMPLE + 8
 
 
 class Federated:
-    """Sigmoid cross entropy over the categories of a step: those in it, and others drawn up to a
+    """Sigmoid cross entropy over some categories: those of an image, and others drawn up to a
     number of them.
 
-    Background counts as one (detectron2, roi_heads/fast_rcnn.py, get_fed_loss_classes).
+    Background counts as one (detectron2, roi_heads/fast_rcnn.py, get_fed_loss_classes). detectron2
+    draws once for all images of a GPU; ViTDet was trained with one on each (64 on 64). Here each
+    image has its own, on however many processes.
 
     Args:
-        classes: in a step; null for all of them, which is the plain sigmoid loss.
+        classes: of an image; null for all of them, which is the plain sigmoid loss.
         power: of the number of images of a category, in proportion to which the others are drawn.
         images: number of training images of each category, which the data set says; null for equal
             weights.
@@ -59,8 +62,8 @@ class Federated:
         self.weight = torch.tensor(images, dtype=torch.float32) ** self.power
 
     def chosen(self, category: Tensor, key: Tensor, num_classes: int) -> Tensor:
-        """Categories of a step (K,) bool: those of its regions (N,), K being background, and others
-        by the keys (B,).
+        """Categories of an image (K,) bool: those of its regions (N,), K being background, and
+        others by its key ().
         """
         there = torch.zeros(num_classes + 1, dtype=torch.bool, device=category.device)
         there[category] = True
@@ -71,17 +74,25 @@ class Federated:
             # Without replacement in proportion to weights: the largest of log(u) / weight
             # (Efraimidis and Spirakis, 2006).
             weight = self.weight.to(category.device)
-            rank = uniform(key.sum()[None], num_classes, _STREAM)[0].clamp(min=1e-12).log() / weight
+            rank = uniform(key[None], num_classes, _STREAM)[0].clamp(min=1e-12).log() / weight
             rank = rank.masked_fill(there[:num_classes] | (weight <= 0), -math.inf)
             top = rank.topk(min(more, num_classes))
             there[top.indices[top.values > -math.inf]] = True
         return there[:num_classes]
 
     def loss(self, score: Tensor, category: Tensor, key: Tensor) -> Tensor:
-        """Scores (N, K + 1), categories (N,) -> sum of the cross entropies of the chosen
-        categories.
+        """Sum of the cross entropies of the chosen categories.
+
+        Args:
+            score: (N, K + 1).
+            category: (N,).
+            key: of the image of each region, (N,).
         """
         num_classes = score.shape[1] - 1
         target = one_hot(category, num_classes + 1)[:, :num_classes].to(score.dtype)
         each = binary_cross_entropy_with_logits(score[:, :num_classes], target, reduction="none")
-        return (each * self.chosen(category, key, num_classes)).sum()
+        chosen = torch.zeros_like(each, dtype=torch.bool)
+        for image in key.unique():
+            own = key == image
+            chosen[own] = self.chosen(category[own], image, num_classes)
+        return (each * chosen).sum()

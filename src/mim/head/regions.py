@@ -72,6 +72,12 @@ class Detections(NamedTuple):
     """(G, 28, 28), probability of each pixel of the box."""
 
 
+def of_regions(key: Tensor, boxes: Sequence[Tensor]) -> Tensor:
+    """Keys of images (B,), and the boxes of each -> the key of each box's image (N,)."""
+    counts = torch.tensor([len(each) for each in boxes], device=key.device)
+    return key.repeat_interleave(counts)
+
+
 class RegionHeads(nn.Module):
     """A category, a box and a mask for each region.
 
@@ -214,7 +220,8 @@ class RegionHeads(nn.Module):
             [one.box[match] for one, (_, _, match) in zip(objects, sampled, strict=True)]
         )
         box = torch.cat([one.box for one in sampled])
-        wrong, far = self.compared(score, self.offsets, offset, box, category, target, key)
+        keys = of_regions(key, [one.box for one in sampled])
+        wrong, far = self.compared(score, self.offsets, offset, box, category, target, keys)
         return {"category": wrong, "box": far}
 
     def compared(
@@ -235,7 +242,7 @@ class RegionHeads(nn.Module):
             offset: (N, 4) for any category, or (N, 4 K).
             box, category: of the regions, (N, 4) and (N,).
             target: (F, 4), boxes of the objects that the foreground is of, in its order.
-            key: of the images.
+            key: of the images of the regions, (N,).
         """
         regions = mean_over_processes(len(category), score.device)
         foreground = (category < self.num_classes).nonzero()[:, 0]

@@ -1,0 +1,133 @@
+"""Annotation files that cannot be: each is one line that names the file and the entry."""
+
+import json
+from copy import deepcopy
+
+import pytest
+
+from mim.data.coco_format import read_annotations
+
+CONTENT = {
+    "images": [{"id": 7, "height": 10, "width": 12, "file_name": "a.png"}],
+    "annotations": [
+        {
+            "id": 1,
+            "image_id": 7,
+            "category_id": 3,
+            "bbox": [2, 1, 6, 5],
+            "segmentation": [[2, 1, 8, 1, 8, 6]],
+        },
+        {
+            **{"id": 2, "image_id": 7, "category_id": 3, "bbox": [0, 0, 2, 2]},
+            **{"iscrowd": 1, "segmentation": {"size": [10, 12], "counts": [0, 2, 8, 2, 108]}},
+        },
+    ],
+    "categories": [{"id": 3, "name": "early"}],
+}
+GONE = object()
+
+
+def read(tmp_path, content):
+    file = tmp_path / "all.json"
+    file.write_text(content if isinstance(content, str) else json.dumps(content))
+    return read_annotations(file)
+
+
+def changed(kind, field, value, number=0):
+    content = deepcopy(CONTENT)
+    if value is GONE:
+        del content[kind][number][field]
+    else:
+        content[kind][number][field] = value
+    return content
+
+
+def run_lengths(**settings):
+    return changed("annotations", "segmentation", {"size": [10, 12], "counts": [120]} | settings)
+
+
+def twice(kind):
+    return CONTENT | {kind: [*CONTENT[kind], CONTENT[kind][0]]}
+
+
+def test_what_is_sound_is_read_as_it_is(tmp_path):
+    assert read(tmp_path, CONTENT) == CONTENT
+    flat = changed("annotations", "bbox", [2, 1, 6, 0])  # two of COCO's own boxes have no height
+    assert read(tmp_path, flat) == flat
+    assert read(tmp_path, run_lengths(counts="PPYo0"))
+    assert read(tmp_path, changed("annotations", "bbox", [-1.5, 0, 15.5, 12]))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (changed("images", "height", 0), "image 7 is empty, 0 x 12 pixels"),
+        (changed("images", "height", GONE), "image 7 has no height; it needs id, height, width"),
+        (changed("images", "id", GONE), "image at place 1 has no id"),
+        (changed("images", "width", "12"), "image 7 has width=12, which is not a whole number"),
+        (changed("annotations", "bbox", GONE), "annotation 1 has no bbox; it needs id, image_id, "),
+        (changed("annotations", "segmentation", GONE), "annotation 1 has no segmentation"),
+        (
+            changed("annotations", "segmentation", None),
+            r"segmentation=None, .* not polygons or run",
+        ),
+        (
+            changed("annotations", "category_id", 4),
+            "annotation 1 is of category 4, and there are 3",
+        ),
+        (changed("annotations", "image_id", 5), "annotation 1 is of image 5, which the file does"),
+        (
+            changed("annotations", "bbox", [2, 1, 30, 5]),
+            "the box .* reaches out of its image of 10 x 12",
+        ),
+        (changed("annotations", "bbox", [-3, 1, 3, 5]), "the box .* reaches out of its image"),
+        (changed("annotations", "bbox", [8, 6, -6, 5]), "whose width or height is negative"),
+        (changed("annotations", "bbox", [2, 1, 6, -5]), "whose width or height is negative"),
+        (
+            changed("annotations", "bbox", [2, 1, 6]),
+            "it needs four numbers, x, y, width and height",
+        ),
+        (changed("annotations", "bbox", ["2", 1, 6, 5]), "it needs four numbers"),
+        (changed("annotations", "bbox", [float("nan"), 1, 6, 5]), "it needs four numbers"),
+        (
+            changed("annotations", "segmentation", [2, 1, 8, 1, 8, 6]),
+            "a polygon that is no list of x, y",
+        ),
+        (
+            changed("annotations", "segmentation", [[2, 1, 8, 1, 8]]),
+            "a polygon that is no list of x, y",
+        ),
+        (
+            run_lengths(size=[12, 10]),
+            r"a mask of \[12, 10\] pixels, and its image \[10, 12",
+        ),
+        (
+            run_lengths(counts=[50, 50]),
+            "run lengths that are not those of its image of 10 x 12 pixels",
+        ),
+        (run_lengths(counts=[150, -30]), "run lengths that are not those of its image"),
+        (run_lengths(counts=None), "run lengths that are neither numbers nor text"),
+        (changed("annotations", "segmentation", {"size": [10, 12]}), "without size or counts"),
+        (changed("categories", "name", GONE), "category 3 has no name; it needs id, name"),
+        (twice("images"), "image 7 is there twice; give each image an id of its own"),
+        (twice("annotations"), "annotation 1 is there twice"),
+        (twice("categories"), "category 3 is there twice"),
+        (CONTENT | {"annotations": [[1, 2]]}, "the annotation at place 1 is no entry with names"),
+        (CONTENT | {"images": {"a": 1}}, "images, annotations and categories are lists there"),
+        ({"images": []}, "is not in COCO's format"),
+        ([1], "is not in COCO's format"),
+        ("{{{", "is not in COCO's format"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(tmp_path, content, words):
+    with pytest.raises(ValueError, match=words) as refused:
+        read(tmp_path, content)
+    assert "\n" not in str(refused.value)
+    assert "all.json" in str(refused.value)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r"there are no annotations in .*none\.json; set data.root"
+    ):
+        read_annotations(tmp_path / "none.json")
