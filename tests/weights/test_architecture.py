@@ -28,13 +28,13 @@ BY_TENSORS = {
     "deit3_small_patch16_224": "deit3_small_patch16_224",
     "deit_tiny_distilled_patch16_224": "deit_tiny_distilled_patch16_224",
     "vit_huge_patch14_gap_224": "vit_huge_patch14_gap_224",
+    "aimv2_large_patch14_224": "aimv2_large_patch14_224",
 }
 """Of timm -> what its tensors are told by."""
 BY_NAME = (
     "eva02_tiny_patch14_224",
     "vit_pe_core_tiny_patch16_384",
     "vit_base_patch16_siglip_224",
-    "aimv2_large_patch14_224",
 )
 UNTOLD = {
     "vit_pe_core_tiny_patch16_384": r"a norm before its blocks .*encoder\.name=",
@@ -42,7 +42,6 @@ UNTOLD = {
     "eva02_tiny_patch14_224": r"may have rotary positions .*encoder\.name=",
     "vit_base_patch16_rope_mixed_224": "rotary positions",
     "vit_base_patch16_xp_224": "a norm before its blocks|normalised queries|parallel",
-    "aimv2_large_patch14_224": "SwiGLU|no cls token",
 }
 
 

@@ -211,6 +211,8 @@ class FSDP(ModelParallelStrategy):
 
     @property
     def _cut(self) -> list[nn.Module]:
-        """What is cut: every task trains a `model`, and a teacher may follow it."""
+        """What is cut: every task trains a `model`; a teacher may follow it, or its start be
+        kept.
+        """
         task: Any = self.lightning_module
-        return [task.model] if task.teacher is None else [task.model, task.teacher]
+        return [task.model, *(other for other in (task.teacher, task.start) if other is not None)]

@@ -3,7 +3,7 @@ together and knows no paper.
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from timm.optim import param_groups_weight_decay
@@ -18,6 +18,7 @@ from mim.loss.weights import Weights
 from mim.model.reconstruction import Compares, Reconstruction
 from mim.optim.number import NumberSchedule
 from mim.optim.schedule import Schedule
+from mim.optim.to_start import DecayToStart
 from mim.ranges import NotNegative, Positive, Seed
 from mim.teacher.ema import EMA
 from mim.teacher.views import ViewsEMA
@@ -47,6 +48,8 @@ class Pretrain(Training):
         clip: cuts gradients down once a step; null for none but the trainer's `gradient_clip_val`.
         teacher: builds what follows the model, for targets that are made of its tokens; null for
             none.
+        decay_to_start: of the encoder, towards the weights that the training begins from, in place
+            of `weight_decay` (`mim.optim.to_start`); 0 for none.
         decayed: `matrices` alone, or `all` that is trained, biases, norms and tokens as well (MoCo
             v3's release).
 
@@ -72,6 +75,7 @@ class Pretrain(Training):
         clip: Clip | None = None,
         teacher: Callable[[nn.Module], EMA] | None = None,
         decayed: Literal["matrices", "all"] = "matrices",
+        decay_to_start: NotNegative = 0.0,
     ):
         super().__init__(
             optimizer,
@@ -95,6 +99,7 @@ class Pretrain(Training):
             )
         self._check_compared()
         self.teacher = self._taught(teacher)
+        self.start = DecayToStart(self.model, decay_to_start) if decay_to_start else None
 
     def _taught(self, teacher: Callable[[nn.Module], EMA] | None) -> EMA | None:
         """What follows the model, once it is known that somebody looks at it."""
@@ -168,11 +173,29 @@ class Pretrain(Training):
         """Decay all, or matrices only (timm's groups), but for those that the model names; follow
         the schedule per step.
         """
-        if self.decayed == "all":
-            trained = [p for p in self.parameters() if p.requires_grad]
-            groups = [{"params": trained, "weight_decay": self.weight_decay}]
-            return follow(self, self.optimizer(groups, lr=self.lr))
         undecayed = [f"model.{name}" for name in self.model.no_weight_decay()]
         undecayed += [f"loss.{name}" for name in self.loss.no_weight_decay()]
-        groups = param_groups_weight_decay(self, self.weight_decay, no_weight_decay_list=undecayed)
-        return follow(self, self.optimizer(groups, lr=self.lr))
+        if self.decayed == "all":
+            undecayed = []
+        if self.start is not None:
+            undecayed += [
+                f"model.encoder.{name}" for name, _ in self.model.encoder.named_parameters()
+            ]
+        optimizer = self.optimizer(self._groups(set(undecayed)), lr=self.lr)
+        if self.start is not None:
+            self.start.pull_after_steps(self.model, optimizer)
+        return follow(self, optimizer)
+
+    def _groups(self, undecayed: set[str]) -> list[dict[str, Any]]:
+        """What is trained, in groups of one weight decay."""
+        if self.decayed == "matrices":
+            return param_groups_weight_decay(self, self.weight_decay, undecayed)
+        trained = [(name, p) for name, p in self.named_parameters() if p.requires_grad]
+        rest = [p for name, p in trained if name in undecayed]
+        groups = [
+            {
+                "params": [p for name, p in trained if name not in undecayed],
+                "weight_decay": self.weight_decay,
+            }
+        ]
+        return [*groups, *([{"params": rest, "weight_decay": 0.0}] if rest else [])]

@@ -24,6 +24,7 @@ from mim.loss.weights import Weights
 from mim.optim.follow import Follow
 from mim.optim.number import NumberSchedule
 from mim.optim.schedule import Schedule
+from mim.optim.to_start import DecayToStart
 from mim.part import Part, Progress, Saved, parts_of
 from mim.ranges import NotNegative, Positive, Seed
 from mim.run.position import Length, Pace, Position, go_on_from, position_after
@@ -77,6 +78,7 @@ class Training(TrainingModule):
         self.optimizer, self.schedule = optimizer, schedule
         self.base_lr, self.weight_decay, self.seed = base_lr, weight_decay, seed
         self.teacher: EMA | None = None
+        self.start: DecayToStart | None = None
         self.loss: Weights | None = None  # fine-tuning reconstructs nothing
         self.steps: int | None = None  # of the whole training, where its length is given in steps
         self.resumed_at: Position | None = None

@@ -20,7 +20,7 @@ from mim.weights.weights import Weights
 
 TIMM_VIT = "mim.encoder.timm_vit.TimmViT"
 _HEAD = 64
-"""Channels of a head, of all families that are told by their tensors."""
+"""Channels of a head, of all families that are told by their tensors but AIMv2."""
 
 
 def of_model(model: Any, name: str) -> Settings | None:
@@ -112,13 +112,14 @@ def of_tensors(tensors: Mapping[str, Tensor], heads: int | None) -> Settings | N
     """The same for tensors under timm's names, of families that are told by them; None where they
     are of none.
 
-    DINOv2 and DINOv3 with and without registers, DeiT III, a distilled DeiT, I-JEPA, and ViTs with
-    registers.
+    DINOv2 and DINOv3 with and without registers, DeiT III, a distilled DeiT, AIMv2, I-JEPA, and
+    ViTs with registers.
     """
     name = _name(tensors)
     if name is None:
         return None
     width, _, _, patch = tensors["patch_embed.proj.weight"].shape
+    head = 2 * _HEAD if name.startswith("aimv2") else _HEAD
     first = tensors.get("blocks.0.mlp.fc1_g.weight", tensors.get("blocks.0.mlp.fc1.weight"))
     settings: Settings = {
         "_target_": TIMM_VIT,
@@ -127,7 +128,7 @@ def of_tensors(tensors: Mapping[str, Tensor], heads: int | None) -> Settings | N
         "patch_size": patch,
         "width": width,
         "depth": depth_of(tensors),
-        "heads": heads or (width // _HEAD if width % _HEAD == 0 else None),
+        "heads": heads or (width // head if width % head == 0 else None),
     }
     if first is not None:
         settings["mlp_ratio"] = (len(first) + 0.25) / width  # rounded down there
@@ -144,6 +145,8 @@ def _name(tensors: Mapping[str, Tensor]) -> str | None:
     if "blocks.0.gamma_1" in has and registers and not positions:
         size = "small_plus" if "blocks.0.mlp.fc1_g.weight" in has else "small"
         return f"vit_{size}_patch16_dinov3" + ("_qkvb" if "blocks.0.attn.q_bias" in has else "")
+    if "patch_embed.norm.weight" in has and "blocks.0.mlp.fc1_g.weight" in has:
+        return "aimv2_large_patch14_224"
     if any(
         re.search(r"q_bias|gamma_|q_norm|norm_pre|fc1_g|blocks\.0\.\w*(attns|in_proj)|rope", name)
         for name in has

@@ -13,11 +13,16 @@ from mim.ranges import Size
 from mim.weights.architecture import TIMM_VIT, check_shapes, depth_of, of_tensors
 from mim.weights.resize import side_of
 from mim.weights.settings import ENCODER, Kind, build, check_settings, public_classes
-from mim.weights.strangers import refuse_other_blocks, refuse_other_tokens
+from mim.weights.strangers import (
+    refuse_other_blocks,
+    refuse_other_tokens,
+    refuse_unknown_activation,
+)
 from mim.weights.weights import Weights
 
 # of an image, 2048 x 2048 in patches of 16; of an index of their distances
 MOST_PATCHES, MOST_PAIRS = 2**14, 2**28
+_CAPI_SIDE = 224
 HEADS_SAID_BY = (
     "encoder.heads= of train.py and eval.py, --heads of convert, embed and export, heads= of "
     "mim.load"
@@ -153,6 +158,7 @@ def _sizes(weights: Weights) -> Settings:
     tensors = weights.half(encoder=True)
     timms = of_tensors(tensors, weights.heads)
     if timms is not None:
+        refuse_unknown_activation(weights.half(encoder=False), weights.origin)
         return timms | {
             "heads": timms["heads"] or guess_heads(timms["width"], weights.heads, HEADS_SAID_BY)
         }
@@ -163,6 +169,8 @@ def _sizes(weights: Weights) -> Settings:
         return config | _swin(tensors, len(config["depths"]))
     width, patch = config["width"], config["patch_size"]
     config["mlp_ratio"] = tensors["blocks.0.mlp.fc1.weight"].shape[0] / width
+    if "blocks.0.attn.freqs" in tensors:
+        return config | _capi(tensors, width, patch)
     if "blocks.0.attn.q_bias" not in tensors:
         side = side_of(tensors["pos_embed"].shape[1] - 1)
         heads = guess_heads(width, weights.heads, HEADS_SAID_BY)
@@ -186,6 +194,16 @@ def _sizes(weights: Weights) -> Settings:
         "image_size": _sides(side, patch),
         "heads": tables[0].shape[1] if tables else guess_heads(width, weights.heads, HEADS_SAID_BY),
         "positions": "shared_bias" if shared else both if tables else "absolute",
+    }
+
+
+def _capi(tensors: dict[str, Tensor], width: int, patch: int) -> Settings:
+    """CAPI's own: a head is as wide as its frequencies; the release is of images of 224 pixels."""
+    return {
+        "_target_": "mim.encoder.capi.CapiViT",
+        "image_size": _CAPI_SIDE // patch * patch,
+        "heads": width // tensors["blocks.0.attn.freqs"].shape[1],
+        "registers": tensors["reg_token"].shape[1],
     }
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from mim.weights import official_mae, releases
+from mim.weights import official_mae, releases, towers
 from mim.weights.hugging_face import from_hugging_face
 from mim.weights.official_simmim import from_bare, from_official_simmim
 from mim.weights.prefixes import encoder_prefixes, under_key
@@ -51,6 +51,11 @@ FORMATS = [
     Format("official CrossMAE, with a new final norm", releases.CROSSMAE, releases.from_crossmae),
     Format("MMPretrain", releases.MMPRETRAIN, releases.from_mmpretrain),
     Format("official SimMIM", "decoder.0.weight", from_official_simmim),
+    Format("CLIP or Perception Encoder", towers.CLIP, towers.from_clip),
+    Format("CLIP or Perception Encoder", towers.TOWER, towers.from_clip),
+    Format("AIM", towers.AIM, towers.from_aim),
+    Format("CAPI", f"backbone.{towers.CAPI}", towers.from_capi),
+    Format("CAPI", towers.CAPI, towers.from_capi),
     Format("ours", "encoder.patch_embed.proj.weight", dict),
     Format(
         "official SimMIM, fine-tuned Swin", "layers.0.downsample.norm.weight", from_official_simmim

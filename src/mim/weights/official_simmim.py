@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from mim.weights.releases import split
+from mim.weights.towers import with_whole_bias
 
 _DOWNSAMPLE = re.compile(r"^layers\.(\d+)\.downsample\.")
 
@@ -41,6 +42,7 @@ def from_bare(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     dropped.
     """
     inside, beside = split(tensors)
+    inside = with_whole_bias(inside)
     return {
         name if name.startswith(("head.", "fc_norm.", "attn_pool.")) else f"encoder.{name}": value
         for name, value in inside.items()

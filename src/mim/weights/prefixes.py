@@ -15,6 +15,7 @@ CONTAINERS = (
         "model",
         "model_state_dict",
         "student",
+        "module",
     ),
     *("target_encoder", "encoder"),  # of MSN and I-JEPA
 )
@@ -23,6 +24,8 @@ AVERAGED = ("teacher", "momentum_encoder", "model_ema", "ema")
 _WORDS = {
     *AVERAGED,
     "module",
+    "visual",
+    "trunk",
     "backbone",
     "encoder",
     "student",

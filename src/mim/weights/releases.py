@@ -20,7 +20,7 @@ CROSSMAE = "wfm.linear.weight"
 MMPRETRAIN = "backbone.patch_embed.projection.weight"
 _BESIDE = re.compile(
     r"^((mask_token|masked_embed|mask_token_1|de_pos_embed|decoder_pos_embed)$|"
-    r"(lm_head|fc|down|wfm|dec_norms|decode_\w+|decoder_\w+|local_cls_norm|projectors)\.)"
+    r"((lm_head|down)(_1)?|fc|wfm|dec_norms|decode_\w+|decoder_\w+|local_cls_norm|projectors)\.)"
 )
 """What a training keeps beside the parts of its encoder: BEiT and data2vec, iBOT, MSN, BootMAE,
 CrossMAE, DINOv3.

@@ -61,6 +61,11 @@ def refuse_other_tokens(tensors: Mapping[str, Tensor], file: str) -> None:
             "timm it is: "
             "encoder=timm encoder.name=..."
         )
+    if "patch_embed.norm.weight" in tensors and "blocks.0.norm1.weight" in tensors:
+        raise ValueError(
+            f"{file} has a norm of its patches (AIM), which no encoder here has but AIMv2's: choose "
+            "weights of that, or of a plain ViT"
+        )
     positions = tensors.get("pos_embed")
     if positions is None:  # relative ones
         return
@@ -79,6 +84,20 @@ def refuse_other_tokens(tensors: Mapping[str, Tensor], file: str) -> None:
         "of them: choose such a "
         "ViT, e.g. timm:vit_small_patch16_224.dino"
     )
+
+
+def refuse_unknown_activation(beside: Iterable[str], file: str) -> None:
+    """Refuse SigLIP's encoder, known by the attention that pools it: half of its models have
+    another GELU than the other half.
+
+    Raises:
+        ValueError: asking which it is.
+    """
+    if any(name.startswith("attn_pool.") for name in beside):
+        raise ValueError(
+            f"{file} pools by attention, as SigLIP does, and no tensor tells the activation of its "
+            "blocks; say which model of timm it is, e.g. encoder.name=vit_base_patch16_siglip_224"
+        )
 
 
 def refuse_other_config(sizes: object, file: object) -> None:
