@@ -14,6 +14,9 @@ number = st.floats(-10, 10)
 
 def test_what_is_written_is_what_is_read():
     assert ImageFormat.from_plain(FORMAT.to_plain(), "a.ckpt") == FORMAT
+    for range in ((0.0, 4095.0), "image", "percentiles"):
+        ranged = FORMAT._replace(range=range)
+        assert ImageFormat.from_plain(ranged.to_plain(), "a.ckpt") == ranged
     assert FORMAT.to_plain()["channels"] == FORMAT.channels == 2
 
 
@@ -45,6 +48,11 @@ def test_the_short_side_is_rounded_down_as_data_sets_round_it(size):
         ({"mean": [0.5], "std": [0.0]}, "deviations above 0"),
         ({"mean": [0.5], "std": [1.0], "short": 0.5}, "images.short=0.5"),
         ({"mean": [0.5], "std": [1.0], "interpolation": "area"}, "images.interpolation=area"),
+        (
+            {"mean": [0.5], "std": [1.0], "range": [5, 5]},
+            "images.range is .5, 5.; needs two numbers",
+        ),
+        ({"mean": [0.5], "std": [1.0], "range": "own"}, "images.range is own; needs two numbers"),
         ({"mean": [0.5], "std": [1.0], "classes": [1]}, "images.classes is no list of names"),
         (
             {"mean": [0.5], "std": [1.0], "classes": ["a" * 2000]},

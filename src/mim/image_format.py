@@ -9,6 +9,9 @@ from mim.plain import Settings, printable
 
 MOST_CLASSES, LONGEST_NAME = 100_000, 1000  # of a file; ImageNet-22k has 21,841 classes
 Interpolation = Literal["bicubic", "bilinear"]
+Range = tuple[float, float] | Literal["image", "percentiles"] | None
+"""Values that are black and white: two numbers; each image's least and greatest; its percentiles 1
+and 99, which a few wrong pixels do not move; or None by the type of its values."""
 INTERPOLATIONS: tuple[Interpolation, ...] = ("bicubic", "bilinear")
 
 
@@ -16,6 +19,7 @@ class FormattedData(Protocol):
     """Parts of a data module that say how it shows clean images."""
 
     image_size: int | tuple[int, int]
+    range: Range
 
     @property
     def mean(self) -> Sequence[float]: ...
@@ -43,6 +47,8 @@ class ImageFormat(NamedTuple):
     """How it is resized."""
     classes: tuple[str, ...] = ()
     """Names of the classes, in the order of a head's scores; empty where nothing says them."""
+    range: Range = None
+    """Which values of a picture are black and white."""
 
     @property
     def channels(self) -> int:
@@ -55,7 +61,7 @@ class ImageFormat(NamedTuple):
         names = tuple(str(name) for name in data.classes) if classes else ()
         mean, std = (tuple(float(value) for value in values) for values in (data.mean, data.std))
         short, interpolation = data.clean_resize
-        return cls(mean, std, short / min(pair(data.image_size)), interpolation, names)
+        return cls(mean, std, short / min(pair(data.image_size)), interpolation, names, data.range)
 
     def short_side(self, size: int) -> int:
         """Short side in pixels of what a centre of so many pixels is cut out of, rounded down."""
@@ -64,6 +70,8 @@ class ImageFormat(NamedTuple):
     def to_plain(self) -> Settings:
         """Lists, numbers and words, as files keep them."""
         lists = {"mean": list(self.mean), "std": list(self.std), "classes": list(self.classes)}
+        if isinstance(self.range, tuple):
+            lists["range"] = list(self.range)
         return self._asdict() | lists | {"channels": self.channels}
 
     @classmethod
@@ -105,7 +113,21 @@ class ImageFormat(NamedTuple):
             type(name) is str and len(name) <= LONGEST_NAME for name in classes
         ):
             raise ValueError(f"{printable(origin)}: images.classes is no list of names")
-        return cls(mean, std, short, interpolation, tuple(classes))
+        range = _range(content.get("range"), f"{origin}: images.range")
+        return cls(mean, std, short, interpolation, tuple(classes), range)
+
+
+def _range(said: Any, what: str) -> Range:
+    if said is None or said in ("image", "percentiles"):
+        return said
+    if isinstance(said, list | tuple) and len(said) == 2:
+        black, white = _numbers(said, what)
+        if black < white:
+            return black, white
+    raise ValueError(
+        f"{printable(what)} is {printable(said, 60)}; needs two numbers, black below white, or "
+        "image, or percentiles"
+    )
 
 
 def _numbers(values: Any, what: str) -> tuple[float, ...]:

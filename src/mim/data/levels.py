@@ -9,10 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Range = tuple[float, float] | Literal["image", "percentiles"] | None
-"""Values that are black and white: two numbers; each image's least and greatest; its percentiles 1
-and 99, which a few wrong pixels do not move; or None by the type of its values.
-"""
+from mim.image_format import Range
+
 PERCENTILES, SAMPLED = (1, 99), 2**16
 """Percentiles that are black and white, of at most so many values of an image, evenly spread."""
 Decoder = Literal["torchcodec", "torchvision", "pillow"]

@@ -20,6 +20,7 @@ from mim.data.loader import Loader, Waiting
 from mim.data.sampler import OrderedRows, Rows, ShuffledRows
 from mim.data.statistics import MEASURED, Channels, Deviation, Mean, Statistics, chosen, measure
 from mim.geometry import by, pair
+from mim.image_format import Range
 from mim.ranges import Count, NonNegativeInt, Seed, Size
 
 
@@ -101,6 +102,8 @@ class Data(L.LightningDataModule, ABC):
     """
     steps: int | None = None
     """Optimiser steps of the whole training, where it may end within an epoch."""
+    range: Range = None
+    """Which values of a picture are black and white; by their type where nothing says it."""
     own_mean: Channels | None = None
     own_std: Channels | None = None
 

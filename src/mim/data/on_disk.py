@@ -151,6 +151,7 @@ class OfPictures(OnDisk):
             self.reading = Reading(
                 max_megapixels, channels, (black, white), exif, check_decoder(decoder)
             )
+        self.range = self.reading.range
 
     @property
     def clean_resize(self) -> tuple[int, Interpolation]:

@@ -76,7 +76,7 @@ class ItemSource:
         """Tensors and arrays of the encoder's own size have been cut by somebody; files and
         Pillow's pictures have not.
         """
-        pixels = pixels_of(picture, self.preprocess.images.channels)
+        pixels = pixels_of(picture, self.preprocess.images.channels, self.preprocess.images.range)
         cut = (
             self.preprocess.fit(pixels[None])[0]
             if isinstance(picture, np.ndarray | Tensor)

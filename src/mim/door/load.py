@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol, cast
 from mim.door.preprocess import Preprocess, with_statistics
 from mim.encoder.encoder import Attends, Encoder
 from mim.geometry import Geometry
-from mim.image_format import ImageFormat
+from mim.image_format import ImageFormat, Range
 from mim.plain import printable
 from mim.ranges import Size
 from mim.weights.architecture import with_name
@@ -60,11 +60,20 @@ class Description(NamedTuple):
             "images": f"{self.geometry.channels} x {height} x {width}, {rows} x {columns} patches "
             f"of {patch}",
             "preprocess": f"short side to {short}, {self.images.interpolation}; mean {mean}, "
-            f"deviation {std}",
+            f"deviation {std}{_black_and_white(self.images.range)}",
             "classes": known,
             "loaded": self.matched,
         }
         return "\n".join(f"{name:<14}{printable(line, 10_000)}" for name, line in said.items())
+
+
+def _black_and_white(range: Range) -> str:
+    """Which values are black and white, behind what else is done to a picture; nothing for their
+    type's own.
+    """
+    if isinstance(range, tuple):
+        return f"; black and white {range[0]:,g} to {range[1]:,g}"
+    return "" if range is None else f"; black and white each image's own ({range})"
 
 
 def load(

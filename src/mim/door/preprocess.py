@@ -12,8 +12,8 @@ from torchvision.transforms.v2 import functional as F
 from mim.augment.pictures import Centred
 from mim.data.decode import decode
 from mim.data.files import Files
-from mim.data.levels import Reading, as_channels
-from mim.image_format import ImageFormat
+from mim.data.levels import Reading, as_channels, channels_first, levels
+from mim.image_format import ImageFormat, Range
 from mim.plain import printable
 
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB")
@@ -42,22 +42,28 @@ class Preprocess:
             FileNotFoundError: where there is no such file.
             ValueError: where it is no picture.
         """
-        return self.normalise(self.cut(pixels_of(picture, self.images.channels)))
+        pixels = pixels_of(picture, self.images.channels, self.images.range)
+        return self.normalise(self.cut(pixels))
 
     def cut(self, picture: Tensor) -> Tensor:
-        """Pixels (c, h, w), uint8 or float in 0..1 -> the centre (C, H, W) uint8.
+        """Pixels (c, h, w), uint8 or float in 0..1 -> the centre (C, H, W), uint8, or float in 0..1
+        where the picture has levels between those of uint8.
 
         Raises:
             ValueError: where it has channels that cannot be made those of the encoder.
         """
         picture = as_channels(picture, self.images.channels)
         if picture.dtype != torch.uint8:
-            picture = (picture * 255).round().byte()  # resizing is in uint8, as for files
+            levels_of = picture * 255
+            eight_bits = levels_of.round()  # resizing is in uint8, as for files
+            exact = torch.allclose(eight_bits, levels_of, rtol=0, atol=1e-3)
+            picture = eight_bits.byte() if exact else levels_of
         centred = Centred(
             self.image_size, self.images.short_side(min(self.image_size)), self.images.interpolation
         )
         (view,) = centred([picture], torch.zeros(1, dtype=torch.int64))
-        return view.image[0]
+        image = view.image[0]
+        return image if image.dtype == torch.uint8 else image / 255
 
     def fit(self, images: Tensor) -> Tensor:
         """Images (N, c, h, w), uint8 or float in 0..1 -> (N, C, H, W): as they are where they have
@@ -75,16 +81,24 @@ class Preprocess:
         return (scaled - mean) / std
 
 
-def pixels_of(picture: object, channels: int = 3) -> Tensor:
+def pixels_of(picture: object, channels: int = 3, range: Range = None) -> Tensor:
     """A picture of any kind -> its pixels (C, H, W), uint8 or float in 0..1.
+
+    Args:
+        picture: of Pillow, a path, an array or a tensor.
+        channels: C.
+        range: which of its values are black and white; None by their type.
 
     Raises:
         FileNotFoundError: where there is no such file.
         ValueError: where it is no picture.
     """
     if isinstance(picture, str | Path):
-        return _read(Path(picture), channels)
+        return _read(Path(picture), channels, range)
     if isinstance(picture, Image.Image):
+        if range is not None or picture.mode.startswith("I;16"):
+            values = np.asarray(picture.convert("RGB") if picture.mode == "P" else picture)
+            return as_channels(levels(channels_first(values, channels), range), channels) / 255
         if picture.mode not in MODES:
             raise ValueError(
                 f"a picture of Pillow's mode {picture.mode} is no 8-bit picture; give the path of "
@@ -93,7 +107,7 @@ def pixels_of(picture: object, channels: int = 3) -> Tensor:
         return F.pil_to_tensor(picture.convert("L" if channels == 1 else "RGB"))
     if isinstance(picture, np.ndarray | Tensor):
         return as_images(
-            picture[None] if picture.ndim == 3 else picture[None, ..., None], channels
+            picture[None] if picture.ndim == 3 else picture[None, ..., None], channels, range
         )[0]
     raise ValueError(
         f"a {type(picture).__name__} is no picture; give a path, a picture of Pillow, or an array "
@@ -101,13 +115,19 @@ def pixels_of(picture: object, channels: int = 3) -> Tensor:
     )
 
 
-def as_images(value: "Tensor | np.ndarray", channels: int = 3) -> Tensor:
+def as_images(value: "Tensor | np.ndarray", channels: int = 3, range: Range = None) -> Tensor:
     """Array or tensor (N, C, H, W) or (N, H, W, C), or with 1 channel -> (N, C, H, W), uint8 or
     float in 0..1.
+
+    With a range its values may be of any type and size: those that are black and white, of all
+    images or of each its own.
 
     Raises:
         ValueError: where it has another shape or type, or floats outside of 0..1.
     """
+    if range is not None and value.ndim == 4 and len(value):
+        array = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+        value = torch.stack([levels(each, range) for each in array]) / 255
     images = torch.from_numpy(np.array(value)) if isinstance(value, np.ndarray) else value
     if images.dtype != torch.uint8 and not images.is_floating_point():
         kind = str(images.dtype).removeprefix("torch.")
@@ -136,9 +156,11 @@ def as_images(value: "Tensor | np.ndarray", channels: int = 3) -> Tensor:
     return as_channels(images, channels)
 
 
-def _read(file: Path, channels: int) -> Tensor:
+def _read(file: Path, channels: int, range: Range) -> Tensor:
     try:
-        pixels = decode(Files([str(file)], [-1]).content(0), Reading(channels=channels))
+        pixels = decode(
+            Files([str(file)], [-1]).content(0), Reading(channels=channels, range=range)
+        )
     except FileNotFoundError as error:
         raise FileNotFoundError(f"there is no {printable(file)}; give a picture") from error
     except Exception as error:  # decoders raise what they like

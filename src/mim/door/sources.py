@@ -38,7 +38,7 @@ class FileSource:
         preprocess: Preprocess,
         workers: int | None = None,
     ):
-        reading = Reading(channels=preprocess.images.channels)
+        reading = Reading(channels=preprocess.images.channels, range=preprocess.images.range)
         self.files, self.labels, self.preprocess = (
             Files(paths, [-1] * len(paths), reading),
             labels,
@@ -89,8 +89,15 @@ class _Decoded(Dataset[tuple[Tensor, Tensor]]):
             torch.zeros(0, channels, height, width, dtype=torch.uint8)
         ]
         return torch.tensor([number for number, _ in kept], dtype=torch.int64), (
-            torch.stack(images) if kept else images[0]
+            _stacked(images) if kept else images[0]
         )
+
+
+def _stacked(images: Sequence[Tensor]) -> Tensor:
+    """Images (C, H, W), uint8 or float in 0..1 -> (B, C, H, W), float where one is."""
+    if len({image.dtype for image in images}) == 1:
+        return torch.stack(list(images))
+    return torch.stack([im / 255 if im.dtype == torch.uint8 else im for im in images])
 
 
 def _in_0_1(picture: Tensor) -> Tensor:
@@ -146,7 +153,9 @@ def source_of(
     if isinstance(source, str | Path):
         return _of_path(Path(source), preprocess, workers)
     if isinstance(source, np.ndarray | Tensor):
-        return TensorSource(as_images(source, preprocess.images.channels), preprocess)
+        return TensorSource(
+            as_images(source, preprocess.images.channels, preprocess.images.range), preprocess
+        )
     if isinstance(source, Data):
         return DataSource(source, part, preprocess)
     if (

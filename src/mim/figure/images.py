@@ -14,6 +14,7 @@ from mim.data.files import Files
 from mim.data.levels import Reading
 from mim.data.module import Data
 from mim.data.sampler import Rows
+from mim.image_format import Range
 from mim.ranges import Size
 
 
@@ -48,20 +49,23 @@ def held_out(data: Data, count: int, rows: Sequence[int] | None = None) -> Image
     return Images((batch.image * std + mean).clamp(0, 1), [str(row) for row in rows])
 
 
-def read_files(files: Sequence[Path], size: Size, channels: int = 3) -> Images:
+def read_files(files: Sequence[Path], size: Size, channels: int = 3, range: Range = None) -> Images:
     """Pictures, resized by the short side and cut to the centre, as data sets show held-out ones.
 
     Raises:
         ValueError: where a file is no picture.
     """
     return Images(
-        torch.cat([_read(file, size, channels) for file in files]), [file.stem for file in files]
+        torch.cat([_read(file, size, channels, range) for file in files]),
+        [file.stem for file in files],
     )
 
 
-def _read(file: Path, size: Size, channels: int) -> Tensor:
+def _read(file: Path, size: Size, channels: int, range: Range) -> Tensor:
     try:
-        picture = decode(Files([str(file)], [-1]).content(0), Reading(channels=channels))
+        picture = decode(
+            Files([str(file)], [-1]).content(0), Reading(channels=channels, range=range)
+        )
     except FileNotFoundError as error:
         raise FileNotFoundError(f"there is no {file}; --files takes pictures") from error
     except Exception as error:  # decoders raise what they like

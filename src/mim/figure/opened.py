@@ -103,7 +103,8 @@ def open_images(first: Weights, choice: Choice, configs: Path) -> Images:
     """
     if choice.files:
         config = encoder_config(first)
-        return read_files(choice.files, config["image_size"], config.get("channels", 3))
+        range = image_format(first).range
+        return read_files(choice.files, config["image_size"], config.get("channels", 3), range)
     return held_out(open_data(first, choice.data or [], configs), choice.images, choice.rows)
 
 

@@ -63,8 +63,8 @@ def refuse_other_tokens(tensors: Mapping[str, Tensor], file: str) -> None:
         )
     if "patch_embed.norm.weight" in tensors and "blocks.0.norm1.weight" in tensors:
         raise ValueError(
-            f"{file} has a norm of its patches (AIM), which no encoder here has but AIMv2's: choose "
-            "weights of that, or of a plain ViT"
+            f"{file} has a norm of its patches (AIM), which no encoder here but AIMv2 has; choose "
+            "its weights, or a plain ViT"
         )
     positions = tensors.get("pos_embed")
     if positions is None:  # relative ones
