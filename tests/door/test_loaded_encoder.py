@@ -93,7 +93,7 @@ def test_another_size_and_another_normalisation_may_be_asked_for(checkpoint):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (Image.new("I;16", (4, 4)), "mode I;16 is no 8-bit picture"),
+        (Image.new("I", (4, 4)), "mode I is no 8-bit picture"),
         (np.zeros((4, 4, 5), np.uint8), r"images of shape \(1, 4, 4, 5\); needs"),
         (np.zeros((4, 4, 3), np.uint16), "images of uint16 have no known range"),
         (np.full((4, 4, 3), 2.0), "holds values from 2 to 2; needs 0 to 1"),

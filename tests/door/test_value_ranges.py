@@ -40,7 +40,7 @@ def opened(folder, data):
 
 @pytest.mark.parametrize("range", RANGES)
 def test_a_loaded_encoder_sees_what_it_was_trained_on(scans, tmp_path, range):
-    settings = {"mean": [0.4], "std": [0.3], "channels": 1, "range": range, "held_out": 1.0}
+    settings = {"mean": [0.4], "std": [0.3], "channels": 1, "range": range}
     data = ImageFolder(str(scans), NoAugment(), 32, 2, num_workers=0, **settings)
     data.only_judged = True
     trained = data.on_after_batch_transfer(next(iter(data.val_dataloader()))).image

@@ -183,9 +183,7 @@ def test_capi_is_read_and_goes_on_in_training(tmp_path):
     torch.save(capi(encoder) | beside, tmp_path / "capi.pth")
     read, line = open_encoder(tmp_path / "capi.pth", image_size=32)
     assert same(read, encoder)
-    assert (
-        "left over: mask_token, head.layer.weight, decoder.blocks.0.norm1.weight" in line
-    )
+    assert "left over: mask_token, head.layer.weight, decoder.blocks.0.norm1.weight" in line
     assert open_encoder(tmp_path / "capi.pth")[0].geometry.image_size == (224, 224)
     into = CapiViT(**SIZES | {"image_size": 64})
     load_checkpoint_into(tmp_path / "capi.pth", into)

@@ -4,6 +4,7 @@ bands.
 
 import math
 import zipfile
+from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
@@ -16,6 +17,7 @@ from mim.plain import printable
 
 TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 MOST_CHANNELS = 1024
+NO_DATA, ALPHA = 42113, (1, 2)  # a tag; extra samples of a TIFF that are transparency
 SLACK = 2**16  # bytes of a header
 
 
@@ -90,8 +92,10 @@ def read_tiff(content: bytes, reading: Reading) -> tuple[NDArray, int]:
             "(an extra of ours: tiff)"
         ) from error
     with tifffile.TiffFile(BytesIO(content)) as file:
-        page: Any = file.pages[0]
         count = len(file.pages)
+        if not count:
+            raise ValueError("it is a TIFF without a page")
+        page: Any = file.pages[0]
         stack = count > 1 and count == reading.channels and page.ndim == 2
         pages = [file.pages[i] for i in range(count)] if stack else [page]
         for each in pages:
@@ -102,11 +106,37 @@ def read_tiff(content: bytes, reading: Reading) -> tuple[NDArray, int]:
             )
         values = np.stack([each.asarray() for each in pages]) if stack else page.asarray()
         values = np.moveaxis(values, -1, 0) if not stack and page.axes.endswith("S") else values
+        if not stack and values.ndim == 3:
+            values = _without_alpha(values, page.extrasamples, reading.channels)
         white_is_zero = (
             page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and values.dtype.kind == "u"
         )
         orientation = int(page.tags[274].value) if 274 in page.tags else 1
-    return np.iinfo(values.dtype).max - values if white_is_zero else values, orientation
+        no_data = page.tags[NO_DATA].value if NO_DATA in page.tags else None
+    values = np.iinfo(values.dtype).max - values if white_is_zero else values
+    return _without(values, no_data, reading), orientation
+
+
+def _without_alpha(values: NDArray, extra: Sequence[int], channels: int) -> NDArray:
+    """Bands (c, H, W) less their last one where that is transparency which nobody asks for."""
+    bands = len(values) - len(extra)
+    return values[:bands] if any(kind in ALPHA for kind in extra) and channels in (1, 3) else values
+
+
+def _without(values: NDArray, no_data: object, reading: Reading) -> NDArray:
+    """NaN, which becomes black, where there is no data (GDAL's tag 42113, a number as text).
+
+    Whole numbers stay what they are where the range is not each image's own: it cuts them off.
+    """
+    try:
+        nothing = float(str(no_data).strip("\0 "))
+    except ValueError:
+        return values
+    if values.dtype.kind == "f" or (isinstance(reading.range, str) and (values == nothing).any()):
+        known = values.astype(np.float32)
+        known[values == nothing] = np.nan
+        return known
+    return values
 
 
 def _refuse(shape: tuple[int, ...], max_megapixels: float) -> None:

@@ -13,6 +13,7 @@ import torch
 from mim.augment.augmentation import Augmentation
 from mim.augment.resample import Interpolation
 from mim.data.columns import LABELS, PATHS, SPLITS, classes_of, named_column, parts_of
+from mim.data.decode import suffixes
 from mim.data.files import Files
 from mim.data.from_files import from_files_splits
 from mim.data.levels import MAX_MEGAPIXELS, Decoder, Range
@@ -184,6 +185,11 @@ class Csv(OfPictures):
         return found[0]
 
 
+def _text(raw: bytes) -> str:
+    """UTF-8, or UTF-16 where its mark says so, which spreadsheets call Unicode text."""
+    return raw.decode("utf-16" if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
+
+
 def read_table(
     file: Path,
     path_column: str | None = None,
@@ -202,7 +208,7 @@ def read_table(
             f"{printable(file)} has {file.stat().st_size:,} bytes; a table has at most {LARGEST:,}"
         )
     try:
-        text = file.read_text("utf-8-sig")
+        text = _text(file.read_bytes())
         rows = csv.reader(
             io.StringIO(text, newline=""),
             delimiter=_separator(text.partition("\n")[0]),
@@ -210,7 +216,11 @@ def read_table(
         )
         header = next(rows, [])
         content = [row for row in rows if any(row)]
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{printable(file)} is not written in UTF-8 ({printable(error)}); save it as UTF-8"
+        ) from error
+    except csv.Error as error:
         raise ValueError(
             f"{printable(file)} is no table that can be read: {printable(error)}"
         ) from error
@@ -227,6 +237,12 @@ def read_table(
     path = named_column("path_column", path_column, columns, PATHS) or (
         columns[0] if len(columns) == 1 else None
     )
+    if path is None and any(name.lower().endswith(suffixes()) for name in columns):
+        raise ValueError(
+            f"{printable(file)} has no header: its first line is "
+            f"{printable(', '.join(columns), 80)}; put a line before it that "
+            "names the columns, e.g. path,label"
+        )
     if path is None:
         raise ValueError(
             f"{printable(file)} has the columns {', '.join(map(printable, columns[:20]))}, and "
@@ -257,6 +273,8 @@ def _inside(root: Path, paths: Sequence[str], suffix: str, table: Path) -> Itera
         if not path:
             raise ValueError(f"{printable(table)}: row {number + 2} names no file")
         whole = os.path.normpath(os.path.join(top, path + suffix))
+        if "\\" in path and not os.path.isfile(whole):  # as another system writes it
+            whole = os.path.normpath(os.path.join(top, path.replace("\\", "/") + suffix))
         if not whole.startswith(top.rstrip(os.sep) + os.sep):
             raise ValueError(
                 f"{printable(table)}: row {number + 2} names {printable(path)}, which is outside "

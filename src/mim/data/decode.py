@@ -22,6 +22,7 @@ from mim.data.dicom import read_dicom
 from mim.data.jpeg import Decoded, decode_jpeg
 from mim.data.levels import COLOURS, Reading, as_channels, channels_first, levels, refuse_large
 from mim.data.orientation import orientation_of, shown
+from mim.plain import printable
 
 SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -70,7 +71,8 @@ EIGHT_BIT = {
 colours.
 """
 # tags of a TIFF; values of a pixel, of which Pillow may drop some
-_BITS, _WHITE_IS_ZERO, _SAMPLES = 258, 262, 277
+_BITS, _WHITE_IS_ZERO, _SAMPLES, _NUMBERS, _NO_DATA = 258, 262, 277, 339, 42113
+_UNSIGNED, _SIGNED = 1, 2
 
 
 class FileValues(NamedTuple):
@@ -133,7 +135,7 @@ def _decoded(content: Tensor, reading: Reading) -> FileValues:
     except UnidentifiedImageError:
         if raw.startswith(TIFF_MARKS):  # of more bands, or other values, than Pillow knows
             return _array("TIFF", *read_tiff(raw, reading), reading)
-        raise
+        raise ValueError(f"it is no picture: it begins with {_beginning(raw)}") from None
     with opened as picture:
         refuse_large(*picture.size, reading.max_megapixels)
         name, is_tiff = str(picture.format), isinstance(picture, TiffImageFile)
@@ -156,9 +158,13 @@ def _array(name: str, values: NDArray, orientation: int, reading: Reading) -> Fi
 
 def _drops(picture: TiffImageFile, channels: int) -> bool:
     """Whether Pillow would not give all that is in a TIFF: 16 bits of colours, further bands, pages
-    that are channels.
+    that are channels, a value for no data; or would take its numbers for others: signed bytes for
+    unsigned ones, and unsigned words of 32 bits for signed ones.
     """
     bands = len(picture.getbands())
+    numbers = picture.tag_v2.get(_NUMBERS, (_UNSIGNED,))[0]
+    if _NO_DATA in picture.tag_v2 or numbers == (_UNSIGNED if picture.mode == "I" else _SIGNED):
+        return True
     deep = picture.mode in EIGHT_BIT and max(picture.tag_v2.get(_BITS, (1,))) > 8
     pages = bands == 1 < channels and picture.n_frames == channels
     return deep or pages or picture.tag_v2.get(_SAMPLES, 1) != bands
@@ -183,7 +189,15 @@ def _eight_bit(picture: Image.Image, content: Tensor, reading: Reading) -> Decod
     # of GIF others would decode all frames, and a damaged PNG ends their process
     if picture.format == "JPEG":
         return decode_jpeg(content, picture, mode == "L", reading.decoder)
-    return Decoded(F.pil_to_tensor(picture.convert(mode)).numpy(), turned=False)
+    # Pillow makes nothing else of it
+    colours = picture.convert("RGB") if picture.mode == "LAB" else picture
+    return Decoded(F.pil_to_tensor(colours.convert(mode)).numpy(), turned=False)
+
+
+def _beginning(raw: bytes) -> str:
+    """The first bytes of a file, as words where they are: `<html>404 Not Found`."""
+    text = raw[:24].decode("ascii", "replace")
+    return printable(text if text.isprintable() else f"the bytes {raw[:8].hex(' ')}", 60)
 
 
 @cache

@@ -1,0 +1,157 @@
+"""Files as instruments, spreadsheets and servers write them: read for what they hold, or refused
+for what they are.
+"""
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image
+
+from mim.data.csv import read_table
+from mim.data.decode import decode
+from mim.data.levels import Reading
+
+RAMP = (np.arange(48 * 64).reshape(48, 64) * 65535 // (48 * 64 - 1)).astype(np.uint16)
+COLOURS = np.stack([RAMP, RAMP[::-1], RAMP[:, ::-1]], -1)
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Bytes of a file that something writes."""
+
+    def write(save, name="x.tif"):
+        save(tmp_path / name)
+        return torch.frombuffer(bytearray((tmp_path / name).read_bytes()), dtype=torch.uint8)
+
+    return write
+
+
+def tiff(values, **options):
+    return lambda file: tifffile.imwrite(file, values, **options)
+
+
+PLANES = np.moveaxis(COLOURS, -1, 0)
+KINDS = {
+    "planes in tiles": (
+        PLANES,
+        {"planarconfig": "separate", "photometric": "rgb", "tile": (16, 16)},
+    ),
+    "big-endian": (COLOURS, {"byteorder": ">", "photometric": "rgb"}),
+    "compressed differences": (
+        COLOURS,
+        {"compression": "zlib", "predictor": True, "photometric": "rgb"},
+    ),
+    "with transparency": (
+        np.concatenate([COLOURS, RAMP[..., None]], -1),
+        {"photometric": "rgb", "extrasamples": ["unassalpha"]},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_colours_of_sixteen_bits(written, kind):
+    values, options = KINDS[kind]
+    image = decode(written(tiff(values, **options)))
+    assert torch.allclose(image, torch.from_numpy(PLANES.astype(np.float32)) / 257, atol=1e-3)
+
+
+def test_transparency_that_is_asked_for_stays(written):
+    values, options = KINDS["with transparency"]
+    assert decode(written(tiff(values, **options)), Reading(channels=4)).shape == (4, 48, 64)
+
+
+def test_signed_bytes_are_no_unsigned_ones(written):
+    content = written(tiff((RAMP // 257 - 128.0).astype(np.int8)))
+    with pytest.raises(ValueError, match=r"it holds int8 from -128 to 127, and nothing says"):
+        decode(content)
+    image = decode(content, Reading(channels=1, range=(-128, 127)))
+    assert (image.min(), image.max()) == (0, 255)
+
+
+def test_unsigned_words_are_no_signed_ones(written):
+    content = written(tiff(RAMP.astype(np.uint32) * 65537))
+    image = decode(content, Reading(channels=1, range=(0, 2**32 - 1)))
+    assert torch.allclose(image[0], torch.from_numpy(RAMP / 257).float(), atol=1e-2)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int16])
+def test_what_a_file_calls_no_data_is_black_and_stretches_no_range(written, dtype):
+    values = (RAMP // 128).astype(dtype)
+    values[0, :9] = -9999
+    nothing = [(42113, "s", 0, "-9999", True)]
+    image = decode(written(tiff(values, extratags=nothing)), Reading(channels=1, range="image"))
+    assert torch.equal(image[0, 0, :9], torch.zeros(9))
+    assert image.max() == 255
+    assert image[0, 24].mean() == pytest.approx(130, abs=3)
+
+
+def test_nan_is_black(written):
+    values = (RAMP / 65535).astype(np.float32)
+    values[3, 5] = np.nan
+    image = decode(written(tiff(values)), Reading(channels=1))
+    assert image[0, 3, 5] == 0
+    assert not image.isnan().any()
+
+
+def test_lab_becomes_grey_as_its_colours_do(written):
+    picture = Image.fromarray((COLOURS >> 8).astype(np.uint8)).convert("LAB")
+    content = written(picture.save)
+    colours, grey = decode(content), decode(content, Reading(channels=1))
+    weighed = (colours.float() * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0)
+    assert (grey[0].float() - weighed).abs().max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            b"<html>404 Not Found</html>",
+            "it is no picture: it begins with <html>404 Not Found</htm",
+        ),
+        (
+            b"\0\1\2\3\4\5\6\7\x08",
+            "it is no picture: it begins with the bytes 00 01 02 03 04 05 06 07",
+        ),
+        (b"II*\0\0\0\0\0", "it is a TIFF without a page"),
+    ],
+)
+def test_what_is_no_picture_is_said_by_what_it_is(content, said):
+    with pytest.raises(ValueError, match="^" + said):
+        decode(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+
+
+TABLES = {
+    "UTF-16": "path,label\na.png,Bär\n".encode("utf-16"),
+    "a mark": "\ufeffpath,label\r\na.png,Bär\r\n".encode(),
+    "semicolons and quotes": 'path;label\n"a.png";"Bär"\n'.encode(),
+    "tabs": "path\tlabel\na.png\tBär\n".encode(),
+    "spaces": "path, label\na.png, Bär\n".encode(),
+    "lines within": 'path,label,note\na.png,Bär,"two\nlines"\n'.encode(),
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_tables_as_spreadsheets_write_them(tmp_path, kind):
+    (tmp_path / "t.csv").write_bytes(TABLES[kind])
+    table = read_table(tmp_path / "t.csv")
+    assert (table.path, table.label) == (["a.png"], ["Bär"])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            "path,label\na.png,Bär\n".encode("latin-1"),
+            "is not written in UTF-8 .*; save it as UTF-8",
+        ),
+        (
+            b"a.png,cat\nb.png,dog\n",
+            "has no header: its first line is a.png, cat; put a line before",
+        ),
+    ],
+)
+def test_a_table_that_is_not_read_says_how_to_mend_it(tmp_path, content, said):
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=said):
+        read_table(tmp_path / "t.csv")
