@@ -8,7 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from mim.geometry import Geometry
+from mim.loss.term import Term
 from mim.optim.to_start import DecayToStart
+from mim.target.pixel import Pixel
+from mim.train.pretrain import Pretrain
 
 
 class Model(nn.Module):
@@ -70,3 +74,25 @@ def test_a_checkpoint_has_the_start_and_no_gradient_reaches_it():
     }
     assert not any(parameter.requires_grad for parameter in start.parameters())
     assert not start.train().training
+
+
+@pytest.mark.parametrize("decayed", ["matrices", "all"])
+def test_an_encoder_that_goes_back_to_its_start_is_not_decayed_to_zero_as_well(decayed):
+    # of encoder and decoder each a matrix and a bias
+    wanted = {"matrices": [(0.0, 3), (0.1, 1)], "all": [(0.0, 2), (0.1, 2)]}
+    task = Pretrain(
+        lambda target_dims: Model(),
+        Term(Pixel(Geometry.of(2, 2))),
+        torch.optim.SGD,
+        lambda *_: 1.0,
+        1e-3,
+        0.1,
+        decayed=decayed,
+        decay_to_start=0.5,
+    )
+    names = {f"model.encoder.{name}" for name in ("weight", "bias")}
+    groups = task._groups(names)
+    found = sorted((group["weight_decay"], len(group["params"])) for group in groups)
+    assert found == wanted[decayed]
+    assert task.start is not None
+    assert not any(p is own for g in groups for p in g["params"] for own in task.start.parameters())

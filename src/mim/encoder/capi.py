@@ -47,7 +47,7 @@ class CapiViT(nn.Module):
     def __init__(
         self,
         image_size: Size,
-        patch_size: Size,
+        patch_size: Count,
         width: Count,
         depth: Count,
         heads: Count,
@@ -65,8 +65,7 @@ class CapiViT(nn.Module):
                 "a head and registers in fours, e.g. width=1024, heads=16, registers=16"
             )
         self.width, self.heads, self.prefix = width, heads, registers
-        size, patch = self.geometry.image_size, self.geometry.patch_size
-        self.patch_embed = PatchEmbed(size, patch, channels, width)
+        self.patch_embed = PatchEmbed(self.geometry.image_size, patch_size, channels, width)
         self.reg_token = nn.Parameter(torch.empty(1, registers, width).normal_(std=0.02))
         hidden = int(width * mlp_ratio)
         self.blocks = nn.ModuleList([_Block(width, heads, hidden, drop_path) for _ in range(depth)])

@@ -189,7 +189,9 @@ class Pretrain(Training):
     def _groups(self, undecayed: set[str]) -> list[dict[str, Any]]:
         """What is trained, in groups of one weight decay."""
         if self.decayed == "matrices":
-            return param_groups_weight_decay(self, self.weight_decay, undecayed)
+            return param_groups_weight_decay(
+                self, self.weight_decay, no_weight_decay_list=undecayed
+            )
         trained = [(name, p) for name, p in self.named_parameters() if p.requires_grad]
         rest = [p for name, p in trained if name in undecayed]
         groups = [
