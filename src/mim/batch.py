@@ -1,7 +1,7 @@
 """What every data set yields and every model takes."""
 
 from collections.abc import Callable
-from itertools import chain
+from itertools import chain, groupby
 from typing import NamedTuple
 
 import torch
@@ -76,13 +76,27 @@ class Batch(NamedTuple):
         """
         return self._replace(views=(self.views[number],), key=view_key(self.key, number))
 
-    def of_views(self, count: int) -> "Batch":
-        """Batch of the first so many views, view by view, as so many more images, each with a key
-        of its own.
+    def of_views(self, count: int, first: int = 0) -> "Batch":
+        """Batch of so many views from the first on, view by view, as so many more images, each with
+        a key of its own.
         """
-        view = View(*(torch.cat(parts) for parts in zip(*self.views[:count], strict=True)))
-        key = torch.cat([view_key(self.key, number) for number in range(count)])
+        numbers = range(first, first + count)
+        views = [self.views[number] for number in numbers]
+        view = View(*(torch.cat(parts) for parts in zip(*views, strict=True)))
+        key = torch.cat([view_key(self.key, number) for number in numbers])
         return Batch((view,), self.label.repeat(count), self.index.repeat(count), key)
+
+    def by_size(self, first: int = 0) -> "list[Batch]":
+        """Batches of the views from the first on, those of one size that follow each other in one,
+        as by `of_views`.
+        """
+        runs, at = [], first
+        sizes = (view.image.shape[-2:] for view in self.views[first:])
+        for _, views in groupby(sizes):
+            count = len(list(views))
+            runs.append(self.of_views(count, at))
+            at += count
+        return runs
 
     def with_image(self, image: Tensor) -> "Batch":
         """The same batch with other images (B, C, H, W) as its first view."""

@@ -175,6 +175,21 @@ CMAE = (
     ),
 )
 SPLITS = {"ddp": ("trainer=ddp",), "fsdp": ("trainer=fsdp",)}
+UNCOLOURED = (
+    *("images_per_step=16", "data.augment.local_size=16", "data.augment.jittered=0"),
+    *("data.augment.grey=0", "data.augment.blur=[0,0,0]", "data.augment.solarize=[0,0,0]"),
+)
+SIAMESE = {
+    "moco_v3": (
+        *("model=moco_v3", "augment@data.augment=multi_crop_moco_v3", "model.head.hidden=32"),
+        *("model.predictor.hidden=32", "loss.term.contrast.out=16", *UNCOLOURED),
+    ),
+    "msn": (
+        *("model=msn", "augment@data.augment=multi_crop_msn", "data.augment.local_crops=2"),
+        *("model.head.hidden=32", "loss.term.match.out=16", "loss.term.match.prototypes=32"),
+        *("+encoder.positions=learned", "masker.partition.ratio=0.3", *UNCOLOURED),
+    ),
+}
 ACCUMULATED = ("trainer.accumulate_grad_batches=2", "trainer.limit_train_batches=10")
 FINETUNE = (
     *(
@@ -213,6 +228,10 @@ ON_TWO = {
     },
     **{f"mae_{how}_accumulated": (*split, *ACCUMULATED) for how, split in SPLITS.items()},
     "cmae_ddp": (*CMAE, *SPLITS["ddp"]),
+    **{f"{name}_{how}": (*SIAMESE[name], *SPLITS[how]) for name in SIAMESE for how in SPLITS},
+    **{
+        f"{name}_ddp_accumulated": (*SIAMESE[name], "trainer=ddp", *ACCUMULATED) for name in SIAMESE
+    },
     "mae_fsdp_replicas": (*SPLITS["fsdp"], "trainer.strategy.replicas=2"),
     "mae_ddp_from_fsdp": (*SPLITS["ddp"], "resume=@mae_fsdp"),
     **{f"finetune_{how}": (*FINETUNE, *split) for how, split in SPLITS.items()},
@@ -227,6 +246,9 @@ ON_ONE = {
         f"{name}_one": (*overrides, "trainer.accumulate_grad_batches=1", "data.batch_size=8")
         for name, overrides in DENSE.items()
     },
+    **{f"{name}_one": method for name, method in SIAMESE.items()},
+    **{f"{name}_one_accumulated": (*method, *ACCUMULATED) for name, method in SIAMESE.items()},
+    **{f"{name}_one_resumed": (*method, f"resume=@{name}_one") for name, method in SIAMESE.items()},
     "ibot_one_resumed": (*METHODS["ibot"], "resume=@ibot_one"),
     "mae_one_from_fsdp": ("resume=@mae_fsdp",),
     "data2vec_one_from_fsdp": (*METHODS["data2vec"], "resume=@data2vec_fsdp"),

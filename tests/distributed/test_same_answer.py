@@ -13,6 +13,7 @@ from mim.checkpoint.atomic import AtomicCheckpointIO
 from mim.checkpoint.sharded import is_sharded
 from mim.weights.load import load_checkpoint_into, open_encoder
 from mim.weights.read import read_weights
+from tests.distributed.conftest import SIAMESE
 from tests.slow import slow
 
 METHODS = ["mae", slow("emae"), slow("amt"), slow("data2vec"), slow("ibot")]
@@ -35,6 +36,42 @@ def test_self_distillation_goes_on_bit_for_bit_where_its_head_has_just_thawed(an
     assert resumed.losses == {step: loss for step, loss in whole.losses.items() if step >= 5}
     assert any(name.startswith("loss.term.patch.target.centre") for name in whole.weights)
     assert all(torch.equal(value, resumed.weights[name]) for name, value in whole.weights.items())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", SIAMESE)
+def test_views_are_told_apart_and_matched_over_all_processes(answers, apart, method):
+    """MoCo v3's keys, MSN's prototypes and their mean entropy, batch norms of both."""
+    one, several = answers[f"{method}_one"], [answers[f"{method}_{how}"] for how in SPLITS]
+    for two in several:
+        assert len(one.losses) == 10
+        assert two.losses == pytest.approx(one.losses, abs=5e-6)
+        assert apart(_trained(one), _trained(two)) < 2e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", SIAMESE)
+def test_an_accumulated_batch_is_one_batch_of_all_processes(answers, apart, method):
+    one, two = (answers[f"{method}_{how}_accumulated"] for how in ("one", "ddp"))
+    assert two.losses == pytest.approx(one.losses, abs=5e-6)
+    assert apart(_trained(one), _trained(two)) < 2e-5
+    assert one.losses[1] != pytest.approx(answers[f"{method}_one"].losses[1], abs=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", SIAMESE)
+def test_what_compares_views_goes_on_bit_for_bit(answers, method):
+    whole, resumed = answers[f"{method}_one"], answers[f"{method}_one_resumed"]
+    assert resumed.losses == {step: loss for step, loss in whole.losses.items() if step >= 5}
+    assert all(torch.equal(value, resumed.weights[name]) for name, value in whole.weights.items())
+
+
+def _trained(run):
+    """All but biases in front of a batch norm: their gradient is rounding noise, of which Adam
+    makes steps.
+    """
+    in_front = ("encoder.norm.bias", "head.0.bias", "head.3.bias")
+    return {name: value for name, value in run.weights.items() if not name.endswith(in_front)}
 
 
 @pytest.mark.slow

@@ -42,6 +42,8 @@ class PrototypeMatch(Varying, nn.Module):
     """
 
     sharpening: float
+    in_force: Tensor
+    """The same, as compiled code reads it: a number that changes would compile it again."""
 
     def __init__(
         self,
@@ -60,34 +62,36 @@ class PrototypeMatch(Varying, nn.Module):
             )
         self.out, self.temperature, self.sinkhorn = out, temperature, sinkhorn
         self.mean_entropy, self.entropy = mean_entropy, entropy
+        self.register_buffer("in_force", torch.zeros(()), persistent=False)
         self.vary(sharpening=sharpening)
         self.prototypes = nn.Parameter(
             torch.empty(prototypes, out).uniform_(-(out**-0.5), out**-0.5)
         )
 
     def check_numbers(self) -> None:
-        """Refuse a sharpening that is no temperature."""
+        """Refuse a sharpening that is no temperature; any other is in force."""
         if self.sharpening <= 0:
             raise ValueError(
                 f"loss.term.match.sharpening={self.sharpening}; needs more than 0, e.g. 0.25"
             )
+        self.in_force.fill_(self.sharpening)
 
     def no_weight_decay(self) -> set[str]:
         """Names of parameters that are not decayed."""
         return {"prototypes"}
 
     def cosines(self, vectors: Tensor) -> Tensor:
-        """Vectors (N, P) -> cosines with prototypes over the temperature (N, K)."""
-        return (
-            normalize(at_least_single(vectors), dim=1)
-            @ normalize(self.prototypes, dim=1).T
-            / self.temperature
-        )
+        """Vectors (N, P) -> cosines with prototypes over the temperature (N, K), in at least
+        float32.
+        """
+        vectors, prototypes = normalize(at_least_single(vectors), dim=1), self.prototypes
+        cosines = vectors @ normalize(prototypes, dim=1).T
+        return at_least_single(cosines) / self.temperature
 
     @torch.no_grad()
     def targets(self, vectors: Tensor) -> Tensor:
         """A teacher's vectors (B, P) -> distributions over prototypes (B, K)."""
-        share = (self.cosines(vectors) / self.sharpening).softmax(1)
+        share = (self.cosines(vectors) / self.in_force).softmax(1)
         for _ in range(self.sinkhorn):
             share = share / mean_of_all(share.sum(0))
             share = share / share.sum(1, keepdim=True)

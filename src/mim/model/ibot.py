@@ -109,8 +109,8 @@ class IBOT(Model):
         batch = as_batch(batch)
         self._check_views(batch)
         cls, masked, split = self._large(batch.of_views(self.views)._replace(attention=attention))
-        small = _of_one_size([view.image for view in batch.views[self.views :]])
-        tokens = torch.cat([cls, *(self.encoder(torch.cat(images))[:, 0] for images in small)])
+        small = batch.by_size(self.views)
+        tokens = torch.cat([cls, *(self.encoder(views.image)[:, 0] for views in small)])
         made = self.head(tokens).unflatten(0, (len(batch.views), len(batch.key)))
         return Shown(made, self.head.patches(masked) if self.projects_patches else None, split)
 
@@ -125,7 +125,7 @@ class IBOT(Model):
         split = split_of(encoder, self.masker, batch)
         if split.masked.shape[1] > 1:
             raise ValueError(
-                f"iBOT masks a view once, and this masker makes {split.masked.shape[1]} parts of "
+                f"a view is masked once, and this masker makes {split.masked.shape[1]} parts of "
                 "it; take "
                 "masker=block_ibot, random, attmask or sbm"
             )
@@ -180,14 +180,3 @@ class IBOT(Model):
 
 def _size(image: Tensor) -> tuple[int, int]:
     return image.shape[-2], image.shape[-1]
-
-
-def _of_one_size(images: list[Tensor]) -> list[list[Tensor]]:
-    """Images that follow each other and have one size, together."""
-    runs: list[list[Tensor]] = []
-    for image in images:
-        if runs and _size(runs[-1][0]) == _size(image):
-            runs[-1].append(image)
-        else:
-            runs.append([image])
-    return runs

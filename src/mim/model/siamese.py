@@ -170,21 +170,15 @@ class Siamese(Model):
                 take.
         """
         batch = as_batch(batch)
-        numbers = self._seen(batch)
-        tokens = [self._cls(batch.of_view(number)) for number in numbers]
-        if self.normed_over == "view":
-            return Shown(torch.stack([self.predictor(self.head(each)) for each in tokens]))
-        made, sizes = [], [batch.views[number].image.shape[-2:] for number in numbers]
-        start = 0
-        for end in range(1, len(numbers) + 1):  # views of one size that follow each other
-            if end == len(numbers) or sizes[end] != sizes[start]:
-                run = torch.cat(tokens[start:end])
-                made.append(self.predictor(self.head(run)).unflatten(0, (end - start, -1)))
-                start = end
+        made, B = [], len(batch.key)
+        for views in batch.by_size(self._first(batch)):
+            tokens = self._cls(views)
+            together = [tokens] if self.normed_over == "size" else tokens.split(B)
+            made += [self.predictor(self.head(each)).unflatten(0, (-1, B)) for each in together]
         return Shown(torch.cat(made))
 
     def _cls(self, view: Batch) -> Tensor:
-        """Cls tokens (B, D) of one view, of large ones without the patches that the masker
+        """Cls tokens (N, D) of views of one size, of large ones without the patches that the masker
         masks.
         """
         large = view.image.shape[-2:] == self.encoder.geometry.image_size
@@ -202,9 +196,9 @@ class Siamese(Model):
             self.encoder.embed(view.image, split.visible)[:, 0], split.visible[:, 0], valid
         )[:, 0]
 
-    def _seen(self, batch: Batch) -> range:
-        """Numbers of the views that the student sees."""
-        numbers = range(0 if self.own else self.views, len(batch.views))
+    def _first(self, batch: Batch) -> int:
+        """Number of the first view that the student sees."""
+        first = 0 if self.own else self.views
         if len(batch.views) < self.views + (not self.own) or len(batch.views) < 2:
             raise ValueError(
                 f"{self.views} views of an image are compared with others, and the batch has "
@@ -213,11 +207,11 @@ class Siamese(Model):
             )
         whole = self.encoder.geometry.image_size
         if not isinstance(self.encoder, Resizes) and any(
-            batch.views[n].image.shape[-2:] != whole for n in numbers
+            view.image.shape[-2:] != whole for view in batch.views[first:]
         ):
             raise ValueError(
                 f"{type(self.encoder).__name__} takes images of {whole[0]} x {whole[1]} alone, and "
                 "there are smaller views; take "
                 "encoder=vit_small, or data.augment.local_crops=0"
             )
-        return numbers
+        return first

@@ -121,6 +121,8 @@ class FSDP(ModelParallelStrategy):
                 mp_policy=policy,
                 reshard_after_forward=None if trained else True,
             )
+        for term in self._learned:
+            fully_shard(term, mesh=self.layout)  # in float32, as a loss is
         # our parent's wants to be given the cuts by each task's configure_model
         Strategy.setup(self, trainer)
 
@@ -208,6 +210,13 @@ class FSDP(ModelParallelStrategy):
             named = by_name(state, [group["params"] for group in groups])
             set_optimizer_state_dict(model, optimizer, named, options=full)
         return rest
+
+    @property
+    def _learned(self) -> list[nn.Module]:
+        """Terms of the loss with weights of their own (MSN's prototypes): they are in no model."""
+        task: Any = self.lightning_module
+        terms = [] if task.loss is None else task.loss.term.values()
+        return [term for term in terms if any(p.requires_grad for p in term.parameters())]
 
     @property
     def _cut(self) -> list[nn.Module]:
