@@ -39,6 +39,7 @@ def test_an_old_choice_is_answered_by_the_new_one():
     assert moved_choice("augment@data.augment=whole") == "augment@data.augment=no_augment"
     assert moved_choice("augment=whole") == "augment=no_augment"
     assert moved_choice("pool=whole") == "pool=whole"
+    assert moved_choice("experiment=mae/scratch_vit_base") == "experiment=supervised/mae_vit_base"
 
 
 def test_only_targets_of_a_config_are_read_as_they_are_called_now():

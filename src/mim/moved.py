@@ -65,6 +65,10 @@ def current(node: object) -> Any:
 
 
 CHOICES = {
+    **{
+        f"experiment=mae/scratch_vit_{size}": f"experiment=supervised/mae_vit_{size}"
+        for size in ("base", "large", "huge")
+    },
     "evaluate=attention_stats": "evaluate=attention_statistics",
     "augment=whole": "augment=no_augment",
 }

@@ -158,3 +158,9 @@ def test_a_setting_that_an_older_run_did_not_know_is_no_reason_to_stop(config):
     older = copy.deepcopy(config)
     del older["encoder"]["drop_path"], older["encoder"]["heads"]
     refuse_changes(changed_settings(older, config), "last.ckpt")
+
+
+def test_another_number_of_views_of_an_image_is_another_order():
+    before, now = ({"data": {"augment": {"repeats": repeats}}} for repeats in (1, 3))
+    with pytest.raises(ValueError, match="the order of images follows from it"):
+        refuse_changes(changed_settings(before, now), "last.ckpt")

@@ -144,3 +144,34 @@ def test_the_last_epoch_of_a_training_may_be_shorter():
         rows.set_epoch(epoch)
         counts.append((len(rows), len(list(rows))))
     assert counts == [(10, 10), (3, 3), (10, 10)]
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_repeated_images_follow_each_other_with_keys_of_their_own_on_different_processes(
+    world_size,
+):
+    """As DeiT's RASampler: 48 views of an epoch are 3 of each of 16 images."""
+    together = epoch_of(ShuffledRows(48, 12, seed=0, repeats=3), epoch=1)
+    shown = [i for index, _ in together for i in index]
+    assert shown == [i for i in dict.fromkeys(shown) for _ in range(3)]
+    assert len(set(shown)) == 16
+    assert len({key for _, keys in together for key in keys}) == 48
+    ranks = [
+        epoch_of(ShuffledRows(48, 12 // world_size, 0, rank, world_size, repeats=3), epoch=1)
+        for rank in range(world_size)
+    ]
+    for whole, parts in zip(together, zip(*ranks, strict=True), strict=True):
+        for place, rank in enumerate(parts):  # as RASampler deals them out: every so manieth
+            assert rank == (whole[0][place::world_size], whole[1][place::world_size])
+    if world_size == 3:
+        assert all(len(set(index)) == len(index) for rank in ranks for index, _ in rank)
+
+
+def test_a_resumed_epoch_of_repeated_images_yields_what_is_left_and_another_epoch_other_images():
+    whole = ShuffledRows(48, 12, seed=0, repeats=3)
+    resumed = ShuffledRows(48, 12, seed=0, start=(2, 1), repeats=3)
+    assert epoch_of(resumed, 2) == epoch_of(whole, 2)[1:]
+    shown = [{i for index, _ in epoch_of(whole, epoch) for i in index} for epoch in range(6)]
+    assert len(set.union(*shown)) > 40
+    with pytest.raises(ValueError, match=r"repeats=0 views .* e\.g\. data\.augment\.repeats=3"):
+        ShuffledRows(48, 12, seed=0, repeats=0)

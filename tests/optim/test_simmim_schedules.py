@@ -1,6 +1,6 @@
 import pytest
 
-from mim.optim.simmim import RunningCosine, WarmupLine, WarmupSteps
+from mim.optim.simmim import RunningCosine, RunningCosineByEpoch, WarmupLine, WarmupSteps
 from mim.part import Progress
 
 
@@ -17,6 +17,16 @@ def test_a_running_cosine_is_below_its_peak_after_the_warm_up():
     assert schedule(Progress(10, 10, 1), 1.0) == pytest.approx(0.1)
     falling = [schedule(Progress(2 + epoch / 4, 10, 1), 1.0) for epoch in range(33)]
     assert falling == sorted(falling, reverse=True)
+
+
+def test_a_rate_an_epoch_is_that_of_the_epoch_before():
+    """timm 0.3.2's, which DeiT sets after each epoch: 0.2 twice, then a rise to 1 in two epochs."""
+    by_epoch = RunningCosineByEpoch(warmup_epochs=2, min_lr=0.1, warmup_lr=0.2)
+    running = RunningCosine(warmup_epochs=2, min_lr=0.1, warmup_lr=0.2)
+    shares = [by_epoch(Progress(step, 40, 4), 1.0) for step in range(40)]
+    assert shares[:12] == pytest.approx([0.2] * 8 + [0.6] * 4)
+    assert shares[16] == pytest.approx(running(Progress(12, 40, 4), 1.0))
+    assert all(len(set(shares[start : start + 4])) == 1 for start in range(0, 40, 4))
 
 
 def test_no_warm_up_starts_at_the_peak():

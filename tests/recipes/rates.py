@@ -39,9 +39,11 @@ def rate(
         short = (1 - min(1.0, step / lr["warmup_iterations"])) * (1 - lr["warmup_factor"])
         return (low + (factor * peak - low) * left) * (1 - short)
     peak *= factor
+    if lr["shape"] == "timm_cosine_by_epoch":
+        epoch = max(0, math.floor(epoch + 1e-9) - 1)
     if epoch < warmup:
         return start + (peak - start) * epoch / warmup
-    if lr["shape"] == "timm_cosine":
+    if lr["shape"].startswith("timm_cosine"):
         return low + (peak - low) * _half(epoch, epochs)
     if lr["shape"] == "multistep":
         return peak * lr["gamma"] ** sum(

@@ -62,7 +62,7 @@ def _views(yaml: str) -> tuple[tuple[str, Any], ...]:
             ).float()
             flips.append(flip.float())
     unpainted = OmegaConf.merge(node, {})
-    for key in ("policy", "color_jitter"):
+    for key in ("policy", "color_jitter", "repeats"):
         unpainted.augment.pop(key, None)
     if "margin" in unpainted.augment:
         none = dict.fromkeys(("jittered", "grey", "blur", "solarize"), 0.0)
@@ -103,6 +103,7 @@ def _of_one(augment: Any, node: DictConfig) -> dict[str, Any]:
     return {
         "auto_augment": getattr(augment, "policy", None),
         "color_jitter": getattr(augment, "color_jitter", None),
+        **({"repeated_augmentation": augment.repeats} if augment.views[0].repeats > 1 else {}),
         **(
             _colours(augment.views[-1].colours)
             if augment.views[-1].paints and "jittered" in node.augment

@@ -28,12 +28,15 @@ class OneView(ABC):
         size: pixels per side of the view; null for the data set's `image_size`.
         margin: pixels per side that a crop is made larger by, to be cut off again at a `corner`.
         paints: whether `paint` changes anything; then processes that decode make the view.
+        repeats: views of an image that follow each other in an epoch, of so many times fewer
+            images.
     """
 
     interpolation: Interpolation
     size: int | None = None
     margin: int = 0
     paints: bool = False
+    repeats: int = 1
 
     @abstractmethod
     def __call__(self, key: Tensor, size: Tensor) -> Cut:

@@ -19,7 +19,7 @@ from torchvision.transforms.v2 import functional as F
 
 from mim.augment.crop_flip import Boxes, CropFlip
 from mim.augment.resample import Interpolation
-from mim.ranges import Share
+from mim.ranges import Count, Share
 
 
 @lru_cache
@@ -82,6 +82,8 @@ class Finetune(CropFlip):
         color_jitter: strength of jitter in brightness, contrast and saturation; only without a
             policy. Where an official config sets both (SimMIM's 0.4), timm takes the policy alone.
         interpolation: how a crop is resized.
+        repeats: views of an image that follow each other in an epoch, which has so many times
+            fewer images: 3 for DeiT (repeated augmentation, arXiv 2012.12877, section 6).
 
     Raises:
         ValueError: where timm does not know the policy, or nothing is to be changed.
@@ -96,8 +98,10 @@ class Finetune(CropFlip):
         policy: str | None = "rand-m9-mstd0.5-inc1",
         color_jitter: float | None = None,
         interpolation: Interpolation = "bicubic",
+        repeats: Count = 1,
     ):
         super().__init__(boxes, flip, interpolation)
+        self.repeats = repeats
         if (policy is None) == (color_jitter is None):
             raise ValueError(
                 f"Finetune got policy={policy}, color_jitter={color_jitter}; needs one of them, "
@@ -114,7 +118,9 @@ class Finetune(CropFlip):
         self.policy, self.color_jitter = policy, color_jitter
 
     def __str__(self) -> str:
-        return f"{super().__str__()}, then {self.policy or f'colour jitter {self.color_jitter:g}'}"
+        painted = self.policy or f"colour jitter {self.color_jitter:g}"
+        again = f", {self.repeats} views of each image" if self.repeats > 1 else ""
+        return f"{super().__str__()}, then {painted}{again}"
 
     def paint(self, image: Tensor, key: int) -> Tensor:
         """A cropped image (3, size, size) uint8, changed as its key says -> the same."""

@@ -31,7 +31,7 @@ _FIXED = (  # what is refused, and why
     (r"optimizer\._target_", "the state of one optimiser is not that of another"),
     (r"data\._target_", "the place in the epoch is a place among the images of one data set"),
     (r"seed|(data|task)\.seed", "the order of images, crops and masks follows from it"),
-    (r"data\.shuffle", "the order of images follows from it"),
+    (r"data\.(shuffle|augment\.repeats)", "the order of images follows from it"),
 )
 _MOST = 12  # that are named
 

@@ -312,6 +312,7 @@ class Data(L.LightningDataModule, ABC):
             self._accumulated(),
             self.batches_per_epoch if self.trainer else None,
             self._last(),
+            self.augment.views[0].repeats,
         )
         if self.trainer:
             # Lightning's own cut may go through a step

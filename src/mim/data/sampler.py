@@ -58,9 +58,13 @@ class ShuffledRows(Sampler[Rows]):
         accumulated: batches of one optimiser step.
         limit: batches of an epoch, where not all are taken.
         last: (epoch, batches of it), the last epoch of a training, where that is no whole one.
+        repeats: views of each image that follow each other, each with a key of its own and on
+            another process than the one before. An epoch has as many views as without, of so many
+            times fewer images (repeated augmentation, arXiv 1902.05509; facebookresearch/deit,
+            samplers.py: RASampler).
 
     Raises:
-        ValueError: where the data set does not fill one step.
+        ValueError: where the data set does not fill one step, or no view is asked for.
     """
 
     def __init__(
@@ -75,7 +79,13 @@ class ShuffledRows(Sampler[Rows]):
         accumulated: int = 1,
         limit: int | None = None,
         last: tuple[int, int] | None = None,
+        repeats: int = 1,
     ):
+        if repeats < 1:
+            raise ValueError(
+                f"repeats={repeats} views of an image; needs 1 at least, e.g. "
+                "data.augment.repeats=3"
+            )
         self.global_batch, self.accumulated = batch_size * world_size, accumulated
         step = self.global_batch * accumulated
         if not 0 < step <= size:
@@ -95,6 +105,7 @@ class ShuffledRows(Sampler[Rows]):
             last,
             start[0],
         )
+        self.repeats = repeats
 
     def __len__(self) -> int:
         """Batches in a whole epoch, also while a resumed one is shorter."""
@@ -119,9 +130,17 @@ class ShuffledRows(Sampler[Rows]):
         order = self.order(epoch) if self.shuffle else torch.arange(self.size)
         first = self.start[1] if self.epoch == self.start[0] else 0
         for batch in range(first, len(self)):
-            begin = batch * self.global_batch + self.rank * self.batch_size
-            position = torch.arange(begin, begin + self.batch_size)
-            yield Rows(order[position], keys(self.seed, epoch, position))
+            position = batch * self.global_batch + self._places
+            yield Rows(order[position // self.repeats], keys(self.seed, epoch, position))
+
+    @property
+    def _places(self) -> Tensor:
+        """Rows of a global batch that are this process's: those that follow each other, or, where
+        they may be of one image, each with those of all others between.
+        """
+        if self.repeats > 1:
+            return torch.arange(self.rank, self.global_batch, self.global_batch // self.batch_size)
+        return self.rank * self.batch_size + torch.arange(self.batch_size)
 
 
 class OrderedRows(Sampler[Rows]):

@@ -2,6 +2,8 @@
 cosine that ran all along.
 """
 
+import math
+
 from mim.optim.schedule import Warmup, half_cosine
 from mim.part import Progress
 from mim.ranges import NonNegativeInt, NotNegative, Positive, Share
@@ -133,3 +135,21 @@ class RunningCosine(_Warmup):
         if epoch < warmup:
             return self.rise(epoch, warmup, peak)
         return half_cosine(epoch / progress.epochs, self.min_lr / peak)
+
+
+class RunningCosineByEpoch(RunningCosine):
+    """The same with one rate an epoch, that of the epoch before: DeiT's.
+
+    It sets the rate once an epoch has ended, to that of the epoch that did, so the first two epochs
+    run where the rise starts (facebookresearch/deit, main.py:432; timm 0.3.2).
+
+    Args:
+        warmup_epochs, min_lr, warmup_lr, warmup_steps: those of `RunningCosine`.
+    """
+
+    late = 0
+
+    def __call__(self, progress: Progress, peak: float) -> float:
+        """Share of the peak at a step."""
+        before = max(0, math.floor(progress.epoch + 1e-9) - 1)
+        return super().__call__(progress._replace(step=before * progress.steps_per_epoch), peak)
