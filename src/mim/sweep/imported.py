@@ -5,6 +5,7 @@ Nothing is built here and no thread is begun. Signals that stop a run are held b
 listens.
 """
 
+import atexit
 import gc
 import os
 import signal
@@ -31,3 +32,4 @@ for name in MODULES:
         import_module(name)
 gc.collect()
 gc.freeze()  # jobs share the memory of what is never changed
+atexit.register(gc.unfreeze)  # else a library of Triton says at the end that all it made is lost
