@@ -231,7 +231,7 @@ def test_another_data_set_can_be_asked_for(figure, checkpoint_folder, tmp_path):
             ("attention", "{vit}", "--rows", "450"),
             "--rows=450: Digits holds out 450 images, 0 to 449",
         ),
-        (("attention", "{vit}", "--images", "0"), "--images=0; needs one at least"),
+        (("attention", "{vit}", "--images", "0"), "--images=0; needs 1 at least"),
         (("attention", "{vit}", "{vit}"), "{vit} is given twice"),
         (("attention", "{vit}", "--names", "A", "B"), "--names=A B for 1 checkpoint(s)"),
         (

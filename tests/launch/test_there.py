@@ -10,6 +10,7 @@ import pytest
 
 from mim.launch.there import (
     DOWNLOADED,
+    SAVED,
     previous_of,
     refuse_missing,
     refuse_missing_folder,
@@ -18,12 +19,35 @@ from mim.launch.there import (
 
 
 def test_what_is_there_or_elsewhere_is_left_to_who_opens_it(tmp_path):
-    run, file = tmp_path / "run", tmp_path / "a.ckpt"
-    run.mkdir()
+    file = tmp_path / "a.ckpt"
     file.touch()
     replaced = tmp_path / "b.ckpt"
     previous_of(replaced).touch()
-    refuse_missing([str(run), file, f"teacher:{run}", replaced, "timm:some.thing", "hf:some/thing"])
+    refuse_missing([file, replaced, "timm:some.thing", "hf:some/thing"])
+
+
+@pytest.mark.parametrize(
+    "held", ["checkpoints/last.ckpt", "checkpoints/.last.ckpt.previous", ".metadata", *SAVED]
+)
+def test_a_folder_of_weights_is_left_to_who_opens_it(tmp_path, held):
+    (tmp_path / held).parent.mkdir(exist_ok=True)
+    (tmp_path / held).touch()
+    refuse_missing([str(tmp_path), f"teacher:{tmp_path}"])
+
+
+def test_a_folder_without_weights_is_named_and_the_newest_run_in_it(tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r"holds no checkpoints/last\.ckpt; .* or a \.ckpt file$"
+    ):
+        refuse_missing([tmp_path])
+    for run in ("b/2026-01-01", "a/2026-01-02", "a/2026-01-03"):
+        (tmp_path / run / "checkpoints").mkdir(parents=True)
+    for run in ("b/2026-01-01", "a/2026-01-02"):
+        (tmp_path / run / "checkpoints" / "last.ckpt").touch()
+    with pytest.raises(FileNotFoundError, match=r"the newest run in it is .*/a/2026-01-02$"):
+        refuse_missing([tmp_path])
+    with pytest.raises(FileNotFoundError, match=r"the newest run in it is .*/b/2026-01-01$"):
+        refuse_missing([f"teacher:{tmp_path / 'b'}"])
 
 
 @pytest.mark.parametrize("name", ["nowhere", "teacher:nowhere", "other:nowhere"])

@@ -263,10 +263,7 @@ def descendants(pid: int) -> list[int]:
             ["amt", "--runs", "nowhere"],
             "there is no folder nowhere; give the one that holds the runs",
         ),
-        (
-            ["amt", "--run", "--parallel", "0"],
-            "--parallel 0 leaves nothing to run; needs 1 at least",
-        ),
+        (["amt", "--run", "--parallel", "0"], "--parallel=0; needs 1 at least"),
         (["no.yaml"], "no.yaml"),
     ],
 )

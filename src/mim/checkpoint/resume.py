@@ -10,7 +10,7 @@ from mim.checkpoint.changes import Change, changed_settings, refuse_changes
 from mim.checkpoint.sharded import is_sharded, read_rest, shapes
 from mim.checkpoint.sound import UNREADABLE, check_archive
 from mim.checkpoint.training_state import check_training
-from mim.launch.there import no_such_weights, previous_of
+from mim.launch.there import LAST, no_such_weights, no_weights_in, previous_of
 from mim.moved import current
 from mim.plain import Settings, plain
 
@@ -33,16 +33,13 @@ def checkpoint_file(path: str | Path) -> Path:
         FileNotFoundError: where there is none.
     """
     path = Path(path)
-    target = path if is_sharded(path) or not path.is_dir() else path / "checkpoints" / "last.ckpt"
+    target = path if is_sharded(path) or not path.is_dir() else path / LAST
     # the previous one, if the process was lost while the other took its place
     for candidate in (target, previous_of(target)):
         if candidate.exists():
             return candidate
     if path.is_dir():
-        raise FileNotFoundError(
-            f"{path} holds no checkpoints/last.ckpt; give a run folder that has one, or a .ckpt "
-            "file"
-        )
+        raise no_weights_in(path)
     raise no_such_weights(path)
 
 

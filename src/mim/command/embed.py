@@ -18,7 +18,6 @@ from mim.door.features import Embedder
 from mim.door.load import load_weights
 from mim.door.source import Source
 from mim.door.sources import source_of
-from mim.door.table import writer_of
 from mim.evaluate.feature_cache import digest, tensors_key
 from mim.figure.opened import open_data
 from mim.geometry import Geometry
@@ -29,12 +28,9 @@ from mim.weights.weights import Weights
 
 def run(given: argparse.Namespace, configs: Path) -> None:
     """Embed, and say what was written."""
-    writer_of(given.out, given.patches)  # refused before anything is opened
     weights = read_weights(given.checkpoint, given.key)._replace(own_encoder=given.encoder)
     encoder = load_weights(weights, given.image_size, given.heads)
     print(encoder.describe())
-    if given.batch_size < 1:
-        raise ValueError(f"--batch-size={given.batch_size}; needs 1 at least")
     pictures = pictures_of(given.pictures, weights, encoder.geometry, configs)
     source = source_of(pictures, encoder.preprocess, given.part, given.workers)
     device = torch.device(given.device or ("cuda" if torch.cuda.is_available() else "cpu"))

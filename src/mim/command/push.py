@@ -2,20 +2,20 @@
 
 import argparse
 import os
-import sys
 from datetime import datetime
 from pathlib import Path
 
 from mim.hub.folder import records_of, write_folder
 from mim.hub.push import check_names, push
 from mim.plain import printable
+from mim.program.push import NO_LICENCE
 from mim.weights.read import read_weights
 
 
 def run(given: argparse.Namespace, configs: Path) -> None:
     """Write, push, and say how to load what was pushed."""
     licence = given.licence or _asked_for()
-    check_names(given.repository, licence)
+    check_names(given.repository, licence)  # one that was asked for, too
     runs = given.runs or Path(os.environ.get("MIM_RUNS", "runs"))
     name = given.repository.replace("/", "_")
     out = given.out or runs / "pushed" / f"{name}_{datetime.now():%Y-%m-%d_%H-%M-%S}"
@@ -41,18 +41,12 @@ def run(given: argparse.Namespace, configs: Path) -> None:
 
 
 def _asked_for() -> str:
-    """Licence, asked for where somebody can answer.
+    """Licence, asked for.
 
     Raises:
-        ValueError: where nobody can, or nothing is answered.
+        ValueError: where nothing is answered.
     """
-    answer = (
-        input("licence of the weights (apache-2.0, mit, cc-by-nc-4.0, ...): ")
-        if sys.stdin.isatty()
-        else ""
-    )
+    answer = input("licence of the weights (apache-2.0, mit, cc-by-nc-4.0, ...): ")
     if not answer.strip():
-        raise ValueError(
-            "weights need a licence; give it as the hub abbreviates it, e.g. --licence apache-2.0"
-        )
+        raise ValueError(NO_LICENCE)
     return answer.strip()

@@ -28,9 +28,6 @@ from mim.weights.read import read_weights
 
 def run(given: argparse.Namespace, configs: Path) -> None:
     """Reconstruct, draw, and say where the pictures are."""
-    for name, value in (("--seeds", given.seeds), ("--images", given.images)):
-        if value < 1:
-            raise ValueError(f"{name}={value}; needs 1 at least")
     weights = read_weights(given.checkpoint, given.key)._replace(own_encoder=given.encoder)
     model = open_model(weights, _masker(given.masker, configs), given.image_size)
     painter = open_painter(weights, model.encoder.geometry, given.target)

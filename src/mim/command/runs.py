@@ -25,10 +25,8 @@ def run(given: argparse.Namespace, configs: Path) -> None:
     """List, and say where the page is.
 
     Raises:
-        ValueError: where no run has the name, or the page is no .html file.
+        ValueError: where no run has the name.
     """
-    if given.html and given.html.suffix != ".html":
-        raise ValueError(f"--html={given.html} is no .html file, e.g. --html runs.html")
     folder = (given.folder or Path(os.environ.get("MIM_RUNS", "runs"))).absolute()
     listed, unread = list_runs(folder, lambda path: given.name is None or given.name in str(path))
     console = Console(highlight=False, width=None if sys.stdout.isatty() else FEWEST)

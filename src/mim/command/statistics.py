@@ -26,13 +26,8 @@ def run(given: argparse.Namespace, configs: Path) -> None:
     """Inspect, and say what was found and what to type.
 
     Raises:
-        ValueError: where a number is below 1, nothing can be read, or a channel is the same in
-            every pixel.
+        ValueError: where nothing can be read, or a channel is the same in every pixel.
     """
-    for name in ("images", "paths"):
-        number = vars(given)[name]
-        if number is not None and number < 1:
-            raise ValueError(f"--{name}={number}; needs 1 at least")
     settings = settings_of(given.pictures)
     data = build_data(settings, configs)
     found = _inspect(data, given.images)
@@ -123,7 +118,7 @@ def described(found: Inspection, paths: int = 5) -> Iterator[tuple[str, str]]:
         short, long = np.sort(sides, axis=1).T
         yield "short side", _spread(short)
         yield "long side", _spread(long)
-        yield "height / width", _spread(sides[:, 0] / sides[:, 1])
+        yield "height/width", _spread(sides[:, 0] / sides[:, 1])
     if ends := found.range():
         low, high = found.percentiles()
         yield (

@@ -46,8 +46,6 @@ def run(asked: argparse.Namespace, configs: Path) -> None:
             "--run, "
             "or python -m mim tables --scale bench --run"
         )
-    if asked.parallel < 1:
-        raise ValueError(f"--parallel {asked.parallel} leaves nothing to run; needs 1 at least")
     papers = {name: _at_scale(name, asked.scale) for name in chosen}
     runs = asked.runs or (Path(os.environ.get("MIM_RUNS", "runs")) if asked.run else None)
     ended = Outcome([], [])
@@ -57,11 +55,8 @@ def run(asked: argparse.Namespace, configs: Path) -> None:
             *(a + b for a, b in zip(ended, _make(name, paper, runs, asked), strict=True))
         )
     tables = "\n\n".join(_text(name, paper, runs, asked.seeds) for name, paper in papers.items())
-    print(
-        as_typed(tables)
-        if asked.papers or runs or asked.scale == "bench"
-        else f"{ALL}{tables}\n\n{_unmade()}"
-    )
+    some = asked.papers or runs or asked.scale == "bench"
+    print(as_typed(tables if some else f"{ALL}{tables}\n\n{_unmade()}"))
     if ended.failed or ended.unfinished:
         raise SystemExit(1 if ended.failed else 85)
 

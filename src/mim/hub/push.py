@@ -10,8 +10,8 @@ NAME = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
 LICENCE = re.compile(r"[a-z0-9.+-]{1,60}")
 
 
-def check_names(repository: str, licence: str) -> None:
-    """Refuse what is no name of a repository, or none of a licence.
+def check_names(repository: str, licence: str | None) -> None:
+    """Refuse what is no name of a repository, or none of a licence; None for one that is still to be asked for.
 
     Raises:
         ValueError: saying what is one.
@@ -21,7 +21,7 @@ def check_names(repository: str, licence: str) -> None:
             f"{printable(repository)} is no repository; give <user or organisation>/<name>, e.g. "
             "me/mae-digits"
         )
-    if LICENCE.fullmatch(licence) is None:
+    if licence is not None and LICENCE.fullmatch(licence) is None:
         raise ValueError(
             f"{printable(licence)} is no licence as the hub abbreviates it; e.g. apache-2.0, mit, "
             "cc-by-nc-4.0, other"

@@ -3,7 +3,7 @@ begin with a tilde.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,12 +16,43 @@ class Arguments(argparse.ArgumentParser):
     Args:
         program: as it is typed, `python -m mim embed`.
         description: the help.
+        refuse: raises a ValueError about arguments that do not go with each other, or with what is
+            on the disk; it imports nothing that takes seconds.
         others: those of `argparse.ArgumentParser`.
     """
 
-    def __init__(self, program: str | None = None, description: str | None = None, **others: Any):
+    def __init__(
+        self,
+        program: str | None = None,
+        description: str | None = None,
+        refuse: Callable[[argparse.Namespace], None] | None = None,
+        **others: Any,
+    ):
         raw = {"formatter_class": argparse.RawDescriptionHelpFormatter}
         super().__init__(**({"prog": program} | raw | others), description=description)
+        self.refuse = refuse
+        self.counts: list[tuple[str, int, int | None]] = []
+
+    def add_count(
+        self,
+        name: str,
+        help: str,
+        default: int | None = None,
+        least: int = 1,
+        most: int | None = None,
+        required: bool = False,
+    ) -> None:
+        """Add an option that is a whole number within bounds.
+
+        Args:
+            name: `--batch-size`.
+            help: what it is.
+            default: value where it is not given, which may be None.
+            least, most: its bounds; None for no upper one.
+            required: whether it has to be given.
+        """
+        self.add_argument(name, type=int, default=default, help=help, required=required)
+        self.counts.append((name, least, most))
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: object = None) -> Any:  # type: ignore[override]
         """What was given.
@@ -31,17 +62,11 @@ class Arguments(argparse.ArgumentParser):
         """
         known, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            options = sorted(
-                {
-                    name
-                    for parser in self._chosen(args or ())
-                    for name in parser._option_string_actions
-                }
-            )
             raise ValueError(
-                f"{self.prog} takes no {unknown[0]}; "
-                f"{nearest(unknown[0].partition('=')[0], options)}"
+                f"{self.prog} takes no {unknown[0]}; {self._instead(unknown[0], args or ())}"
             )
+        for parser in self._chosen(args or ()):
+            parser._refuse(known)
         return known
 
     def error(self, message: str) -> NoReturn:
@@ -51,6 +76,27 @@ class Arguments(argparse.ArgumentParser):
             ValueError: in argparse's words, with the way to the help.
         """
         raise ValueError(f"{self.prog}: {message}; {self.prog} --help says what there is")
+
+    def _instead(self, option: str, given: Sequence[str]) -> str:
+        """What may be given in the place of an option that is none."""
+        name = option.partition("=")[0]
+        places = [action.dest for action in self._actions if not action.option_strings]
+        if name.removeprefix("--") in places:
+            return f"it is given without a name: {self.prog} {' '.join(f'<{place}>' for place in places)}"
+        parsers = self._chosen(given)
+        return nearest(
+            name, sorted({each for parser in parsers for each in parser._option_string_actions})
+        )
+
+    def _refuse(self, given: argparse.Namespace) -> None:
+        """Refuse numbers out of their bounds, then what else cannot be."""
+        for name, least, most in self.counts:
+            number = vars(given)[name.removeprefix("--").replace("-", "_")]
+            if number is not None and not least <= number <= (number if most is None else most):
+                bounds = f"{least} at least" if most is None else f"{least} to {most:,}"
+                raise ValueError(f"{name}={number}; needs {bounds}")
+        if self.refuse is not None:
+            self.refuse(given)
 
     def _chosen(self, arguments: Sequence[str]) -> list["Arguments"]:
         """This parser, and those of the commands in it that were given."""
@@ -63,6 +109,16 @@ class Arguments(argparse.ArgumentParser):
             self,
             *(parser for choices in below for name, parser in choices.items() if name in arguments),
         ]
+
+
+def refuse_existing(out: Path) -> None:
+    """Refuse to write where something is.
+
+    Raises:
+        ValueError: naming it.
+    """
+    if out.exists():
+        raise ValueError(f"{out} exists already; remove it, or write elsewhere")
 
 
 def path(text: str) -> Path:

@@ -13,6 +13,15 @@ DOWNLOADED = ("cifar", "stl10", "tiny_imagenet")
 """Modules in it whose data sets are fetched where they are not there."""
 ELSEWHERE = ("timm", "hf")
 """What stands before the colon of weights that are fetched."""
+SAVED = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+"""Names that transformers gives to weights; the first that is there is read."""
+LAST = Path("checkpoints", "last.ckpt")
+"""The checkpoint of a run."""
 
 
 def refuse_missing(sources: Iterable[str | Path]) -> None:
@@ -23,23 +32,52 @@ def refuse_missing(sources: Iterable[str | Path]) -> None:
             a path.
 
     Raises:
-        FileNotFoundError: naming the first that is not there.
+        FileNotFoundError: naming the first that is not there, or a folder that holds none.
     """
     for source in sources:
         kind, colon, _ = str(source).partition(":")
         path = Path(str(source).removeprefix("teacher:"))
-        if (
-            not (colon and kind in ELSEWHERE)
-            and not path.exists()
-            and not previous_of(path).exists()
-        ):
+        if (colon and kind in ELSEWHERE) or previous_of(path).exists():
+            continue
+        if not path.exists():
             raise no_such_weights(path)
+        if path.is_dir() and not _holds_weights(path):
+            raise no_weights_in(path)
+
+
+def _holds_weights(folder: Path) -> bool:
+    """Whether it looks like a run, a checkpoint that many processes wrote, or what transformers saved."""
+    last = folder / LAST
+    return any(
+        path.exists()
+        for path in (
+            last,
+            previous_of(last),
+            folder / ".metadata",
+            *(folder / name for name in SAVED),
+        )
+    )
 
 
 def no_such_weights(path: Path) -> FileNotFoundError:
     """Error about a path at which there is nothing."""
     return FileNotFoundError(
         f"there is no {path}; give a run folder (runs/<name>/<date_time>) or a .ckpt file"
+    )
+
+
+def no_weights_in(folder: Path) -> FileNotFoundError:
+    """Error about a folder that is no run; where runs are in it, the newest is named."""
+    runs = sorted(
+        file.parents[1] for deep in ("*", "*/*") for file in folder.glob(f"{deep}/{LAST}")
+    )
+    newest = (
+        f"; the newest run in it is {printable(max(runs, key=lambda run: run.name))}"
+        if runs
+        else ""
+    )
+    return FileNotFoundError(
+        f"{printable(folder)} holds no {LAST}; give a run folder that has one, or a .ckpt file{newest}"
     )
 
 

@@ -10,23 +10,21 @@ run ckpt         the whole training as one file, of what many processes saved: r
 checkpoint= take it as they take the folder
 """
 
-from mim.launch.arguments import Arguments, path
+from mim.launch.arguments import Arguments, path, refuse_existing
 
 FORMATS = ("hf", "mae", "safetensors", "timm", "ckpt")
 
 
 def parser() -> Arguments:
     """What the command line may say."""
-    parser = Arguments("python -m mim convert", __doc__)
+    parser = Arguments("python -m mim convert", __doc__, lambda given: refuse_existing(given.out))
     parser.add_argument("checkpoint", help="a run folder, a file, timm:<name> or hf:<repository>")
     parser.add_argument("out", type=path, help="where to write; must not exist yet")
     parser.add_argument("--to", choices=FORMATS, required=True)
-    parser.add_argument(
-        "--heads",
-        type=int,
-        help="attention heads of the encoder, where nothing in the checkpoint says",
+    parser.add_count(
+        "--heads", "attention heads of the encoder, where nothing in the checkpoint says"
     )
-    parser.add_argument("--decoder-heads", type=int, help="the same of the decoder")
+    parser.add_count("--decoder-heads", "the same of the decoder")
     parser.add_argument(
         "--key", help="which weights of a file that holds several: student, state_dict_ema"
     )

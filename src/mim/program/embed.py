@@ -14,12 +14,17 @@ checkpoint.
 .parquet  path, label, feature (a list of D, or L x D numbers); needs pyarrow
 """
 
+import argparse
+
+from mim.door.table import writer_of
+from mim.installed import CONFIGS
 from mim.launch.arguments import Arguments, path
+from mim.launch.check import nearest
 
 
 def parser() -> Arguments:
     """What the command line may say."""
-    parser = Arguments("python -m mim embed", __doc__)
+    parser = Arguments("python -m mim embed", __doc__, refuse)
     parser.add_argument("checkpoint", help="a run folder, a file, timm:<name> or hf:<repository>")
     parser.add_argument(
         "pictures",
@@ -32,9 +37,7 @@ def parser() -> Arguments:
     parser.add_argument(
         "--pool", default="mean", help="a name of configs/pool; the default is mean"
     )
-    parser.add_argument(
-        "--block", type=int, help="whose tokens, counted from 1; the default is the last"
-    )
+    parser.add_count("--block", "whose tokens, counted from 1; the default is the last")
     parser.add_argument(
         "--patches", action="store_true", help="all patch tokens, nothing is pooled"
     )
@@ -42,28 +45,28 @@ def parser() -> Arguments:
     parser.add_argument(
         "--part", choices=("held_out", "training"), default="held_out", help="of a data set"
     )
-    parser.add_argument(
-        "--batch-size", type=int, default=64, help="images at a time; the default is 64"
-    )
-    parser.add_argument(
-        "--workers", type=int, help="processes that decode; the default is one a core"
-    )
+    parser.add_count("--batch-size", "images at a time; the default is 64", 64)
+    parser.add_count("--workers", "processes that decode; the default is one a core", least=0)
     parser.add_argument(
         "--device", help="cpu, cuda, cuda:1; the default is cuda where there is one"
     )
     parser.add_argument(
         "--precision", choices=("float32", "bf16"), default="float32", help="the default is float32"
     )
-    parser.add_argument(
-        "--image-size", type=int, help="pixels per side, where not those of the training"
-    )
+    parser.add_count("--image-size", "pixels per side, where not those of the training")
     parser.add_argument(
         "--encoder", help="a class of your own that the checkpoint is of: my_module.MyEncoder"
     )
-    parser.add_argument(
-        "--heads", type=int, help="attention heads, where nothing in the checkpoint says"
-    )
+    parser.add_count("--heads", "attention heads, where nothing in the checkpoint says")
     parser.add_argument(
         "--key", help="which weights of a file that holds several: student, state_dict_ema"
     )
     return parser
+
+
+def refuse(given: argparse.Namespace) -> None:
+    """Refuse a file that cannot be written, and a pool that is none."""
+    writer_of(given.out, given.patches)
+    pools = sorted(file.stem for file in (CONFIGS / "pool").glob("*.yaml"))
+    if given.pool not in pools:
+        raise ValueError(f"--pool={given.pool} is no pool; {nearest(given.pool, pools)}")

@@ -8,26 +8,22 @@ It takes normalised images (B, 3, H, W), for any B, and gives tokens (B, R + L, 
 cls, or none (Swin).
 """
 
-from mim.launch.arguments import Arguments, path
+from mim.launch.arguments import Arguments, path, refuse_existing
 
 FORMATS = ("onnx", "program")
 
 
 def parser() -> Arguments:
     """What the command line may say."""
-    parser = Arguments("python -m mim export", __doc__)
+    parser = Arguments("python -m mim export", __doc__, lambda given: refuse_existing(given.out))
     parser.add_argument("checkpoint", help="a run folder, a file, timm:<name> or hf:<repository>")
     parser.add_argument("out", type=path, help="the file to write; must not exist yet")
     parser.add_argument("--to", choices=FORMATS, required=True)
-    parser.add_argument(
-        "--image-size", type=int, help="pixels per side, where not those of the training"
-    )
+    parser.add_count("--image-size", "pixels per side, where not those of the training")
     parser.add_argument(
         "--encoder", help="a class of your own that the checkpoint is of: my_module.MyEncoder"
     )
-    parser.add_argument(
-        "--heads", type=int, help="attention heads, where nothing in the checkpoint says"
-    )
+    parser.add_count("--heads", "attention heads, where nothing in the checkpoint says")
     parser.add_argument(
         "--key", help="which weights of a file that holds several: student, state_dict_ema"
     )

@@ -33,13 +33,21 @@ def parser() -> Arguments:
 
 
 def _add(names: "argparse._SubParsersAction", name: str, what: str) -> Arguments:
-    parser = names.add_parser(name, help=what, description=f"{what}\n")
+    parser = names.add_parser(name, help=what, description=f"{what}\n", refuse=_refuse)
     parser.add_argument(
         "--out",
         type=path,
         help="the .png file to write; the default is a new folder of runs/figures",
     )
     return parser
+
+
+def _refuse(given: argparse.Namespace) -> None:
+    """Refuse a file that is no picture."""
+    if given.out is not None and given.out.suffix != ".png":
+        raise ValueError(
+            f"--out={given.out} is no .png file; the numbers go beside it as .csv, e.g. --out figures/{given.name}.png"
+        )
 
 
 def _ratio(names: "argparse._SubParsersAction") -> None:
@@ -78,18 +86,14 @@ def _attention(names: "argparse._SubParsersAction") -> None:
     what = "what the cls token attends to, of checkpoints side by side, or head by head"
     parser = _add(names, "attention", what)
     _add_checkpoints(parser, count=4)
-    parser.add_argument(
-        "--block", type=int, help="whose attention, counted from 1; the default is the last"
-    )
+    parser.add_count("--block", "whose attention, counted from 1; the default is the last")
     parser.add_argument("--heads", action="store_true", help="draw every head, a row a checkpoint")
 
 
 def _pca(names: "argparse._SubParsersAction") -> None:
     parser = _add(names, "pca", "principal components of the patch tokens of images, as colours")
     _add_checkpoints(parser, count=4)
-    parser.add_argument(
-        "--block", type=int, help="whose tokens, counted from 1; the default is the last"
-    )
+    parser.add_count("--block", "whose tokens, counted from 1; the default is the last")
 
 
 def _reconstructions(names: "argparse._SubParsersAction") -> None:
@@ -107,9 +111,7 @@ def _reconstructions(names: "argparse._SubParsersAction") -> None:
         default=0.75,
         help="share of patches masked at random; the default is 0.75",
     )
-    parser.add_argument(
-        "--cell", type=int, default=1, help="patches per side of what is masked as one; SimMIM: 2"
-    )
+    parser.add_count("--cell", "patches per side of what is masked as one; SimMIM: 2", 1)
     parser.add_argument(
         "--target",
         choices=("normalised", "raw"),
@@ -126,12 +128,7 @@ def _add_checkpoints(parser: Arguments, count: int) -> None:
     parser.add_argument(
         "--encoder", help="a class of your own that they are of: my_module.MyEncoder"
     )
-    parser.add_argument(
-        "--images",
-        type=int,
-        default=count,
-        help=f"held-out images, evenly spread; the default is {count}",
-    )
+    parser.add_count("--images", f"held-out images, evenly spread; the default is {count}", count)
     parser.add_argument("--rows", nargs="+", type=int, help="held-out images, by their numbers")
     parser.add_argument("--files", nargs="+", type=path, help="pictures instead")
     parser.add_argument(

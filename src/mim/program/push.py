@@ -12,14 +12,19 @@ of it below --runs, each with its command. --dry-run writes the folder and pushe
 card before you push.
 """
 
-from mim.launch.arguments import Arguments, path
+import argparse
+import sys
+
+from mim.hub.push import check_names
+from mim.launch.arguments import Arguments, path, refuse_existing
 
 FORMATS = ("hf", "timm")
+NO_LICENCE = "weights need a licence; give it as the hub abbreviates it, e.g. --licence apache-2.0"
 
 
 def parser() -> Arguments:
     """What the command line may say."""
-    parser = Arguments("python -m mim push", __doc__)
+    parser = Arguments("python -m mim push", __doc__, refuse)
     parser.add_argument("checkpoint", help="a run folder, a file, timm:<name> or hf:<repository>")
     parser.add_argument(
         "repository", help="<user or organisation>/<name>; made where there is none"
@@ -40,7 +45,14 @@ def parser() -> Arguments:
     parser.add_argument(
         "--runs", type=path, help="where evaluations are looked for; $MIM_RUNS or runs by default"
     )
-    parser.add_argument(
-        "--heads", type=int, help="attention heads, where nothing in the checkpoint says"
-    )
+    parser.add_count("--heads", "attention heads, where nothing in the checkpoint says")
     return parser
+
+
+def refuse(given: argparse.Namespace) -> None:
+    """Refuse names that are none, a licence that nobody can be asked for, and a folder that is there."""
+    if given.licence is None and not sys.stdin.isatty():
+        raise ValueError(NO_LICENCE)
+    check_names(given.repository, given.licence)
+    if given.out is not None:
+        refuse_existing(given.out)

@@ -11,12 +11,16 @@ of it; the mask need not be that of the training. Maskers that go by attention a
 own.
 """
 
+import argparse
+
+from mim.installed import CONFIGS
 from mim.launch.arguments import Arguments, path
+from mim.launch.check import nearest
 
 
 def parser() -> Arguments:
     """What the command line may say."""
-    parser = Arguments("python -m mim reconstruct", __doc__)
+    parser = Arguments("python -m mim reconstruct", __doc__, refuse)
     parser.add_argument("checkpoint", help="a run of pre-training, or weights with both halves")
     parser.add_argument(
         "pictures",
@@ -32,12 +36,8 @@ def parser() -> Arguments:
         type=int,
         help="three to draw as red, green and blue, from 0, or one; the default is the first",
     )
-    parser.add_argument(
-        "--seeds", type=int, default=1, help="how many masks of each picture; the default is 1"
-    )
-    parser.add_argument(
-        "--images", type=int, default=8, help="at most so many, evenly spread; the default is 8"
-    )
+    parser.add_count("--seeds", "how many masks of each picture; the default is 1", 1)
+    parser.add_count("--images", "at most so many, evenly spread; the default is 8", 8)
     parser.add_argument(
         "--out", type=path, help="the folder to write to; the default is a new one of runs"
     )
@@ -50,9 +50,7 @@ def parser() -> Arguments:
     parser.add_argument(
         "--part", choices=("held_out", "training"), default="held_out", help="of a data set"
     )
-    parser.add_argument(
-        "--image-size", type=int, help="pixels per side, where not those of the training"
-    )
+    parser.add_count("--image-size", "pixels per side, where not those of the training")
     parser.add_argument(
         "--encoder", help="a class of your own that the checkpoint is of: my_module.MyEncoder"
     )
@@ -60,3 +58,11 @@ def parser() -> Arguments:
         "--key", help="which weights of a file that holds several: student, state_dict_ema"
     )
     return parser
+
+
+def refuse(given: argparse.Namespace) -> None:
+    """Refuse a masker that is none."""
+    maskers = sorted(file.stem for file in (CONFIGS / "masker").glob("*.yaml"))
+    for each in given.masker:
+        if "=" not in each and each not in maskers:
+            raise ValueError(f"--masker {each} is no masker; {nearest(each, maskers)}")

@@ -19,19 +19,20 @@ def parser() -> Arguments:
     parser.add_argument(
         "pictures", nargs="+", help="a folder, or data=<name> and settings of it, data.root=..."
     )
-    parser.add_argument(
+    parser.add_count(
         "--size",
-        type=int,
+        "pixels of the short side; larger pictures are resized",
+        least=8,
+        most=8192,
         required=True,
-        help="pixels of the short side; larger pictures are resized",
     )
     parser.add_argument("--out", type=path, required=True, help="folder of the shards")
-    parser.add_argument("--quality", type=int, default=95, help="of JPEG; the default is 95")
+    parser.add_count("--quality", "of JPEG; the default is 95", 95, most=100)
     parser.add_argument(
         "--format",
         choices=("jpg", "png"),
         default="jpg",
         help="png loses nothing; the default is jpg",
     )
-    parser.add_argument("--per-shard", type=int, default=1000, help="pictures; the default is 1000")
+    parser.add_count("--per-shard", "pictures; the default is 1000", 1000, most=10**6)
     return parser

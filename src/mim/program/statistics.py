@@ -18,12 +18,6 @@ def parser() -> Arguments:
     parser.add_argument(
         "pictures", nargs="+", help="a folder, or data=<name> and settings of it, data.root=..."
     )
-    parser.add_argument(
-        "--images",
-        type=int,
-        help="at most so many of each split, evenly spread; the default is all",
-    )
-    parser.add_argument(
-        "--paths", type=int, default=5, help="paths to name of each kind; the default is 5"
-    )
+    parser.add_count("--images", "at most so many of each split, evenly spread; the default is all")
+    parser.add_count("--paths", "paths to name of each kind; the default is 5", 5)
     return parser

@@ -35,7 +35,7 @@ def parser() -> Arguments:
     parser.add_argument(
         "--run", action="store_true", help="run what is missing, each job in a process of its own"
     )
-    parser.add_argument("--parallel", type=int, default=1, help="jobs at a time")
+    parser.add_count("--parallel", "jobs at a time", 1)
     parser.add_argument(
         "--seeds", type=_seeds, default=[0], help="that every number is wanted of, e.g. 0,1,2"
     )

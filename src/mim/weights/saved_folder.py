@@ -3,15 +3,9 @@
 from collections.abc import Collection
 from pathlib import Path
 
+from mim.launch.there import SAVED
 from mim.plain import plain, printable, read_json
 
-SAVED = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
-"""Names that transformers gives to weights; the first that is there is read."""
 MOST_PARTS = 1000
 
 
