@@ -136,3 +136,16 @@ def test_jobs_are_forked_where_that_is_safe(monkeypatch):
 def test_modules_that_jobs_share_are_there():
     # one that cannot be imported would be left out without a word
     assert all(find_spec(name) for name in MODULES)
+
+
+def test_what_jobs_share_is_no_loss_when_the_process_that_has_it_ends():
+    """Objects that are frozen until the end are reported as lost by libraries of nanobind's."""
+    lines = ["import atexit, gc", "atexit.register(lambda: print(gc.get_freeze_count()))"]
+    node = next(node for node in SOURCE.body if isinstance(node, ast.Assign))
+    without = ast.unparse(SOURCE).replace(ast.unparse(node), "MODULES = ()")  # they take seconds
+    program = "\n".join([*lines, without, "print(gc.get_freeze_count())"])
+    command = [sys.executable, "-c", program]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    frozen, at_the_end = map(int, ran.stdout.split())  # what is registered first is called last
+    assert frozen > 1000, ran.stderr
+    assert at_the_end == 0

@@ -32,4 +32,4 @@ for name in MODULES:
         import_module(name)
 gc.collect()
 gc.freeze()  # jobs share the memory of what is never changed
-atexit.register(gc.unfreeze)  # else a library of Triton says at the end that all it made is lost
+atexit.register(gc.unfreeze)  # else a library of Triton reports what is frozen as lost
