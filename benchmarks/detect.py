@@ -1,10 +1,9 @@
 """One training step of ViTDet beside torchvision's Mask R-CNN of a ResNet-50, as a yardstick: the
 models and their losses differ.
 
-    python benchmarks/detect.py --encoder vit_base --image 512 --batch 1 --rounds 5 python
-    benchmarks/detect.py --encoder vit_base --image 1024 --batch 4 --precision bf16     # on a GPU
-    python benchmarks/detect.py --encoder vit_tiny --image 128 --rounds 1                      #
-    does it run
+    python benchmarks/detect.py --encoder vit_base --image 512 --batch 1 --rounds 5
+    python benchmarks/detect.py --encoder vit_base --image 1024 --batch 4 --precision bf16  # a GPU
+    python benchmarks/detect.py --encoder vit_tiny --image 128 --rounds 1  # does it run
 
 Both see the same scenes of scattered digits, with 80 categories, and take forward, backward and
 AdamW. Within a round each takes one step in an order drawn anew, so that whatever else the computer

@@ -7,11 +7,12 @@ contestants take turns in one process, in an order drawn anew each round; ratios
 round, so that whatever else the machine is doing cancels, and their median and quartiles are
 printed. Four things are compared:
 
-    pass           forward and backward. Parts share the patch embedding and the targets. batch
-    the pass of one MAE step of K times the images beside K steps: what large batches cost, with
-    parts or without. consistency    the pass of parts with and without the consistency loss. step
-    input (crop, flip, resize, normalise), forward, backward, AdamW. Parts share the input and the
-    optimiser.
+    pass           forward and backward. Parts share the patch embedding and the targets.
+    batch          the pass of one MAE step of K times the images beside K steps: what large
+                   batches cost, with parts or without.
+    consistency    the pass of parts with and without the consistency loss.
+    step           input (crop, flip, resize, normalise), forward, backward, AdamW. Parts share
+                   the input and the optimiser.
 
 Times on a CPU are processor times. Memory is counted twice: what autograd keeps between forward and
 backward, and the peak over two steps in a fresh process, that of the allocator on a GPU and the

@@ -2,8 +2,7 @@
 accuracies, nothing kept before.
 
     python benchmarks/probe.py <folder of CIFAR-10's pictures> --images 50000 --held-out 10000
-    python benchmarks/probe.py <folder> --images 500 --held-out 100 --epochs 1                  #
-    does it run
+    python benchmarks/probe.py <folder> --images 500 --held-out 100 --epochs 1  # does it run
 
 Twelve heads are three pools with four learning rates each (cls, mean, abmilp). They are compared
 with one head of the dearest pool and with one of the cheapest, in an order drawn anew each round,

@@ -1,9 +1,9 @@
 """What one GPU says of this project: is it right there, how fast, does the input keep up, does it
 learn.
 
-    python benchmarks/gpu --out gpu_results --data <folder> --minutes 12 python benchmarks/gpu --out
-    gpu_results --parts fast fed python benchmarks/gpu --out /tmp/toy --size toy        # on a CPU,
-    in a minute: does every script still run?
+    python benchmarks/gpu --out gpu_results --data <folder> --minutes 12
+    python benchmarks/gpu --out gpu_results --parts fast fed
+    python benchmarks/gpu --out /tmp/toy --size toy  # on a CPU, in a minute: does each script run?
 
 Each part is a process of its own with a share of the time; one that fails or is stopped leaves what
 it had, and the next begins. `<out>/<part>.json` has a part's numbers, `<out>/<part>.log` what it

@@ -1,7 +1,8 @@
 """Masked image modelling, composed: masker x model x loss x pool x data.
 
-    import mim encoder = mim.load("timm:vit_small_patch16_224.dino")    # or a run folder, a file,
-    hf:<repository> features = mim.features(encoder, "photos/", pool="mean")  # (N, D)
+    import mim
+    encoder = mim.load("timm:vit_small_patch16_224.dino")  # or a run folder, a file, hf:<name>
+    features = mim.features(encoder, "photos/", pool="mean")  # (N, D)
 
 Nothing is imported before it is used.
 """

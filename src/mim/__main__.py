@@ -17,6 +17,7 @@ from mim import program
 from mim.installed import COMMANDS, CONFIGS
 from mim.launch.check import nearest
 from mim.launch.errors import report
+from mim.launch.imports import without_collection
 from mim.launch.there import refuse_missing, refuse_missing_pictures
 
 
@@ -44,7 +45,9 @@ def main(arguments: list[str]) -> int:
         named = vars(given)
         refuse_missing(named.get("checkpoints") or filter(None, [named.get("checkpoint")]))
         refuse_missing_pictures([*(named.get("pictures") or ()), *(named.get("files") or ())])
-        import_module(f"mim.command.{arguments[0]}").run(given, CONFIGS)
+        with without_collection():
+            command = import_module(f"mim.command.{arguments[0]}")
+        command.run(given, CONFIGS)
     except BrokenPipeError:
         raise
     except Exception as error:

@@ -1,9 +1,12 @@
 """Whatever is wrong with the arguments of a command is said in a line."""
 
+import ast
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 
+from mim import program
 from mim.__main__ import main
 from mim.launch.arguments import Arguments, path
 
@@ -62,3 +65,18 @@ def test_help_is_printed_and_ends_well(capsys):
 def test_a_tilde_is_the_home(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     assert path("~/my figures/a.png") == Path("/home/me/my figures/a.png")
+
+
+PROGRAMS = sorted(module.name for module in iter_modules(program.__path__))
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_help_begins_with_one_line_and_shows_each_command_in_its_own(name):
+    said = ast.get_docstring(ast.parse(Path(program.__path__[0], f"{name}.py").read_text()))
+    first, empty, *lines = said.splitlines()
+    assert first.endswith(".")
+    assert not empty
+    shown = [line for line in lines if line.startswith("    ")]
+    assert any(line.startswith(f"    python -m mim {name}") for line in shown)
+    assert all(line.count("python -m mim") == 1 for line in shown if "python -m mim" in line)
+    assert all(line.startswith(("    python -m mim", " " * 8)) for line in shown)

@@ -1,5 +1,6 @@
 """What is wrong with a command line alone is said before what does the work is imported."""
 
+import gc
 from importlib import import_module
 
 import pytest
@@ -18,7 +19,7 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
 
     def programs_alone(name):
-        assert name.startswith("mim.program."), f"{name} was imported"
+        assert name.startswith("mim.program."), f"{name} was imported, gc: {gc.isenabled()}"
         return import_module(name)
 
     monkeypatch.chdir(tmp_path)
@@ -33,6 +34,7 @@ def folder(tmp_path, monkeypatch):
         (f"{EMBED} taken.npz", "taken.npz exists already"),
         (f"{EMBED} a.csv --patches", "features of patches are no table of numbers"),
         (f"{EMBED} a.npz --pool meen", "--pool=meen is no pool; did you mean 'mean'?"),
+        (f"{EMBED} a.npz --device gpu", "--device=gpu is no device; e.g. cpu, cuda, cuda:1"),
         (f"{EMBED} a.npz --batch-size 0", "--batch-size=0; needs 1 at least"),
         (f"{EMBED} a.npz --workers -1", "--workers=-1; needs 0 at least"),
         (f"{EMBED} a.npz --image-size 0", "--image-size=0; needs 1 at least"),
@@ -75,11 +77,13 @@ def test_it_is_one_line_before_anything_is_imported(folder, capsys, given, said)
 @pytest.mark.parametrize(
     "given",
     [
-        f"{EMBED} a.npz --pool cls --workers 0",
+        f"{EMBED} a.npz --pool cls --workers 0 --device cuda:1",
         "convert run a --to hf",
         "reconstruct run a.jpg --masker sbam masker.cell=2",
     ],
 )
 def test_what_is_right_goes_on_to_the_work(folder, capsys, given):
     assert main(given.split()) == 1
-    assert f"mim.command.{given.split()[0]} was imported" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"mim.command.{given.split()[0]} was imported, gc: False" in said
+    assert gc.isenabled()

@@ -60,7 +60,10 @@ else:
         ("mim gallery maskr=random", "did you mean 'masker'?"),
         ("mim gallery data=image_folder data.root=nowhere", "data.root=nowhere is not a folder"),
         ("mim embed timm:some nowhere --out a.npz", "there is no nowhere"),
-        ("mim embed timm:some docs --out a.txt", "--out=a.txt ends with none of .csv, .npz, .parquet"),
+        (
+            "mim embed timm:some docs --out a.txt",
+            "--out=a.txt ends with none of .csv, .npz, .parquet",
+        ),
         ("eval.py checkpoint=docs evaluate=knn", "docs holds no checkpoints/last.ckpt"),
     ],
 )

@@ -6,9 +6,8 @@ from datetime import datetime
 from pathlib import Path
 
 from mim.hub.folder import records_of, write_folder
-from mim.hub.push import check_names, push
+from mim.hub.push import NO_LICENCE, check_names, push
 from mim.plain import printable
-from mim.program.push import NO_LICENCE
 from mim.weights.read import read_weights
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from mim.plain import printable
 
 NAME = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
+NO_LICENCE = "weights need a licence; give it as the hub abbreviates it, e.g. --licence apache-2.0"
 LICENCE = re.compile(r"[a-z0-9.+-]{1,60}")
 
 
 def check_names(repository: str, licence: str | None) -> None:
-    """Refuse what is no name of a repository, or none of a licence; None for one that is still to be asked for.
+    """Refuse what is no name of a repository, or none of a licence; None for one to be asked for.
 
     Raises:
         ValueError: saying what is one.

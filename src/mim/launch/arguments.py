@@ -82,7 +82,8 @@ class Arguments(argparse.ArgumentParser):
         name = option.partition("=")[0]
         places = [action.dest for action in self._actions if not action.option_strings]
         if name.removeprefix("--") in places:
-            return f"it is given without a name: {self.prog} {' '.join(f'<{place}>' for place in places)}"
+            typed = " ".join(f"<{place}>" for place in places)
+            return f"it is given without a name: {self.prog} {typed}"
         parsers = self._chosen(given)
         return nearest(
             name, sorted({each for parser in parsers for each in parser._option_string_actions})

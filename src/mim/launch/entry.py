@@ -21,6 +21,7 @@ from mim.installed import as_typed
 from mim.launch.check import check_config, check_wiring
 from mim.launch.choices import check_keys, check_recipe
 from mim.launch.errors import Interrupted, Pruned, report
+from mim.launch.imports import without_collection
 from mim.launch.processes import count_devices, is_first
 from mim.launch.quiet import silence_libraries
 from mim.launch.quoting import quoted
@@ -64,10 +65,11 @@ def launch(run: Callable[[DictConfig], object] | str, configs: Path, config_name
             refuse_missing_folder(cfg.get("data") or {})
             if "trainer" in cfg:
                 count_devices(cfg.trainer.accelerator, cfg.trainer.devices)
-            from mim.launch.restart import forget_earlier_attempts  # from here on with torch
+            with without_collection():  # from here on with torch
+                from mim.launch.restart import forget_earlier_attempts
 
+                function = get_method(run) if isinstance(run, str) else run
             forget_earlier_attempts()
-            function = get_method(run) if isinstance(run, str) else run
             silence_libraries()  # libraries choose how loud they are while they are imported
             function(cfg)
         except Interrupted as stop:

@@ -46,7 +46,7 @@ def refuse_missing(sources: Iterable[str | Path]) -> None:
 
 
 def _holds_weights(folder: Path) -> bool:
-    """Whether it looks like a run, a checkpoint that many processes wrote, or what transformers saved."""
+    """Whether it looks like a run, a checkpoint of many processes, or what transformers saved."""
     last = folder / LAST
     return any(
         path.exists()
@@ -77,7 +77,8 @@ def no_weights_in(folder: Path) -> FileNotFoundError:
         else ""
     )
     return FileNotFoundError(
-        f"{printable(folder)} holds no {LAST}; give a run folder that has one, or a .ckpt file{newest}"
+        f"{printable(folder)} holds no {LAST}; give a run folder that has one, or a .ckpt file"
+        f"{newest}"
     )
 
 

@@ -3,8 +3,10 @@ self-consistency learning).
 
 For a patch that n parts predict, the sum over ordered pairs keeps no pair:
 
-    sum_{i != j} |a_i - a_j|    = 2 sum_i a_i s_i             where s_i = sum_j sign(a_i - a_j),
-    which sums to 0 over i sum_{i != j} (a_i - a_j)**2 = 2 n sum_i (a_i - mean a)**2
+    sum_{i != j} |a_i - a_j|    = 2 sum_i a_i s_i
+    sum_{i != j} (a_i - a_j)**2 = 2 n sum_i (a_i - mean a)**2
+
+where s_i = sum_j sign(a_i - a_j), which sums to 0 over i.
 
 In both, all but the a_i written out may be held constant without changing the gradient: the
 derivative of the first is 2 s_i, that of the second 4 n (a_i - mean a). Memory grows with K, not

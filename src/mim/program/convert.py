@@ -3,11 +3,12 @@
     python -m mim convert runs/<name>/<date_time> encoder.safetensors --to timm
     python -m mim convert mae_pretrain_vit_base.pth vit_mae --to hf
 
-timm         an encoder for timm.create_model(..., checkpoint_path=...) mae          the names of
-the official MAE, both halves, as a .pth file hf           a folder for transformers'
-ViTMAEForPreTraining.from_pretrained safetensors  our own names, everything, with the config of the
-run ckpt         the whole training as one file, of what many processes saved: resume= and
-checkpoint= take it as they take the folder
+timm         an encoder for timm.create_model(..., checkpoint_path=...)
+mae          the names of the official MAE, both halves, as a .pth file
+hf           a folder for transformers' ViTMAEForPreTraining.from_pretrained
+safetensors  our own names, everything, with the config of the run
+ckpt         the whole training as one file, of what many processes saved: resume= and checkpoint=
+             take it as they take the folder
 """
 
 from mim.launch.arguments import Arguments, path, refuse_existing

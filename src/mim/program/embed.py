@@ -1,9 +1,8 @@
-"""Write features of pictures to a file: one row a picture, with its path, and its label where it
-has one.
+"""Write features of pictures to a file: a row a picture, with its path, and its label if any.
 
-    python -m mim embed runs/<name>/<date_time> photos/ --out features.parquet python -m mim embed
-    timm:vit_small_patch16_224.dino data=cifar10 --part training --out cifar10.npz --pool cls python
-    -m mim embed mae_pretrain_vit_base.pth a.jpg b.jpg --out patches.npz --patches --block 9
+    python -m mim embed runs/<name>/<date_time> photos/ --out features.parquet
+    python -m mim embed timm:vit_small_patch16_224.dino data=cifar10 --out cifar10.npz --pool cls
+    python -m mim embed mae_pretrain_vit_base.pth a.jpg b.jpg --out a.npz --patches --block 9
 
 Folders in the folder are the labels. The same command goes on where it was stopped. A picture that
 cannot be read is left out, and said. `data=own` is the data set of the run that wrote the
@@ -15,6 +14,7 @@ checkpoint.
 """
 
 import argparse
+import re
 
 from mim.door.table import writer_of
 from mim.installed import CONFIGS
@@ -65,8 +65,10 @@ def parser() -> Arguments:
 
 
 def refuse(given: argparse.Namespace) -> None:
-    """Refuse a file that cannot be written, and a pool that is none."""
+    """Refuse a file that cannot be written, and what is no pool or no device."""
     writer_of(given.out, given.patches)
     pools = sorted(file.stem for file in (CONFIGS / "pool").glob("*.yaml"))
     if given.pool not in pools:
         raise ValueError(f"--pool={given.pool} is no pool; {nearest(given.pool, pools)}")
+    if given.device is not None and not re.fullmatch(r"(cpu|cuda|mps|xpu)(:[0-9]+)?", given.device):
+        raise ValueError(f"--device={given.device} is no device; e.g. cpu, cuda, cuda:1")

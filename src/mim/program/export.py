@@ -1,5 +1,4 @@
-"""Freeze the encoder of any checkpoint into a file that runs without this project, and check it on
-real pictures.
+"""Freeze the encoder of any checkpoint into a file that runs without this project; it is checked.
 
     python -m mim export runs/<name>/<date_time> encoder.onnx --to onnx
     python -m mim export runs/<name>/<date_time> encoder.pt2 --to program

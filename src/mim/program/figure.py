@@ -1,5 +1,4 @@
-"""Draw what papers draw, from finished runs and checkpoints: a picture, and its numbers as CSV
-beside it.
+"""Draw what papers draw, from finished runs and checkpoints; the numbers go beside it as CSV.
 
 ratio             accuracy over the masking ratio, with PIMR and Global PIMR (SBAM)
     python -m mim figure ratio runs/sweeps/<name> --metric linear/top1
@@ -7,11 +6,8 @@ epochs            accuracy and loss over the epochs of several runs
     python -m mim figure epochs runs/<name>/<date_time> runs/<other>/<date_time>
 attention         what the cls token attends to: checkpoints side by side, or head by head (AMT)
     python -m mim figure attention runs/<name>/<date_time> timm:vit_base_patch16_224.mae --heads
-    --files bird.jpg
-pca               principal components of patch tokens as colours: what an encoder takes for alike
-(DINOv2)
-    python -m mim figure pca runs/<name>/<date_time> timm:vit_base_patch16_224.mae --files bird.jpg
-    dog.jpg
+pca               principal components of patch tokens as colours: what looks alike (DINOv2)
+    python -m mim figure pca runs/<name>/<date_time> --files bird.jpg dog.jpg
 reconstructions   an image under several mask seeds, and where they disagree (EMAE)
     python -m mim figure reconstructions runs/<name>/<date_time> --seeds 0 1 2 --rows 7
 
@@ -46,7 +42,8 @@ def _refuse(given: argparse.Namespace) -> None:
     """Refuse a file that is no picture."""
     if given.out is not None and given.out.suffix != ".png":
         raise ValueError(
-            f"--out={given.out} is no .png file; the numbers go beside it as .csv, e.g. --out figures/{given.name}.png"
+            f"--out={given.out} is no .png file; the numbers go beside it as .csv, e.g. --out "
+            f"figures/{given.name}.png"
         )
 
 

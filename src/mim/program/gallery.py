@@ -1,7 +1,7 @@
 """What maskers hide, as a picture and in numbers.
 
+    python -m mim gallery masker=random,block data=cifar10 pictures=8
     python -m mim gallery masker=random,sbm,sbam,am,amt checkpoint=runs/<name>/<date_time>
-    data=cifar10 pictures=8
 
 Rows of the picture are images, columns maskers. Settings are those of configs/gallery.yaml, changed
 as those of train.py are.

@@ -1,5 +1,4 @@
-"""Push the weights of any checkpoint to Hugging Face, with a model card that says how they were
-made.
+"""Push the weights of any checkpoint to Hugging Face, with a model card.
 
     python -m mim push runs/<name>/<date_time> me/mae-digits --licence apache-2.0 --dry-run
     python -m mim push runs/<name>/<date_time> me/mae-digits --licence apache-2.0 --to hf --private
@@ -15,11 +14,10 @@ card before you push.
 import argparse
 import sys
 
-from mim.hub.push import check_names
+from mim.hub.push import NO_LICENCE, check_names
 from mim.launch.arguments import Arguments, path, refuse_existing
 
 FORMATS = ("hf", "timm")
-NO_LICENCE = "weights need a licence; give it as the hub abbreviates it, e.g. --licence apache-2.0"
 
 
 def parser() -> Arguments:
@@ -50,7 +48,7 @@ def parser() -> Arguments:
 
 
 def refuse(given: argparse.Namespace) -> None:
-    """Refuse names that are none, a licence that nobody can be asked for, and a folder that is there."""
+    """Refuse wrong names, a folder that is there, and no licence where nobody can be asked."""
     if given.licence is None and not sys.stdin.isatty():
         raise ValueError(NO_LICENCE)
     check_names(given.repository, given.licence)

@@ -1,9 +1,8 @@
-"""Draw what a pre-trained model makes of pictures: image, masked, predicted, and predicted with the
-visible patches.
+"""Draw what a pre-trained model makes of pictures: image, masked, predicted, and both together.
 
-    python -m mim reconstruct runs/<name>/<date_time> photos/ --masker sbam --seeds 3 --out
-    reconstructions python -m mim reconstruct mae_visualize_vit_large.pth a.jpg --masker
-    masker.partition.ratio=0.6 python -m mim reconstruct runs/<name>/<date_time> data=own --images 4
+    python -m mim reconstruct runs/<name>/<date_time> photos/ --masker sbam --seeds 3 --out drawn
+    python -m mim reconstruct mae_visualize_vit_large.pth a.jpg --masker masker.partition.ratio=0.6
+    python -m mim reconstruct runs/<name>/<date_time> data=own --images 4
 
 A .png a picture: a row a kind, a column a mask. Predictions of standardised patches are shown with
 each patch's own mean and deviation put back. `--masker` takes a name of configs/masker and settings

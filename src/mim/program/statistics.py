@@ -1,5 +1,4 @@
-"""Look at every picture of a data set: mean, deviation, range, sizes, formats, broken files,
-duplicates.
+"""Look at every picture of a data set: mean, deviation, range, sizes, broken files, duplicates.
 
     python -m mim statistics photos/
     python -m mim statistics data=csv data.table=labels.csv --images 2000

@@ -1,10 +1,10 @@
 """Print papers' tables: published, measured, difference, and the command for each row.
 
-    python -m mim tables amt python -m mim tables amt --runs runs            # with what runs have
-    measured, and the commands that are missing python -m mim tables amt --scale bench --run    #
-    make it, at a size that a CPU can do; again: what is missing python -m mim tables
-    # all of them: docs/tables.md python -m mim tables --scale bench              # every masker
-    with every target: docs/which_mask.md
+    python -m mim tables amt
+    python -m mim tables amt --runs runs            # with what runs measured, and what is missing
+    python -m mim tables amt --scale bench --run    # make it, at a size that a CPU can do
+    python -m mim tables                            # all of them: docs/tables.md
+    python -m mim tables --scale bench              # maskers with targets: docs/which_mask.md
 
 A table is lines of src/mim/paper/<paper>.yaml, or of a yaml of your own, which is given by its
 path. A row of parts that there are takes those and a file in configs/experiment/<paper>/.

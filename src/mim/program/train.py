@@ -1,7 +1,7 @@
 """Train any encoder, masker, model and loss on any data set; the demo where nothing is chosen.
 
-    python -m mim train python -m mim train model=mae encoder=vit_base masker=block data=imagenet
-    trainer=gpu logger=wandb
+    python -m mim train
+    python -m mim train encoder=vit_base masker=block data=imagenet trainer=gpu logger=wandb
 
 Settings are those of configs/train.yaml; `python train.py` is the same in a checkout. Processes and
 jobs that a training starts know it as this module. What it runs is imported once its config is

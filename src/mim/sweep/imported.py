@@ -12,6 +12,7 @@ import signal
 from contextlib import suppress
 from importlib import import_module
 
+from mim.launch.imports import without_collection
 from mim.launch.quiet import silence_libraries
 from mim.launch.signals import SIGNALS
 
@@ -27,9 +28,10 @@ MODULES = (
 os.setsid()  # Ctrl-C in a terminal is for the sweep, which tells its jobs
 signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 silence_libraries()  # libraries choose how loud they are while they are imported
-for name in MODULES:
-    with suppress(Exception):  # what a broken library raises is for the job to say that needs it
-        import_module(name)
+with without_collection():
+    for name in MODULES:
+        with suppress(Exception):  # a broken library is for the job to name that needs it
+            import_module(name)
 gc.collect()
 gc.freeze()  # jobs share the memory of what is never changed
 atexit.register(gc.unfreeze)  # else a library of Triton reports what is frozen as lost
