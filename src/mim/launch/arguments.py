@@ -54,7 +54,9 @@ class Arguments(argparse.ArgumentParser):
         self.add_argument(name, type=int, default=default, help=help, required=required)
         self.counts.append((name, least, most))
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: object = None) -> Any:  # type: ignore[override]
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> Any:
         """What was given.
 
         Raises:
