@@ -30,9 +30,9 @@ format: $(READY)  ## put code into its format, and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY)  ## compare a training step with other libraries' (installs them)
+bench: $(READY)  ## compare with other libraries all that a CPU can (installs them): a page in benchmarks/results; MIM_DATA names pictures
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
-	$(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/bench.py --data $${MIM_DATA:-data}
 
 gpu: $(READY)  ## run what needs a GPU, on a GPU: published numbers, kernels, compiling, whole runs (about two minutes)
 	$(BIN)/python -m pytest -m gpu tests/gpu

@@ -68,8 +68,10 @@ class Trainee:
         self.loss = loss.term["pixel"]
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=True)
         place = torch.arange(len(image), device=image.device)
-        self.batch: Batch = blank(len(image), image.shape[-2:], image.device)._replace(
-            image=image, key=keys(0, 0, place)
+        self.batch: Batch = (
+            blank(len(image), image.shape[-2:], image.device)
+            .with_image(image)
+            ._replace(key=keys(0, 0, place))
         )
         self.bf16 = bf16
         self.forward = torch.compile(self._forward, fullgraph=True) if compiled else self._forward

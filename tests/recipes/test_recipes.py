@@ -15,7 +15,13 @@ from tests.recipes.probed import probe
 from tests.recipes.views import draw_pictures
 
 EXPERIMENTS = Path(__file__).parents[2] / "configs" / "experiment"
-OF_NO_PAPER = {"own/continue", "simmim/cifar10_vit_pico", "simmim/digits_beit_pico"}
+OF_NO_PAPER = {
+    "budget/vit_base_one_gpu",
+    "budget/vit_small_one_day",
+    "own/continue",
+    "simmim/cifar10_vit_pico",
+    "simmim/digits_beit_pico",
+}
 RECIPES = {name: recipe for paper in papers() for name, recipe in read_recipes(paper).items()}
 DENSE = ("detect", "segment")
 TRAININGS = [

@@ -57,3 +57,14 @@ def resize_positions(
     else:
         image = interpolate(image, size=new, mode="bicubic", align_corners=False)
     return image.flatten(2).mT
+
+
+def positions_at(
+    positions: Tensor, prefix: int, own: tuple[int, int], grid: tuple[int, int]
+) -> Tensor:
+    """Positions of a prefix and a grid (1, R + L, D) at another grid, bicubic -> (1, R + L', D)."""
+    if own == grid:
+        return positions
+    return torch.cat(
+        [positions[:, :prefix], resize_positions(positions[:, prefix:], own, grid)], dim=1
+    )

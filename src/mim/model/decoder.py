@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mim.encoder.attention import Attention, Norm
 from mim.encoder.initialise import Start, initialise_dino, initialise_mae
 from mim.encoder.padding import Lengths, padding
-from mim.encoder.positions import sincos_positions
+from mim.encoder.positions import positions_at, sincos_positions
 from mim.masker.split import Split
 from mim.model.packing import pack
 from mim.ranges import Count, Positive
@@ -64,6 +64,7 @@ class Decoder(nn.Module):
         prefix: Count = 1,
     ):
         super().__init__()
+        self.grid = grid
         if positions == "sincos" and prefix != 1:
             raise ValueError(
                 f"Decoder got prefix={prefix}, positions=sincos; what stands before the patches "
@@ -97,18 +98,18 @@ class Decoder(nn.Module):
         self.apply(initialise_mae if start == "mae" else initialise_dino)
         nn.init.normal_(self.mask_token, std=0.02)
 
-    def forward(self, latent: Tensor, split: Split) -> Tensor:
+    def forward(self, latent: Tensor, split: Split, grid: tuple[int, int] | None = None) -> Tensor:
         """Encoded tokens, prefix first (B * K, R + Lv, D), and where they stand -> predictions (B,
         K, Lm, P).
         """
         B, K, Lm = split.masked.shape
-        x, bias, _ = self.enter(latent, split)
+        x, bias, _ = self.enter(latent, split, grid)
         for block in self.blocks[:-1]:
             x = block(x, attn_mask=bias)
         return self.predict(self.norm(self.blocks[-1](x, Lm, attn_mask=bias))).unflatten(0, (B, K))
 
     def enter(
-        self, latent: Tensor, split: Split
+        self, latent: Tensor, split: Split, grid: tuple[int, int] | None = None
     ) -> tuple[Tensor, Tensor | Lengths | None, Tensor | None]:
         """What enters the first block: masked, prefix and visible tokens, each with its position,
         (B * K, M, width).
@@ -123,7 +124,8 @@ class Decoder(nn.Module):
             torch.arange(prefix, device=visible.device).clamp(max=self.prefix - 1).expand(B, K, -1)
         )
         places = torch.cat([split.masked + self.prefix, first, split.visible + self.prefix], dim=-1)
-        position = self.pos_embed[0].to(visible.dtype)[places]
+        positions = self.positions(grid)
+        position = positions[0].to(visible.dtype)[places]
         x = torch.cat([masked, visible], dim=1) + position.flatten(0, 1)
         valid = split.valid()
         if valid is None:
@@ -131,8 +133,10 @@ class Decoder(nn.Module):
         valid = torch.cat(
             [valid[..., :Lm], torch.ones_like(first, dtype=torch.bool), valid[..., Lm:]], dim=-1
         )
-        order, valid = pack(
-            valid.flatten(0, 1), most=prefix + self.pos_embed.shape[1] - self.prefix
-        )
+        order, valid = pack(valid.flatten(0, 1), most=prefix + positions.shape[1] - self.prefix)
         x = take(x, order[:, None])[:, 0]
         return x, padding(valid, x), order
+
+    def positions(self, grid: tuple[int, int] | None) -> Tensor:
+        """Positions of a grid, null for the decoder's own: prefix first (1, prefix + L, width)."""
+        return positions_at(self.pos_embed, self.prefix, self.grid, grid or self.grid)

@@ -11,7 +11,7 @@ from mim.model.decoder import Decoder
 from mim.model.masked_model import MaskedModel, TargetDims, dims_of
 from mim.model.query_decoder import QueryDecoder
 from mim.model.reconstruction import Reconstruction
-from mim.model.visible import as_batch, encode_visible
+from mim.model.visible import as_batch, encode_visible, grid_in
 
 
 class MAE(MaskedModel):
@@ -63,9 +63,10 @@ class MAE(MaskedModel):
         For a decoder that looks at blocks, what left each of those: (blocks, B * K, R + Lv, D).
         """
         latent, split = encode_visible(self.encoder, self.masker, batch, self.looks_at)
-        predictions = (
-            decoder(latent, split) for decoder in (self.decoder, *self.decoders.values())
-        )
+        grid = grid_in(self.encoder, batch.image)
+        smaller = {} if grid == self.encoder.geometry.grid else {"grid": grid}
+        decoders = (self.decoder, *self.decoders.values())
+        predictions = (decoder(latent, split, **smaller) for decoder in decoders)
         return latent, Reconstruction(dict(zip(self.terms, predictions, strict=True)), split)
 
     def no_weight_decay(self) -> set[str]:

@@ -14,11 +14,11 @@ class MeanDecoder(Decoder):
     last layer is linear.
     """
 
-    def forward(self, latent: Tensor, split: Split) -> Tensor:
+    def forward(self, latent: Tensor, split: Split, grid: tuple[int, int] | None = None) -> Tensor:
         """Encoded tokens, prefix first (B * K, R + Lv, D), and where they stand -> predictions (B,
         K, P).
         """
-        x, bias, order = self.enter(latent, split)
+        x, bias, order = self.enter(latent, split, grid)
         for block in self.blocks[:-1]:
             x = block(x, attn_mask=bias)
         x = self.norm(self.blocks[-1](x, x.shape[1], attn_mask=bias))

@@ -13,7 +13,7 @@ from mim.encoder.attention import Norm
 from mim.encoder.blocks import check_number
 from mim.encoder.initialise import initialise_mae
 from mim.encoder.padding import padding_bias
-from mim.encoder.positions import sincos_positions
+from mim.encoder.positions import positions_at, sincos_positions
 from mim.masker.split import Split
 from mim.model.cross_decoder import Attention
 from mim.ranges import Count, NonNegativeInt, Positive
@@ -94,6 +94,7 @@ class QueryDecoder(nn.Module):
         self.looks_at = [check_number(number, encoder_depth, least=0) for number in numbers]
         self.weigh = nn.Linear(len(self.looks_at), depth, bias=False)
         self.mask_token = nn.Parameter(torch.empty(1, 1, width))
+        self.grid = grid
         self.pos_embed = nn.Parameter(
             sincos_positions(width, grid).float()[None], requires_grad=False
         )
@@ -105,13 +106,14 @@ class QueryDecoder(nn.Module):
         self.apply(initialise_mae)
         nn.init.normal_(self.mask_token, std=0.02)
 
-    def forward(self, left: Tensor, split: Split) -> Tensor:
+    def forward(self, left: Tensor, split: Split, grid: tuple[int, int] | None = None) -> Tensor:
         """Tokens that left the blocks `looks_at`, prefix first (blocks, B * K, R + Lv, D) ->
         predictions (B, K, Lm, P).
         """
         B, K, _ = split.masked.shape
         contexts = (self.weigh.weight.to(left.dtype) @ left.flatten(1)).view(-1, *left.shape[1:])
-        x = (self.mask_token + self.pos_embed[0][split.masked + 1].flatten(0, 1)).to(left.dtype)
+        positions = positions_at(self.pos_embed, 1, self.grid, grid or self.grid)[0]
+        x = (self.mask_token + positions[split.masked + 1].flatten(0, 1)).to(left.dtype)
         bias, context_bias = None, None
         if split.masked_valid is not None:
             bias = padding_bias(split.masked_valid.flatten(0, 1))

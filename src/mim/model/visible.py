@@ -7,6 +7,7 @@ from torch import Tensor
 
 from mim.batch import Batch
 from mim.encoder.encoder import Encoder
+from mim.geometry import grid_of
 from mim.masker.any_masker import AnyMasker
 from mim.masker.split import Split
 
@@ -51,7 +52,15 @@ def split_of(encoder: Encoder, masker: AnyMasker, batch: Batch) -> Split:
     them.
     """
     tokens = embed_for_score(encoder, batch.image) if masker.needs_tokens else None
-    return masker(batch, encoder.geometry.grid, tokens)
+    return masker(batch, grid_in(encoder, batch.image), tokens)
+
+
+def grid_in(encoder: Encoder, image: Tensor) -> tuple[int, int]:
+    """Rows and columns of patches in images (B, C, H, W), also of another size."""
+    geometry, (height, width) = encoder.geometry, image.shape[-2:]
+    if (height, width) == geometry.image_size:
+        return geometry.grid
+    return grid_of((height, width), geometry.patch_size)
 
 
 @torch.no_grad()

@@ -15,6 +15,7 @@ from mim.encoder.model import Model
 from mim.loss.across_views import AcrossViews, SeesViews
 from mim.loss.weighted_sum import WeightedSum
 from mim.loss.weights import Weights
+from mim.model.mae import MAE
 from mim.model.reconstruction import Compares, Reconstruction
 from mim.optim.number import NumberSchedule
 from mim.optim.schedule import Schedule
@@ -22,6 +23,7 @@ from mim.optim.to_start import DecayToStart
 from mim.ranges import NotNegative, Positive, Seed
 from mim.teacher.ema import EMA
 from mim.teacher.views import ViewsEMA
+from mim.train.resolution import Resolution
 from mim.train.training import Clip, Training, follow
 from mim.views import Shown
 
@@ -52,6 +54,7 @@ class Pretrain(Training):
             of `weight_decay` (`mim.optim.to_start`); 0 for none.
         decayed: `matrices` alone, or `all` that is trained, biases, norms and tokens as well (MoCo
             v3's release).
+        resolution: makes the images of a step smaller, as it goes on less so; null for full size.
 
     Raises:
         ValueError: where a target has no teacher, a teacher nobody looks at, or loss and model
@@ -76,6 +79,7 @@ class Pretrain(Training):
         teacher: Callable[[nn.Module], EMA] | None = None,
         decayed: Literal["matrices", "all"] = "matrices",
         decay_to_start: NotNegative = 0.0,
+        resolution: Resolution | None = None,
     ):
         super().__init__(
             optimizer,
@@ -100,6 +104,7 @@ class Pretrain(Training):
         self._check_compared()
         self.teacher = self._taught(teacher)
         self.start = DecayToStart(self.model, decay_to_start) if decay_to_start else None
+        self.resolution = self._resized(resolution)
 
     def _taught(self, teacher: Callable[[nn.Module], EMA] | None) -> EMA | None:
         """What follows the model, once it is known that somebody looks at it."""
@@ -137,6 +142,19 @@ class Pretrain(Training):
                 )
         return taught
 
+    def _resized(self, resolution: Resolution | None) -> Resolution | None:
+        """What makes images smaller, once it is known that model and loss can look at such."""
+        if resolution is None:
+            return None
+        if type(self.model) is not MAE or self.teacher is not None or self.loss.compared:
+            raise ValueError(
+                f"resolution= makes images smaller, which {type(self.model).__name__} with this "
+                "loss does not take; it goes with model=mae and a target of the image, "
+                "e.g. loss=pixel"
+            )
+        resolution.check_geometry(self.model.encoder.geometry)
+        return resolution
+
     def _check_compared(self) -> None:
         """Refuse a loss that compares images by vectors that the model does not make, or makes for
         nothing.
@@ -164,6 +182,8 @@ class Pretrain(Training):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step on images (B, C, H, W) -> scalar loss."""
+        if self.resolution is not None:
+            batch = self.resolution(batch)
         loss, terms, _ = self.objective(batch)
         named = {"train/loss": loss} | {f"train/{name}": term for name, term in terms.items()}
         self.log_dict(named, batch_size=len(batch.image), sync_dist=True)

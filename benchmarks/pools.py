@@ -1,8 +1,8 @@
 """What a checkpoint's features are worth: every pool under every judge, beside the untrained
 encoder, as one Markdown table.
 
-    python benchmarks/study.py runs/<name>/<date_time> --out docs/study.md
-    python benchmarks/study.py <checkpoint> --bank 2000 --held-out 1000 --epochs 2  # a first look
+    python benchmarks/pools.py runs/<name>/<date_time> --out docs/pools.md
+    python benchmarks/pools.py <checkpoint> --bank 2000 --held-out 1000 --epochs 2  # a first look
 
 It runs eval.py, and train.py for the fine-tuning, and reads their results.json; the commands stand
 below the table. What has been run once is not run again: --folder keeps it, and eval.py keeps

@@ -1,0 +1,286 @@
+"""All comparisons that a CPU can make, one after another, as one page: `make bench`.
+
+    python benchmarks/bench.py --data <folder with cifar10_images and imagenet_sample_1000> python
+    benchmarks/bench.py --quick --out /tmp/page.md --parts step judge     # toy sizes: does it run
+
+Each part is a script of this folder in a process of its own, whose table becomes a section of
+benchmarks/results/<date>_<machine>.md and whose main number becomes a cell of
+benchmarks/results/history.md. A part that fails or takes too long leaves a line, and the next one
+runs. Contestants of a part take turns within one process, so that other work on the machine cancels
+in ratios; the load of the machine before and after each part stands beside it.
+"""
+
+import argparse
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from mim.launch.provenance import commit
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+
+
+class Part(NamedTuple):
+    """Part of the page: a script, and what is told of its table.
+
+    Attributes:
+        name: by which it is chosen.
+        title: of its section.
+        command: script and arguments; {data} is the folder of pictures.
+        quick: the same at toy size.
+        column: of the main number.
+        rows: what the rows of it have in them, as a pattern.
+        aim: what it should be, in words.
+    """
+
+    name: str
+    title: str
+    command: str
+    quick: str
+    column: str
+    rows: str
+    aim: str
+
+
+TOY = "--encoder pico --patch 8 --image 32 --batch 2 --decoder 32x1x2 --rounds 2"
+PARTS = (
+    Part(
+        "step",
+        "A step of MAE, ViT-S/16",
+        "step.py --model mae --encoder small --rounds 5 --compile off",
+        f"step.py --model mae {TOY} --precision 32",
+        "time over ours (quartiles)",
+        "bf16.*(transformers|lightly)|32.*(transformers|lightly)",
+        "bf16: at least 1.8 for each peer",
+    ),
+    Part(
+        "step_tiny",
+        "A step of MAE, ViT-Ti/4",
+        "step.py --model mae --encoder tiny --patch 4 --image 32 --batch 128 --decoder 192x4x3 "
+        "--rounds 5",
+        f"step.py --model mae {TOY} --precision bf16",
+        "time over ours (quartiles)",
+        "bf16.*(transformers|lightly)",
+        "bf16: at least 2.6 for each peer",
+    ),
+    Part(
+        "simmim",
+        "A step of SimMIM on index sets beside a dense one, ViT-Ti/8",
+        "step.py --model simmim --encoder tiny --patch 8 --image 64 --batch 32 --precision bf16 "
+        "--rounds 7",
+        f"step.py --model simmim {TOY} --precision 32",
+        "time over ours (quartiles)",
+        "dense",
+        "above 1",
+    ),
+    Part(
+        "finetune",
+        "A step of fine-tuning beside timm's way",
+        "finetune.py --encoder vit_small --batch 8 --precision bf16 32 --rounds 5",
+        "finetune.py --encoder vit_pico --image 32 --patch 8 --batch 4 --rounds 1 --precision 32",
+        "time over ours (quartiles)",
+        "timm",
+        "at least 1",
+    ),
+    Part(
+        "judge",
+        "Judges on cached features beside scikit-learn",
+        "judge.py --images 10000 --held-out 2000",
+        "judge.py --images 200 --held-out 50 --width 16 --rounds 1",
+        "time over ours",
+        "k-NN.*scikit",
+        "at least 1",
+    ),
+    Part(
+        "probe",
+        "Twelve probe heads beside one",
+        "probe.py {data}/cifar10_images --encoder vit_tiny --images 4000 --held-out 1000",
+        "probe.py {data}/cifar10_images --encoder vit_pico --images 8 --held-out 4 --epochs 1 "
+        "--rounds 1",
+        "twelve heads cost",
+        "one head",
+        "at most 1.1",
+    ),
+    Part(
+        "emae",
+        "EMAE's parts beside separate steps",
+        "emae.py --encoder tiny --image 64 --patch 8 --batch 32 --parts 4 --rounds 5",
+        "emae.py --encoder pico --image 32 --patch 8 --batch 2 --parts 4 --decoder 32x1x2 --rounds "
+        "1",
+        "",
+        "",
+        "under one MAE step of as many images",
+    ),
+    Part(
+        "maskers",
+        "Maskers beside random masking, and the share that salience takes",
+        "maskers.py --encoder vit_small --batch 4 --rounds 5",
+        "maskers.py --encoder vit_pico --image 32 --batch 2 --rounds 1",
+        "masker alone, share of a step",
+        r"^\| sbm",
+        "below 1 %",
+    ),
+    Part(
+        "input",
+        "Pictures a core beside the official recipe, short side 256",
+        "input.py {data}/imagenet_sample_1000 --pictures 100 --runs 5",
+        "input.py {data}/imagenet_sample_1000 --pictures 2 --image-size 32 --batch-size 2 --runs 1",
+        "times the official",
+        "mim",
+        "at least 3.5",
+    ),
+)
+
+
+class Ran(NamedTuple):
+    """What became of a part."""
+
+    part: Part
+    text: str
+    seconds: float
+    load: tuple[float, float]
+    """Average runnable processes of the last minute, before and after."""
+
+
+def run(part: Part, data: Path, quick: bool, limit: float) -> Ran:
+    """Run a part; a failure is its text."""
+    script, *arguments = (part.quick if quick else part.command).format(data=data).split()
+    before, start = os.getloadavg()[0], time.monotonic()
+    try:
+        done = subprocess.run(
+            [sys.executable, str(HERE / script), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=limit,
+            check=False,
+        )
+        said = done.stderr.strip().splitlines() or ["nothing"]
+        text = done.stdout if done.returncode == 0 else f"Failed: {said[-1]}"
+    except subprocess.TimeoutExpired as late:
+        told = late.stdout.decode() if isinstance(late.stdout, bytes) else late.stdout or ""
+        text = f"{told}\nIts time of {limit:.0f} s was over."
+    return Ran(part, text.strip(), time.monotonic() - start, (before, os.getloadavg()[0]))
+
+
+def numbers(text: str, column: str, rows: str) -> list[float]:
+    """First number of a column, of the table rows that a pattern is found in."""
+    found: list[float] = []
+    place = None
+    for line in text.splitlines():
+        cells = (
+            [cell.strip() for cell in line.strip().strip("|").split("|")]
+            if line.startswith("|")
+            else []
+        )
+        if column in cells:
+            place = cells.index(column)
+        elif place is not None and len(cells) > place and re.search(rows, line):
+            number = re.match(r"[-+0-9.,]+", cells[place])
+            found += [float(number[0].replace(",", ""))] if number else []
+    return found
+
+
+def headline(ran: Ran) -> str:
+    """Smallest and largest main number of a part; what there is where there is none."""
+    found = numbers(ran.text, ran.part.column, ran.part.rows) if ran.part.column else []
+    if not found:
+        return "failed" if "Failed:" in ran.text else "see page"
+    low, high = min(found), max(found)
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+
+
+def machine() -> str:
+    """Processor and cores, for people."""
+    info = Path("/proc/cpuinfo")
+    named = re.search(r"model name\s*:\s*(.*)", info.read_text()) if info.exists() else None
+    return f"{os.cpu_count()} cores of {named[1] if named else platform.machine()}"
+
+
+def page(ran: list[Ran], today: str) -> str:
+    """The page."""
+    loads = [load for each in ran for load in each.load]
+    parts = []
+    for each in ran:
+        script = (each.part.command).replace("{data}", "<data>")
+        parts.append(
+            f"## {each.part.title}\n\n    python benchmarks/{script}\n\nAim: {each.part.aim}. It "
+            f"took {each.seconds:.0f} s; load "
+            f"{each.load[0]:.1f} before and {each.load[1]:.1f} after.\n\n{each.text}\n"
+        )
+    return (
+        f"# {today}: {machine()}\n\nPython {platform.python_version()}, torch {torch.__version__}, "
+        f"commit {commit()}, "
+        f"{torch.get_num_threads()} thread(s). Load of the machine {statistics.median(loads):.1f} "
+        "on average: where that is more "
+        "than its cores, times are of a busy machine, and only ratios mean anything.\n\n"
+        + "\n".join(parts)
+    )
+
+
+def remember(ran: list[Ran], today: str, file: Path) -> None:
+    """Add a line to the table of history, whose columns are the parts."""
+    names = [part.name for part in PARTS]
+    head = [
+        "# History of `make bench`\n",
+        "The main number of each part; pages beside this one have the rest.\n",
+        f"| when | machine | commit | {' | '.join(names)} |",
+        f"|---|---|---|{'--:|' * len(names)}",
+    ]
+    cells = {each.part.name: headline(each) for each in ran}
+    line = (
+        f"| {today} | {machine()} | {commit()} | "
+        f"{' | '.join(cells.get(name, '') for name in names)} |"
+    )
+    before = file.read_text().rstrip("\n").splitlines()[len(head) + 2 :] if file.exists() else []
+    file.write_text("\n".join([*head, *before, line]) + "\n")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write the page; exit code 1 where a part failed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path("data"),
+        help="with cifar10_images/, imagenet_sample_1000/",
+    )
+    parser.add_argument(
+        "--parts", nargs="+", choices=[part.name for part in PARTS], default=[p.name for p in PARTS]
+    )
+    parser.add_argument("--quick", action="store_true", help="toy sizes")
+    parser.add_argument("--limit", type=float, default=900, help="seconds of a part")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="page; null for benchmarks/results/<date>_<machine>.md and history.md",
+    )
+    args = parser.parse_args(argv)
+    today = datetime.now(UTC).strftime("%Y-%m-%d")
+    ran = []
+    for part in PARTS:
+        if part.name in args.parts:
+            ran.append(run(part, args.data.absolute(), args.quick, args.limit))
+            print(f"{part.name}: {headline(ran[-1])}, {ran[-1].seconds:.0f} s", flush=True)
+    name = re.sub(r"[^a-z0-9]+", "_", machine().lower()).strip("_")
+    out = args.out or RESULTS / f"{today}_{name}.md"
+    out.write_text(page(ran, today))
+    if args.out is None:
+        remember(ran, today, RESULTS / "history.md")
+    print(out)
+    return int(any("Failed:" in each.text for each in ran))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""Do the papers' orderings hold? One command runs what is missing of the study, and writes
+docs/study.md.
+
+    python benchmarks/study --data <folder of CIFAR-10's pictures> --size small --minutes 60
+
+What was stopped goes on from where it was; a job that has ended is not run again. `--page` writes
+the page of what is there. The size whole takes about twenty minutes an arm on two cores, small a
+few seconds; plan.yaml says what each is.
+"""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from jobs import Job, Study, done
+from operations import operations
+from page import write_page
+from plan import read_plan, wanted_arms
+from subset import subset
+
+from mim.launch.errors import Interrupted
+from mim.launch.signals import listen
+from mim.sweep.fresh import Task, run_all
+from mim.sweep.process import how_to_begin
+
+ROOT = Path(__file__).parents[2]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run what is missing; exit code 0 where nothing is left, 1 where a job failed, 85 where time
+    was over.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        help="CIFAR-10's pictures: train/<class>/, test/<class>/",
+    )
+    parser.add_argument("--size", default="small", help="of plan.yaml")
+    parser.add_argument(
+        "--folder", type=Path, default=Path(os.environ.get("MIM_RUNS", "runs")) / "study"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=float("inf"), help="begin nothing after so many"
+    )
+    parser.add_argument("--at-once", type=int, default=1, help="jobs")
+    parser.add_argument("--page", action="store_true", help="run nothing")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "study.md")
+    parser.add_argument("--plan", type=Path, default=Path(__file__).with_name("plan.yaml"))
+    args = parser.parse_args(argv)
+    plan, folder = read_plan(args.size, args.plan), (args.folder / args.size).absolute()
+    data = subset(args.data.absolute(), plan.size, folder / "pictures")
+    flops = operations(plan, wanted_arms(plan), data, folder / "operations.json")
+    study = Study(plan, folder, data, flops)
+    try:
+        failed = (
+            set() if args.page else run(study, time.monotonic() + 60 * args.minutes, args.at_once)
+        )
+    finally:
+        write_page(study, args.size, args.out)
+    left = study.missing()
+    print(
+        f"{args.out}: {len(left)} jobs are left that can be run now, {len(failed)} failed",
+        flush=True,
+    )
+    return 1 if failed else 85 if left else 0
+
+
+def run(study: Study, end: float, at_once: int) -> set[Path]:
+    """Run jobs in order until none is left or time is over -> folders of those that failed."""
+    listen()
+    failed: set[Path] = set()
+    begin = how_to_begin(None)
+    while time.monotonic() < end:
+        wave = [job for job in study.missing() if job.folder not in failed][:at_once]
+        if not wave:
+            break
+        try:
+            run_all([task(job) for job in wave], at_once, [], ["knn/top1", "linear/top1"], begin)
+        except Interrupted:
+            break
+        failed |= {job.folder for job in wave if not done(job.folder)}
+    return failed
+
+
+def task(job: Job) -> Task:
+    """A job as its process is begun; a training goes on where it was."""
+    program = {"train": "mim.program.train", "eval": "mim.program.evaluate"}[job.program]
+    more = [f"hydra.run.dir='{job.folder}'", *(["resume=auto"] if job.program == "train" else [])]
+    return Task(
+        job.folder,
+        [sys.executable, "-m", program, *job.overrides, *more],
+        job.overrides,
+        job.label,
+        0,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,210 @@
+"""Jobs of the study: trainings that tune a rate, trainings that are compared, and probes of what
+they leave.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from plan import BASE, At, Plan, Size, wanted_arms
+
+from mim.sweep.job import read_job
+
+Kind = Literal["tune", "train", "probe"]
+CALLBACKS = (
+    "callback=[announce,throughput,interruption,refresh_attention,online_probe,checkpoint,results]"
+)
+
+
+class Job(NamedTuple):
+    """Job: a command, and the folder that it leaves results in.
+
+    Attributes:
+        arm: whose.
+        kind: of job.
+        at: what is alike.
+        seed: of weights, order, crops and masks.
+        rate: `base_lr`.
+        folder: of its results.
+        program: train or eval.
+        overrides: what the command line says.
+        after: folder of the training that it judges.
+    """
+
+    arm: str
+    kind: Kind
+    at: At
+    seed: int
+    rate: float
+    folder: Path
+    program: str
+    overrides: list[str]
+    after: Path | None = None
+
+    @property
+    def label(self) -> str:
+        """What tells it from others."""
+        return f"{self.kind} {self.arm}, equal {self.at}, rate {self.rate:g}, seed {self.seed}"
+
+
+class Study:
+    """Study of a size in a folder.
+
+    Args:
+        plan: what is compared.
+        folder: of its jobs.
+        data: with train/, tune/ and test/ (subset.py).
+        flops: operations of an image by arm, those of a step divided by its images.
+    """
+
+    def __init__(self, plan: Plan, folder: Path, data: Path, flops: dict[str, float]):
+        self.plan, self.folder, self.data, self.flops = plan, folder, data, flops
+
+    def epochs(self, arm: str, at: At) -> int:
+        """Epochs of an arm: the size's, or as many as cost what MAE's cost, rounded, at least 1."""
+        epochs = self.plan.size.epochs
+        return (
+            epochs if at == "epochs" else max(1, round(epochs * self.flops[BASE] / self.flops[arm]))
+        )
+
+    def has_compute(self, arm: str) -> bool:
+        """Whether equal compute is other epochs; else the same trainings stand for both."""
+        return self.epochs(arm, "compute") != self.plan.size.epochs
+
+    def training(self, arm: str, kind: Kind, at: At, seed: int, rate: float) -> Job:
+        """Training of an arm."""
+        epochs = self.epochs(arm, at)
+        overrides = settings_of_arm(self.plan, arm, epochs, self.data)
+        overrides += [
+            f"data.val={'tune' if kind == 'tune' else 'test'}",
+            f"base_lr={rate:g}",
+            f"seed={seed}",
+        ]
+        folder = self.folder / f"{arm}_{hashed(overrides)}"
+        return Job(arm, kind, at, seed, rate, folder, "train", overrides)
+
+    def tuning(self, arm: str) -> list[Job]:
+        """Trainings on a seed of their own, one for each rate, judged on training images that no
+        other training sees.
+        """
+        size = self.plan.size
+        return [self.training(arm, "tune", "epochs", size.tuning_seed, rate) for rate in size.rates]
+
+    def rate(self, arm: str) -> float | None:
+        """Rate that k-NN finds best, the lower of equals; null while it is not known."""
+        found = {job.rate: numbers(job.folder).get("knn/top1") for job in self.tuning(arm)}
+        known = {rate: value for rate, value in found.items() if value is not None}
+        return (
+            max(known, key=lambda rate: (known[rate], -rate)) if len(known) == len(found) else None
+        )
+
+    def compared(self, arm: str, at: At) -> list[Job]:
+        """Trainings that claims are about; none while the rate is not known."""
+        rate = self.rate(arm)
+        at = at if at == "epochs" or self.has_compute(arm) else "epochs"
+        if rate is None:
+            return []
+        return [self.training(arm, "train", at, seed, rate) for seed in self.plan.size.seeds]
+
+    def probes(self, arm: str) -> list[Job]:
+        """Probes of pools on each training of an arm."""
+        pools = ",".join(self.plan.pools)
+        jobs = []
+        for training in self.compared(arm, "epochs"):
+            run = training.folder
+            overrides = [
+                f"checkpoint={run}",
+                "evaluate=probe",
+                f"pool=[{pools}]",
+                f"seed={training.seed}",
+            ]
+            overrides += ["evaluate.lr=[3e-3,1e-2,3e-2,1e-1]", "evaluate.epochs=20"]
+            folder = self.folder / f"probe_{arm}_{hashed([*overrides[1:], *training.overrides])}"
+            jobs.append(
+                training._replace(
+                    kind="probe", folder=folder, program="eval", overrides=overrides, after=run
+                )
+            )
+        return jobs
+
+    def jobs(self) -> Iterator[Job]:
+        """All jobs that are known by now, the most telling claims first."""
+        probed = {claim.arm for claim in self.plan.claims if claim.arm}
+        for arm in wanted_arms(self.plan):
+            yield from self.tuning(arm)
+            yield from self.compared(arm, "epochs")
+        for arm in wanted_arms(self.plan):
+            if arm in probed:
+                yield from self.probes(arm)
+            if self.has_compute(arm):
+                yield from self.compared(arm, "compute")
+
+    def missing(self) -> list[Job]:
+        """Jobs that can be run and have not ended, in order."""
+        return [
+            job
+            for job in self.jobs()
+            if not done(job.folder) and (job.after is None or done(job.after))
+        ]
+
+
+def settings_of_arm(plan: Plan, arm: str, epochs: int, data: Path) -> list[str]:
+    """Command line of an arm, but for the rate, the seed and what it is judged on."""
+    size, chosen = plan.size, plan.arms[arm]
+    overrides = [
+        "data=image_folder",
+        f"data.root={data}",
+        "data.image_size=32",
+        "data.in_memory=true",
+    ]
+    overrides += [
+        "data.num_workers=0",
+        *size.common,
+        *chosen.settings,
+        f"epochs={epochs}",
+        CALLBACKS,
+        "logger=[csv]",
+    ]
+    overrides += [f"watch_every_n_epochs={epochs}", "trainer.accelerator=cpu"]
+    if chosen.looks is not None:
+        first = first_look(chosen.looks, epochs)
+        overrides += [
+            f"masker.at_epoch={first}",
+            f"callback.refresh_attention.every_n_epochs={first}",
+        ]
+    return overrides
+
+
+def first_look(share: float, epochs: int) -> int:
+    """Epoch at which attention decides for the first time."""
+    return max(1, round(share * epochs))
+
+
+def count_images(size: Size, classes: int = 10) -> int:
+    """Images that are trained on."""
+    return size.images * classes
+
+
+def hashed(overrides: list[str]) -> str:
+    """Short name of a command line, whatever folder the data are in."""
+    kept = [text for text in overrides if not text.startswith(("data.root=", "checkpoint="))]
+    return hashlib.sha256("\n".join(kept).encode()).hexdigest()[:10]
+
+
+def done(folder: Path) -> bool:
+    """Whether a job has ended well."""
+    return (folder / "results.json").exists() and read_job(folder, []).status == "finished"
+
+
+def numbers(folder: Path) -> dict[str, float]:
+    """What a finished job measured; nothing of another."""
+    return json.loads((folder / "results.json").read_text())["metrics"] if done(folder) else {}
+
+
+def table(folder: Path) -> list[dict]:
+    """Rows of a probe: checkpoint, pool, setting, top1."""
+    return (
+        json.loads((folder / "results.json").read_text()).get("table", []) if done(folder) else []
+    )

@@ -1,0 +1,101 @@
+"""Plan of the study: arms, claims and one size, read from plan.yaml and refused where they do not
+fit together.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import yaml
+
+PLAN = Path(__file__).with_name("plan.yaml")
+BASE = "random"
+"""The arm whose operations are those of equal compute."""
+
+At = Literal["epochs", "compute"]
+"""What two arms have alike: passes over the images, or floating-point operations."""
+
+
+class Size(NamedTuple):
+    """Size of the study: how much every arm is given."""
+
+    says: str
+    images: int
+    tune: int
+    test: int
+    epochs: int
+    rates: list[float]
+    seeds: list[int]
+    tuning_seed: int
+    common: list[str]
+
+
+class Arm(NamedTuple):
+    """Way to train."""
+
+    says: str
+    settings: list[str]
+    looks: float | None = None
+    """Share of the training after which attention decides, and again after as much; null where it
+    never does.
+    """
+
+
+class Claim(NamedTuple):
+    """Statement of a paper about two arms, or about two pools of one."""
+
+    name: str
+    says: str
+    source: str
+    better: str
+    than: str
+    kind: Literal["better", "not_worse"] = "better"
+    margin: float = 0.0
+    """Points that `not_worse` allows."""
+    arm: str | None = None
+    """Whose pools are compared; null where arms are."""
+
+
+class Plan(NamedTuple):
+    """Plan of a study of one size."""
+
+    size: Size
+    arms: Mapping[str, Arm]
+    claims: list[Claim]
+    judges: Mapping[str, str]
+    pools: list[str]
+
+
+def read_plan(size: str, file: Path = PLAN) -> Plan:
+    """Plan of a size.
+
+    Raises:
+        ValueError: where there is no such size, or a claim names what is not there.
+    """
+    raw = yaml.safe_load(file.read_text())
+    if size not in raw["sizes"]:
+        raise ValueError(f"--size {size} is none; there are: {', '.join(raw['sizes'])}")
+    arms = {name: Arm(**arm) for name, arm in raw["arms"].items()}
+    claims = [Claim(**claim) for claim in raw["claims"]]
+    for claim in claims:
+        known = raw["pools"] if claim.arm else arms
+        wanted = [claim.arm] * (claim.arm is not None)
+        for name, among in [
+            (claim.better, known),
+            (claim.than, known),
+            *((arm, arms) for arm in wanted),
+        ]:
+            if name not in among:
+                raise ValueError(f"claim {claim.name} names {name}; there are: {', '.join(among)}")
+    names = [claim.name for claim in claims]
+    if len(set(names)) != len(names):
+        raise ValueError("two claims have one name")
+    return Plan(Size(**raw["sizes"][size]), arms, claims, raw["judges"], raw["pools"])
+
+
+def wanted_arms(plan: Plan) -> list[str]:
+    """Arms that claims need, in the order in which claims need them."""
+    found: dict[str, None] = {}
+    for claim in plan.claims:
+        found |= dict.fromkeys([claim.arm] if claim.arm else [claim.better, claim.than])
+    return list(found)

@@ -1,0 +1,286 @@
+"""The study of claims: what is run, in which order, what is made of it, and that it goes on."""
+
+import json
+import runpy
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from scipy import stats
+
+import mim
+
+ROOT = Path(__file__).parents[2]
+STUDY = ROOT / "benchmarks" / "study"
+MODULES = {"plan", "jobs", "verdict", "subset", "operations", "page"}
+
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """A module of benchmarks/study."""
+    monkeypatch.syspath_prepend(STUDY)
+    before = set(sys.modules)
+    yield lambda name: __import__(name)
+    for name in MODULES - before:
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def study(module, tmp_path) -> Any:
+    """A toy study of which nothing has been run; EMAE costs four times as much as MAE."""
+    plan = module("plan").read_plan("toy")
+    flops = dict.fromkeys(module("plan").wanted_arms(plan), 1.0) | {"emae": 4.0, "amt": 0.5}
+    return module("jobs").Study(plan, tmp_path / "toy", Path("pictures"), flops)
+
+
+def finish(job: Any, **metrics: float) -> None:
+    """Leave what a job leaves."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    (job.folder / "results.json").write_text(json.dumps({"status": "finished", "metrics": metrics}))
+
+
+def test_every_arm_composes(module) -> None:
+    plan = module("plan").read_plan("toy")
+    for arm in plan.arms:
+        settings = module("jobs").settings_of_arm(plan, arm, 2, Path("pictures"))
+        cfg = mim.compose(
+            *settings, "data.val=tune", "base_lr=1e-3", "seed=1", "hydra.run.dir=unused"
+        )
+        assert (cfg.epochs, cfg.data.val, cfg.callback.online_probe.every_n_epochs) == (
+            2,
+            "tune",
+            2,
+        )
+        looks = plan.arms[arm].looks
+        assert (looks is not None) == ("at_epoch" in cfg.masker if cfg.masker else False)
+
+
+def test_a_rate_is_chosen_by_as_many_trials_of_each_arm_on_a_seed_that_is_used_for_nothing_else(
+    study,
+) -> None:
+    size = study.plan.size
+    for arm in study.plan.arms:
+        trials = study.tuning(arm)
+        assert [job.rate for job in trials] == size.rates
+        assert {job.seed for job in trials} == {size.tuning_seed}
+        assert all("data.val=tune" in job.overrides for job in trials)
+    assert size.tuning_seed not in size.seeds
+    low, high = study.tuning("random")
+    finish(low, **{"knn/top1": 0.3})
+    assert study.rate("random") is None
+    assert study.compared("random", "epochs") == []
+    finish(high, **{"knn/top1": 0.4})
+    assert study.rate("random") == size.rates[1]
+    for job in study.compared("random", "epochs"):
+        assert {"data.val=test", f"base_lr={size.rates[1]:g}", f"seed={job.seed}"} <= set(
+            job.overrides
+        )
+    finish(high, **{"knn/top1": 0.3})
+    assert study.rate("random") == size.rates[0], "of equals the lower"
+
+
+def test_equal_compute_is_other_epochs(study) -> None:
+    assert study.plan.size.epochs == 2
+    assert [study.epochs(arm, "compute") for arm in ("random", "emae", "amt")] == [2, 1, 4]
+    assert study.has_compute("emae")
+    assert not study.has_compute("random")
+    for job in study.tuning("emae"):
+        finish(job, **{"knn/top1": 0.3})
+    assert all("epochs=1" in job.overrides for job in study.compared("emae", "compute"))
+    assert all("epochs=2" in job.overrides for job in study.compared("emae", "epochs"))
+
+
+def test_what_has_ended_is_not_run_again_and_judging_waits(study, module) -> None:
+    done = module("jobs").done
+    first = study.missing()[0]
+    finish(first, **{"knn/top1": 0.1})
+    assert first.folder not in [job.folder for job in study.missing()]
+    (first.folder / "results.json").write_text(json.dumps({"status": "interrupted", "metrics": {}}))
+    assert not done(first.folder)
+    assert study.missing()[0].folder == first.folder
+    for job in study.tuning("random"):
+        finish(job, **{"knn/top1": 0.1})
+    assert not [job for job in study.missing() if job.kind == "probe"]
+    finish(study.compared("random", "epochs")[0], **{"knn/top1": 0.1})
+    (probe,) = [job for job in study.missing() if job.kind == "probe"]
+    assert probe.overrides[0] == f"checkpoint={probe.after}"
+    assert "pool=[cls,mean,abmilp,attentive]" in probe.overrides
+
+
+def test_a_folder_is_that_of_its_command_wherever_the_pictures_are(study, module) -> None:
+    jobs = module("jobs")
+    elsewhere = jobs.Study(study.plan, study.folder, Path("/elsewhere"), study.flops)
+    names = {job.folder for each in (study, elsewhere) for job in each.tuning("random")}
+    assert len(names) == len(study.plan.size.rates)
+
+
+def test_a_paired_interval_is_that_of_a_paired_test(module) -> None:
+    verdict = module("verdict")
+    better, than = {0: 50.0, 1: 52.5, 2: 51.0, 7: 90.0}, {0: 48.0, 1: 50.0, 2: 50.5, 9: 0.0}
+    found = verdict.paired(better, than)
+    test = stats.ttest_rel([50.0, 52.5, 51.0], [48.0, 50.0, 50.5])
+    interval = test.confidence_interval(0.95)
+    assert found.pairs == 3
+    assert found.mean == pytest.approx(5 / 3)
+    assert (found.low, found.high, found.p) == pytest.approx(
+        (interval.low, interval.high, test.pvalue)
+    )
+    assert verdict.paired({0: 1.0}, {0: 2.0}) is None
+    assert verdict.paired({0: 1.0, 1: 1.0}, {2: 2.0}) is None
+    assert verdict.paired({0: 1.0, 1: 2.0}, {0: 0.0, 1: 1.0})[1:] == (1.0, 1.0, 1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "margin", "word"),
+    [
+        (0.1, 2.0, 0.0, "holds"),
+        (-2.0, -0.1, 0.0, "does not hold"),
+        (-0.1, 2.0, 0.0, "cannot be told here"),
+        (-0.9, 2.0, 1.0, "holds"),
+        (-1.1, 2.0, 1.0, "cannot be told here"),
+        (-3.0, -1.1, 1.0, "does not hold"),
+    ],
+)
+def test_a_verdict_goes_by_the_whole_interval(module, low, high, margin, word) -> None:
+    difference = module("verdict").Difference(3, (low + high) / 2, low, high, 0.5)
+    assert module("verdict").verdict(difference, margin) == word
+
+
+def test_judges_have_to_agree(module) -> None:
+    together = module("verdict").together
+    assert together(["holds", "holds", "not measured"]) == "holds"
+    assert (
+        together(["holds", "does not hold"])
+        == together(["holds", "cannot be told here"])
+        == ("cannot be told here")
+    )
+    assert together(["not measured"]) == module("verdict").verdict(None) == "not measured"
+
+
+def test_the_page_says_what_was_measured_and_what_was_not(study, module, tmp_path) -> None:
+    for arm in ("random", "amt"):
+        for job in study.tuning(arm):
+            finish(job, **{"knn/top1": 0.3})
+    for arm, gain in (("random", 0.0), ("amt", 0.1)):
+        for job in study.compared(arm, "epochs"):
+            finish(
+                job,
+                **{
+                    "knn/top1": 0.4 + gain + 0.01 * job.seed,
+                    "linear/top1": 0.5 + gain - 0.001 * job.seed * gain,
+                },
+            )
+    out = tmp_path / "docs" / "study.md"
+    out.parent.mkdir()
+    module("page").write_page(study, "toy", out)
+    lines = out.read_text().splitlines()
+    cells = {line.split("|")[1].strip(): line for line in lines if line.startswith("| ")}
+    assert "**holds**" in cells["AMT is better than random masking"]
+    assert "+10.0 (+10.0 to +10.0)" in cells["AMT is better than random masking"]
+    assert "**not measured**" in cells["iBOT is better than MAE"]
+    assert "40.5 ± 0.7, 2 seeds" in cells["random"]
+    assert "not measured" in cells["simmim"]
+    assert (out.parent / "figures" / "study.png").stat().st_size > 1000
+    assert "python benchmarks/study" in out.read_text()
+
+
+def test_a_probe_is_read_by_pool_and_its_best_setting(study, module) -> None:
+    for job in study.tuning("random"):
+        finish(job, **{"knn/top1": 0.3})
+    for job in study.compared("random", "epochs"):
+        finish(job, **{"knn/top1": 0.3})
+    for job in study.probes("random"):
+        job.folder.mkdir(parents=True)
+        rows = [
+            {"pool": pool, "setting": f"lr={lr}", "top1": top1 + 0.01 * job.seed}
+            for pool, top1 in (("cls", 0.3), ("abmilp", 0.5))
+            for lr, top1 in ((1, top1), (2, top1 - 0.1))
+        ]
+        (job.folder / "results.json").write_text(json.dumps({"table": rows}))
+    found = module("page").pools_by_seed(study, "random", "abmilp")
+    assert found == pytest.approx({0: 50.0, 1: 51.0})
+    (claim,) = [claim for claim in study.plan.claims if claim.name == "abmilp_cls_mae"]
+    (row,) = module("page").rows_of(study, claim)
+    assert row.word == "holds"
+    assert row.difference.mean == pytest.approx(20.0)
+
+
+def test_pictures_that_tune_are_trained_on_by_nothing(module, tmp_path) -> None:
+    for split, count in (("train", 8), ("test", 3)):
+        for name in ("cat", "dog"):
+            for number in range(count):
+                file = tmp_path / "all" / split / name / f"{number}.jpg"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(b"x")
+    size = module("plan").read_plan("toy").size
+    out = module("subset").subset(tmp_path / "all", size, tmp_path / "few")
+    names = {
+        split: sorted(p.name for p in (out / split / "cat").iterdir())
+        for split in ("train", "tune", "test")
+    }
+    assert names == {
+        "train": ["0.jpg", "1.jpg", "2.jpg", "3.jpg"],
+        "tune": ["4.jpg", "5.jpg"],
+        "test": ["0.jpg", "1.jpg"],
+    }
+    assert module("subset").subset(tmp_path / "nothing", size, out) == out, "made once"
+    with pytest.raises(FileNotFoundError, match="has 4 pictures of cat for train, and needs 20"):
+        module("subset").subset(tmp_path / "few", size._replace(images=20), tmp_path / "more")
+    with pytest.raises(FileNotFoundError, match="holds no folder of a class"):
+        module("subset").subset(tmp_path / "nothing", size, tmp_path / "more")
+
+
+def test_a_plan_names_what_there_is(module, tmp_path) -> None:
+    plan = module("plan")
+    with pytest.raises(ValueError, match="--size huge is none; there are: whole, small, toy"):
+        plan.read_plan("huge")
+    bad = tmp_path / "plan.yaml"
+    bad.write_text(
+        (STUDY / "plan.yaml")
+        .read_text()
+        .replace("better: amt, than: random", "better: amd, than: random")
+    )
+    with pytest.raises(ValueError, match="claim amt_random names amd; there are: random"):
+        plan.read_plan("toy", bad)
+
+
+def test_operations_of_looks_and_of_the_phases_are_counted(module, monkeypatch, tmp_path) -> None:
+    operations, plan = module("operations"), module("plan").read_plan("toy")
+    data = SimpleNamespace(
+        setup=lambda: None,
+        splits=SimpleNamespace(train=range(8)),
+        train_dataloader=lambda: [mim_batch()],
+    )
+    data.on_after_batch_transfer = lambda batch, _: batch
+    monkeypatch.setattr(
+        operations,
+        "instantiate",
+        lambda cfg, real=operations.instantiate: data if "root" in cfg else real(cfg),
+    )
+    names, file = ["random", "amt", "emae"], tmp_path / "operations.json"
+    found = operations.operations(plan, names, Path("pictures"), file)
+    assert 3.9 < found["emae"] / found["random"] < 4.1
+    assert found["amt"] < 1.1 * found["random"]
+    monkeypatch.setattr(operations, "count", None)  # what is known is not counted again
+    assert operations.operations(plan, names, Path("pictures"), file) == found
+
+
+def mim_batch() -> Any:
+    from mim.batch import blank
+
+    return blank(8, (32, 32))
+
+
+def test_a_job_is_a_command_that_goes_on(study, monkeypatch) -> None:
+    monkeypatch.syspath_prepend(STUDY)
+    main = runpy.run_path(str(STUDY / "__main__.py"), run_name="study")
+    job = study.missing()[0]
+    task = main["task"](job)
+    assert task.command[1:3] == ["-m", "mim.program.train"]
+    assert "resume=auto" in task.command
+    assert shlex.join(task.command).count("hydra.run.dir=") == 1
+    assert task.folder == job.folder
