@@ -24,6 +24,7 @@ from typing import NamedTuple
 import torch
 from contestant import Contestant, Way, ratio, take_turns
 from masked import MASKERS, Masked
+from methods import METHODS, Method
 from official import Official
 from report import Report
 from simmim import Dense, OnSets
@@ -39,6 +40,7 @@ DECODER = (512, 8, 16)
 BASE = Sizes(224, 16, (768, 12, 12), DECODER)
 LARGE = Sizes(224, 16, (1024, 24, 16), DECODER)
 HUGE = Sizes(224, 14, (1280, 32, 16), DECODER)
+COMPILED = ("random", "sbam", "amt, 40 % thrown", "emae")
 TOY = Sizes(32, 8, (48, 2, 3), (32, 1, 2))
 
 
@@ -69,9 +71,13 @@ def cases(toy: bool) -> list[Case]:
     def peer(name: str, compiled: str) -> Way:
         return Way(named(name, compiled), partial(_peer, base, name), compiled=compiled)
 
-    def masked(name: str, batch: int, times: int = 1) -> Way:
+    def masked(name: str, batch: int, times: int = 1, compiled: str = "") -> Way:
         label = f"{times} times the images, {name}" if times > 1 else name
-        return Way(label, partial(Masked, base, name, batch, times))
+        build = partial(Masked, base, name, batch, times)
+        return Way(named(label, compiled), build, compiled=compiled)
+
+    def method(name: str, batch: int) -> Way:
+        return Way(name, partial(Method, base, name, batch))
 
     def simmim(name: str, kind: type, compiled: str) -> Way:
         return Way(
@@ -108,6 +114,20 @@ def cases(toy: bool) -> list[Case]:
             base,
             few := 4 if toy else 32,
             [masked("random", few, 4), masked("emae", few)],
+        ),
+        Case(
+            "Compiled maskers of MAE, ViT-B/16",
+            base,
+            small,
+            [masked(name, small, compiled="whole") for name in COMPILED],
+            rounds=6,
+        ),
+        Case(
+            "Other methods beside MAE, ViT-B/16",
+            base,
+            few,
+            [masked("random", few), *(method(name, few) for name in METHODS)],
+            rounds=5,
         ),
     ]
 
