@@ -1,7 +1,7 @@
 """All comparisons that a CPU can make, one after another, as one page: `make bench`.
 
-    python benchmarks/bench.py --data <folder with cifar10_images and imagenet_sample_1000> python
-    benchmarks/bench.py --quick --out /tmp/page.md --parts step judge     # toy sizes: does it run
+    python benchmarks/bench.py --data <folder with cifar10_images and imagenet_sample_1000>
+    python benchmarks/bench.py --quick --out /tmp/page.md --parts step judge  # does it run
 
 Each part is a script of this folder in a process of its own, whose table becomes a section of
 benchmarks/results/<date>_<machine>.md and whose main number becomes a cell of

@@ -5,7 +5,7 @@ kept of each image.
     python benchmarks/many_shards.py --images 1000000000 --shards 1000
 
 Shards are sparse files, so a thousand of them of many gigabytes take no room: a place in them can
-be sought and read, and only the few kilobytes of the first are there. The order of an epoch is a
+be sought, and what is read there is zeros. The order of an epoch is a
 keyed permutation that is computed place by place (a Feistel network with cycle walking), where a
 list of a billion numbers would take 8 GB. `mim` itself keeps an index of every image;
 docs/scaling.md says what that takes.

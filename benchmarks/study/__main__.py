@@ -4,8 +4,8 @@ docs/study.md.
     python benchmarks/study --data <folder of CIFAR-10's pictures> --size small --minutes 60
 
 What was stopped goes on from where it was; a job that has ended is not run again. `--page` writes
-the page of what is there. The size whole takes about twenty minutes an arm on two cores, small a
-few seconds; plan.yaml says what each is.
+the page of what is there. The size whole takes about twenty minutes an arm on two cores, small half
+a minute of one core; plan.yaml says what each is.
 """
 
 import argparse
