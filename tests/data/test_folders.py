@@ -31,7 +31,7 @@ def sizes(data):
      ("train", "validation"), ("TRAIN", "TEST"), ("train_set", "test_set"), ("training",
      "Validation"),
      ("trainset", "testset"), ("train-images", "val-images"), ("train2017", "val2017"),
-     ("data/train", "data/test"),
+     ("data/train", "data/test"), ("Training Set", "dev"), ("trn", "tst"), ("train", "eval"),
      ("a/b/Training", "a/b/Testing"), ("seg_train/seg_train", "seg_test/seg_test")],
 )  # fmt: skip
 @pytest.mark.parametrize("programs", [True, False])

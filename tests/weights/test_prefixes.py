@@ -34,6 +34,8 @@ PREFIXES = (
     "teacher.backbone.",
 )
 PREFIXES += ("student.module.encoder.", "model.module._orig_mod.backbone.")
+OTHERS = ("ema_model.", "online_network.encoder.", "image_encoder.", "vit.", "module.encoder_k.")
+OTHERS += ("_fsdp_wrapped_module.net.", "_forward_module.module.", "my own name.")
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
@@ -43,6 +45,55 @@ def test_an_encoder_is_found_wherever_others_keep_it(tmp_path, prefix, key):
     torch.save({key: tensors} if key else tensors, tmp_path / "x.pth")
     encoder, _ = open_encoder(tmp_path / "x.pth", heads=2)
     assert all(torch.equal(value, weights()[name]) for name, value in encoder.state_dict().items())
+
+
+@pytest.mark.parametrize("prefix", OTHERS)
+@pytest.mark.parametrize("key", ["state_dict", "net", "ema_state_dict", "my weights"])
+def test_and_under_any_other_name(tmp_path, prefix, key):
+    torch.save({key: under(prefix, weights()), "epoch": 3}, tmp_path / "x.pth")
+    found = read_weights(tmp_path / "x.pth")
+    assert torch.equal(found.tensors["encoder.norm.weight"], weights()["norm.weight"])
+
+
+def test_wrappers_within_a_model_are_no_part_of_its_names(tmp_path):
+    wrapped = {
+        name.replace("blocks.0.", "blocks.0._fsdp_wrapped_module._checkpoint_wrapped_module."): each
+        for name, each in weights().items()
+    }
+    torch.save({"model": wrapped}, tmp_path / "x.pth")
+    encoder, _ = open_encoder(tmp_path / "x.pth", heads=2)
+    assert all(torch.equal(value, weights()[name]) for name, value in encoder.state_dict().items())
+
+
+def test_a_patch_embedding_alone_is_no_encoder(tmp_path):
+    stem = "patch_embed.proj.weight"
+    both = under("vit.", weights()) | {f"a_tokenizer.{stem}": weights(1)[stem]}
+    torch.save(both, tmp_path / "x.pth")
+    found = read_weights(tmp_path / "x.pth")
+    assert torch.equal(found.tensors["encoder.norm.weight"], weights()["norm.weight"])
+    assert "under vit." in found.origin
+    assert " not " not in found.origin
+
+
+@pytest.mark.parametrize(
+    ("plain", "averaged"),
+    [
+        ("net", "ema_model"),
+        ("encoder_q", "encoder_k"),
+        ("base_encoder", "momentum_encoder"),
+        ("a", "target_network"),
+    ],
+)
+def test_an_average_is_known_by_a_word_of_its_name(tmp_path, plain, averaged):
+    both = under(f"{plain}.", weights(1)) | under(f"{averaged}.", weights(2))
+    torch.save(both, tmp_path / "x.pth")
+    found = read_weights(tmp_path / "x.pth")
+    assert torch.equal(found.tensors["encoder.norm.weight"], weights(2)["norm.weight"])
+    assert f"under {averaged}., not {plain}." in found.origin
+    torch.save({"model": weights(1), averaged: weights(2)}, tmp_path / "y.pth")
+    found = read_weights(tmp_path / "y.pth")
+    assert torch.equal(found.tensors["encoder.norm.weight"], weights(2)["norm.weight"])
+    assert f"under {averaged}, not model" in found.origin
 
 
 def test_of_two_the_averaged_one_is_taken_and_named(tmp_path):
@@ -114,6 +165,7 @@ def test_other_channels_are_no_other_encoder(tmp_path):
         ("rope.freqs", "rotary"),
         ("blocks.0.attn.q_norm.weight", "normalised queries"),
         ("blocks.0.attns.1.qkv.weight", "parallel"),
+        ("image_encoder.blocks.0.attn.rel_pos_h", "positions of rows and columns"),
     ],
 )
 def test_a_block_that_no_encoder_has_is_refused_by_name(name, said):

@@ -11,9 +11,9 @@ from typing import NamedTuple
 from mim.plain import printable
 
 _ROLES = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "holdout"), "val"),
-    **dict.fromkeys(("test", "tests", "testing"), "test"),
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "holdout", "dev", "eval", "evaluation"), "val"),
+    **dict.fromkeys(("test", "tests", "testing", "tst"), "test"),
 }
 _BESIDE = {
     "seg",

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mim.checkpoint.sound import UNREADABLE, check_archive
 from mim.plain import Settings, parse_json
-from mim.weights.prefixes import CONTAINERS, container_of
+from mim.weights.prefixes import CONTAINERS, container_of, containers
 
 # What the official trainings keep beside the weights is plain values: MAE its command line, SimMIM
 # its config. The latter's class is read as what it is, a dictionary, so yacs need not be there.
@@ -77,11 +77,7 @@ def unwrap(
         if isinstance(content, Mapping)
         else {}
     )
-    fitting = [
-        each
-        for each in CONTAINERS
-        if isinstance(content, Mapping) and isinstance(content.get(each), Mapping)
-    ]
+    fitting = containers(content) if isinstance(content, Mapping) else []
     container, prefix = container_of(content, key)
     if container is not None:
         fitting = [container, *(each for each in fitting if each != container)]

@@ -9,7 +9,7 @@ from torch import Tensor
 from mim.weights import official_mae, releases, towers
 from mim.weights.hugging_face import from_hugging_face
 from mim.weights.official_simmim import from_bare, from_official_simmim
-from mim.weights.prefixes import encoder_prefixes, under_key
+from mim.weights.prefixes import encoder_prefixes, under_key, unwrapped
 
 Tensors = Mapping[str, Tensor]
 
@@ -77,10 +77,7 @@ def translate(tensors: Tensors, file: str, key: str | None = None) -> tuple[dict
     Raises:
         ValueError: where no format is recognised.
     """
-    tensors = {
-        name.removeprefix("module.").replace("_orig_mod.", ""): value
-        for name, value in tensors.items()
-    }
+    tensors = {unwrapped(name): value for name, value in tensors.items()}
     if key is not None:
         found = [under_key(tensors, key, file)]
     else:

@@ -20,32 +20,59 @@ CONTAINERS = (
     *("target_encoder", "encoder"),  # of MSN and I-JEPA
 )
 """Under which key trainings keep their weights; where there are several, an average comes first."""
-AVERAGED = ("teacher", "momentum_encoder", "model_ema", "ema")
-_WORDS = {
-    *AVERAGED,
-    "module",
-    "visual",
-    "trunk",
-    "backbone",
-    "encoder",
-    "student",
-    "model",
-    "net",
-    "base_encoder",
-    "network",
-}
+_AVERAGED = {"teacher", "momentum", "ema", "target", "averaged", "swa", "k"}
+"""Words of names of averaged weights: `ema_model`, `momentum_encoder`, `encoder_k`."""
 _STEM = "patch_embed.proj.weight"
+_BODY = ("blocks.", "layers.")
+_WRAPPERS = (
+    "_orig_mod.",
+    "_fsdp_wrapped_module.",
+    "_checkpoint_wrapped_module.",
+    "_forward_module.",
+)
+"""What torch and others put into names wherever they wrap a module."""
+
+
+def unwrapped(name: str) -> str:
+    """Name of a tensor without what wrappers of modules put into it."""
+    for wrapper in _WRAPPERS:
+        name = name.replace(wrapper, "")
+    return name.removeprefix("module.")
 
 
 def encoder_prefixes(names: Iterable[str]) -> list[str]:
     """Prefixes under which there is a whole encoder, `teacher.backbone.`, of averaged weights
     first.
     """
-    found = [name.removesuffix(_STEM) for name in names if name.endswith(f".{_STEM}")]
-    known = [prefix for prefix in found if set(prefix[:-1].split(".")) <= _WORDS]
-    return sorted(
-        known, key=lambda prefix: (not any(word in AVERAGED for word in prefix.split(".")), prefix)
-    )
+    known = list(names)
+    found = [name.removesuffix(_STEM) for name in known if name.endswith(f".{_STEM}")]
+    whole = [each for each in found if any(name.startswith(_bodies(each)) for name in known)]
+    return sorted(whole, key=lambda prefix: (not _is_averaged(prefix), prefix))
+
+
+def _bodies(prefix: str) -> tuple[str, ...]:
+    return tuple(prefix + body for body in _BODY)
+
+
+def _is_averaged(name: str) -> bool:
+    return not _AVERAGED.isdisjoint(name.lower().replace("_", ".").split("."))
+
+
+def containers(content: Mapping[object, object]) -> list[str]:
+    """Keys of a checkpoint under which there are weights, the best first: averaged ones, then those
+    of `CONTAINERS`, and where it has none of these any other that holds an encoder.
+    """
+    known = [each for each in CONTAINERS if isinstance(content.get(each), Mapping)]
+    others = [
+        name
+        for name, value in content.items()
+        if isinstance(name, str)
+        and name not in CONTAINERS
+        and isinstance(value, Mapping)
+        and any(isinstance(each, str) and each.endswith(_STEM) for each in value)
+    ]
+    averaged = [name for name in others if _is_averaged(name)]
+    return [*averaged, *known] or others
 
 
 def under_key(names: Iterable[str], key: str, origin: str) -> str:

@@ -19,6 +19,7 @@ _BLOCKS = (  # by the names of timm, transformers and the releases
     (r"(^|\.)(rope|rope_embed|rotary_emb)\.|\.attn\.rope", "rotary positions"),
     (r"blocks\.\d+\.attn\.(q_norm|k_norm)\.", "normalised queries and keys"),
     (r"(^|\.)norm_pre\.", "a norm before its blocks (CLIP, Perception Encoder)"),
+    (r"\.attn\.rel_pos_[hw]$", "positions of rows and columns in its attention (SAM)"),
     (r"blocks\.\d+\.(attns|ffns)\.\d+\.|blocks\.\d+\.(in_proj|mlp_out_proj)\.", "parallel blocks"),
 )
 OTHER_TOKENS = {"register tokens": "reg_token", "a distillation token": "dist_token"}
