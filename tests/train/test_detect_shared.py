@@ -42,10 +42,15 @@ REGIONS = {
     "fully_connected": 16,
     "sampled": MANY,
 }
+SHARES = [0, 3], [1, 2]
+"""Images of each; it has other numbers of anchors, regions and masks than the other."""
 HEADS = {
     "plain": partial(RegionHeads, **REGIONS, canonical_size=40),
     "federated": partial(RegionHeads, **REGIONS, canonical_size=40, federated=Federated(classes=4)),
     "cascade": partial(CascadeHeads, **REGIONS, canonical_size=40),
+    "federated_cascade": partial(
+        CascadeHeads, **REGIONS, canonical_size=40, federated=Federated(classes=4)
+    ),
 }
 
 
@@ -137,7 +142,7 @@ def step(model: Detector, batch: DenseBatch):
 def test_a_step_has_the_losses_and_gradients_of_one_process(two, scenes, heads):
     batch = scenes.on_after_batch_transfer(next(iter(scenes.train_dataloader())))
     model = detector(HEADS[heads])
-    first, second = two.run(lambda rank: step(model, some(batch, [rank, rank + 2])))
+    first, second = two.run(lambda rank: step(model, some(batch, SHARES[rank])))
     losses, gradients = step(model, batch)
     for name, loss in losses.items():
         assert ((first[0][name] + second[0][name]) / 2).item() == pytest.approx(
