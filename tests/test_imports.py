@@ -47,7 +47,7 @@ ALLOWED = {
     "masker": TYPES | {"optim.number"},
     "encoder": TYPES,
     "teacher": TYPES | {"encoder.encoder", "optim.number"},
-    "target": TYPES | {"teacher.teacher", "checkpoint.sound"},
+    "target": TYPES | {"teacher.teacher", "checkpoint.sound", "encoder.beit", "encoder.positions"},
     "loss": TYPES | {"target", "teacher.teacher", "optim.number"},
     "pool": TYPES | {"encoder.encoder", "encoder.positions"},
     "optim": TYPES | {"encoder.encoder", "encoder.model"},
