@@ -17,8 +17,12 @@ from torch import Tensor
 from torch.distributed import TCPStore
 
 from mim.checkpoint.atomic import AtomicCheckpointIO
+from tests.stored import Golden
 
 ROOT = Path(__file__).parents[2]
+
+
+TOKENIZERS = ("dalle_encoder", "vqkd")
 
 
 class Ended(NamedTuple):
@@ -125,6 +129,8 @@ SHORT = (
 MASKS = "+callback.masks._target_=tests.distributed.masks.Masks"
 # 129 held-out images are 65 for one of two processes, which is a batch more than the other has
 JUDGED = ("callback=[online_probe,checkpoint,results]", "callback.online_probe.held_out_limit=129")
+CODED = ("encoder=beit_pico", "data.mean=imagenet", "data.std=imagenet")
+DALLE, VQKD = (f"<runs>/{name}.pt" for name in TOKENIZERS)
 METHODS = {
     "mae": (*JUDGED, MASKS),
     "data2vec": (
@@ -152,6 +158,27 @@ METHODS = {
         *("data.augment.blur=[0,0,0]", "data.augment.solarize=[0,0,0]"),
     ),
     "emae": (MASKS, "masker=emae", "loss=emae"),
+    "beit": (
+        MASKS,
+        *CODED,
+        "model=simmim",
+        "masker=block",
+        "loss=codes",
+        "loss.target.codes=64",
+        f"loss.target.tokenizer={DALLE}",
+    ),
+    "cae": (
+        *(
+            MASKS,
+            *CODED,
+            "model=cae",
+            "teacher.late=true",
+            "encoder.positions=sincos_rows_first",
+            "+encoder.start=cae",
+        ),
+        *("loss.term.codes.target.codes=64", f"loss.term.codes.target.tokenizer={VQKD}"),
+        "loss.term.codes.target.heads=3",
+    ),
     "amt": (
         MASKS,
         "masker=amt",
@@ -250,6 +277,7 @@ ON_ONE = {
     **{f"{name}_one_accumulated": (*method, *ACCUMULATED) for name, method in SIAMESE.items()},
     **{f"{name}_one_resumed": (*method, f"resume=@{name}_one") for name, method in SIAMESE.items()},
     "ibot_one_resumed": (*METHODS["ibot"], "resume=@ibot_one"),
+    "cae_one_resumed": (*METHODS["cae"], "resume=@cae_one"),
     "mae_one_from_fsdp": ("resume=@mae_fsdp",),
     "data2vec_one_from_fsdp": (*METHODS["data2vec"], "resume=@data2vec_fsdp"),
     "amt_fsdp_alone_from_fsdp": (*METHODS["amt"], "trainer=fsdp", "resume=@amt_fsdp"),
@@ -272,6 +300,8 @@ def answers(
     """
     all_of_them = any(item.get_closest_marker("slow") for item in request.session.items)
     runs = tmp_path_factory.mktemp("runs")
+    for name in TOKENIZERS:
+        torch.save(Golden(name).under("sd."), runs / f"{name}.pt")
     made: list[str] = []
     for processes, jobs in ((2, ON_TWO), (1, ON_ONE)):
         wanted = {name: [*SHORT, *jobs[name]] for name in jobs if all_of_them or name in OFTEN}

@@ -1,7 +1,7 @@
 """One process of several runs, one after another:
 `python several.py '[["name=a", "epochs=1"], ["resume=@a"]]'`.
 
-`@a` stands for what the run called `a` saved after its first epoch.
+`@a` stands for what the run called `a` saved after its first epoch, `<runs>` for their folder.
 """
 
 import json
@@ -23,7 +23,8 @@ def saved(name: re.Match[str]) -> str:
 
 
 for overrides in json.loads(sys.argv[1]):
-    sys.argv = ["train.py", *(re.sub(r"(?<==)@(\w+)", saved, override) for override in overrides)]
+    here = [override.replace("<runs>", os.environ["MIM_RUNS"]) for override in overrides]
+    sys.argv = ["train.py", *(re.sub(r"(?<==)@(\w+)", saved, override) for override in here)]
     try:
         launch(train.train, ROOT / "configs", "train")
     except SystemExit as stop:

@@ -5,9 +5,10 @@ import torch
 from timm.models.beit import Beit as TimmBeit
 
 from mim.encoder.beit import Beit
+from mim.encoder.positions import sincos_positions
 from mim.tokens import take
 
-POSITIONS = ["shared_bias", "block_bias", "absolute"]
+POSITIONS = ["shared_bias", "block_bias", "absolute", "sincos_rows_first_and_block_bias"]
 
 
 @pytest.fixture(params=POSITIONS)
@@ -167,3 +168,14 @@ def test_weights_of_attention_are_left_out_in_training_alone():
     plain.load_state_dict(encoder.state_dict())
     assert torch.equal(encoder.eval()(image), plain(image))
     assert not torch.equal(encoder.train()(image), encoder(image))
+
+
+def test_fixed_positions_stay_as_they_are_when_everything_is_to_be_trained():
+    """Rows come first, the cls token has none; they are in a checkpoint, and in no optimiser."""
+    encoder = Beit(
+        (16, 24), 4, width=16, depth=1, heads=2, positions="sincos_rows_first"
+    ).requires_grad_()
+    table = encoder.state_dict()["pos_embed"]
+    assert torch.equal(table[0], sincos_positions(16, (4, 6), rows_first=True).float())
+    assert not table[0, 0].any()
+    assert "pos_embed" not in dict(encoder.named_parameters())

@@ -23,7 +23,10 @@ def image(size=16):
     return torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("encoder", [ViT, Beit, partial(Beit, positions="block_bias")])
+@pytest.mark.parametrize(
+    "encoder",
+    [ViT, Beit, *(partial(Beit, positions=p) for p in ("block_bias", "sincos_rows_first"))],
+)
 @torch.no_grad()
 def test_the_row_of_cls_in_the_last_block_is_the_encoder_s_own(encoder):
     torch.manual_seed(0)

@@ -15,6 +15,7 @@ STEPS = {
     "emae": "masker=emae loss=emae",
     "sbam": "masker=sbam",
     "amt": "masker=amt",
+    "cae": "model=cae target@loss.term.codes.target=pixel loss.term.codes.error=l2",
 }
 
 

@@ -23,8 +23,11 @@ from mim.masker.partition.fixed_ratio import FixedRatio
 from mim.masker.partition.parallel_parts import ParallelParts
 from mim.masker.score.random import Random
 from mim.masker.score.salience import Salience
+from mim.model.cae import CAE
 from mim.model.decoder import Decoder
+from mim.model.latent_decoder import LatentDecoder
 from mim.model.mae import MAE
+from mim.model.regressor import Regressor
 from mim.model.simmim import SimMIM
 from mim.target.frequency import Frequency
 from mim.target.hog import HOG
@@ -41,6 +44,7 @@ TARGETS = {
     "low": lambda: Frequency(Geometry.of(PATCH, PATCH), keep=2),
 }
 DECODER = partial(Decoder, width=16, depth=1, heads=2)
+REGRESSOR, LATENT_DECODER = (partial(part, depth=1, heads=2) for part in (Regressor, LatentDecoder))
 MODELS = {
     "mae": lambda masker: partial(MAE, ViT(32, PATCH, 16, 1, 2), masker, DECODER),
     "simmim": lambda masker: partial(SimMIM, ViT(32, PATCH, 16, 1, 2), masker),
@@ -51,9 +55,15 @@ MASKERS = {
     "fixed": lambda: Masker(Random(), FixedRatio(0.5)),
     "padded": lambda: Masker(Salience(), AdaptiveRatio(0.5, 0.25)),
 }
+OTHERS = {
+    "cae": lambda masker: partial(
+        CAE, Beit(32, PATCH, 16, 1, 2), masker, REGRESSOR, LATENT_DECODER
+    ),
+}
+"""Whose decoders are all called by their terms."""
 PAIRS = [
     (model, masker)
-    for model in MODELS
+    for model in MODELS | OTHERS
     for masker in MASKERS
     if (model, masker) != ("swin", "padded")
 ]
@@ -65,7 +75,7 @@ PAIRS = [
 def test_a_term_is_learned(batch_of, target, error, model, masker):
     torch.manual_seed(0)
     term, batch = Term(TARGETS[target](), error), batch_of(torch.randn(2, 3, 32, 32))
-    network = MODELS[model](MASKERS[masker]())(target_dims={"term": term.target_dim})
+    network = (MODELS | OTHERS)[model](MASKERS[masker]())(target_dims={"term": term.target_dim})
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
     losses = []
     for _ in range(2):

@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 import torch
 
+from mim.encoder.beit import Beit
 from mim.encoder.vit import ViT
 from mim.geometry import Geometry
 from mim.loss.term import Term
@@ -22,8 +23,11 @@ from mim.masker.score.block import Block
 from mim.masker.score.mst import MST
 from mim.masker.score.random import Random
 from mim.masker.score.salience import Salience, salience
+from mim.model.cae import CAE
 from mim.model.decoder import Decoder
+from mim.model.latent_decoder import LatentDecoder
 from mim.model.mae import MAE
+from mim.model.regressor import Regressor
 from mim.model.simmim import SimMIM
 from mim.target.pixel import Pixel
 from tests.slow import slow
@@ -60,11 +64,20 @@ PARTITIONS = {
     "parallel_parts": lambda: ParallelParts(4),
     "thrown_parts": lambda: ThrownParts(2, 0.4),
 }
+SMALL = {"depth": 1, "heads": 2}
 MODELS = {
     "mae": lambda masker: MAE(
         ViT(32, 4, 16, 1, 2), masker, partial(Decoder, width=16, depth=2, heads=2), {"pixel": 48}
     ),
     "simmim": lambda masker: SimMIM(ViT(32, 4, 16, 1, 2), masker, {"pixel": 48}),
+    "beit": lambda masker: SimMIM(Beit(32, 4, 16, 1, 2), masker, {"pixel": 48}),
+    "cae": lambda masker: CAE(
+        Beit(32, 4, 16, 1, 2, "sincos_rows_first"),
+        masker,
+        partial(Regressor, **SMALL),
+        partial(LatentDecoder, **SMALL),
+        {"pixel": 48},
+    ),
 }
 every_score = pytest.mark.parametrize("score", SCORES)
 every_partition = pytest.mark.parametrize("partition", PARTITIONS)

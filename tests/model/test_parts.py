@@ -21,8 +21,11 @@ from mim.masker.partition.thrown_parts import ThrownParts
 from mim.masker.score.random import Random
 from mim.masker.score.salience import Salience
 from mim.masker.split import Split
+from mim.model.cae import CAE
 from mim.model.decoder import Decoder
+from mim.model.latent_decoder import LatentDecoder
 from mim.model.mae import MAE
+from mim.model.regressor import Regressor
 from mim.model.simmim import SimMIM
 from mim.target.pixel import Pixel
 from tests.slow import slow
@@ -31,6 +34,11 @@ PATCH = 4
 MODELS = {
     "mae": partial(MAE, decoder=partial(Decoder, width=8, depth=2, heads=2)),
     "simmim": SimMIM,
+    "cae": partial(
+        CAE,
+        regressor=partial(Regressor, depth=1, heads=2),
+        decoder=partial(LatentDecoder, depth=1, heads=2),
+    ),
 }
 MASKERS = {
     "random": Masker(Random(), ParallelParts(4)),

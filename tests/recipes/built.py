@@ -37,6 +37,7 @@ from mim.masker.score.drawn_block import DrawnBlock
 from mim.masker.score.ranking import Ranking
 from mim.masker.split import Split
 from mim.model.bootmae import BootMAE
+from mim.model.cae import CAE
 from mim.model.cmae import CMAE
 from mim.model.ibot import IBOT
 from mim.model.query_decoder import QueryDecoder
@@ -263,7 +264,9 @@ def _positions(node: DictConfig, encoder: Any) -> Facts:
             else "fixed_sincos"
         }
     if encoder.pos_embed is not None:
-        return {"encoder.positions": "absolute"}
+        kind = "absolute" if encoder.pos_embed.requires_grad else "fixed_sincos_rows_first"
+        biased = encoder.blocks[0].attn.relative_position_bias_table is not None
+        return {"encoder.positions": f"{kind}_and_block_bias" if biased else kind}
     return {
         "encoder.positions": "shared_bias" if encoder.rel_pos_bias is not None else "block_bias"
     }
@@ -331,7 +334,7 @@ def _erasing(erase: Any) -> Facts:
 
 def _pretraining(cfg: DictConfig, task: Any) -> Facts:
     facts = (
-        _decoders(task.model)
+        (_latents(cfg, task.model) if isinstance(task.model, CAE) else _decoders(task.model))
         | _loss(task.loss, task.model.encoder.depth)
         | {"label_smoothing": None, "mixup": None, "cutmix": None}
     )
@@ -360,6 +363,7 @@ def _teacher(teacher: Any, epochs: int) -> Facts:
         number_at(teacher.momentum, Progress(step, 10 * epochs, 10)) for step in (0, 10 * epochs)
     )
     facts = {"teacher.ema.start": first, "teacher.ema.end": last, "teacher.of": list(teacher.of)}
+    facts |= {"teacher.late": True} if teacher.late else {}
     if isinstance(teacher.momentum, Lines):
         for epoch in (100, 400):
             facts[f"teacher.ema.at_epoch_{epoch}"] = teacher.momentum(
@@ -418,6 +422,27 @@ def _cross_decoders(model: BootMAE) -> Facts:
             f"decoders.{name}.head_width": attention.query.out_features // attention.heads,
             f"decoders.{name}.mlp_ratio": decoder.blocks[0].mlp.fc1.out_features / width,
             f"decoders.{name}.cross_attention_to": f"output of block {model.block[name] - 1}",
+        }
+    return facts
+
+
+def _latents(cfg: DictConfig, model: CAE) -> Facts:
+    """CAE's: sizes of the regressor and of the decoder, and how their branches begin."""
+    (decoder,) = model.decoders.values()
+    small = {"regressor": instantiate(cfg.model.regressor)(width=48)}
+    small |= {"decoder": instantiate(cfg.model.decoder)(width=48, target_dim=1)}
+    facts: Facts = {"decoder.scores": decoder.predict.out_features}
+    for name, part in (("regressor", model.regressor), ("decoder", decoder)):
+        first, attention = part.blocks[0], "cross" if name == "regressor" else "attn"
+        facts |= {
+            f"{name}.width": part.norm.normalized_shape[0],
+            f"{name}.depth": len(part.blocks),
+            f"{name}.heads": getattr(
+                getattr(first, attention), "heads" if name == "regressor" else "num_heads"
+            ),
+            f"{name}.mlp_ratio": first.mlp.fc1.out_features / first.mlp.fc1.in_features,
+            f"{name}.drop_path": _drop_path(part.blocks[-1]),
+            f"{name}.layer_scale": small[name].blocks[0].gamma_1.mean().item(),
         }
     return facts
 
@@ -569,6 +594,12 @@ def _loss(loss: Any, depth: int) -> Facts:
         return _across_views(loss)
     if set(loss.term) == {"pixel", "feature"}:
         return _two_terms(loss)
+    if set(loss.term) == {"codes", "align"}:
+        return (
+            _codes(loss.term["codes"])
+            | _alignment(loss.term["align"])
+            | {"loss.weights": dict(loss.weight)}
+        )
     if "pixel" not in loss.term:
         (term,) = loss.term.values()
         if isinstance(term.target, HOG):
@@ -624,18 +655,51 @@ class _Known:
     values.
     """
 
-    prefix, norm = 1, nn.Identity()
+    prefix = 1
 
     def __init__(self, values: Tensor, depth: int = 12):
         self.values, self.depth = values, depth
 
     def __call__(
-        self, image: Tensor, blocks: list[int], through: str | None = None, added: bool = False
+        self,
+        image: Tensor,
+        blocks: list[int],
+        through: str | None = None,
+        added: bool = False,
+        normed: bool = False,
     ) -> list[Tensor]:
         self.asked = list(blocks)
         if through:  # images, not tokens
             return [self.values.expand(len(image), -1) for _ in blocks]
         return [number**2 * self.values.expand(1, 5, -1) for number in blocks]
+
+
+class _Alone(_Known):
+    """The same, which sees some patches."""
+
+    def __call__(  # type: ignore[override]
+        self,
+        image: Tensor,
+        blocks: list[int],
+        index: Tensor,
+        valid: Tensor | None,
+        normed: bool,
+    ) -> list[Tensor]:
+        self.asked, self.seen, self.normed = list(blocks), index, normed
+        return [self.values.expand(len(index), 1 + index.shape[-1], -1) for _ in blocks]
+
+
+def _alignment(term: Any) -> Facts:
+    """What a teacher is shown of 2 x 2 patches, and how a prediction that is 3 off is judged."""
+    known = _Alone(torch.arange(8.0))
+    split = Split(torch.tensor([[[1, 2]]]), torch.tensor([[[0, 3]]]))
+    image = torch.rand(1, 3, 32, 32)
+    off_by_3 = term(term.target(image, split, known) + 3, image, split, known).item()
+    alone = known.asked == [known.depth] and known.normed and torch.equal(known.seen, split.masked)
+    return {
+        "target.align.of": "masked patches alone" if alone else "others",
+        "target.align.error": {9.0: "l2", 3.0: "l1"}[round(off_by_3, 3)],
+    }
 
 
 def _features(term: Any, depth: int) -> Facts:

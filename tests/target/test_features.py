@@ -18,8 +18,9 @@ class Fixed:
         torch.manual_seed(0)
         self.tokens = torch.randn(self.depth, B, 1 + L, D)
 
-    def __call__(self, image, blocks, through=None, added=False):
-        return [self.tokens[number - 1] for number in blocks]
+    def __call__(self, image, blocks, through=None, added=False, normed=False):
+        left = [self.tokens[number - 1] for number in blocks]
+        return [self.norm(x) for x in left] if normed else left
 
 
 def split(*places):
@@ -115,7 +116,7 @@ def test_the_final_norm_of_several_blocks_is_refused():
 
 def test_what_feed_forward_networks_add_is_asked_of_the_teacher():
     class Adds(Fixed):
-        def __call__(self, image, blocks, through=None, added=False):
+        def __call__(self, image, blocks, through=None, added=False, normed=False):
             return [self.tokens[number - 1] * (2 if added else 1) for number in blocks]
 
     plain, added = (

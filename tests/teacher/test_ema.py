@@ -87,6 +87,25 @@ def test_momentum_1_never_moves_and_0_is_the_student(momentum, whose):
     assert torch.equal(weights(teacher), known[whose])
 
 
+@pytest.mark.parametrize(("late", "behind"), [(False, 0), (True, 1)])
+def test_one_that_is_late_follows_a_step_behind(late, behind):
+    """With the momentum of the step in which it follows."""
+    model = student()
+    teacher = EMA(model, Cosine(0.0, 1.0), late=late)
+    teacher.begin(model)
+    known, expected = [weights(model).clone()], weights(model).double()
+    for step in range(4):
+        progress = Progress(step, 4, 2)
+        teacher.begin_step(progress)
+        teacher.before_step(model)
+        move(model, step)
+        teacher.after_step(model, progress)
+        known.append(weights(model).clone())
+        momentum = teacher.momentum(progress)
+        expected = momentum * expected + (1 - momentum) * known[step + 1 - behind].double()
+        assert torch.allclose(weights(teacher).double(), expected, atol=1e-5)
+
+
 def test_the_momentum_of_a_step_is_that_of_its_schedule():
     model = student()
     teacher = EMA(model, Cosine(0.0, 1.0))

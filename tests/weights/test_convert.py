@@ -68,6 +68,7 @@ def in_timm(report):
         lambda: Beit(16, 4, width=16, depth=2, heads=2),
         lambda: Beit(16, 4, width=16, depth=2, heads=2, positions="block_bias"),
         lambda: Beit(16, 4, width=16, depth=2, heads=2, positions="absolute"),
+        lambda: Beit(16, 4, width=16, depth=2, heads=2, positions="absolute_and_block_bias"),
         lambda: Swin(16, 4, width=8, depths=[2, 2], heads=[2, 2], window=4),
     ],
 )
@@ -84,13 +85,9 @@ def test_timm_loads_it_strictly_and_sees_the_same(
         sizes = {"width": 8, "depths": [2, 2], "heads": [2, 2], "window": 4}
     elif isinstance(encoder, Beit):
         table = encoder.blocks[0].attn.relative_position_bias_table
-        sizes["positions"] = (
-            "absolute"
-            if encoder.pos_embed is not None
-            else "shared_bias"
-            if table is None
-            else "block_bias"
-        )
+        words = ["absolute"] * (encoder.pos_embed is not None)
+        words += ["block_bias"] * (table is not None)
+        sizes["positions"] = "_and_".join(words) or "shared_bias"
     elif encoder.blocks[0].mlp.fc1.out_features == 32:
         sizes["mlp_ratio"] = 2.0
     model = build_simmim()

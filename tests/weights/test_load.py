@@ -155,6 +155,21 @@ def test_an_official_fine_tuned_simmim_lends_its_norm(golden, tmp_path):
     assert torch.equal(encoder.norm.weight, tensors["fc_norm.weight"])
 
 
+def test_tables_of_biases_that_are_not_there_begin_at_zero_beside_positions_that_are(
+    build_simmim, save_run, images
+):
+    """CAE fine-tunes so; the encoder begins as the one that it was."""
+    before = build_simmim(positions="sincos_rows_first")
+    run = save_run(before, encoder={"positions": "sincos_rows_first"})
+    model = build_simmim(positions="sincos_rows_first_and_block_bias")
+    assert "2 tables of biases at zero" in load_checkpoint_into(run, model)
+    assert torch.allclose(model.encoder(images), before.encoder(images), atol=1e-6)
+    with pytest.raises(
+        ValueError, match="relative_position_bias_table"
+    ):  # nothing says where patches are
+        load_checkpoint_into(run, build_simmim(positions="block_bias"))
+
+
 def test_a_shared_bias_is_copied_to_every_block(build_simmim, save_run):
     run = save_run(build_simmim())
     model = build_simmim(positions="block_bias")

@@ -131,6 +131,14 @@ def test_weights_without_the_whole_decoder_are_refused(build_mae, save_run, lost
         open_model(read_weights(folder), masker())
 
 
+def test_a_cae_is_refused_whose_latents_nothing_here_regresses(build_mae, save_run):
+    run = save_run(build_mae())
+    weights = read_weights(run)
+    tensors = weights.tensors | {"regressor.mask_token": torch.zeros(1, 1, 16)}
+    with pytest.raises(ValueError, match=r"\(CAE\), and its encoder alone is opened; give a run"):
+        open_model(weights._replace(tensors=tensors), masker())
+
+
 def test_heads_that_are_no_number_are_refused(build_mae, save_run):
     with pytest.raises(ValueError, match=r"model\.decoder\.heads=2 in its config is no int"):
         open_model(read_weights(save_run(build_mae(), model={"decoder": {"heads": "2"}})), masker())

@@ -185,6 +185,23 @@ def test_beit_and_data2vec_keep_a_mask_token_and_a_head(opened):
     assert "left over: mask_token, lm_head.weight, lm_head.bias" in line
 
 
+def test_cae_keeps_fixed_positions_a_second_encoder_and_what_regresses(opened):
+    """Read as what is learned from there on: the same numbers."""
+    torch.manual_seed(0)
+    encoder = varied(Beit(**SIZES, positions="sincos_rows_first", start="cae"))
+    both = {
+        f"{name}.{key}": v
+        for name in ("encoder", "teacher")
+        for key, v in encoder.state_dict().items()
+    }
+    rest = {"mask_token": torch.zeros(1, 1, 128), "pretext_neck.norm.weight": torch.zeros(128)}
+    read, line = opened(
+        {"model": {k: v + 1 if k.startswith("teacher") else v for k, v in both.items()} | rest}
+    )
+    assert same(read, encoder)
+    assert "left over: " in line
+
+
 def test_msn_and_ijepa_keep_an_average_as_their_target_encoder(opened):
     average, other = vit(), vit(start="simmim")
     both = {"encoder": other.state_dict(), "target_encoder": average.state_dict()}

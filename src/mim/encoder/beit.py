@@ -12,12 +12,23 @@ from torch import Tensor, nn
 from mim.encoder.attention import Norm
 from mim.encoder.beit_block import Block
 from mim.encoder.blocks import check_number, run_blocks, run_for_added
-from mim.encoder.initialise import initialise_simmim
+from mim.encoder.initialise import BeitStart, initialise_beit
 from mim.encoder.padding import padding_bias, with_cls
 from mim.encoder.patches import add_positions, project
+from mim.encoder.positions import sincos_positions
 from mim.geometry import Geometry
 from mim.ranges import Count, Positive, Rate, Size
 from mim.tokens import take
+
+Positions = Literal[
+    "shared_bias",
+    "block_bias",
+    "absolute",
+    "absolute_and_block_bias",
+    "sincos_rows_first",
+    "sincos_rows_first_and_block_bias",
+]
+"""What tells a Beit where patches are: biases of attention by distance, embeddings, or both."""
 
 
 class Beit(beit.Beit):
@@ -35,13 +46,16 @@ class Beit(beit.Beit):
         positions: "shared_bias" is one table of relative position biases for all blocks (SimMIM's
             pre-training), "block_bias" one for each block (its fine-tuning), "absolute" learned
             embeddings added to the tokens (AMT's SimMIM), "absolute_and_block_bias" both (MAE's
-            segmentation: mmsegmentation, backbones/mae.py).
+            segmentation: mmsegmentation, backbones/mae.py), "sincos_rows_first" fixed sines and
+            cosines (CAE's pre-training), "sincos_rows_first_and_block_bias" those and a table for
+            each block (its fine-tuning).
         mlp_ratio: hidden width of each MLP over `width`.
         layer_scale: what each branch is multiplied by at first, one learned number a channel.
         drop_path: rate of stochastic depth in the last block, rising linearly from 0 in the first.
         channels: C, of an image.
         attention_dropout: probability that a weight of attention is left out in training
             (data2vec).
+        start: how weights begin: as those of SimMIM, or of CAE (`mim.encoder.initialise`).
 
     Raises:
         ValueError: where the patch size does not divide the image, or the heads the width.
@@ -57,14 +71,13 @@ class Beit(beit.Beit):
         width: Count,
         depth: Count,
         heads: Count,
-        positions: Literal[
-            "shared_bias", "block_bias", "absolute", "absolute_and_block_bias"
-        ] = "shared_bias",
+        positions: Positions = "shared_bias",
         mlp_ratio: Positive = 4.0,
         layer_scale: float = 0.1,
         drop_path: Rate = 0.0,
         channels: Count = 3,
         attention_dropout: Rate = 0.0,
+        start: BeitStart = "simmim",
     ):
         geometry = Geometry.of(image_size, patch_size, channels)
         if width % heads:
@@ -81,10 +94,10 @@ class Beit(beit.Beit):
             num_classes=0,
             global_pool="",
             norm_layer=Norm,
-            use_abs_pos_emb=positions in ("absolute", "absolute_and_block_bias"),
+            use_abs_pos_emb=positions.startswith(("absolute", "sincos")),
             use_shared_rel_pos_bias=positions == "shared_bias",
         )
-        window = geometry.grid if positions in ("block_bias", "absolute_and_block_bias") else None
+        window = geometry.grid if positions.endswith("block_bias") else None
         rates = torch.linspace(0, drop_path, depth, device="cpu").tolist()
         self.blocks = nn.ModuleList(
             Block(width, heads, mlp_ratio, rate, layer_scale, window, attention_dropout)
@@ -95,7 +108,11 @@ class Beit(beit.Beit):
         # (1 + L, 1 + L), a row of the table
         distance = beit.gen_relative_position_index(geometry.grid)
         self.register_buffer("distance", distance, persistent=False)
-        initialise_simmim(self)
+        initialise_beit(self, start)
+        if positions.startswith("sincos"):  # a buffer, so that fine-tuning leaves them as they are
+            del self.pos_embed
+            table = sincos_positions(width, geometry.grid, rows_first=True)
+            self.register_buffer("pos_embed", table.float()[None])
 
     @property
     def depth(self) -> int:

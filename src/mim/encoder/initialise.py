@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 Start = Literal["mae", "dino", "ijepa", "moco_v3"]
 """How weights of a ViT begin: as those of MAE, of DINO and iBOT, of I-JEPA, or of MoCo v3."""
+BeitStart = Literal["simmim", "cae"]
+"""How weights of a Beit begin: as those of SimMIM, or of CAE."""
 
 
 def initialise(encoder: Any, start: Start) -> None:
@@ -54,6 +56,18 @@ def initialise_dino(module: nn.Module) -> None:
     initialise_mae(module)
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
+
+
+def initialise_beit(encoder: nn.Module, start: BeitStart) -> None:
+    """Draw the weights of a Beit anew.
+
+    CAE's are SimMIM's in the projection of patches and in tokens; all other layers are drawn as
+    MAE's (lxtGH/CAE, models/modeling_cae.py: _init_weights, which undoes BEiT's division by depth
+    unless --fix_init_weight is given).
+    """
+    initialise_simmim(encoder)
+    if start == "cae":
+        encoder.apply(initialise_mae)
 
 
 def initialise_simmim(encoder: nn.Module) -> None:

@@ -28,9 +28,19 @@ class Attention(nn.Module):
         self.key = nn.Linear(context_width, inner, bias=False)  # a bias would change nothing
         self.proj = nn.Linear(inner, width)
 
-    def forward(self, x: Tensor, context: Tensor, bias: Tensor | Lengths | None = None) -> Tensor:
-        """(B, M, D) that look at (B, N, C) -> (B, M, D)."""
-        layers = ((self.query, x), (self.key, context), (self.value, context))
+    def forward(
+        self,
+        x: Tensor,
+        context: Tensor,
+        bias: Tensor | Lengths | None = None,
+        values: Tensor | None = None,
+    ) -> Tensor:
+        """(B, M, D) that look at (B, N, C) -> (B, M, D); with `values` (B, N, C), see those."""
+        layers = (
+            (self.query, x),
+            (self.key, context),
+            (self.value, context if values is None else values),
+        )
         query, key, value = (
             layer(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for layer, tokens in layers

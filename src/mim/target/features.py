@@ -102,9 +102,8 @@ class Features(nn.Module):
                 f"e.g. loss.target.blocks={teacher.depth}"
             )
         numbers = range(teacher.depth - self.blocks + 1, teacher.depth + 1)
-        left = teacher(image, list(numbers), added=self.of == "feed_forward")
-        if self.final_norm:
-            left = [teacher.norm(x) for x in left]
+        added = self.of == "feed_forward"
+        left = teacher(image, list(numbers), added=added, normed=self.final_norm)
         tokens = [at_least_single(x[:, teacher.prefix :]) for x in left]
         total = torch.stack([self._normalised(x, self.each) for x in tokens]).mean(0)
         return take(self._normalised(total, self.mean), split.masked)

@@ -34,6 +34,8 @@ class EMA(Part, nn.Module):
         momentum: share of the teacher that stays in a step, a number or a schedule of it
             (`mim.optim.number`).
         of: names of the student's modules that it averages, the encoder among them.
+        late: follow before the optimiser steps, and not after: a step behind (CAE's release, which
+            averages in the forward pass, once the targets are made).
 
     Raises:
         ValueError: where the momentum is no share, or the student has no such module.
@@ -44,6 +46,7 @@ class EMA(Part, nn.Module):
         student: nn.Module,
         momentum: Share | NumberSchedule = 0.999,
         of: Sequence[str] = ("encoder",),
+        late: bool = False,
     ):
         super().__init__()
         if isinstance(momentum, float | int) and not 0 <= momentum <= 1:
@@ -58,7 +61,8 @@ class EMA(Part, nn.Module):
                 f"EMA got of={list(of)}; needs the encoder, and can average {', '.join(children)} "
                 f"of {type(student).__name__}, e.g. teacher.of=[encoder]"
             )
-        self.momentum, self.of = momentum, tuple(of)
+        self.momentum, self.of, self.late = momentum, tuple(of), late
+        self.progress = Progress(0, 1, 1)
         for name in of:
             self.add_module(name, copy.deepcopy(children[name]).requires_grad_(False))
         self.eval()
@@ -78,11 +82,6 @@ class EMA(Part, nn.Module):
         """R, tokens before the patches."""
         return self.network.prefix
 
-    @property
-    def norm(self) -> nn.Module:
-        """Final norm of the encoder."""
-        return self.network.norm
-
     def train(self, mode: bool = True) -> "EMA":
         """Evaluation mode, whatever the student's."""
         return super().train(False)
@@ -99,9 +98,23 @@ class EMA(Part, nn.Module):
                 for mine, yours in zip(a, b, strict=True):
                     mine.copy_(yours)
 
-    @torch.no_grad()
+    def begin_step(self, progress: Progress) -> None:
+        """Remember where the training is."""
+        self.progress = progress
+
+    def before_step(self, student: nn.Module) -> None:
+        """Follow the student as it was before this step, where that is asked for."""
+        if self.late:
+            self.follow(student, self.progress)
+
     def after_step(self, student: nn.Module, progress: Progress) -> None:
-        """Follow the student by one step."""
+        """Follow the student as it is after this step, unless it is followed late."""
+        if not self.late:
+            self.follow(student, progress)
+
+    @torch.no_grad()
+    def follow(self, student: nn.Module, progress: Progress) -> None:
+        """Average the student in, with the momentum of a step."""
         momentum = number_at(self.momentum, progress)
         if not 0 <= momentum <= 1:
             raise ValueError(
@@ -116,16 +129,27 @@ class EMA(Part, nn.Module):
 
     @torch.no_grad()
     def forward(
-        self, image: Tensor, blocks: Sequence[int], through: str | None = None, added: bool = False
+        self,
+        image: Tensor,
+        blocks: Sequence[int],
+        through: str | None = None,
+        added: bool = False,
+        index: Tensor | None = None,
+        valid: Tensor | None = None,
+        normed: bool = False,
     ) -> list[Tensor]:
-        """Whole images (B, C, H, W) -> tokens of these blocks, as in `Teacher`.
+        """Images (B, C, H, W) -> tokens of these blocks, as in `Teacher`.
 
         Raises:
             ValueError: where what feed-forward networks add is asked of an encoder that cannot say.
         """
-        tokens = self.network.embed(image)
+        tokens = self.network.embed(image, index)
+        places, there = None, None
+        if index is not None:
+            tokens, places = tokens.flatten(0, 1), index.flatten(0, 1)
+            there = None if valid is None else valid.flatten(0, 1)
         if not added:
-            left = self.network.encode_blocks(tokens, blocks)
+            left = self.network.encode_blocks(tokens, blocks, places, there)
         elif isinstance(self.network, FeedsForward):
             left = self.network.encode_added(tokens, blocks)
         else:
@@ -133,6 +157,7 @@ class EMA(Part, nn.Module):
                 f"{type(self.network).__name__} cannot say what its feed-forward networks add; "
                 "give loss.target.of=block, or encoder=vit_base or beit_base"
             )
+        left = [self.network.norm(x) for x in left] if normed else left
         if through is None:
             return left
         project = self.get_submodule(through)

@@ -264,7 +264,7 @@ def _refuse_too_many_patches(config: Settings, weights: Weights) -> None:
     patches = max(0, height // tall) * max(0, width // wide)
     biases = str(config.get("positions", "")).endswith("bias")
     pairs = (
-        patches**2 * (config["depth"] if config.get("positions") == "block_bias" else 1)
+        patches**2 * (config["depth"] if str(config.get("positions")).endswith("block_bias") else 1)
         if biases
         else 0
     )

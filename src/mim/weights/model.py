@@ -44,6 +44,11 @@ def open_model(weights: Weights, masker: AnyMasker, image_size: Size | None = No
     Raises:
         ValueError: where the weights have no decoder, or not the whole of it.
     """
+    if "regressor.mask_token" in weights.tensors:
+        raise ValueError(
+            f"{weights.origin} regresses latents before it decodes them (CAE), and its encoder "
+            "alone is opened; give a run of model=mae or simmim"
+        )
     weights = with_one_decoder(weights)
     tensors = weights.tensors
     if (

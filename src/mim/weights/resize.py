@@ -33,8 +33,9 @@ def resize_encoder(
 
     Position embeddings are interpolated (bicubic, as MAE does), tables of biases too (as BEiT
     does), and one table for all blocks becomes one for each where the encoder wants that (as SimMIM
-    does to fine-tune). The first layer is carried from three channels to another number as timm
-    does it. `old` is the grid that the tensors are of; None for a square.
+    does to fine-tune); beside embeddings of positions, tables that are not there begin at zero (as
+    CAE's do). The first layer is carried from three channels to another number as timm does it.
+    `old` is the grid that the tensors are of; None for a square.
     """
     tensors = dict(tensors)
     changes = []
@@ -44,6 +45,16 @@ def resize_encoder(
             shared = tensors.pop(_SHARED)
             tensors.update(dict.fromkeys(blocks, shared))
             changes.append("the shared bias copied to every block")
+    elif (
+        "pos_embed" in tensors
+        and "pos_embed" in own
+        and not any(name.endswith(_TABLE) for name in tensors)
+    ):
+        new = {
+            name: torch.zeros_like(value) for name, value in own.items() if name.endswith(_TABLE)
+        }
+        tensors.update(new)
+        changes += [f"{len(new)} tables of biases at zero"] if new else []
     if _STEM in tensors and _STEM in own:
         tensors[_STEM], said = carry_channels(tensors[_STEM], own[_STEM].shape[1])
         changes += said

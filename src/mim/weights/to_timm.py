@@ -117,8 +117,8 @@ def _model(config: Settings, family: str, head: Settings) -> TimmModel:
             "beit_base_patch16_224",
             blocks
             | {
-                "use_abs_pos_emb": positions == "absolute",
-                "use_rel_pos_bias": positions == "block_bias",
+                "use_abs_pos_emb": positions.startswith(("absolute", "sincos")),
+                "use_rel_pos_bias": positions.endswith("block_bias"),
                 "use_shared_rel_pos_bias": positions == "shared_bias",
             },
         ),
