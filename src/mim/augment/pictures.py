@@ -12,6 +12,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from mim.augment.augmentation import Augmentation, Cut, OneView
+from mim.augment.reduced import Sides, divisor_of, in_reduced
 from mim.augment.resample import Interpolation
 from mim.batch import View
 from mim.draw import view_key
@@ -40,23 +41,44 @@ class Cropped:
     def __str__(self) -> str:
         return str(self.augment)
 
-    def __call__(self, pictures: Sequence[Tensor], key: Tensor) -> tuple[View, ...]:
+    def __call__(
+        self, pictures: Sequence[Tensor], key: Tensor, sizes: Tensor | None = None
+    ) -> tuple[View, ...]:
         """Pictures (C, H, W), uint8 or float32 in 0..255, and their keys (B,) -> views (B, C, H,
         W), not yet mirrored.
         """
-        size = torch.tensor([picture.shape[1:] for picture in pictures])  # (B, 2)
+        whole = [picture.shape[1:] for picture in pictures]
+        size = torch.tensor(whole) if sizes is None else sizes  # (B, 2)
         return tuple(
             self._view(recipe, pictures, recipe(key, size), view_key(key, number), size)
             for number, recipe in enumerate(self.augment.views)
         )
 
+    def divisor(self, size: Sides, key: Tensor) -> int:
+        """By what the sides of a picture can be divided before it is cropped: 1, 2, 4 or 8.
+
+        Args:
+            size: of the picture.
+            key: (1,).
+        """
+        if min(size) < 4 * min(pair(self.size)):
+            return 1
+        found = []
+        for recipe in self.augment.views:
+            x1, y1, x2, y2 = recipe(key, torch.tensor([size])).box[0].tolist()
+            made = larger(pair(recipe.size or self.size), recipe.margin)
+            found.append(divisor_of(Sides(y2 - y1, x2 - x1), Sides(*made)))
+        return min(found)
+
     def _view(
         self, recipe: OneView, pictures: Sequence[Tensor], cut: Cut, key: Tensor, size: Tensor
     ) -> View:
         side = pair(recipe.size or self.size)
+        heights = zip(cut.box.tolist(), pictures, size[:, 0].tolist(), strict=True)
+        boxes = [in_reduced(box, picture, height) for box, picture, height in heights]
         images = [
             _resize(picture[:, y1:y2, x1:x2], larger(side, recipe.margin), recipe.interpolation)
-            for picture, (x1, y1, x2, y2) in zip(pictures, cut.box.tolist(), strict=True)
+            for picture, (x1, y1, x2, y2) in zip(pictures, boxes, strict=True)
         ]
         return finished(recipe, images, cut, side, key, size)
 
@@ -142,16 +164,28 @@ class Centred:
             f"{self.interpolation}"
         )
 
-    def __call__(self, pictures: Sequence[Tensor], key: Tensor) -> tuple[View]:
-        """Pictures (C, H, W) and their keys (B,) -> one view of each."""
+    def divisor(self, size: Sides, key: Tensor) -> int:
+        """By what the sides of a picture can be divided before it is resized: 1, 2, 4 or 8."""
+        return divisor_of(size, Sides(*self._resized(*size)))
+
+    def __call__(
+        self, pictures: Sequence[Tensor], key: Tensor, sizes: Tensor | None = None
+    ) -> tuple[View]:
+        """Pictures (C, H, W) and their keys (B,) -> one view of each; whatever they were reduced
+        from.
+        """
+        whole = [picture.shape[1:] for picture in pictures] if sizes is None else sizes.tolist()
         middles = [_middle(picture) for picture in pictures]
         resized = [
-            _resize(each, self._resized(*each.shape[1:]), self.interpolation) for each in middles
+            _resize(
+                each,
+                self._resized(*(size if each is picture else each.shape[1:])),
+                self.interpolation,
+            )
+            for each, picture, size in zip(middles, pictures, whole, strict=True)
         ]
         image = torch.stack([F.center_crop(picture, list(self.size)) for picture in resized])
-        height, width = torch.tensor(
-            [self._resized(*picture.shape[1:]) for picture in pictures]
-        ).unbind(1)
+        height, width = torch.tensor([self._resized(*size) for size in whole]).unbind(1)
         (tall, wide), sides = self.size, (height, width)
         top, left = (
             ((side - kept) / 2).round() for side, kept in zip(sides, self.size, strict=True)

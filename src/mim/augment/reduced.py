@@ -17,12 +17,10 @@ class Sides(NamedTuple):
 
 
 def divisor_of(crop: Sides, made: Sides) -> int:
-    """By what the sides of a picture can be divided, so that its crop keeps the pixels of the image
-    that is made of it.
-
-    1 where it has no more than twice as many a side.
+    """By what the sides of a picture can be divided so that its crop still has at least twice as
+    many pixels a side as the image that is made of it; 1 where it can not.
     """
-    times = min(crop.height // made.height, crop.width // made.width)
+    times = min(crop.height // (2 * made.height), crop.width // (2 * made.width))
     return next((divisor for divisor in DIVISORS if divisor <= times), 1)
 
 

@@ -90,6 +90,7 @@ class Csv(OfPictures):
         range: Range = None,
         exif: bool = True,
         decoder: Decoder | None = None,
+        reduced: bool = False,
     ):
         super().__init__(
             root or ".",
@@ -108,6 +109,7 @@ class Csv(OfPictures):
             range,
             exif,
             decoder,
+            reduced,
         )
         self.has_root, self.table, self.suffix, self.held_out = (
             root is not None,

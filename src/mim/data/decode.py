@@ -2,6 +2,7 @@
 0..255.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
@@ -75,6 +76,10 @@ _BITS, _WHITE_IS_ZERO, _SAMPLES, _NUMBERS, _NO_DATA = 258, 262, 277, 339, 42113
 _UNSIGNED, _SIGNED = 1, 2
 
 
+Fit = Callable[[int, int], int]
+"""Height and width of a picture as it is shown -> what its sides are divided by, 1, 2, 4 or 8."""
+
+
 class FileValues(NamedTuple):
     """What is in a file."""
 
@@ -90,7 +95,7 @@ class FileValues(NamedTuple):
     """Values that are black and white, where the file says them."""
 
 
-def decode(content: Tensor, reading: Reading = COLOURS) -> Tensor:
+def decode(content: Tensor, reading: Reading = COLOURS, fit: Fit | None = None) -> Tensor:
     """Bytes (size,) uint8 -> (C, H, W), of an animation the first frame: uint8, or float32 in
     0..255 of deeper pixels.
 
@@ -100,14 +105,14 @@ def decode(content: Tensor, reading: Reading = COLOURS) -> Tensor:
             and white.
         Exception: of many kinds, where the bytes are no picture.
     """
-    found = read_values(content, reading)
+    found = read_values(content, reading, fit)
     values, range = found.values, reading.range or found.range
     as_it_is = values.dtype == np.uint8 and range is None
     pixels = torch.from_numpy(values) if as_it_is else levels(values, range)
     return as_channels(pixels, reading.channels).contiguous()
 
 
-def read_values(content: Tensor, reading: Reading = COLOURS) -> FileValues:
+def read_values(content: Tensor, reading: Reading = COLOURS, fit: Fit | None = None) -> FileValues:
     """Bytes (size,) uint8 -> what is in them: colours or grey of 8 bits with the channels asked
     for, all others as they are.
 
@@ -115,13 +120,13 @@ def read_values(content: Tensor, reading: Reading = COLOURS) -> FileValues:
         ValueError: where its header asks for more pixels than the limit, before any is decoded.
         Exception: of many kinds, where the bytes are no picture.
     """
-    found = _decoded(content, reading)
+    found = _decoded(content, reading, fit)
     return found._replace(
         values=shown(found.values, found.orientation, found.is_turned, reading.exif)
     )
 
 
-def _decoded(content: Tensor, reading: Reading) -> FileValues:
+def _decoded(content: Tensor, reading: Reading, fit: Fit | None) -> FileValues:
     raw = content.numpy().tobytes()
     if raw.startswith(b"\x93NUMPY"):
         return _array("NPY", read_npy(raw, reading.max_megapixels), 1, reading)
@@ -143,7 +148,11 @@ def _decoded(content: Tensor, reading: Reading) -> FileValues:
             return _array(name, *read_tiff(raw, reading), reading)
         orientation = orientation_of(picture)
         if picture.mode in EIGHT_BIT:
-            pixels, turned = _eight_bit(picture, content, reading)
+            divisor = 1
+            if fit is not None and name == "JPEG":
+                sides = picture.size if orientation >= 5 and reading.exif else picture.size[::-1]
+                divisor = fit(*sides)
+            pixels, turned = _eight_bit(picture, content, reading, divisor)
             return FileValues(name, pixels, orientation, turned or is_tiff)
         # Pillow turns TIFF alone
         return _array(name, _deep(picture), orientation, reading)._replace(is_turned=is_tiff)
@@ -180,7 +189,7 @@ def _deep(picture: Image.Image) -> NDArray:
     return values
 
 
-def _eight_bit(picture: Image.Image, content: Tensor, reading: Reading) -> Decoded:
+def _eight_bit(picture: Image.Image, content: Tensor, reading: Reading, divisor: int) -> Decoded:
     """Pixels (c, H, W) uint8: with the channels asked for where they can be had, else with its
     own.
     """
@@ -188,7 +197,7 @@ def _eight_bit(picture: Image.Image, content: Tensor, reading: Reading) -> Decod
     mode = modes[reading.channels if reading.channels in (1, 3) else EIGHT_BIT[picture.mode]]
     # of GIF others would decode all frames, and a damaged PNG ends their process
     if picture.format == "JPEG":
-        return decode_jpeg(content, picture, mode == "L", reading.decoder)
+        return decode_jpeg(content, picture, mode == "L", reading.decoder, divisor)
     # Pillow makes nothing else of it
     colours = picture.convert("RGB") if picture.mode == "LAB" else picture
     return Decoded(F.pil_to_tensor(colours.convert(mode)).numpy(), turned=False)

@@ -11,7 +11,7 @@ import torch
 from PIL import UnidentifiedImageError
 from torch import Tensor
 
-from mim.data.decode import decode
+from mim.data.decode import Fit, decode
 from mim.data.hand_over import shared_flags
 from mim.data.levels import COLOURS, Reading
 from mim.data.loader import beat
@@ -85,11 +85,11 @@ class Files:
             reason = "its bytes are no picture" if unknown else printable(error)
             raise ValueError(f"{printable(self.path(number))} cannot be read: {reason}") from error
 
-    def read(self, number: int) -> Tensor | None:
+    def read(self, number: int, fit: Fit | None = None) -> Tensor | None:
         """A picture (C, H, W), uint8 or float32 in 0..255, or None where the file is broken, which
         is said the first time.
         """
-        return self.tried(number, lambda content: decode(content, self.reading))
+        return self.tried(number, lambda content: decode(content, self.reading, fit))
 
     def tried(self, number: int, make: Callable[[Tensor], T]) -> T | None:
         """What is made of the bytes of a picture, or None where that fails, which is said the first
@@ -137,13 +137,15 @@ class Files:
         return "it can be read now"
 
 
-def first_readable(files: Files, numbers: Tensor, start: int) -> tuple[int, Tensor]:
+def first_readable(
+    files: Files, numbers: Tensor, start: int, fit: Fit | None = None
+) -> tuple[int, Tensor]:
     """The first of `numbers` (N,) from place `start` on that can be read -> its place and picture
     (C, H, W).
     """
     for step in range(len(numbers)):
         place = (start + step) % len(numbers)
-        image = files.read(int(numbers[place]))
+        image = files.read(int(numbers[place]), fit)
         if image is not None:
             return place, image
         # the main process stops the run as soon as it gets this batch

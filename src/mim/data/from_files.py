@@ -2,7 +2,8 @@
 travel as uint8.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch.utils.data import Dataset
 from mim.augment.augmentation import Augmentation
 from mim.augment.no_augment import NoAugment
 from mim.augment.pictures import Centred, Cropped
+from mim.augment.reduced import Sides
 from mim.batch import Batch, View
 from mim.data.files import Files, first_readable
 from mim.data.listing import Listing
@@ -23,8 +25,43 @@ from mim.data.sampler import Rows
 CHUNK, CHUNK_PIXELS = 32, 8_000_000
 
 
-Cutter = Callable[[Sequence[Tensor], Tensor], tuple[View, ...]]
-"""Pictures (C, H, W) uint8 and their keys (B,) -> views of them, not yet mirrored."""
+class Cutter(Protocol):
+    """What makes views of decoded pictures."""
+
+    def __call__(
+        self, pictures: Sequence[Tensor], key: Tensor, sizes: Tensor | None = None
+    ) -> tuple[View, ...]:
+        """Pictures (C, H, W) uint8 and their keys (B,) -> views of them, not yet mirrored.
+
+        Args:
+            pictures: as they were decoded, some reduced.
+            key: of each.
+            sizes: (B, 2), height and width of each before; None for their own.
+        """
+
+    def divisor(self, size: Sides, key: Tensor) -> int:
+        """By what the sides of a picture of a key (1,) can be divided: 1, 2, 4 or 8."""
+
+
+class _Fit:
+    """What one picture is divided by, and its size before."""
+
+    def __init__(self, cut: Cutter, key: Tensor):
+        self.cut, self.key = cut, key
+        self.whole, self.divisor = Sides(0, 0), 1
+
+    def __call__(self, height: int, width: int) -> int:
+        self.whole = Sides(height, width)
+        self.divisor = self.cut.divisor(self.whole, self.key)
+        return self.divisor
+
+    def size(self, picture: Tensor) -> tuple[int, int]:
+        """Height and width of a picture (C, h, w) before it was reduced; another may have stood in
+        for a broken one.
+        """
+        height, width = picture.shape[1:]
+        reduced = tuple(-(-side // self.divisor) for side in self.whole)
+        return self.whole if (height, width) == reduced else (height, width)
 
 
 class FromFiles(Dataset[Batch]):
@@ -55,16 +92,21 @@ class FromFiles(Dataset[Batch]):
         places: list[int] = []
         parts: list[tuple[View, ...]] = []
         pictures: list[Tensor] = []
+        sizes: list[tuple[int, int]] = []
         pixels = 0
         last = len(rows.index) - 1
         for number, index in enumerate(rows.index.tolist()):
-            place, picture = first_readable(self.files, self.numbers, index)
+            fit = _Fit(self.cut, rows.key[number : number + 1])
+            reduced = fit if self.files.reading.reduced else None
+            place, picture = first_readable(self.files, self.numbers, index, reduced)
             places.append(place)
             pictures.append(picture)
+            sizes.append(fit.size(picture))
             pixels += picture[0].numel()
             if number == last or len(pictures) == CHUNK or pixels >= CHUNK_PIXELS:
-                parts.append(self.cut(pictures, rows.key[number + 1 - len(pictures) : number + 1]))
-                pictures, pixels = [], 0
+                keys = rows.key[number + 1 - len(pictures) : number + 1]
+                parts.append(self.cut(pictures, keys, torch.tensor(sizes)))
+                pictures, sizes, pixels = [], [], 0
             del picture  # or it would be held while the next is decoded
         views = tuple(
             View(*map(torch.cat, zip(*view, strict=True))) for view in zip(*parts, strict=True)

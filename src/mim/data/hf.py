@@ -78,6 +78,7 @@ class HF(OfPictures):
         range: Range = None,
         exif: bool = True,
         decoder: Decoder | None = None,
+        reduced: bool = False,
     ):
         super().__init__(
             name or "",
@@ -96,6 +97,7 @@ class HF(OfPictures):
             range,
             exif,
             decoder,
+            reduced,
         )
         self.name, self.config, self.cache = name, config, cache
         self.columns, self.chosen = (image_column, label_column), (train, val)

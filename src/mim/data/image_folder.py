@@ -51,6 +51,7 @@ class ImageFolder(OfPictures):
         range: Range = None,
         exif: bool = True,
         decoder: Decoder | None = None,
+        reduced: bool = False,
     ):
         super().__init__(
             root,
@@ -69,6 +70,7 @@ class ImageFolder(OfPictures):
             range,
             exif,
             decoder,
+            reduced,
         )
         self.held_out, self.in_memory = held_out, in_memory
         self.named = train, val

@@ -31,7 +31,11 @@ class Decoded(NamedTuple):
 
 
 def decode_jpeg(
-    content: Tensor, picture: Image.Image, grey: bool, decoder: Decoder | None = None
+    content: Tensor,
+    picture: Image.Image,
+    grey: bool,
+    decoder: Decoder | None = None,
+    divisor: int = 1,
 ) -> Decoded:
     """Bytes of a JPEG -> its pixels, of one channel or of three.
 
@@ -41,18 +45,21 @@ def decode_jpeg(
             one.
         grey: one channel.
         decoder: which library; None for the fastest that there is.
+        divisor: of its sides, 1, 2, 4 or 8, rounded up; libjpeg then decodes that much less, which
+            Pillow alone asks it for.
 
     Raises:
         ValueError: where the library is not there.
         Exception: of many kinds, where the bytes are no picture.
     """
     name = fastest() if decoder is None else decoder
-    if name != "pillow":
+    if name != "pillow" and divisor == 1:
         with suppress(RuntimeError):
             return Decoded(_decoder(name)(content, grey).numpy(), turned=name == "torchcodec")
-    if grey:
-        # the luma that the file holds, as the others have it, and not one made of its colours
-        picture.draft("L", None)
+    # of grey the luma that the file holds, as the others have it, and not one made of its colours
+    width, height = (max(1, side // divisor) for side in picture.size)
+    if grey or divisor > 1:
+        picture.draft("L" if grey else "RGB", (width, height) if divisor > 1 else None)
     pixels = np.asarray(picture.convert("L" if grey else "RGB"))
     planes = pixels[None] if grey else pixels.transpose(2, 0, 1)
     return Decoded(np.array(planes, order="C"), turned=False)

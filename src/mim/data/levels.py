@@ -36,6 +36,10 @@ class Reading(NamedTuple):
     """Whether pictures are turned as they say that they are to be shown."""
     decoder: Decoder | None = None
     """Of JPEG; None for the fastest that is installed."""
+    reduced: bool = False
+    """Whether JPEGs are decoded at a half, a quarter or an eighth where that keeps twice the
+    pixels a side of what is made of them.
+    """
 
 
 COLOURS = Reading()

@@ -104,6 +104,9 @@ class OfPictures(OnDisk):
             loaders do not.
         decoder: of JPEG: `torchcodec`, `torchvision` or `pillow`, which give the same pixels; null
             for the fastest that is installed.
+        reduced: decode a JPEG at a half, a quarter or an eighth of its sides where what is cut out
+            of it keeps twice as many pixels a side as the image that is made of it. Large
+            photographs take less time; levels differ a little (docs/your_images.md).
         others: those of `OnDisk`.
     """
 
@@ -125,6 +128,7 @@ class OfPictures(OnDisk):
         range: Range = None,
         exif: bool = True,
         decoder: Decoder | None = None,
+        reduced: bool = False,
     ):
         super().__init__(
             root,
@@ -141,7 +145,9 @@ class OfPictures(OnDisk):
             channels,
         )
         if isinstance(range, str) or range is None:
-            self.reading = Reading(max_megapixels, channels, range, exif, check_decoder(decoder))
+            self.reading = Reading(
+                max_megapixels, channels, range, exif, check_decoder(decoder), reduced
+            )
         else:
             black, white = range
             if not black < white:
@@ -149,7 +155,7 @@ class OfPictures(OnDisk):
                     f"data.range={list(range)}; needs black below white, e.g. data.range=[0,4095]"
                 )
             self.reading = Reading(
-                max_megapixels, channels, (black, white), exif, check_decoder(decoder)
+                max_megapixels, channels, (black, white), exif, check_decoder(decoder), reduced
             )
         self.range = self.reading.range
 

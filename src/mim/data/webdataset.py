@@ -63,6 +63,7 @@ class WebDataset(OfPictures):
         range: Range = None,
         exif: bool = True,
         decoder: Decoder | None = None,
+        reduced: bool = False,
     ):
         super().__init__(
             root,
@@ -81,6 +82,7 @@ class WebDataset(OfPictures):
             range,
             exif,
             decoder,
+            reduced,
         )
         self.patterns, self.held_out = (train, val), held_out
         self.cache = Path(cache).expanduser() / "shards" if cache else None
