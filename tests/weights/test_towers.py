@@ -4,6 +4,7 @@ or refused with the reason.
 
 import re
 
+import numpy as np
 import pytest
 import torch
 
@@ -251,3 +252,9 @@ def test_cae_keeps_an_encoder_a_teacher_and_a_neck(tmp_path):
     read, line = open_encoder(tmp_path / "cae.pth", heads=2)
     assert same(read, encoder)
     assert "left over: teacher." in line
+
+
+def test_weights_of_jax_are_refused_as_such(tmp_path):
+    np.savez(tmp_path / "siglip.npz", **{"params/img/embedding/kernel": np.zeros((2, 2, 3, 8))})
+    with pytest.raises(ValueError, match=r"holds arrays of NumPy \(\.npz\), as releases of JAX do"):
+        mim.load(tmp_path / "siglip.npz")

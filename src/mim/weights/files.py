@@ -5,6 +5,7 @@ in it is run.
 import argparse
 import pickle
 import re
+import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -100,6 +101,13 @@ def unwrap(
 
 
 def _damaged(file: Path, error: Exception) -> ValueError:
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            if any(name.endswith(".npy") for name in archive.namelist()):
+                return ValueError(
+                    f"{file} holds arrays of NumPy (.npz), as releases of JAX do (SigLIP), which "
+                    "are not read; give weights of torch, e.g. timm:vit_base_patch16_siglip_224"
+                )
     kind = type(error).__name__
     return ValueError(
         f"{file} is cut off, damaged or no checkpoint ({kind}, {file.stat().st_size:,} bytes); "
