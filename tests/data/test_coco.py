@@ -213,7 +213,7 @@ def test_a_mask_or_a_picture_that_cannot_be_read_is_named(folder):
         ValueError, match=r"other\.json: annotation 2 has a mask that cannot be read"
     ):
         read.objects(0, (10, 12))
-    for content, words in ((b"", "it is empty"), (b"hello", "its bytes are no picture")):
+    for content, words in ((b"", "it is empty"), (b"hello", "it is no picture")):
         (folder / "images" / "a.png").write_bytes(content)
         with pytest.raises(ValueError, match=rf"a\.png cannot be read: {words}"):
             read.image(0)

@@ -8,7 +8,6 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from PIL import UnidentifiedImageError
 from torch import Tensor
 
 from mim.data.decode import Fit, decode
@@ -81,9 +80,8 @@ class Files:
         try:
             return decode(self.content(number), self.reading)
         except Exception as error:  # decoders raise what they like
-            unknown = isinstance(error, UnidentifiedImageError)  # whose words are of a buffer
-            reason = "its bytes are no picture" if unknown else printable(error)
-            raise ValueError(f"{printable(self.path(number))} cannot be read: {reason}") from error
+            where = printable(self.path(number))
+            raise ValueError(f"{where} cannot be read: {printable(error)}") from error
 
     def read(self, number: int, fit: Fit | None = None) -> Tensor | None:
         """A picture (C, H, W), uint8 or float32 in 0..255, or None where the file is broken, which
