@@ -81,7 +81,8 @@ def shown(difference: Difference | None) -> str:
     """Mean and interval in points."""
     if difference is None:
         return ""
-    return f"{difference.mean:+.1f} ({difference.low:+.1f} to {difference.high:+.1f})"
+    interval = f"{difference.low:+.1f} to {difference.high:+.1f}"
+    return f"{difference.mean:+.1f} ({interval}), {difference.pairs} seeds"
 
 
 def claims_table(study: Study) -> tuple[str, list[Row]]:
@@ -112,7 +113,8 @@ def arms_table(study: Study) -> str:
     for arm in wanted_arms(study.plan):
         rate = study.rate(arm)
         tried = [numbers(job.folder).get("knn/top1") for job in study.tuning(arm)]
-        trials = ", ".join("" if value is None else f"{100 * value:.1f}" for value in tried)
+        known = [f"{100 * value:.1f}" for value in tried if value is not None]
+        trials = ", ".join(known) or "not measured"
         for at in ("epochs", "compute"):
             if at == "compute" and not study.has_compute(arm):
                 continue

@@ -180,7 +180,7 @@ def test_the_page_says_what_was_measured_and_what_was_not(study, module, tmp_pat
     lines = out.read_text().splitlines()
     cells = {line.split("|")[1].strip(): line for line in lines if line.startswith("| ")}
     assert "**holds**" in cells["AMT is better than random masking"]
-    assert "+10.0 (+10.0 to +10.0)" in cells["AMT is better than random masking"]
+    assert "+10.0 (+10.0 to +10.0), 2 seeds" in cells["AMT is better than random masking"]
     assert "**not measured**" in cells["iBOT is better than MAE"]
     assert "40.5 ± 0.7, 2 seeds" in cells["random"]
     assert "not measured" in cells["simmim"]
