@@ -173,6 +173,14 @@ def test_shifts_are_even_up_to_the_largest():
         ),
         ({"solarize": (0.0, 0.0, 7.0)}, "solarize=7.0"),
         ({"grey": -0.1}, "grey=-0.1"),
+        (
+            {"local_crops": 0, "local_size": 64},
+            r"local_size=64 would do nothing: there are no local crops; .* or leave it at 96",
+        ),
+        (
+            {"local_crops": 0, "local_scale": [0.05, 0.4]},
+            r"local_scale=\[0.05, 0.4\] would do nothing.* leave it at \[0.05, 0.25\]",
+        ),
     ],
 )
 def test_crops_that_cannot_be_are_refused(settings, message):

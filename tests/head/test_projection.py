@@ -57,6 +57,9 @@ def test_magnitudes_stay_where_they_are_not_trained():
     [
         ({"patch_out": 6}, "they are to have 6 and 7"),
         ({"layers": 1, "bottleneck": 0}, "is its last layer alone"),
+        ({"one_norm": True}, "one_norm=true would do nothing: a head of norm=null"),
+        ({"one_norm": True, "norm": "layer", "layers": 2}, "a head of layers=2 has no two norms"),
+        ({"shared": False}, "shared=false would do nothing: the loss predicts no patches"),
     ],
 )
 def test_what_cannot_work_is_refused(settings, message):

@@ -156,7 +156,7 @@ def test_the_head_is_official(golden, distance, index):
         hidden=m["hidden_dim"],
         bottleneck=m["bottleneck_dim"],
         norm={"bn": "batch", "ln": "layer", None: None}[m["norm"]],
-        one_norm=True,
+        one_norm=m["norm"] is not None and m["nlayers"] > 2,
         activation=m["act"],
         trained_magnitude=not m["norm_last_layer"],
         shared=m["shared_head"],

@@ -14,6 +14,9 @@ from mim.augment.resample import Interpolation
 from mim.draw import view_key
 from mim.ranges import Count, NonNegativeInt, Share
 
+LOCAL_SCALE, LOCAL_SIZE = (0.05, 0.25), 96
+"""Of local crops, where nothing else is said."""
+
 
 class _Crop(CropFlip):
     """One of the crops, by its number."""
@@ -67,7 +70,8 @@ class MultiCrop:
         solarize: share that are solarized, likewise.
 
     Raises:
-        ValueError: where a number is out of its range.
+        ValueError: where a number is out of its range, or something is said of local crops and
+            there are none.
     """
 
     def __init__(
@@ -75,8 +79,8 @@ class MultiCrop:
         global_crops: Count = 2,
         local_crops: NonNegativeInt = 10,
         global_scale: Sequence[float] = (0.25, 1.0),
-        local_scale: Sequence[float] = (0.05, 0.25),
-        local_size: Count = 96,
+        local_scale: Sequence[float] = LOCAL_SCALE,
+        local_size: Count = LOCAL_SIZE,
         ratio: Sequence[float] = (3 / 4, 4 / 3),
         flip: Share = 0.5,
         interpolation: Interpolation = "bicubic",
@@ -98,6 +102,16 @@ class MultiCrop:
                 "least, e.g. "
                 "global_crops=2 local_crops=10"
             )
+        of_local = {
+            "local_scale": (list(local_scale), list(LOCAL_SCALE)),
+            "local_size": (local_size, LOCAL_SIZE),
+        }
+        for name, (given, usual) in of_local.items():
+            if not local_crops and given != usual:
+                raise ValueError(
+                    f"data.augment.{name}={given} would do nothing: there are no local crops; "
+                    f"give data.augment.local_crops=10 as well, or leave it at {usual}"
+                )
         self.interpolation = interpolation
         first = Colours(jitter, jittered, grey, blur[0], solarize[0])
         other = Colours(jitter, jittered, grey, blur[1], solarize[1])

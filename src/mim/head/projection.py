@@ -78,7 +78,8 @@ class ProjectionHead(Part, nn.Module):
             is not decayed either.
 
     Raises:
-        ValueError: where a shared last layer is to have two sizes, or there is no layer at all.
+        ValueError: where a shared last layer is to have two sizes, there is no layer at all, or a
+            setting would do nothing.
     """
 
     def __init__(
@@ -107,6 +108,18 @@ class ProjectionHead(Part, nn.Module):
             raise ValueError(
                 "a head of layers=1 without a bottleneck is its last layer alone; e.g. "
                 "model.head.layers=3"
+            )
+        if one_norm and (norm is None or layers < 3):
+            few = "norm=null" if norm is None else f"layers={layers}"
+            raise ValueError(
+                f"model.head.one_norm=true would do nothing: a head of {few} has no two norms to "
+                "be one; leave it out, or give it more, e.g. model.head.norm=layer "
+                "model.head.layers=3"
+            )
+        if not shared and patch_out is None:
+            raise ValueError(
+                "model.head.shared=false would do nothing: the loss predicts no patches, which "
+                "could have a last layer of their own; leave it out, or choose loss=ibot"
             )
         widths = [width, *[hidden] * (layers - 1), *([bottleneck] if bottleneck else [])]
         norms = [NORMS[norm](hidden)] * (layers - 1) if norm and one_norm else []
