@@ -2,6 +2,7 @@
 the config tree.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -106,14 +107,25 @@ def check_keys(cfg: DictConfig, overrides: Sequence[str], configs: Path, config_
             )
 
 
+def own_folder(arguments: Sequence[str]) -> str | None:
+    """Folder of the user's own configs that a command line names, `--config-dir`; None without."""
+    for number, argument in enumerate(arguments):
+        option, equals, value = argument.partition("=")
+        if option in ("--config-dir", "-cd"):
+            return value if equals else next(iter(arguments[number + 1 :]), None)
+    return None
+
+
 def composed(
     configs: Path, config_name: str, overrides: list[str] | None = None
 ) -> DictConfig | None:
-    """The config that these choices make, if they make one."""
+    """The config that these choices make, with the user's own configs, if they make one."""
+    own = own_folder(sys.argv[1:])
+    search = [] if own is None else [f"hydra.searchpath=['file://{Path(own).absolute()}']"]
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(configs), version_base="1.3"):
-            return compose(config_name, overrides)
+            return compose(config_name, [*(overrides or []), *search])
     except HydraException:
         return None
 
