@@ -22,7 +22,8 @@ from mim.augment.crop_flip import CropFlip
 from mim.augment.pictures import Cropped
 from mim.data.from_files import FromFiles
 from mim.data.sampler import OrderedRows
-from mim.data.shards import Members, index_of
+from mim.data.shard_index import index_of
+from mim.data.shards import Members
 
 
 class InMemory(Members):

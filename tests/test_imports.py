@@ -91,6 +91,7 @@ ALLOWED = {
         "model",
         "pool",
         "launch.check",
+        "launch.values",
         "launch.hint",
         "launch.signature",
         "launch.there",

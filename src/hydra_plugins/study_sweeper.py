@@ -5,9 +5,10 @@ hydra-optuna-sweeper needs Optuna below version 3; this one needs Optuna 4 or la
 jobs to any launcher.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
@@ -20,6 +21,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from mim.plain import printable, refuse_special
 from mim.sweep.job import read_job
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial
+
+    Space = Mapping[str, BaseDistribution]
 
 
 class StudySweeper(Sweeper):
@@ -90,7 +98,7 @@ class StudySweeper(Sweeper):
                 )
                 self._tell(study, trial.number, Path(str(where)))
 
-    def _study(self, file: Path) -> Any:
+    def _study(self, file: Path) -> "Study":
         optuna = _optuna()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         refuse_special(file)
@@ -125,25 +133,25 @@ class StudySweeper(Sweeper):
         study.sampler = instantiate(self.sampler)
         return study
 
-    def _next(self, study: Any, space: dict[str, Any]) -> list[Any]:
+    def _next(self, study: "Study", space: "Space") -> "Sequence[Trial | FrozenTrial]":
         """Trials that an interrupted sweep left, else new ones; none when there are enough."""
         state = _optuna().trial.TrialState
         begun = study.get_trials(deepcopy=False)
         unfinished = [trial for trial in begun if trial.state == state.RUNNING][: self.together]
         missing = max(0, min(self.together, self.trials - len(begun)))
-        return unfinished or [study.ask(space) for _ in range(missing)]
+        return unfinished or [study.ask(dict(space)) for _ in range(missing)]
 
-    def _tell(self, study: Any, number: int, folder: Path) -> None:
+    def _tell(self, study: "Study", number: int, folder: Path) -> None:
         job, state = read_job(folder, self.metrics), _optuna().trial.TrialState
         if job.status == "pruned":
             study.tell(number, state=state.PRUNED)
         elif job.status == "finished" and None not in job.metrics:
-            study.tell(number, values=job.metrics)
+            study.tell(number, values=[value for value in job.metrics if value is not None])
         else:
             study.tell(number, state=state.FAIL)
 
 
-def _optuna() -> Any:
+def _optuna() -> ModuleType:
     try:
         import optuna
     except ImportError as error:
@@ -153,27 +161,29 @@ def _optuna() -> Any:
     return optuna
 
 
-def _distribution(override: Override) -> Any:
+def _distribution(override: Override) -> "BaseDistribution":
     """The values of a swept override, as Optuna has them."""
     distributions = _optuna().distributions
-    value: Any = override.value()
-    log = "log" in getattr(value, "tags", ())
-    kind = type(value)
-    if kind is ChoiceSweep:
+    value: object = override.value()
+    if isinstance(value, ChoiceSweep):
         return distributions.CategoricalDistribution(list(override.sweep_string_iterator()))
-    if kind is IntervalSweep:
-        return distributions.FloatDistribution(float(value.start), float(value.end), log=log)
-    if kind is RangeSweep and isinstance(value.start, int) and isinstance(value.step, int):
-        return distributions.IntDistribution(
-            value.start, int(value.stop) - 1, step=value.step, log=log
-        )
+    if isinstance(value, IntervalSweep | RangeSweep):
+        start, log = value.start, "log" in value.tags
+        if isinstance(value, IntervalSweep):
+            assert start is not None
+            assert value.end is not None
+            return distributions.FloatDistribution(float(start), float(value.end), log=log)
+        if isinstance(start, int) and isinstance(value.step, int):
+            assert value.stop is not None
+            last = int(value.stop) - 1
+            return distributions.IntDistribution(start, last, step=value.step, log=log)
     raise ValueError(
         f"{override.input_line} cannot be swept by a study; give a,b,c or range(1,9) or "
         "interval(0.1,0.5)"
     )
 
 
-def _overrides(trial: Any, space: dict[str, Any], folder: Path) -> list[str]:
+def _overrides(trial: "Trial | FrozenTrial", space: "Space", folder: Path) -> list[str]:
     """Values of what is swept now, from a study that anyone may have written: each as it is asked
     for, or none.
 
@@ -196,12 +206,16 @@ def _overrides(trial: Any, space: dict[str, Any], folder: Path) -> list[str]:
     return [f"{key}={trial.params[key]}" for key in space]
 
 
-def _offered(distribution: Any, value: Any) -> bool:
+def _offered(distribution: "BaseDistribution", value: object) -> bool:
     """Whether a swept override may have a value: one of its words, or a number between its ends."""
-    if hasattr(distribution, "choices"):
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if isinstance(distribution, CategoricalDistribution):
         return any(
             value is choice or (type(value) is type(choice) and value == choice)
             for choice in distribution.choices
         )
-    kinds = (int,) if isinstance(distribution.low, int) else (int, float)
-    return type(value) in kinds and distribution.low <= value <= distribution.high
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    if type(value) is float:
+        return type(distribution.low) is float and distribution.low <= value <= distribution.high
+    return type(value) is int and distribution.low <= value <= distribution.high

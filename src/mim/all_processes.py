@@ -1,6 +1,6 @@
 """What all processes have between them: a batch is the same batch however many share it."""
 
-from typing import Any, TypeVar
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, distributed
@@ -23,8 +23,17 @@ def mean_of_all(x: Tensor) -> Tensor:
     """Mean of a tensor over all processes, of which each has as many images; gradients flow back to
     each.
     """
+    return _of_all(x, "avg")
+
+
+def sum_of_all(x: Tensor) -> Tensor:
+    """Sum of a tensor over all processes; gradients flow back to each."""
+    return _of_all(x, "sum")
+
+
+def _of_all(x: Tensor, how: Literal["avg", "sum"]) -> Tensor:
     world = distributed.group.WORLD
-    return x if is_alone() or world is None else all_reduce(x, "avg", world)
+    return x if is_alone() or world is None else all_reduce(x, how, world)
 
 
 def rows_of_all(x: Tensor) -> tuple[Tensor, int]:
@@ -53,6 +62,6 @@ def of_all_processes(results: list[T]) -> list[T]:
     """Results of all processes, of which each saw other images."""
     if is_alone():
         return results
-    parts: list[Any] = [None] * distributed.get_world_size()
+    parts: list[list[T]] = [[]] * distributed.get_world_size()
     distributed.all_gather_object(parts, results)
     return [result for part in parts for result in part]

@@ -3,6 +3,7 @@ masks.
 """
 
 from importlib import import_module
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
@@ -65,7 +66,7 @@ class DenseBatch(NamedTuple):
         return torch.full_like(self.index, -1)
 
 
-def coco_library(module: str = "") -> Any:
+def coco_library(module: str = "") -> ModuleType:
     """faster-coco-eval, which reads COCO's masks and counts what was found; or a module of it.
 
     Raises:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from mim.geometry import pair
 from mim.plain import Settings, printable
@@ -117,8 +117,8 @@ class ImageFormat(NamedTuple):
         return cls(mean, std, short, interpolation, tuple(classes), range)
 
 
-def _range(said: Any, what: str) -> Range:
-    if said is None or said in ("image", "percentiles"):
+def _range(said: object, what: str) -> Range:
+    if said is None or said == "image" or said == "percentiles":
         return said
     if isinstance(said, list | tuple) and len(said) == 2:
         black, white = _numbers(said, what)
@@ -130,12 +130,11 @@ def _range(said: Any, what: str) -> Range:
     )
 
 
-def _numbers(values: Any, what: str) -> tuple[float, ...]:
-    fits = isinstance(values, list | tuple) and 1 <= len(values) <= 64
-    if not fits or not all(
-        type(value) in (int, float) and math.isfinite(value) for value in values
-    ):
+def _numbers(values: object, what: str) -> tuple[float, ...]:
+    listed = values if isinstance(values, list | tuple) else ()
+    numbers = [value for value in listed if type(value) in (int, float) and math.isfinite(value)]
+    if len(numbers) != len(listed) or not 1 <= len(numbers) <= 64:
         raise ValueError(
             f"{printable(what)} is {printable(values, 60)}; needs a finite number for each channel"
         )
-    return tuple(float(value) for value in values)
+    return tuple(float(value) for value in numbers)

@@ -3,7 +3,6 @@ and settings.
 """
 
 import re
-from typing import Any
 
 MODULES = {
     "mim.augment.whole": "mim.augment.no_augment",
@@ -14,6 +13,8 @@ MODULES = {
     "mim.callback.prune": "mim.run.prune",
     "mim.callback.results": "mim.run.results",
     "mim.checkpoint.load": "mim.weights.load",
+    "mim.data.ade20k": "mim.data.label_maps",
+    "mim.data.voc": "mim.data.label_maps",
     "mim.judge.knn": "mim.evaluate.knn",
     "mim.judge.linear": "mim.evaluate.linear",
     "mim.judge.logistic": "mim.evaluate.logistic",
@@ -39,6 +40,8 @@ CLASSES = {
     "mim.augment.no_augment.Whole": "mim.augment.no_augment.NoAugment",
     "mim.run.non_finite_loss.Finite": "mim.run.non_finite_loss.StopOnNonFiniteLoss",
     "mim.run.rank_watchdog.LostRank": "mim.run.rank_watchdog.RankWatchdog",
+    "mim.evaluate.dense.DenseKNN": "mim.evaluate.dense_knn.DenseKNN",
+    "mim.evaluate.dense.DenseLinear": "mim.evaluate.dense_linear.DenseLinear",
     "mim.optim.weight_decay.CosineWeightDecay": "mim.optim.number.Cosine",
     "mim.evaluate.attention_statistics.AttentionStats": (
         "mim.evaluate.attention_statistics.AttentionStatistics"
@@ -54,14 +57,18 @@ def moved(name: str) -> str:
     return CLASSES.get(name, name)
 
 
-def current(node: object) -> Any:
+def current(config: dict[str, object]) -> dict[str, object]:
     """Copy of a plain config in which each `_target_` has its name of now."""
+    return {
+        key: moved(value) if key == "_target_" and isinstance(value, str) else _current(value)
+        for key, value in config.items()
+    }
+
+
+def _current(node: object) -> object:
     if isinstance(node, dict):
-        return {
-            key: moved(value) if key == "_target_" and isinstance(value, str) else current(value)
-            for key, value in node.items()
-        }
-    return [current(each) for each in node] if isinstance(node, list) else node
+        return current(node)
+    return [_current(each) for each in node] if isinstance(node, list) else node
 
 
 CHOICES = {

@@ -56,7 +56,7 @@ class _Copy:
     def __init__(self, origin: str):
         self.origin, self.count = printable(origin), 0
 
-    def of(self, value: object, path: str, depth: int) -> Any:
+    def of(self, value: object, path: str, depth: int) -> object:
         self.count += 1
         if depth > DEEPEST or self.count > MOST:
             raise self._refused(
@@ -76,12 +76,12 @@ class _Copy:
             f"is a {type(value).__name__}; a config holds text, numbers, lists and dictionaries",
         )
 
-    def _key(self, key: object, path: str) -> Any:
+    def _key(self, key: object, path: str) -> object:
         if type(key) not in (str, int):
             raise self._refused(path, f"has a key that is a {type(key).__name__}")
         return self._scalar(key, f"{path}, a key of it,")
 
-    def _scalar(self, value: object, path: str) -> Any:
+    def _scalar(self, value: object, path: str) -> object:
         if isinstance(value, str) and "${" in value:
             raise self._refused(
                 path, "holds '${', a reference; nothing that a file says is looked up or called"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mim.data.shards import index_of
+from mim.data.shard_index import index_of
 
 SIMULATED = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "many_shards.py"))
 Order, Shards = SIMULATED["Order"], SIMULATED["Shards"]

@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mim.data.columns import LABELS, PATHS, Parts, classes_of, named_column, parts_of
+from mim.data.class_labels import classes_of
+from mim.data.columns import LABELS, PATHS, Parts, named_column, parts_of
 
 
 def parts(names, rows, **settings):

@@ -12,7 +12,9 @@ from PIL import Image as Picture
 from mim.augment.boxes import TorchvisionBoxes
 from mim.augment.crop_flip import CropFlip
 from mim.augment.no_augment import NoAugment
-from mim.data.hf import HF, SetRows, columns_of
+from mim.data.hf import HF
+from mim.data.hf_rows import SetRows
+from mim.data.hf_splits import columns_of
 from mim.data.image_folder import ImageFolder
 
 SETTINGS = {"image_size": 16, "batch_size": 2, "num_workers": 0}

@@ -9,7 +9,7 @@ from mim.augment.no_augment import NoAugment
 from mim.data.digits import Digits
 from mim.data.image_folder import ImageFolder
 from mim.data.inspection import inspect
-from mim.data.module import Splits
+from mim.data.splits import Splits
 
 
 def looked_at(root, **settings):

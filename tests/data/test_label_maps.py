@@ -7,7 +7,8 @@ from PIL import Image
 
 from mim.augment.jitter import Jitter
 from mim.augment.no_augment import NoAugment
-from mim.data.label_maps import LabelMaps, LabelMapScenes
+from mim.data.label_map_scenes import LabelMapScenes
+from mim.data.label_maps import LabelMaps
 from mim.dense import IGNORE
 
 VALUES = np.array([[0, 1, 2, 255], [1, 1, 2, 2]], dtype=np.uint8)

@@ -8,9 +8,9 @@ import tifffile
 import torch
 from PIL import Image
 
-from mim.data.csv import read_table
 from mim.data.decode import decode
 from mim.data.levels import Reading
+from mim.data.table import read_table
 
 RAMP = (np.arange(48 * 64).reshape(48, 64) * 65535 // (48 * 64 - 1)).astype(np.uint16)
 COLOURS = np.stack([RAMP, RAMP[::-1], RAMP[:, ::-1]], -1)

@@ -9,7 +9,9 @@ from mim.augment.no_augment import NoAugment
 from mim.data.scattered_digits import ScatteredDigits
 from mim.dense import IGNORE
 from mim.encoder.vit import ViT
-from mim.evaluate.dense import DenseKNN, DenseLinear, Patches
+from mim.evaluate.dense import Patches
+from mim.evaluate.dense_knn import DenseKNN
+from mim.evaluate.dense_linear import DenseLinear
 from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
 
 

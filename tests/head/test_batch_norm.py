@@ -15,7 +15,7 @@ def test_shared_statistics_are_those_of_the_whole_batch(monkeypatch, kind):
     x, probe = torch.randn(3, 4, 5, 6) * 2 + 7, torch.randn(3, 4, 5, 6)
     ours, theirs = kind(4), nn.BatchNorm2d(4)
     monkeypatch.setattr(batch_norm, "is_alone", lambda: False)
-    monkeypatch.setattr(batch_norm, "all_reduce", lambda value: value)
+    monkeypatch.setattr(batch_norm, "sum_of_all", lambda value: value)
     outs = []
     for norm in (ours, theirs):
         given = x.clone().requires_grad_()
@@ -27,5 +27,5 @@ def test_shared_statistics_are_those_of_the_whole_batch(monkeypatch, kind):
     for mine, other in zip(*outs, strict=True):
         assert torch.allclose(mine, other, atol=2e-5)
     assert ours.num_batches_tracked == 1
-    monkeypatch.setattr(batch_norm, "all_reduce", None)  # nobody is asked where nothing is learned
+    monkeypatch.setattr(batch_norm, "sum_of_all", None)  # nobody is asked where nothing is learned
     assert torch.allclose(ours.eval()(x), theirs.eval()(x), atol=1e-5)

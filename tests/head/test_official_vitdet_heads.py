@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from mim.dense import Objects, boxes_of
+from mim.head.assignment import Sampled
 from mim.head.boxes import pooled
 from mim.head.detector import in_picture
 from mim.head.federated import Federated
 from mim.head.masks import mask_targets, pasted
 from mim.head.proposals import ProposalNetwork, Proposals
-from mim.head.regions import BOX_SIDE, RegionHeads, Sampled
+from mim.head.regions import BOX_SIDE, RegionHeads
 
 
 def close(ours, theirs, limit=2e-5):

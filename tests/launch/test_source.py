@@ -8,9 +8,9 @@ import pytest
 from annotated_types import Ge
 
 from mim.launch.call import call_of
-from mim.launch.check import check_value
 from mim.launch.hint import Unreadable
 from mim.launch.source import Call
+from mim.launch.values import check_value
 
 PACKAGE = {
     "__init__": "raise RuntimeError('imported')\n",

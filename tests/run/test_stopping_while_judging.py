@@ -10,7 +10,8 @@ import torch
 
 from mim.launch.errors import Interrupted
 from mim.launch.signals import listener
-from mim.run.interruption import Interruption, stoppable
+from mim.run.interruption import Interruption
+from mim.run.stoppable import stoppable
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import torch
 
 from mim.checkpoint.sharded import read_sharded, read_sharded_weights
 from mim.data.files import Files
-from mim.data.shards import index_of
+from mim.data.shard_index import index_of
 from mim.evaluate.array_file import ArrayFile
 from mim.figure.runs import read_run
 from mim.sweep.job import read_job

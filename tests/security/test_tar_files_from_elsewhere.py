@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from mim.data import tar
+from mim.data.shard_index import index_of
 from mim.data.shard_labels import MOST_CLASSES
-from mim.data.shards import index_of
 from mim.data.tar import LONGEST_NAME, LONGEST_RECORDS
 
 

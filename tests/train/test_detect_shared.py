@@ -23,11 +23,12 @@ from mim.draw import keys, uniform
 from mim.encoder.vit import ViT
 from mim.head.average_precision import Detected
 from mim.head.cascade import CascadeHeads
+from mim.head.detections import Detections
 from mim.head.detector import Detector
 from mim.head.federated import Federated
 from mim.head.masks import mask_targets
 from mim.head.proposals import ProposalNetwork
-from mim.head.regions import Detections, RegionHeads
+from mim.head.regions import RegionHeads
 
 T = TypeVar("T")
 MANY = 100_000

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
-from typing import Any
+from typing import cast
 
 import numpy as np
 import torch
@@ -23,16 +23,17 @@ from mim.ranges import Count, Share
 
 
 @lru_cache
-def _changes(policy: str | None, color_jitter: float | None, size: int) -> Callable[[Any], Any]:
+def _changes(
+    policy: str | None, color_jitter: float | None, size: int
+) -> Callable[[Image.Image], Image.Image]:
     """The middle part of timm's training transform: what comes after cropping and flipping, before
     tensors.
     """
-    jitter: Any = color_jitter
     changes = create_transform(
         size,
         is_training=True,
         auto_augment=policy,
-        color_jitter=jitter,
+        color_jitter=cast(float, color_jitter),  # timm takes none as well
         interpolation="bicubic",
         separate=True,
     )[1]

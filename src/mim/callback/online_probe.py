@@ -15,7 +15,7 @@ from mim.evaluate.feature_extractor import FeatureExtractor
 from mim.evaluate.features import Judge, extract
 from mim.pool.pool import Pool, Shape
 from mim.ranges import Count
-from mim.run.interruption import stoppable
+from mim.run.stoppable import stoppable
 from mim.run.training_data import data_of
 from mim.strategy.sharding import unsharded
 from mim.train.training import Training

@@ -4,7 +4,6 @@ arXiv 2211.15362).
 
 import time
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as L
 import torch
@@ -13,8 +12,9 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 from mim.encoder.encoder import AttentionEncoder, Encoder, attending, cls_attention
 from mim.masker.attention_store import AttentionStore, Heads, attention_weights
+from mim.part import Saved
 from mim.ranges import Count
-from mim.run.interruption import stoppable
+from mim.run.stoppable import stoppable
 from mim.run.training_data import data_of
 from mim.strategy.sharding import unsharded
 from mim.train.training import Training
@@ -61,11 +61,11 @@ class RefreshAttention(L.Callback):
         self.maps: Tensor | None = None  # (N, rows, columns) float16, once there are stores
         self.looked_at_epoch = 0
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, object]:
         """The maps go into the checkpoint."""
         return {"maps": self.maps, "looked_at_epoch": self.looked_at_epoch}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: Saved) -> None:
         """A resumed run goes on with the maps that it had."""
         self.maps, self.looked_at_epoch = state_dict["maps"], state_dict["looked_at_epoch"]
 

@@ -4,7 +4,7 @@ what is refused.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mim.plain import Settings, printable
 
@@ -99,11 +99,11 @@ def _differences(before: object, now: object, path: str) -> Iterator[Change]:
         yield Change(path, before, now)
 
 
-def _placeless(config: Settings) -> Any:
+def _placeless(config: Settings) -> object:
     """The config with the run's own folder taken out of its paths."""
     run = str((config.get("paths") or {}).get("run") or "")
 
-    def without(value: object) -> Any:
+    def without(value: object) -> object:
         if isinstance(value, dict):
             return {key: without(each) for key, each in value.items()}
         return value.replace(run, ".") if run and isinstance(value, str) else value

@@ -6,7 +6,7 @@ import io
 import pickle
 import struct
 from collections.abc import Callable, Collection
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 
 class Name(str):
@@ -18,12 +18,12 @@ class Name(str):
 class Record:
     """An object that a pickle describes."""
 
-    def __init__(self, name: Name, arguments: Any):
+    def __init__(self, name: Name, arguments: object):
         self.name, self.arguments = str(name), arguments
-        self.state: Any = None
+        self.state: object = None
 
 
-def read_pickle(content: bytes, names: Collection[str]) -> Any:
+def read_pickle(content: bytes, names: Collection[str]) -> object:
     """Dictionaries, lists, tuples, text and numbers of a pickle, and a `Name` or a `Record` for
     everything else.
 
@@ -50,7 +50,17 @@ def read_pickle(content: bytes, names: Collection[str]) -> Any:
         raise pickle.UnpicklingError(f"{type(error).__name__} {error}") from error
 
 
-def _make(reader: Any) -> None:
+class _Stack(Protocol):
+    """Python's reader, as far as the steps here need it."""
+
+    stack: list[object]
+    append: Callable[[object], None]
+
+    def pop_mark(self) -> list[object]:
+        """What was put on the stack since the last mark."""
+
+
+def _make(reader: _Stack) -> None:
     """What a class or a function would be called for."""
     arguments, name = reader.stack.pop(), reader.stack.pop()
     if type(name) is not Name:
@@ -58,19 +68,19 @@ def _make(reader: Any) -> None:
     reader.append(Record(name, arguments))
 
 
-def _give_state(reader: Any) -> None:
+def _give_state(reader: _Stack) -> None:
     state, record = reader.stack.pop(), reader.stack[-1]
     if type(record) is not Record or record.state is not None:
         raise pickle.UnpicklingError("it changes what is no object")
     record.state = state
 
 
-def _set_item(reader: Any) -> None:
+def _set_item(reader: _Stack) -> None:
     value, key = reader.stack.pop(), reader.stack.pop()
     _set(reader.stack[-1], key, value)
 
 
-def _set_items(reader: Any) -> None:
+def _set_items(reader: _Stack) -> None:
     items = reader.pop_mark()
     for key, value in zip(items[::2], items[1::2], strict=True):
         _set(reader.stack[-1], key, value)
@@ -134,7 +144,7 @@ class _Unpickler(pickle._Unpickler):
         super().__init__(stream)
         self.names = names
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> Name:
         """The name itself.
 
         Raises:

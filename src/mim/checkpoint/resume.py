@@ -1,7 +1,7 @@
 """Find the checkpoint that a run continues from, and refuse one that it cannot continue from."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -84,7 +84,7 @@ def resumable(path: str | Path, module: nn.Module, config: Settings) -> Resumabl
     return Resumable(file, found)
 
 
-def _read(file: Path) -> tuple[dict[str, tuple[int, ...]], Any]:
+def _read(file: Path) -> tuple[dict[str, tuple[int, ...]], object]:
     """Names and shapes of the weights of a training, and its config."""
     if is_sharded(file):
         rest = read_rest(file)

@@ -9,8 +9,8 @@ import itertools
 import math
 import os
 import pickle
+from collections.abc import ItemsView, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.distributed.checkpoint.filesystem import _StorageInfo
@@ -28,6 +28,8 @@ from mim.plain import printable, refuse_special
 
 LARGEST = 2**28  # bytes; 64 processes of a ViT-H with its optimiser write less than 2**26
 DEEPEST = 16  # dictionaries in dictionaries
+Box = tuple[tuple[int, int], ...]
+"""Part of a tensor: start and length along each side."""
 DTYPES = {
     f"torch.{name}": value for name, value in vars(torch).items() if isinstance(value, torch.dtype)
 }
@@ -109,7 +111,8 @@ class _Reader:
         for key, entry in entries.items():
             self._check_chunks(key, entry, stored)
         metadata = Metadata(dict(entries), paths, stored, StorageMeta())
-        metadata.version = state.get("version") if isinstance(state.get("version"), str) else None
+        version = state.get("version")
+        metadata.version = version if isinstance(version, str) else None
         return metadata
 
     def _tensor(self, key: object, entry: object) -> TensorStorageMetadata:
@@ -118,13 +121,15 @@ class _Reader:
                 "holds more than tensors, which would be run to be read; it is none of ours"
             )
         state = self._state(entry, "TensorStorageMetadata")
-        dtype = self._state(state["properties"], "TensorProperties", tuple)[0]
+        properties = self._content(state["properties"], "TensorProperties")
+        dtype = properties[0] if type(properties) is tuple else None
         if type(dtype) is not Name or dtype not in DTYPES:
             raise self._refused(f"gives {printable(key, 100)} no type of numbers")
         size = self._size(state["size"])
-        if not isinstance(state["chunks"], list):
+        listed = state["chunks"]
+        if not isinstance(listed, list):
             raise self._refused(f"has no list of the chunks of {printable(key, 100)}")
-        chunks = [self._state(chunk, "ChunkStorageMetadata") for chunk in state["chunks"]]
+        chunks = [self._state(chunk, "ChunkStorageMetadata") for chunk in listed]
         return TensorStorageMetadata(
             TensorProperties(DTYPES[dtype]),
             size,
@@ -141,7 +146,7 @@ class _Reader:
         file says.
         """
         name, size = printable(key, 100), entry.size
-        found: list[Any] = []
+        found: list[Box] = []
         chunks = [chunk for chunk in entry.chunks if math.prod(chunk.sizes) or not math.prod(size)]
         for chunk in chunks:
             box = list(zip(chunk.offsets, chunk.sizes, strict=False))
@@ -165,11 +170,10 @@ class _Reader:
 
     def _stored(self, key: object, value: object) -> tuple[MetadataIndex, _StorageInfo]:
         index, info = self._state(key, "MetadataIndex"), self._state(value, "_StorageInfo")
-        file, offset, length = info["relative_path"], info["offset"], info["length"]
+        file = info["relative_path"]
+        offset, length = self._number(info["offset"]), self._number(info["length"])
         if info.get("transform_descriptors"):
             raise self._refused("has packed chunks; it is none of ours")
-        if not all(type(number) is int and number >= 0 for number in (offset, length)):
-            raise self._refused("has a place that is no number of bytes")
         if type(file) is not str or Path(file).name != file or file in (".", ".."):
             raise self._refused(
                 f"looks for {printable(file, 100)}, which is no name of a file beside it"
@@ -188,24 +192,32 @@ class _Reader:
             self.sizes[file] = os.path.getsize(path)
         return self.sizes[file]
 
-    def _state(self, record: object, name: str, kind: type = dict) -> Any:
-        if (
-            type(record) is not Record
-            or record.name.rpartition(".")[2] != name
-            or type(record.state) is not kind
-        ):
+    def _state(self, record: object, name: str) -> dict[str, object]:
+        state = self._content(record, name)
+        if type(state) is not dict:
+            raise self._refused(f"has no {name} where one should be")
+        return state
+
+    def _content(self, record: object, name: str) -> object:
+        if type(record) is not Record or record.name.rpartition(".")[2] != name:
             raise self._refused(f"has no {name} where one should be")
         return record.state
 
-    def _size(self, record: Any) -> torch.Size:
-        if type(record) is not Record or record.name != "torch.Size" or len(record.arguments) > 1:
+    def _size(self, record: object) -> torch.Size:
+        if type(record) is not Record or record.name != "torch.Size":
             raise self._refused("has no size where one should be")
-        numbers = record.arguments[0] if record.arguments else ()
+        arguments = record.arguments
+        if type(arguments) is not tuple or len(arguments) > 1:
+            raise self._refused("has no size where one should be")
+        numbers = arguments[0] if arguments else ()
         if type(numbers) not in (tuple, list) or len(numbers) > DEEPEST:
             raise self._refused("has a size that is no list of numbers")
-        if not all(type(number) is int and 0 <= number < 2**40 for number in numbers):
-            raise self._refused("has a size that is no list of numbers")
-        return torch.Size(numbers)
+        return torch.Size([self._number(number, 2**40) for number in numbers])
+
+    def _number(self, value: object, most: float = float("inf")) -> int:
+        if type(value) is not int or not 0 <= value < most:
+            raise self._refused("has a size or a place that is no number")
+        return value
 
     def _path(self, path: object) -> tuple[str, ...]:
         if type(path) is not tuple or not 1 <= len(path) <= DEEPEST:
@@ -217,7 +229,7 @@ class _Reader:
             raise self._refused("has a name that is no text")
         return value
 
-    def _dict(self, value: object) -> Any:
+    def _dict(self, value: object) -> ItemsView[object, object]:
         if type(value) is not dict:
             raise self._refused("lacks one of its three tables")
         return value.items()
@@ -226,13 +238,13 @@ class _Reader:
         return ValueError(f"{printable(self.folder)} {why}; copy the folder again")
 
 
-def _neighbours(boxes: list[Any]) -> Any:
+def _neighbours(boxes: Sequence[Box]) -> Iterator[tuple[Box, Box]]:
     """Pairs that may overlap: all of a few, those that follow each other of many, which are cut
     along one side.
     """
     return itertools.combinations(boxes, 2) if len(boxes) <= 256 else itertools.pairwise(boxes)
 
 
-def _apart(a: Any, b: Any) -> bool:
+def _apart(a: Box, b: Box) -> bool:
     """Whether two boxes, (start, length) along each side, have nothing in common."""
     return any(x + m <= y or y + n <= x for (x, m), (y, n) in zip(a, b, strict=True))

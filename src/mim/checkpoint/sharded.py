@@ -10,14 +10,13 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed import checkpoint as dcp
 from torch.distributed.checkpoint import CheckpointException, FileSystemReader, FileSystemWriter
-from torch.distributed.checkpoint.metadata import Metadata, StorageMeta
+from torch.distributed.checkpoint.metadata import Metadata, StorageMeta, TensorStorageMetadata
 
 from mim.checkpoint.optimizer_state import by_number
 from mim.checkpoint.shard_metadata import read_metadata
@@ -127,9 +126,8 @@ def read_rest(source: str | os.PathLike) -> Saved:
 def shapes(source: str | os.PathLike) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the weights, without reading them."""
     metadata = _Reader(source).read_metadata()
-    entries: Any = metadata.state_dict_metadata
     return {
-        path[1]: tuple(entries[key].size)
+        path[1]: tuple(_tensor(metadata, key).size)
         for key, path in metadata.planner_data.items()
         if path[0] == "state_dict"
     }
@@ -157,9 +155,9 @@ def _read(source: str | os.PathLike, only: str = "") -> Saved:
     """Tensors, in the dictionaries that they were written in."""
     metadata = _Reader(source).read_metadata()
     wanted = {key for key, path in metadata.planner_data.items() if path[0].startswith(only)}
-    entries: Any = metadata.state_dict_metadata
+    described = {key: _tensor(metadata, key) for key in wanted}
     flat = {
-        key: torch.empty(entries[key].size, dtype=entries[key].properties.dtype) for key in wanted
+        key: torch.empty(each.size, dtype=each.properties.dtype) for key, each in described.items()
     }
     _load(flat, source, no_dist=True)
     nested: Saved = {}
@@ -170,6 +168,12 @@ def _read(source: str | os.PathLike, only: str = "") -> Saved:
             place = place.setdefault(part, {})
         place[last] = value
     return nested
+
+
+def _tensor(metadata: Metadata, key: str) -> TensorStorageMetadata:
+    found = metadata.state_dict_metadata[key]
+    assert isinstance(found, TensorStorageMetadata)  # nothing else is read (shard_metadata.py)
+    return found
 
 
 class _Reader(FileSystemReader):

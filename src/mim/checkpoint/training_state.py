@@ -3,7 +3,7 @@ counters, optimiser, measurements.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TypeVar
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -11,11 +11,12 @@ from torch.optim import Optimizer
 from mim.checkpoint.sound import check_numbers, check_storage
 from mim.plain import plain, printable
 
+T = TypeVar("T")
 MOST_STEPS = 2**53
 NEEDED = ("state_dict", "loops", "lr_schedulers", "global_step")
 
 
-def check_training(content: Any, origin: str) -> None:
+def check_training(content: object, origin: str) -> None:
     """Refuse a training that no run has written.
 
     Args:
@@ -30,7 +31,7 @@ def check_training(content: Any, origin: str) -> None:
     missing = (
         [key for key in needed if key not in content] if isinstance(content, Mapping) else needed
     )
-    if missing:
+    if missing or not isinstance(content, Mapping):
         raise ValueError(
             f"{printable(origin)} holds no training to continue: it lacks {', '.join(missing)}; "
             "give checkpoints/last.ckpt of a "
@@ -82,12 +83,12 @@ class _Check:
     def __init__(self, origin: str):
         self.origin = origin
 
-    def optimizer(self, state: Any, what: str, whole: bool) -> None:
+    def optimizer(self, state: object, what: str, whole: bool) -> None:
         groups = state
         if whole:
-            self.kind(state, dict, what)
-            groups = state.get("param_groups")
-            for key, moments in self.kind(state.get("state"), dict, f"{what}, its state").items():
+            parts = self.kind(state, dict, what)
+            groups = parts.get("param_groups")
+            for key, moments in self.kind(parts.get("state"), dict, f"{what}, its state").items():
                 self.kind(key, int, f"{what}, a key of its state")
                 found = self.kind(moments, dict, f"{what}, state {key}")
                 held = {
@@ -102,11 +103,12 @@ class _Check:
             for parameter in self.kind(group.get("params"), list, f"{what}, parameters of a group"):
                 self.kind(parameter, int if whole else str, f"{what}, a parameter of a group")
 
-    def tensors(self, tensors: Any, what: str) -> None:
-        for name, value in self.kind(tensors, dict, what).items():
+    def tensors(self, tensors: object, what: str) -> None:
+        named = self.kind(tensors, dict, what)
+        for name, value in named.items():
             self.kind(name, str, f"a name in {what}")
             self.kind(value, Tensor, f"{what}, {name}")
-        check_storage(tensors, self.origin)
+        check_storage(named, self.origin)
 
     def counts(self, node: object, what: str) -> None:
         """Every whole number is one that something is counted by."""
@@ -124,7 +126,7 @@ class _Check:
         if type(value) not in (int, float):
             raise self.refused(f"{what} is a {type(value).__name__}, no number")
 
-    def kind(self, value: object, kind: type, what: str) -> Any:
+    def kind(self, value: object, kind: type[T], what: str) -> T:
         if not isinstance(value, kind) or isinstance(value, bool):
             raise self.refused(f"{what} is a {type(value).__name__}, no {kind.__name__}")
         return value

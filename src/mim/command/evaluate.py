@@ -19,11 +19,11 @@ from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
 from mim.evaluate.evaluation import DenseEvaluation, Evaluation
 from mim.evaluate.feature_cache import digest, tensors_key
 from mim.installed import CONFIGS
-from mim.launch.check import check_value
 from mim.launch.own_folder import check_own_folder
 from mim.launch.provenance import provenance
 from mim.launch.resolvers import overrides
 from mim.launch.top import Precision
+from mim.launch.values import check_value
 from mim.logger import wandb
 from mim.logger.record import log_row
 from mim.plain import Settings, printable, settings_of

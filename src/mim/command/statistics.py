@@ -2,10 +2,9 @@
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from shlex import quote
-from typing import Any
 
 import numpy as np
 from hydra import compose, initialize_config_dir
@@ -140,7 +139,7 @@ def described(found: Inspection, paths: int = 5) -> Iterator[tuple[str, str]]:
         )
 
 
-def _counted(found: Inspection, what: Any) -> str:
+def _counted(found: Inspection, what: Callable[[Inspected], object]) -> str:
     kinds = found.counts(what)
     return ", ".join(f"{name} ({count:,})" for name, count in kinds[:8]) + (
         ", ..." if len(kinds) > 8 else ""
@@ -177,5 +176,5 @@ def _rounded(values: Sequence[float]) -> list[float]:
     return [round(value, 4) for value in values]
 
 
-def _typed(value: Any) -> str:
+def _typed(value: object) -> str:
     return str(value).replace(" ", "")

@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import pytorch_lightning as L
 import torch
@@ -18,6 +18,7 @@ from mim.plain import printable, settings_of
 from mim.run.resumed import Resumed, restoring
 from mim.run.same_config import SameConfigOnAllRanks
 from mim.run.start_epoch import StartEpoch
+from mim.train.labelled import Labelled
 from mim.weights.load import load_checkpoint_into
 
 
@@ -43,7 +44,7 @@ def train(cfg: DictConfig) -> None:
     data, task = instantiate(cfg.data), instantiate(cfg.task)
     # fine-tuning learns from labels, and asks how many classes there are
     if isinstance(task, partial):
-        learner: Any = task.func
+        learner = cast(type[Labelled], task.func)
         data.learn_from(learner.learns_from)
         task = task(num_classes=data.num_classes)
     task.steps = cfg.steps

@@ -6,7 +6,6 @@ import math
 import zipfile
 from collections.abc import Sequence
 from io import BytesIO
-from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -95,7 +94,8 @@ def read_tiff(content: bytes, reading: Reading) -> tuple[NDArray, int]:
         count = len(file.pages)
         if not count:
             raise ValueError("it is a TIFF without a page")
-        page: Any = file.pages[0]
+        page = file.pages[0]
+        assert isinstance(page, tifffile.TiffPage)
         stack = count > 1 and count == reading.channels and page.ndim == 2
         pages = [file.pages[i] for i in range(count)] if stack else [page]
         for each in pages:

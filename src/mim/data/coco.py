@@ -8,8 +8,8 @@ from mim.augment.resample import Interpolation
 from mim.data.coco_scenes import CocoScenes
 from mim.data.dense import DenseData, SceneSplits
 from mim.data.levels import MAX_MEGAPIXELS
-from mim.data.module import Splits
 from mim.data.scenes import Labels
+from mim.data.splits import Splits
 from mim.data.statistics import Deviation, Mean
 from mim.plain import printable
 from mim.ranges import Count, NonNegativeInt, Positive, Seed

@@ -3,14 +3,16 @@ where a task asks for them.
 """
 
 from abc import abstractmethod
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
 from mim.augment.jitter import Jitter
-from mim.data.module import Data, Splits, _per_channel
+from mim.data.module import Data
 from mim.data.scenes import Labels, SceneBatches, Scenes
+from mim.data.splits import Pictures, Splits
+from mim.data.statistics import per_channel
 from mim.dense import DenseBatch
 
 
@@ -84,9 +86,9 @@ class DenseData(Data):
         )
 
     @staticmethod
-    def _batches(batches: SceneBatches) -> Any:
+    def _batches(batches: SceneBatches) -> Pictures:
         """Batches of another type than `Pictures` says: with dense labels."""
-        return batches
+        return cast(Pictures, batches)
 
     @property
     def words(self) -> dict[str, str]:
@@ -98,7 +100,7 @@ class DenseData(Data):
         """On the training device: normalise; what is padding becomes 0 afterwards."""
         if not isinstance(batch, DenseBatch):
             return super().on_after_batch_transfer(batch, dataloader_idx)
-        mean, std = (_per_channel(values, batch.image.device) for values in (self.mean, self.std))
+        mean, std = (per_channel(values, batch.image.device) for values in (self.mean, self.std))
         image = (batch.image.float() - mean) / std
         rows, columns = (torch.arange(side, device=image.device) for side in image.shape[-2:])
         # (B, H, W)

@@ -3,13 +3,16 @@ and white on a display.
 """
 
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mim.data.levels import refuse_large
 from mim.plain import printable
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 
 def read_dicom(content: bytes, max_megapixels: float) -> tuple[NDArray, tuple[float, float] | None]:
@@ -65,7 +68,7 @@ def read_dicom(content: bytes, max_megapixels: float) -> tuple[NDArray, tuple[fl
     return values.astype(np.float32) if values.dtype == np.float64 else values, window
 
 
-def _ends(file: Any) -> tuple[int, int]:
+def _ends(file: "Dataset") -> tuple[int, int]:
     """The least and the greatest value of the bits that are stored."""
     bits = int(file.BitsStored)
     return (
@@ -73,7 +76,7 @@ def _ends(file: Any) -> tuple[int, int]:
     )
 
 
-def _window(file: Any) -> tuple[float, float] | None:
+def _window(file: "Dataset") -> tuple[float, float] | None:
     """Ends of the first window that the file proposes (PS3.3, C.11.2.1.2)."""
     if "WindowCenter" not in file or "WindowWidth" not in file:
         return None

@@ -9,7 +9,8 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from mim.data.in_memory import Stored, in_memory_splits
-from mim.data.module import Data, Splits
+from mim.data.module import Data
+from mim.data.splits import Splits
 
 
 class Digits(Data):

@@ -16,8 +16,8 @@ from mim.augment.reduced import Sides
 from mim.batch import Batch, View
 from mim.data.files import Files, first_readable
 from mim.data.listing import Listing
-from mim.data.module import Splits
 from mim.data.sampler import Rows
+from mim.data.splits import Splits
 
 # Pictures held decoded at once: boxes can be drawn only when sizes are known, so decoding comes
 # before cropping, and boxes of many are drawn faster than of each. Of large photographs it is one:

@@ -1,4 +1,4 @@
-"""Any folder of pictures, nested or flat, with or without class folders."""
+"""Folder of pictures, nested or flat, with or without class folders."""
 
 from mim.augment.augmentation import Augmentation
 from mim.augment.resample import Interpolation
@@ -7,8 +7,8 @@ from mim.data.from_files import from_files_splits
 from mim.data.in_memory import in_memory_splits, read_into_memory
 from mim.data.levels import MAX_MEGAPIXELS, Decoder, Range
 from mim.data.listing import list_folders
-from mim.data.module import Splits
 from mim.data.on_disk import OfPictures
+from mim.data.splits import Splits
 from mim.data.statistics import Deviation, Mean
 from mim.geometry import pair
 from mim.ranges import Count, NonNegativeInt, Positive, Seed, Size

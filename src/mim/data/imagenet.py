@@ -8,8 +8,8 @@ from torchvision import datasets
 
 from mim.data.from_files import from_files_splits
 from mim.data.listing import list_pictures
-from mim.data.module import Splits
 from mim.data.on_disk import OfPictures
+from mim.data.splits import Splits
 from mim.data.statistics import IMAGENET_MEAN, IMAGENET_STD
 
 

@@ -17,8 +17,8 @@ from mim.batch import Batch, View, uncropped
 from mim.cores import available_cores
 from mim.data.from_files import mirrored
 from mim.data.listing import Listing
-from mim.data.module import Splits
 from mim.data.sampler import Rows
+from mim.data.splits import Splits
 from mim.draw import view_key
 from mim.geometry import pair
 from mim.ranges import Size

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -19,8 +19,10 @@ from mim.data.decode import read_values
 from mim.data.files import Files
 from mim.data.from_files import FromFiles
 from mim.data.in_memory import CutInMemory, InMemory
-from mim.data.module import Splits
-from mim.plain import printable
+from mim.data.splits import Pictures, Splits
+from mim.plain import Settings, printable
+
+T = TypeVar("T")
 
 SAMPLED = 256
 """Values of a picture that percentiles are taken of, evenly spread."""
@@ -67,7 +69,7 @@ class Inspection(NamedTuple):
         """Those that cannot be read."""
         return [each for each in self.pictures if each.broken]
 
-    def counts(self, what: Callable[[Inspected], Any]) -> list[tuple[Any, int]]:
+    def counts(self, what: Callable[[Inspected], T]) -> list[tuple[T, int]]:
         """How many pictures have what, the most frequent first."""
         return Counter(what(each) for each in self.read).most_common()
 
@@ -88,12 +90,12 @@ class Inspection(NamedTuple):
         low, high = np.quantile(np.concatenate([each.values for each in self.read]), [LOW, HIGH])
         return float(low), float(high)
 
-    def proposed(self) -> dict[str, Any]:
+    def proposed(self) -> Settings:
         """Settings that the files ask for: `channels`, where all have another number than three,
         and `range`, where their type does not say it, or says too much (12 bits in 16).
         """
         channels = [number for number, _ in self.counts(lambda each: each.channels)]
-        settings: dict[str, Any] = (
+        settings: Settings = (
             {"channels": channels[0]} if len(channels) == 1 and channels[0] != 3 else {}
         )
         types, ends = {kind for kind, _ in self.counts(lambda each: each.type)}, self.range()
@@ -140,7 +142,7 @@ def inspect(
     return Inspection(made)
 
 
-def _look_at(pictures: Any, training: bool) -> tuple[Look, Tensor]:
+def _look_at(pictures: Pictures, training: bool) -> tuple[Look, Tensor]:
     """What looks at a picture of a split, and the numbers of them all."""
     if isinstance(pictures, FromFiles):
         return partial(_of_file, pictures.files, training), pictures.numbers

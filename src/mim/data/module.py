@@ -3,68 +3,36 @@ the device.
 """
 
 from abc import ABC, abstractmethod
-from functools import cached_property, lru_cache
-from typing import Any, Literal, NamedTuple, Protocol
+from functools import cached_property
+from typing import Literal
 
 import pytorch_lightning as L
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from mim.augment.augmentation import Augmentation
 from mim.augment.pictures import Centred
 from mim.augment.resample import Interpolation
-from mim.batch import Batch, View
+from mim.batch import Batch
 from mim.cores import available_cores
 from mim.data.loader import Loader, Waiting
 from mim.data.sampler import OrderedRows, Rows, ShuffledRows
-from mim.data.statistics import MEASURED, Channels, Deviation, Mean, Statistics, chosen, measure
-from mim.geometry import by, pair
+from mim.data.splits import Pictures, Splits
+from mim.data.statistics import (
+    MEASURED,
+    Channels,
+    Deviation,
+    Mean,
+    Statistics,
+    chosen,
+    measure,
+    per_channel,
+)
+from mim.data.steps import Steps
+from mim.data.words import words_of
+from mim.geometry import pair
 from mim.image_format import Range
 from mim.ranges import Count, NonNegativeInt, Seed, Size
-
-
-@lru_cache
-def _per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """Shares of 255 -> (C, 1, 1), copied to a device once: a copy in each step would wait for the
-    device.
-    """
-    return torch.tensor(values, device=device).mul(255)[:, None, None]
-
-
-class Pictures(Protocol):
-    """A data set that makes whole batches: uint8 images where they are stored, the rest on the
-    training device.
-    """
-
-    wants_workers: bool
-    label: Tensor
-
-    def __len__(self) -> int: ...
-
-    def __str__(self) -> str:
-        """What is shown of an image."""
-
-    def __getitem__(self, rows: Rows) -> Batch: ...
-
-    def finish(self, view: View) -> Tensor:
-        """Images of a view (B, C, H, W) -> what is left to do -> (B, C, size, size) in 0..255."""
-
-
-class Splits(NamedTuple):
-    """The same training pictures augmented and whole, those held out, and those a probe learns
-    from.
-    """
-
-    train: Pictures
-    unaugmented: Pictures
-    """With the same indices, nothing cut off and nothing mirrored."""
-    val: Pictures
-    bank: Pictures
-    """The training pictures as held-out ones are shown, or others that have labels."""
-    classes: list[str]
-    labelled: Pictures | None = None
-    """Training pictures with labels, augmented, where those of `train` have none."""
 
 
 class Data(L.LightningDataModule, ABC):
@@ -238,29 +206,12 @@ class Data(L.LightningDataModule, ABC):
         """What is looked at, by subject: how many images, how they are cropped and normalised, what
         is held out.
         """
-        labelled = "labelled " if self.training is self.splits.labelled else ""
-        mean, std = (
-            " ".join(f"{value:.4g}" for value in values) for values in (self.mean, self.std)
-        )
-        channels = (
-            ""
-            if self.channels == 3
-            else f" and {self.channels} channel{'' if self.channels == 1 else 's'}"
-        )
-        return {
-            "data": f"{self.train_size:,} {labelled}images of {by(self.image_size)}{channels}, "
-            f"{self.num_classes} classes",
-            "augmentation": str(self.augment),
-            "normalisation": f"mean {mean}, deviation {std}{self._measuring}",
-            "held out": f"{len(self.splits.val):,} images, {self.splits.val}",
-        }
+        return words_of(self)
 
     @property
-    def _measuring(self) -> str:
-        """What the numbers were measured on, where they were."""
-        if "_measured" not in self.__dict__:
-            return ""
-        return f", measured on {min(MEASURED, len(self.splits.unaugmented)):,} training images"
+    def is_measured(self) -> bool:
+        """Whether mean or deviation had to be measured, once they were asked for."""
+        return "_measured" in self.__dict__
 
     @property
     def train_size(self) -> int:
@@ -275,48 +226,35 @@ class Data(L.LightningDataModule, ABC):
         Raises:
             ValueError: where `trainer.limit_train_batches` leaves no whole step.
         """
-        accumulated, limit = (
-            self._accumulated(),
-            self.trainer.limit_train_batches if self.trainer else 1.0,
-        )
-        batches = (
-            self.train_size // (self.batch_size * self._place()[1] * accumulated) * accumulated
-        )
-        taken = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
-        if 0 < taken < accumulated:
-            raise ValueError(
-                f"trainer.limit_train_batches={limit} takes {taken} of the {accumulated} batches "
-                "of a step; take "
-                f"{accumulated} at least, or make steps smaller, e.g. images_per_step=null"
-            )
-        return taken // accumulated * accumulated
+        return self._steps.batches
 
     @property
     def steps_per_epoch(self) -> int:
         """Optimiser steps of an epoch."""
-        return self.batches_per_epoch // self._accumulated()
+        return self.batches_per_epoch // self._steps.accumulated
 
     def train_dataloader(self, batch_size: int | None = None) -> DataLoader[Batch]:
         """Augmented batches of `batch_size` images, the data's own if null, going on where a
         resumed run stopped.
         """
-        rank, world_size = self._place()
+        steps = self._steps
+        rank, world_size = steps.rank_and_world_size
         rows = ShuffledRows(
             self.train_size,
             batch_size or self.batch_size,
             self.seed,
             rank,
             world_size,
-            self._start(),
+            steps.start,
             self.shuffle,
-            self._accumulated(),
-            self.batches_per_epoch if self.trainer else None,
-            self._last(),
+            steps.accumulated,
+            steps.batches if self.trainer else None,
+            steps.last(self.steps),
             self.augment.views[0].repeats,
         )
         if self.trainer:
             # Lightning's own cut may go through a step
-            self.trainer.limit_train_batches = self.batches_per_epoch
+            self.trainer.limit_train_batches = steps.batches
         return self._loader(self.training, rows)
 
     def val_dataloader(
@@ -344,14 +282,14 @@ class Data(L.LightningDataModule, ABC):
         size, size).
         """
         finish = self.splits.train.finish
-        mean, std = (_per_channel(values, batch.image.device) for values in (self.mean, self.std))
+        mean, std = (per_channel(values, batch.image.device) for values in (self.mean, self.std))
         views = tuple(view._replace(image=(finish(view) - mean) / std) for view in batch.views)
         return batch._replace(views=views)
 
     def _ordered(
         self, pictures: Pictures, limit: int | None, classes: int | None = None
     ) -> DataLoader[Batch]:
-        rank, world_size = self._place()
+        rank, world_size = self._steps.rank_and_world_size
         among = None if classes is None else (pictures.label < classes).nonzero()[:, 0]
         rows = OrderedRows(
             len(pictures), self.batch_size, self.seed, rank, world_size, limit, among
@@ -380,30 +318,6 @@ class Data(L.LightningDataModule, ABC):
             1, min(16, available_cores() // (self.trainer.num_devices if self.trainer else 1))
         )
 
-    def _place(self) -> tuple[int, int]:
-        """This process among all: (rank, world size)."""
-        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-
-    def _accumulated(self) -> int:
-        """Batches of one optimiser step."""
-        return self.trainer.accumulate_grad_batches if self.trainer else 1
-
-    def _start(self) -> tuple[int, int]:
-        """(epoch, batches of it done): Lightning restores its progress before it first asks for the
-        loader.
-
-        Where all are done, the end of that epoch is still to come.
-        """
-        if not self.trainer:
-            return 0, 0
-        progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress
-        done, whole = progress.total.processed, max(1, self.batches_per_epoch)
-        epoch = max(0, done - 1) // whole
-        return epoch, done - epoch * whole
-
-    def _last(self) -> tuple[int, int] | None:
-        """(epoch, batches of it) in which the training ends, where that epoch is no whole one."""
-        epoch, batches = divmod(
-            (self.steps or 0) * self._accumulated(), max(1, self.batches_per_epoch)
-        )
-        return (epoch, batches) if batches else None
+    @property
+    def _steps(self) -> Steps:
+        return Steps(self.trainer, self.train_size, self.batch_size)

@@ -2,23 +2,23 @@
 tag 274).
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 TAG = 274
 UNDOES = {6: 8, 8: 6}
 """What undoes a quarter turn; everything else undoes itself."""
 
 
-def orientation_of(picture: Any) -> int:
+def orientation_of(picture: Image.Image) -> int:
     """Orientation 1 to 8 that an opened picture of Pillow says; 1, stored as it is shown, where it
     says none.
     """
     if picture.format == "PNG":
         picture.load()  # what it says may stand behind its pixels
-    if picture.format == "TIFF":
+    if isinstance(picture, TiffImageFile):
         said = picture.tag_v2.get(TAG, 1)
     else:
         said = picture.getexif().get(TAG, 1) if "exif" in picture.info else 1

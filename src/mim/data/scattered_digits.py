@@ -16,8 +16,8 @@ from mim.augment.resample import Interpolation
 from mim.data.dense import DenseData, SceneSplits
 from mim.data.in_memory import Stored, in_memory_splits
 from mim.data.masks import run_lengths
-from mim.data.module import Splits
 from mim.data.scenes import Labels
+from mim.data.splits import Splits
 from mim.data.statistics import Deviation, Mean
 from mim.dense import Entry, Objects
 from mim.draw import SCENE, keys, uniform

@@ -8,6 +8,7 @@ from typing import BinaryIO
 from mim.data.tar import Member
 from mim.plain import parse_json, printable
 
+NO_LABEL = -1
 MOST_CLASSES = 2**18  # a head, a name and a count for each; ImageNet-21k has 21,841
 LONGEST_JSON = 2**20  # bytes of what stands beside a picture; of a longer one nothing is read
 CLASS_KEYS = ("label", "cls", "class", "class_id", "target")

@@ -22,8 +22,8 @@ from mim.cores import available_cores
 from mim.data.decode import read_values
 from mim.data.files import Files
 from mim.data.from_files import FromFiles
-from mim.data.module import Splits
-from mim.data.shards import keep_beside
+from mim.data.shard_index import keep_beside
+from mim.data.splits import Splits
 from mim.data.webdataset import CLASSES
 from mim.plain import printable, read_json
 

@@ -3,6 +3,7 @@ the data set itself.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import torch
@@ -99,3 +100,11 @@ def measure(batches: Iterable[Tensor]) -> Statistics:
             "for values of another range, or data.std="
         )
     return Statistics(tuple(mean.tolist()), tuple(std.tolist()))
+
+
+@lru_cache
+def per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Shares of 255 -> (C, 1, 1) of 0 to 255, copied to a device once: a copy in each step would
+    wait for the device.
+    """
+    return torch.tensor(values, device=device).mul(255)[:, None, None]

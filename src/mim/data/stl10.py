@@ -9,8 +9,8 @@ from torchvision import datasets
 
 from mim.data.in_memory import Stored, in_memory_splits
 from mim.data.levels import as_channels
-from mim.data.module import Splits
 from mim.data.on_disk import OnDisk
+from mim.data.splits import Splits
 
 
 def _stored(dataset: datasets.STL10, channels: int) -> Stored:

@@ -10,8 +10,8 @@ from torchvision.datasets.utils import download_and_extract_archive
 from mim.data.in_memory import in_memory_splits, read_into_memory
 from mim.data.levels import Reading
 from mim.data.listing import list_pictures
-from mim.data.module import Splits
 from mim.data.on_disk import OnDisk
+from mim.data.splits import Splits
 
 SIDE = 64
 URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"

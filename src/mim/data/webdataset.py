@@ -10,10 +10,11 @@ from mim.augment.resample import Interpolation
 from mim.data.from_files import from_files_splits
 from mim.data.levels import MAX_MEGAPIXELS, Decoder, Range
 from mim.data.listing import Listing, all_held_out, hold_out
-from mim.data.module import Splits
 from mim.data.on_disk import OfPictures
-from mim.data.shard_labels import MOST_CLASSES
-from mim.data.shards import NO_LABEL, Members, index_of
+from mim.data.shard_index import index_of
+from mim.data.shard_labels import MOST_CLASSES, NO_LABEL
+from mim.data.shards import Members
+from mim.data.splits import Splits
 from mim.data.statistics import Deviation, Mean
 from mim.plain import printable
 from mim.ranges import Count, NonNegativeInt, Positive, Seed, Size

@@ -161,7 +161,7 @@ def written(value: object) -> str:
     )
 
 
-def _settle(node: Any, raw: Any) -> None:
+def _settle(node: Any, raw: Settings | list[object]) -> None:
     """Put in place of what asks Hydra for something its answer: a later config would change it.
 
     Args:

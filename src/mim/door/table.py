@@ -6,7 +6,7 @@ import csv
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +53,7 @@ def _column(
     name: str,
     shape: tuple[int, ...],
     dtype: np.dtype,
-    arrays: Iterator[NDArray[Any]],
+    arrays: Iterator[np.ndarray],
 ) -> None:
     """One array, in the format of `numpy.save`, part after part."""
     header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
@@ -92,7 +92,7 @@ def write_parquet(out: Path, parts: Parts, about: str) -> None:
     import pyarrow
     from pyarrow import parquet
 
-    writer: Any = None
+    writer: parquet.ParquetWriter | None = None
     try:
         for rows in parts():
             size = int(np.prod(rows.feature.shape[1:]))

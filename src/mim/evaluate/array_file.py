@@ -5,7 +5,6 @@ import json
 import math
 import os
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,13 +49,12 @@ class ArrayFile:
             about = read_json(self.about)
         except ValueError:
             return None
-        shape: Any = about.get("shape") if isinstance(about, dict) else None
-        numbers = (
-            isinstance(shape, list)
-            and shape
-            and all(type(side) is int and side >= 0 for side in shape)
-        )
-        fits = numbers and math.prod(shape) * self.dtype.itemsize == self.file.stat().st_size
+        shape = about.get("shape") if isinstance(about, dict) else None
+        if not isinstance(shape, list) or not shape:
+            return None
+        if not all(type(side) is int and side >= 0 for side in shape):
+            return None
+        fits = math.prod(shape) * self.dtype.itemsize == self.file.stat().st_size
         return about if fits else None
 
     def append(self, rows: Tensor) -> None:

@@ -1,26 +1,27 @@
-"""Frozen dense features: how well patch tokens tell the classes of pixels apart, by neighbours and
-by a linear layer.
-"""
+"""Frozen dense features: how well patch tokens tell the classes of pixels apart."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import interpolate, normalize, one_hot
+from torch import Tensor
+from torch.nn.functional import interpolate, one_hot
+from torch.utils.data import DataLoader
 
+from mim.batch import Batch
 from mim.dense import IGNORE
 from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
 from mim.evaluate.evaluation import Row
 from mim.evaluate.feature_cache import cached_features, from_cache_or_made
 from mim.evaluate.feature_extractor import FeatureExtractor
 from mim.evaluate.overlap import Overlap
-from mim.ranges import Count, NotNegative, Positive, Seed
+from mim.ranges import Count
 
-Precision = Literal["float16", "float32"]
+TokenPrecision = Literal["float16", "float32"]
+"""What tokens are kept in."""
 
 
 class Patches(NamedTuple):
@@ -70,7 +71,7 @@ class DenseFeatures:
         self,
         block: int | None = None,
         norm: bool = True,
-        precision: Precision = "float16",
+        precision: TokenPrecision = "float16",
         bank_limit: Count | None = None,
         held_out_limit: Count | None = None,
     ):
@@ -127,135 +128,24 @@ class DenseFeatures:
         )
         loaders = data.bank_dataloader(self.bank_limit), data.val_dataloader(self.held_out_limit)
         first, second = (
-            Patches(tokens[:, prefix:], loader.dataset.label_maps(loader.sampler.index), grid)
+            Patches(tokens[:, prefix:], _label_maps(loader), grid)
             for tokens, loader in zip((bank, asked), loaders, strict=True)
         )
         return first, second
 
 
-class DenseKNN(DenseFeatures):
-    """Nearest patches by cosine similarity vote for the class that most of their pixels have (CAPI,
-    arXiv 2502.08769).
-
-    Args:
-        k: neighbours that vote.
-        temperature: of the votes.
-        bank_patches: patches that are voted among, drawn from all of them.
-        seed: of that draw.
-        block, norm, precision, bank_limit, held_out_limit: those of `DenseFeatures`.
-    """
-
-    name = "dense_knn"
-
-    def __init__(
-        self,
-        k: Count = 30,
-        temperature: Positive = 0.07,
-        bank_patches: Count = 100_000,
-        seed: Seed = 0,
-        block: int | None = None,
-        norm: bool = True,
-        precision: Precision = "float16",
-        bank_limit: Count | None = None,
-        held_out_limit: Count | None = None,
-    ):
-        super().__init__(block, norm, precision, bank_limit, held_out_limit)
-        self.k, self.temperature, self.bank_patches, self.seed = k, temperature, bank_patches, seed
-
-    def score(
-        self, bank: Patches, asked: Patches, classes: int, device: torch.device
-    ) -> Iterator[Tensor]:
-        """Votes of the nearest patches."""
-        images, L, D = bank.token.shape
-        draws = torch.Generator().manual_seed(self.seed)
-        chosen = torch.randperm(images * L, generator=draws)[: self.bank_patches].sort().values
-        shares = torch.cat(
-            [bank.shares(part, classes) for part in torch.arange(images).split(64)]
-        ).flatten(0, 1)[chosen]
-        known = shares.sum(dim=1) > 0
-        votes = one_hot(shares[known].argmax(dim=1), classes).float().to(device)
-        reference = normalize(bank.token.reshape(-1, D)[chosen[known]].to(device).float(), dim=1)
-        at_once = max(1, 2**25 // (len(reference) * L))
-        for part in asked.token.split(at_once):
-            query = normalize(part.to(device).float().flatten(0, 1), dim=1)
-            similarity, neighbour = (query @ reference.T).topk(min(self.k, len(reference)), dim=1)
-            weight = (similarity / self.temperature).exp()[..., None]
-            score = (weight * votes[neighbour]).sum(dim=1)
-            yield (score / score.sum(dim=1, keepdim=True)).unflatten(0, (len(part), L)).cpu()
+@runtime_checkable
+class _Mapped(Protocol):
+    def label_maps(self, index: Tensor) -> Tensor: ...
 
 
-class DenseLinear(DenseFeatures):
-    """Linear layer on standardised patch tokens, trained on the shares of the classes in each
-    patch.
+@runtime_checkable
+class _Indexed(Protocol):
+    index: Tensor
 
-    That is the cross entropy of all pixels where the scores of a patch are those of its pixels
-    (DINOv2's linear segmentation, arXiv 2304.07193, resizes them first).
 
-    Args:
-        lr: peak learning rate of AdamW, falling along a cosine.
-        weight_decay: decoupled weight decay.
-        epochs: passes over the training images.
-        batch_size: images per step.
-        seed: of the order.
-        block, norm, precision, bank_limit, held_out_limit: those of `DenseFeatures`.
-    """
-
-    name = "dense_linear"
-
-    def __init__(
-        self,
-        lr: Positive = 1e-2,
-        weight_decay: NotNegative = 1e-4,
-        epochs: Count = 20,
-        batch_size: Count = 16,
-        seed: Seed = 0,
-        block: int | None = None,
-        norm: bool = True,
-        precision: Precision = "float16",
-        bank_limit: Count | None = None,
-        held_out_limit: Count | None = None,
-    ):
-        super().__init__(block, norm, precision, bank_limit, held_out_limit)
-        self.lr, self.weight_decay, self.epochs = lr, weight_decay, epochs
-        self.batch_size, self.seed = batch_size, seed
-
-    def score(
-        self, bank: Patches, asked: Patches, classes: int, device: torch.device
-    ) -> Iterator[Tensor]:
-        """Scores of the trained layer."""
-        head = self._fit(bank, classes, device)
-        for part in asked.token.split(64):
-            with torch.no_grad():
-                yield head(part.to(device).float()).cpu()
-
-    @torch.enable_grad()
-    def _fit(self, bank: Patches, classes: int, device: torch.device) -> Callable[[Tensor], Tensor]:
-        images, _, D = bank.token.shape
-        some = (
-            bank.token[torch.arange(0, images, max(1, images // 256))]
-            .to(device)
-            .float()
-            .flatten(0, 1)
-        )
-        mean, std = some.mean(dim=0), some.std(dim=0) + 1e-6
-        with torch.random.fork_rng(devices=[]):  # building a layer draws from the global stream
-            head = nn.Linear(D, classes).to(device)
-        nn.init.zeros_(head.weight)
-        nn.init.zeros_(head.bias)
-        optimizer = torch.optim.AdamW(head.parameters(), lr=self.lr, weight_decay=self.weight_decay)
-        size = min(self.batch_size, images)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
-            optimizer, self.epochs * (images // size)
-        )
-        draws = torch.Generator().manual_seed(self.seed)
-        for _ in range(self.epochs):
-            order = torch.randperm(images, generator=draws)[: images // size * size].view(-1, size)
-            for numbers in order.sort(dim=1).values:  # in the order that they lie on disk
-                share = bank.shares(numbers, classes).to(device)
-                score = head((bank.token[numbers].to(device).float() - mean) / std)
-                loss = -(share * score.log_softmax(dim=-1)).sum() / share.sum().clamp(min=1)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                schedule.step()
-        return lambda token: head((token - mean) / std)
+def _label_maps(loader: DataLoader[Batch]) -> Tensor:
+    """Label maps (N, H, W) of the images that a loader gives, in its order."""
+    assert isinstance(loader.dataset, _Mapped)
+    assert isinstance(loader.sampler, _Indexed)
+    return loader.dataset.label_maps(loader.sampler.index)

@@ -2,17 +2,22 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks, make_grid, save_image
 
-from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint, dense_batches, fine_tuned
+from mim.evaluate.evaluated_checkpoint import (
+    EvaluatedCheckpoint,
+    HeldOutScenes,
+    dense_batches,
+    fine_tuned,
+    scenes_of,
+)
 from mim.evaluate.evaluation import Row
-from mim.head.average_precision import Detected
+from mim.head.average_precision import Detected, Judged
+from mim.head.detections import Detections
 from mim.head.detector import Detector, in_picture
-from mim.head.regions import Detections
 from mim.ranges import Count, NonNegativeInt, Share
 
 LEAST_SHOWN = 0.5
@@ -64,7 +69,9 @@ class Detection:
             model.regions.score_threshold = self.score_threshold
         if self.detections is not None:
             model.regions.detections = self.detections
-        detected = Detected(checkpoint.data.held_out_scenes)
+        scenes = scenes_of(checkpoint)
+        assert isinstance(scenes, Judged)
+        detected = Detected(scenes)
         drawn: list[Tensor] = []
         for batch in dense_batches(checkpoint, self.held_out_limit):
             with checkpoint.autocast():
@@ -74,9 +81,7 @@ class Detection:
                 found, batch.size.tolist(), batch.index.tolist(), strict=True
             ):
                 if len(drawn) < self.pictures:
-                    drawn.append(
-                        picture_of(checkpoint.data.held_out_scenes, picture, one, size, names)
-                    )
+                    drawn.append(picture_of(scenes, picture, one, size, names))
         if drawn:
             _save(drawn, checkpoint.folder / f"detections_{number}.png")
         row: Row = {"checkpoint": checkpoint.name}
@@ -89,7 +94,7 @@ class Detection:
 
 
 def picture_of(
-    scenes: Any, number: int, found: Detections, size: Sequence[int], names: Sequence[str]
+    scenes: HeldOutScenes, number: int, found: Detections, size: Sequence[int], names: Sequence[str]
 ) -> Tensor:
     """A picture (3, H, W) uint8 with what is found in it, where the score is at least a half."""
     whole, image = in_picture(found, size, scenes.size(number)), scenes.image(number)

@@ -3,15 +3,71 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from mim.batch import Batch
-from mim.dense import DenseBatch
+from mim.dense import DenseBatch, Objects
 from mim.encoder.encoder import Encoder
 
 T = TypeVar("T")
+
+
+class EvaluatedData(Protocol):
+    """Data module, set up, as evaluations see it."""
+
+    batch_size: int
+
+    @property
+    def train_size(self) -> int:
+        """Number of training images."""
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes; empty without labels."""
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes; 0 without labels."""
+
+    def learn_from_labels(self) -> None:
+        """Train on labelled images from here on."""
+
+    def train_dataloader(self, batch_size: int | None = None) -> DataLoader[Batch]:
+        """Augmented training images; null for the data's own size of a batch."""
+
+    def bank_dataloader(self, limit: int | None = None) -> DataLoader[Batch]:
+        """Training images, clean, in order; at most `limit`, evenly spread."""
+
+    def val_dataloader(
+        self, limit: int | None = None, first_classes: int | None = None
+    ) -> DataLoader[Batch]:
+        """Held-out images, clean, in order; at most `limit`, evenly spread, of the first
+        classes.
+        """
+
+
+class HeldOutScenes(Protocol):
+    """Held-out pictures with dense labels, numbered from 0."""
+
+    def size(self, number: int) -> tuple[int, int]:
+        """Height and width of a picture."""
+
+    def image(self, number: int) -> Tensor:
+        """A picture (3, H, W) uint8."""
+
+    def label_map(self, number: int) -> Tensor:
+        """The class of each of its pixels (H, W) uint8, `IGNORE` where nothing is known."""
+
+    def objects(self, number: int, size: tuple[int, int]) -> Objects:
+        """Its objects, in pixels of the picture once it is resized to (height, width)."""
+
+
+@runtime_checkable
+class _HasScenes(Protocol):
+    held_out_scenes: HeldOutScenes
 
 
 class EvaluatedCheckpoint(NamedTuple):
@@ -23,7 +79,7 @@ class EvaluatedCheckpoint(NamedTuple):
     """For tables and figures: a run's folder, a file, or `timm:<name>`."""
     encoder: Encoder
     """(B, 3, H, W) -> (B, R + L, D), on its device."""
-    data: Any
+    data: EvaluatedData
     """A data module, set up."""
     prepare: Callable[[Batch], Batch]
     """Moves a batch to the encoder's device and normalises it."""
@@ -55,9 +111,15 @@ def fine_tuned(checkpoint: EvaluatedCheckpoint, task: str, kind: type[T]) -> T:
     return model
 
 
+def scenes_of(checkpoint: EvaluatedCheckpoint) -> HeldOutScenes:
+    """Held-out pictures of a checkpoint's data, which has dense labels."""
+    assert isinstance(checkpoint.data, _HasScenes)
+    return checkpoint.data.held_out_scenes
+
+
 def dense_batches(checkpoint: EvaluatedCheckpoint, limit: int | None) -> Iterator[DenseBatch]:
     """Held-out images with dense labels, at most so many, on the encoder's device."""
-    prepare = cast(Callable[[DenseBatch], DenseBatch], checkpoint.prepare)
+    prepare = cast(Callable[[Batch], DenseBatch], checkpoint.prepare)  # they are dense already
     return map(prepare, checkpoint.data.val_dataloader(limit))
 
 

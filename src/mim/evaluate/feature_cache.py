@@ -7,11 +7,12 @@ import json
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
 
+from mim.batch import Batch
 from mim.encoder.encoder import Encoder
 from mim.evaluate.array_file import ArrayFile
 from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
@@ -99,7 +100,7 @@ def _write(
     columns: dict[str, ArrayFile],
     checkpoint: EvaluatedCheckpoint,
     extractor: FeatureExtractor,
-    loader: Any,
+    loader: Iterable[Batch],
 ) -> None:
     try:
         for seen in extract_batches(checkpoint, extractor, loader):

@@ -4,13 +4,13 @@ any pool Beyond [cls]'s.
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from mim.batch import Batch
-from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint, needs_classes
+from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint, EvaluatedData, needs_classes
 from mim.evaluate.evaluation import Row
 from mim.evaluate.feature_extractor import FeatureExtractor
 from mim.evaluate.features import ExtractedBatch, extract_batches
@@ -21,6 +21,12 @@ from mim.optim.schedule import WarmupCosine
 from mim.part import Progress
 from mim.pool.pool import Pool, Pools, pool_tokens, width_of
 from mim.ranges import Count, NonNegativeInt, Positive, Seed
+
+
+@runtime_checkable
+class _Shuffles(Protocol):
+    def __len__(self) -> int: ...
+    def set_epoch(self, epoch: int) -> None: ...
 
 
 class ProbeMAE:
@@ -109,7 +115,7 @@ class ProbeMAE:
             about = {"checkpoint": checkpoint.name, "pool": name, "block": extractor.block_number}
             yield from rows(about, heads, scores[name], label, checkpoint.data.classes)
 
-    def _check_size(self, data: Any) -> None:
+    def _check_size(self, data: EvaluatedData) -> None:
         """Refuse a batch that the training images do not fill.
 
         Raises:
@@ -138,9 +144,11 @@ class ProbeMAE:
         )
         peaks = [group["lr"] for group in optimizer.param_groups]
         loader = checkpoint.data.train_dataloader(self.batch_norm_images)
-        steps = len(loader.sampler) // gathered
+        sampler = loader.sampler
+        assert isinstance(sampler, _Shuffles)
+        steps = len(sampler) // gathered
         for epoch in range(self.epochs):
-            loader.sampler.set_epoch(epoch)
+            sampler.set_epoch(epoch)
             total = torch.zeros((), device=next(extractor.encoder.parameters()).device)
             for number, seen in enumerate(
                 _see_whole(checkpoint, extractor, itertools.islice(loader, steps * gathered))

@@ -4,7 +4,12 @@ from collections.abc import Sequence
 
 import torch
 
-from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint, dense_batches, fine_tuned
+from mim.evaluate.evaluated_checkpoint import (
+    EvaluatedCheckpoint,
+    dense_batches,
+    fine_tuned,
+    scenes_of,
+)
 from mim.evaluate.evaluation import Row
 from mim.evaluate.overlap import Overlap
 from mim.head.segmenter import Segmenter
@@ -44,7 +49,7 @@ class Segmentation:
     @torch.no_grad()
     def _row(self, checkpoint: EvaluatedCheckpoint) -> Row:
         model = fine_tuned(checkpoint, "segment", Segmenter)
-        classes, scenes = checkpoint.data.classes, checkpoint.data.held_out_scenes
+        classes, scenes = checkpoint.data.classes, scenes_of(checkpoint)
         if model.num_classes != len(classes):
             raise ValueError(
                 f"{checkpoint.name} tells {model.num_classes} classes of pixels apart, and "

@@ -4,7 +4,7 @@ differ in nothing but a seed.
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mim.figure.rows import finite, read_rows, whole_number
 from mim.plain import Settings, printable, read_json, read_yaml
@@ -200,7 +200,7 @@ def _settings(config: Settings) -> Settings:
     }
 
 
-def _flat(node: object, path: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(node: object, path: str = "") -> Iterator[tuple[str, object]]:
     if isinstance(node, dict):
         for key, value in node.items():
             yield from _flat(value, f"{path}.{key}" if path else str(key))

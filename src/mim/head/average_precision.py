@@ -1,7 +1,7 @@
 """Average precision of boxes and masks, of COCO (pycocotools) and of LVIS, by faster-coco-eval."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -9,8 +9,8 @@ from torch import Tensor
 
 from mim.all_processes import of_all_processes
 from mim.dense import DenseBatch, Entry, coco_library
+from mim.head.detections import Detections
 from mim.head.detector import Found, in_picture
-from mim.head.regions import Detections
 
 Style = Literal["coco", "lvis"]
 Kind = Literal["bbox", "segm"]
@@ -158,6 +158,7 @@ def _refuse_strangers(truth: Entry, results: Sequence[Entry]) -> None:
             )
 
 
+@runtime_checkable
 class Judged(Protocol):
     """Held-out scenes with objects."""
 

@@ -2,34 +2,11 @@
 device.
 """
 
-from typing import Any
-
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 
-from mim.all_processes import is_alone
-
-
-class _Sum(torch.autograd.Function):
-    """Sum over processes; a value that all of them use has the sum of their gradients."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor) -> Tensor:
-        total = value.clone()
-        distributed.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        total = gradient.clone()
-        distributed.all_reduce(total)
-        return total
-
-
-def all_reduce(value: Tensor) -> Tensor:
-    """Sum over processes, with a gradient."""
-    return _Sum.apply(value)
+from mim.all_processes import is_alone, sum_of_all
 
 
 class SharedBatchNorm(nn.BatchNorm2d):
@@ -54,10 +31,10 @@ class SharedBatchNorm(nn.BatchNorm2d):
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
         assert self.momentum is not None
-        count = all_reduce(x.new_tensor([x.numel() / x.shape[1]]))
-        mean = all_reduce(x.sum(dim=(0, 2, 3))) / count
+        count = sum_of_all(x.new_tensor([x.numel() / x.shape[1]]))
+        mean = sum_of_all(x.sum(dim=(0, 2, 3))) / count
         centred = x - mean[:, None, None]
-        var = all_reduce(centred.square().sum(dim=(0, 2, 3))) / count
+        var = sum_of_all(centred.square().sum(dim=(0, 2, 3))) / count
         with torch.no_grad():
             self.num_batches_tracked += 1
             unbiased = var * count / (count - 1)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torchvision.models.detection._utils import BoxCoder
-from torchvision.ops import roi_align
+from torchvision.ops import clip_boxes_to_image, roi_align
 
 from mim.draw import SAMPLE, uniform
 
@@ -54,6 +54,17 @@ class Offsets(BoxCoder):
     def boxes(self, offsets: Tensor, anchors: Tensor) -> Tensor:
         """Offsets (N, 4 K) of K boxes from each of the anchors (N, 4) -> (N, K, 4)."""
         return self.decode_single(offsets, anchors).view(len(anchors), -1, 4)
+
+
+def clipped(box: Tensor, regions: Sequence[Tensor], size: Tensor) -> Tensor:
+    """Boxes (N, K, 4) of the regions of some images, cut at the border of each."""
+    parts = box.split([len(each) for each in regions])
+    return torch.cat(
+        [
+            clip_boxes_to_image(part, (rows, columns))
+            for part, (rows, columns) in zip(parts, size.tolist(), strict=True)
+        ]
+    )
 
 
 def drawn(key: Tensor, among: Tensor, count: int, stream: int) -> Tensor:

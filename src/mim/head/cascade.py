@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import box_iou
 
 from mim.dense import Objects
-from mim.head.boxes import Offsets, pooled
+from mim.head.assignment import Sampled, assign, of_regions
+from mim.head.boxes import Offsets, clipped, pooled
 from mim.head.federated import Federated
-from mim.head.regions import BOX_SIDE, RegionHeads, Sampled, clipped, of_regions
+from mim.head.regions import BOX_SIDE, RegionHeads
 from mim.ranges import Count, Positive, Rate
 
 
@@ -155,14 +155,10 @@ class CascadeHeads(RegionHeads):
         """
         categories, targets = [], []
         for box, one in zip(boxes, objects, strict=True):
-            category = torch.full((len(box),), self.num_classes, device=box.device)
-            if len(one.box) and len(box):
-                overlap, match = box_iou(one.box, box).max(dim=0)
-                foreground = overlap >= threshold
-                category = torch.where(foreground, one.category[match], category)
-                targets.append(one.box[match[foreground]])
+            category, match = assign(box, one, threshold, self.num_classes)
             categories.append(category)
-        return torch.cat(categories), torch.cat([boxes[0].new_zeros(0, 4), *targets])
+            targets.append(one.box[match[category < self.num_classes]])
+        return torch.cat(categories), torch.cat(targets)
 
     def judged(
         self,

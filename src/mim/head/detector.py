@@ -10,10 +10,11 @@ from torch.nn.functional import pad
 from mim.dense import DenseBatch
 from mim.encoder.model import Model
 from mim.encoder.vit import ViT
+from mim.head.detections import Detections
 from mim.head.masks import pasted
 from mim.head.proposals import ProposalNetwork
 from mim.head.pyramid import SimplePyramid
-from mim.head.regions import Detections, RegionHeads
+from mim.head.regions import RegionHeads
 from mim.head.windows import WindowedViT
 from mim.ranges import Count
 

@@ -31,6 +31,15 @@ def _resize(
     return ([] if scale == 1.0 else [nn.MaxPool2d(2, 2)]), width
 
 
+def normed_convolution(in_width: int, width: int, kernel: int) -> list[nn.Module]:
+    """Convolution without a bias, and a layer norm over channels (detectron2's Conv2d with norm
+    "LN").
+    """
+    layer = nn.Conv2d(in_width, width, kernel, padding=kernel // 2, bias=False)
+    nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    return [layer, LayerNorm2d(width, eps=1e-6)]
+
+
 class SimplePyramid(nn.Module):
     """ViTDet's simple feature pyramid: five levels, all of the last block (detectron2,
     modeling/backbone/vit.py).
@@ -49,9 +58,7 @@ class SimplePyramid(nn.Module):
                 scale, in_width, True, lambda channels: LayerNorm2d(channels, eps=1e-6)
             )
             for kernel, channels in ((1, left), (3, width)):
-                convolution = nn.Conv2d(channels, width, kernel, padding=kernel // 2, bias=False)
-                nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
-                layers += [convolution, LayerNorm2d(width, eps=1e-6)]
+                layers += normed_convolution(channels, width, kernel)
             levels.append(nn.Sequential(*layers))
         self.levels = nn.ModuleList(levels)
 

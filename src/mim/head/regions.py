@@ -3,79 +3,32 @@ norms, L1, masks of 28 x 28.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
-from timm.layers import LayerNorm2d
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
-from torchvision.ops import batched_nms, box_iou, clip_boxes_to_image
+from torch.nn.functional import cross_entropy
 
 from mim.all_processes import mean_over_processes
 from mim.dense import Objects
-from mim.head.boxes import Offsets, pooled, quota
+from mim.head.assignment import Quota, Sampled, of_regions, sample
+from mim.head.boxes import Offsets, clipped, pooled
+from mim.head.detections import Detections, kept_after_nms
 from mim.head.federated import Federated
-from mim.head.masks import mask_targets
-from mim.head.proposals import REGIONS, Proposals
+from mim.head.proposals import Proposals
+from mim.head.pyramid import normed_convolution
+from mim.head.region_losses import mask_loss, offset_loss
 from mim.ranges import Count, Positive, Rate
 
 BOX_SIDE, MASK_SIDE = 7, 14
 """Bins per side that regions are pooled to."""
 
 
-def _convolution(in_width: int, width: int) -> list[nn.Module]:
-    layer = nn.Conv2d(in_width, width, 3, padding=1, bias=False)
-    nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-    return [layer, LayerNorm2d(width, eps=1e-6), nn.ReLU()]
-
-
 def _stack(in_width: int, width: int, count: int) -> list[nn.Module]:
     return [
         layer
         for number in range(count)
-        for layer in _convolution(width if number else in_width, width)
+        for layer in (*normed_convolution(width if number else in_width, width, 3), nn.ReLU())
     ]
-
-
-def clipped(box: Tensor, regions: Sequence[Tensor], size: Tensor) -> Tensor:
-    """Boxes (N, K, 4) of the regions of some images, cut at the border of each."""
-    parts = box.split([len(each) for each in regions])
-    return torch.cat(
-        [
-            clip_boxes_to_image(part, (rows, columns))
-            for part, (rows, columns) in zip(parts, size.tolist(), strict=True)
-        ]
-    )
-
-
-class Sampled(NamedTuple):
-    """Regions of one image that are learned from, foreground first."""
-
-    box: Tensor
-    """(N, 4)."""
-    category: Tensor
-    """(N,), K for background."""
-    match: Tensor
-    """(F,), which object each foreground region is of."""
-
-
-class Detections(NamedTuple):
-    """What is found in one image, highest score first."""
-
-    box: Tensor
-    """(G, 4)."""
-    score: Tensor
-    """(G,)."""
-    category: Tensor
-    """(G,)."""
-    mask: Tensor
-    """(G, 28, 28), probability of each pixel of the box."""
-
-
-def of_regions(key: Tensor, boxes: Sequence[Tensor]) -> Tensor:
-    """Keys of images (B,), and the boxes of each -> the key of each box's image (N,)."""
-    counts = torch.tensor([len(each) for each in boxes], device=key.device)
-    return key.repeat_interleave(counts)
 
 
 class RegionHeads(nn.Module):
@@ -167,24 +120,11 @@ class RegionHeads(nn.Module):
         """Regions to learn from, boxes of objects among them (detectron2, roi_heads.py,
         label_and_sample_proposals).
         """
-        return [self._sample(*one) for one in zip(proposals, objects, key, strict=True)]
-
-    def _sample(self, proposals: Proposals, objects: Objects, key: Tensor) -> Sampled:
-        box = torch.cat([proposals.box, objects.box])
-        if len(objects.box):
-            overlap, match = box_iou(objects.box, box).max(dim=0)
-        else:
-            overlap, match = (
-                box.new_zeros(len(box)),
-                torch.zeros(len(box), dtype=torch.int64, device=box.device),
-            )
-        positive = overlap >= self.threshold
-        first, second = quota(key, positive, ~positive, self.sampled, self.positive, REGIONS)
-        category = objects.category[match[first]]
-        background = torch.full_like(second, self.num_classes)
-        return Sampled(
-            box[torch.cat([first, second])], torch.cat([category, background]), match[first]
-        )
+        wanted, background = Quota(self.sampled, self.positive), self.num_classes
+        return [
+            sample(torch.cat([one.box, at.box]), at, own_key, wanted, self.threshold, background)
+            for one, at, own_key in zip(proposals, objects, key, strict=True)
+        ]
 
     def losses(
         self,
@@ -238,17 +178,11 @@ class RegionHeads(nn.Module):
 
         Args:
             score: (N, K + 1).
-            offsets: what `offset` is told in.
-            offset: (N, 4) for any category, or (N, 4 K).
-            box, category: of the regions, (N, 4) and (N,).
-            target: (F, 4), boxes of the objects that the foreground is of, in its order.
+            offsets, offset, box, category, target: as `offset_loss` has them.
             key: of the images of the regions, (N,).
         """
         regions = mean_over_processes(len(category), score.device)
-        foreground = (category < self.num_classes).nonzero()[:, 0]
-        each = offset.unflatten(1, (-1, 4))[foreground]  # (F, K or 1, 4)
-        told = each[torch.arange(len(foreground)), category[foreground] if each.shape[1] > 1 else 0]
-        far = (told - offsets.of(target, box[foreground])).abs().sum() + 0 * offset.sum()
+        far = offset_loss(offset, offsets, box, category, target, self.num_classes)
         return self._category_loss(score, category, key) / regions, far / regions
 
     def _category_loss(self, score: Tensor, category: Tensor, key: Tensor) -> Tensor:
@@ -263,21 +197,14 @@ class RegionHeads(nn.Module):
         sampled: Sequence[Sampled],
         objects: Sequence[Objects],
     ) -> Tensor:
-        boxes = [one.box[: len(one.match)] for one in sampled]
-        category = torch.cat([one.category[: len(one.match)] for one in sampled])
+        foreground = [one.foreground for one in sampled]
+        category = torch.cat([one.category for one in foreground])
         over = mean_over_processes(len(category), category.device)
         if not len(category):
             nothing = torch.zeros((), device=category.device)
             return sum((0 * parameter.sum() for parameter in self.mask.parameters()), start=nothing)
-        score = self.masks(levels, boxes, strides, category)
-        target = torch.cat(
-            [
-                mask_targets(one.mask[each.match], box, score.shape[-1])
-                for one, each, box in zip(objects, sampled, boxes, strict=True)
-            ]
-        )
-        total = binary_cross_entropy_with_logits(score, target.to(score.dtype), reduction="sum")
-        return total / (over * score[0].numel())
+        score = self.masks(levels, [one.box for one in foreground], strides, category)
+        return mask_loss(score, sampled, objects) / over
 
     def judged(
         self,
@@ -309,14 +236,10 @@ class RegionHeads(nn.Module):
         """
         counts = [len(each) for each in boxes]
         probability, predicted = self.judged(levels, strides, boxes, size)
-        found = []
-        for one, box in zip(probability.split(counts), predicted.split(counts), strict=True):
-            sound = one.isfinite().all(dim=1) & box.isfinite().flatten(1).all(dim=1)
-            place, category = ((one > self.score_threshold) & sound[:, None]).nonzero(as_tuple=True)
-            left = batched_nms(box[place, category], one[place, category], category, self.nms)[
-                : self.detections
-            ]
-            found.append((box[place, category][left], one[place, category][left], category[left]))
+        found = [
+            kept_after_nms(*one, self.score_threshold, self.nms, self.detections)
+            for one in zip(probability.split(counts), predicted.split(counts), strict=True)
+        ]
         category = torch.cat([each for _, _, each in found])
         mask = self.masks(levels, [box for box, _, _ in found], strides, category).sigmoid()
         return [

@@ -7,61 +7,16 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, Protocol
 
-from annotated_types import Gt
 from omegaconf import DictConfig
-from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
-from pydantic.errors import (
-    PydanticSchemaGenerationError,
-    PydanticUndefinedAnnotation,
-    PydanticUserError,
-)
-from pydantic_core import SchemaError
 
-from mim.launch.hint import Hint
 from mim.launch.signature import Signature, signature_of
+from mim.launch.trainer_hints import TIGHTER
+from mim.launch.values import check_value
 from mim.moved import moved
 from mim.plain import Settings, settings_of
-from mim.ranges import Count, NonNegativeInt, Positive, Share
 
-
-def _days_hours_minutes_seconds(text: str) -> str:
-    """What Lightning's timer reads."""
-    if re.fullmatch(r"\d+:\d{2}:\d{2}:\d{2}", text) is None:
-        raise ValueError("DD:HH:MM:SS (days, hours, minutes and seconds), e.g. 00:12:00:00")
-    return text
-
-
-def _not_overfitted(batches: float) -> float:
-    """Lightning would take the sampler away, by which a batch is known."""
-    if batches:
-        raise ValueError(
-            "left out; debug=overfit trains on one batch, and trainer.limit_train_batches on a few"
-        )
-    return batches
-
-
-Accelerator = Literal["auto", "cpu", "cuda", "gpu", "mps"]
-# weights stay float32, as targets are
-_Precision = Literal["32-true", "bf16-mixed", "16-mixed", "32", 32] | None
-_Duration = Annotated[str, AfterValidator(_days_hours_minutes_seconds)] | None
 _BUILT_BY_ENTRY_POINTS = {"data", "task", "evaluate", "trainer", "augment", "encoder"}
-# than the library's own hints, which let through what fails late or does harm
-_TIGHTER: dict[str, Settings] = {
-    "pytorch_lightning.Trainer": {
-        "accelerator": Accelerator,
-        "accumulate_grad_batches": Count | None,
-        "gradient_clip_val": Positive | None,
-        "limit_train_batches": Count | Annotated[Share, Gt(0)] | None,
-        "limit_val_batches": NonNegativeInt | Share | None,
-        "log_every_n_steps": Count,
-        "max_time": _Duration,
-        "num_nodes": Count,
-        "precision": _Precision,
-        "overfit_batches": Annotated[float, AfterValidator(_not_overfitted)],
-    }
-}
 _HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
 
 
@@ -165,7 +120,7 @@ def _check_call(path: str, node: Settings) -> None:
             f"{path} cannot be built: _target_ names a class or a function, and _partial_ is true "
             "or false"
         )
-    tighter = _TIGHTER.get(node["_target_"], {})
+    tighter = TIGHTER.get(node["_target_"], {})
     for key, value in node.items():
         if key in _HYDRA_KEYS:
             continue
@@ -180,80 +135,10 @@ def _check_call(path: str, node: Settings) -> None:
             )
 
 
-def takes(node: Mapping[Any, Any], key: str) -> bool:
+def takes(node: dict, key: str) -> bool:
     """Whether what a mapping with a `_target_` builds has an argument of that name."""
-    return "_target_" in node and key in signature_of(node["_target_"]).parameters
+    return "_target_" in node and key in signature_of(str(node["_target_"])).parameters
 
 
 def _is_built_later(value: object) -> bool:
     return any(True for _ in _targets(value, ""))
-
-
-def check_value(path: str, value: object, hint: Hint) -> None:
-    """Refuse a value that a hint does not allow.
-
-    Raises:
-        ValueError: one line, `path` first.
-    """
-    try:
-        meant = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(
-            value
-        )
-    except ValidationError as error:
-        reasons = {_reason(e) for e in error.errors()}
-        raise ValueError(
-            f"{path}={value!r} does not fit; it should be {' or '.join(sorted(reasons))}"
-        ) from error
-    except (
-        PydanticSchemaGenerationError,
-        PydanticUndefinedAnnotation,
-        PydanticUserError,
-        SchemaError,
-        TypeError,
-    ):
-        # a type that only its own library understands; a contract of ours is met by what is built,
-        # and by no plain value
-        is_contract = isinstance(hint, type) and Protocol in hint.__bases__
-        if is_contract and isinstance(value, bool | int | float | str | list | None):
-            group = (
-                f"{path.rpartition('.')[2]}=... chooses one"
-                if value is None
-                else "as a group chooses it"
-            )
-            raise ValueError(
-                f"{path}={value!r} does not fit; it should be a part; {group}"
-            ) from None
-        return
-    if not _is_said_plainly(value, meant):  # what is built gets the value as it was written
-        fix = (
-            f"write {meant!r}"
-            if isinstance(meant, bool | int | float | list | tuple | dict)
-            else "it cannot be a number"
-        )
-        raise ValueError(f"{path}={value!r} does not fit; {fix}")
-
-
-def _reason(error: Any) -> str:
-    """One of pydantic's reasons, after "it should be"."""
-    return (
-        "longer"
-        if error["type"] == "missing"
-        else error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    )
-
-
-def _is_said_plainly(value: object, meant: object) -> bool:
-    """Whether nothing had to be read into a value: `no` for false would be taken as true, and 1.0
-    for 1 is no count.
-    """
-    if isinstance(value, list | tuple) and isinstance(meant, list | tuple):
-        return all(_is_said_plainly(*pair) for pair in zip(value, meant, strict=True))
-    if isinstance(value, dict) and isinstance(meant, dict):
-        return all(_is_said_plainly(value[key], meant[key]) for key in value if key in meant)
-    if isinstance(value, bool) or isinstance(meant, bool):
-        return type(value) is type(meant)
-    if isinstance(meant, int):
-        return isinstance(value, int)
-    if isinstance(meant, float):
-        return isinstance(value, int | float)
-    return not isinstance(value, int | float)

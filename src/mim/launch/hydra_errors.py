@@ -227,7 +227,7 @@ def _choices_with(key: str, configs: Path, group: str) -> list[str]:
     return [name for name, file in files if file.is_file() and key in OmegaConf.load(file)]
 
 
-def _found(node: object, name: str, path: str) -> Iterator[tuple[str, Any]]:
+def _found(node: object, name: str, path: str) -> Iterator[tuple[str, object]]:
     """All settings of a name: dotted path and value of each."""
     if isinstance(node, dict):
         if name in node:

@@ -4,7 +4,6 @@ seconds is imported.
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from mim.plain import printable
 
@@ -82,7 +81,7 @@ def no_weights_in(folder: Path) -> FileNotFoundError:
     )
 
 
-def refuse_missing_folder(data: Mapping[Any, Any]) -> None:
+def refuse_missing_folder(data: Mapping[str, object]) -> None:
     """Refuse a data set of ours whose folder is not there, unless it would be downloaded.
 
     Args:

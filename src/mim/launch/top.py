@@ -1,12 +1,13 @@
 """What each command reads of its config itself, outside of any part that is built."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypedDict, get_type_hints
+from typing import Annotated, Literal, TypedDict, get_type_hints
 
 from annotated_types import MinLen
 from omegaconf import DictConfig
 
-from mim.launch.check import Accelerator, check_value
+from mim.launch.trainer_hints import Accelerator
+from mim.launch.values import check_value
 from mim.plain import settings_of
 from mim.ranges import Count, NonNegativeInt, NotNegative, Positive, Seed
 
@@ -88,7 +89,7 @@ def check_top(cfg: DictConfig, config_name: str) -> None:
                 )
 
 
-def check_sweep(values: Any) -> None:
+def check_sweep(values: Mapping[str, object]) -> None:
     """Hold `sweep`, what a sweep reads of a config, against its kind.
 
     Raises:

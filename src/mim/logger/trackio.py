@@ -1,14 +1,18 @@
 """Trackio: a board on this computer, without an account; `trackio show --project mim` opens it."""
 
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pytorch_lightning.loggers.logger import Logger, rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
 from mim.plain import Settings
+
+if TYPE_CHECKING:
+    from trackio import Run
 
 
 class Trackio(Logger):
@@ -62,7 +66,7 @@ class Trackio(Logger):
 
     @property
     @rank_zero_experiment
-    def experiment(self) -> Any:
+    def experiment(self) -> "Run":
         """The run, opened when it is first asked for."""
         if self._run is None:
             import trackio
@@ -73,11 +77,13 @@ class Trackio(Logger):
         return self._run
 
     @rank_zero_only
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+    def log_hyperparams(
+        self, params: Mapping[str, object] | Namespace, *args: object, **kwargs: object
+    ) -> None:
         """Settings of the run, which the board shows beside its curves; told before the first
         number.
         """
-        self._config |= dict(params)
+        self._config |= vars(params) if isinstance(params, Namespace) else dict(params)
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

@@ -3,12 +3,16 @@
 import os
 import sys
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 
 from mim.ranges import Positive
+
+if TYPE_CHECKING:
+    from wandb.sdk.lib import RunDisabled
+    from wandb.sdk.wandb_run import Run
 
 
 class Wandb(WandbLogger):
@@ -54,7 +58,7 @@ class Wandb(WandbLogger):
 
     @property
     @rank_zero_experiment
-    def experiment(self) -> Any:
+    def experiment(self) -> "Run | RunDisabled":
         """The run, opened when it is first asked for.
 
         Raises:

@@ -46,7 +46,7 @@ class ViewTeacher(Protocol):
         """
 
 
-class AcrossViews(Weights):
+class AcrossViews(Weights[SeesViews, ViewTeacher, Shown]):
     """Sum of terms times weights, each of what two networks make of the views of an image.
 
     The teacher looks first: what the student sees may go by its attention.

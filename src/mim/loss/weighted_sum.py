@@ -1,20 +1,40 @@
 """Loss of named terms, each with its weight."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from torch import Tensor, nn
 
 from mim.batch import Batch
 from mim.geometry import Geometry
 from mim.loss.term import Comparison, Relation, Term
-from mim.loss.weights import Model, Weights
+from mim.loss.weights import Weights
 from mim.masker.split import Split
 from mim.optim.number import NumberSchedule
 from mim.teacher.teacher import Teacher
 
 
-class WeightedSum(Weights):
+class Predicted(Protocol):
+    """Predictions of masked patches, and vectors of whole images."""
+
+    @property
+    def predictions(self) -> Mapping[str, Tensor]:
+        """By the term that they are made for, each (B, K, Lm, P)."""
+
+    @property
+    def split(self) -> Split:
+        """With `masked` (B, K, Lm)."""
+
+    @property
+    def vectors(self) -> Mapping[str, Tensor]:
+        """By the term that compares them, each (B, K, P)."""
+
+
+Reconstructs = Callable[[Batch], Predicted]
+"""Student of such a loss."""
+
+
+class WeightedSum(Weights[Reconstructs, Teacher | None, Predicted]):
     """Sum of terms times weights. A term of weight 0 is still computed and logged, but teaches
     nothing.
 
@@ -129,7 +149,9 @@ class WeightedSum(Weights):
             for name, of in self.of.items()
         }
 
-    def of_step(self, model: Model, batch: Batch, teacher: Any) -> tuple[dict[str, Tensor], Any]:
+    def of_step(
+        self, model: Reconstructs, batch: Batch, teacher: Teacher | None
+    ) -> tuple[dict[str, Tensor], Predicted]:
         """Each term of what a model makes of a batch, without its weight, and what it made."""
         made = model(batch)
         terms = self.terms(made.predictions, batch.image, made.split, teacher)

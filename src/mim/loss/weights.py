@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Protocol, runtime_checkable
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,12 @@ from mim.geometry import Geometry
 from mim.optim.number import NumberSchedule, number_at
 from mim.part import Part, Progress
 
-Model = Any
-"""What a step goes through: of a batch it makes what the terms of a loss judge."""
+Student = TypeVar("Student", contravariant=True)
+"""What a step goes through."""
+Guide = TypeVar("Guide", contravariant=True)
+"""Teacher of a loss, or None where it needs none."""
+Made = TypeVar("Made", covariant=True)
+"""What a student makes of a batch, and the terms of a loss judge."""
 _TAKEN = {"loss", *dir(nn.ModuleDict())}  # the sum is logged as train/loss; a module's own names
 
 
@@ -25,7 +29,7 @@ class Undecayed(Protocol):
         """Their names."""
 
 
-class Weights(Part, nn.Module):
+class Weights(Part, nn.Module, Generic[Student, Guide, Made]):
     """Loss of named terms, each with a weight. A term of weight 0 is still computed and logged, but
     teaches nothing.
 
@@ -81,7 +85,9 @@ class Weights(Part, nn.Module):
         """
         raise NotImplementedError
 
-    def of_step(self, model: Model, batch: Batch, teacher: Any) -> tuple[dict[str, Tensor], Any]:
+    def of_step(
+        self, model: Student, batch: Batch, teacher: Guide
+    ) -> tuple[dict[str, Tensor], Made]:
         """Each term of what a model makes of a batch, without its weight: scalars by name; and what
         it made.
         """

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from mim.paper.progress import Job, Progress
+from mim.paper.progress import Progress
+from mim.paper.steps import Job
 from mim.sweep.fresh import Task, run_all
 from mim.sweep.job import OUTPUT, read_job
 from mim.sweep.process import Begin, begin_new

@@ -2,74 +2,17 @@
 missing.
 """
 
-import shlex
 import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-from mim.paper.command import differences, recipe, settings, written
+from mim.paper.command import differences, recipe, settings
 from mim.paper.records import Record
-from mim.paper.table import RUN, Cell, Measured, Paper, Row
+from mim.paper.steps import Job, Step, step_of, steps_of
+from mim.paper.table import Cell, Measured, Paper, Row
 
 SAID = 4
 """Differences that are told of one run."""
-
-
-class Step(NamedTuple):
-    """One command of a table, and what it starts from."""
-
-    label: str
-    """What it makes, e.g. `MAE + AMT, linear`."""
-    program: str
-    overrides: tuple[str, ...]
-    """Without the checkpoint."""
-    weights: str = ""
-    """Published weights that it judges."""
-    after: "Step | None" = None
-    """The training whose run it judges, or goes on from."""
-
-    @property
-    def key(self) -> tuple:
-        """What two steps have in common that one run makes both of."""
-        settings = tuple(sorted(recipe(self.overrides, shared_out=True).items()))
-        return self.program, settings, self.weights, self.after and self.after.key
-
-
-class Job(NamedTuple):
-    """A step that is missing for a seed."""
-
-    step: Step
-    seed: int
-    checkpoint: str | None
-    """What it starts from; None where that is missing too, or where there is nothing to start
-    from.
-    """
-    interrupted: Path | None = None
-    """An earlier run of it that can be gone on with."""
-
-    @property
-    def can_run(self) -> bool:
-        """Whether what it starts from is there."""
-        return self.checkpoint is not None or self.step.after is None
-
-    @property
-    def overrides(self) -> list[str]:
-        """Its command line."""
-        seed = [f"seed={self.seed}"] if self.seed else []
-        start = self.checkpoint or (RUN if self.step.after else "")
-        return [*self.step.overrides, *seed, *([f"checkpoint={start}"] if start else [])]
-
-    @property
-    def command(self) -> str:
-        """What there is to type."""
-        given = self.overrides
-        if self.interrupted:  # it knows its checkpoint
-            given = [
-                *(o for o in given if not o.startswith("checkpoint=")),
-                f"resume={self.interrupted}",
-            ]
-        return written(self.step.program, given).replace(f"'checkpoint={RUN}'", f"checkpoint={RUN}")
 
 
 class Progress:
@@ -82,7 +25,7 @@ class Progress:
     """
 
     def __init__(self, paper: Paper, records: Sequence[Record], seeds: Sequence[int] = (0,)):
-        self.paper, self.seeds, self.steps = paper, list(seeds), _steps(paper)
+        self.paper, self.seeds, self.steps = paper, list(seeds), steps_of(paper)
         self._finished = [record for record in records if record.status == "finished"]
         self._stopped = [record for record in records if record.status == "interrupted"]
         self._made: dict[tuple, list[Record]] = {}
@@ -132,7 +75,7 @@ class Progress:
         """A number for each seed of the training that it judges, in per cent; only those that were
         run.
         """
-        if (step := _judging(cell)) is None:
+        if (step := step_of(cell)) is None:
             return {}
         found = {
             trained: run.accuracy(cell.number)
@@ -207,7 +150,7 @@ class Progress:
         found = {
             cell.judge: self._measured(step, cell.number)
             for cell in cells
-            if (step := _judging(cell))
+            if (step := step_of(cell))
         }
         measured = {judge: number for judge, number in found.items() if number}
         return row.model_copy(update={"measured": row.measured | measured})
@@ -242,41 +185,6 @@ class Progress:
             hardware="; ".join(dict.fromkeys(run.hardware for run in every)),
             seed=seeds[0] if len(seeds) == 1 else seeds,
         )
-
-
-def _steps(paper: Paper) -> list[Step]:
-    """Each once: the training of rows that are judged, then what judges them."""
-    judged = [step for table in paper.tables for cell in table.cells() if (step := _judging(cell))]
-    trained = [one for step in judged for one in _before(step)]
-    steps: dict[tuple, Step] = {}
-    for step in (*trained, *judged):
-        steps.setdefault(step.key, step)
-    return list(steps.values())
-
-
-def _judging(cell: Cell) -> Step | None:
-    """The step that makes a number; None where there is no command."""
-    if cell.command is None:
-        return None
-    command, _, _ = cell.command.removeprefix("python ").rpartition(" checkpoint=")
-    program, *own = shlex.split(command)
-    label = f"{cell.row.trained}, {cell.judge}"
-    if cell.row.command is None:
-        return Step(label, program, tuple(own), weights=cell.row.by.replace("null", ""))
-    return Step(label, program, tuple(own), after=_training(cell.row))
-
-
-def _training(row: Row) -> Step:
-    """The training of a row, after that of the row that it starts from."""
-    program, *given = shlex.split(row.by)
-    return Step(
-        row.trained, program, tuple(given), after=_training(row.after) if row.after else None
-    )
-
-
-def _before(step: Step) -> list[Step]:
-    """The trainings that come before a step, first to last."""
-    return [*_before(step.after), step.after] if step.after else []
 
 
 def _aim(overrides: Sequence[str]) -> tuple[str, ...]:

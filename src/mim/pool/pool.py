@@ -1,7 +1,7 @@
 """Contract of a pool: one vector of an encoder's tokens, and what else it asks for."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -55,10 +55,12 @@ def fitted(pool: Pool | Callable[[Shape], Pool], encoder: Encoder) -> Pool:
     Raises:
         ValueError: where it needs a cls token, or attention, that the encoder has not.
     """
-    fit: Any = pool
-    if not isinstance(pool, nn.Module):
-        fit = fit(Shape(encoder.width, encoder.geometry.grid))
-    needs: Needs = fit.needs
+    fit = (
+        cast(Pool, pool)
+        if isinstance(pool, nn.Module)
+        else cast(Callable[[Shape], Pool], pool)(Shape(encoder.width, encoder.geometry.grid))
+    )
+    needs = fit.needs
     lacks_cls = (needs.cls or CLS in needs.queries) and encoder.prefix == 0
     lacks_attention = bool(needs.queries) and not isinstance(encoder, Attends)
     if lacks_cls or lacks_attention:

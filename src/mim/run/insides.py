@@ -53,15 +53,19 @@ def take_over_limit_of_steps(trainer: L.Trainer) -> float:
     return most
 
 
+def _logging(trainer: L.Trainer) -> Any:
+    """What carries what a step says to the loggers."""
+    return trainer._logger_connector
+
+
 def is_within_step(trainer: L.Trainer) -> bool:
     """Whether a step is being logged: what it says has not reached the loggers."""
-    connector: Any = trainer._logger_connector
-    return trainer.training and connector._first_loop_iter is not None
+    return trainer.training and _logging(trainer)._first_loop_iter is not None
 
 
 def said_of_step(trainer: L.Trainer) -> dict[str, float]:
     """What loggers are told about the step that ends; nothing at most steps."""
-    connector: Any = trainer._logger_connector
+    connector = _logging(trainer)
     said = connector.metrics["log"] if connector.should_update_logs else {}
     return {name: float(value) for name, value in said.items()}
 
@@ -70,8 +74,8 @@ def metrics_known_here(trainer: L.Trainer) -> Mapping[str, Tensor | float]:
     """Metrics, on several processes those that were summed up already: asking for others would wait
     for every process.
     """
-    connector: Any = trainer._logger_connector
-    return trainer.callback_metrics if trainer.world_size == 1 else connector._callback_metrics
+    alone = trainer.world_size == 1
+    return trainer.callback_metrics if alone else _logging(trainer)._callback_metrics
 
 
 def take_over_children(trainer: L.Trainer) -> list[Popen]:

@@ -4,21 +4,19 @@ save, stop.
 
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytorch_lightning as L
-import torch
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.types import STEP_OUTPUT
-from torch.utils.data import DataLoader
 
 from mim.batch import Batch
 from mim.data.loader import STUCK_AFTER, Waiting, WorkerLost
 from mim.launch.errors import Interrupted, explain
 from mim.launch.signals import listener, wait_for_the_step
 from mim.ranges import Count, Positive
+from mim.run.extremes import largest, smallest
 from mim.run.insides import callbacks_of, leave_signals_alone, take_over_limit_of_steps
 from mim.run.training_data import TrainingModule, data_of
 
@@ -106,7 +104,7 @@ class Interruption(L.Callback):
         if trainer.should_stop and not trainer.is_last_batch:
             self._save(trainer, ENOUGH)
         self._raise_if_stopped()
-        self._judged_by_all = _fewest(sum(map(float, trainer.num_val_batches)), trainer, pl_module)
+        self._judged_by_all = smallest(sum(map(float, trainer.num_val_batches)), trainer, pl_module)
 
     def on_validation_batch_start(
         self,
@@ -213,13 +211,7 @@ class Interruption(L.Callback):
 
     def _cause(self, trainer: L.Trainer, pl_module: TrainingModule) -> int:
         """The signal, or TIME_LIMIT, that any process knows of; 0 for none."""
-        if trainer.world_size == 1:
-            return self.asked
-        return int(
-            trainer.strategy.reduce(
-                torch.tensor(self.asked, device=pl_module.device), reduce_op="max"
-            )
-        )
+        return int(largest(self.asked, trainer, pl_module))
 
     def _interrupted(self, cause: int) -> Interrupted:
         names = {
@@ -231,17 +223,6 @@ class Interruption(L.Callback):
         return Interrupted(
             name, f"continue with resume={self.checkpoint}", asked_for=cause in (STEP_LIMIT, ENOUGH)
         )
-
-
-def _fewest(batches: float, trainer: L.Trainer, pl_module: TrainingModule) -> float:
-    """Smallest number of batches of any process."""
-    if trainer.world_size == 1:
-        return batches
-    return float(
-        trainer.strategy.reduce(
-            torch.tensor(float(batches), device=pl_module.device), reduce_op="min"
-        )
-    )
 
 
 class _Waiting(Waiting):
@@ -256,22 +237,3 @@ class _Waiting(Waiting):
 
     def lost(self) -> None:
         self.interruption.stop_without_batch(self.trainer, self.pl_module)
-
-
-def stoppable(
-    batches: DataLoader[Batch], trainer: L.Trainer, pl_module: TrainingModule
-) -> Iterator[Batch]:
-    """Batches that are looked at between two epochs, each process its own: a signal ends that, too.
-    All come here together.
-
-    Raises:
-        Interrupted: everything is saved.
-    """
-    shared = _fewest(len(batches), trainer, pl_module)
-    interruptions = [
-        callback for callback in callbacks_of(trainer) if isinstance(callback, Interruption)
-    ]
-    for number, batch in enumerate(batches):
-        for interruption in interruptions:
-            interruption.pause_before(number, shared, trainer, pl_module)
-        yield batch

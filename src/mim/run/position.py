@@ -63,6 +63,29 @@ def position_after(steps: int, before: Pace, now: Pace) -> Position:
     return Position(epoch, step, again) if step < now.steps else Position(epoch + 1, 0)
 
 
+def position_to_resume(checkpoint: Saved, now: Pace, length: int) -> Position:
+    """Where a training of so many steps goes on from a checkpoint.
+
+    Raises:
+        ValueError: where the images are not the same, or nothing is left to do.
+    """
+    before = Pace(**checkpoint.get("pace", now._asdict()))
+    if before.training_set != now.training_set:
+        raise ValueError(
+            "resume= goes on with the images that the run was started with, "
+            f"{before.training_set:,} of them, and there are {now.training_set:,} here; give "
+            "those, or start anew from its weights with checkpoint="
+        )
+    at = position_after(checkpoint["global_step"], before, now)
+    taken = at.epoch * now.steps + at.step
+    if taken > length:
+        raise ValueError(
+            f"{at.epoch} epochs ({taken:,} steps) are done, which is more than is asked for; "
+            "epochs= and steps= count those that are done too"
+        )
+    return at
+
+
 def go_on_from(checkpoint: Saved, taken: int, length: Length) -> None:
     """Let a checkpoint say that a training has taken so many steps: one number from which all of
     Lightning's follow.

@@ -4,7 +4,7 @@
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import pytorch_lightning as L
 import torch
@@ -28,6 +28,18 @@ from mim.part import Saved
 from mim.precision import DTYPES
 from mim.run.insides import callbacks_of
 from mim.strategy.sharding import blocks, shares_in_place, unsharded
+
+
+@runtime_checkable
+class Trains(Protocol):
+    """Training, as far as a strategy cuts it up."""
+
+    model: nn.Module
+    teacher: nn.Module | None
+    start: nn.Module | None
+    """Weights that it began from, where they are kept."""
+    compiles: bool
+    """Whether the step is to be compiled, which whoever cuts the model does itself."""
 
 
 class FSDP(ModelParallelStrategy):
@@ -102,7 +114,7 @@ class FSDP(ModelParallelStrategy):
             reduce_dtype=self.reduce_dtype if bf16 else None,
             cast_forward_inputs=False,  # autocast does, and boxes of crops are to stay as they are
         )
-        task: Any = trainer.lightning_module
+        task = self._task
         compiles, task.compiles = (
             task.compiles,
             False,
@@ -180,12 +192,12 @@ class FSDP(ModelParallelStrategy):
         )
 
     def _load_shares(self, path: str | Path) -> Saved:
-        model: Any = self.model
-        weights: Any = get_model_state_dict(model)
+        model = self._network
+        weights = get_model_state_dict(model)
         found: list[Any] = [
             get_optimizer_state_dict(model, optimizer) for optimizer in self.optimizers
         ]
-        states: list[Any] = [in_tensors(each["state"]) for each in found]
+        states = [in_tensors(each["state"]) for each in found]
         read_shares(
             {"state_dict": weights} | {f"optimizer_{i}": state for i, state in enumerate(states)},
             path,
@@ -199,7 +211,7 @@ class FSDP(ModelParallelStrategy):
         return rest
 
     def _load_whole(self, path: str | Path) -> Saved:
-        model: Any = self.model
+        model = self._network
         rest, full = (
             self.checkpoint_io.load_checkpoint(path),
             StateDictOptions(full_state_dict=True),
@@ -219,9 +231,20 @@ class FSDP(ModelParallelStrategy):
         return [term for term in terms if any(p.requires_grad for p in term.parameters())]
 
     @property
+    def _network(self) -> nn.Module:
+        assert self.model is not None
+        return self.model
+
+    @property
+    def _task(self) -> Trains:
+        task = self.lightning_module
+        assert isinstance(task, Trains)
+        return task
+
+    @property
     def _cut(self) -> list[nn.Module]:
         """What is cut: every task trains a `model`; a teacher may follow it, or its start be
         kept.
         """
-        task: Any = self.lightning_module
+        task = self._task
         return [task.model, *(other for other in (task.teacher, task.start) if other is not None)]

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 from mim.plain import Settings, no_link, printable, read_json, refuse_special
 
@@ -11,6 +11,9 @@ OUTPUT = "output.log"
 LONGEST_LOG = 2**20  # bytes at its end, in which an error is looked for
 STOPPED = (85, 130)
 STATES = ("finished", "pruned", "interrupted", "failed", "running")
+
+T = TypeVar("T")
+D = TypeVar("D")
 
 
 class Job(NamedTuple):
@@ -103,7 +106,7 @@ class Written:
             raise self.malformed(f"a {type(content).__name__}")
         self.content: Settings = content
 
-    def get(self, name: str, kind: type, default: object) -> Any:
+    def get(self, name: str, kind: type[T], default: D) -> T | D:
         """A value of a kind, or the default where there is none."""
         value = self.content.get(name)
         if value is not None and type(value) is not kind:
@@ -124,8 +127,10 @@ class Written:
         )
 
 
-def _number(value: Any) -> float | None:
-    return float(value) if type(value) in (int, float) and abs(value) < 1e300 else None
+def _number(value: object) -> float | None:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < 1e300:
+        return None
+    return float(value)
 
 
 def _error(log: Path) -> str | None:

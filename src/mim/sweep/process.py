@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing import reduction
 from multiprocessing.process import BaseProcess
-from typing import IO, Any, Protocol
+from typing import IO, Protocol
 
 from mim.launch.processes import has_gpu_driver
 
@@ -92,6 +92,13 @@ class _Forked:
                 os.kill(self.pid, sig)
 
 
+class Detachable(Protocol):
+    """Descriptor on its way to another process (`multiprocessing.reduction.DupFd`)."""
+
+    def detach(self) -> int:
+        """The descriptor, once it is there."""
+
+
 class _Job:
     """What a fork does: be as a new Python that was started by a command.
 
@@ -103,7 +110,11 @@ class _Job:
     """
 
     def __init__(
-        self, arguments: Sequence[str], log: Any, environment: dict[str, str], method: str
+        self,
+        arguments: Sequence[str],
+        log: int | Detachable,
+        environment: dict[str, str],
+        method: str,
     ):
         self.arguments, self.log, self.environment, self.method = (
             list(arguments),
@@ -112,13 +123,15 @@ class _Job:
             method,
         )
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """With a copy of the descriptor, once the fork is begun."""
+        assert isinstance(self.log, int)
         return self.__dict__ | {"log": reduction.DupFd(self.log)}
 
     def __call__(self) -> None:
         """Run the command."""
         os.setsid()
+        assert not isinstance(self.log, int)
         log = self.log.detach()
         for descriptor in (1, 2):
             os.dup2(log, descriptor)

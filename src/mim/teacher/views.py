@@ -3,7 +3,7 @@
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,16 @@ from mim.optim.number import NumberSchedule
 from mim.ranges import Share
 from mim.teacher.ema import EMA
 from mim.views import Seen
+
+
+@runtime_checkable
+class ComparesViews(Protocol):
+    """Student whose teacher sees its first views."""
+
+    views: int
+    """How many of them."""
+    projects_patches: bool
+    """Whether patches are compared too."""
 
 
 class ViewsEMA(EMA):
@@ -46,9 +56,8 @@ class ViewsEMA(EMA):
                 f"teacher.of={list(of)} projects nothing; needs the head, e.g. "
                 "teacher.of=[encoder,head]"
             )
-        shown: Any = student
-        self.views: int = shown.views
-        self.projects_patches: bool = shown.projects_patches
+        assert isinstance(student, ComparesViews)
+        self.views, self.projects_patches = student.views, student.projects_patches
 
     def train(self, mode: bool = True) -> "ViewsEMA":
         """Evaluation mode but for the head, whatever the student's."""

@@ -15,8 +15,8 @@ from mim.optim.schedule import Schedule
 from mim.optim.vitdet import vitdet_groups
 from mim.ranges import NotNegative, Positive, Seed
 from mim.run.training_data import data_of
+from mim.train.clip import Clip
 from mim.train.labelled import Dense
-from mim.train.training import Clip
 
 LOGGED = ("AP", "AP50", "AP75")
 

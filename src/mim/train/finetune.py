@@ -17,8 +17,8 @@ from mim.optim.number import NumberSchedule
 from mim.optim.schedule import Schedule
 from mim.ranges import NotNegative, Positive, Rate, Seed
 from mim.run.training_data import data_of
+from mim.train.clip import Clip
 from mim.train.labelled import Labelled
-from mim.train.training import Clip
 
 
 class Mix(Protocol):

@@ -16,6 +16,8 @@ class Labelled(Training):
     epoch.
     """
 
+    learns_from: str
+    """What of images: `classes`, `label_maps` or `objects`."""
     layer_decay: float
     """Rate of each layer over that of the next one, down from the head."""
     best: float = 0.0

@@ -23,8 +23,9 @@ from mim.optim.to_start import DecayToStart
 from mim.ranges import NotNegative, Positive, Seed
 from mim.teacher.ema import EMA
 from mim.teacher.views import ViewsEMA
+from mim.train.clip import Clip
 from mim.train.resolution import Resolution
-from mim.train.training import Clip, Training, follow
+from mim.train.training import Training, follow
 from mim.views import Shown
 
 Made = Reconstruction | Shown

@@ -11,8 +11,8 @@ from mim.head.segmenter import Segmenter
 from mim.optim.number import NumberSchedule
 from mim.optim.schedule import Schedule
 from mim.ranges import NotNegative, Positive, Seed
+from mim.train.clip import Clip
 from mim.train.labelled import Dense
-from mim.train.training import Clip
 
 
 class Segment(Dense):

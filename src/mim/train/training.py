@@ -4,16 +4,13 @@ random streams.
 
 import math
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
-from pytorch_lightning.plugins.precision import MixedPrecision, Precision
-from pytorch_lightning.utilities import GradClipAlgorithmType
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
-from torch import Tensor
 from torch.optim import Optimizer
 
 from mim.batch import Batch
@@ -27,18 +24,10 @@ from mim.optim.schedule import Schedule
 from mim.optim.to_start import DecayToStart
 from mim.part import Part, Progress, Saved, parts_of
 from mim.ranges import NotNegative, Positive, Seed
-from mim.run.position import Length, Pace, Position, go_on_from, position_after
+from mim.run.position import Length, Pace, Position, go_on_from, position_to_resume
 from mim.run.training_data import TrainingModule, data_of
 from mim.teacher.ema import EMA
-
-
-class Clip(Protocol):
-    """Clipping of gradients."""
-
-    max_norm: float
-
-    def __call__(self, parameters: Iterable[Tensor]) -> None:
-        """Cut the gradients of parameters down, in place."""
+from mim.train.clip import Clip, clipped_in_mixed_precision, refuse_late_unscaling
 
 
 class Training(TrainingModule):
@@ -167,26 +156,11 @@ class Training(TrainingModule):
             ValueError: where the images are not the same, or nothing is left to do.
         """
         now, trainer = self.pace, self.trainer
-        before = Pace(**checkpoint.get("pace", now._asdict()))
-        if before.training_set != now.training_set:
-            raise ValueError(
-                "resume= goes on with the images that the run was started with, "
-                f"{before.training_set:,} of them, and there are "
-                f"{now.training_set:,} here; give those, or start anew from its weights with "
-                "checkpoint="
-            )
-        at = self.resumed_at = position_after(checkpoint["global_step"], before, now)
-        taken = at.epoch * now.steps + at.step
-        if taken > self.length:
-            raise ValueError(
-                f"{at.epoch} epochs ({taken:,} steps) are done, which is more than is asked for; "
-                "epochs= and steps= count "
-                "those that are done too"
-            )
+        at = self.resumed_at = position_to_resume(checkpoint, now, self.length)
         judged_every = (trainer.check_val_every_n_epoch or 1) if trainer.enable_validation else 0
         go_on_from(
             checkpoint,
-            taken,
+            at.epoch * now.steps + at.step,
             Length(self.length, now.steps, trainer.accumulate_grad_batches, judged_every),
         )
 
@@ -199,31 +173,15 @@ class Training(TrainingModule):
         """Cut the gradients of a whole step down, and tell the parts; Lightning asks once a step,
         after it has undone any scaling.
 
-        Lightning refuses it for fused optimisers under mixed precision, though only those of
-        float16 are scaled.
-
         Raises:
             ValueError: where the optimiser itself undoes the scaling, later than this.
         """
-        plugin = self.trainer.precision_plugin
-        fused = optimizer.defaults.get("fused")
-        scaled = isinstance(plugin, MixedPrecision) and plugin.scaler
-        if fused and scaled and (self.clip or gradient_clip_val):
-            raise ValueError(
-                "trainer.precision=16-mixed scales gradients, and a fused optimiser undoes that "
-                "after they are cut down; give "
-                "optimizer.fused=false, or trainer.precision=bf16-mixed"
-            )
+        refuse_late_unscaling(self.trainer, optimizer, bool(self.clip or gradient_clip_val))
         if self.clip:
             self.clip(self.parameters())
-        elif gradient_clip_val and isinstance(plugin, MixedPrecision):
-            Precision.clip_gradients(
-                plugin,
-                optimizer,
-                gradient_clip_val,
-                GradClipAlgorithmType(gradient_clip_algorithm or "norm"),
-            )
-        else:
+        elif not clipped_in_mixed_precision(
+            self.trainer, optimizer, gradient_clip_val, gradient_clip_algorithm
+        ):
             super().configure_gradient_clipping(
                 optimizer, gradient_clip_val, gradient_clip_algorithm
             )

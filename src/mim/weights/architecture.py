@@ -90,7 +90,7 @@ def _is_plain(model: object) -> bool:
     """Whether a model of timm is a ViT as MAE has it, which `mim.encoder.vit.ViT` is."""
     if type(model) is not VisionTransformer or type(model.patch_embed) is not PatchEmbed:
         return False
-    block: Any = model.blocks[0]
+    block = model.blocks[0]
     if type(block) is not Block or type(block.attn) is not Attention or type(block.mlp) is not Mlp:
         return False
     absent = (block.ls1, block.attn.q_norm, block.attn.norm, block.mlp.norm, model.norm_pre)

@@ -1,34 +1,17 @@
 """Build the encoder that a checkpoint is of."""
 
-import re
-from typing import Any
-
-from torch import Tensor
-
 from mim.encoder.encoder import Encoder
 from mim.encoder.timm_model import input_side
 from mim.geometry import pair
 from mim.plain import Settings, printable
 from mim.ranges import Size
-from mim.weights.architecture import TIMM_VIT, check_shapes, depth_of, of_tensors
-from mim.weights.resize import side_of
+from mim.weights.architecture import TIMM_VIT, check_shapes
 from mim.weights.settings import ENCODER, Kind, build, check_settings, public_classes
-from mim.weights.strangers import (
-    refuse_other_blocks,
-    refuse_other_tokens,
-    refuse_unknown_activation,
-)
+from mim.weights.sizes import measured_sizes, sizes_of
 from mim.weights.weights import Weights
 
 # of an image, 2048 x 2048 in patches of 16; of an index of their distances
 MOST_PATCHES, MOST_PAIRS = 2**14, 2**28
-_CAPI_SIDE = 224
-HEADS_SAID_BY = (
-    "encoder.heads= of train.py and eval.py, --heads of convert, embed and export, heads= of "
-    "mim.load"
-)
-# by width: ViT-Ti to ViT-H, and MAE's decoder
-HEADS = {192: 3, 384: 6, 512: 16, 768: 12, 1024: 16, 1280: 16}
 
 
 def encoder_config(
@@ -55,11 +38,11 @@ def encoder_config(
         config = (
             check_settings(known, _kind(weights), weights.origin, "encoder")
             if known
-            else _sizes(weights)
+            else sizes_of(weights)
         )
         # its tensors have names that nobody knows
         own = config["_target_"] not in public_classes(ENCODER)
-        measured = {} if own else _measured(weights.half(encoder=True))
+        measured = {} if own else measured_sizes(weights.half(encoder=True))
     except (KeyError, IndexError, ArithmeticError, TypeError) as error:
         raise ValueError(
             f"{weights.origin} holds no whole encoder: {printable(error)} is missing or of no size "
@@ -86,7 +69,7 @@ def encoder_config(
     return config
 
 
-def _plain(name: str, size: object) -> Any:
+def _plain(name: str, size: object) -> object:
     """A size as it is measured: of a square patch one number."""
     return (
         size[0]
@@ -139,123 +122,6 @@ def _kind(weights: Weights) -> Kind:
     return ENCODER._replace(own=weights.own_encoder)
 
 
-def guess_heads(width: int, given: int | None, option: str) -> int:
-    """Attention heads: as given, or as published for this width.
-
-    Raises:
-        ValueError: where neither is known.
-    """
-    if given is None and width not in HEADS:
-        raise ValueError(
-            f"the number of attention heads of a transformer {width} wide is not in its tensors; "
-            f"give {option}"
-        )
-    return given or HEADS[width]
-
-
-def _sizes(weights: Weights) -> Settings:
-    """Read an architecture off the tensors of an encoder."""
-    tensors = weights.half(encoder=True)
-    timms = of_tensors(tensors, weights.heads)
-    if timms is not None:
-        refuse_unknown_activation(weights.half(encoder=False), weights.origin)
-        return timms | {
-            "heads": timms["heads"] or guess_heads(timms["width"], weights.heads, HEADS_SAID_BY)
-        }
-    refuse_other_blocks(tensors, weights.origin)
-    refuse_other_tokens(tensors, weights.origin)
-    config = _measured(tensors)
-    if "depths" in config:
-        return config | _swin(tensors, len(config["depths"]))
-    width, patch = config["width"], config["patch_size"]
-    config["mlp_ratio"] = tensors["blocks.0.mlp.fc1.weight"].shape[0] / width
-    if "blocks.0.attn.freqs" in tensors:
-        return config | _capi(tensors, width, patch)
-    if "blocks.0.attn.q_bias" not in tensors:
-        side = side_of(tensors["pos_embed"].shape[1] - 1)
-        heads = guess_heads(width, weights.heads, HEADS_SAID_BY)
-        return config | {
-            "_target_": "mim.encoder.vit.ViT",
-            "image_size": _sides(side, patch),
-            "heads": heads,
-        }
-    tables = [
-        value for name, value in tensors.items() if name.endswith("relative_position_bias_table")
-    ]
-    side = (
-        (side_of(len(tables[0]) - 3) + 1) // 2
-        if tables
-        else side_of(tensors["pos_embed"].shape[1] - 1)
-    )
-    shared = "rel_pos_bias.relative_position_bias_table" in tensors
-    both = "absolute_and_block_bias" if "pos_embed" in tensors else "block_bias"
-    return config | {
-        "_target_": "mim.encoder.beit.Beit",
-        "image_size": _sides(side, patch),
-        "heads": tables[0].shape[1] if tables else guess_heads(width, weights.heads, HEADS_SAID_BY),
-        "positions": "shared_bias" if shared else both if tables else "absolute",
-    }
-
-
-def _capi(tensors: dict[str, Tensor], width: int, patch: int) -> Settings:
-    """CAPI's own: a head is as wide as its frequencies; the release is of images of 224 pixels."""
-    return {
-        "_target_": "mim.encoder.capi.CapiViT",
-        "image_size": _CAPI_SIDE // patch * patch,
-        "heads": width // tensors["blocks.0.attn.freqs"].shape[1],
-        "registers": tensors["reg_token"].shape[1],
-    }
-
-
-def _measured(tensors: dict[str, Tensor]) -> Settings:
-    """The sizes that any encoder's tensors show: of its patches, its tokens and the number of its
-    blocks.
-    """
-    shape = tensors["patch_embed.proj.weight"].shape
-    if len(shape) != 4:
-        raise ValueError(
-            "an encoder here embeds patches of images; this one has patch_embed.proj.weight "
-            f"{tuple(shape)}"
-        )
-    width, channels = shape[:2]
-    patch: Any = shape[3] if shape[2] == shape[3] else list(shape[2:])
-    stages = _count(tensors, r"layers\.\d+\.blocks\.0\.norm1\.weight")
-    if not stages:
-        return {
-            "channels": channels,
-            "patch_size": patch,
-            "width": width,
-            "depth": depth_of(tensors),
-        }
-    depths = [
-        _count(tensors, rf"layers\.{stage}\.blocks\.\d+\.norm1\.weight") for stage in range(stages)
-    ]
-    return {
-        "channels": channels,
-        "patch_size": patch * 2 ** (stages - 1),
-        "width": width,
-        "depths": depths,
-    }
-
-
-def _swin(tensors: dict[str, Tensor], stages: int) -> Settings:
-    first = [
-        tensors[f"layers.{stage}.blocks.0.attn.relative_position_bias_table"]
-        for stage in range(stages)
-    ]
-    return {
-        "_target_": "mim.encoder.swin.Swin",
-        "image_size": None,
-        "heads": [table.shape[1] for table in first],
-        "window": (side_of(len(first[0])) + 1) // 2,
-    }
-
-
-def _sides(side: int, patch: Any) -> Any:
-    """Image size of a square grid of patches."""
-    return side * patch if isinstance(patch, int) else [side * each for each in patch]
-
-
 def _refuse_too_many_patches(config: Settings, weights: Weights) -> None:
     """Positions and the index of their distances are made before any weight is loaded."""
     if not {"image_size", "patch_size"} <= config.keys():
@@ -275,7 +141,3 @@ def _refuse_too_many_patches(config: Settings, weights: Weights) -> None:
             f"{MOST_PATCHES:,} are allowed, and fewer where it has biases by distance: choose "
             "another data.image_size"
         )
-
-
-def _count(tensors: dict[str, Tensor], pattern: str) -> int:
-    return sum(re.fullmatch(pattern, name) is not None for name in tensors)

@@ -11,11 +11,12 @@ from torch import Tensor
 from mim.image_format import ImageFormat
 from mim.plain import Settings
 from mim.weights.architecture import TIMM_VIT, of_tensors
-from mim.weights.build import encoder_config, guess_heads
+from mim.weights.build import encoder_config
 from mim.weights.hugging_face import hugging_face_config, to_hugging_face
 from mim.weights.images import image_format
 from mim.weights.model import shown_target, with_one_decoder
 from mim.weights.official_mae import to_official
+from mim.weights.sizes import guess_heads
 from mim.weights.to_timm import in_timm, published_pool
 from mim.weights.weights import Weights
 

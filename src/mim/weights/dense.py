@@ -9,8 +9,8 @@ from mim.encoder.model import Model
 from mim.encoder.vit import ViT
 from mim.head.detector import Detector
 from mim.head.segmenter import Segmenter
-from mim.launch.check import check_value
 from mim.launch.signature import type_hints
+from mim.launch.values import check_value
 from mim.plain import Settings
 from mim.ranges import Size
 from mim.weights.build import build_encoder

@@ -135,7 +135,7 @@ PLAIN = ("vit", "vit_mae", "vit_msn")
 
 
 def of_transformers(
-    tensors: Mapping[str, Tensor], config: Any, origin: str
+    tensors: Mapping[str, Tensor], config: object, origin: str
 ) -> tuple[Tensors, Settings] | None:
     """Tensors of a model of transformers -> under our names, and the settings of `encoder=timm`.
 
@@ -145,7 +145,7 @@ def of_transformers(
         ValueError: where the family is none that is read, or a setting has no counterpart.
     """
     kind = config.get("model_type") if isinstance(config, dict) else None
-    if kind is None or kind in PLAIN:
+    if not isinstance(config, dict) or kind is None or kind in PLAIN:
         return None
     if kind not in FAMILIES:
         read = ", ".join(sorted({*FAMILIES, *PLAIN}))

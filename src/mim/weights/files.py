@@ -7,7 +7,7 @@ import pickle
 import re
 import zipfile
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,10 @@ from mim.weights.prefixes import CONTAINERS, container_of, containers
 
 # What the official trainings keep beside the weights is plain values: MAE its command line, SimMIM
 # its config. The latter's class is read as what it is, a dictionary, so yacs need not be there.
-SETTINGS: list[Any] = [argparse.Namespace, (OrderedDict, "yacs.config.CfgNode")]
+SETTINGS: list[Callable | tuple[Callable, str]] = [
+    argparse.Namespace,
+    (OrderedDict, "yacs.config.CfgNode"),
+]
 
 
 def is_safetensors(file: Path) -> bool:

@@ -16,8 +16,9 @@ from mim.model.simmim import SimMIM
 from mim.ranges import Size
 from mim.target.frequency import Frequency
 from mim.target.pixel import Pixel
-from mim.weights.build import build_encoder, guess_heads
+from mim.weights.build import build_encoder
 from mim.weights.into_model import load_weights_into
+from mim.weights.sizes import guess_heads
 from mim.weights.weights import Weights
 
 Target = Literal["normalised", "raw"]

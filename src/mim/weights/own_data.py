@@ -3,7 +3,7 @@ have it or the user says so.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Protocol, cast
 
 from omegaconf import OmegaConf
 
@@ -23,6 +23,12 @@ LOCAL = (
 
 PLACES = ("root", "table", "name")
 """Where a data set is."""
+
+
+class OfOwn(Protocol):
+    """Data set, as far as it knows its own mean; None where that has to be measured."""
+
+    own_mean: tuple[float, ...] | None
 
 
 def data_of_run(weights: Weights, changed: Settings, paths: Settings, configs: Path) -> Settings:
@@ -45,7 +51,7 @@ def data_of_run(weights: Weights, changed: Settings, paths: Settings, configs: P
             "data=cifar10"
         )
     own = check_settings(own, DATA, weights.origin, "data")
-    known: Any = class_of(own["_target_"], DATA, weights.origin)
+    known = cast(type[OfOwn], class_of(own["_target_"], DATA, weights.origin))
     if weights.images is not None and (known.own_mean is None or own.get("channels", 3) != 3):
         # what a run has measured is not measured again
         measured = {"mean": weights.images.mean, "std": weights.images.std}

@@ -16,9 +16,10 @@ from typing import Annotated, Any, Literal, NamedTuple, Protocol, Union, get_arg
 
 from hydra.utils import get_class
 
-from mim.launch.check import check_value, nearest
+from mim.launch.check import nearest
 from mim.launch.hint import Hint
 from mim.launch.signature import type_hints
+from mim.launch.values import check_value
 from mim.plain import Settings, plain, printable
 
 

@@ -1,6 +1,6 @@
 """Weights from anywhere, under our names."""
 
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from torch import Tensor
 
@@ -61,7 +61,7 @@ class Weights(NamedTuple):
         Raises:
             ValueError: where it is of another type.
         """
-        node: Any = self.config
+        node: object = self.config
         for part in path.split("."):
             node = node.get(part) if isinstance(node, dict) else None
         if node is None:

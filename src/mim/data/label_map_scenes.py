@@ -1,0 +1,160 @@
+"""Pictures and their label maps, read from two folders."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mim.data.files import Files
+from mim.data.levels import MAX_MEGAPIXELS, Reading, refuse_large
+from mim.data.listing import find_pictures
+from mim.data.scenes import refuse_classes
+from mim.dense import IGNORE, Objects
+from mim.plain import printable
+from mim.ranges import NonNegativeInt
+
+Colour = tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt]
+
+
+class LabelMapScenes:
+    """Pictures and their label maps, which have the names of the pictures.
+
+    Args:
+        images: folder of the pictures.
+        label_maps: folder of the label maps: pictures of one channel or with a palette, whose
+            values are classes.
+        classes: how many there are.
+        first_class: value of class 0; smaller ones are ignored.
+        ignore: value of pixels of which nothing is known.
+        colours: of the classes, where label maps are coloured; others are ignored.
+        max_megapixels: of a picture that is decoded, in millions of pixels.
+        listed: file that names the pictures, one a line without its ending; null for all of the
+            folder.
+
+    Raises:
+        FileNotFoundError: where a folder, a picture that is listed, or the label map of a picture
+            is missing.
+    """
+
+    wants_workers = True
+
+    def __init__(
+        self,
+        images: Path,
+        label_maps: Path,
+        classes: int,
+        first_class: int = 0,
+        ignore: int = IGNORE,
+        colours: Sequence[Colour] | None = None,
+        max_megapixels: float = MAX_MEGAPIXELS,
+        listed: Path | None = None,
+    ):
+        for folder in (images, label_maps):
+            if not folder.is_dir():
+                raise FileNotFoundError(
+                    f"there is no folder {printable(folder)}; set data.root, or the folders of the "
+                    "data set"
+                )
+        names, maps = (
+            find_pictures(images),
+            {str(Path(name).with_suffix("")): name for name in find_pictures(label_maps)},
+        )
+        if listed:
+            names = _listed(names, listed)
+        lacks = [name for name in names if str(Path(name).with_suffix("")) not in maps]
+        if lacks:
+            raise FileNotFoundError(
+                f"{len(lacks):,} of {len(names):,} pictures of {printable(images)} have no label "
+                "map of their name in "
+                f"{printable(label_maps)}, e.g. {printable(lacks[0])}"
+            )
+        paths = [str(images / name) for name in names]
+        self.files = Files(
+            paths, [-1] * len(paths), Reading(max_megapixels, exif=False)
+        )  # labels are of what is stored
+        self.maps = [label_maps / maps[str(Path(name).with_suffix(""))] for name in names]
+        self.classes, self.first_class, self.ignore = classes, first_class, ignore
+        self.colours = (
+            None if colours is None else torch.tensor([list(colour) for colour in colours])
+        )
+
+    def __len__(self) -> int:
+        return len(self.maps)
+
+    def size(self, number: int) -> tuple[int, int]:
+        """Height and width of a picture, by what the header of its label map says."""
+        with Image.open(self.maps[number]) as picture:
+            return picture.size[1], picture.size[0]
+
+    def image(self, number: int) -> Tensor:
+        """A picture (3, H, W) uint8.
+
+        Raises:
+            ValueError: where its label map is of another size.
+        """
+        image, size = (
+            self.files.picture(number).round().byte(),
+            self.size(number),
+        )
+        if tuple(image.shape[1:]) != size:
+            raise ValueError(
+                f"{printable(self.files.path(number))} has {image.shape[1]} x {image.shape[2]} "
+                "pixels and its label map "
+                f"{size[0]} x {size[1]}"
+            )
+        return image
+
+    def label_map(self, number: int) -> Tensor:
+        """Classes (H, W) uint8.
+
+        Raises:
+            ValueError: where a pixel has a class that is none, or colours are not said.
+        """
+        file = self.maps[number]
+        with Image.open(file) as picture:
+            refuse_large(*picture.size, self.files.reading.max_megapixels)
+            values = torch.from_numpy(np.asarray(picture).astype(np.int32))
+        if values.ndim == 3:
+            return self._of_colours(values[..., :3], file)
+        known = (values != self.ignore) & (values >= self.first_class)
+        values = torch.where(known, values - self.first_class, IGNORE)
+        return refuse_classes(values, self.classes, lambda: printable(file)).byte()
+
+    def _of_colours(self, values: Tensor, file: Path) -> Tensor:
+        if self.colours is None:
+            raise ValueError(
+                f"{printable(file)} is coloured; say the colours of the classes, "
+                "data.colours=[[0,0,0],[128,0,0]], or give label "
+                "maps of one channel"
+            )
+        same = (values[..., None, :] == self.colours).all(dim=-1)  # (H, W, classes)
+        return torch.where(same.any(dim=-1), same.int().argmax(dim=-1), IGNORE).byte()
+
+    def objects(self, number: int, size: tuple[int, int]) -> Objects:
+        """Label maps have no objects.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError("label maps have no objects; take task=segment, or data=coco")
+
+
+def _listed(names: Sequence[str], file: Path) -> list[str]:
+    """Pictures that a file names, in its order."""
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"there is no list {printable(file)}; set data.root, or data.train_list and "
+            "data.val_list"
+        )
+    of_stem = {str(Path(name).with_suffix("")): name for name in names}
+    wanted = file.read_text().split()
+    lacks = [name for name in wanted if name not in of_stem]
+    if lacks or not wanted:
+        raise FileNotFoundError(
+            f"{printable(file)} names {len(wanted):,} pictures, of which {len(lacks):,} are not "
+            "there" + (f", e.g. {printable(lacks[0])}" if lacks else "")
+        )
+    return [of_stem[name] for name in wanted]
