@@ -19,6 +19,8 @@ from mim.data.digits import Digits
 from mim.encoder.vit import ViT
 from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
 from mim.masker.split import Split
+from mim.part import Progress
+from tests.teacher.taught import TAUGHT, taught, two_views
 
 PAGE = (Path(__file__).parents[1] / "docs" / "extend.md").read_text()
 BLOCKS = re.findall(r"```\w+\n# (\S+)\n(.*?)```", PAGE, flags=re.DOTALL)
@@ -89,6 +91,23 @@ def test_what_the_page_adds_to_a_model_learns(made, part):
     torch.manual_seed(0)
     task = loss_of(made(part), Batch.of(torch.randn(2, 3, 32, 32)))
     assert any(type(module).__module__ == "my_parts" for module in task.modules())
+
+
+@pytest.mark.parametrize("name", TAUGHT)
+def test_the_masker_of_the_page_goes_with_every_teacher(written, composed_command, name):
+    given = taught(name).replace(" masker=random", "")
+    cfg = composed_command(
+        f"python {given} masker=centre hydra.searchpath=[file://{written}/my_configs]"
+    )
+    task = instantiate(cfg.task)
+    for part in task.parts:
+        part.begin_step(Progress(0, 4, 2))
+    loss, _, made = task.objective(two_views())
+    loss.backward()
+    assert loss.isfinite()
+    assert type(task.model.masker.score).__module__ == "my_parts"
+    shown = made.split.visible.flatten().tolist()  # of 4 x 4 patches
+    assert sum(shown.count(patch) for patch in (5, 6, 9, 10)) < len(shown) / 4
 
 
 def test_the_masker_of_the_page_hides_the_centre(written):

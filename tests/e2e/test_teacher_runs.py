@@ -45,6 +45,25 @@ def test_a_stopped_run_goes_on_bit_for_bit_and_both_are_opened(train, stopped_af
     assert len(rows) == 2
 
 
+@pytest.mark.slow
+def test_a_run_that_tells_images_apart_goes_on_bit_for_bit(train, stopped_after):
+    """CMAE: the teacher's projection comes back too, or the next loss would be another."""
+    settings = (
+        *("model=cmae", "model.projector.hidden=16", "model.predictor.hidden=16", "debug=limit"),
+        *("augment@data.augment=shifted_pair", "data.augment.margin=4", "data.augment.shift=4"),
+        *(
+            "callback=[checkpoint,interruption,results]",
+            "data.batch_size=449",
+            "teacher.momentum=0.5",
+        ),
+    )
+    whole, stopped = train(*settings), stopped_after(4, *settings)
+    resumed = train(*settings, f"resume={stopped.folder}")
+    assert (whole.code, resumed.code) == (0, 0), resumed.err
+    values = whole.column("train/loss")
+    assert stopped.column("train/loss") | resumed.column("train/loss") == values
+
+
 def test_the_online_probe_judges_student_teacher_or_both(train):
     probe = ("callback=[online_probe,results,announce]", "callback.online_probe.bank_limit=60")
     both = train(*TAUGHT, *probe, "callback.online_probe.of=[student,teacher]")

@@ -2,6 +2,7 @@
 took.
 """
 
+import textwrap
 from collections.abc import Iterator, Sequence
 
 from mim.paper.grid import Grid
@@ -23,7 +24,7 @@ def crossed(grid: Grid, progress: Progress | None, command: str) -> str:
         command: that makes the page.
     """
     base, *tables = grid.paper().tables
-    parts = [f"## {grid.title}", grid.about, _seeds(progress)]
+    parts = [f"## {grid.title}", _filled(grid.about), _seeds(progress)]
     for judge in grid.judged:
         if progress:
             parts.append(f"Untrained, {judge}: {_cell(base, 0, judge, progress)}.")
@@ -41,7 +42,7 @@ def _seeds(progress: Progress | None) -> str:
     seeds = progress.seeds if progress else []
     if len(seeds) < 2:
         return ""
-    return (
+    return _filled(
         f"Of several seeds the mean, and in brackets that of seeds {', '.join(map(str, seeds))}, "
         "as far as they were run."
     )
@@ -81,7 +82,8 @@ def _reasons(grid: Grid) -> Iterator[str]:
     for target, what in grid.targets.items():
         for model, why in what.not_with.items():
             of.setdefault(why, []).append(f"{target} and {model}")
-    yield from (f"- {NO_PAIR}: {'; '.join(pairs)}: {why}." for why, pairs in of.items())
+    for why, pairs in of.items():
+        yield _filled(f"- {NO_PAIR}: {'; '.join(pairs)}: {why}.", "  ")
 
 
 def _settings(grid: Grid) -> str:
@@ -111,7 +113,7 @@ def _made(progress: Progress) -> str:
     hours = sum(read_job(run.folder, []).seconds or 0 for run in runs) / 3600
     wanted = len(progress.steps) * len(progress.seeds)
     done = wanted - len(progress.missing())
-    return (
+    return _filled(
         f"{done} of {wanted} trainings and judgements have been run, in {hours:.1f} hours, each in "
         "one process; "
         f"commit {_each(run.commit for run in runs)}; {_each(run.hardware for run in runs)}."
@@ -120,3 +122,11 @@ def _made(progress: Progress) -> str:
 
 def _each(said: Iterator[str] | Sequence[str]) -> str:
     return ", ".join(dict.fromkeys(said))
+
+
+def _filled(text: str, indent: str = "") -> str:
+    """Lines of at most 100 characters."""
+    lines = textwrap.wrap(
+        text, 100, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(lines)
