@@ -121,3 +121,15 @@ def test_costs_are_of_the_measured_step_and_of_waiting_for_the_network(capsys):
     assert float(amt[2]) < 0.75 * float(mae[2]), "what is thrown costs nothing"
     assert " h, $" in mae[4]
     assert "$96" in mae[4]
+
+
+@pytest.mark.slow
+def test_maskers_are_timed_and_their_share_is_said(bench, monkeypatch, capsys):
+    """The quick command of the part, in this process."""
+    (part,) = [part for part in bench["PARTS"] if part.name == "maskers"]
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.setattr("sys.argv", part.quick.split())
+    runpy.run_path(str(BENCHMARKS / "maskers.py"), run_name="__main__")
+    shares = bench["numbers"](capsys.readouterr().out, part.column, part.rows)
+    assert len(shares) == 1
+    assert shares[0] > 0
