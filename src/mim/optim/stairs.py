@@ -37,4 +37,4 @@ class Stairs:
 
     def __call__(self, progress: Progress) -> float:
         """Value at a step."""
-        return self.values[bisect_right(self.begin, progress.share + 1e-12) - 1]
+        return self.values[bisect_right(self.begin, progress.share) - 1]
