@@ -43,6 +43,8 @@ SAID = (
     "-m mim tables --help",
     "-m mim embed nowhere photos --out a.npz",
     "-m mim runs nowhere",
+    "eval.py checkpoint=docs",
+    "-m mim embed docs docs --out a.txt",
 )
 SWEEP = (
     "train.py -m seed=0,1 trainer=cpu callback=[results] epochs=1 warmup_epochs=0 "
@@ -66,9 +68,12 @@ class Lines:
 
 def first_step() -> None:
     """Do what a training does until its first step, and say after each part how long it took."""
+    from mim.launch.imports import without_collection
+
     lines = Lines()
     for name, what in IMPORTS.items():
-        import_module(name)
+        with without_collection():
+            import_module(name)
         lines.add(what)
         if name == "mim.launch.entry":
             cfg = compose()

@@ -43,3 +43,21 @@ def test_a_command_imports_its_work_so(tmp_path, monkeypatch, signals, capsys):
         launch("work_of_ours.run", Path(__file__).parents[2] / "configs", "train")
     assert stop.value.code == 0
     assert "collects False True" in capsys.readouterr().out
+
+
+def test_what_was_imported_is_old_and_stays_collectable():
+    with without_collection():
+        made = [[number] for number in range(5000)]
+    young = {id(each) for each in gc.get_objects(generation=0)}
+    assert not young & {id(each) for each in made}
+    assert gc.get_freeze_count() == 0
+
+
+def test_what_a_sweep_has_frozen_stays_so():
+    gc.freeze()
+    try:
+        with without_collection():
+            pass
+        assert gc.get_freeze_count() > 1000
+    finally:
+        gc.unfreeze()

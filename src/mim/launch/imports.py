@@ -13,5 +13,8 @@ def without_collection() -> Iterator[None]:
     try:
         yield
     finally:
+        if gc.get_freeze_count() == 0:  # else of a sweep's process, whose memory jobs share
+            gc.freeze()
+            gc.unfreeze()  # together: all of it is old, and not looked through at the next chance
         if collects:
             gc.enable()
