@@ -38,7 +38,7 @@ def test_it_says_what_there_is_and_what_to_type(statistics, scans, composed_comm
     assert "pictures      200: 180 for training, 20 held out" in out
     assert "formats       PNG of uint16 (199)" in out
     assert "values        1000 to 3000" in out
-    assert "002.png: cannot identify" in out
+    assert "002.png: it is no picture" in out
     assert "1 picture(s) have the values of another, in groups: 1" in out
     assert f"{scans}/000.png = {scans}/001.png" in out.replace("\n", "")
     command = out.splitlines()[-1].removeprefix("to type       ")

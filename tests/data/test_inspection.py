@@ -33,7 +33,7 @@ def test_formats_sizes_channels_and_broken_files_are_counted(tmp_path):
         (("PNG", "uint8", 1, (20, 30)), 1),
     ]
     assert [
-        each.path.endswith("broken.png") and "cannot identify" in each.broken
+        each.path.endswith("broken.png") and "it is no picture" in each.broken
         for each in found.broken
     ] == [True]
     assert found.range() == (0, 599)

@@ -128,7 +128,7 @@ def test_a_picture_that_would_start_a_program_is_none(tmp_path, trap):
         f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(%pipe%touch {trap}) (w) "
         "file\nshowpage\n"
     )
-    with pytest.raises(OSError, match="cannot identify"):
+    with pytest.raises(ValueError, match="it is no picture"):
         decode(tensor(script.encode()))
     assert not trap.exists()
 

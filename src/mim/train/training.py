@@ -1,6 +1,4 @@
-"""What every training shares, whatever it learns: the scale of its learning rate, its schedule, its
-random streams.
-"""
+"""What every training shares: the scale of its learning rate, its schedule, its random streams."""
 
 import math
 import random
