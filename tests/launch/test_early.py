@@ -39,6 +39,8 @@ def folder(tmp_path, monkeypatch):
         (f"{EMBED} a.npz --workers -1", "--workers=-1; needs 0 at least"),
         (f"{EMBED} a.npz --image-size 0", "--image-size=0; needs 1 at least"),
         (f"{EMBED} a.npz --block 0", "--block=0; needs 1 at least"),
+        ("embed run nowhere.jpg --out a.npz", "there is no nowhere.jpg; give a folder of pictures"),
+        ("statistics nowhere", "there is no nowhere; give a folder of pictures"),
         (
             "embed empty a.jpg --out a.npz",
             "empty holds no checkpoints/last.ckpt; give a run folder",
