@@ -9,8 +9,10 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from mim.evaluate.heads import Heads
+from mim.evaluate.probe_dino import ProbeDINO, sgd
 from mim.evaluate.probe_mae import ProbeMAE
 from mim.optim.lars import Lars
+from mim.optim.layer_decay import Group
 from tests.recipes.views import views
 
 WIDTH, CLASSES = 768, 1000
@@ -23,6 +25,8 @@ def probe(cfg: DictConfig, pictures: Path) -> dict[str, Any]:
         cfg: as composed.
         pictures: a folder in place of the data set's.
     """
+    if "probe_dino" in cfg.evaluate._target_:
+        return _probe_dino(cfg) | _shown(cfg, pictures)
     task: ProbeMAE = instantiate(cfg.evaluate)
     ((pool, built),) = task.pools.items()
     settings = built.keywords if isinstance(built, partial) else {}  # of a pool with weights
@@ -40,7 +44,34 @@ def probe(cfg: DictConfig, pictures: Path) -> dict[str, Any]:
         **_head(task),
         **{f"pool.{name}": value for name, value in settings.items()},
     }
-    return facts | views(OmegaConf.merge(cfg.data, {"augment": cfg.augment}), pictures)
+    return facts | _shown(cfg, pictures)
+
+
+def _shown(cfg: DictConfig, pictures: Path) -> dict[str, Any]:
+    return views(OmegaConf.merge(cfg.data, {"augment": cfg.augment}), pictures)
+
+
+def _probe_dino(cfg: DictConfig) -> dict[str, Any]:
+    """Facts of `eval.py evaluate=probe_dino`."""
+    task: ProbeDINO = instantiate(cfg.evaluate)
+    layers: Any = task.heads(WIDTH, CLASSES).heads[0]
+    (group,) = sgd([Group(params=list(layers.parameters()), lr=1.0, weight_decay=0.0)]).param_groups
+    norms = [layer for layer in layers if isinstance(layer, nn.BatchNorm1d)]
+    return {
+        "pool.blocks": task.blocks,
+        "pool.mean_of_patches": task.mean,
+        "head_norm": "own_before_pool",
+        "images_per_step": task.batch_size,
+        "epochs": task.epochs,
+        "judge_every_n_epochs": task.judge_every_n_epochs,
+        "lr.base": [setting.lr for setting in task.settings],
+        "lr.min": task.schedule.min_lr,
+        "weight_decay.start": task.settings[0].weight_decay,
+        "optimizer.momentum": group["momentum"],
+        "head.sd": layers[2].weight.std().item(),
+        "head.bias": layers[2].bias.abs().max().item(),
+        "head.batch_norm": norms or None,
+    }
 
 
 def _head(task: ProbeMAE) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """One vector an image, from a frozen encoder on clean images."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 from mim.all_processes import is_alone
 from mim.batch import Batch
+from mim.encoder.encoder import Encoder
 from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
 from mim.evaluate.feature_extractor import FeatureExtractor
 
@@ -41,9 +42,18 @@ class ExtractedBatch(NamedTuple):
     """(B,)."""
 
 
+class Extractor(Protocol):
+    """What makes of images tokens, and what stands for each image."""
+
+    encoder: Encoder
+
+    def __call__(self, image: Tensor, /) -> tuple[Tensor, dict[str, Tensor]]:
+        """(B, C, H, W) -> tokens (B, R + L, D), and by name (B, D')."""
+
+
 @torch.no_grad()
 def extract_batches(
-    checkpoint: EvaluatedCheckpoint, extractor: FeatureExtractor, batches: Iterable[Batch]
+    checkpoint: EvaluatedCheckpoint, extractor: Extractor, batches: Iterable[Batch]
 ) -> Iterator[ExtractedBatch]:
     """Run the encoder, in eval mode, over every image once; its mode is as before when this
     ends.

@@ -2,31 +2,20 @@
 any pool Beyond [cls]'s.
 """
 
-import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterator, Sequence
 
-import torch
-from torch import Tensor
-
-from mim.batch import Batch
 from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint, EvaluatedData, needs_classes
 from mim.evaluate.evaluation import Row
 from mim.evaluate.feature_extractor import FeatureExtractor
-from mim.evaluate.features import ExtractedBatch, extract_batches
 from mim.evaluate.heads import Heads
 from mim.evaluate.probe import best, grid, rows, sort_pools
+from mim.evaluate.side_by_side import SideBySide
 from mim.optim.lars import Lars
+from mim.optim.layer_decay import Group
 from mim.optim.schedule import WarmupCosine
 from mim.part import Progress
-from mim.pool.pool import Pool, Pools, pool_tokens, width_of
+from mim.pool.pool import Pools, width_of
 from mim.ranges import Count, NonNegativeInt, Positive, Seed
-
-
-@runtime_checkable
-class _Shuffles(Protocol):
-    def __len__(self) -> int: ...
-    def set_epoch(self, epoch: int) -> None: ...
 
 
 class ProbeMAE:
@@ -109,8 +98,12 @@ class ProbeMAE:
             every[name] = Heads(
                 learned.get(name), width, classes, self.settings, self.seed, self.head_std
             ).to(device)
-        self._fit(checkpoint, extractor, every, learned)
-        scores, label = self._judge(checkpoint, extractor, every, learned)
+        trained = SideBySide(checkpoint, extractor, every, learned)
+        for _ in trained.fit(
+            lars, self.schedule, self.epochs, self.batch_size, self.batch_norm_images
+        ):
+            pass
+        scores, label = trained.scores(self.held_out_limit)
         for name, heads in every.items():
             about = {"checkpoint": checkpoint.name, "pool": name, "block": extractor.block_number}
             yield from rows(about, heads, scores[name], label, checkpoint.data.classes)
@@ -130,91 +123,7 @@ class ProbeMAE:
                 f"{type(data).__name__}; the largest that fits is evaluate.batch_size={most}"
             )
 
-    @torch.enable_grad()
-    def _fit(
-        self,
-        checkpoint: EvaluatedCheckpoint,
-        extractor: FeatureExtractor,
-        every: dict[str, Heads],
-        learned: Mapping[str, Pool],
-    ) -> None:
-        factor, gathered = self.batch_size / 256, self.batch_size // self.batch_norm_images
-        optimizer = Lars(
-            [group for heads in every.values() for group in heads.groups(factor)], lr=0.0
-        )
-        peaks = [group["lr"] for group in optimizer.param_groups]
-        loader = checkpoint.data.train_dataloader(self.batch_norm_images)
-        sampler = loader.sampler
-        assert isinstance(sampler, _Shuffles)
-        steps = len(sampler) // gathered
-        for epoch in range(self.epochs):
-            sampler.set_epoch(epoch)
-            total = torch.zeros((), device=next(extractor.encoder.parameters()).device)
-            for number, seen in enumerate(
-                _see_whole(checkpoint, extractor, itertools.islice(loader, steps * gathered))
-            ):
-                if number % gathered == 0:
-                    step = epoch * steps + number // gathered
-                    share = self.schedule(Progress(step, self.epochs * steps, steps), 1.0)
-                    for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-                        group["lr"] = peak * share
-                losses = [
-                    heads.loss(_given(seen, name, extractor, learned), seen.label)
-                    for name, heads in every.items()
-                ]
-                loss = torch.stack(losses).sum() / gathered
-                loss.backward()
-                total += loss.detach()
-                if (number + 1) % gathered == 0:
-                    optimizer.step()
-                    optimizer.zero_grad()
-            print(
-                f"epoch {epoch + 1}/{self.epochs}  loss "
-                f"{total / steps / len(every) / len(self.settings):.4f}",
-                flush=True,
-            )
 
-    @torch.no_grad()
-    def _judge(
-        self,
-        checkpoint: EvaluatedCheckpoint,
-        extractor: FeatureExtractor,
-        every: dict[str, Heads],
-        learned: Mapping[str, Pool],
-    ) -> tuple[dict[str, Tensor], Tensor]:
-        """Scores (heads, M, classes) by pool, and labels (M,), of the held-out images."""
-        scores: dict[str, list[Tensor]] = {name: [] for name in every}
-        labels = []
-        for seen in extract_batches(
-            checkpoint, extractor, checkpoint.data.val_dataloader(self.held_out_limit)
-        ):
-            labels.append(seen.label)
-            for name, heads in every.items():
-                scores[name].append(heads.eval()(_given(seen, name, extractor, learned)))
-        return {name: torch.cat(parts, dim=1) for name, parts in scores.items()}, torch.cat(labels)
-
-
-def _given(
-    seen: ExtractedBatch, name: str, extractor: FeatureExtractor, learned: Mapping[str, Pool]
-) -> Tensor:
-    """What the heads of a pool are given: what it has made, or the tokens that it learns on."""
-    if name not in learned:
-        return seen.pooled[name].float()
-    return pool_tokens(seen.tokens, extractor.encoder.prefix, learned[name].needs).float()
-
-
-def _see_whole(
-    checkpoint: EvaluatedCheckpoint, extractor: FeatureExtractor, batches: Iterable[Batch]
-) -> Iterator[ExtractedBatch]:
-    """What is seen of each batch, of which the encoder takes no more images at once than the data's
-    batch size.
-    """
-    for batch in batches:
-        seen = list(extract_batches(checkpoint, extractor, batch.split(checkpoint.data.batch_size)))
-        pooled = {name: torch.cat([part.pooled[name] for part in seen]) for name in extractor.pools}
-        yield ExtractedBatch(
-            torch.cat([part.tokens for part in seen]),
-            pooled,
-            torch.cat([part.label for part in seen]),
-            torch.cat([part.index for part in seen]),
-        )
+def lars(groups: list[Group]) -> Lars:
+    """LARS, each group at its own rate."""
+    return Lars(groups, lr=0.0)
