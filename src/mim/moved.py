@@ -13,8 +13,6 @@ MODULES = {
     "mim.callback.prune": "mim.run.prune",
     "mim.callback.results": "mim.run.results",
     "mim.checkpoint.load": "mim.weights.load",
-    "mim.data.ade20k": "mim.data.label_maps",
-    "mim.data.voc": "mim.data.label_maps",
     "mim.judge.knn": "mim.evaluate.knn",
     "mim.judge.linear": "mim.evaluate.linear",
     "mim.judge.logistic": "mim.evaluate.logistic",

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from mim.augment.no_augment import NoAugment
-from mim.data import shards
+from mim.data import shard_index
 from mim.data.image_folder import ImageFolder
 from mim.data.shard_writer import Shape, write_shards
 from mim.data.webdataset import WebDataset
@@ -42,7 +42,7 @@ def test_shards_hold_what_the_folder_holds_and_are_opened_by_their_index(
         "val-000000.tar",
     ]
     assert (made.pictures, made.already) == (10, 0)
-    monkeypatch.setattr(shards, "_pictures", lambda shard: pytest.fail("headers were read"))
+    monkeypatch.setattr(shard_index, "contents_of", lambda shard: pytest.fail("headers were read"))
     data = read(tmp_path / "out")
     assert (data.classes, data.train_size, len(data.splits.val)) == (["cat", "dog"], 7, 3)
     theirs = {

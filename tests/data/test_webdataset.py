@@ -7,7 +7,7 @@ import torch
 
 from mim.augment.boxes import TorchvisionBoxes
 from mim.augment.crop_flip import CropFlip
-from mim.data import shards
+from mim.data import shard_index
 from mim.data.image_folder import ImageFolder
 from mim.data.webdataset import WebDataset
 
@@ -81,7 +81,7 @@ def test_headers_are_read_once_for_the_same_files(folder, tmp_path, monkeypatch)
     root, cache = pack(folder, tmp_path / "shards"), str(tmp_path / "cache")
     first = WebDataset(str(root), **arguments(cache=cache)).splits.train
     with monkeypatch.context() as patch:
-        patch.setattr(shards, "_pictures", lambda shard: pytest.fail("read again"))
+        patch.setattr(shard_index, "contents_of", lambda shard: pytest.fail("read again"))
         again = WebDataset(str(root), **arguments(cache=cache)).splits.train
     assert [first.files.path(n) for n in range(17)] == [again.files.path(n) for n in range(17)]
     assert first.label.equal(again.label)

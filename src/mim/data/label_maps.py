@@ -134,15 +134,3 @@ class LabelMaps(DenseData):
             f"data.root={printable(self.root)} data.train={self.folders[0][0]} "
             f"data.val={self.folders[1][0]}"
         )
-
-
-class Ade20k(LabelMaps):
-    """ADE20K's 150 classes of pixels (ADEChallengeData2016; Zhou et al., CVPR 2017), whose value 0
-    is anything else and counts nowhere.
-    """
-
-
-class Voc(LabelMaps):
-    """PASCAL VOC 2012's 20 classes of objects and their ground (Everingham et al., 2015): pictures
-    that its lists name, label maps with palettes, borders of objects ignored.
-    """

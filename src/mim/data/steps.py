@@ -2,7 +2,7 @@
 ends.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytorch_lightning as L
 
@@ -58,8 +58,8 @@ class Steps(NamedTuple):
         """
         if not self.trainer:
             return 0, 0
-        progress = self.trainer.fit_loop.epoch_loop.batch_progress.state_dict()
-        done, whole = progress["total"]["processed"], max(1, self.batches)
+        progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress
+        done, whole = progress.total.processed, max(1, self.batches)
         epoch = max(0, done - 1) // whole
         return epoch, done - epoch * whole
 
