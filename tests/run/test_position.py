@@ -2,10 +2,11 @@
 
 from copy import deepcopy
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mim.run.position import Length, Pace, Position, go_on_from, position_after
+from mim.run.position import Length, Pace, Position, go_on_from, position_after, position_to_resume
 
 IMAGES = st.integers(1, 400)
 
@@ -100,3 +101,13 @@ def test_all_counters_follow_from_one_number(taken, of_epoch, batches, judged_ev
     again = deepcopy(checkpoint)
     go_on_from(again, taken, length)
     assert again == checkpoint
+
+
+def test_a_finished_training_may_be_gone_on_with_and_none_that_is_further_than_asked_for():
+    pace = Pace(images=32, steps=6, training_set=192)
+    checkpoint = {"global_step": 18, "pace": pace._asdict()}
+    assert position_to_resume(checkpoint, pace, 18) == Position(3, 0)
+    with pytest.raises(ValueError, match=r"^3 epochs \(18 steps\) are done, which is more than"):
+        position_to_resume(checkpoint, pace, 17)
+    with pytest.raises(ValueError, match="192 of them, and there are 191 here"):
+        position_to_resume(checkpoint, pace._replace(training_set=191), 18)
