@@ -20,6 +20,8 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 OURS = {
     *("simmim/cifar10_vit_pico", "simmim/digits_beit_pico", "own/continue", "sbam/imagenet_sbm"),
     *("cmae/imagenet_vit_base_800", "dino/imagenet_vit_small", "pixio/imagenet_vit_huge"),
+    "budget/vit_base_one_gpu",
+    "budget/vit_small_one_day",
     "supervised/mae_vit_small",
     "supervised/deit_vit_large",
 }
