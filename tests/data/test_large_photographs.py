@@ -33,7 +33,9 @@ def test_of_large_photographs_one_is_held_at_a_time(pictures, monkeypatch):
     kind = type(data.splits.train.cut)
     go = kind.__call__
     monkeypatch.setattr(
-        kind, "__call__", lambda self, shown, key: held.append(len(shown)) or go(self, shown, key)
+        kind,
+        "__call__",
+        lambda self, shown, *rest: held.append(len(shown)) or go(self, shown, *rest),
     )
     next(iter(data.train_dataloader()))
     monkeypatch.setattr(from_files, "CHUNK_PIXELS", 1)

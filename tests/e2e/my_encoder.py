@@ -14,12 +14,8 @@ class Registers(nn.Module):
     def __init__(self, image_size: int, patch_size: int, width: int, depth: int, heads: int,
                  drop_path: float = 0.0, channels: int = 3):  # fmt: skip
         super().__init__()
-        self.geometry, self.width, self.heads = (
-            Geometry.of(image_size, patch_size, channels),
-            width,
-            heads,
-        )
-        self.depth, self.prefix = depth, 3
+        self.geometry = Geometry.of(image_size, patch_size, channels)
+        self.width, self.heads, self.depth, self.prefix = width, heads, depth, 3
         self.first = nn.Parameter(torch.randn(1, self.prefix, width) * 0.02)
         self.position = nn.Parameter(torch.randn(self.geometry.patches, width) * 0.02)
         self.project = nn.Linear(self.geometry.values_per_patch, width)
@@ -27,12 +23,9 @@ class Registers(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def embed(self, image, index=None):
-        if index is None:
-            return self.project(patchify(image, self.geometry.patch_size)) + self.position
-        return (
-            self.project(take_patches(image, index, self.geometry.patch_size))
-            + self.position[index]
-        )
+        size = self.geometry.patch_size
+        patches = patchify(image, size) if index is None else take_patches(image, index, size)
+        return self.project(patches) + (self.position if index is None else self.position[index])
 
     def position_token(self, token, index):
         return token + self.position[index]
@@ -53,10 +46,8 @@ class Registers(nn.Module):
         return self.encode(self.embed(image))
 
     def attention(self, image, queries=None, block=None):
-        block = block or self.depth
-        return self.block_attention(
-            self.encode_blocks(self.embed(image), [block - 1])[0], queries, block
-        )
+        (tokens,) = self.encode_blocks(self.embed(image), [(block or self.depth) - 1])
+        return self.block_attention(tokens, queries, block)
 
     def block_attention(self, tokens, queries=None, block=None, dtype=None):
         chosen = self.blocks[(block or self.depth) - 1]

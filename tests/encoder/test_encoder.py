@@ -176,6 +176,7 @@ def test_windows_do_not_attend():
 def test_a_file_can_name_encoders_and_no_contract_of_one():
     assert [name.rpartition(".")[2] for name in public_classes(ENCODER)] == [
         "Beit",
+        "CapiViT",
         "Pixio",
         "Swin",
         "TimmViT",

@@ -42,6 +42,7 @@ ELSEWHERE = {  # what no room above can do for a lower one, each with its contra
     "mim/head/proposals.py": {"_utils"},
     "mim/launch/arguments.py": {"_SubParsersAction", "_option_string_actions"},
     "mim/launch/entry.py": {"_internal"},
+    "mim/optim/to_start.py": {"_foreach_lerp_"},
     "mim/teacher/ema.py": {"_foreach_lerp_"},
 }
 # of named tuples, os and configs

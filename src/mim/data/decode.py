@@ -128,6 +128,8 @@ def read_values(content: Tensor, reading: Reading = COLOURS, fit: Fit | None = N
 
 def _decoded(content: Tensor, reading: Reading, fit: Fit | None) -> FileValues:
     raw = content.numpy().tobytes()
+    if not raw:
+        raise ValueError("it is empty")
     if raw.startswith(b"\x93NUMPY"):
         return _array("NPY", read_npy(raw, reading.max_megapixels), 1, reading)
     if raw.startswith(b"PK\3\4"):

@@ -95,11 +95,12 @@ def with_whole_bias(tensors: Tensors) -> Tensors:
     What tells them from EVA-02's are positions of sines and cosines, and no layer scale. Others are
     as they were.
     """
+    other = any(re.search(r"gamma_1|relative_position", name) for name in tensors)
+    if other or "blocks.0.attn.q_bias" not in tensors:
+        return tensors
     first, second = (tensors.get(f"blocks.0.mlp.fc{number}.weight") for number in (1, 2))
     gated = first is None or second is None or first.shape[0] != second.shape[1]
-    if "blocks.0.attn.q_bias" not in tensors or gated or not _sincos(tensors.get("pos_embed")):
-        return tensors
-    if any(re.search(r"gamma_1|relative_position", name) for name in tensors):
+    if gated or not _sincos(tensors.get("pos_embed")):
         return tensors
     found = {
         name: value
