@@ -203,7 +203,7 @@ CMAE = (
 )
 SPLITS = {"ddp": ("trainer=ddp",), "fsdp": ("trainer=fsdp",)}
 UNCOLOURED = (
-    *("images_per_step=16", "data.augment.local_size=16", "data.augment.jittered=0"),
+    *("images_per_step=16", "data.augment.jittered=0"),
     *("data.augment.grey=0", "data.augment.blur=[0,0,0]", "data.augment.solarize=[0,0,0]"),
 )
 SIAMESE = {
@@ -215,6 +215,7 @@ SIAMESE = {
         *("model=msn", "augment@data.augment=multi_crop_msn", "data.augment.local_crops=2"),
         *("model.head.hidden=32", "loss.term.match.out=16", "loss.term.match.prototypes=32"),
         *("+encoder.positions=learned", "masker.partition.ratio=0.3", *UNCOLOURED),
+        "data.augment.local_size=16",
     ),
 }
 ACCUMULATED = ("trainer.accumulate_grad_batches=2", "trainer.limit_train_batches=10")
