@@ -214,9 +214,12 @@ def test_a_table_goes_on_after_all_of_it_was_killed(tmp_path):
             first,
         )
     finally:
-        for pid in descendants(first.pid):
+        killed = descendants(first.pid)
+        for pid in killed:
             os.kill(pid, signal.SIGKILL)
         first.wait()
+        while any(is_alive(pid) for pid in killed):  # what is killed holds its locks until it ends
+            time.sleep(0.05)
     (folder,) = tmp_path.glob("runs/tables/small_bench/random_*")
     assert not (folder / "results.json").exists()
 
@@ -252,6 +255,14 @@ def descendants(pid: int) -> list[int]:
     """A process and all that it started."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [pid, *(other for child in children for other in descendants(int(child)))]
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is there, and is more than an ended one that nobody has asked about."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 @pytest.mark.parametrize(
