@@ -42,6 +42,7 @@ SPLIT = {
     "cache",
     "fused",
     "exif",
+    "reduced",
     "compile",
 }
 """Names of settings below a group that leave it as it is, too."""
@@ -56,7 +57,7 @@ WORDS = {
     "absolute": "shared_bias",
     "shared_bias": "absolute",
     "block_bias": "absolute",
-    "sincos_rows_first": "absolute",
+    "sincos_rows_first": "learned",
     "sincos_rows_first_and_block_bias": "sincos_rows_first",
     "cae": "simmim",
     "down": "up",
@@ -115,6 +116,9 @@ def _without_effect(path: str, raw: Any) -> bool:
     instead = {"base_lr": "lr", "warmup_epochs": "warmup_steps", "epochs": "steps"}
     if raw.get(instead.get(path, "")) is not None:
         return True
+    # Half of an even number of patches is whole.
+    if path == "masker.partition.rounding" and raw["masker"]["partition"].get("ratio") == 0.5:
+        return True
     # What learns from label maps or objects jitters images, and judges them in another way.
     return "jitter" in raw["data"] and path.startswith(
         ("data.augment.", "data.resize_interpolation")
@@ -122,12 +126,12 @@ def _without_effect(path: str, raw: Any) -> bool:
 
 
 def _of_no_crop(path: str, raw: Any) -> bool:
-    """Whether a setting is of the second global crop, or of local ones, where there is one crop
-    alone.
-    """
+    """Whether a setting is of local crops, or of the second global one, where there are none."""
     augment = raw["data"].get("augment", {})
-    alone = augment.get("global_crops") == 1 and augment.get("local_crops") == 0
-    return alone and re.search(r"augment\.(local_s|blur\.[12]|solarize\.[12])", path) is not None
+    if augment.get("local_crops") != 0:
+        return False
+    absent = "[12]" if augment.get("global_crops") == 1 else "2"
+    return re.search(rf"augment\.(local_s|(blur|solarize)\.{absent})", path) is not None
 
 
 def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
