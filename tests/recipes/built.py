@@ -208,9 +208,7 @@ def encoder_facts(cfg: DictConfig, encoder: Any) -> Facts:
         else blocks[0].attn.qkv.bias is not None,
         "encoder.norm_eps": blocks[0].norm1.eps,
         "encoder.cls_token": getattr(encoder, "cls_token", None) is not None,
-        **(
-            {"encoder.start": cfg.encoder.start} if cfg.encoder.get("start", "mae") != "mae" else {}
-        ),
+        **({"encoder.start": cfg.encoder.start} if "start" in cfg.encoder else {}),
         **({"encoder.attention_dropout": rate} if (rate := _attention_dropout(blocks)) else {}),
         "encoder.mlp_ratio": blocks[0].mlp.fc1.out_features / blocks[0].mlp.fc1.in_features,
     }

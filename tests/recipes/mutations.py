@@ -116,6 +116,8 @@ def _without_effect(path: str, raw: Any) -> bool:
     instead = {"base_lr": "lr", "warmup_epochs": "warmup_steps", "epochs": "steps"}
     if raw.get(instead.get(path, "")) is not None:
         return True
+    if path == "decay_to_start" and path not in raw["task"]:  # a command is refused then
+        return True
     # Half of an even number of patches is whole.
     if path == "masker.partition.rounding" and raw["masker"]["partition"].get("ratio") == 0.5:
         return True
