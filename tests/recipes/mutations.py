@@ -89,16 +89,10 @@ def mutations(cfg: DictConfig) -> Iterator[tuple[str, Any, Any]]:
             continue
         if path.startswith("data.augment.") and "augment" in raw:  # a probe's own takes its place
             continue
-        if (
-            last.startswith("resize") and "model" in raw and "mix" not in raw["task"]
-        ):  # of what is judged, and pre-training judges nothing
+        # of what is judged, and pre-training judges nothing
+        if last.startswith("resize") and "model" in raw and "mix" not in raw["task"]:
             continue
         if _without_effect(path, raw):
-            continue
-        if (
-            path in ("epochs", "warmup_epochs")
-            and raw.get(path.replace("epochs", "steps")) is not None
-        ):  # not used then
             continue
         if _of_no_crop(path, raw):
             continue

@@ -164,9 +164,8 @@ def test_tables_of_biases_that_are_not_there_begin_at_zero_beside_positions_that
     model = build_simmim(positions="sincos_rows_first_and_block_bias")
     assert "2 tables of biases at zero" in load_checkpoint_into(run, model)
     assert torch.allclose(model.encoder(images), before.encoder(images), atol=1e-6)
-    with pytest.raises(
-        ValueError, match="relative_position_bias_table"
-    ):  # nothing says where patches are
+    # nothing says where patches are
+    with pytest.raises(ValueError, match="relative_position_bias_table"):
         load_checkpoint_into(run, build_simmim(positions="block_bias"))
 
 

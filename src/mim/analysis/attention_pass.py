@@ -16,9 +16,8 @@ from mim.analysis.moments import Moments
 from mim.batch import Batch
 from mim.encoder.encoder import AttentionEncoder, Encoder, attending
 
-NUMBERS_AT_ONCE = (
-    2**24
-)  # of attention matrices: 64 MB of float32, a few times over, whatever the batch, heads and image
+NUMBERS_AT_ONCE = 2**24
+"""Of attention matrices: 64 MB of float32, a few times over, whatever batch, heads and image."""
 
 
 class AttentionPass:

@@ -35,9 +35,8 @@ def disagreement(predicted: Tensor, split: Split, patches: int) -> Tensor:
     )
     there = predicted.new_full((B, K, patches + 1, P), float("nan"))
     there = there.scatter(2, index[..., None].expand_as(predicted), predicted)[:, :, :patches]
-    pairs = [
-        (there[:, i] - there[:, j]).abs().mean(-1) for i, j in combinations(range(K), 2)
-    ]  # NaN where one is missing
+    # NaN where one is missing
+    pairs = [(there[:, i] - there[:, j]).abs().mean(-1) for i, j in combinations(range(K), 2)]
     return torch.stack(pairs).nanmean(0)
 
 

@@ -187,9 +187,10 @@ class Centred:
         image = torch.stack([F.center_crop(picture, list(self.size)) for picture in resized])
         height, width = torch.tensor([self._resized(*size) for size in whole]).unbind(1)
         (tall, wide), sides = self.size, (height, width)
+        # as torchvision rounds
         top, left = (
             ((side - kept) / 2).round() for side, kept in zip(sides, self.size, strict=True)
-        )  # as torchvision rounds
+        )
         box = torch.stack(
             [left / width, top / height, (left + wide) / width, (top + tall) / height], 1
         )

@@ -72,9 +72,8 @@ class LabelMapScenes:
                 f"{printable(label_maps)}, e.g. {printable(lacks[0])}"
             )
         paths = [str(images / name) for name in names]
-        self.files = Files(
-            paths, [-1] * len(paths), Reading(max_megapixels, exif=False)
-        )  # labels are of what is stored
+        # Labels are of what is stored, so nothing is turned.
+        self.files = Files(paths, [-1] * len(paths), Reading(max_megapixels, exif=False))
         self.maps = [label_maps / maps[str(Path(name).with_suffix(""))] for name in names]
         self.classes, self.first_class, self.ignore = classes, first_class, ignore
         self.colours = (

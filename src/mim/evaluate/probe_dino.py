@@ -127,10 +127,7 @@ class ProbeDINO:
         device = next(checkpoint.encoder.parameters()).device
         heads = self.heads(extractor.width, classes).to(device)
         trained = SideBySide(checkpoint, extractor, {extractor.name: heads}, {})
-        optimizer = lambda groups: SGD([dict(group) for group in groups], lr=0.0, momentum=0.9)  # noqa: E731
-        for epoch in trained.fit(
-            optimizer, self.schedule, self.epochs, self.batch_size, self.batch_size
-        ):
+        for epoch in trained.fit(sgd, self.schedule, self.epochs, self.batch_size, self.batch_size):
             if epoch % self.judge_every_n_epochs and epoch < self.epochs:
                 continue
             scores, label = trained.scores(self.held_out_limit)

@@ -18,7 +18,8 @@ TRAINED = (
     "images_per_step",
     "attention_from",
     "checkpoint",
-)  # what a run's numbers depend on
+)
+"""What a run's numbers depend on."""
 NOT_A_SETTING = ("seed", "root", "num_workers", "compile")  # by which no two runs are told apart
 RATIOS = ("ratio", "mask_ratio", "parts")  # what partitions call it
 

@@ -54,6 +54,17 @@ class Arguments(argparse.ArgumentParser):
         self.add_argument(name, type=int, default=default, help=help, required=required)
         self.counts.append((name, least, most))
 
+    def add_opening(self) -> None:
+        """Add what says how a checkpoint is opened, where the checkpoint itself does not."""
+        self.add_count("--image-size", "pixels per side, where not those of the training")
+        self.add_argument(
+            "--encoder", help="a class of your own that the checkpoint is of: my_module.MyEncoder"
+        )
+        self.add_count("--heads", "attention heads, where nothing in the checkpoint says")
+        self.add_argument(
+            "--key", help="which weights of a file that holds several: student, state_dict_ema"
+        )
+
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> Any:

@@ -63,13 +63,11 @@ def check_nodes(nodes: int) -> None:
     Raises:
         ValueError: saying what starts them.
     """
+    # by hand, LSF, MPI
     by_others = (
-        "MASTER_ADDR",
-        "NODE_RANK",
-        "LSB_DJOB_RANKFILE",
-        "OMPI_COMM_WORLD_SIZE",
-        "PMI_SIZE",
-    )  # by hand, LSF, MPI
+        *("MASTER_ADDR", "NODE_RANK", "LSB_DJOB_RANKFILE"),
+        *("OMPI_COMM_WORLD_SIZE", "PMI_SIZE"),
+    )
     if nodes > 1 and started() is None and not any(name in os.environ for name in by_others):
         raise ValueError(
             f"trainer.num_nodes={nodes}, and nothing has started processes on other computers, "

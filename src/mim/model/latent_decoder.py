@@ -58,9 +58,8 @@ class LatentDecoder(nn.Module):
         `valid` (B, Lm) says which are none of padding; None for all.
         """
         bias = None
-        if (
-            valid is not None
-        ):  # an image of which nothing is masked looks at its padding, and counts for nothing
+        if valid is not None:
+            # An image of which nothing is masked looks at its padding, and counts for nothing.
             bias = padding_bias(valid | ~valid.any(dim=1, keepdim=True))
         x = latent + position
         for block in self.blocks:

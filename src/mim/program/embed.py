@@ -53,14 +53,7 @@ def parser() -> Arguments:
     parser.add_argument(
         "--precision", choices=("float32", "bf16"), default="float32", help="the default is float32"
     )
-    parser.add_count("--image-size", "pixels per side, where not those of the training")
-    parser.add_argument(
-        "--encoder", help="a class of your own that the checkpoint is of: my_module.MyEncoder"
-    )
-    parser.add_count("--heads", "attention heads, where nothing in the checkpoint says")
-    parser.add_argument(
-        "--key", help="which weights of a file that holds several: student, state_dict_ema"
-    )
+    parser.add_opening()
     return parser
 
 

@@ -18,12 +18,5 @@ def parser() -> Arguments:
     parser.add_argument("checkpoint", help="a run folder, a file, timm:<name> or hf:<repository>")
     parser.add_argument("out", type=path, help="the file to write; must not exist yet")
     parser.add_argument("--to", choices=FORMATS, required=True)
-    parser.add_count("--image-size", "pixels per side, where not those of the training")
-    parser.add_argument(
-        "--encoder", help="a class of your own that the checkpoint is of: my_module.MyEncoder"
-    )
-    parser.add_count("--heads", "attention heads, where nothing in the checkpoint says")
-    parser.add_argument(
-        "--key", help="which weights of a file that holds several: student, state_dict_ema"
-    )
+    parser.add_opening()
     return parser

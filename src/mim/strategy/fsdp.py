@@ -115,10 +115,8 @@ class FSDP(ModelParallelStrategy):
             cast_forward_inputs=False,  # autocast does, and boxes of crops are to stay as they are
         )
         task = self._task
-        compiles, task.compiles = (
-            task.compiles,
-            False,
-        )  # one graph cannot hold the gathering, which stands between the blocks
+        # One graph cannot hold the gathering, which stands between the blocks.
+        compiles, task.compiles = task.compiles, False
         for model in self._cut:
             # What no backward pass goes through, a teacher, is not cut up again by one.
             trained = any(p.requires_grad for p in model.parameters())

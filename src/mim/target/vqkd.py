@@ -97,9 +97,8 @@ class VqkdEncoder(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Pixels in [0, 1] (B, 3, H, W) -> numbers of codes, row by row, (B, L) int64."""
         with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
-            squares = self.codebook.square().sum(
-                -1
-            )  # 1 but for rounding, where averages are normalised
+            # 1 but for rounding, where averages are normalised
+            squares = self.codebook.square().sum(-1)
             return (squares - 2 * linear(self.vectors(image), self.codebook)).argmin(-1)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from mim.encoder.timm_model import input_side
 from mim.plain import Settings, printable
 from mim.weights.architecture import TIMM_VIT, depth_of
-from mim.weights.releases import several_cls, with_positions
+from mim.weights.releases import renamed, several_cls, with_positions
 
 Tensors = dict[str, Tensor]
 _NAMES = (  # a pattern, and what it becomes; all are tried, in this order
@@ -77,7 +77,7 @@ def _gated(tensors: Tensors) -> Tensors:
         (r"\.mlp\.gate_proj\.", ".mlp.fc1_g."),
         (r"\.mlp\.up_proj\.", ".mlp.fc1_x." if gated else ".mlp.fc1."),
     )
-    return _renamed(tensors, (*names, *_EVAS))
+    return renamed(tensors, (*names, *_EVAS))
 
 
 def _flat(tensors: Tensors) -> Tensors:
@@ -177,7 +177,7 @@ def of_transformers(
 def _settle(
     tensors: Tensors, family: Family, config: Settings, kind: str
 ) -> tuple[Tensors, Settings]:
-    ours = family.mend(_one_projection(_renamed(tensors, _NAMES)))
+    ours = family.mend(_one_projection(renamed(tensors, _NAMES)))
     width, _, _, patch = ours["patch_embed.proj.weight"].shape
     side, name = config.get("image_size"), family.timm(config, ours)
     settings: Settings = {
@@ -201,15 +201,6 @@ def _settle(
         name if _REST.search(name) else f"encoder.{name}": value for name, value in ours.items()
     }
     return named, settings
-
-
-def _renamed(tensors: Tensors, names: tuple[tuple[str, str], ...]) -> Tensors:
-    found = {}
-    for name, value in tensors.items():
-        for pattern, new in names:
-            name = re.sub(pattern, new, name)
-        found[name] = value
-    return found
 
 
 def _one_projection(tensors: Tensors) -> Tensors:

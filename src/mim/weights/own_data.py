@@ -12,13 +12,8 @@ from mim.plain import Settings, printable, settings_of
 from mim.weights.settings import DATA, check_settings, class_of
 from mim.weights.weights import Weights
 
-LOCAL = (
-    "root",
-    "cache",
-    "num_workers",
-    "max_megapixels",
-    "decoder",
-)  # of a data set's settings, what belongs to a computer and not to a run
+LOCAL = ("root", "cache", "num_workers", "max_megapixels", "decoder")
+"""Of a data set's settings, what belongs to a computer and not to a run."""
 
 
 PLACES = ("root", "table", "name")

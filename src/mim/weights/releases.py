@@ -9,7 +9,7 @@ TonyLianLong/CrossMAE (models_cross.py), open-mmlab/mmpretrain
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -123,3 +123,13 @@ def _dinov3(tensors: Tensors) -> Tensors:
             block = name.removesuffix("qkv.bias")
             ours |= {f"{block}q_bias": query.clone(), f"{block}v_bias": value.clone()}
     return ours
+
+
+def renamed(tensors: Mapping[str, Tensor], names: Sequence[tuple[str, str]]) -> dict[str, Tensor]:
+    """Tensors under other names: each pattern in turn is replaced wherever it is found."""
+    found = {}
+    for name, value in tensors.items():
+        for pattern, new in names:
+            name = re.sub(pattern, new, name)
+        found[name] = value
+    return found

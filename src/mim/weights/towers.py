@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mim.encoder.positions import sincos_positions
+from mim.weights.releases import renamed
 
 Tensors = dict[str, Tensor]
 TOWER = "transformer.resblocks.0.ln_1.weight"
@@ -62,7 +63,7 @@ def from_clip(tensors: Mapping[str, Tensor]) -> Tensors:
     """
     tower = {name: value for name, value in tensors.items() if name.startswith("visual.")}
     beside = {name: value for name, value in tensors.items() if tower and name not in tower}
-    found = _renamed(
+    found = renamed(
         {name.removeprefix("visual."): value for name, value in (tower or tensors).items()}, _CLIP
     )
     for name in ("cls_token", "pos_embed"):
@@ -74,13 +75,13 @@ def from_clip(tensors: Mapping[str, Tensor]) -> Tensors:
 def from_aim(tensors: Mapping[str, Tensor]) -> Tensors:
     """AIMv2, and AIM, which is refused by name later: norms of a tower with biases are its."""
     gates = _GATED if any(".mlp.fc3." in name for name in tensors) else ()
-    return _placed(_renamed(tensors, (*_AIM, *gates)))
+    return _placed(renamed(tensors, (*_AIM, *gates)))
 
 
 def from_capi(tensors: Mapping[str, Tensor]) -> Tensors:
     """CAPI's encoder; its predictor and the clusters are beside it."""
     bare = {name.removeprefix("backbone."): value for name, value in tensors.items()}
-    found = _renamed(bare, _CAPI)
+    found = renamed(bare, _CAPI)
     for name in [name for name in found if name.endswith(".attn.q_proj.weight")]:
         block = name.removesuffix("q_proj.weight")
         parts = [found.pop(f"{block}{part}_proj.weight") for part in "qkv"]
@@ -136,12 +137,3 @@ def _placed(tensors: Tensors) -> Tensors:
     return {
         f"encoder.{name}" if _INSIDE.match(name) else name: value for name, value in tensors.items()
     }
-
-
-def _renamed(tensors: Mapping[str, Tensor], names: tuple[tuple[str, str], ...]) -> Tensors:
-    found = {}
-    for name, value in tensors.items():
-        for pattern, new in names:
-            name = re.sub(pattern, new, name)
-        found[name] = value
-    return found

@@ -127,9 +127,8 @@ class RandomRatio(Varying, nn.Module):
         place = torch.arange(L, device=rank.device)
         masked = place < count[:, None]
         if among:
-            turn = (
-                uniform(key, among, HINT).argsort(dim=1).argsort(dim=1)
-            )  # (B, among), a random order of the candidates
+            # (B, among), a random order of the candidates
+            turn = uniform(key, among, HINT).argsort(dim=1).argsort(dim=1)
             masked[:, :among] &= turn >= hints[:, None]
         # (B, 1, L)
         order = order.gather(1, masked.byte().argsort(dim=1, descending=True, stable=True))[:, None]
