@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mim.encoder.attention import Norm
 from mim.encoder.beit_block import Block
-from mim.encoder.blocks import check_number, run_blocks, run_for_added
+from mim.encoder.blocks import ImageAttention, check_number, rising_rates, run_blocks, run_for_added
 from mim.encoder.initialise import BeitStart, initialise_beit
 from mim.encoder.padding import padding_bias, with_cls
 from mim.encoder.patches import add_positions, project
@@ -31,7 +31,7 @@ Positions = Literal[
 """What tells a Beit where patches are: biases of attention by distance, embeddings, or both."""
 
 
-class Beit(beit.Beit):
+class Beit(ImageAttention, beit.Beit):
     """A ViT that is told how far apart two patches are; parameters and key names are timm's.
 
     It runs on any subset of patches: a table of biases by distance is looked up for the patches
@@ -98,10 +98,9 @@ class Beit(beit.Beit):
             use_shared_rel_pos_bias=positions == "shared_bias",
         )
         window = geometry.grid if positions.endswith("block_bias") else None
-        rates = torch.linspace(0, drop_path, depth, device="cpu").tolist()
         self.blocks = nn.ModuleList(
             Block(width, heads, mlp_ratio, rate, layer_scale, window, attention_dropout)
-            for rate in rates
+            for rate in rising_rates(drop_path, depth)
         )
         self.geometry = geometry
         self.width, self.heads, self.prefix = width, heads, 1
@@ -168,14 +167,6 @@ class Beit(beit.Beit):
         x = self._cls_first(tokens)
         return run_for_added(x, self.blocks, self._biases(None), blocks)
 
-    def attention(
-        self, image: Tensor, queries: Sequence[int] | None = None, block: int | None = None
-    ) -> Tensor:
-        """What tokens of whole images (B, C, H, W) attend to -> (B, A, queries, 1 + L)."""
-        block = check_number(block, self.depth, "Beit")
-        (entering,) = self.encode_blocks(self.embed(image), [block - 1])
-        return self.block_attention(entering, queries, block)
-
     def block_attention(
         self,
         tokens: Tensor,
@@ -183,7 +174,7 @@ class Beit(beit.Beit):
         block: int | None = None,
         dtype: torch.dtype | None = None,
     ) -> Tensor:
-        """The same, of the tokens (B, 1 + L, D) that enter the block."""
+        """Attention (B, A, queries, 1 + L), of tokens (B, 1 + L, D) that enter the block."""
         chosen, bias = self._block(block)
         return chosen.attn.rows(chosen.norm1(tokens), bias, queries, dtype)
 

@@ -1,7 +1,9 @@
 """Running a transformer's blocks, up to the last one that is asked for."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from mim.encoder.padding import Lengths
@@ -68,3 +70,37 @@ def check_number(number: int | None, depth: int, of: str = "the encoder", least:
     if not least <= number <= depth:
         raise ValueError(f"block={number} of {of} cannot be looked at: it has blocks 1 to {depth}")
     return number
+
+
+def rising_rates(last: float, depth: int) -> list[float]:
+    """Rates of stochastic depth, from 0 in the first block in a line to that of the last."""
+    return torch.linspace(0, last, depth, device="cpu").tolist()
+
+
+class ImageAttention:
+    """Attention of an encoder whose blocks each say theirs, of the tokens that enter them."""
+
+    def attention(
+        self: "_ByBlock",
+        image: Tensor,
+        queries: Sequence[int] | None = None,
+        block: int | None = None,
+    ) -> Tensor:
+        """What tokens of whole images (B, C, H, W) attend to -> (B, A, queries, R + L) float32."""
+        number = check_number(block, self.depth, type(self).__name__)
+        (entering,) = self.encode_blocks(self.embed(image), [number - 1])
+        return self.block_attention(entering, queries, number)
+
+
+class _ByBlock(Protocol):
+    """What it asks of an encoder."""
+
+    depth: int
+
+    def embed(self, image: Tensor) -> Tensor: ...
+
+    def encode_blocks(self, tokens: Tensor, blocks: Sequence[int]) -> list[Tensor]: ...
+
+    def block_attention(
+        self, tokens: Tensor, queries: Sequence[int] | None = None, block: int | None = None
+    ) -> Tensor: ...

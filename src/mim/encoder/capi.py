@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from mim.encoder.attention import attend
-from mim.encoder.blocks import Bias, check_number, run_blocks
+from mim.encoder.blocks import Bias, ImageAttention, check_number, run_blocks
 from mim.encoder.padding import padding_bias
 from mim.encoder.patches import project
 from mim.geometry import Geometry
@@ -20,7 +20,7 @@ from mim.ranges import Count, Positive, Rate, Size
 _NORM = partial(nn.RMSNorm, eps=1e-5)
 
 
-class CapiViT(nn.Module):
+class CapiViT(ImageAttention, nn.Module):
     """CAPI's encoder: no absolute positions, no biases, root-mean-square norms
     (facebookresearch/capi, model.py: EncoderDecoder).
 
@@ -136,14 +136,6 @@ class CapiViT(nn.Module):
         least, most = low.amin(1, keepdim=True), high.amax(1, keepdim=True)
         return torch.cat([least + self.get_buffer("_edge") * (most - least), patches], dim=1)
 
-    def attention(
-        self, image: Tensor, queries: Sequence[int] | None = None, block: int | None = None
-    ) -> Tensor:
-        """What tokens of whole images (B, C, H, W) attend to -> (B, A, queries, R + L) float32."""
-        number = check_number(block, self.depth, "CapiViT")
-        (entering,) = self.encode_blocks(self.embed(image), [number - 1])
-        return self.block_attention(entering, queries, number)
-
     def block_attention(
         self,
         tokens: Tensor,
@@ -151,7 +143,9 @@ class CapiViT(nn.Module):
         block: int | None = None,
         dtype: torch.dtype | None = None,
     ) -> Tensor:
-        """The same, of the tokens (B, R + L, D) that enter the block; `dtype` that of products."""
+        """Attention (B, A, queries, R + L), of tokens (B, R + L, D) that enter the block; products
+        are made in `dtype`.
+        """
         chosen = self._block(block)
         attn, x = chosen.attn, chosen.norm1(tokens)
         query, key = attn.turned(x, self._placed(None, None))[:2]

@@ -12,7 +12,7 @@ import torch
 from timm.models.eva import Eva
 from torch import Tensor, nn
 
-from mim.encoder.blocks import check_number, run_blocks
+from mim.encoder.blocks import ImageAttention, check_number, run_blocks
 from mim.encoder.padding import padding_bias
 from mim.encoder.patches import add_positions, project
 from mim.encoder.timm_attention import attention_of, update_of
@@ -22,7 +22,7 @@ from mim.plain import Settings
 from mim.ranges import Count, NonNegativeInt, Positive, Rate, Size
 
 
-class TimmViT(nn.Module):
+class TimmViT(ImageAttention, nn.Module):
     """Vision transformer of timm, by its name; parameters and key names are timm's, without a head.
 
     Patches that are not asked for are neither embedded nor encoded: rotary positions of the others
@@ -177,14 +177,6 @@ class TimmViT(nn.Module):
         own = table[number - 1]  # (A, L, 2 d), of each block its own (RoPE-mixed)
         return own if index is None else own[:, index].transpose(0, 1)
 
-    def attention(
-        self, image: Tensor, queries: Sequence[int] | None = None, block: int | None = None
-    ) -> Tensor:
-        """What tokens of whole images (B, C, H, W) attend to -> (B, A, queries, R + L) float32."""
-        number = check_number(block, self.depth, "TimmViT")
-        (entering,) = self.encode_blocks(self.embed(image), [number - 1])
-        return self.block_attention(entering, queries, number)
-
     def block_attention(
         self,
         tokens: Tensor,
@@ -192,7 +184,7 @@ class TimmViT(nn.Module):
         block: int | None = None,
         dtype: torch.dtype | None = None,
     ) -> Tensor:
-        """The same, of the tokens (B, R + L, D) that enter the block.
+        """Attention (B, A, queries, R + L), of tokens (B, R + L, D) that enter the block.
 
         Raises:
             ValueError: where a block has no softmax over all tokens, or several.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from mim.encoder.attention import Attention, Block, Norm
-from mim.encoder.blocks import check_number, run_blocks, run_for_added
+from mim.encoder.blocks import ImageAttention, check_number, run_blocks, run_for_added
 from mim.encoder.initialise import Start, initialise
 from mim.encoder.padding import padding
 from mim.encoder.patches import add_positions, project
@@ -20,7 +20,7 @@ from mim.geometry import Geometry, grid_of
 from mim.ranges import Count, NotNegative, Positive, Rate, Size
 
 
-class ViT(VisionTransformer):
+class ViT(ImageAttention, VisionTransformer):
     """A ViT; parameters and key names are timm's.
 
     Images of other sizes get positions that are resized to their grid; that of the cls token stays.
@@ -163,14 +163,6 @@ class ViT(VisionTransformer):
         x = self._cls_first(tokens)
         return run_for_added(x, self.blocks, [None] * self.depth, blocks)
 
-    def attention(
-        self, image: Tensor, queries: Sequence[int] | None = None, block: int | None = None
-    ) -> Tensor:
-        """What tokens of whole images (B, C, H, W) attend to -> (B, A, queries, R + L)."""
-        block = check_number(block, self.depth, "ViT")
-        (entering,) = self.encode_blocks(self.embed(image), [block - 1])
-        return self.block_attention(entering, queries, block)
-
     def block_attention(
         self,
         tokens: Tensor,
@@ -178,7 +170,7 @@ class ViT(VisionTransformer):
         block: int | None = None,
         dtype: torch.dtype | None = None,
     ) -> Tensor:
-        """The same, of the tokens (B, R + L, D) that enter the block."""
+        """Attention (B, A, queries, R + L), of tokens (B, R + L, D) that enter the block."""
         chosen = self._block(block)
         return chosen.attn.rows(chosen.norm1(tokens), queries, dtype)
 

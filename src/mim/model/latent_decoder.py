@@ -1,10 +1,10 @@
 """Decoder of latents: self-attention among masked patches alone (CAE, arXiv 2202.03026)."""
 
-import torch
 from torch import Tensor, nn
 
 from mim.encoder.attention import Norm
 from mim.encoder.beit_block import Block
+from mim.encoder.blocks import rising_rates
 from mim.encoder.initialise import initialise_mae
 from mim.encoder.padding import padding_bias
 from mim.ranges import Count, Positive, Rate
@@ -44,9 +44,9 @@ class LatentDecoder(nn.Module):
                 f"LatentDecoder got heads={heads} for an encoder {width} wide; the heads must "
                 "divide the width, e.g. model.decoder.heads=4"
             )
-        rates = torch.linspace(0, drop_path, depth, device="cpu").tolist()
         self.blocks = nn.ModuleList(
-            Block(width, heads, mlp_ratio, rate, layer_scale, None, 0.0) for rate in rates
+            Block(width, heads, mlp_ratio, rate, layer_scale, None, 0.0)
+            for rate in rising_rates(drop_path, depth)
         )
         self.norm = Norm(width)
         self.predict = nn.Linear(width, target_dim)

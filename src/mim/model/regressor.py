@@ -5,6 +5,7 @@ from timm.layers import DropPath, Mlp
 from torch import Tensor, nn
 
 from mim.encoder.attention import Norm
+from mim.encoder.blocks import rising_rates
 from mim.encoder.initialise import initialise_mae
 from mim.encoder.padding import padding_bias
 from mim.model.cross_decoder import Attention
@@ -76,9 +77,9 @@ class Regressor(nn.Module):
                 "the width, e.g. model.regressor.heads=4"
             )
         self.mask_token = nn.Parameter(torch.empty(1, 1, width))
-        rates = torch.linspace(0, drop_path, depth, device="cpu").tolist()
         self.blocks = nn.ModuleList(
-            RegressorBlock(width, heads, mlp_ratio, layer_scale, rate) for rate in rates
+            RegressorBlock(width, heads, mlp_ratio, layer_scale, rate)
+            for rate in rising_rates(drop_path, depth)
         )
         self.norm = Norm(width)
         self.apply(initialise_mae)

@@ -77,13 +77,14 @@ def from_crossmae(tensors: Mapping[str, Tensor]) -> Tensors:
 
 def from_mmpretrain(tensors: Mapping[str, Tensor]) -> Tensors:
     """A ViT of MMPretrain -> our names; its neck, its head and a second network keep theirs."""
-    ours = {}
-    for name, value in tensors.items():
-        inside = name.removeprefix("backbone.")
-        for pattern, new in _MMPRETRAIN:
-            inside = re.sub(pattern, new, inside)
-        ours[f"encoder.{inside}" if name.startswith("backbone.") else name] = value
-    return ours
+    inside = {
+        name.removeprefix("backbone."): value
+        for name, value in tensors.items()
+        if name.startswith("backbone.")
+    }
+    beside = {name: value for name, value in tensors.items() if not name.startswith("backbone.")}
+    ours = renamed(inside, _MMPRETRAIN)
+    return {f"encoder.{name}": value for name, value in ours.items()} | beside
 
 
 def several_cls(tensors: Tensors) -> Tensors:
