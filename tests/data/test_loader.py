@@ -121,6 +121,43 @@ def test_a_process_that_does_nothing_is_not_waited_for(asked, kind):
     assert time.monotonic() - started < 60
 
 
+def no_connection():
+    raise ConnectionResetError(104, "Connection reset by peer")
+
+
+class Lost:
+    """A batch whose memory cannot be had, because the process that made it dies."""
+
+    def __reduce__(self):
+        return no_connection, ()
+
+
+class Saving(Waiting):
+    """Saves a checkpoint for so long that the death of a process is heard meanwhile."""
+
+    def __init__(self):
+        self.stuck_after, self.loader = 1000, None
+
+    def lost(self):
+        for process in self.loader._processes:
+            process.kill()
+        time.sleep(0.5)
+        raise KeyError("saved")
+
+
+def test_a_death_that_is_heard_late_does_not_disturb_what_saves(signals):
+    waiting = Saving()
+    waiting.loader = Loader(
+        Slow(lambda i: Lost()),
+        waiting,
+        batch_size=None,
+        num_workers=2,
+        multiprocessing_context="fork",
+    )
+    with pytest.raises(KeyError, match="saved"):
+        list(waiting.loader)
+
+
 @pytest.mark.parametrize(("asked", "kind"), [(False, WorkerLost), (True, KeyError)])
 @pytest.mark.parametrize("signum", [signal.SIGSTOP, signal.SIGKILL])
 def test_between_two_epochs_neither(signals, signum, asked, kind):

@@ -6,6 +6,7 @@ import ctypes
 import multiprocessing
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -132,7 +133,12 @@ class Loader(DataLoader[T_co]):
         one raises is "Caught ...".
         """
         try:
-            yield
+            try:
+                yield
+            except (OSError, EOFError) as error:
+                if not str(error).startswith("Caught "):
+                    self._end()
+                raise
         except (RuntimeError, OSError, EOFError) as error:
             lost = isinstance(error, OSError | EOFError) and not str(error).startswith("Caught ")
             if not lost and not str(error).startswith("DataLoader worker"):
@@ -149,6 +155,16 @@ class Loader(DataLoader[T_co]):
                 )
             self.waiting.lost()
             raise WorkerLost(f"a process that reads data {why}") from error
+
+    def _end(self) -> None:
+        """End all processes and wait for that: torch raises an error at whatever line the death of
+        one is heard, which must not be one that saves a checkpoint.
+        """
+        until = time.monotonic() + _ASKED_TO_STOP
+        for process in self._processes:
+            process.kill()
+        for process in self._processes:
+            process.join(max(0.0, until - time.monotonic()))
 
 
 class _Watch(threading.Thread):
