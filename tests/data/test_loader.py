@@ -4,6 +4,7 @@ waited for.
 
 import gc
 import multiprocessing
+import multiprocessing.connection
 import os
 import pickle
 import signal
@@ -13,6 +14,7 @@ from multiprocessing.reduction import ForkingPickler
 import pytest
 import torch
 from torch.utils.data import Dataset
+from torch.utils.data._utils import signal_handling
 
 from mim.augment.boxes import TorchvisionBoxes
 from mim.augment.crop_flip import CropFlip
@@ -43,8 +45,9 @@ def test_a_signal_in_the_moment_in_which_they_are_started_does_not_kill_them(
         pid = fork()
         if pid:
             os.kill(pid, signum)
-        else:
-            time.sleep(0.1)  # long before it runs any code of a loader
+        else:  # before it runs any code of a loader
+            while signum not in signal.sigpending():
+                time.sleep(0.001)
         return pid
 
     monkeypatch.setattr(os, "fork", signalled_at_once)
@@ -97,14 +100,10 @@ def test_a_process_that_died_is_named_at_once(signals):
 
 class Impatient(Waiting):
     def __init__(self, asked=False):
-        self.stuck_after, self.asked = (1000 if asked else 2), asked
+        self.stuck_after, self.asked = (60 if asked else 1), asked
 
     def asked_to_stop(self):
         return self.asked
-
-    def lost(self):
-        if self.asked:
-            raise KeyError("stopped")
 
 
 def freeze_at_two(i):
@@ -113,12 +112,30 @@ def freeze_at_two(i):
     return torch.zeros(1000)
 
 
-@pytest.mark.parametrize(("asked", "kind"), [(False, WorkerLost), (True, KeyError)])
-def test_a_process_that_does_nothing_is_not_waited_for(asked, kind):
-    started = time.monotonic()
-    with pytest.raises(kind, match=r"a process that reads data has read nothing for 2 s|stopped"):
+@pytest.mark.parametrize(("asked", "seconds"), [(False, 1), (True, 2)])
+def test_a_process_that_does_nothing_is_not_waited_for(monkeypatch, asked, seconds):
+    monkeypatch.setattr(loader, "_ASKED_TO_STOP", 2.0)
+    with pytest.raises(
+        WorkerLost, match=f"a process that reads data has read nothing for {seconds} s"
+    ):
         read(freeze_at_two, waiting=Impatient(asked))
-    assert time.monotonic() - started < 60
+
+
+@pytest.mark.parametrize("signum", [signal.SIGSTOP, signal.SIGKILL])
+def test_nor_for_the_rest_of_a_batch(signum):
+    def half(connection, message, write=os.write):
+        write(connection.fileno(), message[: len(message) // 2])
+        os.kill(os.getpid(), signum)
+
+    def send_half(i):
+        if i == 2:
+            multiprocessing.connection.Connection._send = half  # in this process alone
+        return i
+
+    waiting = Impatient()
+    waiting.stuck_after = 1 if signum == signal.SIGSTOP else 1000
+    with pytest.raises(WorkerLost, match=r"has read nothing for 1 s|died"):
+        read(send_half, waiting=waiting)
 
 
 def no_connection():
@@ -132,50 +149,71 @@ class Lost:
         return no_connection, ()
 
 
-class Saving(Waiting):
-    """Saves a checkpoint for so long that the death of a process is heard meanwhile."""
+@pytest.fixture
+def torch_listens(monkeypatch, signals):
+    """torch puts its handler of SIGCHLD in, as it does once in a process, and in each test here."""
+    monkeypatch.setattr(signal_handling, "_SIGCHLD_handler_set", False)
 
-    def __init__(self):
-        self.stuck_after, self.loader = 1000, None
+
+def kill_all():
+    """Kill what reads data, and hear of it."""
+    for process in multiprocessing.active_children():
+        process.kill()
+        # it stays to be looked at by whoever else hears of it
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+
+
+class Saving(Waiting):
+    """Saves a checkpoint; meanwhile all processes die."""
 
     def lost(self):
-        for process in self.loader._processes:
-            process.kill()
-        time.sleep(0.5)
+        kill_all()
         raise KeyError("saved")
 
 
-def test_a_death_that_is_heard_late_does_not_disturb_what_saves(signals):
-    waiting = Saving()
-    waiting.loader = Loader(
-        Slow(lambda i: Lost()),
-        waiting,
-        batch_size=None,
-        num_workers=2,
-        multiprocessing_context="fork",
-    )
+def test_a_death_that_is_heard_late_does_not_disturb_what_saves(torch_listens):
     with pytest.raises(KeyError, match="saved"):
-        list(waiting.loader)
+        read(lambda i: Lost(), waiting=Saving())
 
 
-@pytest.mark.parametrize(("asked", "kind"), [(False, WorkerLost), (True, KeyError)])
-@pytest.mark.parametrize("signum", [signal.SIGSTOP, signal.SIGKILL])
-def test_between_two_epochs_neither(signals, signum, asked, kind):
+def test_a_death_is_heard_by_who_waits_for_a_batch_alone(torch_listens):
+    settings = {"batch_size": None, "num_workers": 2, "prefetch_factor": 1}
+    batches = iter(Loader(Slow(float), multiprocessing_context="fork", **settings))
+    assert next(batches) == 0
+    kill_all()
+    with pytest.raises(WorkerLost, match="died"):
+        list(batches)
+    assert signal.getsignal(signal.SIGCHLD).__module__.startswith("torch.")
+
+
+class Stops(Impatient):
+    def lost(self):
+        raise KeyError("stopped")
+
+
+@pytest.mark.parametrize(
+    ("signum", "waiting", "kind"),
+    [
+        (signal.SIGSTOP, Impatient(), WorkerLost),
+        (signal.SIGKILL, Waiting(), WorkerLost),
+        (signal.SIGKILL, Stops(asked=True), KeyError),
+    ],
+)
+def test_between_two_epochs_neither(monkeypatch, signum, waiting, kind):
     """Processes that live on answer that they begin anew; before this was watched, it was waited
     for for ever.
     """
-    settings = {
-        "batch_size": None,
-        "num_workers": 2,
-        "multiprocessing_context": "fork",
-        "persistent_workers": True,
-    }
-    patience = Impatient(asked)
-    patience.stuck_after = 2 if signum == signal.SIGSTOP else 1000
-    batches = Loader(Slow(float), patience, **settings)
+    batches = Loader(
+        Slow(float),
+        batch_size=None,
+        num_workers=2,
+        multiprocessing_context="fork",
+        persistent_workers=True,
+    )
     assert list(batches) == list(batches) == [0, 1, 2, 3]
-    os.kill(batches._processes[0].pid, signum)
-    why = "has read nothing for 2 s" if signum == signal.SIGSTOP else "died"
+    batches.waiting = waiting  # from here on, for all else may take its time
+    os.kill(batches._iterator._workers[0].pid, signum)
+    why = "has read nothing for 1 s" if signum == signal.SIGSTOP else "died"
     with pytest.raises(kind, match=f"a process that reads data {why}|stopped"):
         list(batches)
 

@@ -6,14 +6,16 @@ import ctypes
 import multiprocessing
 import signal
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol, TypeVar, cast
 
 from torch.utils.data import DataLoader, Dataset, get_worker_info
+from torch.utils.data._utils.signal_handling import _remove_worker_pids
+from torch.utils.data.dataloader import _BaseDataLoaderIter, _MultiProcessingDataLoaderIter
 
 from mim.data.hand_over import hand_over
 
@@ -70,7 +72,6 @@ class Loader(DataLoader[T_co]):
         self.waiting = waiting or Waiting()
         self.pulse = multiprocessing.RawArray(ctypes.c_long, max(1, settings.get("num_workers", 0)))
         own = {"worker_init_fn": partial(_begin, self.pulse), "collate_fn": hand_over}
-        self._processes: list[BaseProcess] = []
         super().__init__(cast(Dataset[T_co], dataset), **(settings | own))
 
     def __iter__(self) -> Iterator[T_co]:  # type: ignore[override]
@@ -82,38 +83,39 @@ class Loader(DataLoader[T_co]):
         if not self.num_workers:
             return super().__iter__()
         if self.persistent_workers and self._iterator is not None:
-            watch = _Watch(self._processes, self.pulse, self.waiting)
-            return self._patiently(self._again(watch), watch)
+            return self._patiently(self._again(cast(_Batches, self._iterator)))
         return self._patiently(self._begun())
 
-    def _begun(self) -> Iterator[T_co]:
+    def _get_iterator(self) -> _BaseDataLoaderIter:
+        """torch's way to make an iterator."""
+        if not self.num_workers:
+            return super()._get_iterator()
+        self.check_worker_number_rationality()
+        return _Batches(self)
+
+    def _begun(self) -> "_Batches":
         """Begin processes with signals held back from them: one that came before they ignore it
         would kill them.
         """
-        others = multiprocessing.active_children()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
             with self._named():
-                batches = super().__iter__()
+                return cast(_Batches, super().__iter__())
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        self._processes += [
-            process for process in multiprocessing.active_children() if process not in others
-        ]
-        return batches
 
-    def _again(self, watch: "_Watch") -> Iterator[T_co]:
+    def _again(self, batches: "_Batches") -> "_Batches":
         """Let the processes begin anew; each has to answer that it does."""
-        watch.waits = True
+        watch = batches.watched(self.pulse, self.waiting)
         try:
+            watch.waits = True
             with self._named(watch):
-                return super().__iter__()
-        except BaseException:
+                return cast(_Batches, super().__iter__())
+        finally:
             watch.over.set()
-            raise
 
-    def _patiently(self, batches: Iterator[T_co], watch: "_Watch | None" = None) -> Iterator[T_co]:
-        watch = watch or _Watch(self._processes, self.pulse, self.waiting)
+    def _patiently(self, batches: "_Batches") -> Iterator[T_co]:
+        watch = batches.watched(self.pulse, self.waiting)
         try:
             while True:
                 watch.waits = True
@@ -133,12 +135,7 @@ class Loader(DataLoader[T_co]):
         one raises is "Caught ...".
         """
         try:
-            try:
-                yield
-            except (OSError, EOFError) as error:
-                if not str(error).startswith("Caught "):
-                    self._end()
-                raise
+            yield
         except (RuntimeError, OSError, EOFError) as error:
             lost = isinstance(error, OSError | EOFError) and not str(error).startswith("Caught ")
             if not lost and not str(error).startswith("DataLoader worker"):
@@ -156,23 +153,31 @@ class Loader(DataLoader[T_co]):
             self.waiting.lost()
             raise WorkerLost(f"a process that reads data {why}") from error
 
-    def _end(self) -> None:
-        """End all processes and wait for that: torch raises an error at whatever line the death of
-        one is heard, which must not be one that saves a checkpoint.
-        """
-        until = time.monotonic() + _ASKED_TO_STOP
-        for process in self._processes:
-            process.kill()
-        for process in self._processes:
-            process.join(max(0.0, until - time.monotonic()))
+
+class _Batches(_MultiProcessingDataLoaderIter):
+    """torch's iterator, without torch's handler of SIGCHLD: that raises wherever the program is
+    when a process dies, in the middle of a checkpoint or where nobody can hear it.
+    """
+
+    def __init__(self, loader: DataLoader[Any]):
+        super().__init__(loader)
+        _remove_worker_pids(id(self))  # the handler is for those of other loaders
+        self._worker_pids_set = False
+
+    def watched(self, pulse: "ctypes.Array[ctypes.c_long]", waiting: Waiting) -> "_Watch":
+        """A watch of these processes, which does not keep the iterator alive."""
+        # with a GPU another thread reads from the pipe, and torch looks after that
+        queue: Any = self._worker_result_queue
+        pipe = None if self._pin_memory else queue._writer
+        return _Watch(self._workers, pipe, pulse, waiting)
 
 
 class _Watch(threading.Thread):
-    """Ends the processes of a loader where they are stuck: whoever waits for their batch then hears
-    of it.
+    """Ends the processes of a loader where one is dead or all are stuck: whoever waits for their
+    batch then hears of it.
 
-    A process that hangs while torch asks it for a batch makes the asking hang as well, which no
-    time limit of torch covers.
+    A process that hangs or dies while it hands a batch over makes the asking hang as well, which no
+    time limit of torch covers: that ends with the last end of the pipe that could be written to.
 
     Attributes:
         waits: whether a batch is waited for.
@@ -183,11 +188,12 @@ class _Watch(threading.Thread):
     def __init__(
         self,
         processes: Sequence[BaseProcess],
+        pipe: Connection | None,
         pulse: "ctypes.Array[ctypes.c_long]",
         waiting: Waiting,
     ):
         super().__init__(daemon=True, name="watch of data workers")
-        self.processes, self.pulse, self.waiting = processes, pulse, waiting
+        self.processes, self.pipe, self.pulse, self.waiting = processes, pipe, pulse, waiting
         self.waits, self.stuck, self.over = False, 0.0, threading.Event()
         self.start()
 
@@ -202,9 +208,19 @@ class _Watch(threading.Thread):
             most = self.waiting.stuck_after
             if idle >= (min(most, _ASKED_TO_STOP) if self.waiting.asked_to_stop() else most):
                 self.stuck = idle
+            if self.stuck or (self.waits and any(map(_is_dead, self.processes))):
                 for process in self.processes:
                     process.kill()
+                if self.pipe is not None:
+                    self.pipe.close()
                 return
+
+
+def _is_dead(process: BaseProcess) -> bool:
+    """Whether a process was killed or failed, asked of the system only once it has ended: torch
+    asks, too.
+    """
+    return bool(wait([process.sentinel], 0) and process.exitcode)
 
 
 def beat() -> None:
