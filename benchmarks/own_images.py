@@ -168,7 +168,7 @@ def top1(folder: Path, judge: str) -> float | None:
     file = folder / judge / "results.json"
     if not done(folder / judge):
         return None
-    return 100 * float(json.loads(file.read_text())["metrics"][f"{judge}/top1"])
+    return 100 * float(json.loads(file.read_text())[f"{judge}/top1"])
 
 
 def table(out: Path, sets: dict[str, Path], seeds: list[int]) -> str:
