@@ -44,7 +44,8 @@ def main(arguments: list[str]) -> int:
         given = import_module(f"mim.program.{arguments[0]}").parser().parse_args(arguments[1:])
         named = vars(given)
         refuse_missing(named.get("checkpoints") or filter(None, [named.get("checkpoint")]))
-        refuse_missing_pictures([*(named.get("pictures") or ()), *(named.get("files") or ())])
+        for pictures in ("pictures", "files", "among"):
+            refuse_missing_pictures(named.get(pictures) or ())
         with without_collection():
             command = import_module(f"mim.command.{arguments[0]}")
         command.run(given, CONFIGS)

@@ -6,7 +6,8 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from mim.analysis.attention_pass import AttentionPass
-from mim.analysis.curves import COLOURS, PANELS, Curves, curves
+from mim.analysis.curves import PANELS, Curves, curves
+from mim.analysis.lines import COLOURS
 
 
 def model(name: str, depth: int = 3, grid: tuple[int, int] = (4, 4), seed: int = 0) -> Curves:

@@ -91,6 +91,14 @@ def test_without_out_it_goes_where_runs_go(figure, sweep, tmp_path):
     ]
 
 
+def test_runs_on_pictures_without_classes_have_a_loss_to_draw(figure, run_folder, tmp_path):
+    columns = {"train/loss": [(0, 1.0), (1, 0.5)]}
+    folder = run_folder("a", metrics={"train/loss": 0.5}, columns=columns)
+    code, _, err = figure("epochs", folder, "--out", tmp_path / "a.png")
+    assert code == 0, err
+    assert {row["metric"] for row in table(tmp_path / "a.png")} == {"train/loss"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -289,6 +297,7 @@ def test_pages_show_every_figure():
         "epochs",
         "attention",
         "pca",
+        "neighbours",
         "reconstructions",
     }
 

@@ -5,7 +5,7 @@
 import math
 from collections.abc import Sequence
 from textwrap import fill
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 import torch
 from matplotlib.axes import Axes
@@ -13,11 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from mim.analysis.attention_stats import UpdateStatistics, head_statistics
+from mim.analysis.lines import COLOURS, LINES, MARKERS, LineStyle
 
-# Okabe and Ito's, which all readers can tell apart
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-LINES = ("-", "--", ":", "-.")
-MARKERS = "osD^vPX*"
 PANELS = (  # rows: of the cls token, of patches, of both; a column asks the same of each
     ("cls_to_cls", "[cls] to itself", "share of attention"),
     ("cls_to_cls_adjusted", "[cls] to itself, adjusted", "odds against patches"),
@@ -57,17 +54,6 @@ class Curves(NamedTuple):
     def _unit(self, statistic: str) -> float:
         """Pixels of a patch's side; of an oblong one, of a square as large."""
         return math.sqrt(self.patch_size[0] * self.patch_size[1]) if statistic == "distance" else 1
-
-
-class LineStyle(TypedDict, total=False):
-    """Look of a line, as matplotlib's `plot` takes it."""
-
-    color: str
-    linestyle: str
-    marker: str
-    markersize: float
-    linewidth: float
-    markevery: int
 
 
 def curves(models: Sequence[Curves]) -> Figure:

@@ -87,7 +87,8 @@ def pictures_of(
     """A folder, files, or a data set of ours, of the encoder's image size.
 
     Args:
-        asked: `["photos/"]`, `["a.jpg", "b.jpg"]`, or `["data=cifar10", "data.root=/elsewhere"]`.
+        asked: `["photos/"]`, `["a.jpg", "b.jpg"]`, or `["data=cifar10", "data.root=/elsewhere"]`;
+            settings alone are those of the run's own data set.
         weights: whose run's data set is `data=own`.
         geometry: of the encoder.
         configs: folder of the config tree.
@@ -95,10 +96,14 @@ def pictures_of(
     Raises:
         ValueError: where both are given, or a setting is no setting of a data set.
     """
-    settings = [each for each in asked if each.startswith(("data=", "data."))]
+    given = [each.removeprefix("+") for each in asked]  # as for evaluate
+    settings = [each for each in given if each.startswith(("data=", "data."))]
     if not settings:
         return asked[0] if len(asked) == 1 else asked
-    if len(settings) < len(asked) or not settings[0].startswith("data="):
+    if not settings[0].startswith("data="):
+        settings.insert(0, "data=own")
+        given.insert(0, "data=own")
+    if len(settings) < len(given):
         raise ValueError(
             f"{' '.join(asked)}: give a folder, or files, or data=<name> first and its settings "
             "after it, data.root=..."

@@ -37,7 +37,7 @@ def held_out(data: Data, count: int, rows: Sequence[int] | None = None) -> Image
     data.setup()
     there = len(data.splits.val)
     if rows is None:
-        rows = torch.linspace(0, there - 1, min(count, there) + 2)[1:-1].round().long().tolist()
+        rows = evenly_spread(count, there)
     if not rows or min(rows) < 0 or max(rows) >= there:
         raise ValueError(
             f"--rows={' '.join(map(str, rows))}: {type(data).__name__} holds out {there} images, 0 "
@@ -47,6 +47,11 @@ def held_out(data: Data, count: int, rows: Sequence[int] | None = None) -> Image
     batch = data.on_after_batch_transfer(data.splits.val[Rows(index, torch.zeros_like(index))])
     mean, std = (per_channel(values) for values in (data.mean, data.std))
     return Images((batch.image * std + mean).clamp(0, 1), [str(row) for row in rows])
+
+
+def evenly_spread(count: int, there: int) -> list[int]:
+    """So many numbers below `there`, all of them where it has fewer, at equal distances."""
+    return torch.linspace(0, there - 1, min(count, there) + 2)[1:-1].round().long().tolist()
 
 
 def read_files(files: Sequence[Path], size: Size, channels: int = 3, range: Range = None) -> Images:

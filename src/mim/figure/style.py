@@ -3,7 +3,7 @@
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from mim.analysis.curves import COLOURS, LINES, MARKERS, LineStyle
+from mim.analysis.lines import COLOURS, LINES, MARKERS, LineStyle
 
 WIDTH = 7.2  # inches: the text width of most papers, and what a README shows unscaled
 DPI = 220

@@ -115,7 +115,7 @@ def refuse_missing_pictures(pictures: Iterable[str | Path]) -> None:
         FileNotFoundError: naming the first that is not there.
     """
     asked = list(map(str, pictures))
-    if any(each.startswith(("data=", "data.")) for each in asked):
+    if any(each.startswith(("data=", "data.", "+data.")) for each in asked):
         return
     for picture in asked:
         if not Path(picture).expanduser().exists():

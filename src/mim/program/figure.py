@@ -8,6 +8,8 @@ attention         what the cls token attends to: checkpoints side by side, or he
     python -m mim figure attention runs/<name>/<date_time> timm:vit_base_patch16_224.mae --heads
 pca               principal components of patch tokens as colours: what looks alike (DINOv2)
     python -m mim figure pca runs/<name>/<date_time> --files bird.jpg dog.jpg
+neighbours        nearest pictures of a folder, or of the held-out images, in features
+    python -m mim figure neighbours runs/<name>/<date_time> --among photos/ --files bird.jpg
 reconstructions   an image under several mask seeds, and where they disagree (EMAE)
     python -m mim figure reconstructions runs/<name>/<date_time> --seeds 0 1 2 --rows 7
 
@@ -23,7 +25,7 @@ def parser() -> Arguments:
     """What the command line may say, figure by figure."""
     whole = Arguments("python -m mim figure", __doc__)
     names = whole.add_subparsers(dest="name", metavar="name", required=True)
-    for add in (_ratio, _epochs, _attention, _pca, _reconstructions):
+    for add in (_ratio, _epochs, _attention, _pca, _neighbours, _reconstructions):
         add(names)
     return whole
 
@@ -117,7 +119,28 @@ def _reconstructions(names: "argparse._SubParsersAction") -> None:
     )
 
 
-def _add_checkpoints(parser: Arguments, count: int) -> None:
+def _neighbours(names: "argparse._SubParsersAction") -> None:
+    what = "nearest pictures of images, in the features of checkpoints"
+    parser = _add(names, "neighbours", what)
+    _add_opened(parser)
+    parser.add_argument(
+        "--among",
+        nargs="+",
+        default=["data=own"],
+        help="pictures that are searched: a folder, files, or data=<name> and settings of it, "
+        "data.root=...; the default is data=own, the held-out images of the run's data set",
+    )
+    parser.add_argument("--files", nargs="+", type=path, help="pictures whose neighbours are drawn")
+    parser.add_argument("--rows", nargs="+", type=int, help="of those searched, by their numbers")
+    parser.add_count("--images", "of those searched, evenly spread; the default is 4", 4)
+    parser.add_count("--count", "neighbours of each; the default is 6", 6)
+    parser.add_argument(
+        "--pool", default="mean", help="a name of configs/pool; the default is mean"
+    )
+    parser.add_count("--block", "whose tokens, counted from 1; the default is the last")
+
+
+def _add_opened(parser: Arguments) -> None:
     parser.add_argument(
         "checkpoints", nargs="+", help="run folders, files, timm:<name> or hf:<repository>"
     )
@@ -125,6 +148,10 @@ def _add_checkpoints(parser: Arguments, count: int) -> None:
     parser.add_argument(
         "--encoder", help="a class of your own that they are of: my_module.MyEncoder"
     )
+
+
+def _add_checkpoints(parser: Arguments, count: int) -> None:
+    _add_opened(parser)
     parser.add_count("--images", f"held-out images, evenly spread; the default is {count}", count)
     parser.add_argument("--rows", nargs="+", type=int, help="held-out images, by their numbers")
     parser.add_argument("--files", nargs="+", type=path, help="pictures instead")
