@@ -16,7 +16,7 @@ from mim.train.pretrain import Pretrain
 class Runs(SimpleNamespace):
     """As much of a trainer as the start of a batch asks for: two batches accumulated to a step."""
 
-    global_rank, global_step, max_epochs = 0, 0, 1
+    global_rank, global_step, current_epoch, max_epochs = 0, 0, 0, 1
     datamodule = SimpleNamespace(steps_per_epoch=3)
 
     def at(self, batch):
@@ -37,6 +37,7 @@ def test_what_is_drawn_once_a_step_hears_of_steps_and_not_of_accumulated_batches
     )
     trainer, steps = Runs(), []
     task.trainer = trainer
+    task.on_train_epoch_start()
     with torch.random.fork_rng():
         for batch in range(6):
             trainer.at(batch)

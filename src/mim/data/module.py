@@ -281,8 +281,8 @@ class Data(L.LightningDataModule, ABC):
         """On the training device: the rest of the augmentation, then normalise -> views (B, C,
         size, size).
         """
-        finish = self.splits.train.finish
-        mean, std = (per_channel(values, batch.image.device) for values in (self.mean, self.std))
+        finish, device = self.splits.train.finish, batch.image.device
+        mean, std = per_channel(self.mean, device), per_channel(self.std, device)
         views = tuple(view._replace(image=(finish(view) - mean) / std) for view in batch.views)
         return batch._replace(views=views)
 

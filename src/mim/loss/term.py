@@ -70,9 +70,14 @@ class Term(nn.Module):
                 f"loss.beta={beta:g} is of error=smooth_l1, and error={error} has none; "
                 "loss.beta=null"
             )
-        self.target: Any = target
+        self._take(target)
         self.error, self.beta = error, beta
         self.measure = ERRORS[error] if beta is None else partial(smooth_l1, beta=beta)
+
+    def _take(self, target: Target | FollowingTarget | Waiting) -> None:
+        self.target: Any = target
+        self.needs_teacher = isinstance(target, FollowingTarget)
+        """Whether the target is made of a teacher's tokens; known once it is built."""
 
     def fit(self, geometry: Geometry) -> None:
         """Build the target for the encoder's images, where it waits for them.
@@ -81,7 +86,7 @@ class Term(nn.Module):
             ValueError: where the error is none of such a target.
         """
         if not isinstance(self.target, nn.Module):
-            self.target = self.target(geometry)
+            self._take(self.target(geometry))
         if isinstance(self.target, Coded) != (self.error == "cross_entropy"):
             name = type(self.target).__name__
             raise ValueError(
@@ -102,11 +107,6 @@ class Term(nn.Module):
         """P, values per patch, None for the encoder's width; known once the target is built."""
         return self.target.dim
 
-    @property
-    def needs_teacher(self) -> bool:
-        """Whether the target is made of a teacher's tokens; known once it is built."""
-        return isinstance(self.target, FollowingTarget)
-
     def forward(
         self, prediction: Tensor, image: Tensor, split: Split, teacher: Teacher | None = None
     ) -> Tensor:
@@ -119,7 +119,7 @@ class Term(nn.Module):
 
     def values(self, image: Tensor, split: Split, teacher: Teacher | None) -> Tensor:
         """Target values (B, K, Lm, P)."""
-        if not isinstance(self.target, FollowingTarget):
+        if not self.needs_teacher:
             return self.target(image, split)
         if teacher is None:
             raise ValueError(

@@ -108,7 +108,5 @@ class Weights(Part, nn.Module, Generic[Student, Guide, Made]):
         """Weight in force."""
         weight = self.weight[name]
         return (
-            self.in_force[self.scheduled.index(name)]
-            if isinstance(weight, NumberSchedule)
-            else weight
+            weight if isinstance(weight, float | int) else self.in_force[self.scheduled.index(name)]
         )

@@ -62,9 +62,10 @@ class MAE(MaskedModel):
 
         For a decoder that looks at blocks, what left each of those: (blocks, B * K, R + Lv, D).
         """
-        latent, split = encode_visible(self.encoder, self.masker, batch, self.looks_at)
-        grid = grid_in(self.encoder, batch.image)
-        smaller = {} if grid == self.encoder.geometry.grid else {"grid": grid}
+        encoder = self.encoder
+        latent, split = encode_visible(encoder, self.masker, batch, self.looks_at)
+        grid = grid_in(encoder, batch.image)
+        smaller = {} if grid == encoder.geometry.grid else {"grid": grid}
         decoders = (self.decoder, *self.decoders.values())
         predictions = (decoder(latent, split, **smaller) for decoder in decoders)
         return latent, Reconstruction(dict(zip(self.terms, predictions, strict=True)), split)

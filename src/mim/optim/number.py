@@ -26,7 +26,7 @@ Number = float | NumberSchedule
 
 def number_at(number: Number, progress: Progress) -> float:
     """Value of a number at a step."""
-    return number(progress) if isinstance(number, NumberSchedule) else number
+    return number if isinstance(number, float | int) else number(progress)
 
 
 def describe_number(number: Number, steps: int, steps_per_epoch: int) -> str:

@@ -99,6 +99,7 @@ class Training(TrainingModule):
 
     def on_train_epoch_start(self) -> None:
         """Tell the parts."""
+        self._begun = self.progress  # neither length changes within an epoch
         for part in self.parts:
             part.begin_epoch(self.current_epoch)
 
@@ -130,14 +131,16 @@ class Training(TrainingModule):
         torch.manual_seed(number)
         random.seed(number)
         np.random.seed(number % 2**32)  # noqa: NPY002  # timm draws from it
+        progress = self._begun._replace(step=self.global_step)
         for part in self.parts:
-            part.begin_step(self.progress)
+            part.begin_step(progress)
 
     def optimizer_step(self, *arguments: Any, **named: Any) -> None:
         """Step, and tell the parts."""
         super().optimizer_step(*arguments, **named)
+        progress = self._begun._replace(step=self.global_step)
         for part in self.parts:
-            part.after_step(self.model, self.progress)
+            part.after_step(self.model, progress)
 
     def on_save_checkpoint(self, checkpoint: Saved) -> None:
         """Say what a step is worth, another run may take steps of other images; and what the images
