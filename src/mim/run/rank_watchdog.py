@@ -2,6 +2,7 @@
 for minutes, or forever.
 """
 
+import atexit
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 import pytorch_lightning as L
@@ -46,6 +48,7 @@ class RankWatchdog(L.Callback):
             trainer.global_rank, trainer.world_size, children, self.patience, self.grace
         )
         self._watch.start()
+        atexit.register(self._watch.end)
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
@@ -63,9 +66,9 @@ class RankWatchdog(L.Callback):
             explain(exception, lost)
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """The run is over, unless somebody was lost: then its end must not take forever either."""
-        if self._watch is not None and not self._watch.lost:
-            self._watch.finish(None)
+        """The run is over."""
+        if self._watch is not None:
+            self._watch.end()
 
 
 class _Watch(threading.Thread):
@@ -82,7 +85,7 @@ class _Watch(threading.Thread):
         self.others = list(range(1, world_size)) if rank == 0 else [0]
         self.table = table_of_processes()
         self.table.set_timeout(timedelta(seconds=patience))
-        self.beat: dict[int, tuple[bytes, float]] = {}
+        self.beat: dict[int, tuple[bytes, int]] = {}
         self.lost = ""
         self._over, self._found = threading.Event(), threading.Event()
 
@@ -107,16 +110,21 @@ class _Watch(threading.Thread):
         self._found.wait(15.0)
         return self.lost
 
+    def end(self) -> None:
+        """Stop watching, unless somebody was lost: then the end must not take forever either."""
+        if not self.lost:
+            self.finish(None)
+
     def finish(self, failure: str | None) -> None:
         """Stop watching; tell the others if it was a failure."""
         if self._over.is_set():
             return
         self._over.set()
         if failure:
-            try:
+            with suppress(RuntimeError):  # nobody is there to read it
                 self._publish(f"rank {self.rank} failed: {failure}")
-            except RuntimeError:
-                return  # nobody is there to read it
+        if self.is_alive():  # a thread that is within the table when Python ends aborts the process
+            self.join(self.patience)
 
     def _look(self) -> str:
         try:
@@ -147,13 +155,16 @@ class _Watch(threading.Thread):
         return ""
 
     def _silent(self) -> str:
-        now = time.monotonic()
+        """Count looks, one a second; counted, not read off a clock, because all of a computer may
+        sleep meanwhile.
+        """
         for rank in self.others:
             key = f"mim/beat/{rank}"
             sign = self.table.get(key) if self.table.check([key]) else b""
-            before, since = self.beat.get(rank, (b"", now))
-            self.beat[rank] = (sign, since if sign == before else now)
-            if now - self.beat[rank][1] > self.patience:
+            before, looks = self.beat.get(rank, (b"", 0))
+            looks = looks + 1 if sign == before else 0
+            self.beat[rank] = (sign, looks)
+            if looks > self.patience:
                 return f"rank {rank} was lost (no sign of life for {self.patience:.0f} s)"
         return ""
 
