@@ -5,6 +5,8 @@ one.
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 from torch.distributed import TCPStore
@@ -28,18 +30,17 @@ def _nobody_listens_at() -> int:
         return free.getsockname()[1]
 
 
-def test_who_comes_before_the_first_process_waits_for_its_table(shared):
+def test_who_comes_before_the_first_process_waits_for_its_table(shared, monkeypatch):
+    looked = threading.Event()
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: looked.set())
+    monkeypatch.setattr(restart, "time", clock)
     shared.set("mim/table", f"{_nobody_listens_at()} earlier")
-    found: list[int] = []
-    other = threading.Thread(
-        target=lambda: found.append(restart.find("127.0.0.1", _client(shared)))
-    )
-    other.start()
-    time.sleep(0.5)
-    assert not found
-    port = restart.lay("127.0.0.1", _client(shared))
-    other.join(30)
-    assert found == [port]
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(restart.find, "127.0.0.1", _client(shared), seconds=300)
+        assert looked.wait(300)
+        assert not other.done()
+        port = restart.lay("127.0.0.1", _client(shared))
+        assert other.result() == port
 
 
 def test_a_port_that_somebody_else_has_now_is_not_taken_for_the_table(shared):

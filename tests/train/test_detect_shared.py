@@ -59,7 +59,7 @@ class Two:
     """Two threads that `mim.all_processes` takes for two processes."""
 
     def __init__(self) -> None:
-        self.here, self.barrier, self.given = local(), Barrier(2, timeout=60), [None, None]
+        self.here, self.barrier, self.given = local(), Barrier(2, timeout=600), [None, None]
 
     def run(self, share: Callable[[int], T]) -> list[T]:
         """What each makes of its number."""
