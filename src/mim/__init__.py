@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mim.batch import Batch
+    from mim.command.from_python import compose, evaluate, train
     from mim.door.features import features
     from mim.door.load import load
-    from mim.door.run import compose, evaluate, train
     from mim.encoder.beit import Beit
     from mim.encoder.swin import Swin
     from mim.encoder.vit import ViT
@@ -61,11 +61,11 @@ HOMES = {
     "SimMIM": "mim.model.simmim",
     "Swin": "mim.encoder.swin",
     "ViT": "mim.encoder.vit",
-    "compose": "mim.door.run",
-    "evaluate": "mim.door.run",
+    "compose": "mim.command.from_python",
+    "evaluate": "mim.command.from_python",
     "features": "mim.door.features",
     "load": "mim.door.load",
-    "train": "mim.door.run",
+    "train": "mim.command.from_python",
 }
 
 ROOMS = ("evaluate", "train")

@@ -4,9 +4,9 @@
 
 from pkgutil import resolve_name
 from types import ModuleType
-from typing import Any
 
-import mim
+FUNCTIONS = "mim.command.from_python"
+"""Module that holds the functions."""
 
 
 class Callable(ModuleType):
@@ -14,7 +14,7 @@ class Callable(ModuleType):
     as the function is.
     """
 
-    def __call__(self, *args: object, **settings: object) -> Any:
+    def __call__(self, *args: object, **settings: object) -> object:
         """What the function of the same name returns."""
         name = self.__name__.rpartition(".")[2]
-        return resolve_name(f"{mim.HOMES[name]}:{name}")(*args, **settings)
+        return resolve_name(f"{FUNCTIONS}:{name}")(*args, **settings)

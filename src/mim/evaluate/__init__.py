@@ -1,4 +1,7 @@
-"""How the features of a checkpoint are judged; as a function it judges one (door/run.py)."""
+"""How the features of a checkpoint are judged.
+
+As a function it judges one (command/from_python.py).
+"""
 
 import sys
 

@@ -9,7 +9,6 @@ import pytorch_lightning as L
 import torch
 from pytorch_lightning.utilities import rank_zero_only
 
-import mim
 from mim.checkpoint.changes import Change, in_words
 from mim.checkpoint.resume import Resumable
 from mim.checkpoint.training_state import check_moments
@@ -69,7 +68,7 @@ def restoring(source: Resumable | None, callbacks: Sequence[L.Callback]) -> Iter
 def _in_a_library(error: BaseException) -> bool:
     """Whether an error is none of our own words, and no want of memory."""
     raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
-    ours = Path(mim.__file__).parent in Path(raised_in).parents
+    ours = Path(__file__).parents[1] in Path(raised_in).parents
     return not isinstance(error, torch.OutOfMemoryError) and not (
         ours and isinstance(error, ValueError)
     )

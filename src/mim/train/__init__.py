@@ -1,4 +1,7 @@
-"""What is trained, pre-training and fine-tuning; as a function it trains (door/run.py)."""
+"""What is trained: pre-training and fine-tuning.
+
+As a function it trains (command/from_python.py).
+"""
 
 import sys
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mim
-from mim.door.run import written
+from mim.command.from_python import written
 
 SHORT = (
     "epochs=1",

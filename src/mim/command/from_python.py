@@ -84,7 +84,7 @@ def train(cfg: DictConfig) -> Run:
         ValueError: where a value cannot be, or several processes are asked for.
         Interrupted: where it was stopped; everything is saved.
     """
-    from mim.command.train import train as fit
+    from mim.command.train import train as fit  # as late as the command imports it
 
     check_config(cfg)
     processes = count_devices(cfg.trainer.accelerator, cfg.trainer.devices) * cfg.trainer.num_nodes
