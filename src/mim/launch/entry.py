@@ -134,12 +134,19 @@ def check_command(
 
 
 def _check_patches(encoder: DictConfig) -> None:
-    """Refuse patches that do not tile the images of an encoder of ours, which would say the same
-    once it is built.
+    """Refuse patches that do not tile the images of an encoder of ours, or heads that do not divide
+    its width, which would say the same once it is built.
 
     Raises:
-        ValueError: naming patch sizes that do.
+        ValueError: naming patch sizes that do, or both numbers.
     """
+    if encoder.get("_target_") in ("mim.encoder.vit.ViT", "mim.encoder.beit.Beit"):
+        width, heads = encoder.width, encoder.heads
+        if width % heads:
+            raise ValueError(
+                f"{encoder._target_.rpartition('.')[2]} got width={width}, heads={heads}; the "
+                "heads must divide the width"
+            )
     sizes = [encoder.get(name) for name in ("image_size", "patch_size")]
     if str(encoder.get("_target_")).startswith("mim.encoder.") and None not in sizes:
         image, patch = (pair(size if isinstance(size, int) else list(size)) for size in sizes)

@@ -91,7 +91,10 @@ def refuse_missing_folder(data: Mapping[str, object]) -> None:
         FileNotFoundError: naming the folder.
     """
     target, root = data.get("_target_"), data.get("root")
-    if not isinstance(target, str) or not isinstance(root, str) or not target.startswith(OURS):
+    if not isinstance(target, str) or not target.startswith(OURS):
+        return
+    _refuse_missing_file(target.removeprefix(OURS).partition(".")[0], data)
+    if not isinstance(root, str):
         return
     if (
         target.removeprefix(OURS).partition(".")[0] not in DOWNLOADED
@@ -102,6 +105,34 @@ def refuse_missing_folder(data: Mapping[str, object]) -> None:
             "data.root=/path/to/pictures (for all data "
             "sets: the environment variable MIM_DATA)"
         )
+
+
+def _refuse_missing_file(module: str, data: Mapping[str, object]) -> None:
+    """Refuse a table that is not there, and a data set of Hugging Face without a name, in the words
+    of those who would open them.
+    """
+    table, root = data.get("table"), data.get("root")
+    if module == "hf" and data.get("name") is None:
+        raise FileNotFoundError(
+            "data=hf needs a data set: data.name=<user>/<set> of the hub, a .parquet file, or a "
+            "folder, e.g. data.name=/my/set"
+        )
+    if module == "hf" and str(data.get("name")).endswith(".parquet"):
+        file = Path(str(data.get("name"))).expanduser()
+        if not file.exists():
+            raise FileNotFoundError(
+                f"data.name={printable(str(file))} is no file; give a name of the hub, a .parquet "
+                "file, a folder of them, or one that save_to_disk made"
+            )
+    if module == "csv" and isinstance(table, str):
+        given = Path(table).expanduser()
+        places = [given, *([Path(root).expanduser() / given] if isinstance(root, str) else [])]
+        if not any(place.is_file() for place in places):
+            inside = f" in data.root={printable(str(root))}" if isinstance(root, str) else ""
+            raise FileNotFoundError(
+                f"data.table={printable(table)} is no file{inside}; "
+                "give its whole path, e.g. data.table=/path/to/labels.csv"
+            )
 
 
 def refuse_missing_pictures(pictures: Iterable[str | Path]) -> None:
