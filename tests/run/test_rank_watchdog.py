@@ -73,3 +73,59 @@ def test_what_failed_first_is_what_all_say(watch_of):
     second.finish("ValueError: no")
     first.finish("KeyError: a consequence")
     assert first._look() == "rank 1 failed: ValueError: no"
+
+
+class Ended(BaseException):
+    """In the place of the end of this process."""
+
+
+@pytest.fixture
+def of_aborted(watch_of, monkeypatch):
+    """A watch of some rank that has found rank 1 dead."""
+
+    def end(code):
+        raise Ended(code)
+
+    def watch(rank):
+        found = watch_of(rank, [SimpleNamespace(poll=lambda: -6)] if rank == 0 else ())
+        found._publish("rank 1 was lost (killed by SIGABRT); go on")
+        found.lost = found._look()
+        return found
+
+    monkeypatch.setattr(rank_watchdog.os, "_exit", end)
+    return watch
+
+
+def test_who_is_lost_in_training_ends_the_run_with_an_error(of_aborted, capsys):
+    with pytest.raises(Ended, match="^1$"):
+        of_aborted(0).run()
+    assert capsys.readouterr().err == "error: rank 1 was lost (killed by SIGABRT); go on\n"
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_who_is_lost_once_everything_is_written_is_named_once_and_no_error(
+    of_aborted, rank, capsys
+):
+    watch = of_aborted(rank)
+    watch.complete()
+    told = "rank 1 was lost (killed by SIGABRT), after everything was written\n"
+    assert capsys.readouterr().err == (told if rank == 0 else "")
+    with pytest.raises(Ended, match="^0$"):  # where this one does not end by itself
+        watch.run()
+    assert capsys.readouterr().err == ""
+
+
+def test_who_dies_after_the_run_is_not_missed(watch_of, capsys):
+    child = SimpleNamespace(poll=lambda: None)
+    watch = watch_of(0, [child])
+    watch.complete()
+    child.poll = lambda: -6
+    watch.run()  # to its end
+    assert capsys.readouterr().err == ""
+
+
+def test_a_run_that_is_complete_completes_its_watch(of_aborted):
+    watchdog = rank_watchdog.RankWatchdog()
+    watchdog._watch = of_aborted(0)
+    watchdog.teardown(None, None, "fit")
+    assert watchdog._watch.exit_code == 0

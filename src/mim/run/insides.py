@@ -12,6 +12,7 @@ from subprocess import Popen
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as L
+import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed import Store
@@ -93,6 +94,16 @@ def take_over_children(trainer: L.Trainer) -> list[Popen]:
 def table_of_processes() -> Store:
     """Table that all processes see, on a connection of its own: collectives block the other."""
     return dist.distributed_c10d._get_default_store().clone()
+
+
+def renew_threads() -> None:
+    """Make torch's pool of threads anew, in a process that may have been forked.
+
+    The first thread that asks for the pool after a fork makes it, and another that asks meanwhile
+    ends the process (`Invalid thread pool!`, pytorch/pytorch issue 178535). Threads of autograd,
+    one a GPU and eight under FSDP, ask for it at once.
+    """
+    torch.set_num_threads(torch.get_num_threads())
 
 
 def set_steps_logged(trainer: L.Trainer, steps: int) -> None:

@@ -66,9 +66,9 @@ class RankWatchdog(L.Callback):
             explain(exception, lost)
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """The run is over."""
+        """The run is complete and everything is written: whoever was lost since is only named."""
         if self._watch is not None:
-            self._watch.end()
+            self._watch.complete()
 
 
 class _Watch(threading.Thread):
@@ -87,6 +87,7 @@ class _Watch(threading.Thread):
         self.table.set_timeout(timedelta(seconds=patience))
         self.beat: dict[int, tuple[bytes, int]] = {}
         self.lost = ""
+        self.exit_code = 1
         self._over, self._found = threading.Event(), threading.Event()
 
     def run(self) -> None:
@@ -99,8 +100,9 @@ class _Watch(threading.Thread):
                 return
         self._found.set()
         if not self._over.wait(self.grace):
-            print(f"error: {self.lost}", file=sys.stderr, flush=True)
-            os._exit(1)
+            if self.exit_code:
+                print(f"error: {self.lost}", file=sys.stderr, flush=True)
+            os._exit(self.exit_code)
 
     def find(self) -> str:
         """Who broke the connection; an empty text if all of them still live. Called when it is
@@ -114,6 +116,15 @@ class _Watch(threading.Thread):
         """Stop watching, unless somebody was lost: then the end must not take forever either."""
         if not self.lost:
             self.finish(None)
+
+    def complete(self) -> None:
+        """Stop watching as above, where all that this process had to do is done."""
+        if self.lost:
+            self.exit_code = 0
+            if self.rank == 0:  # others cannot tell its end from its loss
+                lost = self.lost.partition("; ")[0]
+                print(f"{lost}, after everything was written", file=sys.stderr, flush=True)
+        self.end()
 
     def finish(self, failure: str | None) -> None:
         """Stop watching; tell the others if it was a failure."""

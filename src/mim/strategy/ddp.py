@@ -5,6 +5,8 @@
 import pytorch_lightning as L
 from pytorch_lightning.strategies import DDPStrategy
 
+from mim.run.insides import renew_threads
+
 
 class DDP(DDPStrategy):
     """Gradients live where they are sent from; and a step that is the same every time is prepared
@@ -18,6 +20,11 @@ class DDP(DDPStrategy):
         # Buffers are tables that never change; sent round in each forward, they would wait for
         # processes with fewer batches.
         super().__init__(gradient_as_bucket_view=True, broadcast_buffers=False)
+
+    def setup_environment(self) -> None:
+        """Start the processes' group."""
+        renew_threads()
+        super().setup_environment()
 
     def setup(self, trainer: L.Trainer) -> None:
         """Wrap the model."""

@@ -26,7 +26,7 @@ from mim.checkpoint.optimizer_state import by_name, in_tensors
 from mim.checkpoint.sharded import is_sharded, read_rest, read_shares, write_sharded
 from mim.part import Saved
 from mim.precision import DTYPES
-from mim.run.insides import callbacks_of
+from mim.run.insides import callbacks_of, renew_threads
 from mim.strategy.sharding import blocks, shares_in_place, unsharded
 
 
@@ -76,6 +76,7 @@ class FSDP(ModelParallelStrategy):
         """Start the processes' group, and lay the processes out in groups that hold all weights
         between them.
         """
+        renew_threads()
         self._data_parallel_size, self._tensor_parallel_size = (
             self.num_nodes * self.num_processes,
             1,
