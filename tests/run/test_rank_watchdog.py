@@ -97,7 +97,7 @@ def of_aborted(watch_of, monkeypatch):
 
 
 def test_who_is_lost_in_training_ends_the_run_with_an_error(of_aborted, capsys):
-    with pytest.raises(Ended, match="^1$"):
+    with pytest.raises(Ended, match=r"^1$"):
         of_aborted(0).run()
     assert capsys.readouterr().err == "error: rank 1 was lost (killed by SIGABRT); go on\n"
 
@@ -110,7 +110,7 @@ def test_who_is_lost_once_everything_is_written_is_named_once_and_no_error(
     watch.complete()
     told = "rank 1 was lost (killed by SIGABRT), after everything was written\n"
     assert capsys.readouterr().err == (told if rank == 0 else "")
-    with pytest.raises(Ended, match="^0$"):  # where this one does not end by itself
+    with pytest.raises(Ended, match=r"^0$"):  # where this one does not end by itself
         watch.run()
     assert capsys.readouterr().err == ""
 
