@@ -1,9 +1,9 @@
 """What pre-training is worth on held-out scattered digits: frozen tokens, segmentation and
 detection, each beside random weights.
 
-    python benchmarks/dense.py --seeds 0 1 2         # about half an hour of one core for each seed
+    python benchmarks/dense.py --seeds 0 1 2         # 10 minutes of one core for each seed
     python benchmarks/dense.py --table               # of what has ended by now
-    python benchmarks/dense.py --seeds 0 --tasks segment --scenes 64 --epochs 1   # does it run
+    python benchmarks/dense.py --seeds 0 --scenes 64 --epochs 1 --patch 16  # does it run
 
 Each seed pre-trains an encoder on the training scenes, without their labels. It and an encoder of
 random weights are then trained with labels, and judged on held-out scenes, by the same commands.
@@ -157,8 +157,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--tasks", nargs="*", choices=list(TASKS), default=list(TASKS))
     parser.add_argument("--scenes", type=int, default=1000)
     parser.add_argument("--patch", type=int, default=4)
-    parser.add_argument("--epochs", type=int, default=6, help="of segmentation and detection")
-    parser.add_argument("--pretrain-epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=4, help="of segmentation and detection")
+    parser.add_argument("--pretrain-epochs", type=int, default=15)
     parser.add_argument("--table", action="store_true", help="run nothing")
     runs = Path(os.environ.get("MIM_RUNS", "runs"))
     parser.add_argument("--folder", type=Path, default=runs / "dense")
