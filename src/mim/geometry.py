@@ -1,9 +1,12 @@
 """Geometry of images as a transformer cuts them up."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from mim.ranges import Size
+
+PatchResize = Literal["bicubic", "pseudo_inverse"]
+"""How a first layer is carried to patches of another size (`mim.weights.resize.resize_patches`)."""
 
 
 class Geometry(NamedTuple):

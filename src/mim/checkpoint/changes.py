@@ -15,6 +15,7 @@ _SILENT = (
     "resume",
     "checkpoint",
     "checkpoint_key",
+    "checkpoint_patches",
     "start_epoch",
     "logger",
     "sweep",

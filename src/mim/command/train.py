@@ -59,6 +59,11 @@ def train(cfg: DictConfig) -> None:
             f"checkpoint_key={cfg.checkpoint_key} chooses among weights of a file: give "
             "checkpoint=<file>"
         )
+    if cfg.checkpoint_patches and not (cfg.checkpoint or resume):
+        raise ValueError(
+            f"checkpoint_patches={cfg.checkpoint_patches} resizes the first layer of a checkpoint: "
+            "give checkpoint=<file>"
+        )
     source = resumable(resume, task, config) if resume else None
     trainer = instantiate(
         cfg.trainer,
@@ -70,7 +75,9 @@ def train(cfg: DictConfig) -> None:
         logger=list(filter(None, instantiate(cfg.logger).values())),
     )
     if cfg.checkpoint and not resume:
-        matched = load_checkpoint_into(cfg.checkpoint, task.model, cfg.checkpoint_key)
+        matched = load_checkpoint_into(
+            cfg.checkpoint, task.model, cfg.checkpoint_key, cfg.checkpoint_patches
+        )
         rank_zero_only(print)(f"{'checkpoint':<14}{printable(matched, 10_000)}")
     OmegaConf.save(cfg, Path(cfg.paths.run) / "config.yaml", resolve=True)
     try:

@@ -22,6 +22,7 @@ READ_BY_ENTRY = {
         "seed",
         "checkpoint",
         "checkpoint_key",
+        "checkpoint_patches",
         "resume",
         "start_epoch",
         "steps",

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, TypedDict, get_type_hints
 from annotated_types import MinLen
 from omegaconf import DictConfig
 
+from mim.geometry import PatchResize
 from mim.launch.trainer_hints import Accelerator
 from mim.launch.values import check_value
 from mim.plain import settings_of
@@ -28,6 +29,7 @@ class Train(TypedDict, total=False):
     compile: bool
     checkpoint: str | None
     checkpoint_key: str | None
+    checkpoint_patches: PatchResize | None
     attention_from: str | None
     resume: str | None
     watch_every_n_epochs: Count

@@ -28,7 +28,11 @@ def load_weights_into(weights: Weights, model: Model | Encoder) -> str:
     """
     encoder = model.encoder if isinstance(model, Model) else model
     given, changes = resize_encoder(
-        weights.half(encoder=True), encoder.state_dict(), encoder, grid_of_weights(weights)
+        weights.half(encoder=True),
+        encoder.state_dict(),
+        encoder,
+        grid_of_weights(weights),
+        weights.patches,
     )
     rest = weights.half(encoder=False)
     rest, stood_in = _stand_in(given, rest, encoder, model)
@@ -176,7 +180,8 @@ def _patch_size(
     said = fitting[0] if fitting[0] == fitting[1] else fitting
     return (
         f"has patches of {by(theirs)} pixels and the encoder of {by(ours)}; try "
-        f"encoder.patch_size={said}"
+        f"encoder.patch_size={said}, or train with checkpoint_patches=bicubic, which resizes the "
+        "first layer"
     )
 
 

@@ -4,13 +4,19 @@ from pathlib import Path
 
 from mim.encoder.encoder import Encoder
 from mim.encoder.model import Model
+from mim.geometry import PatchResize
 from mim.ranges import Size
 from mim.weights.build import build_encoder
 from mim.weights.into_model import load_weights_into
 from mim.weights.read import read_weights
 
 
-def load_checkpoint_into(source: str | Path, model: Model | Encoder, key: str | None = None) -> str:
+def load_checkpoint_into(
+    source: str | Path,
+    model: Model | Encoder,
+    key: str | None = None,
+    patches: PatchResize | None = None,
+) -> str:
     """Load weights into a model that has an `encoder` (or into an encoder), and return one line
     about what matched.
 
@@ -19,12 +25,13 @@ def load_checkpoint_into(source: str | Path, model: Model | Encoder, key: str | 
             saved, `timm:<name>` or `hf:<repository>`; its format is recognised.
         model: changed in place; as it was where an error is raised.
         key: which weights of a file that holds several, as in `read`.
+        patches: how the first layer is carried to patches of another size; None refuses those.
 
     Raises:
         FileNotFoundError: where there is no such file.
         ValueError: where it cannot be read safely, or is not of this encoder.
     """
-    return load_weights_into(read_weights(source, key), model)
+    return load_weights_into(read_weights(source, key)._replace(patches=patches), model)
 
 
 def open_encoder(

@@ -8,14 +8,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from timm.layers import resample_abs_pos_embed, resize_rel_pos_bias_table
+from timm.layers import (
+    resample_abs_pos_embed,
+    resample_patch_embed,
+    resize_rel_pos_bias_table,
+)
 from timm.models import adapt_input_conv
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from mim.encoder.encoder import Encoder
 from mim.encoder.timm_vit import TimmViT
-from mim.geometry import by
+from mim.geometry import PatchResize, by
 
 _SHARED = "rel_pos_bias.relative_position_bias_table"
 _TABLE = "relative_position_bias_table"
@@ -27,6 +31,7 @@ def resize_encoder(
     own: Mapping[str, Tensor],
     encoder: Encoder,
     old: tuple[int, int] | None = None,
+    patches: PatchResize | None = None,
 ) -> tuple[dict[str, Tensor], list[str]]:
     """An encoder's tensors, by name -> those that fit the encoder whose tensors are `own`, and what
     was changed.
@@ -35,7 +40,8 @@ def resize_encoder(
     does), and one table for all blocks becomes one for each where the encoder wants that (as SimMIM
     does to fine-tune); beside embeddings of positions, tables that are not there begin at zero (as
     CAE's do). The first layer is carried from three channels to another number as timm does it.
-    `old` is the grid that the tensors are of; None for a square.
+    `old` is the grid that the tensors are of; None for a square. `patches` says how the first layer
+    is carried to patches of another size; None leaves it.
     """
     tensors = dict(tensors)
     changes = []
@@ -57,6 +63,8 @@ def resize_encoder(
         changes += [f"{len(new)} tables of biases at zero"] if new else []
     if _STEM in tensors and _STEM in own:
         tensors[_STEM], said = carry_channels(tensors[_STEM], own[_STEM].shape[1])
+        changes += said
+        tensors[_STEM], said = resize_patches(tensors[_STEM], own[_STEM], patches)
         changes += said
     sizes: set[tuple[tuple[int, int], tuple[int, int]]] = set()
     grid = encoder.geometry.grid
@@ -116,6 +124,26 @@ def carry_channels(stem: Tensor, channels: int) -> tuple[Tensor, list[str]]:
     how = "summed" if channels == 1 else f"repeated, times 3/{channels}"
     changed: Tensor = adapt_input_conv(channels, stem)
     return changed, [f"first layer from 3 channels to {channels} ({how})"]
+
+
+def resize_patches(stem: Tensor, own: Tensor, how: PatchResize | None) -> tuple[Tensor, list[str]]:
+    """First layer (D, C, h, w) for patches of the size that `own` has, and what was changed.
+
+    `bicubic` interpolates the filters as images, as EVA's release does (interpolate_patch_14to16.py
+    of baaivision/EVA); sums over a larger patch are larger. `pseudo_inverse` takes the filters that
+    give a patch which was resized the token that it had (FlexiViT, arXiv 2212.08013, equation 4;
+    timm's resample_patch_embed). None, and a stem that is no convolution, leaves it as it is.
+    """
+    size = (own.shape[-2], own.shape[-1])
+    if how is None or stem.ndim != 4 or tuple(stem.shape[-2:]) == size:
+        return stem, []
+    changed: Tensor = (
+        interpolate(stem.float(), size=size, mode="bicubic", align_corners=False)
+        if how == "bicubic"
+        else resample_patch_embed(stem.float(), list(size))
+    )
+    said = f"first layer from patches of {by(stem.shape[-2:])} to {by(size)} ({how})"
+    return changed.to(stem.dtype), [said]
 
 
 def old_grid(count: int, known: tuple[int, int] | None) -> tuple[int, int]:

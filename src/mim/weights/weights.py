@@ -4,6 +4,7 @@ from typing import NamedTuple, TypeVar
 
 from torch import Tensor
 
+from mim.geometry import PatchResize
 from mim.image_format import ImageFormat
 from mim.plain import Settings, printable
 
@@ -36,6 +37,8 @@ class Weights(NamedTuple):
     own_encoder: str | None = None
     """Class of the user's own, `module.Class`, that the config may name as its encoder: what the
     command line says, never what a file does."""
+    patches: PatchResize | None = None
+    """How its first layer is carried to patches of another size; None refuses those."""
 
     def with_heads(self, heads: int | None) -> "Weights":
         """The same, with attention heads that somebody says, where nothing in the file does.
