@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from mim.masker.split import Split
+from mim.masker.split import MaskedPatches, Split
 
 
 class Seen(NamedTuple):
@@ -34,6 +34,8 @@ class Shown(NamedTuple):
     cls: Tensor
     """(V, B, P), of each view: first those that a teacher sees as well."""
     patch: Tensor | None = None
-    """(V * B, Lm, P), of the masked patches of the views that a teacher sees as well."""
+    """(N, P), of the masked patches of the views that a teacher sees as well."""
+    masked: MaskedPatches | None = None
+    """Which they are."""
     split: Split | None = None
     """What was masked in those: V * B images."""

@@ -64,7 +64,7 @@ def test_the_first_queries_see_all_tokens(queries, dtype):
     layer, x = Attention(12, num_heads=3).to(dtype), draw(2, 7, 12, dtype=dtype)
     tolerance = 1e-6 if dtype == torch.float32 else 1e-2
     torch.testing.assert_close(
-        layer(x, queries=queries), layer(x)[:, :queries], rtol=tolerance, atol=tolerance
+        layer(x, wanted=queries), layer(x)[:, :queries], rtol=tolerance, atol=tolerance
     )
 
 

@@ -2,8 +2,17 @@ import pytest
 import torch
 from timm.models.vision_transformer import VisionTransformer
 
+from mim.encoder.attention import pick
+from mim.encoder.encoder import encode_some
 from mim.encoder.vit import ViT
 from mim.tokens import take
+
+
+class Plain:
+    """An encoder that computes all tokens."""
+
+    def __init__(self, encoder):
+        self.encode = encoder.encode
 
 
 @pytest.fixture
@@ -69,6 +78,32 @@ def test_positions_are_fixed(encoder, image):
     assert not encoder.pos_embed.requires_grad
     assert encoder.pos_embed.grad is None
     assert all(p.grad is not None for name, p in encoder.named_parameters() if name != "pos_embed")
+
+
+@pytest.mark.parametrize("wanted", [1, 3, torch.tensor([0, 8, 8, 3, 13])], ids=["cls", "3", "rows"])
+@pytest.mark.parametrize("padded", [False, True])
+def test_tokens_that_are_wanted_are_as_if_all_were_computed(image, wanted, padded):
+    """Also what stochastic depth leaves out; the last feed-forward network sees no others."""
+    model = ViT((16, 24), 4, width=16, depth=2, heads=2, drop_path=0.5).train()
+    index = torch.tensor([[5, 0, 23, 9, 1, 2], [2, 3, 4, 20, 7, 6]])
+    valid = torch.arange(6) < torch.tensor([[6], [4]]) if padded else None
+    count, found = [], []
+    model.blocks[-1].mlp.register_forward_pre_hook(lambda _, given: count.append(given[0].numel()))
+    for some in (True, False):
+        torch.manual_seed(0)
+        tokens = model.embed(image, index[:, None])[:, 0]
+        left = encode_some(model if some else Plain(model), tokens, wanted, index, valid)
+        model.zero_grad()
+        left.square().sum().backward()
+        found.append([left, *(p.grad for p in model.parameters() if p.grad is not None)])
+    assert count == [found[0][0].numel(), 2 * 7 * 16]
+    for some, whole in zip(*found, strict=True):
+        assert torch.allclose(some, whole, atol=1e-5)
+    with torch.no_grad():  # an image whose last block was left out is as it entered that
+        model.blocks[-1].drop_path1.drop_prob = model.blocks[-1].drop_path2.drop_prob = 1.0
+        entering = model.encode_blocks(tokens, [1], index, valid)[0]
+        left = model.encode_some(tokens, wanted, index, valid)
+        assert torch.equal(left, model.norm(pick(entering, wanted)))
 
 
 def test_drop_path_rises_linearly_over_the_blocks():

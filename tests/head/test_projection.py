@@ -37,7 +37,7 @@ def test_a_frozen_last_layer_has_no_gradient_to_go_by():
         head.begin_epoch(epoch)
         (
             head(torch.randn(2, 5)).square().sum()
-            + head.patches(torch.randn(2, 3, 5)).square().sum()
+            + head.of_patches(head.features(torch.randn(2, 3, 5))).square().sum()
         ).backward()
         head.before_step(head)
         last = [*head.last_layer.parameters(), *head.patch_layer.parameters()]

@@ -172,7 +172,9 @@ def test_the_head_is_official(golden, distance, index):
     assert distance(patch, r["patch"]) < 2e-5
     if m["norm"] != "bn":
         assert distance(head(x[:, 0]), r["cls_from_2d"]) < 2e-5
-        assert distance(head.patches(x[:, 1:]), r["patch"]) < 2e-5
+        of_cls, of_patches = head.both(x[:, 0], x[:, 1:].flatten(0, 1))
+        assert distance(of_cls, r["cls"]) < 2e-5
+        assert distance(of_patches, r["patch"].flatten(0, 1)) < 2e-5
     weight = reference["w_patch_out" if patch.shape[-1] == m["out_dim"] else "w_patch_patch_out"]
     loss = (cls * reference["w_cls"]).sum() + (patch * weight).sum()
     assert loss.item() == pytest.approx(r["loss"].item(), rel=2e-5)
@@ -198,7 +200,7 @@ def test_the_head_is_official(golden, distance, index):
         assert int(norm.num_batches_tracked) == int(r["bn_num_batches_tracked"])
         head.eval()
         assert distance(head(x[:, 0]), r["cls_eval"]) < 2e-5
-        assert distance(head.patches(x[:, 1:]), r["patch_eval"]) < 2e-5
+        assert distance(head.of_patches(head.features(x[:, 1:])), r["patch_eval"]) < 2e-5
 
 
 @pytest.mark.parametrize("index", numbered("ibot_loss"))
@@ -223,8 +225,9 @@ def test_losses_gradients_centres_and_temperatures_are_official(golden, distance
             views.append(student["local_cls"].unflatten(0, (m.nlcrops, m.batch)))
         hidden = r["masks"][call][: m.ngcrops].flatten(0, 1).flatten(1).bool()
         split = split_of(hidden)
-        index_of = split.masked[:, 0, :, None].expand(-1, -1, m.patch_out_dim)
-        made = Shown(torch.cat(views), student["patch"].gather(1, index_of), split)
+        masked = split.masked_patches(hidden.shape[1])
+        patch = student["patch"].flatten(0, 1)[masked.number]
+        made = Shown(torch.cat(views), patch, masked, split)
         seen = Seen(
             r["teacher_cls"][call].unflatten(0, (m.ngcrops, m.batch)),
             r["teacher_patch"][call],

@@ -131,23 +131,23 @@ class Throughput(L.Callback):
 
 def flops_per_image(module: Training, batch: Batch) -> float:
     """Work of one image in a step: backward costs two forwards, a teacher has none; of several
-    views all are counted.
+    views all are counted, and of masks that differ the mean of the batch.
     """
     model, teacher, device = module.model, module.teacher, module.device
-    two = batch.some(slice(2)) if isinstance(teacher, ViewsEMA) else None
+    views = batch if isinstance(teacher, ViewsEMA) else None
     with unsharded(model):
         found = 3 * (
             forward_flops(model, device)
-            if two is None
-            else flops(partial(model, two), len(two.key))
+            if views is None
+            else flops(partial(model, views), len(views.key))
         )
     if teacher is None:
         return found
     with unsharded(teacher):
         seen = (
             teacher_flops(teacher, teacher.network, device)
-            if two is None
-            else flops(partial(teacher, two), len(two.key))
+            if views is None
+            else flops(partial(teacher, views), len(views.key))
         )
     return found + seen
 

@@ -12,6 +12,9 @@ from torch.nn.functional import dropout, linear, scaled_dot_product_attention
 
 from mim.encoder.padding import Lengths, attend_within
 
+Wanted = int | Tensor | None
+"""Tokens that something is computed of (`pick`)."""
+
 
 def attend(
     query: Tensor,
@@ -76,6 +79,15 @@ def attention_rows(
         return score.softmax(dim=-1)
 
 
+def pick(x: Tensor, wanted: Wanted) -> Tensor:
+    """Tokens (B, L, D) that are wanted: all of them, the first of each image (B, wanted, D), or
+    those with numbers (N,) among all B * L: (N, D).
+    """
+    if wanted is None:
+        return x
+    return x[:, :wanted] if isinstance(wanted, int) else x.flatten(0, 1).index_select(0, wanted)
+
+
 def _chosen(queries: Sequence[int]) -> slice | list[int]:
     """Index of some tokens, which copies none where they stand side by side."""
     first, count = queries[0], len(queries)
@@ -91,18 +103,20 @@ class Attention(TimmAttention):
         x: Tensor,
         attn_mask: Tensor | Lengths | None = None,
         is_causal: bool = False,
-        queries: int | None = None,
+        wanted: Wanted = None,
     ) -> Tensor:
-        """(B, L, D) -> (B, L, D), or what the first `queries` tokens see of all: (B, queries, D).
+        """(B, L, D) -> what all tokens see of all (B, L, D), or those that are wanted (`pick`).
 
         The mask is a bias as in `attend`.
         """
         B, L, _ = x.shape
         qkv = self.qkv(x).view(B, L, 3, self.num_heads, self.head_dim)
         query, key, value = (t.transpose(1, 2) for t in qkv.unbind(2))  # (B, A, L, d)
-        if queries is not None:
-            query = query[:, :, :queries]
-        return self.proj(attend(query, key, value, attn_mask).transpose(1, 2).flatten(2))
+        if isinstance(wanted, int):
+            query = query[:, :, :wanted]
+        return self.proj(
+            pick(attend(query, key, value, attn_mask).transpose(1, 2).flatten(2), wanted)
+        )
 
     def rows(
         self, x: Tensor, queries: Sequence[int] | None = None, dtype: torch.dtype | None = None
@@ -136,16 +150,26 @@ class Block(TimmBlock):
         attn_mask: Tensor | Lengths | None = None,
         is_causal: bool = False,
         added: list[Tensor] | None = None,
+        wanted: Wanted = None,
     ) -> Tensor:
-        """(B, L, D) -> (B, L, D); what the feed-forward network adds is put into `added`, if
-        given.
+        """(B, L, D) -> (B, L, D), or the tokens that are wanted (`pick`): they look at all, and the
+        others go no further. What the feed-forward network adds is put into `added`, if given.
         """
-        x = x + self.update(x, attn_mask)
-        new = self.drop_path2(self.ls2(self.mlp(self.norm2(x))))
+        kept = pick(x, wanted) + self.update(x, attn_mask, wanted)
+        new = self._dropped(self.drop_path2, self.ls2(self.mlp(self.norm2(kept))), x, wanted)
         if added is not None:
             added.append(new)
-        return x + new
+        return kept + new
 
-    def update(self, x: Tensor, attn_mask: Tensor | Lengths | None = None) -> Tensor:
-        """What attention adds to the tokens that enter the block: (B, L, D) -> (B, L, D)."""
-        return self.drop_path1(self.ls1(self.attn(self.norm1(x), attn_mask)))
+    def update(
+        self, x: Tensor, attn_mask: Tensor | Lengths | None = None, wanted: Wanted = None
+    ) -> Tensor:
+        """What attention adds to the tokens that enter the block, (B, L, D), or to those wanted."""
+        new = self.ls1(self.attn(self.norm1(x), attn_mask, wanted=wanted))
+        return self._dropped(self.drop_path1, new, x, wanted)
+
+    def _dropped(self, path: nn.Module, new: Tensor, x: Tensor, wanted: Wanted) -> Tensor:
+        """Stochastic depth of what is added to tokens of x (B, L, D): all of an image, or none."""
+        if not isinstance(wanted, Tensor) or isinstance(path, nn.Identity):
+            return path(new)
+        return new * path(new.new_ones(len(x), 1))[wanted // x.shape[1]]

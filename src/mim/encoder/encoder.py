@@ -8,6 +8,7 @@ from typing import Protocol, Self, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from mim.encoder.attention import Wanted, pick
 from mim.geometry import Geometry
 
 
@@ -159,6 +160,20 @@ class FeedsForward(Protocol):
 
 
 @runtime_checkable
+class EncodesSome(Protocol):
+    """What an encoder can do whose last block need not compute all tokens."""
+
+    def encode_some(
+        self,
+        tokens: Tensor,
+        wanted: Wanted,
+        index: Tensor | None = None,
+        valid: Tensor | None = None,
+    ) -> Tensor:
+        """Those of `Encoder.encode` that are wanted (`mim.encoder.attention.pick`)."""
+
+
+@runtime_checkable
 class Resizes(Protocol):
     """What an encoder can do whose positions are resized to images of other sizes than its
     geometry's.
@@ -172,6 +187,26 @@ class Resizes(Protocol):
 
 class AttentionEncoder(Encoder, Attends, Protocol):
     """Encoder whose attention can be asked for."""
+
+
+def encode_some(
+    encoder: Encoder,
+    tokens: Tensor,
+    wanted: Wanted,
+    index: Tensor | None = None,
+    valid: Tensor | None = None,
+) -> Tensor:
+    """Encoded tokens that are wanted (`pick`), and of the last block no others where that can be
+    spared.
+    """
+    if isinstance(encoder, EncodesSome):
+        return encoder.encode_some(tokens, wanted, index, valid)
+    return pick(encoder.encode(tokens, index, valid), wanted)
+
+
+def cls_tokens(encoder: Encoder, image: Tensor) -> Tensor:
+    """First token of each whole image, normalised: (B, C, H, W) -> (B, D)."""
+    return encode_some(encoder, encoder.embed(image), 1)[:, 0]
 
 
 def attending(encoder: Encoder, refusal: str) -> AttentionEncoder:

@@ -10,10 +10,10 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from mim.encoder.attention import Attention, Block, Norm
+from mim.encoder.attention import Attention, Block, Norm, Wanted
 from mim.encoder.blocks import ImageAttention, check_number, run_blocks, run_for_added
 from mim.encoder.initialise import Start, initialise
-from mim.encoder.padding import padding
+from mim.encoder.padding import Lengths, padding
 from mim.encoder.patches import add_positions, project
 from mim.encoder.positions import resize_positions, sincos_positions
 from mim.geometry import Geometry, grid_of
@@ -154,9 +154,23 @@ class ViT(ImageAttention, VisionTransformer):
         valid: Tensor | None = None,
     ) -> list[Tensor]:
         """Tokens that leave some blocks, each (B, R + M, D), not normalised."""
-        x = self._cls_first(tokens)
-        bias = None if valid is None else padding(pad(valid, (self.prefix, 0), value=True), x)
+        x, bias = self._enter(tokens, valid)
         return run_blocks(x, self.blocks, [bias] * self.depth, blocks)
+
+    def encode_some(
+        self,
+        tokens: Tensor,
+        wanted: Wanted,
+        index: Tensor | None = None,
+        valid: Tensor | None = None,
+    ) -> Tensor:
+        """Encoded tokens that are wanted (`pick`), normalised: of the last block no others are
+        computed.
+        """
+        x, bias = self._enter(tokens, valid)
+        for block in self.blocks[:-1]:
+            x = block(x, bias)
+        return self.norm(self.blocks[-1](x, bias, wanted=wanted))
 
     def encode_added(self, tokens: Tensor, blocks: Sequence[int]) -> list[Tensor]:
         """What feed-forward networks of some blocks add, each (B, R + M, D)."""
@@ -182,6 +196,13 @@ class ViT(ImageAttention, VisionTransformer):
         chosen = self.blocks[check_number(number, self.depth, "ViT") - 1]
         assert isinstance(chosen, Block)
         return chosen
+
+    def _enter(
+        self, tokens: Tensor, valid: Tensor | None
+    ) -> tuple[Tensor, Tensor | Lengths | None]:
+        """What enters the first block, and what hides padding."""
+        x = self._cls_first(tokens)
+        return x, None if valid is None else padding(pad(valid, (self.prefix, 0), value=True), x)
 
     def _cls_first(self, tokens: Tensor) -> Tensor:
         if self.cls_token is None:

@@ -45,7 +45,7 @@ class WeightNormLinear(nn.Module):
     @property
     def weight(self) -> Tensor:
         """Magnitude times direction: (out, width)."""
-        return self.weight_g * normalize(self.weight_v, dim=1)
+        return torch._weight_norm(self.weight_v, self.weight_g)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., width) -> (..., out)."""
@@ -176,6 +176,32 @@ class ProjectionHead(Part, nn.Module):
         """Cls tokens (..., D) -> (..., out)."""
         return self.last_layer(self.features(tokens))
 
-    def patches(self, tokens: Tensor) -> Tensor:
-        """Patch tokens (..., D) -> (..., patch_out)."""
-        return self.of_patches(self.features(tokens))
+    def both(self, cls: Tensor, patches: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Cls tokens (N, D), and patch tokens (M, D) or none -> (N, out), (M, patch_out).
+
+        They pass the MLP together, and a last layer that they share.
+        """
+        if patches is None:
+            return self(cls), None
+        features, counts = self.features(torch.cat([cls, patches])), [len(cls), len(patches)]
+        if self.patch_layer is None:
+            first, rest = self.last_layer(features).split(counts)
+            return first, rest
+        first, rest = features.split(counts)
+        return self.last_layer(first), self.patch_layer(rest)
+
+    def distilled(
+        self, tokens: Tensor, prefix: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Tokens (N, R + L, D) -> cls tokens (N, out), what the last layer of patches is given of
+        each (N, L, F), and that layer's weight (patch_out, F) and bias, if any, for later.
+        """
+        features, last = self.features(tokens), self.of_patches
+        weight, bias = last.weight, last.bias
+        if self.patch_layer is None:
+            cls = linear(features[:, 0], weight, bias)
+        else:
+            cls = self.last_layer(features[:, 0])
+        if isinstance(last, nn.Linear):  # where it is cut over processes it is gone after this
+            weight, bias = weight.clone(), last.bias.clone()
+        return cls, features[:, prefix:], weight, bias

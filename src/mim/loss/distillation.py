@@ -13,7 +13,6 @@ from mim.loss.centred import Centred
 from mim.optim.number import Number
 from mim.precision import at_least_single
 from mim.ranges import Count, Positive, Share
-from mim.tokens import take
 from mim.views import Seen, Shown
 
 
@@ -88,14 +87,14 @@ class PatchDistillation(Distillation):
     """
 
     def forward(self, made: Shown, seen: Seen) -> Tensor:
-        """The student's outputs of masked patches (V * B, Lm, P), and what the teacher's last layer
-        is given of all -> scalar.
+        """The student's outputs of masked patches (N, P), and what the teacher's last layer is
+        given of all -> scalar.
 
         The last layer is linear: it gives the mean of all patches from their mean, and the masked
         ones alone by themselves.
         """
         assert made.patch is not None  # model and teacher know of this term
-        assert made.split is not None
+        assert made.masked is not None
         assert seen.patch is not None
         assert seen.weight is not None
         with torch.no_grad():
@@ -103,14 +102,9 @@ class PatchDistillation(Distillation):
                 _mean_output(seen.patch, seen.weight, seen.bias),
                 seen.patch.shape[0] * seen.patch.shape[1],
             )
-            masked = take(seen.patch, made.split.masked)[:, 0]  # (V * B, Lm, F)
+            masked = seen.patch.flatten(0, 1).index_select(0, made.masked.number)  # (N, F)
             target = self.target(at_least_single(linear(masked, seen.weight, seen.bias)))
-        shown = self.shown(made.patch)
-        error = -(target * shown).sum(-1)  # (V * B, Lm)
-        if made.split.masked_valid is None:
-            return error.mean()
-        valid = made.split.masked_valid[:, 0]
-        return ((error * valid).sum(-1) / valid.sum(-1).clamp(min=1)).mean()
+        return -((target * self.shown(made.patch)).sum(-1) * made.masked.share).sum()
 
 
 def _mean_output(patch: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -6,6 +6,17 @@ import torch
 from torch import Tensor
 
 
+class MaskedPatches(NamedTuple):
+    """Masked patches of all images, one after another."""
+
+    column: Tensor
+    """(N,), where they stand among all B * Lm of the split."""
+    number: Tensor
+    """(N,), which of the B * L patches they are."""
+    share: Tensor
+    """(N,), what each counts in a mean over the masked patches of an image, then over images."""
+
+
 class Split(NamedTuple):
     """Patch indices of each part; a patch in neither set is thrown and costs nothing anywhere.
 
@@ -47,6 +58,22 @@ class Split(NamedTuple):
         return torch.cat(
             [torch.ones_like(i, dtype=torch.bool) if v is None else v for i, v in sets], dim=-1
         )
+
+    def masked_patches(self, patches: int) -> MaskedPatches:
+        """Those of each image's only part, of so many patches, without padding; an image in which
+        nothing is masked counts as 0.
+
+        The host waits for how many they are. Compiled code does not, since no shape may depend on
+        a mask: there padding stays, and counts for nothing.
+        """
+        B, _, most = self.masked.shape
+        number = self.masked[:, 0] + patches * torch.arange(B, device=self.masked.device)[:, None]
+        valid = torch.ones_like(number) if self.masked_valid is None else self.masked_valid[:, 0]
+        share = valid / (valid.sum(1, keepdim=True).clamp(min=1) * B)
+        column = torch.arange(B * most, device=number.device)
+        if self.masked_valid is not None and not torch.compiler.is_compiling():
+            column = valid.flatten().nonzero()[:, 0]
+        return MaskedPatches(column, number.flatten()[column], share.flatten()[column])
 
     def part(self, number: int) -> "Split":
         """One of the parts alone."""

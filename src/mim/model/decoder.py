@@ -5,10 +5,9 @@
 from typing import Literal
 
 import torch
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from mim.encoder.attention import Attention, Norm
+from mim.encoder.attention import Block, Norm
 from mim.encoder.initialise import Start, initialise_dino, initialise_mae
 from mim.encoder.padding import Lengths, padding
 from mim.encoder.positions import positions_at, sincos_positions
@@ -16,17 +15,6 @@ from mim.masker.split import Split
 from mim.model.packing import pack
 from mim.ranges import Count, Positive
 from mim.tokens import take
-
-
-class LastBlock(Block):
-    """A block of which only the first tokens are wanted: they look at all, and the others go no
-    further.
-    """
-
-    def forward(self, x: Tensor, wanted: int, attn_mask: Tensor | Lengths | None = None) -> Tensor:  # type: ignore[override]
-        """(B, L, D) -> (B, wanted, D)."""
-        x = x[:, :wanted] + self.attn(self.norm1(x), attn_mask, queries=wanted)
-        return x + self.mlp(self.norm2(x))
 
 
 class Decoder(nn.Module):
@@ -90,8 +78,7 @@ class Decoder(nn.Module):
                 sincos_positions(width, grid).float()[None], requires_grad=False
             )
         self.blocks = nn.ModuleList(
-            block(width, heads, mlp_ratio, qkv_bias=True, norm_layer=Norm, attn_layer=Attention)
-            for block in [Block] * (depth - 1) + [LastBlock]
+            Block(width, heads, mlp_ratio, qkv_bias=True, norm_layer=Norm) for _ in range(depth)
         )
         self.norm = Norm(width)
         self.predict = nn.Linear(width, target_dim)
@@ -105,8 +92,8 @@ class Decoder(nn.Module):
         B, K, Lm = split.masked.shape
         x, bias, _ = self.enter(latent, split, grid)
         for block in self.blocks[:-1]:
-            x = block(x, attn_mask=bias)
-        return self.predict(self.norm(self.blocks[-1](x, Lm, attn_mask=bias))).unflatten(0, (B, K))
+            x = block(x, bias)
+        return self.predict(self.norm(self.blocks[-1](x, bias, wanted=Lm))).unflatten(0, (B, K))
 
     def enter(
         self, latent: Tensor, split: Split, grid: tuple[int, int] | None = None

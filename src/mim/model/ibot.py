@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from mim.batch import Batch
-from mim.encoder.encoder import Encoder, Resizes
+from mim.encoder.encoder import Encoder, Resizes, cls_tokens, encode_some
 from mim.encoder.model import Model
 from mim.head.projection import ProjectionHead
 from mim.masker.any_masker import AnyMasker
 from mim.masker.attention_store import AttentionStore
-from mim.masker.split import Split
+from mim.masker.split import MaskedPatches, Split
 from mim.model.masked_model import TargetDims, dims_of
 from mim.model.packing import pack
 from mim.model.visible import as_batch, split_of
@@ -27,8 +27,8 @@ class IBOT(Model):
     tokens and masked patches.
 
     Mask tokens stand in place of masked patches before the encoder, as in SimMIM; patches that the
-    masker throws cost nothing. Views of one size pass in one batch, all cls tokens pass the head
-    together, and of patches only the masked ones do.
+    masker throws cost nothing. Views of one size pass in one batch, of whose last block cls tokens
+    and masked patches alone are computed; these pass the head together.
 
     Args:
         encoder: with a cls token; of images of several sizes where views have some.
@@ -108,20 +108,23 @@ class IBOT(Model):
         """
         batch = as_batch(batch)
         self._check_views(batch)
-        cls, masked, split = self._large(batch.of_views(self.views)._replace(attention=attention))
+        cls, patches, masked, split = self._large(
+            batch.of_views(self.views)._replace(attention=attention)
+        )
         small = batch.by_size(self.views)
-        tokens = torch.cat([cls, *(self.encoder(views.image)[:, 0] for views in small)])
-        made = self.head(tokens).unflatten(0, (len(batch.views), len(batch.key)))
-        return Shown(made, self.head.patches(masked) if self.projects_patches else None, split)
+        cls = torch.cat([cls, *(cls_tokens(self.encoder, views.image) for views in small)])
+        made, patch = self.head.both(cls, patches)
+        return Shown(made.unflatten(0, (len(batch.views), len(batch.key))), patch, masked, split)
 
-    def _large(self, batch: Batch) -> tuple[Tensor, Tensor, Split | None]:
-        """Tokens of large views (N, C, H, W): the cls token (N, D), those of masked patches (N, Lm,
-        D), and what is masked.
+    def _large(
+        self, batch: Batch
+    ) -> tuple[Tensor, Tensor | None, MaskedPatches | None, Split | None]:
+        """Tokens of large views (N, C, H, W): the cls token (N, D), and where they are predicted
+        those of masked patches (M, D); which these are, and what is masked.
         """
         encoder, first, L = self.encoder, self.encoder.prefix, self.encoder.geometry.patches
         if self.masker is None:
-            latent = encoder(batch.image)
-            return latent[:, 0], latent[:, :0], None
+            return cls_tokens(encoder, batch.image), None, None, None
         split = split_of(encoder, self.masker, batch)
         if split.masked.shape[1] > 1:
             raise ValueError(
@@ -129,22 +132,37 @@ class IBOT(Model):
                 "it; take "
                 "masker=block_ibot, random, attmask or sbm"
             )
-        masked = split.masked[:, 0]
+        index, valid, length = None, None, L
         if not split.throws(L):
-            latent = encoder.encode(self.cover(batch.image, split.hidden(L)[:, 0]))
-            return latent[:, 0], take(latent[:, first:], split.masked)[:, 0], split
-        visible = encoder.embed(batch.image, split.visible)
-        hidden = encoder.position_token(self.mask_token, split.masked).to(visible.dtype)
-        tokens, index = (
-            torch.cat([hidden, visible], dim=2)[:, 0],
-            torch.cat([masked, split.visible[:, 0]], dim=1),
-        )
-        valid = split.valid()
-        if valid is not None:  # masked tokens come first and stay where they are
-            order, valid = pack(valid[:, 0], most=L)
-            tokens, index = take(tokens, order[:, None])[:, 0], index.gather(1, order)
-        latent = encoder.encode(tokens, index, valid)
-        return latent[:, 0], latent[:, first : first + masked.shape[1]], split
+            tokens = self.cover(batch.image, split.hidden(L)[:, 0])
+        else:
+            tokens, index, valid = self._without_thrown(batch, split)
+            length = index.shape[1]
+        if not self.projects_patches:
+            return encode_some(encoder, tokens, 1, index, valid)[:, 0], None, None, split
+        masked, B = split.masked_patches(L), len(tokens)
+        if index is None:
+            image, place = masked.number // L, masked.number % L
+        else:  # masked tokens come first
+            Lm = split.masked.shape[2]
+            image, place = masked.column // Lm, masked.column % Lm
+        cls = torch.arange(B, device=tokens.device) * (first + length)
+        wanted = torch.cat([cls, cls[image] + first + place])
+        latent = encode_some(encoder, tokens, wanted, index, valid)
+        return latent[:B], latent[B:], masked, split
+
+    def _without_thrown(self, batch: Batch, split: Split) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What enters the encoder where patches are thrown: tokens (N, M, E), masked ones first,
+        which patches they are (N, M), and which are no padding.
+        """
+        visible = self.encoder.embed(batch.image, split.visible)
+        hidden = self.encoder.position_token(self.mask_token, split.masked).to(visible.dtype)
+        tokens = torch.cat([hidden, visible], dim=2)[:, 0]
+        index, valid = torch.cat([split.masked, split.visible], dim=2)[:, 0], split.valid()
+        if valid is None:
+            return tokens, index, None
+        order, valid = pack(valid[:, 0], most=self.encoder.geometry.patches)
+        return take(tokens, order[:, None])[:, 0], index.gather(1, order), valid
 
     def cover(self, image: Tensor, hidden: Tensor) -> Tensor:
         """Embedded patches (N, L, E) of images (N, C, H, W), with the mask token in place of those

@@ -19,9 +19,9 @@ class MeanDecoder(Decoder):
         K, P).
         """
         x, bias, order = self.enter(latent, split, grid)
-        for block in self.blocks[:-1]:
-            x = block(x, attn_mask=bias)
-        x = self.norm(self.blocks[-1](x, x.shape[1], attn_mask=bias))
+        for block in self.blocks:
+            x = block(x, bias)
+        x = self.norm(x)
         patch = self._patches(split, latent.shape[1] - split.visible.shape[-1])
         if order is not None:
             patch = patch.gather(1, order)

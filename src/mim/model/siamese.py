@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mim.batch import Batch
-from mim.encoder.encoder import Encoder, Resizes
+from mim.encoder.encoder import Encoder, Resizes, cls_tokens, encode_some
 from mim.encoder.model import Model
 from mim.masker.any_masker import AnyMasker
 from mim.model.masked_model import TargetDims, dims_of
@@ -183,7 +183,7 @@ class Siamese(Model):
         """
         large = view.image.shape[-2:] == self.encoder.geometry.image_size
         if self.masker is None or not large:
-            return self.encoder(view.image)[:, 0]
+            return cls_tokens(self.encoder, view.image)
         split = split_of(self.encoder, self.masker, view)
         if split.visible.shape[1] > 1:
             raise ValueError(
@@ -192,9 +192,8 @@ class Siamese(Model):
                 "masker=random, block, attmask or sbm"
             )
         valid = None if split.visible_valid is None else split.visible_valid[:, 0]
-        return self.encoder.encode(
-            self.encoder.embed(view.image, split.visible)[:, 0], split.visible[:, 0], valid
-        )[:, 0]
+        tokens = self.encoder.embed(view.image, split.visible)[:, 0]
+        return encode_some(self.encoder, tokens, 1, split.visible[:, 0], valid)[:, 0]
 
     def _first(self, batch: Batch) -> int:
         """Number of the first view that the student sees."""

@@ -5,6 +5,7 @@ arXiv 2204.07141).
 import torch
 
 from mim.batch import Batch
+from mim.encoder.encoder import cls_tokens
 from mim.teacher.views import ViewsEMA
 from mim.views import Seen
 
@@ -23,6 +24,6 @@ class SiameseEMA(ViewsEMA):
     @torch.no_grad()
     def forward(self, batch: Batch, attends: bool = False) -> Seen:  # type: ignore[override]
         """Views of B images -> what the head makes of the first V of each."""
-        tokens = self.network(batch.of_views(self.views).image)[:, 0]
+        tokens = cls_tokens(self.network, batch.of_views(self.views).image)
         head = self.get_submodule("head")
         return Seen(torch.stack([head(each) for each in tokens.unflatten(0, (self.views, -1))]))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mim.batch import Batch
-from mim.encoder.encoder import attending
+from mim.encoder.encoder import attending, cls_tokens
 from mim.optim.number import NumberSchedule
 from mim.ranges import Share
 from mim.teacher.ema import EMA
@@ -74,6 +74,8 @@ class ViewsEMA(EMA):
         encoder, prefix = self.network, self.network.prefix
         head: Any = self.get_submodule("head")
         large, B = batch.of_views(self.views), len(batch.key)
+        if not self.projects_patches and not attends:
+            return Seen(head(cls_tokens(encoder, large.image)).unflatten(0, (self.views, B)))
         embedded = encoder.embed(large.image)
         attention = None
         if attends:
@@ -87,10 +89,8 @@ class ViewsEMA(EMA):
             attention = row.unflatten(-1, encoder.geometry.grid)
         else:
             tokens = encoder.encode(embedded)
-        cls: Tensor = head(tokens[:, 0]).unflatten(0, (self.views, B))
         if not self.projects_patches:
-            return Seen(cls, attention=attention)
-        # copied: where weights are cut over processes they are gone after this
-        last = head.of_patches
-        bias = None if last.bias is None else last.bias.clone()
-        return Seen(cls, head.features(tokens[:, prefix:]), last.weight.clone(), bias, attention)
+            cls: Tensor = head(tokens[:, 0])
+            return Seen(cls.unflatten(0, (self.views, B)), attention=attention)
+        cls, patch, weight, bias = head.distilled(tokens, prefix)
+        return Seen(cls.unflatten(0, (self.views, B)), patch, weight, bias, attention)

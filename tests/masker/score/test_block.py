@@ -114,6 +114,17 @@ def test_nearly_every_image_is_done_within_the_attempts(batch_of):
     assert (before == after).flatten(1).all(1).float().mean() > 0.998
 
 
+def test_blocks_of_an_image_go_by_no_other_image_of_the_batch():
+    """Where no later attempt would count, attempts end; ages are as if they went on."""
+    draws = torch.rand(20, ATTEMPTS, 4, generator=torch.Generator().manual_seed(0))
+    target = torch.arange(20) * 3
+    together = place_blocks(draws, 8, 8, target, 4, 64, 0.3)
+    for number in range(20):
+        one = slice(number, number + 1)
+        alone = place_blocks(draws[one], 8, 8, target[one], 4, 64, 0.3)
+        assert torch.equal(alone, together[one])
+
+
 def test_limits_on_a_block_are_kept(batch_of):
     batch = batch_of(torch.zeros(200, 3, 1, 1))
     largest = [
