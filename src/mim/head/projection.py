@@ -52,6 +52,9 @@ class WeightNormLinear(nn.Module):
         return linear(x, self.weight)
 
 
+LastLayer = nn.Linear | WeightNormLinear
+
+
 class ProjectionHead(Part, nn.Module):
     """MLP whose output is scaled to length 1, and a last layer of prototypes; for cls tokens and,
     where there are any, patches.
@@ -135,12 +138,12 @@ class ProjectionHead(Part, nn.Module):
                 nn.init.trunc_normal_(each.weight, std=0.02)
                 nn.init.zeros_(each.bias)
         self.last_layer = self._last(out, trained_magnitude, widths[-1])
-        self.patch_layer = None
+        self.patch_layer: LastLayer | None = None
         if patch_out is not None and not shared:
             self.patch_layer = self._last(patch_out, trained_magnitude, widths[-1])
         self.frozen_epochs, self.frozen = frozen_epochs, frozen_epochs > 0
 
-    def _last(self, out: int, trained_magnitude: bool, width: int) -> nn.Module:
+    def _last(self, out: int, trained_magnitude: bool, width: int) -> LastLayer:
         return (
             WeightNormLinear(width, out, trained_magnitude)
             if self.bottleneck
@@ -161,7 +164,7 @@ class ProjectionHead(Part, nn.Module):
                     parameter.grad = None
 
     @property
-    def of_patches(self) -> nn.Module:
+    def of_patches(self) -> LastLayer:
         """Last layer of patch tokens, with a `weight` and a `bias` or none."""
         return self.last_layer if self.patch_layer is None else self.patch_layer
 
@@ -197,7 +200,8 @@ class ProjectionHead(Part, nn.Module):
         each (N, L, F), and that layer's weight (patch_out, F) and bias, if any, for later.
         """
         features, last = self.features(tokens), self.of_patches
-        weight, bias = last.weight, last.bias
+        weight: Tensor = last.weight
+        bias: Tensor | None = last.bias
         if self.patch_layer is None:
             cls = linear(features[:, 0], weight, bias)
         else:
