@@ -9,7 +9,7 @@ Nothing is imported before it is used.
 
 from importlib import import_module
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mim.batch import Batch
@@ -72,7 +72,7 @@ ROOMS = ("evaluate", "train")
 """Names of packages as well."""
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """A public name, imported when it is first asked for (PEP 562)."""
     if name not in HOMES:
         raise AttributeError(

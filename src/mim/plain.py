@@ -116,7 +116,7 @@ def read_json(file: Path) -> Any:
     return parse_json(file.read_bytes(), str(file))
 
 
-def parse_json(text: str | bytes, origin: str) -> Any:
+def parse_json(text: str | bytes, origin: str) -> object:
     """Content of a JSON text.
 
     Raises:
@@ -144,7 +144,7 @@ def refuse_special(path: Path) -> None:
         )
 
 
-def read_yaml(file: Path) -> Any:
+def read_yaml(file: Path) -> object:
     """Plain content of a yaml file that OmegaConf wrote, resolved; nothing at all for an empty one.
 
     Raises:

@@ -1,8 +1,8 @@
 """A checkpoint is either whole or not there."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
@@ -41,7 +41,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             raise not_written(target, error) from error
 
     def load_checkpoint(
-        self, path: str | os.PathLike, map_location: Any = None, weights_only: bool | None = True
+        self,
+        path: str | os.PathLike,
+        map_location: Callable | None = None,
+        weights_only: bool | None = True,
     ) -> Saved:
         """Load a checkpoint, one of many processes too; files that would run code are refused."""
         if is_sharded(path):

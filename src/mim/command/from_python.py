@@ -8,14 +8,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 from unittest.mock import patch
 
 import hydra
 from hydra import initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import Container, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mim.door.load import LoadedEncoder, load
@@ -161,7 +161,7 @@ def written(value: object) -> str:
     )
 
 
-def _settle(node: Any, raw: Settings | list[object]) -> None:
+def _settle(node: Container, raw: Settings | list[object]) -> None:
     """Put in place of what asks Hydra for something its answer: a later config would change it.
 
     Args:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,12 +98,12 @@ def _decoder(name: Decoder) -> Callable[[Tensor, bool], Tensor]:
 
 
 def _torchcodec() -> Callable[[Tensor, bool], Tensor]:
-    decode: Any = import_module("torchcodec.decoders").decode_jpeg
+    decode: Callable[..., Tensor] = import_module("torchcodec.decoders").decode_jpeg
     return lambda content, grey: decode(content, mode="GRAY" if grey else "RGB")
 
 
 def _torchvision() -> Callable[[Tensor, bool], Tensor]:
     """Deprecated since torchvision 0.29, which says so when it is used."""
-    image: Any = import_module("torchvision.io.image")
+    image = import_module("torchvision.io.image")
     decode, modes = image.decode_jpeg, image.ImageReadMode
     return lambda content, grey: decode(content, modes.GRAY if grey else modes.RGB)

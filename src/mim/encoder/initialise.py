@@ -2,8 +2,9 @@
 of SimMIM.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 Start = Literal["mae", "dino", "ijepa", "moco_v3"]
@@ -12,7 +13,7 @@ BeitStart = Literal["simmim", "cae"]
 """How weights of a Beit begin: as those of SimMIM, or of CAE."""
 
 
-def initialise(encoder: Any, start: Start) -> None:
+def initialise(encoder: VisionTransformer, start: Start) -> None:
     """Draw the weights of a ViT anew; its positions stay. A cls token is of a normal of deviation
     0.02.
 
@@ -32,7 +33,8 @@ def initialise(encoder: Any, start: Start) -> None:
     if start == "moco_v3":
         nn.init.zeros_(encoder.patch_embed.proj.bias)
         for block in encoder.blocks:
-            for product in block.attn.qkv.weight.chunk(3):
+            queries_keys_values = block.get_submodule("attn.qkv").get_parameter("weight")
+            for product in queries_keys_values.chunk(3):
                 nn.init.xavier_uniform_(product)
     if encoder.cls_token is not None:
         nn.init.normal_(encoder.cls_token, std=1e-6 if start == "moco_v3" else 0.02)

@@ -2,9 +2,9 @@
 taken on their way in.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from timm.models.eva import EvaBlock, EvaBlockPostNorm
@@ -33,8 +33,12 @@ class _Listening(TorchFunctionMode):
     """Stops at fused attention."""
 
     def __torch_function__(
-        self, func: Any, types: object, args: Any = (), kwargs: Any = None
-    ) -> Any:
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
         if func is scaled_dot_product_attention:
             raise _Heard(*args[:2])
         return func(*args, **(kwargs or {}))
@@ -102,16 +106,15 @@ def update_of(block: nn.Module, tokens: Tensor, rope: Tensor | None) -> Tensor:
     Raises:
         ValueError: where attention and feed-forward are one sum.
     """
-    attend: Any = block
     if isinstance(block, Block):
-        return attend.drop_path1(attend.ls1(attend.attn(attend.norm1(tokens))))
+        return block.drop_path1(block.ls1(block.attn(block.norm1(tokens))))
     if isinstance(block, ResPostBlock):
-        return attend.drop_path1(attend.norm1(attend.attn(tokens)))
+        return block.drop_path1(block.norm1(block.attn(tokens)))
     if isinstance(block, EvaBlock):
-        added = attend.attn(attend.norm1(tokens), rope=rope)
-        return attend.drop_path1(added if attend.gamma_1 is None else attend.gamma_1 * added)
+        added = block.attn(block.norm1(tokens), rope=rope)
+        return block.drop_path1(added if block.gamma_1 is None else block.gamma_1 * added)
     if isinstance(block, EvaBlockPostNorm):
-        return attend.drop_path1(attend.norm1(attend.attn(tokens, rope=rope)))
+        return block.drop_path1(block.norm1(block.attn(tokens, rope=rope)))
     raise ValueError(
         f"timm's {type(block).__name__} adds attention and feed-forward at once; choose an encoder "
         "whose blocks attend first"

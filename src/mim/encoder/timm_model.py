@@ -4,7 +4,7 @@ else.
 
 import warnings
 from difflib import get_close_matches
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import timm
 from timm.layers import PatchEmbed
@@ -19,6 +19,7 @@ from mim.plain import Settings, printable
 
 MODULES = ("vision_transformer", "eva", "deit")
 """Modules of timm whose models are one transformer over a grid of patches."""
+Transformer = VisionTransformer | VisionTransformerDistilled | Eva
 _MODELS = (VisionTransformer, VisionTransformerDistilled, Eva)
 _BLOCKS = {
     *(
@@ -42,7 +43,7 @@ class _Headed(Protocol):
     num_heads: int
 
 
-def create(name: str, image_size: tuple[int, int], sizes: Settings) -> Any:
+def create(name: str, image_size: tuple[int, int], sizes: Settings) -> nn.Module:
     """Model of timm with new weights and no head.
 
     Args:
@@ -116,8 +117,8 @@ def nearest_of(given: str, known: list[str]) -> str:
     return f"did you mean {' or '.join(close)}?" if close else _INSTEAD
 
 
-def check_parts(model: nn.Module, name: str) -> None:
-    """Refuse what cannot be split into patches and blocks over any of them.
+def as_transformer(model: nn.Module, name: str) -> Transformer:
+    """Model of timm that can be split into patches and blocks over any of them.
 
     Raises:
         ValueError: naming the part.
@@ -127,11 +128,14 @@ def check_parts(model: nn.Module, name: str) -> None:
         raise ValueError(
             f"timm's {name} has {what}, so patches cannot be left out of it; {_INSTEAD}"
         )
+    assert isinstance(model, _MODELS)
+    return model
 
 
-def _foreign(model: Any) -> str | None:
+def _foreign(model: nn.Module) -> str | None:
     if type(model) not in _MODELS:
         return f"another kind of network ({type(model).__name__})"
+    assert isinstance(model, _MODELS)
     if type(model.patch_embed) is not PatchEmbed:
         return f"more than one convolution before its tokens ({type(model.patch_embed).__name__})"
     others = {type(block).__name__ for block in model.blocks} - _BLOCKS
@@ -140,7 +144,7 @@ def _foreign(model: Any) -> str | None:
     return "dropout of tokens" if model.pos_drop.p else None
 
 
-def heads_of(model: Any) -> int:
+def heads_of(model: Transformer) -> int:
     """Attention heads of a block."""
     block = model.blocks[0]
     return next(part.num_heads for part in block.modules() if isinstance(part, _Headed))

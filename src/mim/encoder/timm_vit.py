@@ -6,20 +6,27 @@ Sources: timm/models/vision_transformer.py (VisionTransformer) and timm/models/e
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import torch
 from timm.models.eva import Eva
 from torch import Tensor, nn
 
-from mim.encoder.blocks import ImageAttention, check_number, run_blocks
+from mim.encoder.blocks import Bias, ImageAttention, check_number, run_blocks
 from mim.encoder.padding import padding_bias
 from mim.encoder.patches import add_positions, project
 from mim.encoder.timm_attention import attention_of, update_of
-from mim.encoder.timm_model import check_parts, create, heads_of
+from mim.encoder.timm_model import as_transformer, create, heads_of
 from mim.geometry import Geometry, pair
 from mim.plain import Settings
 from mim.ranges import Count, NonNegativeInt, Positive, Rate, Size
+
+
+@runtime_checkable
+class _Rotary(Protocol):
+    """Rotary positions of timm."""
+
+    def get_embed(self, shape: list[int]) -> Tensor: ...
 
 
 class TimmViT(ImageAttention, nn.Module):
@@ -71,16 +78,16 @@ class TimmViT(ImageAttention, nn.Module):
             "num_heads": heads,
         }
         sizes |= {"reg_tokens": registers, "in_chans": channels}
-        vit = create(
-            name, pair(image_size), sizes | {"mlp_ratio": mlp_ratio, "drop_path_rate": drop_path}
-        )
-        check_parts(vit, name)
+        sizes |= {"mlp_ratio": mlp_ratio, "drop_path_rate": drop_path}
+        vit = as_transformer(create(name, pair(image_size), sizes), name)
         self.name = name.partition(".")[0]
-        self.patch_embed: Any = vit.patch_embed
+        self.patch_embed = vit.patch_embed
         own = dict(vit.named_parameters(recurse=False))
         for token in ("cls_token", "dist_token", "reg_token", "pos_embed"):
             self.register_parameter(token, own.get(token))
-        self.rope: Any = vit.rope if isinstance(vit, Eva) else None
+        rope = vit.rope if isinstance(vit, Eva) else None
+        assert rope is None or isinstance(rope, _Rotary)
+        self.rope = rope
         self.norm_pre, self.blocks, self.norm = vit.norm_pre, vit.blocks, vit.norm
         self.geometry = Geometry.of(image_size, vit.patch_embed.patch_size, channels)
         self.width, self.heads = int(vit.embed_dim), heads_of(vit)
@@ -137,7 +144,7 @@ class TimmViT(ImageAttention, nn.Module):
     ) -> list[Tensor]:
         """Tokens that leave some blocks, each (B, R + M, D), not normalised."""
         x = self.norm_pre(torch.cat([self._prefix(tokens), tokens], dim=1))
-        bias = None
+        bias: Bias = None
         if valid is not None:
             there = torch.cat([valid.new_ones(len(valid), self.prefix), valid], dim=1)
             bias = padding_bias(there).to(x.dtype)
@@ -161,7 +168,7 @@ class TimmViT(ImageAttention, nn.Module):
             prefix = prefix + self.pos_embed[:, : self.prefix]
         return prefix.to(tokens.dtype).expand(len(tokens), -1, -1)
 
-    def _step(self, number: int, index: Tensor | None) -> Callable[[Tensor, Any], Tensor]:
+    def _step(self, number: int, index: Tensor | None) -> Callable[[Tensor, Bias], Tensor]:
         """Block of a number, from 1, with the rotary positions of the patches that it sees."""
         block = self.blocks[number - 1]
         if self.rope is None:
@@ -171,6 +178,7 @@ class TimmViT(ImageAttention, nn.Module):
 
     def _rotations(self, number: int, index: Tensor | None) -> Tensor:
         """Sines and cosines: (L, 2 d), or of patches (B, M) -> (B, 1 or A, M, 2 d)."""
+        assert self.rope is not None
         table = self.rope.get_embed(shape=list(self.geometry.grid))
         if table.dim() == 2:
             return table if index is None else table[index][:, None]

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mim.figure.rows import finite, read_rows, whole_number
-from mim.figure.runs import Run, read_run
-from mim.plain import Settings, printable, read_yaml
+from mim.figure.runs import Run, config_of, read_run
+from mim.plain import Settings, printable
 
 SIGNS = ("config.yaml", "results.json", "metrics.csv")
 """Files of a run, the first of which is there as soon as it begins."""
@@ -82,8 +82,7 @@ def list_runs(
 
 def _also(folder: Path) -> Settings:
     """Settings by which runs of one experiment are told apart in a list, though not in a figure."""
-    file = folder / "config.yaml"
-    config = read_yaml(file) if file.exists() else {}
+    config = config_of(folder)
     return {
         name: config[name] for name in ("seed", "base_lr", "lr") if config.get(name) is not None
     }

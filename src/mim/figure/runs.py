@@ -154,12 +154,12 @@ def read_run(folder: Path) -> Run:
         raise ValueError(
             f"{printable(file)} is not as a run writes it: no metrics or no status by their names"
         )
-    config = _config(folder)
+    config = config_of(folder)
     settings, name = _settings(config), config.get("name")
     source = config.get("checkpoint") or results.get("checkpoint")
     # what masks needs no other run
     if isinstance(source, str) and "task.model.masker._target_" not in settings:
-        wrote = _config(_run_of(Path(source)))
+        wrote = config_of(_run_of(Path(source)))
         how = results.get("evaluate", results.get("task"))
         own = settings | ({"evaluate": how} if how else {})
         settings = _settings(wrote) | {
@@ -180,7 +180,12 @@ def _run_of(checkpoint: Path) -> Path:
     return checkpoint.parents[1] if checkpoint.parent.name == "checkpoints" else checkpoint
 
 
-def _config(folder: Path) -> Settings:
+def config_of(folder: Path) -> Settings:
+    """Config that a run wrote; nothing at all where there is none.
+
+    Raises:
+        ValueError: where it is no config of a run.
+    """
     file = folder / "config.yaml"
     config = read_yaml(file) if file.exists() else {}
     if not isinstance(config, dict):

@@ -67,7 +67,7 @@ class Arguments(argparse.ArgumentParser):
 
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
-    ) -> Any:
+    ) -> argparse.Namespace:
         """What was given.
 
         Raises:

@@ -7,7 +7,6 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
@@ -194,9 +193,10 @@ def _nearest_key(given: str, configs: Path, config_name: str) -> str:
     """Look for the nearest key at the deepest level that exists, in the config as the choices of
     the command line make it.
     """
-    node: Any = composed(configs, config_name, chosen(configs, sys.argv[1:])) or composed(
+    node = composed(configs, config_name, chosen(configs, sys.argv[1:])) or composed(
         configs, config_name
     )
+    assert node is not None
     parents: list[str] = []
     for part in given.split("."):
         child = OmegaConf.to_container(node, resolve=False)

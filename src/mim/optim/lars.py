@@ -3,7 +3,6 @@ timm's.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import torch
 from timm.optim import Lars as TimmLars
@@ -36,8 +35,8 @@ class Lars(TimmLars):
         momentum: float = 0.9,
         trust: float = 1e-3,
     ):
-        given: list[Any] = list(params)
-        groups = given if isinstance(given[0], dict) else [{"params": given}]
+        given = list(params)
+        groups = [each for each in given if isinstance(each, dict)] or [{"params": given}]
         split = []
         for group in groups:
             own, weights = {"lr": lr} | group, list(group["params"])

@@ -1,7 +1,6 @@
 """Decay of an encoder towards the weights that a training began from, in place of zero (L2-SP)."""
 
 import copy
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -48,14 +47,12 @@ class DecayToStart(Part, nn.Module):
 
     def pull_after_steps(self, student: nn.Module, optimizer: Optimizer) -> None:
         """Pull the student's encoder back after each step that this optimiser makes."""
-        optimizer.register_step_post_hook(
-            lambda optimizer, *_: self._pull(student, optimizer.param_groups)
-        )
+        optimizer.register_step_post_hook(lambda optimizer, *_: self._pull(student, optimizer))
 
     @torch.no_grad()
-    def _pull(self, student: nn.Module, groups: list[dict[str, Any]]) -> None:
+    def _pull(self, student: nn.Module, optimizer: Optimizer) -> None:
         starts = {id(theirs): own for own, theirs in self._pairs(student)}
-        for group in groups:
+        for group in optimizer.param_groups:
             weights = [each for each in group["params"] if id(each) in starts]
             if weights:
                 begun = [starts[id(each)] for each in weights]

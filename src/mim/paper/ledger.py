@@ -8,7 +8,7 @@ import copy
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import yaml
 
@@ -65,7 +65,7 @@ class Recipe(NamedTuple):
         return find(self.source, field)
 
 
-def find(source: Mapping[str, object], field: str) -> Any:
+def find(source: Mapping[str, object], field: str) -> object:
     """The value at a dotted name.
 
     Raises:

@@ -5,11 +5,18 @@ head a copy of the tokens in such a product and is then 10 to 80 times slower th
 Here heads become columns, or rows, of one product.
 """
 
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
+
+
+class _Kept(Protocol):
+    """What a product was made of, when its gradient comes."""
+
+    saved_tensors: tuple[Tensor, ...]
+    needs_input_grad: tuple[bool, ...]
 
 
 class Scored(torch.autograd.Function):
@@ -26,7 +33,7 @@ class Scored(torch.autograd.Function):
         ctx.save_for_backward(*inputs)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx: _Kept, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Of the scores (B, L, A); under autocast in the precision that they came out in."""
         tokens, asked = (saved.to(grad.dtype) for saved in ctx.saved_tensors)
         wants_tokens, wants_asked = ctx.needs_input_grad
@@ -63,7 +70,7 @@ class Summed(torch.autograd.Function):
         ctx.save_for_backward(*inputs)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx: _Kept, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Of the sums (B, R, D); under autocast in the precision that they came out in."""
         weight, tokens = (saved.to(grad.dtype) for saved in ctx.saved_tensors)
         wants_weight, wants_tokens = ctx.needs_input_grad

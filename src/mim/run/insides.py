@@ -19,6 +19,9 @@ from torch.distributed import Store
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
+    from pytorch_lightning.trainer.connectors.logger_connector.logger_connector import (
+        _LoggerConnector,
+    )
 
 
 def callbacks_of(trainer: L.Trainer) -> list[L.Callback]:
@@ -54,7 +57,7 @@ def take_over_limit_of_steps(trainer: L.Trainer) -> float:
     return most
 
 
-def _logging(trainer: L.Trainer) -> Any:
+def _logging(trainer: L.Trainer) -> "_LoggerConnector":
     """What carries what a step says to the loggers."""
     return trainer._logger_connector
 

@@ -30,11 +30,16 @@ from mim.run.insides import callbacks_of, renew_threads
 from mim.strategy.sharding import blocks, shares_in_place, unsharded
 
 
+class _OfTerms(Protocol):
+    term: nn.ModuleDict
+
+
 @runtime_checkable
 class Trains(Protocol):
     """Training, as far as a strategy cuts it up."""
 
     model: nn.Module
+    loss: "_OfTerms | None"
     teacher: nn.Module | None
     start: nn.Module | None
     """Weights that it began from, where they are kept."""
@@ -193,7 +198,7 @@ class FSDP(ModelParallelStrategy):
     def _load_shares(self, path: str | Path) -> Saved:
         model = self._network
         weights = get_model_state_dict(model)
-        found: list[Any] = [
+        found: list[dict] = [
             get_optimizer_state_dict(model, optimizer) for optimizer in self.optimizers
         ]
         states = [in_tensors(each["state"]) for each in found]
@@ -225,8 +230,8 @@ class FSDP(ModelParallelStrategy):
     @property
     def _learned(self) -> list[nn.Module]:
         """Terms of the loss with weights of their own (MSN's prototypes): they are in no model."""
-        task: Any = self.lightning_module
-        terms = [] if task.loss is None else task.loss.term.values()
+        loss = self._task.loss
+        terms = [] if loss is None else loss.term.values()
         return [term for term in terms if any(p.requires_grad for p in term.parameters())]
 
     @property

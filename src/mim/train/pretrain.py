@@ -2,8 +2,8 @@
 together and knows no paper.
 """
 
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from timm.optim import param_groups_weight_decay
@@ -207,7 +207,7 @@ class Pretrain(Training):
             self.start.pull_after_steps(self.model, optimizer)
         return follow(self, optimizer)
 
-    def _groups(self, undecayed: set[str]) -> list[dict[str, Any]]:
+    def _groups(self, undecayed: set[str]) -> Sequence[Mapping[str, object]]:
         """What is trained, in groups of one weight decay."""
         if self.decayed == "matrices":
             return param_groups_weight_decay(

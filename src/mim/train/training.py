@@ -4,10 +4,10 @@ import math
 import random
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
+from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch.optim import Optimizer
 
@@ -135,9 +135,15 @@ class Training(TrainingModule):
         for part in self.parts:
             part.begin_step(progress)
 
-    def optimizer_step(self, *arguments: Any, **named: Any) -> None:
+    def optimizer_step(
+        self,
+        epoch: int,
+        batch_idx: int,
+        optimizer: Optimizer | LightningOptimizer,
+        optimizer_closure: Callable[[], object] | None = None,
+    ) -> None:
         """Step, and tell the parts."""
-        super().optimizer_step(*arguments, **named)
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         progress = self._begun._replace(step=self.global_step)
         for part in self.parts:
             part.after_step(self.model, progress)

@@ -5,7 +5,6 @@ timm or off tensors.
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import timm
 import torch
@@ -13,7 +12,7 @@ from timm.layers import Attention, LayerNorm, Mlp, PatchEmbed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
-from mim.encoder.timm_model import check_parts, heads_of
+from mim.encoder.timm_model import as_transformer, heads_of
 from mim.encoder.timm_vit import TimmViT
 from mim.plain import Settings, printable
 from mim.weights.weights import Weights
@@ -23,7 +22,7 @@ _HEAD = 64
 """Channels of a head, of all families that are told by their tensors but AIMv2."""
 
 
-def of_model(model: Any, name: str) -> Settings | None:
+def of_model(model: nn.Module, name: str) -> Settings | None:
     """Settings of `encoder=timm` for a model of timm; None for a plain ViT, BEiT or Swin, which
     have encoders of their own.
 
@@ -32,15 +31,15 @@ def of_model(model: Any, name: str) -> Settings | None:
     """
     if type(model).__name__ in ("Beit", "SwinTransformer") or _is_plain(model):
         return None
-    check_parts(model, name)
+    transformer = as_transformer(model, name)
     return {
         "_target_": TIMM_VIT,
         "name": name.partition(".")[0],
-        "image_size": list(model.patch_embed.img_size),
-        "patch_size": model.patch_embed.patch_size[0],
-        "width": model.embed_dim,
-        "depth": len(model.blocks),
-        "heads": heads_of(model),
+        "image_size": list(transformer.patch_embed.img_size),
+        "patch_size": transformer.patch_embed.patch_size[0],
+        "width": transformer.embed_dim,
+        "depth": len(transformer.blocks),
+        "heads": heads_of(transformer),
     }
 
 

@@ -5,7 +5,6 @@ torch.export.
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from sklearn.datasets import load_sample_images
@@ -107,7 +106,7 @@ def _onnx(
         raise ValueError(f"--to onnx needs {error.name}: pip install -e '.[export]'") from error
     # the fused kernels lay out their result as ONNX's translation of them does not
     with sdpa_kernel(SDPBackend.MATH):
-        program: Any = torch.onnx.export(
+        program = torch.onnx.export(
             encoder,
             (example,),
             input_names=["image"],
@@ -116,6 +115,7 @@ def _onnx(
             dynamo=True,
             verbose=False,
         )
+    assert program is not None
     program.model.metadata_props["images"] = images
     program.save(out, external_data=False)
     session = onnxruntime.InferenceSession(out, providers=["CPUExecutionProvider"])

@@ -7,7 +7,7 @@ transformers/models/{dinov2,dinov2_with_registers,dinov3_vit,ijepa,siglip,clip,d
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -51,7 +51,7 @@ class Family(NamedTuple):
 
     timm: Callable[[Settings, Tensors], str]
     """Architecture of timm that computes the same."""
-    allowed: Mapping[str, tuple[Any, ...]]
+    allowed: Mapping[str, tuple[object, ...]]
     """Settings that it computes the same for."""
     mend: Callable[[Tensors], Tensors] = dict
     """What has another form there than in timm, under timm's names."""

@@ -9,7 +9,6 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -48,7 +47,7 @@ def read_safetensors(file: Path) -> tuple[dict[str, Tensor], Settings]:
     return tensors, {name: value for name, value in about.items() if isinstance(value, dict)}
 
 
-def open_torch(file: Path) -> Any:
+def open_torch(file: Path) -> object:
     """All that a file of `torch.save` holds.
 
     Raises:
@@ -74,29 +73,21 @@ def open_torch(file: Path) -> Any:
 
 
 def unwrap(
-    content: Any, file: Path, key: str | None
+    content: object, file: Path, key: str | None
 ) -> tuple[dict[str, Tensor], Settings, str | None]:
-    about = (
-        {name: content.get(name) for name in ("config", "images")}
-        if isinstance(content, Mapping)
-        else {}
-    )
-    fitting = containers(content) if isinstance(content, Mapping) else []
-    container, prefix = container_of(content, key)
+    held: Mapping = content if isinstance(content, Mapping) else {}
+    fitting = containers(held)
+    container, prefix = container_of(held, key)
     if container is not None:
         fitting = [container, *(each for each in fitting if each != container)]
-    content = content[fitting[0]] if fitting else content
-    tensors = (
-        {k: v for k, v in content.items() if isinstance(v, Tensor)}
-        if isinstance(content, Mapping)
-        else {}
-    )
+    weights = held[fitting[0]] if fitting else held
+    tensors = {k: v for k, v in weights.items() if isinstance(v, Tensor)}
     if not tensors:
         raise ValueError(
             f"{file} holds no weights; they are looked for at the top and under "
             f"{', '.join(CONTAINERS)}"
         )
-    config, images = about.get("config"), about.get("images")
+    config, images = held.get("config"), held.get("images")
     of_a_run = {"config": config} if isinstance(config, dict) and "encoder" in config else {}
     said = {"under": f"{fitting[0]}, not {' or '.join(fitting[1:])}"} if fitting[1:] else {}
     looks = {"images": images} if isinstance(images, dict) and "mean" in images else {}

@@ -4,9 +4,9 @@ run.
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from mim.checkpoint.resume import checkpoint_file
 from mim.checkpoint.sharded import is_sharded, read_rest, read_sharded_weights
@@ -174,10 +174,18 @@ def _from_timm(name: str, key: str | None = None) -> Weights:
     )
 
 
-def _format_of_timm(model: Any) -> ImageFormat | None:
+@runtime_checkable
+class _Published(Protocol):
+    """Model of timm, and what its weights were published with."""
+
+    pretrained_cfg: Settings
+
+
+def _format_of_timm(model: nn.Module) -> ImageFormat | None:
     """Image format that timm's own data config of a model has: mean, std, crop_pct,
     interpolation.
     """
+    assert isinstance(model, _Published)
     said = model.pretrained_cfg
     if not {"mean", "std"} <= said.keys():
         return None

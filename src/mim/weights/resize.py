@@ -5,7 +5,7 @@ biases.
 import re
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import torch
 from timm.layers import (
@@ -183,9 +183,15 @@ def side_of(count: int) -> int:
     return side
 
 
+@runtime_checkable
+class _Windowed(Protocol):
+    window_size: tuple[int, int]
+
+
 def _window(name: str, encoder: Encoder) -> tuple[int, int]:
     """The window that a table of biases is for: the whole grid, or Swin's."""
-    attention: Any = dict(encoder.named_modules())[name.rpartition(".")[0]]
+    attention = dict(encoder.named_modules())[name.rpartition(".")[0]]
+    assert isinstance(attention, _Windowed)
     return attention.window_size
 
 
