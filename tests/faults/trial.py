@@ -209,13 +209,19 @@ def _left_behind(room: Path, shared: set[str]) -> list[str]:
     """Files that nobody needs any more."""
     partial_files = [str(path.relative_to(room)) for path in room.rglob("*.partial")]
     temporary = [path.name for path in (room / "tmp").iterdir()]
-    memory = sorted(
-        name for name in set(os.listdir("/dev/shm")) - shared if not _in_use(f"/dev/shm/{name}")
-    )
+    patient = time.monotonic() + 60  # what others make is soon in use, or gone
+    while (memory := _unused(shared)) and time.monotonic() < patient:
+        time.sleep(0.1)
     shutil.rmtree(room / "run")
     return [
         f"left behind: {', '.join(files)}" for files in (partial_files, temporary, memory) if files
     ]
+
+
+def _unused(shared: set[str]) -> list[str]:
+    """Shared memory that was not there before and that nobody holds."""
+    new = set(os.listdir("/dev/shm")) - shared
+    return sorted(name for name in new if not _in_use(f"/dev/shm/{name}"))
 
 
 def _in_use(file: str) -> bool:

@@ -6,6 +6,8 @@ import threading
 
 import pytest
 
+from mim.installed import CONFIGS
+from mim.launch import entry
 from mim.launch.errors import Interrupted
 from mim.launch.signals import SIGNALS, end, listen, listener, wait_for_the_step
 
@@ -27,6 +29,20 @@ def test_a_signal_that_was_held_back_until_now_is_raised(signals):
             listen()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def test_a_signal_that_comes_when_all_is_done_is_no_error(signals, monkeypatch, tmp_path):
+    def killed_just_before():
+        os.kill(os.getpid(), signal.SIGTERM)
+        end()
+
+    monkeypatch.setattr(entry, "end", killed_just_before)
+    monkeypatch.setattr("sys.argv", ["train.py", "trainer=cpu", f"paths.run={tmp_path}"])
+    for name in ("MIM_TRACEBACK", "HYDRA_FULL_ERROR"):
+        monkeypatch.setenv(name, "0")
+    with pytest.raises(SystemExit) as stop:
+        entry.launch(lambda cfg: None, CONFIGS, "train")
+    assert stop.value.code == 85
 
 
 def test_in_training_signals_are_kept(signals):

@@ -89,6 +89,7 @@ def launch(run: Callable[[DictConfig], object] | str, configs: Path, config_name
     try:
         listen()
         hydra.main(version_base="1.3", config_path=str(configs), config_name=config_name)(job)()
+        end()  # here, where a signal that came just before it is still heard
     except Interrupted as stop:  # of a whole sweep
         _say(stop)
         exit_codes.append(stop.exit_code)
@@ -96,6 +97,7 @@ def launch(run: Callable[[DictConfig], object] | str, configs: Path, config_name
     except KeyboardInterrupt:
         exit_codes.append(130)
     except Exception as error:
+        end()
         report(error, configs, config_name)
         exit_codes.append(1)
     end()
