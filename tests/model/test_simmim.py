@@ -104,7 +104,7 @@ def test_a_score_that_looks_at_tokens_changes_nothing_else(encoder, batch):
 def test_thrown_patches_are_nowhere(encoder, batch):
     model = build(encoder, parts([[0, 1, 2]], [[3, 4]]))
     tokens = []
-    model.encoder.norm.register_forward_hook(
+    model.encoder.blocks[0].register_forward_hook(
         lambda module, given, result: tokens.append(result.shape)
     )
     expected = model(batch).prediction

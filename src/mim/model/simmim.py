@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mim.batch import Batch
-from mim.encoder.encoder import Encoder
+from mim.encoder.encoder import Encoder, encode_some
 from mim.masker.any_masker import AnyMasker
 from mim.model.masked_model import MaskedModel, TargetDims, dims_of
 from mim.model.packing import pack
@@ -19,7 +19,8 @@ class SimMIM(MaskedModel):
     """An encoder that sees visible patches and, in place of the masked ones, mask tokens; a linear
     layer predicts.
 
-    Patches that the masker throws are neither: they cost nothing.
+    Patches that the masker throws are neither: they cost nothing. In the last block visible patches
+    are looked at, and go no further where the encoder can spare them.
 
     Args:
         encoder: embeds, places and encodes patches.
@@ -53,7 +54,7 @@ class SimMIM(MaskedModel):
             order, valid = pack(valid.flatten(0, 1), most=self.encoder.geometry.patches)
             tokens, index = take(tokens, order[:, None])[:, 0], index.gather(1, order)
         first = self.encoder.prefix
-        latent = self.encoder.encode(tokens, index, valid)[:, first : first + Lm]
+        latent = encode_some(self.encoder, tokens, first + Lm, index, valid)[:, first:]
         predictions = (
             decoder(latent).unflatten(0, (B, K))
             for decoder in (self.decoder, *self.decoders.values())
