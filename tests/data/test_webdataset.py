@@ -1,7 +1,9 @@
 import io
+import json
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -131,14 +133,23 @@ def test_a_shard_of_which_a_part_is_missing(folder, tmp_path, truncate):
         WebDataset(str(root), **arguments()).setup()
 
 
-def test_a_class_that_is_no_number(folder, tmp_path):
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"-3", "'-3', no whole number from 0 on and no word of"),
+        (b" 1.5e3", "'1.5e3', no whole number"),
+        (b"", "'', no whole number"),
+        (b"caf\xe9", "no whole number"),
+        (b"x" * 201, "no word of at most 200 characters"),
+        (b"1" * 2000, "has 2,000 bytes, no whole number from 0 on and no word"),
+    ],
+)
+def test_a_class_that_is_no_number_and_no_word(folder, tmp_path, content, said):
     root = pack(folder, tmp_path / "shards")
     with tarfile.open(root / "set-train-0000.tar", "a") as tar:
-        add(tar, "./999.cls", b"cat")
+        add(tar, "./999.cls", content)
     with pytest.raises(
-        ValueError,
-        match=r"the class in \./999\.cls is 'cat', no whole number from 0 on.*"
-        "its class as a number",
+        ValueError, match=rf"the class in \./999\.cls .*{said}.*its class as a number or a word"
     ):
         WebDataset(str(root), **arguments()).setup()
 
@@ -230,7 +241,7 @@ def test_a_json_without_a_class_and_further_pictures_are_said_also_from_the_cach
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ('"cat"', "'cat', no whole number"),
+        ('"-0.5"', "'-0.5', no whole number"),
         ("[1, 2]", r"\[1, 2\], no whole number"),
         ("true", "true, no whole number"),
         ("-3", "-3, no whole number"),
@@ -243,6 +254,83 @@ def test_a_class_in_a_json_that_is_none(folder, tmp_path, value, said):
     )
     with pytest.raises(ValueError, match=rf"0000\.json.*{said}"):
         WebDataset(str(root), **arguments()).setup()
+
+
+DOGS = ["dog", " cat\n", "caf\u00e9", "dog"]
+
+
+@pytest.mark.parametrize("beside", ["cls", "json"])
+def test_words_are_classes_sorted_over_all_shards_also_from_the_cache(folder, tmp_path, beside):
+    def sample(word):
+        content = json.dumps({"label": "", "class": word}) if beside == "json" else word
+        return {"jpg": None, beside: content.encode()}
+
+    shard(folder, tmp_path / "train-0.tar", *map(sample, DOGS[:2]))
+    shard(folder, tmp_path / "train-1.tar", *map(sample, DOGS[2:]))
+    shard(folder, tmp_path / "val.tar", sample("cat"))
+    (tmp_path / "classes.txt").write_text("of numbers\n" * 3)
+    for _ in range(2):
+        data = WebDataset(str(tmp_path), **arguments(cache=str(tmp_path / "cache")))
+        assert data.classes == ["caf\u00e9", "cat", "dog"]
+        assert data.splits.train.files.label.tolist() == [2, 1, 0, 2, 1]
+        assert "left out" not in data.words
+    assert len(list((tmp_path / "cache" / "shards").iterdir())) == 1
+
+
+def test_words_of_shards_beside_their_index(folder, tmp_path):
+    file = tmp_path / "train.tar"
+    shard(folder, file, *({"jpg": None, "cls": word.encode()} for word in DOGS))
+    shard_index.keep_beside([file])
+    index = shard_index._beside([file])
+    assert (index.words, index.label.tolist()) == (("caf\u00e9", "cat", "dog"), [2, 1, 0, 2])
+
+
+@pytest.mark.parametrize("harm", ["words_text", "words_end", "label"])
+def test_an_index_whose_words_do_not_fit_is_not_used(folder, tmp_path, harm):
+    file = tmp_path / "train.tar"
+    shard(folder, file, *({"jpg": None, "cls": word.encode()} for word in DOGS))
+    shard_index.keep_beside([file])
+    with np.load(tmp_path / "index.npz") as arrays:
+        content = dict(arrays)
+    content[harm] = content[harm] + (1 if harm != "words_text" else 200)
+    np.savez(tmp_path / "index.npz", **content)
+    assert shard_index._beside([file]) is None
+
+
+def test_words_and_numbers_are_not_mixed(folder, tmp_path):
+    samples = [{"jpg": None, "cls": b"3"}, {"jpg": None, "json": b'{"label": "dog"}'}]
+    with pytest.raises(
+        ValueError,
+        match=r"the class of train\.tar/0001\.jpg is 'dog' and that of train\.tar/0000\.jpg is 3; "
+        "write words for all",
+    ):
+        WebDataset(
+            str(shard(folder, tmp_path / "train.tar", *samples)), **arguments(held_out=0.5)
+        ).setup()
+
+
+def test_a_word_that_is_only_held_out_is_refused_unless_all_is_only_judged(folder, tmp_path):
+    shard(folder, tmp_path / "train.tar", *({"jpg": None, "cls": w} for w in (b"cat", b"dog")))
+    shard(folder, tmp_path / "val.tar", *({"jpg": None, "cls": w} for w in (b"cat", b"Dog")))
+    with pytest.raises(
+        ValueError,
+        match=r"1 of 3 classes are held out .* such as Dog of .*val\.tar/0001\.jpg; write",
+    ):
+        WebDataset(str(tmp_path), **arguments()).setup()
+    (tmp_path / "train.tar").unlink()
+    data = WebDataset(str(tmp_path), **arguments())
+    data.only_judged = True
+    assert data.classes == ["Dog", "cat"]
+
+
+def test_words_of_some_pictures_alone_do_not_vanish(folder, tmp_path):
+    samples = [{"jpg": None, "json": b'{"label": "dog"}'}, {"jpg": None, "json": b'{"label": ""}'}]
+    with pytest.raises(
+        ValueError, match=r"1 of 2 pictures have no class, .*0001\.jpg; put a \.cls"
+    ):
+        WebDataset(
+            str(shard(folder, tmp_path / "train.tar", *samples)), **arguments(held_out=0.5)
+        ).setup()
 
 
 @pytest.mark.parametrize("name", ["train.tar", "val.tar"])

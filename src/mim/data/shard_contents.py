@@ -16,8 +16,8 @@ from mim.plain import printable, refuse_special
 class Contents(NamedTuple):
     """What lies in one shard."""
 
-    pictures: list[tuple[bytes, int, int, int]]
-    """Name, offset, size and label."""
+    pictures: list[tuple[bytes, int, int, int | str]]
+    """Name, offset, size, and class, by number or word."""
     further: list[str]
     """Pictures of samples that have one already."""
     without_class: list[str]
@@ -31,7 +31,7 @@ def contents_of(shard: Path) -> Contents:
     pictures: dict[str, Member] = {}
     named: dict[str, Member] = {}  # 0001.image.jpg, which is the picture where there is no 0001.jpg
     further: list[Member] = []
-    labels: dict[str, int] = {}
+    labels: dict[str, int | str] = {}
     described: dict[str, Member] = {}
     others = Counter[str]()
     try:
@@ -61,8 +61,8 @@ def contents_of(shard: Path) -> Contents:
         raise ValueError(
             f"{printable(shard)} is no shard that can be read in place ({error}); it has to be a "
             "plain .tar file, not "
-            "compressed, with a picture and its class as a number, e.g. 0001.jpg and 0001.cls; "
-            "copy it again if it is damaged"
+            "compressed, with a picture and its class as a number or a word, e.g. 0001.jpg and "
+            "0001.cls; copy it again if it is damaged"
         ) from error
     chosen = named | pictures
     further += [named[sample] for sample in named if sample in pictures]

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from mim.data.names import Names
 from mim.data.shard_contents import contents_of, left_out_of
-from mim.data.shard_labels import MOST_CLASSES, NO_LABEL
+from mim.data.shard_labels import MOST_CLASSES, NO_LABEL, numbered
+from mim.plain import printable
 
 BESIDE = "index.npz"
 """The index that lies beside shards that we wrote."""
@@ -38,6 +39,8 @@ class Index(NamedTuple):
     """(N,), -1 where there is none."""
     left_out: str = ""
     """What lies in the shards and is not looked at, in one line; empty without."""
+    words: tuple[str, ...] = ()
+    """What the labels number; empty where classes are numbers."""
 
 
 def index_of(shards: Sequence[Path], cache: Path | None = None) -> Index:
@@ -55,7 +58,7 @@ def index_of(shards: Sequence[Path], cache: Path | None = None) -> Index:
         for stat in [shard.stat()]
     ]
     kept = (
-        cache / f"{hashlib.sha256(repr((3, known)).encode()).hexdigest()[:16]}.npz"
+        cache / f"{hashlib.sha256(repr((4, known)).encode()).hexdigest()[:16]}.npz"
         if cache
         else None
     )
@@ -72,14 +75,18 @@ def _read(shards: Sequence[Path]) -> Index:
     with ThreadPoolExecutor(16) as pool:  # it is the disk that takes long
         found = list(pool.map(contents_of, shards))
     rows = [(number, *row) for number, part in enumerate(found) for row in part.pictures]
-    shard, name, offset, size, label = zip(*rows, strict=True) if rows else ([],) * 5
+    shard, name, offset, size, classes = zip(*rows, strict=True) if rows else ([],) * 5
+    label, words = numbered(
+        classes, lambda i: printable(f"{shards[shard[i]].name}/{os.fsdecode(name[i])}", 200)
+    )
     return Index(
         np.array(shard, np.int32),
         Names.of(name),
         np.array(offset, np.int64),
         np.array(size, np.int64),
-        np.array(label, np.int64),
+        label,
         left_out_of(found),
+        tuple(words),
     )
 
 
@@ -119,6 +126,7 @@ def _kept(file: Path, sizes: Sequence[int]) -> Index | None:
         with np.load(file) as arrays:
             columns = [arrays[name] for name in ("shard", "offset", "size", "label")]
             name, left_out = Names(arrays["text"], arrays["end"]), arrays["left_out"]
+            words = _words(arrays) if "words_end" in arrays else ()  # not so long ago
     except UNREADABLE:
         return None
     shard, offset, size, label = columns
@@ -139,13 +147,26 @@ def _kept(file: Path, sizes: Sequence[int]) -> Index | None:
     ):
         return None
     inside = offset + size <= np.array(sizes)[shard]
-    whole = inside.all() and label.max() < MOST_CLASSES
-    return Index(shard, name, offset, size, label, str(left_out)) if whole else None
+    whole = inside.all() and label.max() < (len(words) or MOST_CLASSES)
+    return Index(shard, name, offset, size, label, str(left_out), words) if whole else None
+
+
+def _words(arrays: Mapping[str, NDArray]) -> tuple[str, ...]:
+    """Words that an index keeps.
+
+    Raises:
+        ValueError: where they are none that it would.
+    """
+    words = Names(arrays["words_text"], arrays["words_end"])
+    if not words.sound() or len(words) > MOST_CLASSES:
+        raise ValueError
+    return tuple(words[number].decode() for number in range(len(words)))
 
 
 def _keep(index: Index, file: Path, **more: NDArray) -> None:
     """Write the index whole or not at all; without room for it, it is read anew next time."""
     partial = file.with_name(f"{file.stem}.{os.getpid()}.npz")
+    words = Names.of(word.encode() for word in index.words)
     columns: dict[str, NDArray] = {
         "text": index.name.text,
         "end": index.name.end,
@@ -154,6 +175,8 @@ def _keep(index: Index, file: Path, **more: NDArray) -> None:
         "size": index.size,
         "label": index.label,
         "left_out": np.array(index.left_out),
+        "words_text": words.text,
+        "words_end": words.end,
     }
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)

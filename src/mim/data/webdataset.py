@@ -1,5 +1,6 @@
 """Tar files in the layout of WebDataset: `0001.jpg` beside `0001.cls`, a thousand or so a shard."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -29,10 +30,10 @@ class WebDataset(OfPictures):
     crops and masks belong to (seed, epoch, position) as everywhere, a stopped run goes on exactly,
     and what looks at an image again finds it.
 
-    The class is the number in `0001.cls`, or what `0001.json` has as `label`, `cls`, `class`,
-    `class_id` or `target`; its name is that line of `classes.txt` in the root, where there is such
-    a file. Of a sample with several pictures one is read, `0001.jpg` before `0001.image.jpg`; what
-    is left out is said in a line.
+    The class is the number or the word in `0001.cls`, or what `0001.json` has as `label`, `cls`,
+    `class`, `class_id` or `target`. The name of a number is that line of `classes.txt` in the root,
+    where there is such a file; words are sorted, over all shards. Of a sample with several pictures
+    one is read, `0001.jpg` before `0001.image.jpg`; what is left out is said in a line.
 
     Args:
         train: which files below the root are for training, e.g. `imagenet1k-train-*.tar`.
@@ -94,7 +95,7 @@ class WebDataset(OfPictures):
 
         Raises:
             FileNotFoundError: where there are none, or nothing is in them.
-            ValueError: where only some of the pictures have a class.
+            ValueError: where only some of the pictures have a class, or a word is held out alone.
         """
         train, val = (sorted(self.root.glob(pattern)) for pattern in self.patterns)
         val = [shard for shard in val if shard not in train]
@@ -109,7 +110,8 @@ class WebDataset(OfPictures):
                 "'data.train=in1k-train-*.tar'"
             )
         files = Members([*train, *val], index, self.reading)
-        listing = Listing(files, *self._parts(is_val), _classes(files, self.root / CLASSES))
+        classes = _classes(files, index.words, is_val, self.root / CLASSES)
+        listing = Listing(files, *self._parts(is_val), classes)
         return from_files_splits(listing, self.augment, self.centred)
 
     def _parts(self, is_val: Tensor) -> tuple[Tensor, Tensor]:
@@ -127,22 +129,40 @@ class WebDataset(OfPictures):
         return super().words | ({"left out": self._left_out} if self._left_out else {})
 
 
-def _classes(files: Members, names: Path) -> list[str]:
-    """Names in a file beside the shards, a line each; without it, numbers from 0 to the highest
-    label; none without labels.
+def _classes(files: Members, words: Sequence[str], is_val: Tensor, names: Path) -> list[str]:
+    """Words, else names in a file beside the shards, a line each; without it, numbers from 0 to the
+    highest label; none without labels.
     """
     without = (files.label == NO_LABEL).nonzero()[:, 0]
     if 0 < len(without) < len(files):
         raise ValueError(
             f"{len(without)} of {len(files)} pictures have no class, such as "
             f"{files.path(int(without[0]))}; put a .cls file with "
-            "its number beside each picture, or beside none; a .json may have it as label"
+            "its number or its name beside each picture, or beside none; a .json may have it as "
+            "label"
         )
     if len(without):
         return []
+    if words:
+        _refuse_held_out_alone(files, words, is_val)
+        return [printable(word) for word in words]
     count = int(files.label.max()) + 1
     if names.is_file() and names.stat().st_size < LONGEST:
         lines = names.read_text("utf-8", "replace").splitlines()
         if len(lines) >= count:
             return [printable(line, 200) for line in lines[:MOST_CLASSES]]
     return [str(number) for number in range(count)]
+
+
+def _refuse_held_out_alone(files: Members, words: Sequence[str], is_val: Tensor) -> None:
+    """Words have no numbers of their own: one that only shards that are held out say is unknown."""
+    learned = set(files.label[~is_val].tolist())
+    strange = [] if is_val.all() else [i for i, word in enumerate(words) if i not in learned]
+    if strange:
+        picture = int((files.label == strange[0]).nonzero()[0, 0])
+        raise ValueError(
+            f"{len(strange)} of {len(words)} classes are held out and no training picture has "
+            f"them, such as {printable(words[strange[0]], 60)} of "
+            f"{printable(files.path(picture))}; write the same words in both, or choose other "
+            "shards, data.train=, data.val="
+        )
