@@ -157,3 +157,44 @@ def test_a_term_without_weight_is_watched_but_teaches_nothing():
 def test_terms_that_do_not_go_together_are_refused(terms, weights, message):
     with pytest.raises(ValueError, match=message):
         WeightedSum(terms, dict.fromkeys(weights or terms, 1.0))
+
+
+class Counted(Pixel):
+    """Pixels, and how often they were asked for."""
+
+    calls = 0
+
+    def forward(self, *inputs):
+        self.calls += 1
+        return super().forward(*inputs)
+
+
+def test_a_target_of_two_terms_is_made_once_a_step():
+    target, others = Counted(Geometry.of(2, 2)), PIXELS.cos()
+    terms = {"again": Term("pixel", "l1"), "pixel": Term(lambda geometry: target)}
+    loss = WeightedSum(terms, {"again": 1.0, "pixel": 1.0})
+    assert loss.fit(Geometry.of(8, 2)) == {"again": 12, "pixel": 12}
+    found = loss.terms({"again": others, "pixel": PIXELS}, IMAGE, SPLIT)
+    assert target.calls == 1
+    assert found == {
+        "again": Term(Pixel(Geometry.of(2, 2)), "l1")(others, IMAGE, SPLIT),
+        "pixel": Term(Pixel(Geometry.of(2, 2)))(PIXELS, IMAGE, SPLIT),
+    }
+
+
+@pytest.mark.parametrize("name", ["other", "again", "agreement"])
+def test_a_target_of_a_term_that_has_none_of_its_own_is_refused(name):
+    terms = {
+        "pixel": Term(Pixel(Geometry.of(2, 2))),
+        "again": Term(name),
+        "agreement": Consistency(of="pixel", geometry=Geometry.of(2, 2)),
+    }
+    with pytest.raises(
+        ValueError, match=rf"again.target={name} names no term .*; allowed: pixel, or a target"
+    ):
+        WeightedSum(terms, dict.fromkeys(terms, 1.0))
+
+
+def test_the_name_of_a_target_alone_is_refused():
+    with pytest.raises(ValueError, match=r"target=pixel names no term that has .*: none here, or"):
+        WeightedSum.of_one(Term("pixel"))

@@ -36,6 +36,7 @@ from mim.masker.score.color_noise import ColorNoise
 from mim.masker.score.drawn_block import DrawnBlock
 from mim.masker.score.ranking import Ranking
 from mim.masker.split import Split
+from mim.model.beit_v2 import BeitV2
 from mim.model.bootmae import BootMAE
 from mim.model.cae import CAE
 from mim.model.cmae import CMAE
@@ -337,6 +338,7 @@ def _pretraining(cfg: DictConfig, task: Any) -> Facts:
         | {"label_smoothing": None, "mixup": None, "cutmix": None}
     )
     facts |= _teacher(task.teacher, cfg.epochs) if task.teacher else {}
+    facts |= {"head.start": cfg.model.start} if "start" in cfg.model else {}
     if not cfg.masker:
         return facts | {"mask": None}
     masker, encoder = instantiate(cfg.masker), task.model.encoder
@@ -384,6 +386,8 @@ def _digits(value: Any) -> Any:
 def _decoders(model: Any) -> Facts:
     if isinstance(model, BootMAE):
         return _cross_decoders(model)
+    if isinstance(model, BeitV2):
+        return _aggregator(model)
     if isinstance(model, IBOT):
         return _projection(model)
     if isinstance(model, Siamese):
@@ -422,6 +426,17 @@ def _cross_decoders(model: BootMAE) -> Facts:
             f"decoders.{name}.cross_attention_to": f"output of block {model.block[name] - 1}",
         }
     return facts
+
+
+def _aggregator(model: BeitV2) -> Facts:
+    """BEiT v2's: what predicts, and the decoder of a cls token and of earlier patches."""
+    return {
+        **_decoder(model.decoder),
+        "head.shared": model.own is None,
+        "aggregator.block": model.block,
+        "aggregator.depth": len(model.aggregator),
+        "aggregator.drop_path": [_drop_path(block) for block in model.aggregator],
+    }
 
 
 def _latents(cfg: DictConfig, model: CAE) -> Facts:
@@ -592,6 +607,12 @@ def _loss(loss: Any, depth: int) -> Facts:
         return _across_views(loss)
     if set(loss.term) == {"pixel", "feature"}:
         return _two_terms(loss)
+    if set(loss.term) == {"codes", "aggregated"}:
+        again = loss.term["aggregated"]
+        return _codes(loss.term["codes"]) | {
+            "loss.weights": dict(loss.weight),
+            "loss.aggregated": [again.like, again.error],
+        }
     if set(loss.term) == {"codes", "align"}:
         return (
             _codes(loss.term["codes"])

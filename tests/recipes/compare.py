@@ -81,6 +81,8 @@ class Expected:
             return self.said(field, 1)
         if field == "loss.weights":
             return self.said(field, {"pixel": 1.0})
+        if field == "head.start":
+            return self.said(field, "torch")
         if field == "trained":
             return self.said(field, "all")
         if field in ("head.sd", "head.bias") and self.said("head.bound") is not ABSENT:  # uniform

@@ -60,6 +60,8 @@ WORDS = {
     "sincos_rows_first": "learned",
     "sincos_rows_first_and_block_bias": "sincos_rows_first",
     "cae": "simmim",
+    "beit": "torch",
+    "torch": "beit",
     "down": "up",
     "up": "down",
     "mask_up": "mask_down",

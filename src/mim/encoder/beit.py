@@ -2,7 +2,8 @@
 bias, layer scale, no key bias.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Literal
 
 import torch
@@ -97,11 +98,16 @@ class Beit(ImageAttention, beit.Beit):
             use_abs_pos_emb=positions.startswith(("absolute", "sincos")),
             use_shared_rel_pos_bias=positions == "shared_bias",
         )
-        window = geometry.grid if positions.endswith("block_bias") else None
-        self.blocks = nn.ModuleList(
-            Block(width, heads, mlp_ratio, rate, layer_scale, window, attention_dropout)
-            for rate in rising_rates(drop_path, depth)
+        self._new_block = partial(
+            Block,
+            width,
+            heads,
+            mlp_ratio,
+            layer_scale=layer_scale,
+            window=geometry.grid if positions.endswith("block_bias") else None,
+            attention_dropout=attention_dropout,
         )
+        self.blocks = self.new_blocks(rising_rates(drop_path, depth))
         self.geometry = geometry
         self.width, self.heads, self.prefix = width, heads, 1
         # (1 + L, 1 + L), a row of the table
@@ -158,14 +164,37 @@ class Beit(ImageAttention, beit.Beit):
             # All patches, in some order: put into that of the grid, images share their biases.
             in_order = take(tokens, index.argsort(dim=1)[:, None])[:, 0]
             return [_reorder(x, index[:, None]) for x in self.encode_blocks(in_order, blocks)]
-        padding = None if valid is None else padding_bias(with_cls(valid))
-        biases = [_sum(bias, padding) for bias in self._biases(index)]
+        biases = self._padded(self.blocks, index, valid)
         return run_blocks(self._cls_first(tokens), self.blocks, biases, blocks)
+
+    def new_blocks(self, rates: Iterable[float]) -> nn.ModuleList:
+        """Blocks of its own kind and sizes, one for each rate of stochastic depth, as torch starts
+        them.
+        """
+        return nn.ModuleList(self._new_block(drop_path=rate) for rate in rates)
+
+    def run_beside(
+        self,
+        blocks: nn.ModuleList,
+        tokens: Tensor,
+        index: Tensor | None = None,
+        valid: Tensor | None = None,
+    ) -> Tensor:
+        """Tokens, cls token first, through other blocks of its kind: (B, 1 + M, D), and so out.
+
+        They have its shared biases of position, or a table each, as its own have; indices and
+        padding are as in `encode`.
+        """
+        if valid is None and index is not None and index.shape[1] == self.geometry.patches:
+            in_order = _reorder(tokens, index.argsort(dim=1)[:, None])
+            return _reorder(self.run_beside(blocks, in_order), index[:, None])
+        (last,) = run_blocks(tokens, blocks, self._padded(blocks, index, valid), [len(blocks)])
+        return last
 
     def encode_added(self, tokens: Tensor, blocks: Sequence[int]) -> list[Tensor]:
         """What feed-forward networks of some blocks add, each (B, 1 + L, D)."""
         x = self._cls_first(tokens)
-        return run_for_added(x, self.blocks, self._biases(None), blocks)
+        return run_for_added(x, self.blocks, self._biases(self.blocks, None), blocks)
 
     def block_attention(
         self,
@@ -213,7 +242,14 @@ class Beit(ImageAttention, beit.Beit):
         cls = self.cls_token if self.pos_embed is None else self.cls_token + self.pos_embed[:, :1]
         return torch.cat([cls.to(tokens.dtype).expand(tokens.shape[0], -1, -1), tokens], dim=1)
 
-    def _biases(self, index: Tensor | None) -> list[Tensor | None]:
+    def _padded(
+        self, blocks: nn.ModuleList, index: Tensor | None, valid: Tensor | None
+    ) -> list[Tensor | None]:
+        """The bias of each block, which hides padding too."""
+        padding = None if valid is None else padding_bias(with_cls(valid))
+        return [_sum(bias, padding) for bias in self._biases(blocks, index)]
+
+    def _biases(self, blocks: nn.ModuleList, index: Tensor | None) -> list[Tensor | None]:
         """The bias of each block (B or 1, A, 1 + M, 1 + M), or None, for the patches at (B, M) or
         for all.
         """
@@ -223,8 +259,8 @@ class Beit(ImageAttention, beit.Beit):
             if self.rel_pos_bias is None
             else _look_up(self.rel_pos_bias.relative_position_bias_table, distance)
         )
-        blocks = (block for block in self.blocks if isinstance(block, Block))
-        tables = (block.attn.relative_position_bias_table for block in blocks)
+        biased = (block for block in blocks if isinstance(block, Block))
+        tables = (block.attn.relative_position_bias_table for block in biased)
         return [shared if table is None else _look_up(table, distance) for table in tables]
 
     def _distance(self, index: Tensor | None) -> Tensor:

@@ -72,6 +72,16 @@ def initialise_beit(encoder: nn.Module, start: BeitStart) -> None:
         encoder.apply(initialise_mae)
 
 
+def beit_head(width: int, dim: int) -> nn.Linear:
+    """Linear layer that predicts `dim` values, its weights of BEiT's normal, its bias zero
+    (modeling_pretrain.py: lm_head).
+    """
+    head = nn.Linear(width, dim)
+    nn.init.trunc_normal_(head.weight, std=0.02, a=-0.02, b=0.02)
+    nn.init.zeros_(head.bias)
+    return head
+
+
 def initialise_simmim(encoder: nn.Module) -> None:
     """The official initialisation of SimMIM's ViT (models/vision_transformer.py): a normal of
     deviation 0.02, cut at one deviation.

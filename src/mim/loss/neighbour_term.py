@@ -8,7 +8,6 @@ from mim.loss.error import masked_mean
 from mim.loss.term import Term
 from mim.masker.split import Split
 from mim.precision import at_least_single
-from mim.teacher.teacher import Teacher
 from mim.tokens import take
 
 
@@ -31,13 +30,9 @@ class NeighbourTerm(Term):
         super().fit(geometry)
         self.grid = geometry.grid
 
-    def forward(
-        self, prediction: Tensor, image: Tensor, split: Split, teacher: Teacher | None = None
-    ) -> Tensor:
-        """(B, K, Lm, P), (B, C, H, W) and the masked indices (B, K, Lm) -> scalar; padding counts
-        for nothing.
-        """
-        error = self.measure(at_least_single(prediction), self.values(image, split, teacher))
+    def compare(self, prediction: Tensor, values: Tensor, split: Split) -> Tensor:
+        """Predictions and target values (B, K, Lm, P) -> scalar; padding counts for nothing."""
+        error = self.measure(at_least_single(prediction), values)
         return masked_mean(error * (1 + masked_around(split, self.grid)), split)
 
 

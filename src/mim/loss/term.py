@@ -49,7 +49,7 @@ class Term(nn.Module):
 
     Args:
         target: what the predictions are compared with, or its class, where it waits for the
-            geometry.
+            geometry; or the name of another term of the sum, whose target is made once for both.
         error: "l1", "l2", "smooth_l1", "cosine", .. of the values of a patch, "cross_entropy" of
             codes (`mim.loss.error`).
         beta: where smooth_l1 turns from squares to sizes; null for 1. The other errors have none.
@@ -60,7 +60,7 @@ class Term(nn.Module):
 
     def __init__(
         self,
-        target: Target | FollowingTarget | Waiting,
+        target: Target | FollowingTarget | Waiting | str,
         error: Error = "l2",
         beta: Positive | None = None,
     ):
@@ -70,11 +70,13 @@ class Term(nn.Module):
                 f"loss.beta={beta:g} is of error=smooth_l1, and error={error} has none; "
                 "loss.beta=null"
             )
-        self._take(target)
+        self.take_target(target)
+        self.like = target if isinstance(target, str) else None
         self.error, self.beta = error, beta
         self.measure = ERRORS[error] if beta is None else partial(smooth_l1, beta=beta)
 
-    def _take(self, target: Target | FollowingTarget | Waiting) -> None:
+    def take_target(self, target: Target | FollowingTarget | Waiting | str) -> None:
+        """Compare with this target."""
         self.target: Any = target
         self.needs_teacher = isinstance(target, FollowingTarget)
         """Whether the target is made of a teacher's tokens; known once it is built."""
@@ -86,7 +88,7 @@ class Term(nn.Module):
             ValueError: where the error is none of such a target.
         """
         if not isinstance(self.target, nn.Module):
-            self._take(self.target(geometry))
+            self.take_target(self.target(geometry))
         if isinstance(self.target, Coded) != (self.error == "cross_entropy"):
             name = type(self.target).__name__
             raise ValueError(
@@ -114,8 +116,11 @@ class Term(nn.Module):
 
         Padding counts for nothing. A target that follows a teacher is given it.
         """
-        error = self.measure(at_least_single(prediction), self.values(image, split, teacher))
-        return masked_mean(error, split)
+        return self.compare(prediction, self.values(image, split, teacher), split)
+
+    def compare(self, prediction: Tensor, values: Tensor, split: Split) -> Tensor:
+        """Predictions and target values (B, K, Lm, P) -> scalar; padding counts for nothing."""
+        return masked_mean(self.measure(at_least_single(prediction), values), split)
 
     def values(self, image: Tensor, split: Split, teacher: Teacher | None) -> Tensor:
         """Target values (B, K, Lm, P)."""

@@ -60,6 +60,7 @@ class WeightedSum(Weights[Reconstructs, Teacher | None, Predicted]):
                 "has; add it to a loss that does, as loss=emae does (there loss.weight.pixel=0 "
                 "leaves it alone)"
             )
+        self._check_shared()
         self.compared = {
             name: each.through for name, each in term.items() if isinstance(each, Comparison)
         }
@@ -84,11 +85,20 @@ class WeightedSum(Weights[Reconstructs, Teacher | None, Predicted]):
 
         None is for the encoder's width.
         """
-        for name in self.of:
+        for name in sorted(self.of, key=lambda name: self.made_by(name) != name):
             each = self.term[name]
             assert isinstance(each, Term | Relation)
+            if isinstance(each, Term) and each.like is not None:
+                source = self.term[each.like]
+                assert isinstance(source, Term)
+                each.take_target(source.target)
             each.fit(geometry)
         return self.target_dims
+
+    def made_by(self, name: str) -> str:
+        """The term whose target a term is compared with: itself, or the one that it names."""
+        each = self.term[name]
+        return each.like or name if isinstance(each, Term) else name
 
     @property
     def target_dims(self) -> dict[str, int | None]:
@@ -105,6 +115,16 @@ class WeightedSum(Weights[Reconstructs, Teacher | None, Predicted]):
         return bool(self.compared) or any(
             isinstance(each, Term) and each.needs_teacher for each in self.term.values()
         )
+
+    def _check_shared(self) -> None:
+        """A term that has another one's target names one that has its own."""
+        own = [name for name, each in self.term.items() if isinstance(each, Term) and not each.like]
+        for name in self.predicting:
+            if (source := self.made_by(name)) not in own:
+                raise ValueError(
+                    f"loss.term.{name}.target={source} names no term that has a target of its own; "
+                    f"allowed: {', '.join(own) or 'none here'}, or a target"
+                )
 
     def _looked_at(self, name: str, term: nn.Module) -> str:
         """Whose prediction a term that makes none looks at."""
@@ -139,15 +159,16 @@ class WeightedSum(Weights[Reconstructs, Teacher | None, Predicted]):
         Returns:
             Scalars by name; those that compare whole images are left out.
         """
-        return {
-            name: self.term[name](
-                predictions[of],
-                image,
-                split,
-                *([teacher] if isinstance(self.term[name], Term) else []),
-            )
-            for name, of in self.of.items()
-        }
+        found, values = {}, dict[str, Tensor]()
+        for name, of in self.of.items():
+            each, source = self.term[name], self.made_by(name)
+            if isinstance(each, Term):
+                if source not in values:
+                    values[source] = each.values(image, split, teacher)
+                found[name] = each.compare(predictions[of], values[source], split)
+            else:
+                found[name] = each(predictions[of], image, split)
+        return found
 
     def of_step(
         self, model: Reconstructs, batch: Batch, teacher: Teacher | None

@@ -2,17 +2,17 @@
 2111.09886).
 """
 
-import torch
+from typing import Literal
+
 from torch import Tensor, nn
 
 from mim.batch import Batch
 from mim.encoder.encoder import Encoder, encode_some
+from mim.encoder.initialise import beit_head
 from mim.masker.any_masker import AnyMasker
 from mim.model.masked_model import MaskedModel, TargetDims, dims_of
-from mim.model.packing import pack
 from mim.model.reconstruction import Reconstruction
-from mim.model.visible import as_batch, embed_visible
-from mim.tokens import take
+from mim.model.visible import as_batch, embed_in_place
 
 
 class SimMIM(MaskedModel):
@@ -28,15 +28,23 @@ class SimMIM(MaskedModel):
         target_dims: values per patch of the predictions, by term of the loss, None for the
             encoder's width; or what says them once it knows the geometry (a loss's `fit`). Each has
             a linear layer, the first term's is `decoder` in checkpoints.
+        start: how linear layers begin: as torch's (SimMIM), or as BEiT's and data2vec's.
     """
 
-    def __init__(self, encoder: Encoder, masker: AnyMasker, target_dims: TargetDims):
+    def __init__(
+        self,
+        encoder: Encoder,
+        masker: AnyMasker,
+        target_dims: TargetDims,
+        start: Literal["torch", "beit"] = "torch",
+    ):
         super().__init__()
         dims = dims_of(target_dims, encoder.geometry)
         self.encoder, self.masker, self.terms = encoder, masker, tuple(dims)
         self.mask_token = encoder.new_token()
+        linear = beit_head if start == "beit" else nn.Linear
         self.decoder, *others = (
-            nn.Linear(encoder.width, dim or encoder.width) for dim in dims.values()
+            linear(encoder.width, dim or encoder.width) for dim in dims.values()
         )
         self.decoders = nn.ModuleDict(dict(zip(self.terms[1:], others, strict=True)))
 
@@ -44,15 +52,10 @@ class SimMIM(MaskedModel):
         """A batch, or normalised images (B, C, H, W) -> predictions (B, K, Lm, P) of the patches
         that the masker hid.
         """
-        batch = as_batch(batch)
-        visible, split = embed_visible(self.encoder, self.masker, batch)
+        tokens, index, valid, split = embed_in_place(
+            self.encoder, self.masker, self.mask_token, as_batch(batch)
+        )
         B, K, Lm = split.masked.shape
-        masked = self.encoder.position_token(self.mask_token, split.masked).to(visible.dtype)
-        tokens = torch.cat([masked, visible], dim=2).flatten(0, 1)  # (B * K, Lm + Lv, D)
-        index, valid = torch.cat([split.masked, split.visible], dim=2).flatten(0, 1), split.valid()
-        if valid is not None:  # masked tokens come first and stay where they are
-            order, valid = pack(valid.flatten(0, 1), most=self.encoder.geometry.patches)
-            tokens, index = take(tokens, order[:, None])[:, 0], index.gather(1, order)
         first = self.encoder.prefix
         latent = encode_some(self.encoder, tokens, first + Lm, index, valid)[:, first:]
         predictions = (

@@ -1,6 +1,7 @@
 """Where a forward pass begins: some patches are hidden, and the others are embedded."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,6 +11,8 @@ from mim.encoder.encoder import Encoder
 from mim.geometry import grid_of
 from mim.masker.any_masker import AnyMasker
 from mim.masker.split import Split
+from mim.model.packing import pack
+from mim.tokens import take
 
 
 def as_batch(images: Batch | Tensor) -> Batch:
@@ -25,6 +28,35 @@ def embed_visible(encoder: Encoder, masker: AnyMasker, batch: Batch) -> tuple[Te
     """
     split = split_of(encoder, masker, batch)
     return encoder.embed(batch.image, split.visible), split
+
+
+class InPlace(NamedTuple):
+    """Tokens of masked and visible patches of a split, masked ones first."""
+
+    tokens: Tensor
+    """(B * K, Lm + Lv, D); a masked patch is a mask token at its position."""
+    patches: Tensor
+    """Numbers of the patches that they are of, (B * K, Lm + Lv)."""
+    valid: Tensor | None
+    """Which are none of padding (B * K, Lm + Lv); None for all."""
+    split: Split
+
+
+def embed_in_place(
+    encoder: Encoder, masker: AnyMasker, mask_token: Tensor, batch: Batch
+) -> InPlace:
+    """Images (B, C, H, W) -> tokens of visible patches, and mask tokens in place of the others.
+
+    Of padding, what no image needs is left out.
+    """
+    visible, split = embed_visible(encoder, masker, batch)
+    masked = encoder.position_token(mask_token, split.masked).to(visible.dtype)
+    tokens = torch.cat([masked, visible], dim=2).flatten(0, 1)
+    index, valid = torch.cat([split.masked, split.visible], dim=2).flatten(0, 1), split.valid()
+    if valid is not None:  # masked tokens come first and stay where they are
+        order, valid = pack(valid.flatten(0, 1), most=encoder.geometry.patches)
+        tokens, index = take(tokens, order[:, None])[:, 0], index.gather(1, order)
+    return InPlace(tokens, index, valid, split)
 
 
 def encode_visible(
