@@ -14,7 +14,8 @@ from hydra.utils import instantiate
 from mim.masker.score.ranking import Ranking
 from mim.paper.command import settings
 from mim.paper.markdown import markdown
-from mim.paper.table import HERE, RUN, names, read
+from mim.paper.row import RUN
+from mim.paper.table import HERE, names, read
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 OURS = {

@@ -7,7 +7,8 @@ from pathlib import Path
 from pydantic import Field
 
 from mim.paper.command import merged
-from mim.paper.table import Paper, Row, Said, Table, read_as
+from mim.paper.row import Row, Said
+from mim.paper.table import Paper, Table, read_as
 
 HERE = Path(__file__).parent / "grids"
 

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from mim.paper.ledger import Deviation
-from mim.paper.table import Cell, Measured, Paper, Table
+from mim.paper.row import Cell, Measured
+from mim.paper.table import Paper, Table
 
 NOT_MEASURED = "not measured"
 NO_COMMAND = "no command"

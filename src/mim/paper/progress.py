@@ -8,8 +8,9 @@ from pathlib import Path
 
 from mim.paper.command import differences, recipe, settings
 from mim.paper.records import Record
+from mim.paper.row import Cell, Measured, Row
 from mim.paper.steps import Job, Step, step_of, steps_of
-from mim.paper.table import Cell, Measured, Paper, Row
+from mim.paper.table import Paper
 
 SAID = 4
 """Differences that are told of one run."""

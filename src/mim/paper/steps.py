@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mim.paper.command import recipe, written
-from mim.paper.table import RUN, Cell, Paper, Row
+from mim.paper.row import RUN, Cell, Row
+from mim.paper.table import Paper
 
 
 class Step(NamedTuple):
