@@ -5,8 +5,9 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks, make_grid, save_image
+from torchvision.utils import make_grid, save_image
 
+from mim.analysis.drawn_detections import draw_detections
 from mim.evaluate.evaluated_checkpoint import (
     EvaluatedCheckpoint,
     HeldOutScenes,
@@ -96,14 +97,13 @@ class Detection:
 def picture_of(
     scenes: HeldOutScenes, number: int, found: Detections, size: Sequence[int], names: Sequence[str]
 ) -> Tensor:
-    """A picture (3, H, W) uint8 with what is found in it, where the score is at least a half."""
+    """A picture (3, H, W) uint8 with what is found in it, where the score is at least a half; small
+    ones are enlarged.
+    """
     whole, image = in_picture(found, size, scenes.size(number)), scenes.image(number)
     shown = (whole.score >= LEAST_SHOWN).cpu()
-    if not shown.any():
-        return image
-    box, mask = whole.box.cpu()[shown], whole.mask.cpu()[shown]
-    labels = [names[category] for category in whole.category.cpu()[shown].tolist()]
-    return draw_bounding_boxes(draw_segmentation_masks(image, mask, alpha=0.5), box, labels)
+    box, score, category, mask = (each.cpu()[shown] for each in whole)
+    return draw_detections(image, box, score, category, mask, names)
 
 
 def _save(pictures: Sequence[Tensor], file: Path) -> None:
