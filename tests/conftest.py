@@ -10,7 +10,8 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
@@ -30,8 +31,9 @@ torch.set_num_threads(1)
 
 # Examples take as long as they take, and are the same in every run; `make explore` draws others,
 # and more of them.
-settings.register_profile("same", deadline=None, derandomize=True)
-settings.register_profile("explore", deadline=None, max_examples=1000)
+PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("same", derandomize=True, **PATIENT)
+settings.register_profile("explore", max_examples=1000, **PATIENT)
 settings.load_profile("same")
 
 
@@ -97,9 +99,18 @@ def distance() -> Callable[[Tensor, Tensor], float]:
     return measure
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Examples that are the same in every run are so whatever was imported by then: Hypothesis
+    draws some from the constants of all modules that are not installed.
+    """
+    if settings().derandomize:
+        providers._get_local_constants = lambda: providers._local_constants
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Random numbers of a test do not depend on the tests before it."""
+    """Numbers of a test do not depend on the tests before it, of which some run whole commands."""
     torch.manual_seed(0)
+    torch.set_float32_matmul_precision("highest")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

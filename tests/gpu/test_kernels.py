@@ -10,8 +10,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from mim.draw import keys, uniform
 from mim.encoder.attention import attend
 from mim.encoder.padding import Lengths, padding, padding_bias
+from mim.installed import CONFIGS
 from mim.part import Part
-from tests.conftest import CONFIGS
 
 # Forward and backward. Scores of the size 5 are rounded before they go to the exponential: half a
 # unit of 2**-8 or 2**-5.

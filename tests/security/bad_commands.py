@@ -11,8 +11,8 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from mim.installed import CONFIGS
 from mim.launch.resolvers import register_resolvers
-from tests.conftest import CONFIGS
 
 VALUES = (
     *(

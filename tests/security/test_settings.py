@@ -11,6 +11,7 @@ from torch import nn
 from mim.checkpoint.resume import resumable
 from mim.encoder.vit import ViT
 from mim.evaluate.classify import ready
+from mim.installed import CONFIGS
 from mim.launch.check import check_config
 from mim.launch.errors import one_line
 from mim.launch.processes import count_devices
@@ -18,7 +19,6 @@ from mim.launch.resolvers import register_resolvers
 from mim.launch.top import check_top
 from mim.pool.abmilp import AbMILP
 from mim.weights.read import read_weights
-from tests.conftest import CONFIGS
 from tests.security.bad_commands import drawn
 
 JUDGE = "python eval.py checkpoint=x"
