@@ -166,7 +166,7 @@ def configured(*overrides: str) -> Any:
         return compose("train", list(overrides))
 
 
-def ours(kind: str, root: Path, size: Size, batch: int) -> Any:
+def ours(kind: str, root: Path, size: Size, batch: int, *more: str) -> Any:
     """The training batches of one of this project's data modules."""
     settings = [
         f"data={kind}",
@@ -175,7 +175,7 @@ def ours(kind: str, root: Path, size: Size, batch: int) -> Any:
         f"data.batch_size={batch}",
     ]
     settings += ["data.cache=null"] if kind == "webdataset" else []
-    data = instantiate(configured(*settings, f"data.image_size={size.image_size}").data)
+    data = instantiate(configured(*settings, f"data.image_size={size.image_size}", *more).data)
     data.setup()
     return data.train_dataloader()
 
@@ -206,6 +206,10 @@ def by_workers(pictures: Pictures, size: Size, seconds: float, report: Report) -
         "mim, data=image_folder": lambda: ours("image_folder", pictures.root, size, batch),
         "mim, data=webdataset": lambda: ours("webdataset", pictures.shards, size, batch),
     }
+    if torch.cuda.is_available():
+        makers["mim, data.decoder=nvjpeg"] = lambda: ours(
+            "image_folder", pictures.root, size, batch, "data.decoder=nvjpeg"
+        )
     rates: dict[str, float] = {}
     for name, maker in makers.items():
         batches = forever(maker())

@@ -156,6 +156,7 @@ def test_the_input_is_measured(script: Callable[[str], Any], tmp_path: Path) -> 
     small, training, large, decoding = tables(tmp_path / "fed.json")
     for table, name in ((small, "short side 256"), (large, "short side 375")):
         pipelines = ["official recipe (Pillow)", "mim, data=image_folder", "mim, data=webdataset"]
+        pipelines += ["mim, data.decoder=nvjpeg"] if torch.cuda.is_available() else []
         assert column(table, "pipeline") == pipelines
         assert set(column(table, "pictures")) == {name}
         rates = column(table, "images/s")

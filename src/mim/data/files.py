@@ -141,12 +141,23 @@ def first_readable(
     """The first of `numbers` (N,) from place `start` on that can be read -> its place and picture
     (C, H, W).
     """
+    place, image = first_made(
+        files, numbers, start, lambda content: decode(content, files.reading, fit)
+    )
+    black = torch.zeros(files.reading.channels, 1, 1, dtype=torch.uint8)
+    return place, black if image is None else image
+
+
+def first_made(
+    files: Files, numbers: Tensor, start: int, make: Callable[[Tensor], T]
+) -> tuple[int, T | None]:
+    """The same, with what is made of its bytes; None where too many files are broken."""
     for step in range(len(numbers)):
         place = (start + step) % len(numbers)
-        image = files.read(int(numbers[place]), fit)
-        if image is not None:
-            return place, image
+        made = files.tried(int(numbers[place]), make)
+        if made is not None:
+            return place, made
         # the main process stops the run as soon as it gets this batch
         if files.too_many_unreadable:
             break
-    return start, torch.zeros(files.reading.channels, 1, 1, dtype=torch.uint8)
+    return start, None

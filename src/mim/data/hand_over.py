@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from mim.batch import Batch, View
+from mim.data.undecoded import Undecoded
 
 
 class _Sent:
@@ -42,6 +43,20 @@ class _Sent:
         )
 
 
+class _SentUndecoded:
+    """Undecoded pictures on their way: their bytes through shared memory where that has room, all
+    else through the pipe.
+    """
+
+    def __init__(self, batch: Undecoded, shared: bool):
+        self.batch, self.shared = batch, shared
+
+    def __reduce__(self) -> tuple[object, ...]:
+        content, *small = self.batch
+        sent = content if self.shared else content.numpy()
+        return _received_undecoded, (sent, [each.numpy() for each in small])
+
+
 Array = NDArray[np.generic]
 
 
@@ -53,13 +68,7 @@ def _received(
     key: Array,
 ) -> Batch:
     """The batch that was sent; through a pipe it takes half a second for a gigabyte."""
-    if not isinstance(images[0], Tensor):
-        warnings.warn(
-            "shared memory (/dev/shm) has no room for a batch, which now comes through a pipe; "
-            "more room is faster: docker "
-            "run --shm-size=8g, or fewer batches in it: data.num_workers",
-            stacklevel=1,  # one place, so that it is said once
-        )
+    _say_way(images[0])
     views = tuple(
         View(torch.as_tensor(image), torch.from_numpy(box), torch.from_numpy(flip))
         for image, (box, flip) in zip(images, where, strict=True)
@@ -67,16 +76,42 @@ def _received(
     return Batch(views, torch.from_numpy(label), torch.from_numpy(index), torch.from_numpy(key))
 
 
+def _received_undecoded(content: Tensor | Array, small: list[Array]) -> Undecoded:
+    """The same of undecoded pictures."""
+    _say_way(content)
+    return Undecoded(torch.as_tensor(content), *map(torch.from_numpy, small))
+
+
+def _say_way(content: Tensor | Array) -> None:
+    """Warn where something large came through a pipe."""
+    if not isinstance(content, Tensor):
+        warnings.warn(
+            "shared memory (/dev/shm) has no room for a batch, which now comes through a pipe; "
+            "more room is faster: docker "
+            "run --shm-size=8g, or fewer batches in it: data.num_workers",
+            stacklevel=1,  # one place, so that it is said once
+        )
+
+
 def hand_over(batch: object) -> object:
     """What a worker sends, and the main process receives as the same batch."""
-    if get_worker_info() is None or not isinstance(batch, Batch):
+    if get_worker_info() is None:
         return batch
+    if isinstance(batch, Undecoded):
+        return _SentUndecoded(batch, _share([batch.content]))
+    if isinstance(batch, Batch):
+        return _Sent(batch, _share([view.image for view in batch.views]))
+    return batch
+
+
+def _share(tensors: list[Tensor]) -> bool:
+    """Move tensors into shared memory; whether all have room there."""
     try:
-        for view in batch.views:
-            view.image.share_memory_()
+        for tensor in tensors:
+            tensor.share_memory_()
     except RuntimeError:  # no room, or too many open files
-        return _Sent(batch, shared=False)
-    return _Sent(batch, shared=True)
+        return False
+    return True
 
 
 def shared_flags(size: int) -> Tensor:

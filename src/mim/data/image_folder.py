@@ -26,7 +26,7 @@ class ImageFolder(OfPictures):
         held_out: share of the pictures to hold out, always the same ones, where there is no folder
             of them; null for a tenth, and for all of them where nothing is learned from the others.
         in_memory: keep all pictures, decoded, at `image_size`, or at `resize` where that is given,
-            for small ones; otherwise workers decode them.
+            for small ones; otherwise workers decode them. Not with `reduced`, nor on a GPU.
     """
 
     def __init__(
@@ -72,6 +72,12 @@ class ImageFolder(OfPictures):
             decoder,
             reduced,
         )
+        if in_memory and (reduced or decoder == "nvjpeg"):
+            setting = "reduced=true" if reduced else "decoder=nvjpeg"
+            raise ValueError(
+                f"data.{setting} is for pictures that are decoded in every epoch, and "
+                "data.in_memory=true decodes them once; leave out one"
+            )
         self.held_out, self.in_memory = held_out, in_memory
         self.named = train, val
         self._said: dict[str, str] = {}

@@ -2,13 +2,15 @@
 time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
+from io import BytesIO
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -19,6 +21,10 @@ DECODERS: tuple[Decoder, ...] = ("torchcodec", "torchvision", "pillow")
 """The fastest first."""
 # also one that was built for another torch
 _ABSENT = (ImportError, AttributeError, OSError, RuntimeError)
+
+
+OnGpu = Callable[[Sequence[Tensor], bool], list[Tensor]]
+"""Bytes of JPEGs, and whether grey is wanted -> pixels (c, H, W) on a GPU."""
 
 
 class Decoded(NamedTuple):
@@ -44,7 +50,8 @@ def decode_jpeg(
         picture: the same, opened by Pillow, which says in fewer words what is wrong with a broken
             one.
         grey: one channel.
-        decoder: which library; None for the fastest that there is.
+        decoder: which library; None for the fastest that there is, which also decodes for a GPU
+            what that leaves.
         divisor: of its sides, 1, 2, 4 or 8, rounded up; libjpeg then decodes that much less, which
             Pillow alone asks it for.
 
@@ -52,7 +59,7 @@ def decode_jpeg(
         ValueError: where the library is not there.
         Exception: of many kinds, where the bytes are no picture.
     """
-    name = fastest() if decoder is None else decoder
+    name = fastest() if decoder in (None, "nvjpeg") else decoder
     if name != "pillow" and divisor == 1:
         with suppress(RuntimeError):
             return Decoded(_decoder(name)(content, grey).numpy(), turned=name == "torchcodec")
@@ -81,9 +88,74 @@ def check_decoder(name: Decoder | None) -> Decoder | None:
     Raises:
         ValueError: where the library is not installed, or has no decoder (any more).
     """
-    if name not in (None, "pillow"):
+    if name == "nvjpeg" and not torch.cuda.is_available():
+        raise ValueError(
+            "data.decoder=nvjpeg decodes on an NVIDIA GPU, and this computer has none; leave it out"
+        )
+    if name not in (None, "pillow", "nvjpeg"):
         _decoder(name)
     return name
+
+
+def decode_on_gpu(contents: Sequence[Tensor], grey: bool) -> list[Tensor | None]:
+    """Bytes of JPEGs -> their pixels (c, H, W) uint8 on the current GPU; None of each that it
+    cannot decode.
+
+    Args:
+        contents: (size,) uint8 each, on the CPU.
+        grey: one channel, else three.
+
+    Raises:
+        ValueError: where no library decodes on this GPU.
+    """
+    if not contents:
+        return []
+    decode = _gpu_library()
+    try:
+        return [*decode(contents, grey)]
+    except RuntimeError:  # one broken file fails all of them
+        return [_alone(decode, content, grey) for content in contents]
+
+
+def _alone(decode: OnGpu, content: Tensor, grey: bool) -> Tensor | None:
+    try:
+        return decode([content], grey)[0]
+    except RuntimeError:
+        return None
+
+
+@cache
+def _gpu_library() -> OnGpu:
+    """The first library that decodes a small JPEG on the current GPU."""
+    Image.new("RGB", (16, 16)).save(stream := BytesIO(), "JPEG")
+    small, why = torch.frombuffer(bytearray(stream.getvalue()), dtype=torch.uint8), ""
+    for library in (_torchcodec_on_gpu, _torchvision_on_gpu):
+        try:
+            decode = library()
+            decode([small], False)
+            return decode
+        except _ABSENT as error:
+            why = " ".join(str(error).split())[:100]
+    raise ValueError(
+        f"data.decoder=nvjpeg cannot be used ({why}): pip install torchcodec, or leave it out"
+    )
+
+
+def _torchcodec_on_gpu() -> OnGpu:
+    decode: Callable[..., list[Tensor]] = import_module("torchcodec.decoders").decode_jpeg
+    return lambda contents, grey: decode(
+        list(contents), mode="GRAY" if grey else "RGB", device="cuda"
+    )
+
+
+def _torchvision_on_gpu() -> OnGpu:
+    """Deprecated since torchvision 0.29, which says so when it is used."""
+    image = import_module("torchvision.io.image")
+    decode: Callable[..., list[Tensor]] = image.decode_jpeg
+    modes = image.ImageReadMode
+    return lambda contents, grey: decode(
+        list(contents), modes.GRAY if grey else modes.RGB, device="cuda"
+    )
 
 
 @cache

@@ -13,8 +13,8 @@ from mim.image_format import Range
 
 PERCENTILES, SAMPLED = (1, 99), 2**16
 """Percentiles that are black and white, of at most so many values of an image, evenly spread."""
-Decoder = Literal["torchcodec", "torchvision", "pillow"]
-"""What decodes JPEG."""
+Decoder = Literal["torchcodec", "torchvision", "pillow", "nvjpeg"]
+"""What decodes JPEG; nvjpeg on a GPU, which needs one."""
 MAX_MEGAPIXELS = 179.0
 """Pixels of the largest picture, in millions. Pillow refuses from there on by itself, and others
 read any size.

@@ -15,7 +15,8 @@ from mim.augment.pictures import Centred
 from mim.augment.resample import Interpolation
 from mim.batch import Batch
 from mim.cores import available_cores
-from mim.data.loader import Loader, Waiting
+from mim.data.loader import Waiting
+from mim.data.on_gpu import loader_of
 from mim.data.sampler import OrderedRows, Rows, ShuffledRows
 from mim.data.splits import Pictures, Splits
 from mim.data.statistics import (
@@ -298,7 +299,7 @@ class Data(L.LightningDataModule, ABC):
 
     def _loader(self, pictures: Pictures, rows: Sampler[Rows]) -> DataLoader[Batch]:
         workers = self._workers() if pictures.wants_workers else 0
-        return Loader(
+        return loader_of(
             pictures,
             sampler=rows,
             batch_size=None,  # a row is a whole batch already

@@ -103,7 +103,8 @@ class OfPictures(OnDisk):
         exif: turn pictures as they say that they are to be shown, whatever their format; official
             loaders do not.
         decoder: of JPEG: `torchcodec`, `torchvision` or `pillow`, which give the same pixels; null
-            for the fastest that is installed.
+            for the fastest that is installed; or `nvjpeg`: workers hand over bytes, and the GPU
+            that trains decodes and crops, to levels that differ a little.
         reduced: decode a JPEG at a half, a quarter or an eighth of its sides where what is cut out
             of it keeps twice as many pixels a side as the image that is made of it. Large
             photographs take less time; levels differ a little (docs/your_images.md).
@@ -144,6 +145,8 @@ class OfPictures(OnDisk):
             resize_interpolation,
             channels,
         )
+        if decoder == "nvjpeg":
+            _refuse_on_gpu(augment, reduced)
         if isinstance(range, str) or range is None:
             self.reading = Reading(
                 max_megapixels, channels, range, exif, check_decoder(decoder), reduced
@@ -163,3 +166,20 @@ class OfPictures(OnDisk):
     def clean_resize(self) -> tuple[int, Interpolation]:
         """Short side that clean images are resized to before their centre is cut out, and how."""
         return self.centred.short, self.centred.interpolation
+
+
+def _refuse_on_gpu(augment: Augmentation, reduced: bool) -> None:
+    """Refuse what is done by processes of a CPU alone.
+
+    Raises:
+        ValueError: naming it.
+    """
+    if reduced:
+        raise ValueError(
+            "data.reduced=true decodes on a CPU, data.decoder=nvjpeg on a GPU; leave out one"
+        )
+    if any(view.paints for view in augment.views):
+        raise ValueError(
+            f"data.decoder=nvjpeg crops on a GPU, and {type(augment).__name__} changes colours on "
+            "a CPU; leave it out"
+        )

@@ -28,7 +28,7 @@ from mim.launch.quoting import quoted
 from mim.launch.resolvers import register_resolvers
 from mim.launch.signals import end, listen
 from mim.launch.slurm import requeue
-from mim.launch.there import refuse_missing, refuse_missing_folder
+from mim.launch.there import refuse_missing, refuse_missing_folder, refuse_missing_gpu
 from mim.launch.top import check_top
 from mim.plain import printable
 
@@ -63,6 +63,7 @@ def launch(run: Callable[[DictConfig], object] | str, configs: Path, config_name
             check_command(cfg, HydraConfig.get(), configs, config_name)
             refuse_missing(_weights(cfg))
             refuse_missing_folder(cfg.get("data") or {})
+            refuse_missing_gpu(cfg.get("data") or {})
             if "trainer" in cfg:
                 count_devices(cfg.trainer.accelerator, cfg.trainer.devices)
             with without_collection():  # from here on with torch

@@ -5,6 +5,7 @@ seconds is imported.
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from mim.launch.processes import has_gpu_driver
 from mim.plain import printable
 
 OURS = "mim.data."
@@ -133,6 +134,18 @@ def _refuse_missing_file(module: str, data: Mapping[str, object]) -> None:
                 f"data.table={printable(table)} is no file{inside}; "
                 "give its whole path, e.g. data.table=/path/to/labels.csv"
             )
+
+
+def refuse_missing_gpu(data: Mapping[str, object]) -> None:
+    """Refuse to decode on a GPU where there is no driver of one.
+
+    Raises:
+        ValueError: in the words of whoever would decode.
+    """
+    if data.get("decoder") == "nvjpeg" and not has_gpu_driver():
+        raise ValueError(
+            "data.decoder=nvjpeg decodes on an NVIDIA GPU, and this computer has none; leave it out"
+        )
 
 
 def refuse_missing_pictures(pictures: Iterable[str | Path]) -> None:
