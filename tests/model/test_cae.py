@@ -99,6 +99,18 @@ def test_an_image_of_which_nothing_is_masked_leaves_the_others_as_they_are(batch
     assert all(p.grad.isfinite().all() for p in some.parameters())
 
 
+def test_in_half_precision_an_image_of_which_nothing_is_masked_is_decoded_to_numbers():
+    """There a softmax over nothing but padding is none: float32's kernel gives zeros."""
+    decoder = LatentDecoder(8, 3, depth=1, heads=2).bfloat16()
+    latent, position = torch.randn(2, 2, 4, 8).bfloat16()
+    there = torch.tensor([[True] * 4, [False] * 4])
+    made = decoder(latent, position, there)
+    assert made.isfinite().all()
+    assert torch.allclose(made[:1], decoder(latent[:1], position[:1], None), atol=1e-2)
+    made[0].square().sum().backward()
+    assert all(p.grad.isfinite().all() for p in decoder.parameters())
+
+
 def test_the_decoder_sees_visible_patches_through_latents_alone(batch_of):
     """Where latents do not depend on the image, neither does what is decoded."""
     model = built(Given(split(torch.arange(16).expand(1, 1, 16), 8, 8)))
