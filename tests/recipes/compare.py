@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from mim.paper.ledger import Recipe
-from tests.recipes.built import MOMENTS, Facts, Group, Training
+from tests.recipes.built import MOMENTS, Group, Training
 from tests.recipes.crops import KINDS, difference
+from tests.recipes.facts import Facts
 from tests.recipes.rates import rate
 
 MASKS = {

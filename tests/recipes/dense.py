@@ -14,15 +14,9 @@ from mim.head.regions import BOX_SIDE, MASK_SIDE, RegionHeads
 from mim.head.segmenter import Segmenter
 from mim.part import Progress
 from mim.train.detect import Detect
-from tests.recipes.built import (
-    Facts,
-    Training,
-    encoder_facts,
-    named,
-    on_stand_ins,
-    optimised,
-    step_facts,
-)
+from tests.recipes.built import Training, on_stand_ins, optimised, step_facts
+from tests.recipes.facts import Facts, named
+from tests.recipes.of_encoder import encoder_facts
 
 IMAGES = {"detect": 118_000, "segment": 20_210}
 CLASSES = {"detect": 80, "segment": 150}

@@ -57,7 +57,7 @@ WORDS = {
     "absolute": "shared_bias",
     "shared_bias": "absolute",
     "block_bias": "absolute",
-    "sincos_rows_first": "learned",
+    "sincos_rows_first": "sincos",
     "sincos_rows_first_and_block_bias": "sincos_rows_first",
     "cae": "simmim",
     "beit": "torch",
@@ -66,7 +66,7 @@ WORDS = {
     "up": "down",
     "mask_up": "mask_down",
     "keep_down": "mask_down",  # of mask_up it is the same
-    "sincos": "learned",
+    "sincos": "sincos_rows_first",
     "learned": "sincos",
     "mae": "dino",
     "dino": "mae",
