@@ -15,7 +15,7 @@ from mim.encoder.beit import Beit
 from mim.encoder.encoder import cls_attention
 from mim.encoder.swin import Swin
 from mim.encoder.vit import ViT
-from mim.geometry import Geometry, by, pair
+from mim.geometry import Geometry, by, check_heads, pair
 from mim.loss.consistency import Consistency
 from mim.loss.term import Term
 from mim.loss.weighted_sum import WeightedSum
@@ -301,3 +301,12 @@ def test_a_target_that_waits_is_built_once_for_the_encoder():
     assert isinstance(first, nn.Module)
     assert term.target is first
     assert term.target_dim == 45
+
+
+def test_heads_that_do_not_divide_a_width_are_refused_with_the_nearest_that_do():
+    check_heads("ViT", 768, 12)
+    said = (
+        "ViT got width=768, heads=10; the heads must divide the width, e.g. encoder.heads=8 or 12"
+    )
+    with pytest.raises(ValueError, match=f"^{said}$"):
+        check_heads("ViT", 768, 10, "encoder.heads")

@@ -56,6 +56,27 @@ def by(size: Size | Sequence[int]) -> str:
     return f"{height} x {width}"
 
 
+def check_heads(of: str, width: int, heads: int, setting: str = "heads") -> None:
+    """Refuse attention heads that do not share a width equally.
+
+    Args:
+        of: whose they are.
+        width: D, channels of a token.
+        heads: how many.
+        setting: name under which another number is given.
+
+    Raises:
+        ValueError: where they do not, naming whose they are and numbers of heads that would.
+    """
+    if width % heads:
+        fitting = [count for count in range(1, width + 1) if width % count == 0]
+        near = sorted(fitting, key=lambda count: abs(count - heads))[:2]
+        raise ValueError(
+            f"{of} got width={width}, heads={heads}; the heads must divide the width, e.g. "
+            f"{setting}={' or '.join(map(str, sorted(near)))}"
+        )
+
+
 def grid_of(image_size: tuple[int, int], patch_size: Size) -> tuple[int, int]:
     """Rows and columns of patches.
 

@@ -159,9 +159,7 @@ def test_a_loss_that_latents_cannot_be_held_to_is_refused(dims, message):
 
 @pytest.mark.parametrize(("part", "more"), [(Regressor, {}), (LatentDecoder, {"target_dim": 1})])
 def test_heads_that_do_not_divide_the_width_are_refused(part, more):
-    with pytest.raises(
-        ValueError, match=r"got heads=3 for an encoder 8 wide; the heads must divide the width"
-    ):
+    with pytest.raises(ValueError, match=r"got width=8, heads=3; the heads must divide the width"):
         part(width=8, heads=3, **more)
 
 

@@ -99,7 +99,7 @@ def test_simpool_judges_an_image_by_itself():
     ("build", "said"),
     [
         (lambda: AbMILP(SHAPE, depth=0), "depth=0; needs at least one layer"),
-        (lambda: Attentive(SHAPE, heads=3), "heads=3 for tokens 16 wide; needs a divisor"),
+        (lambda: Attentive(SHAPE, heads=3), "width=16, heads=3; the heads must divide the width"),
         (
             lambda: EP(SHAPE, queries=4, shrink=3),
             "queries=4, shrink=3 for tokens 16 wide; their product has to divide",

@@ -17,7 +17,7 @@ from mim.encoder.initialise import BeitStart, initialise_beit
 from mim.encoder.padding import padding_bias, with_cls
 from mim.encoder.patches import add_positions, project
 from mim.encoder.positions import sincos_positions
-from mim.geometry import Geometry
+from mim.geometry import Geometry, check_heads
 from mim.ranges import Count, Positive, Rate, Size
 from mim.tokens import take
 
@@ -81,10 +81,7 @@ class Beit(ImageAttention, beit.Beit):
         start: BeitStart = "simmim",
     ):
         geometry = Geometry.of(image_size, patch_size, channels)
-        if width % heads:
-            raise ValueError(
-                f"Beit got width={width}, heads={heads}; the heads must divide the width"
-            )
+        check_heads("Beit", width, heads)
         super().__init__(
             img_size=geometry.image_size,
             in_chans=channels,

@@ -17,7 +17,7 @@ from mim.encoder.padding import padding_bias
 from mim.encoder.patches import add_positions, project
 from mim.encoder.timm_attention import attention_of, update_of
 from mim.encoder.timm_model import as_transformer, create, heads_of
-from mim.geometry import Geometry, pair
+from mim.geometry import Geometry, check_heads, pair
 from mim.plain import Settings
 from mim.ranges import Count, NonNegativeInt, Positive, Rate, Size
 
@@ -91,11 +91,7 @@ class TimmViT(ImageAttention, nn.Module):
         self.norm_pre, self.blocks, self.norm = vit.norm_pre, vit.blocks, vit.norm
         self.geometry = Geometry.of(image_size, vit.patch_embed.patch_size, channels)
         self.width, self.heads = int(vit.embed_dim), heads_of(vit)
-        if self.width % self.heads:
-            raise ValueError(
-                f"TimmViT got width={self.width}, heads={self.heads}; the heads must divide the "
-                "width"
-            )
+        check_heads("TimmViT", self.width, self.heads)
         self.prefix = sum(token.shape[1] for token in self._prefix_tokens())
         self.positions_of_prefix = 0 if vit.no_embed_class else self.prefix
         self._undecayed = set(vit.no_weight_decay())

@@ -16,7 +16,7 @@ from mim.encoder.initialise import Start, initialise
 from mim.encoder.padding import Lengths, padding
 from mim.encoder.patches import add_positions, project
 from mim.encoder.positions import resize_positions, sincos_positions
-from mim.geometry import Geometry, grid_of
+from mim.geometry import Geometry, check_heads, grid_of
 from mim.ranges import Count, NotNegative, Positive, Rate, Size
 
 
@@ -70,10 +70,7 @@ class ViT(ImageAttention, VisionTransformer):
         cls: bool = True,
     ):
         geometry = Geometry.of(image_size, patch_size, channels)
-        if width % heads:
-            raise ValueError(
-                f"ViT got width={width}, heads={heads}; the heads must divide the width"
-            )
+        check_heads("ViT", width, heads)
         super().__init__(
             img_size=geometry.image_size,
             in_chans=channels,

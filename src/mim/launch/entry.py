@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
-from mim.geometry import Geometry, pair
+from mim.geometry import Geometry, check_heads, pair
 from mim.installed import as_typed
 from mim.launch.check import check_config, check_wiring
 from mim.launch.choices import check_keys, check_recipe
@@ -144,12 +144,7 @@ def _check_patches(encoder: DictConfig) -> None:
         ValueError: naming patch sizes that do, or both numbers.
     """
     if encoder.get("_target_") in ("mim.encoder.vit.ViT", "mim.encoder.beit.Beit"):
-        width, heads = encoder.width, encoder.heads
-        if width % heads:
-            raise ValueError(
-                f"{encoder._target_.rpartition('.')[2]} got width={width}, heads={heads}; the "
-                "heads must divide the width"
-            )
+        check_heads(encoder._target_.rpartition(".")[2], encoder.width, encoder.heads)
     sizes = [encoder.get(name) for name in ("image_size", "patch_size")]
     if str(encoder.get("_target_")).startswith("mim.encoder.") and None not in sizes:
         image, patch = (pair(size if isinstance(size, int) else list(size)) for size in sizes)

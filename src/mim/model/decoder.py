@@ -11,6 +11,7 @@ from mim.encoder.attention import Block, Norm
 from mim.encoder.initialise import Start, initialise_dino, initialise_mae
 from mim.encoder.padding import Lengths, padding
 from mim.encoder.positions import positions_at, sincos_positions
+from mim.geometry import check_heads
 from mim.masker.split import Split
 from mim.model.packing import pack
 from mim.ranges import Count, Positive
@@ -59,10 +60,7 @@ class Decoder(nn.Module):
                 "has one row of them, zero; "
                 "positions=learned has more, e.g. model.decoder.positions=learned"
             )
-        if width % heads:
-            raise ValueError(
-                f"Decoder got width={width}, heads={heads}; the heads must divide the width"
-            )
+        check_heads("Decoder", width, heads)
         if depth < 1:
             raise ValueError(
                 f"Decoder got depth={depth}; needs at least 1 block, e.g. model.decoder.depth=4"

@@ -7,6 +7,7 @@ from mim.encoder.beit_block import Block
 from mim.encoder.blocks import rising_rates
 from mim.encoder.initialise import initialise_mae
 from mim.encoder.padding import padding_bias
+from mim.geometry import check_heads
 from mim.ranges import Count, Positive, Rate
 
 
@@ -39,11 +40,7 @@ class LatentDecoder(nn.Module):
         drop_path: Rate = 0.0,
     ):
         super().__init__()
-        if width % heads:
-            raise ValueError(
-                f"LatentDecoder got heads={heads} for an encoder {width} wide; the heads must "
-                "divide the width, e.g. model.decoder.heads=4"
-            )
+        check_heads("LatentDecoder", width, heads, "model.decoder.heads")
         self.blocks = nn.ModuleList(
             Block(width, heads, mlp_ratio, rate, layer_scale, None, 0.0)
             for rate in rising_rates(drop_path, depth)

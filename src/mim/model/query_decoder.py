@@ -14,6 +14,7 @@ from mim.encoder.blocks import check_number
 from mim.encoder.initialise import initialise_mae
 from mim.encoder.padding import padding_bias
 from mim.encoder.positions import positions_at, sincos_positions
+from mim.geometry import check_heads
 from mim.masker.split import Split
 from mim.model.cross_decoder import Attention
 from mim.ranges import Count, NonNegativeInt, Positive
@@ -86,10 +87,7 @@ class QueryDecoder(nn.Module):
         self_attention: bool = False,
     ):
         super().__init__()
-        if width % heads:
-            raise ValueError(
-                f"QueryDecoder got width={width}, heads={heads}; the heads must divide the width"
-            )
+        check_heads("QueryDecoder", width, heads)
         numbers = sorted(set(range(encoder_depth + 1) if blocks is None else blocks))
         self.looks_at = [check_number(number, encoder_depth, least=0) for number in numbers]
         self.weigh = nn.Linear(len(self.looks_at), depth, bias=False)

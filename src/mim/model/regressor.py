@@ -8,6 +8,7 @@ from mim.encoder.attention import Norm
 from mim.encoder.blocks import rising_rates
 from mim.encoder.initialise import initialise_mae
 from mim.encoder.padding import padding_bias
+from mim.geometry import check_heads
 from mim.model.cross_decoder import Attention
 from mim.ranges import Count, Positive, Rate
 
@@ -71,11 +72,7 @@ class Regressor(nn.Module):
         drop_path: Rate = 0.0,
     ):
         super().__init__()
-        if width % heads:
-            raise ValueError(
-                f"Regressor got heads={heads} for an encoder {width} wide; the heads must divide "
-                "the width, e.g. model.regressor.heads=4"
-            )
+        check_heads("Regressor", width, heads, "model.regressor.heads")
         self.mask_token = nn.Parameter(torch.empty(1, 1, width))
         self.blocks = nn.ModuleList(
             RegressorBlock(width, heads, mlp_ratio, layer_scale, rate)

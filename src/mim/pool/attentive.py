@@ -5,6 +5,7 @@ arXiv 2401.08541).
 import torch
 from torch import Tensor, nn
 
+from mim.geometry import check_heads
 from mim.pool.pool import Needs, Shape
 from mim.pool.shared import Scored, Summed
 
@@ -30,11 +31,7 @@ class Attentive(nn.Module):
     def __init__(self, shape: Shape, heads: int = 8):
         super().__init__()
         width = shape.width
-        if width % heads:
-            raise ValueError(
-                f"Attentive got heads={heads} for tokens {width} wide; needs a divisor, e.g. "
-                "pool.attentive.heads=4"
-            )
+        check_heads("Attentive", width, heads, "pool.attentive.heads")
         self.heads, self.scale = heads, (width // heads) ** -0.5
         self.query = nn.Parameter(torch.randn(width))
         self.key, self.value, self.out = (nn.Linear(width, width, bias=False) for _ in range(3))
