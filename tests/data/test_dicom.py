@@ -60,6 +60,10 @@ def test_bits_that_are_stored_say_what_is_white():
     assert close(grey(), scaled(RAMP, 0, 4095))
 
 
+def test_a_slope_of_one_changes_nothing():
+    assert close(grey(RescaleSlope="1", RescaleIntercept="0"), scaled(RAMP, 0, 4095))
+
+
 def test_least_is_white_where_the_file_says_so():
     assert close(grey(kind="MONOCHROME1"), scaled(4095 - RAMP, 0, 4095))
     windowed = grey(kind="MONOCHROME1", WindowCenter="1000.5", WindowWidth="2001")

@@ -94,6 +94,60 @@ def test_nan_is_black(written):
     assert not image.isnan().any()
 
 
+PALETTE = Image.fromarray((COLOURS >> 8).astype(np.uint8)).quantize(16)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF"])
+def test_transparency_of_a_palette_is_kept_or_left_out_as_is_asked(written, kind):
+    content = written(lambda file: PALETTE.save(file, kind, transparency=3))
+    every, colours = decode(content, Reading(channels=4)), decode(content)
+    assert torch.equal(every[:3], colours)
+    clear = torch.from_numpy(np.asarray(PALETTE) == 3)
+    assert torch.equal(every[3], torch.where(clear, 0, 255).byte())
+
+
+def test_so_is_one_colour_that_is_transparent(written):
+    grey = Image.fromarray((RAMP >> 8).astype(np.uint8))
+    content = written(lambda file: grey.save(file, "PNG", transparency=7))
+    made = decode(content, Reading(channels=2))
+    assert torch.equal(made[0] == 7, made[1] == 0)
+    assert torch.equal(decode(content, Reading(channels=1))[0], made[0])
+
+
+SAME = [
+    lambda file: tifffile.imwrite(file, RAMP, bigtiff=True),
+    lambda file: Image.fromarray(RAMP).save(file, "JPEG2000"),
+    lambda file: np.save(file.open("wb"), np.asfortranarray(RAMP)),
+    lambda file: np.save(file.open("wb"), RAMP.astype(">u2")),
+    lambda file: np.save(file.open("wb"), (RAMP / 65535).astype(">f8")),
+    lambda file: tifffile.imwrite(file, 65535 - RAMP, photometric="miniswhite"),
+]
+
+
+@pytest.mark.parametrize("save", SAME, ids=range(len(SAME)))
+def test_the_same_levels_in_whatever_order_their_bytes_are(written, save):
+    found = decode(written(save), Reading(channels=1))
+    expected = torch.from_numpy(RAMP.astype(np.float32))[None] * (255 / 65535)
+    assert torch.allclose(found, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (500, 1), (1, 500)])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_pictures_of_a_row_or_a_pixel_are_pictures(written, kind, size):
+    content = written(lambda file: Image.new("RGB", size, (9, 9, 9)).save(file, kind))
+    found = decode(content)
+    assert found.shape == (3, size[1], size[0])
+    assert (found.int() - 9).abs().max() <= 1
+
+
+def test_what_is_flat_proposes_no_range_of_nothing(written):
+    flat = written(lambda file: np.save(file.open("wb"), np.zeros((4, 4), np.int8)))
+    with pytest.raises(
+        ValueError, match=r"int8 from 0 to 0, .* data\.range=\[<black>,<white>\] for"
+    ):
+        decode(flat, Reading(channels=1))
+
+
 def test_lab_becomes_grey_as_its_colours_do(written):
     picture = Image.fromarray((COLOURS >> 8).astype(np.uint8)).convert("LAB")
     content = written(picture.save)
@@ -114,6 +168,10 @@ def test_lab_becomes_grey_as_its_colours_do(written):
             "it is no picture: it begins with the bytes 00 01 02 03 04 05 06 07",
         ),
         (b"II*\0\0\0\0\0", "it is a TIFF without a page"),
+        (
+            b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+            "it is a HEIF picture, which is not read here: pip",
+        ),
     ],
 )
 def test_what_is_no_picture_is_said_by_what_it_is(content, said):

@@ -49,6 +49,8 @@ NEEDS = {
 }
 NEEDS |= dict.fromkeys(SUFFIXES["DICOM"], "pip install pydicom")
 """What reads a suffix that is not read."""
+HEIF = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
+"""Brands of HEIF, which telephones write, in bytes 8 to 12."""
 FORMATS = tuple(SUFFIXES)  # in this order: TGA, which has no mark of its own, is tried last
 """What a file may be, whatever its name says, where Pillow has it. It knows others, of which EPS
 starts a program.
@@ -142,6 +144,9 @@ def _decoded(content: Tensor, reading: Reading, fit: Fit | None) -> FileValues:
     except UnidentifiedImageError:
         if raw.startswith(TIFF_MARKS):  # of more bands, or other values, than Pillow knows
             return _array("TIFF", *read_tiff(raw, reading), reading)
+        if raw[4:8] == b"ftyp" and raw[8:12] in HEIF:  # whatever its name says
+            need = NEEDS[".heic"]
+            raise ValueError(f"it is a HEIF picture, which is not read here: {need}") from None
         raise ValueError(f"it is no picture: it begins with {_beginning(raw)}") from None
     with opened as picture:
         refuse_large(*picture.size, reading.max_megapixels)
@@ -196,7 +201,10 @@ def _eight_bit(picture: Image.Image, content: Tensor, reading: Reading, divisor:
     own.
     """
     modes = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-    mode = modes[reading.channels if reading.channels in (1, 3) else EIGHT_BIT[picture.mode]]
+    own = EIGHT_BIT[picture.mode]
+    if reading.channels in (2, 4) and "transparency" in picture.info:  # one colour, or colours of a palette
+        own = {1: 2, 3: 4}.get(own, own)
+    mode = modes[reading.channels if reading.channels in (1, 3) else own]
     # of GIF others would decode all frames, and a damaged PNG ends their process
     if picture.format == "JPEG":
         return decode_jpeg(content, picture, mode == "L", reading.decoder, divisor)

@@ -60,8 +60,10 @@ def read_dicom(content: bytes, max_megapixels: float) -> tuple[NDArray, tuple[fl
         if values.dtype != stored.dtype
         else ends
     )
-    low, high = sorted(float(end) for end in rescaled)
-    window = _window(file) or (None if values.dtype != stored.dtype or ends[0] else (low, high))
+    first, last = (float(end) for end in rescaled)
+    low, high = sorted((first, last))
+    as_stored = (first, last) == ends and not ends[0]  # also by a slope of 1
+    window = _window(file) or ((low, high) if as_stored else None)
     if kind == "MONOCHROME1":
         values, around = np.asarray(low + high - values.astype(np.float32), np.float32), low + high
         window = window and (around - window[1], around - window[0])

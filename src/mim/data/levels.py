@@ -81,11 +81,11 @@ def _range_of(values: NDArray, range: Range) -> tuple[float, float]:
     if range is None:
         if values.dtype.kind == "f" and low >= 0 and high <= 1:
             return 0.0, 1.0
+        ends = f"[{low:g},{high:g}]" if low < high else "[<black>,<white>]"
         raise ValueError(
             f"it holds {values.dtype} from {low:g} to {high:g}, and nothing says which are black "
-            "and white; give data.range="
-            f"[{low:g},{high:g}] for all images, or data.range=image (or percentiles) for each "
-            "image's own"
+            f"and white; give data.range={ends} for all images, or data.range=image (or "
+            "percentiles) for each image's own"
         )
     return low, high
 
