@@ -10,6 +10,7 @@ from PIL import Image
 
 from mim.__main__ import main
 from mim.figure.listing import Best, differences, list_runs, said_of
+from mim.figure.page import curves
 
 CURVES = {"knn/top1": [(0, 0.5), (1, 0.9), (2, 0.8)], "train/loss": [(0, 0.3), (2, 0.1)]}
 
@@ -40,6 +41,14 @@ def test_state_best_and_differences_of_each(runs):
     assert by_name["1"].differs == {"partition.ratio": "0.5", "seed": "0"}
     assert by_name["0"].differs == {"partition.ratio": "0.75", "seed": "1"}
     assert (by_name["1"].epoch, by_name["0"].epoch) == (3, 0)
+
+
+def test_runs_without_a_curve_are_not_in_the_legend(runs, run_folder):
+    run_folder("runs/eval_embedding/2", metrics={})
+    listed, _ = list_runs(runs)
+    drawn = curves(listed, runs)
+    assert ">a/1</text>" in drawn
+    assert "eval_embedding" not in drawn
 
 
 def test_a_run_without_results_runs_until_it_is_silent_for_long(runs):

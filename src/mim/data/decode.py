@@ -202,7 +202,9 @@ def _eight_bit(picture: Image.Image, content: Tensor, reading: Reading, divisor:
     """
     modes = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
     own = EIGHT_BIT[picture.mode]
-    if reading.channels in (2, 4) and "transparency" in picture.info:  # one colour, or colours of a palette
+    if (
+        reading.channels in (2, 4) and "transparency" in picture.info
+    ):  # one colour, or colours of a palette
         own = {1: 2, 3: 4}.get(own, own)
     mode = modes[reading.channels if reading.channels in (1, 3) else own]
     # of GIF others would decode all frames, and a damaged PNG ends their process

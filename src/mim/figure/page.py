@@ -18,6 +18,8 @@ from mim.figure.style import TEXT, frame, is_accuracy, line_style, spoken, unit
 
 PICTURES = 2
 """Of a run, the newest."""
+LONG = 35
+"""Letters of a run's name, of which a panel has room for one beside another."""
 LARGEST = 2**22
 """Bytes of a picture that is put into the page."""
 STYLE = """
@@ -110,6 +112,8 @@ def curves(runs: Sequence[Listed], folder: Path) -> str:
         scale, label, _ = unit(name)
         for i, run in enumerate(runs):
             column = with_start(run.columns.get(name, {}), run.run.metrics.get(f"{name}_untrained"))
+            if not column:
+                continue
             style = line_style(i) | ({"marker": None} if len(column) > 25 else {})
             axis.plot(
                 list(column),
@@ -120,11 +124,20 @@ def curves(runs: Sequence[Listed], folder: Path) -> str:
         frame(axis, spoken(name), "epoch", label)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
         if not is_accuracy(name):
-            axis.set_ylim(bottom=0)
+            axis.set_ylim(0, 1.05 * max(0, *axis.dataLim.intervaly) or 1)
     for axis in axes[len(names) :]:
         axis.set_visible(False)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=2, fontsize=TEXT, frameon=False)
+    found = [axis.get_legend_handles_labels() for axis in axes]
+    lines = {label: line for drawn in found for line, label in zip(*drawn, strict=True)}
+    columns = min(2, len(names)) if max(map(len, lines)) > LONG else 2 * min(2, len(names))
+    figure.legend(
+        lines.values(),
+        lines.keys(),
+        loc="outside lower left",
+        ncols=columns,
+        fontsize=TEXT,
+        frameon=False,
+    )
     text = io.StringIO()
     with mpl.rc_context(
         {"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": "mim"}
