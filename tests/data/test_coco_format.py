@@ -56,6 +56,11 @@ def test_what_is_sound_is_read_as_it_is(tmp_path):
     assert read(tmp_path, flat) == flat
     assert read(tmp_path, run_lengths(counts="PPYo0"))
     assert read(tmp_path, changed("annotations", "bbox", [-1.5, 0, 15.5, 12]))
+    assert read(tmp_path, changed("annotations", "iscrowd", False))
+    assert read(tmp_path, changed("annotations", "area", 12.5))
+    assert read(tmp_path, changed("annotations", "id", 0))
+    assert read(tmp_path, changed("annotations", "segmentation", [[-9, 1, 8, 1, 23.5, 6]]))
+    assert read(tmp_path, "\ufeff" + json.dumps(CONTENT)) == CONTENT
 
 
 @pytest.mark.parametrize(
@@ -109,6 +114,34 @@ def test_what_is_sound_is_read_as_it_is(tmp_path):
         (run_lengths(counts=None), "run lengths that are neither numbers nor text"),
         (changed("annotations", "segmentation", {"size": [10, 12]}), "without size or counts"),
         (changed("categories", "name", GONE), "category 3 has no name; it needs id, name"),
+        (changed("annotations", "iscrowd", "0"), "annotation 1 has iscrowd=0; it is 0 or 1"),
+        (changed("annotations", "iscrowd", 2), "annotation 1 has iscrowd=2; it is 0 or 1"),
+        (changed("annotations", "iscrowd", None), "annotation 1 has iscrowd=None; it is 0 or 1"),
+        (changed("annotations", "area", -5), "annotation 1 has area=-5; it is a number of pixels"),
+        (changed("annotations", "area", float("nan")), "annotation 1 has area=nan"),
+        (changed("annotations", "area", "large"), "annotation 1 has area=large"),
+        (changed("annotations", "id", True), "id=True, which is not a whole number"),
+        (changed("images", "id", 2**70), "has an id of more than 64 bits; number them from 1"),
+        (
+            changed("annotations", "segmentation", [[1, 2, float("nan"), 4, 5, 6]]),
+            r"a polygon with a point that is no number: \[1, 2, nan",
+        ),
+        (
+            changed("annotations", "segmentation", [["a", 2, 3, 4, 5, 6]]),
+            "a polygon with a point that is no number",
+        ),
+        (
+            changed("annotations", "segmentation", [[1, 2, 1e30, 4, 5, 6]]),
+            r"a polygon with x=1e\+30, far outside of its image of 10 x 12 pixels",
+        ),
+        (
+            changed("annotations", "segmentation", [[1, 2, 3, -11, 5, 6]]),
+            "a polygon with y=-11, far outside of its image",
+        ),
+        (run_lengths(size=5), "a mask of 5 pixels, and its image"),
+        (run_lengths(size=["10", "12"]), "a mask of .* pixels, and its image"),
+        (CONTENT | {"annotations": [], "categories": []}, "has no category; detection needs one"),
+        ("[" * 100_000, "is not in COCO's format: maximum recursion depth"),
         (twice("images"), "image 7 is there twice; give each image an id of its own"),
         (twice("annotations"), "annotation 1 is there twice"),
         (twice("categories"), "category 3 is there twice"),

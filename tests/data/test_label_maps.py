@@ -131,3 +131,43 @@ def test_what_cannot_be_is_refused_in_one_line(folder):
     with pytest.raises(ValueError, match="has 3 x 3 pixels and its label map 4 x 4"):
         scenes(folder).image(1)
     assert torch.equal(scenes(folder).label_map(1), torch.zeros(4, 4, dtype=torch.uint8))
+
+
+def test_16_bits_whole_floats_and_opacity_are_read(folder):
+    file = folder / "maps" / "a.png"
+    Image.fromarray(np.where(VALUES == 255, 65535, VALUES).astype(np.uint16)).save(file)
+    assert scenes(folder, ignore=65535).label_map(0).tolist() == VALUES.tolist()
+    Image.fromarray(VALUES).convert("LA").save(file)
+    assert scenes(folder).label_map(0).tolist() == VALUES.tolist()
+    file.unlink()
+    Image.fromarray(VALUES.astype(np.float32)).save(file.with_suffix(".tiff"))
+    assert scenes(folder).label_map(0).tolist() == VALUES.tolist()
+
+
+@pytest.mark.parametrize(
+    ("values", "ending", "words"),
+    [
+        (VALUES.astype(np.uint16) * 200, "png", "has class 200, and classes are 0 to 2"),
+        (VALUES + np.float32(0.5), "tiff", "values that are no whole numbers"),
+        (np.full((2, 4), np.nan, dtype=np.float32), "tiff", "values that are no whole numbers"),
+        (VALUES, "jpg", "is a JPEG, whose compression changes classes; give label maps as PNG"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
+def test_values_that_are_no_classes_are_refused(folder, values, ending, words):
+    (folder / "maps" / "a.png").unlink()
+    Image.fromarray(values).save(folder / "maps" / f"a.{ending}")
+    with pytest.raises(ValueError, match=words):
+        scenes(folder).label_map(0)
+
+
+@pytest.mark.parametrize(
+    ("colours", "words"),
+    [
+        ([[0, 0, 0], [1, 1, 1], [0, 0, 0]], r"data.colours has \[0, 0, 0\] twice"),
+        ([[0, 0, 0], [1, 1, 1], [0, 0, 256]], r"has \[0, 0, 256\], and a colour is .* 0 to 255"),
+    ],
+)
+def test_colours_are_other_ones_for_each_class(folder, colours, words):
+    with pytest.raises(ValueError, match=words):
+        data(folder, colours=colours)

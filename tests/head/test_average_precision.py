@@ -71,3 +71,17 @@ def test_detections_become_results_and_back():
         assert average_precision(truth, [], kind)["AP"] == 0
     with pytest.raises(ValueError, match="category_id=4, and the annotations have no such id"):
         average_precision(truth, [{**result, "category_id": 4}], "bbox")
+
+
+@pytest.mark.parametrize("number", [0, -3, 5])
+def test_a_found_object_counts_whatever_its_annotation_is_numbered(number):
+    """0 would be taken for an object that was not found."""
+    annotation = {"image_id": 7, "category_id": 0, "iscrowd": False, "area": 9, "id": number}
+    truth = {
+        "images": [{"id": 7, "height": 8, "width": 8}],
+        "annotations": [annotation | {"bbox": [1, 1, 3, 3]}],
+        "categories": [{"id": 0, "name": "only"}],
+    }
+    found = [{"image_id": 7, "category_id": 0, "score": 0.9, "bbox": [1, 1, 3, 3]}]
+    assert average_precision(truth, found, "bbox")["AP"] == 1.0
+    assert truth["annotations"][0]["id"] == number

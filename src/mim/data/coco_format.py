@@ -3,11 +3,13 @@ line.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mim.dense import Entry
+from mim.geometry import by
 from mim.plain import printable
 
 Kind = type | tuple[type, ...]
@@ -29,6 +31,8 @@ WORDS: dict[Kind, str] = {
 SINGULAR = {"images": "image", "annotations": "annotation", "categories": "category"}
 OUTSIDE = 2.0
 """Pixels that a box may reach over the border of its image: annotators are not that exact."""
+LARGEST = 2**63 - 1
+"""Largest id: they are 64 bits where masks are drawn."""
 
 
 def read_annotations(file: Path) -> Entry:
@@ -44,9 +48,9 @@ def read_annotations(file: Path) -> Entry:
             f"there are no annotations in {origin}; set data.root, or the files of annotations"
         )
     try:
-        content = json.loads(file.read_text())
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
         lists = all(isinstance(content[name], list) for name in FIELDS)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{origin} is not in COCO's format: {printable(error)}") from error
     if not lists:
         raise ValueError(
@@ -54,6 +58,8 @@ def read_annotations(file: Path) -> Entry:
         )
     for kind, fields in FIELDS.items():
         _check_entries(origin, kind, fields, content[kind])
+    if not content["categories"]:
+        raise ValueError(f"{origin} has no category; detection needs one at least")
     pictures = {each["id"]: each for each in content["images"]}
     for number, each in pictures.items():
         if min(each["height"], each["width"]) < 1:
@@ -85,10 +91,12 @@ def _check_entries(
         for name, wanted in fields.items():
             if name not in each:
                 raise ValueError(f"{which} has no {name}; it needs {', '.join(fields)}")
-            if not isinstance(each[name], wanted):
+            if not isinstance(each[name], wanted) or isinstance(each[name], bool):
                 raise ValueError(
                     f"{which} has {name}={printable(each[name])}, which is not {WORDS[wanted]}"
                 )
+        if abs(each["id"]) > LARGEST:
+            raise ValueError(f"{which} has an id of more than 64 bits; number them from 1")
         if each["id"] in seen:
             raise ValueError(f"{which} is there twice; give each {SINGULAR[kind]} an id of its own")
         seen.add(each["id"])
@@ -122,6 +130,13 @@ def _check_annotation(
             f"{which} has the box {box} (x, y, width, height), which reaches out of its image of "
             f"{size[0]} x {size[1]} pixels"
         )
+    crowd, area = annotation.get("iscrowd", 0), annotation.get("area", 0)
+    if crowd not in (0, 1):
+        raise ValueError(f"{which} has iscrowd={printable(crowd)}; it is 0 or 1")
+    if not isinstance(area, int | float) or not 0 <= area < math.inf:
+        raise ValueError(
+            f"{which} has area={printable(area)}; it is a number of pixels, or left out"
+        )
     said = _unsound(annotation["segmentation"], size)
     if said:
         raise ValueError(f"{which} has {said}")
@@ -130,13 +145,13 @@ def _check_annotation(
 def _unsound(segmentation: Any, size: tuple[int, int]) -> str | None:
     """What is wrong with a mask; None where nothing is. Compressed run lengths are read later."""
     if isinstance(segmentation, list):
-        if all(isinstance(polygon, list) and len(polygon) % 2 == 0 for polygon in segmentation):
-            return None
-        return "a polygon that is no list of x, y, x, y, ..."
+        if not all(isinstance(polygon, list) and len(polygon) % 2 == 0 for polygon in segmentation):
+            return "a polygon that is no list of x, y, x, y, ..."
+        return next((said for each in segmentation if (said := _unsound_points(each, size))), None)
     if not {"size", "counts"} <= segmentation.keys():
         return "run lengths without size or counts"
-    if list(segmentation["size"]) != list(size):
-        return f"a mask of {list(segmentation['size'])} pixels, and its image {list(size)}"
+    if segmentation["size"] != list(size):
+        return f"a mask of {printable(segmentation['size'])} pixels, and its image {list(size)}"
     counts = segmentation["counts"]
     if isinstance(counts, list):
         if (
@@ -146,4 +161,21 @@ def _unsound(segmentation: Any, size: tuple[int, int]) -> str | None:
             return f"run lengths that are not those of its image of {size[0]} x {size[1]} pixels"
     elif not isinstance(counts, str):
         return "run lengths that are neither numbers nor text"
+    return None
+
+
+def _unsound_points(polygon: Sequence[Any], size: tuple[int, int]) -> str | None:
+    """What is wrong with a polygon; it may reach as far out of the image as that is large, for what
+    is outside is cut off.
+    """
+    try:
+        sound = math.isfinite(sum(polygon))
+    except TypeError:
+        sound = False
+    if not sound:
+        return f"a polygon with a point that is no number: {printable(polygon, 60)}"
+    for name, values, side in (("x", polygon[::2], size[1]), ("y", polygon[1::2], size[0])):
+        if values and (min(values) < -side or max(values) > 2 * side):
+            far = min(values) if min(values) < -side else max(values)
+            return f"a polygon with {name}={far:g}, far outside of its image of {by(size)} pixels"
     return None

@@ -110,12 +110,23 @@ class LabelMapScenes:
         """Classes (H, W) uint8.
 
         Raises:
-            ValueError: where a pixel has a class that is none, or colours are not said.
+            ValueError: where a pixel has a class that is none, colours are not said, or the file is
+                a JPEG.
         """
         file = self.maps[number]
         with Image.open(file) as picture:
             refuse_large(*picture.size, self.files.reading.max_megapixels)
-            values = torch.from_numpy(np.asarray(picture).astype(np.int32))
+            if picture.format == "JPEG":
+                raise ValueError(
+                    f"{printable(file)} is a JPEG, whose compression changes classes; give label "
+                    "maps as PNG"
+                )
+            stored = np.asarray(picture)
+        values = torch.from_numpy(stored.astype(np.int32))
+        if stored.dtype.kind == "f" and (values.numpy() != stored).any():
+            raise ValueError(f"{printable(file)} has values that are no whole numbers, so no class")
+        if values.ndim == 3 and values.shape[2] == 2:  # opacity beside the class
+            values = values[..., 0]
         if values.ndim == 3:
             return self._of_colours(values[..., :3], file)
         known = (values != self.ignore) & (values >= self.first_class)

@@ -1,5 +1,6 @@
 """Pairs of pictures and label maps, in two folders: ADE20K, VOC, or anybody's."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,7 +44,8 @@ class LabelMaps(DenseData):
         max_megapixels: of a picture, in millions of pixels.
 
     Raises:
-        ValueError: where there are too many classes for 8 bits, or not as many colours as classes.
+        ValueError: where there are too many classes for 8 bits, not as many colours as classes, or
+            a colour twice.
     """
 
     def __init__(
@@ -91,6 +93,18 @@ class LabelMaps(DenseData):
             raise ValueError(
                 f"{len(self.names)} classes{given}; at most {IGNORE} classes of pixels, and as "
                 "many colours where there are any"
+            )
+        wrong = [list(colour) for colour in colours or () if max(colour) > 255]
+        twice = [
+            list(colour)
+            for colour, count in Counter(map(tuple, colours or ())).items()
+            if count > 1
+        ]
+        if wrong or twice:
+            raise ValueError(
+                f"data.colours has {wrong[0]}, and a colour is red, green and blue of 0 to 255"
+                if wrong
+                else f"data.colours has {twice[0]} twice; give each class a colour of its own"
             )
         self.root = Path(root).expanduser()
         self.folders = ((train_images, train_label_maps), (val_images, val_label_maps))

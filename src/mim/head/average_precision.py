@@ -88,11 +88,11 @@ def average_precision(
     needless = "bbox" if kind == "segm" else "segmentation"
     plain = [{name: value for name, value in result.items() if name != needless} for result in kept]
     library = coco_library()
+    # An annotation whose id is 0 would count as one that nothing was found for.
+    annotations = [each | {"id": place} for place, each in enumerate(truth["annotations"], start=1)]
     known = library.COCO(
-        {
-            name: [dict(each) for each in truth[name]]
-            for name in ("images", "annotations", "categories")
-        }
+        {name: [dict(each) for each in truth[name]] for name in ("images", "categories")}
+        | {"annotations": annotations}
     )
     none = library.COCO(
         {name: truth[name] for name in ("images", "categories")} | {"annotations": []}
