@@ -190,10 +190,14 @@ def test_a_compiled_step_gives_the_losses_of_an_eager_one_and_names_weights_alik
     assert ours == theirs
 
 
-@pytest.mark.parametrize("logger", ["[csv,tensorboard]", "[csv,wandb]"])
-def test_several_loggers_at_once(train, logger, monkeypatch):
+@pytest.mark.parametrize(
+    ("logger", "settings"),
+    [("[csv,tensorboard]", ()), ("[csv,wandb]", ("logger.wandb.init_timeout=300",))],
+)
+def test_several_loggers_at_once(train, logger, settings, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
-    run = train("debug=limit", f"logger={logger}", "callback=[reconstructions,results]")
+    monkeypatch.setenv("WANDB__SERVICE_WAIT", "300")  # on a slow machine
+    run = train("debug=limit", f"logger={logger}", "callback=[reconstructions,results]", *settings)
     assert run.code == 0
     assert run.column("train/loss")
     assert list(
