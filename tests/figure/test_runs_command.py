@@ -69,6 +69,12 @@ def test_those_written_to_last_are_at_the_end(runs):
     assert [each.run.folder.name for each in list_runs(runs)[0]] == ["0", "1"]
 
 
+def test_those_of_one_moment_are_listed_by_their_paths(runs):
+    for file in runs.rglob("*"):
+        os.utime(file, (500, 500))
+    assert [each.run.folder.name for each in list_runs(runs)[0]] == ["1", "0"]
+
+
 def test_the_table_says_it(runs, capsys):
     assert main(["runs", str(runs)]) == 0
     said = capsys.readouterr().out

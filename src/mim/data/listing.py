@@ -105,7 +105,7 @@ def counted(others: Counter[str]) -> str:
     known = {suffix: f" ({need})" for suffix, need in NEEDS.items() if suffix not in suffixes()}
     parts = [
         f"{count:,} {printable(suffix, 40)}{known.get(suffix, '')}"
-        for suffix, count in others.most_common(12)
+        for suffix, count in sorted(others.items(), key=lambda other: (-other[1], other[0]))[:12]
     ]
     return ", ".join(parts) + (", ..." if len(others) > 12 else "")
 

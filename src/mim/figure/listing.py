@@ -65,7 +65,8 @@ def list_runs(
     found, unread = list[tuple[Run, Settings]](), list[str]()
     folders = {file.parent for sign in SIGNS for file in folder.rglob(sign)}
     for each in sorted(
-        filter(lambda each: wanted(each.relative_to(folder)), folders), key=_last_written
+        filter(lambda each: wanted(each.relative_to(folder)), folders),
+        key=lambda each: (_last_written(each), each),
     ):
         try:
             found.append((read_run(each), _also(each)))

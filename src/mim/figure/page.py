@@ -159,7 +159,7 @@ def _newest(folder: Path) -> list[Path]:
         for file in folder.glob("pictures/*.png")
         if file.is_file() and not file.is_symlink() and file.stat().st_size <= LARGEST
     ]
-    return sorted(files, key=lambda file: file.stat().st_mtime_ns)[-PICTURES:]
+    return sorted(files, key=lambda file: (file.stat().st_mtime_ns, file))[-PICTURES:]
 
 
 def _figure(file: Path, name: str) -> str:

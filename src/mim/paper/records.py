@@ -82,7 +82,7 @@ def find_records(folder: Path) -> list[Record]:
         raise FileNotFoundError(
             f"there is no folder {folder}; give the one that holds the runs, e.g. --runs runs"
         )
-    files = sorted(folder.rglob("results.json"), key=lambda file: file.stat().st_mtime_ns)
+    files = sorted(folder.rglob("results.json"), key=lambda file: (file.stat().st_mtime_ns, file))
     found = (_read(file) for file in files)
     return [record for record in found if record]
 

@@ -173,7 +173,7 @@ class Results(L.Callback):
                 console.print(f"{title:<14}[bold]{numbers[name]:.3f}[/bold]{beside}")
         console.print(f"{'run':<14}{seen_from_here(self.folder)}")
         for picture in sorted(
-            self.folder.glob("pictures/*.png"), key=lambda path: path.stat().st_mtime_ns
+            self.folder.glob("pictures/*.png"), key=lambda path: (path.stat().st_mtime_ns, path)
         )[-1:]:
             console.print(f"{'picture':<14}{seen_from_here(picture)}")
 
