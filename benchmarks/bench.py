@@ -84,6 +84,25 @@ PARTS = (
         "above 1",
     ),
     Part(
+        "views",
+        "Steps of MoCo v3, MSN, DINO and iBOT beside lightly's modules",
+        "views.py --rounds 7",
+        "views.py --encoder 32x1x2 --image 32 --patch 4 --batch 2 --small 2 --hidden 32 --prototypes 64 "
+        "--rounds 2 --precision 32",
+        "time over ours (quartiles)",
+        "bf16.*lightly",
+        "bf16: at least 1.3",
+    ),
+    Part(
+        "whole_grid",
+        "Steps of data2vec and BootMAE beside the whole grid",
+        "whole_grid.py --rounds 7",
+        "whole_grid.py --encoder 32x6x2 --image 32 --batch 2 --rounds 2 --precision 32",
+        "time over ours (quartiles)",
+        "whole grid",
+        "at least 1",
+    ),
+    Part(
         "finetune",
         "A step of fine-tuning beside timm's way",
         "finetune.py --encoder vit_small --batch 8 --precision bf16 32 --rounds 5",

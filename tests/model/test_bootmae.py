@@ -52,6 +52,12 @@ def test_a_decoder_looks_at_its_own_block(batch_of):
     assert torch.equal(a["feature"], b["feature"])
 
 
+def test_the_width_of_a_head_is_rounded_down():
+    """12 heads of 512 channels have 42 each."""
+    block = CrossDecoder(8, (2, 2), 5, width=12, depth=1, heads=5).blocks[0]
+    assert {layer.query.out_features for layer in (block.attn, block.cross)} == {10}
+
+
 def test_padding_changes_no_prediction(batch_of):
     order = torch.stack([torch.randperm(16) for _ in range(2)])[:, None]
     plain = Split(order[..., 9:], order[..., :6])

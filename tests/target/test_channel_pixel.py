@@ -19,6 +19,12 @@ def test_each_channel_of_a_patch_is_standardised_by_itself():
     assert torch.allclose(made.var(-2, correction=0), torch.ones(2, 1, 2, 3), atol=1e-3)
 
 
+def test_what_keeps_the_deviation_from_0_is_added_to_the_variance():
+    image = torch.tensor([0.003, -0.003]).expand(2, 3, 8, 4, 2).flatten(3)
+    made = ChannelPixel(Geometry.of(8, 4))(image, SPLIT)
+    assert torch.allclose(made.abs(), torch.tensor(0.003 / (0.003**2 + 1e-5) ** 0.5), atol=1e-4)
+
+
 def test_a_constant_channel_is_zero():
     assert ChannelPixel(Geometry.of(8, 4))(torch.ones(2, 3, 8, 8), SPLIT).abs().max() == 0
 
