@@ -87,8 +87,8 @@ PARTS = (
         "views",
         "Steps of MoCo v3, MSN, DINO and iBOT beside lightly's modules",
         "views.py --rounds 7",
-        "views.py --encoder 32x1x2 --image 32 --patch 4 --batch 2 --small 2 --hidden 32 --prototypes 64 "
-        "--rounds 2 --precision 32",
+        "views.py --encoder 32x1x2 --image 32 --patch 4 --batch 2 --small 2 --hidden 32 "
+        "--prototypes 64 --rounds 2 --precision 32",
         "time over ours (quartiles)",
         "bf16.*lightly",
         "bf16: at least 1.3",
