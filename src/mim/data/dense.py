@@ -12,7 +12,6 @@ from mim.augment.jitter import Jitter
 from mim.data.module import Data
 from mim.data.scenes import Labels, SceneBatches, Scenes
 from mim.data.splits import Pictures, Splits
-from mim.data.statistics import per_channel
 from mim.dense import DenseBatch
 
 
@@ -100,7 +99,7 @@ class DenseData(Data):
         """On the training device: normalise; what is padding becomes 0 afterwards."""
         if not isinstance(batch, DenseBatch):
             return super().on_after_batch_transfer(batch, dataloader_idx)
-        mean, std = (per_channel(values, batch.image.device) for values in (self.mean, self.std))
+        mean, std = self.normalisation.on(batch.image.device)
         image = (batch.image.float() - mean) / std
         rows, columns = (torch.arange(side, device=image.device) for side in image.shape[-2:])
         # (B, H, W)

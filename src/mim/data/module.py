@@ -1,34 +1,23 @@
-"""What all data sets share: batches that follow from (seed, epoch, position), and normalisation on
-the device.
+"""Base of all data sets: splits, classes, batches for one process of a trainer, and normalisation
+on its device.
 """
 
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import Literal
 
 import pytorch_lightning as L
-import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 
 from mim.augment.augmentation import Augmentation
 from mim.augment.pictures import Centred
 from mim.augment.resample import Interpolation
 from mim.batch import Batch
-from mim.cores import available_cores
 from mim.data.loader import Waiting
-from mim.data.on_gpu import loader_of
-from mim.data.sampler import OrderedRows, Rows, ShuffledRows
+from mim.data.loaders import Loaders
+from mim.data.normalisation import Normalisation
+from mim.data.sampler import OrderedRows
 from mim.data.splits import Pictures, Splits
-from mim.data.statistics import (
-    MEASURED,
-    Channels,
-    Deviation,
-    Mean,
-    Statistics,
-    chosen,
-    measure,
-    per_channel,
-)
+from mim.data.statistics import MEASURED, Channels, Deviation, Mean, Statistics, measure
 from mim.data.steps import Steps
 from mim.data.words import words_of
 from mim.geometry import pair
@@ -37,8 +26,8 @@ from mim.ranges import Count, NonNegativeInt, Seed, Size
 
 
 class Data(L.LightningDataModule, ABC):
-    """A data set: augmented training batches, clean held-out batches, the bank (clean training
-    batches, for probes).
+    """Data set: augmented training batches, clean held-out batches, and the bank, clean training
+    batches that probes learn from.
 
     Args:
         augment: says what views of training images there are: crops, flips, colours.
@@ -94,22 +83,19 @@ class Data(L.LightningDataModule, ABC):
         self.augment, self.batch_size, self.channels = augment, batch_size, channels
         self.image_size = image_size if isinstance(image_size, int) else pair(image_size)
         self.seed, self.num_workers, self.shuffle = seed, num_workers, shuffle
-        self._asked: dict[Literal["mean", "std"], Mean | None] = {"mean": mean, "std": std}
-        # these refuse what is none
-        chosen("mean", self._asked["mean"], self.own_mean, channels, tuple)
-        chosen("std", self._asked["std"], self.own_std, channels, tuple)
+        self.normalisation = Normalisation(
+            mean, std, self.own_mean, self.own_std, channels, self._measure
+        )
         if channels != 3 and any(view.paints for view in augment.views):
             raise ValueError(
-                f"{type(augment).__name__} changes colours of three channels, and "
-                f"data.channels={channels}; crop and flip only: "
-                "augment@data.augment=crop_flip"
+                f"{type(augment).__name__} changes colours of three channels, and data.channels="
+                f"{channels}; crop and flip only: augment@data.augment=crop_flip"
             )
         short = min(pair(image_size))
         if resize is not None and resize < short:
             raise ValueError(
                 f"data.resize={resize} is smaller than the centre that is cut out of it, "
-                f"data.image_size={image_size}; e.g. "
-                f"data.resize={short * 256 // 224}, or null"
+                f"data.image_size={image_size}; e.g. data.resize={short * 256 // 224}, or null"
             )
         self.resize, self.centred = resize, Centred(self.image_size, resize, resize_interpolation)
         self._from_labels = False
@@ -126,26 +112,22 @@ class Data(L.LightningDataModule, ABC):
             return self.resize, self.centred.interpolation
         return min(pair(self.image_size)), self.augment.interpolation
 
-    @cached_property
+    @property
     def mean(self) -> Channels:
         """Of each channel, subtracted from pixels in [0, 1]."""
-        return chosen(
-            "mean", self._asked["mean"], self.own_mean, self.channels, lambda: self._measured.mean
-        )
+        return self.normalisation.mean
 
-    @cached_property
+    @property
     def std(self) -> Channels:
         """Deviation of each channel, by which they are then divided."""
-        return chosen(
-            "std", self._asked["std"], self.own_std, self.channels, lambda: self._measured.std
-        )
+        return self.normalisation.std
 
-    @cached_property
-    def _measured(self) -> Statistics:
+    def _measure(self) -> Statistics:
         """Of the training images, whole: every process measures the same ones."""
         pictures = self.splits.unaugmented
         rows = OrderedRows(len(pictures), self.batch_size, self.seed, limit=MEASURED)
-        return measure(pictures.finish(batch.views[0]) for batch in self._loader(pictures, rows))
+        batches = self._loaders.of_rows(pictures, rows)
+        return measure(pictures.finish(batch.views[0]) for batch in batches)
 
     @abstractmethod
     def load(self) -> Splits:
@@ -191,8 +173,7 @@ class Data(L.LightningDataModule, ABC):
             name = labels.replace("_", " ")
             raise ValueError(
                 f"{type(self).__name__} has no {name}, and the task learns from them; choose a "
-                "data set that has, e.g. "
-                "data=scattered_digits"
+                "data set that has, e.g. data=scattered_digits"
             )
         self.learn_from_labels()
 
@@ -208,11 +189,6 @@ class Data(L.LightningDataModule, ABC):
         is held out.
         """
         return words_of(self)
-
-    @property
-    def is_measured(self) -> bool:
-        """Whether mean or deviation had to be measured, once they were asked for."""
-        return "_measured" in self.__dict__
 
     @property
     def train_size(self) -> int:
@@ -238,25 +214,13 @@ class Data(L.LightningDataModule, ABC):
         """Augmented batches of `batch_size` images, the data's own if null, going on where a
         resumed run stopped.
         """
-        steps = self._steps
-        rank, world_size = steps.rank_and_world_size
-        rows = ShuffledRows(
-            self.train_size,
+        return self._loaders.shuffled(
+            self.training,
             batch_size or self.batch_size,
-            self.seed,
-            rank,
-            world_size,
-            steps.start,
             self.shuffle,
-            steps.accumulated,
-            steps.batches if self.trainer else None,
-            steps.last(self.steps),
+            self.steps,
             self.augment.views[0].repeats,
         )
-        if self.trainer:
-            # Lightning's own cut may go through a step
-            self.trainer.limit_train_batches = steps.batches
-        return self._loader(self.training, rows)
 
     def val_dataloader(
         self, limit: int | None = None, first_classes: int | None = None
@@ -264,61 +228,33 @@ class Data(L.LightningDataModule, ABC):
         """Held-out images, clean, in order, each once over all processes; at most `limit`, evenly
         spread, of the first classes.
         """
-        return self._ordered(self.splits.val, limit, first_classes)
+        return self._loaders.ordered(self.splits.val, limit, first_classes)
 
     def bank_dataloader(self, limit: int | None = None) -> DataLoader[Batch]:
         """Training images, clean, in order, each once over all processes; at most `limit`, evenly
         spread.
         """
-        return self._ordered(self.splits.bank, limit)
+        return self._loaders.ordered(self.splits.bank, limit)
 
     def unaugmented_dataloader(self) -> DataLoader[Batch]:
         """Training images, whole and not mirrored, in order, each once over all processes: for maps
         of all their pixels.
         """
-        return self._ordered(self.splits.unaugmented, None)
+        return self._loaders.ordered(self.splits.unaugmented)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int = 0) -> Batch:
         """On the training device: the rest of the augmentation, then normalise -> views (B, C,
         size, size).
         """
-        finish, device = self.splits.train.finish, batch.image.device
-        mean, std = per_channel(self.mean, device), per_channel(self.std, device)
+        finish = self.splits.train.finish
+        mean, std = self.normalisation.on(batch.image.device)
         views = tuple(view._replace(image=(finish(view) - mean) / std) for view in batch.views)
         return batch._replace(views=views)
-
-    def _ordered(
-        self, pictures: Pictures, limit: int | None, classes: int | None = None
-    ) -> DataLoader[Batch]:
-        rank, world_size = self._steps.rank_and_world_size
-        among = None if classes is None else (pictures.label < classes).nonzero()[:, 0]
-        rows = OrderedRows(
-            len(pictures), self.batch_size, self.seed, rank, world_size, limit, among
-        )
-        return self._loader(pictures, rows)
-
-    def _loader(self, pictures: Pictures, rows: Sampler[Rows]) -> DataLoader[Batch]:
-        workers = self._workers() if pictures.wants_workers else 0
-        return loader_of(
-            pictures,
-            sampler=rows,
-            batch_size=None,  # a row is a whole batch already
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            pin_memory=torch.cuda.is_available(),
-            waiting=self.waiting,
-            # its own: iterating must not advance the stream that training draws from
-            generator=torch.Generator(),
-        )
-
-    def _workers(self) -> int:
-        """As many as were asked for, or this process's share of the cores, up to 16."""
-        if self.num_workers is not None:
-            return self.num_workers
-        return max(
-            1, min(16, available_cores() // (self.trainer.num_devices if self.trainer else 1))
-        )
 
     @property
     def _steps(self) -> Steps:
         return Steps(self.trainer, self.train_size, self.batch_size)
+
+    @property
+    def _loaders(self) -> Loaders:
+        return Loaders(self._steps, self.seed, self.num_workers, self.waiting)

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from mim.augment.augmentation import Augmentation
+from mim.data.normalisation import Normalisation
 from mim.data.splits import Pictures, Splits
 from mim.data.statistics import MEASURED, Channels
 from mim.geometry import by
@@ -13,6 +14,7 @@ class Described(Protocol):
 
     augment: Augmentation
     channels: int
+    normalisation: Normalisation
     image_size: int | tuple[int, int]
 
     @property
@@ -27,8 +29,6 @@ class Described(Protocol):
     def mean(self) -> Channels: ...
     @property
     def std(self) -> Channels: ...
-    @property
-    def is_measured(self) -> bool: ...
 
 
 def words_of(data: Described) -> dict[str, str]:
@@ -41,7 +41,7 @@ def words_of(data: Described) -> dict[str, str]:
         else f" and {data.channels} channel{'' if data.channels == 1 else 's'}"
     )
     count = min(MEASURED, len(data.splits.unaugmented))
-    on = f", measured on {count:,} training images" if data.is_measured else ""
+    on = f", measured on {count:,} training images" if data.normalisation.is_measured else ""
     return {
         "data": f"{data.train_size:,} {labelled}images of {by(data.image_size)}{channels}, "
         f"{data.num_classes} classes",
