@@ -37,7 +37,7 @@ from mim.model.decoder import Decoder
 from mim.model.mae import MAE
 from mim.model.simmim import SimMIM
 from mim.pool.abmilp import AbMILP
-from mim.pool.attentive import Attentive
+from mim.pool.attentive import Attentive, ReleasedAttentive
 from mim.pool.by_attention import CentreAttention, LowestEntropy, MeanAttention
 from mim.pool.centre_patches import CentrePatches
 from mim.pool.oracle import Oracle
@@ -220,6 +220,7 @@ POOLS = {
     "cls_mean": ClsMean(),
     "abmilp": AbMILP,
     "attentive": partial(Attentive, heads=2),
+    "attentive_cae": partial(ReleasedAttentive, heads=2),
     "simpool": SimPool,
     "cp2": partial(CentrePatches, side=2),
     "ca2": partial(CentreAttention, side=2),

@@ -135,6 +135,8 @@ BYTES = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
         ({"a": BYTES}, {}, "a dict holds no pictures"),
         (BYTES, {"pool": "maen"}, "pool=maen is not a choice; did you mean 'mean'"),
         (BYTES, {"pool": "abmilp"}, "pool=abmilp needs weights of its own"),
+        (BYTES, {"pool": "ep"}, "pool=ep needs weights of its own"),
+        (BYTES, {"pool": "attentive_cae"}, "pool=attentive_cae needs weights of its own"),
         (BYTES, {"pool": "oracle"}, "pool=oracle needs another encoder"),
         (BYTES, {"block": 3}, "block=3 of ViT cannot be looked at: it has blocks 1 to 2"),
         (BYTES, {"batch_size": 0}, "batch_size=0"),

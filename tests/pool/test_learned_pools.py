@@ -6,7 +6,7 @@ import torch
 from mim.encoder.swin import Swin
 from mim.encoder.vit import ViT
 from mim.pool.abmilp import AbMILP
-from mim.pool.attentive import Attentive
+from mim.pool.attentive import Attentive, ReleasedAttentive
 from mim.pool.by_attention import MeanAttention
 from mim.pool.ep import EP
 from mim.pool.pool import Needs, Shape, fitted, pool_tokens, width_of
@@ -25,6 +25,7 @@ def patches(seed=0):
     [
         AbMILP,
         Attentive,
+        lambda shape: ReleasedAttentive(shape, 4),
         SimPool,
         lambda shape: AbMILP(shape, 2, self_attention="both"),
         lambda shape: EP(shape, 4),

@@ -154,6 +154,10 @@ def preprocess_of(
     return Preprocess(encoder.geometry.image_size, with_statistics(images, mean, std))
 
 
+LEARNED = ("abmilp", "attentive", "attentive_cae", "ep", "oracle", "simpool")
+"""Pools that a file of weights does not make: those that have some, and one that has an encoder."""
+
+
 def pool_named(name: str) -> Pool | Callable[[Shape], Pool]:
     """A pool by its name in configs/pool, or what builds it for an encoder.
 
@@ -161,7 +165,7 @@ def pool_named(name: str) -> Pool | Callable[[Shape], Pool]:
         ValueError: where there is none of that name, or it has weights that have to be learned.
     """
     names = sorted(file.stem for file in (CONFIGS / "pool").glob("*.yaml"))
-    learned = [each for each in names if each in ("abmilp", "attentive", "simpool", "oracle")]
+    learned = [each for each in names if each in LEARNED]
     if name in learned:
         what = (
             "another encoder"
