@@ -5,11 +5,14 @@ from functools import partial
 import pytest
 import pytorch_lightning as L
 import torch
+from torch import distributed
 
+from mim import all_processes
 from mim.augment.jitter import Jitter
 from mim.augment.no_augment import NoAugment
 from mim.data.scattered_digits import ScatteredDigits
 from mim.encoder.vit import ViT
+from mim.head import batch_norm
 from mim.head.linear import LinearHead
 from mim.head.segmenter import Segmenter
 from mim.head.upernet import UPerNet
@@ -103,3 +106,37 @@ def test_one_class_is_refused():
             1.0,
             0.0,
         )
+
+
+@pytest.mark.slow
+def test_a_compiled_step_of_several_processes_is_one_graph_with_the_gradients_of_an_eager_one(
+    tmp_path, monkeypatch
+):
+    """One process that believes it is one of several, so that norms ask the others."""
+    scenes, found = data(), []
+    batch = scenes.on_after_batch_transfer(next(iter(scenes.train_dataloader())))
+    store = distributed.FileStore(str(tmp_path / "store"), 1)
+    distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    try:
+        for compiled in (False, True):
+            one = task("upernet")
+            if compiled:
+                for module in (all_processes, batch_norm):
+                    monkeypatch.setattr(module, "is_alone", lambda: False)
+            step = (
+                torch.compile(one.objective, fullgraph=True, backend="aot_eager")
+                if compiled
+                else one.objective
+            )
+            loss, _ = step(batch)
+            loss.backward()
+            found.append((loss, one.model))
+    finally:
+        distributed.destroy_process_group()
+    (eager, model), (loss, shared) = found
+    assert torch.allclose(loss, eager, atol=1e-6)
+    for (name, ours), theirs in zip(shared.named_parameters(), model.parameters(), strict=True):
+        if theirs.grad is not None:
+            assert torch.allclose(ours.grad, theirs.grad, atol=1e-5), name
+    for ours, theirs in zip(shared.buffers(), model.buffers(), strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-5)
