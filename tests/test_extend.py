@@ -12,14 +12,19 @@ from pathlib import Path
 import pytest
 import torch
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
+from mim.augment.augmentation import Augmentation
 from mim.augment.no_augment import NoAugment
 from mim.batch import Batch
+from mim.command.evaluate import evaluate
 from mim.data.digits import Digits
 from mim.encoder.vit import ViT
 from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
+from mim.evaluate.evaluation import Evaluation
 from mim.masker.split import Split
 from mim.part import Progress
+from mim.weights.settings import NESTED, class_of
 from tests.teacher.taught import TAUGHT, taught, two_views
 
 PAGE = (Path(__file__).parents[1] / "docs" / "extend.md").read_text()
@@ -60,14 +65,16 @@ def made(written, composed_command):
     return make
 
 
-def test_the_page_shows_five_parts():
-    assert len(COMMANDS) == 5
+def test_the_page_shows_seven_parts():
+    assert len(COMMANDS) == 7
     assert {name for name, _ in BLOCKS if name != "my_parts.py"} == {
         f"my_configs/{group}/{name}.yaml"
         for group, name in (
             ("masker", "centre"),
             ("target", "mean_colour"),
             ("data", "stripes"),
+            ("augment", "square"),
+            ("schedule", "power"),
             ("encoder", "small"),
             ("evaluate", "effective_rank"),
         )
@@ -136,6 +143,26 @@ def test_the_data_set_of_the_page_yields_batches_and_its_normalisation_is_its_ow
     assert set(batch.label.tolist()) == {0, 1}
 
 
+def test_the_view_of_the_page_is_a_square_within_the_image(made):
+    augment = instantiate(made("square").data.augment)
+    assert isinstance(augment, Augmentation)
+    key, size = torch.arange(200), torch.tensor([[20, 40], [33, 9]]).repeat(100, 1)
+    cut = augment(key, size)
+    left, top, right, bottom = cut.box.unbind(1)
+    assert (right - left).tolist() == (bottom - top).tolist() == [10, 4] * 100
+    assert left.min() == top.min() == 0
+    assert (size[:, 1] - right).amin() == (size[:, 0] - bottom).amin() == 0
+    assert 60 < cut.flip.sum() < 140
+
+
+def test_the_schedule_of_the_page_rises_and_falls_as_a_power(made):
+    cfg = made("power")
+    cfg.warmup_epochs = 2
+    schedule = instantiate(cfg.schedule)
+    shares = [schedule(Progress(10 * epoch, 100, 10), 1.0) for epoch in (0, 1, 2, 6, 8)]
+    assert shares == pytest.approx([0, 0.5, 1, 0.25, 0.0625])
+
+
 def test_the_encoder_of_the_page_gives_padding_no_say(written):
     torch.manual_seed(0)
     encoder = importlib.import_module("my_parts").Small(8, 4, 16, 2, 2).eval()
@@ -150,6 +177,7 @@ def test_the_encoder_of_the_page_gives_padding_no_say(written):
 def test_the_evaluation_of_the_page_returns_a_row(made):
     torch.manual_seed(0)
     evaluation = instantiate(made("effective_rank").evaluate)
+    assert isinstance(evaluation, Evaluation)
     evaluation.held_out_limit = 64
     data = Digits(NoAugment(), 16, 64)
     data.setup()
@@ -160,3 +188,14 @@ def test_the_evaluation_of_the_page_returns_a_row(made):
     assert [line["pool"] for line in row["table"]] == ["cls", "mean"]
     assert all(1 < line["rank"] <= 16 for line in row["table"])
     assert row["effective_rank/rank"] == max(line["rank"] for line in row["table"])
+
+
+def test_what_does_not_say_whether_it_learns_is_no_evaluation(tmp_path):
+    cfg = {"paths": {"run": str(tmp_path / "run")}, "evaluate": {"_target_": "builtins.dict"}}
+    with pytest.raises(ValueError, match=r"^dict does not say whether it learns .* learns = False"):
+        evaluate(OmegaConf.create(cfg))
+
+
+def test_who_judges_a_run_of_views_of_their_own_is_told_to_give_its_data_again():
+    with pytest.raises(ValueError, match=r"give its data again, data=<name>$"):
+        class_of("my_parts.Square", NESTED["augment"], "a run")

@@ -47,7 +47,12 @@ def evaluate(cfg: DictConfig) -> None:
     """Open every checkpoint, judge them, write one row and print it."""
     check_own_folder(cfg.paths.run)
     torch.set_float32_matmul_precision("high")  # as in training
-    evaluation: Evaluation = instantiate(cfg.evaluate)
+    evaluation = instantiate(cfg.evaluate)
+    if not isinstance(evaluation, Evaluation):
+        raise ValueError(
+            f"{type(evaluation).__name__} does not say whether it learns from training images; "
+            "an evaluation is what mim/evaluate/evaluation.py says: give it learns = False, or True"
+        )
     sources = [cfg.checkpoint] if isinstance(cfg.checkpoint, str) else list(cfg.checkpoint)
     if not sources:
         raise ValueError(

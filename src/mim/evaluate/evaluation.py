@@ -9,6 +9,7 @@ Row = dict[str, Any]
 """What an evaluation returns: numbers, words and tables of them by name, as JSON can hold them."""
 
 
+@runtime_checkable
 class Evaluation(Protocol):
     """Evaluation: what one row says of checkpoints."""
 

@@ -62,6 +62,7 @@ LARGEST = {
 """Of numbers that decide how much memory is taken, far above what anybody published."""
 LONGEST_LIST = 64
 _HYDRA = ("_target_", "_partial_")
+_DATA_AGAIN = "with a class of your own give its data again, data=<name>"
 
 
 def check_settings(node: object, kind: Kind, origin: str, what: str) -> Settings:
@@ -117,11 +118,11 @@ def class_of(target: object, kind: Kind, origin: str) -> type:
         return public_classes(kind)[target]
     if kind.own is not None and target == kind.own:
         return _own_class(kind.own, kind)
-    own = (
-        "; a class of your own only if you name it, encoder._target_="
-        if kind.package == ENCODER.package
-        else ""
-    )
+    own = {
+        ENCODER.package: "; a class of your own only if you name it, encoder._target_=",
+        DATA.package: f"; {_DATA_AGAIN}",
+        NESTED["augment"].package: f"; {_DATA_AGAIN}",
+    }.get(kind.package, "")
     raise ValueError(
         f"{printable(origin)} wants to build {printable(target, 100)}; only what {kind.package}.* "
         "defines is built from a "
