@@ -147,6 +147,21 @@ def test_bad_command_lines_drawn_at_random_end_in_words(monkeypatch, program, ch
 # of about 575 that were drawn and run to their ends, those that ended in an exception's name, or
 # well
 KEPT = {
+    "train loss._target_=1e30": "loss cannot be built: _target_ names a class or a function",
+    "train +callback.finite._target_.nope=a": "callback.finite cannot be built: _target_ names a",
+    "train loss.target._target_=a/b": r"loss.target._target_=a/b cannot be imported: Error loading "
+    r"'a/b'",
+    "train model/decoder=3": "^model/decoder=3 is not a choice; allowed: .*vit",
+    "train seed=3 resolution=true": "^resolution=true is not a choice; allowed: progressive$",
+    "train model=null": "^model=null is not a choice; allowed: .*'~model' leaves it out",
+    "train loss=1e-400": "^loss=1e-400 is not a choice; allowed: bootmae, ",
+    "train ~epochs": r"^trainer\.max_epochs is made of epochs, which is not set$",
+    "train masker.cell=${nope}": r"^masker\.cell is made of nope, which is not set$",
+    "train épochs=1": "^'épochs' is not a setting; did you mean 'epochs'",
+    "train callback.online_probe.pool=1e-400": r"online_probe\.pool=0\.0 does not fit; it should be "
+    "a part",
+    "eval evaluate=knn pool=[mean,null]": "^a choice is a name, as in masker=block, and what is "
+    "chosen here is none$",
     "train masker.partition._target_=abc": "masker.partition cannot be built: _target_ names a "
     "class or a function",
     "train model._partial_=[]": "_partial_ is true or false",

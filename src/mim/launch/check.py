@@ -10,7 +10,7 @@ from difflib import get_close_matches
 
 from omegaconf import DictConfig
 
-from mim.launch.signature import Signature, signature_of
+from mim.launch.signature import signature_of
 from mim.launch.trainer_hints import TIGHTER
 from mim.launch.values import check_value
 from mim.moved import moved
@@ -107,14 +107,17 @@ def _targets(node: object, path: str) -> Iterator[tuple[str, Settings]]:
 
 
 def _check_call(path: str, node: Settings) -> None:
+    target, signature = node["_target_"], None
     try:
-        signature: Signature | None = signature_of(node["_target_"])
+        if isinstance(target, str) and target:
+            signature = signature_of(target)
     except (ImportError, AttributeError, ValueError) as error:
-        now = moved(str(node["_target_"]))
-        why = f"cannot be imported: {error}" if now == node["_target_"] else f"is {now} now"
-        raise ValueError(f"{path}._target_={node['_target_']} {why}") from error
+        now = moved(target)
+        told = " ".join(str(error).split())
+        why = f"cannot be imported: {told}" if now == target else f"is {now} now"
+        raise ValueError(f"{path}._target_={target} {why}") from error
     except TypeError:
-        signature = None
+        pass
     if signature is None or not isinstance(node.get("_partial_", False), bool):
         raise ValueError(
             f"{path} cannot be built: _target_ names a class or a function, and _partial_ is true "

@@ -8,7 +8,13 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
@@ -38,14 +44,14 @@ def said_by_hydra(error: BaseException, configs: Path, config_name: str) -> str 
     if isinstance(error, MissingConfigException):
         return _unknown_choice(str(error), configs)
     if isinstance(error, TypeError) and _while_composing(error):
-        return f"a choice is a name, as in masker=block, and what is chosen here is none ({error})"
+        return "a choice is a name, as in masker=block, and what is chosen here is none"
     if isinstance(error, InterpolationKeyError):
         return _nothing_chosen(error, configs)
     if isinstance(error, OverrideParseException):
         return _unreadable(" ".join(str(error).split()), configs, config_name)
     if isinstance(error, ConfigCompositionException):
         return _bad_override(error, configs, config_name)
-    return _null_choice(error, configs)
+    return _no_name(error, configs)
 
 
 def _while_composing(error: BaseException) -> bool:
@@ -85,7 +91,13 @@ def _unreadable(message: str, configs: Path, config_name: str) -> str:
     """
     parts = re.match(r"Error parsing override '(.*?)' (.*?)( See https.*)?$", message)
     if not parts:
-        return message
+        names = (argument.partition("=")[0].lstrip("+~") for argument in sys.argv[1:])
+        strange = next((name for name in names if not name.isascii()), None)
+        return (
+            f"'{strange}' is not a setting; {_nearest_key(strange, configs, config_name)}"
+            if strange
+            else message
+        )
     given, why, _ = parts.groups()
     if "=" in given or given.startswith("~"):
         return (
@@ -158,35 +170,41 @@ def _no_place(group: str, configs: Path, config_name: str) -> str | None:
     )
 
 
-def _nothing_chosen(error: InterpolationKeyError, configs: Path) -> str | None:
-    """A line about a group that was left out, as by `pool=[]` or `~masker`, though something is
-    made of it.
+def _nothing_chosen(error: InterpolationKeyError, configs: Path) -> str:
+    """A line about a group or a setting that was left out, as by `pool=[]` or `~epochs`, or that
+    never was, though something is made of it.
     """
-    group = str(error).partition("'")[2].partition("'")[0].partition(".")[0]
+    key = str(error).partition("'")[2].partition("'")[0]
+    group = key.partition(".")[0]
     options = files_of(configs, group)
-    return (
-        f"{error.full_key} needs a {group}, and none is chosen; allowed: {', '.join(options)}"
-        if options
-        else None
-    )
+    if options:
+        return (
+            f"{error.full_key} needs a {group}, and none is chosen; allowed: {', '.join(options)}"
+        )
+    return f"{error.full_key or 'a setting'} is made of {key}, which is not set"
 
 
-def _null_choice(error: BaseException, configs: Path) -> str | None:
-    """A line about `masker=null` on the command line: Hydra takes null for a group in its files,
-    but not there.
+def _no_name(error: BaseException, configs: Path) -> str | None:
+    """A line about `masker=null` or `masker=3` on the command line: Hydra takes null for a group in
+    its files, but not there.
     """
     if not str(error).startswith("Config group override must be"):
         return None
-    for group in (
-        argument.removesuffix("=null") for argument in sys.argv[1:] if argument.endswith("=null")
-    ):
-        options = files_of(configs, group.partition("@")[0])
-        if options:
-            return (
-                f"{group}=null is not a choice; allowed: {', '.join(options)}; '~{group}' leaves "
-                "it out, where that can be"
-            )
+    for argument in sys.argv[1:]:
+        group, _, choice = argument.partition("=")
+        options = files_of(configs, group.lstrip("+").partition("@")[0])
+        if options and not isinstance(_read(argument), str | list):
+            leave_out = f"; '~{group}' leaves it out, where that can be" if choice == "null" else ""
+            return f"{group}={choice} is not a choice; allowed: {', '.join(options)}{leave_out}"
     return None
+
+
+def _read(argument: str) -> object:
+    """The value in an argument, as Hydra reads it; an empty word where it cannot."""
+    try:
+        return OverridesParser.create().parse_override(argument).value()
+    except HydraException:
+        return ""
 
 
 def _nearest_key(given: str, configs: Path, config_name: str) -> str:

@@ -1,6 +1,7 @@
 """Hold one value of a config against a type hint."""
 
-from typing import Protocol
+from types import UnionType
+from typing import Protocol, Union, get_args, get_origin
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import (
@@ -37,8 +38,7 @@ def check_value(path: str, value: object, hint: Hint) -> None:
     ):
         # a type that only its own library understands; a contract of ours is met by what is built,
         # and by no plain value
-        is_contract = isinstance(hint, type) and Protocol in hint.__bases__
-        if is_contract and isinstance(value, bool | int | float | str | list | None):
+        if _is_contract(hint) and not isinstance(value, dict) and type(value) not in get_args(hint):
             group = (
                 f"{path.rpartition('.')[2]}=... chooses one"
                 if value is None
@@ -55,6 +55,12 @@ def check_value(path: str, value: object, hint: Hint) -> None:
             else "it cannot be a number"
         )
         raise ValueError(f"{path}={value!r} does not fit; {fix}")
+
+
+def _is_contract(hint: Hint) -> bool:
+    """Whether a hint is a contract of ours, or something else instead of one."""
+    either = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    return any(isinstance(each, type) and Protocol in each.__bases__ for each in either)
 
 
 def _reason(error: ErrorDetails) -> str:
