@@ -154,6 +154,22 @@ def test_decay_that_begins_or_ends_is_refused(config):
         refuse_changes(changed_settings(config, other(config, weight_decay=0)), "last.ckpt")
 
 
+@pytest.mark.parametrize(("before", "now"), [(None, 0.05), (0.05, None), (0.05, 0.0)])
+def test_decay_to_the_start_cannot_begin_or_end_on_the_way(config, before, now):
+    changes = changed_settings(
+        other(config, decay_to_start=before), other(config, decay_to_start=now)
+    )
+    with pytest.raises(
+        ValueError, match=r"decay_to_start=\S+, and resume= cannot go on .* are kept only where"
+    ):
+        refuse_changes(changes, "last.ckpt")
+
+
+def test_decay_to_the_start_may_become_stronger(config):
+    before, now = (other(config, decay_to_start=decay) for decay in (0.05, 0.1))
+    refuse_changes(changed_settings(before, now), "last.ckpt")
+
+
 def test_a_setting_that_an_older_run_did_not_know_is_no_reason_to_stop(config):
     older = copy.deepcopy(config)
     del older["encoder"]["drop_path"], older["encoder"]["heads"]

@@ -73,6 +73,13 @@ def refuse_changes(found: Sequence[Change], origin: object) -> None:
                 "nothing, e.g. weight_decay=1e-12, "
                 "or start anew from the weights with checkpoint="
             )
+        if change.name == "decay_to_start" and not (change.before and change.now):
+            raise ValueError(
+                f"{printable(origin)} was trained with decay_to_start={_short(change.before)}, and "
+                f"resume= cannot go on with {_short(change.now)}: the weights that a run began "
+                "from are kept only where it decays to them. Leave it as it was, or start anew "
+                "from the weights with checkpoint="
+            )
         leaf_of_old_run = _ABSENT in (change.before, change.now) and "." in change.name
         for pattern, why in _FIXED:
             if re.fullmatch(pattern, change.name) and not leaf_of_old_run:

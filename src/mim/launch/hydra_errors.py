@@ -124,6 +124,9 @@ def _bad_override(error: BaseException, configs: Path, config_name: str) -> str:
             f"{given}.<key>=..., or choose another"
         )
     if message.startswith(("Multiple values for ", "Error resolving interpolation ")):
+        for choice in (a[1:] for a in sys.argv[1:] if re.match(r"\+[\w/@.]+=\w", a)):
+            if f"'override {choice.replace('=', ': ')}'" in message:
+                return f"{choice.partition('=')[0]} has a choice already: {choice}, without the +"
         lists = (argument for argument in sys.argv[1:] if re.match(r"[\w/@.]+=\[", argument))
         for key, _, value in (argument.partition("=") for argument in lists):
             if key not in SEVERAL and files_of(configs, key):
