@@ -50,20 +50,22 @@ def test_every_masked_patch_is_predicted_twice(batch_of, partition):
 @settings(max_examples=20)
 @given(
     seed=st.integers(0, 99),
-    masked=st.integers(1, 15),
+    masked=st.integers(1, 9),
+    thrown=st.integers(0, 6),
     padding=st.integers(1, 6),
     positions=st.sampled_from(POSITIONS),
 )
 def test_neither_order_nor_padding_nor_other_images_change_a_prediction(
-    seed, masked, padding, positions
+    seed, masked, thrown, padding, positions
 ):
     torch.manual_seed(seed)
     image = torch.randn(2, 3, 16, 16)
     order = torch.stack([torch.randperm(16) for _ in range(2)])[:, None]
-    plain = Split(order[..., masked:], order[..., :masked])
+    plain = Split(order[..., masked : 16 - thrown], order[..., :masked])
     turn = torch.randperm(masked)
     there = torch.cat([torch.ones(2, 1, masked), torch.zeros(2, 1, padding)], -1).bool()
-    seen = torch.cat([torch.ones(2, 1, 16 - masked), torch.zeros(2, 1, padding)], -1).bool()
+    visible = 16 - thrown - masked
+    seen = torch.cat([torch.ones(2, 1, visible), torch.zeros(2, 1, padding)], -1).bool()
     other = Split(  # padding may name any patch
         torch.cat([plain.visible, plain.masked[..., :1].expand(-1, -1, padding)], -1),
         torch.cat([plain.masked[..., turn], plain.visible[..., :1].expand(-1, -1, padding)], -1),
