@@ -135,6 +135,10 @@ def test_what_is_sound_is_read_as_it_is(tmp_path):
             r"a polygon with x=1e\+30, far outside of its image of 10 x 12 pixels",
         ),
         (
+            changed("annotations", "segmentation", [[1, 2, 24.5, 4, 5, 6]]),
+            "a polygon with x=24.5, far outside of its image",
+        ),
+        (
             changed("annotations", "segmentation", [[1, 2, 3, -11, 5, 6]]),
             "a polygon with y=-11, far outside of its image",
         ),
