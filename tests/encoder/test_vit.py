@@ -1,3 +1,5 @@
+from itertools import product
+
 import pytest
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -89,16 +91,17 @@ def test_tokens_that_are_wanted_are_as_if_all_were_computed(image, wanted, padde
     valid = torch.arange(6) < torch.tensor([[6], [4]]) if padded else None
     count, found = [], []
     model.blocks[-1].mlp.register_forward_pre_hook(lambda _, given: count.append(given[0].numel()))
-    for some in (True, False):
-        torch.manual_seed(0)
+    for seed, some in product(range(4), (True, False)):
+        torch.manual_seed(seed)
         tokens = model.embed(image, index[:, None])[:, 0]
         left = encode_some(model if some else Plain(model), tokens, wanted, index, valid)
         model.zero_grad()
         left.square().sum().backward()
         found.append([left, *(p.grad for p in model.parameters() if p.grad is not None)])
-    assert count == [found[0][0].numel(), 2 * 7 * 16]
-    for some, whole in zip(*found, strict=True):
-        assert torch.allclose(some, whole, atol=1e-5)
+    assert count == [found[0][0].numel(), 2 * 7 * 16] * 4
+    for some, whole in zip(found[::2], found[1::2], strict=True):
+        for mine, other in zip(some, whole, strict=True):
+            assert torch.allclose(mine, other, rtol=1e-4, atol=1e-4), (mine - other).abs().max()
     with torch.no_grad():  # an image whose last block was left out is as it entered that
         model.blocks[-1].drop_path1.drop_prob = model.blocks[-1].drop_path2.drop_prob = 1.0
         entering = model.encode_blocks(tokens, [1], index, valid)[0]
