@@ -139,6 +139,18 @@ def test_some_pictures_of_a_folder_or_a_data_set_are_drawn(command, pretrained, 
     assert [file.name for file in (tmp_path / "b").iterdir()] == ["0000_0.png"]
 
 
+def test_heads_are_said_where_a_file_has_tensors_alone(command, photos, tmp_path):
+    torch.save({"model": mae().state_dict()}, tmp_path / "mae.pth")
+    where = tmp_path / "mae.pth", photos, "--images", 1, "--out", tmp_path / "out"
+    for more, option in (((), "export and reconstruct"), (("--heads", 2), "--decoder-heads")):
+        code, _, err = command(*where, *more)
+        assert code == 1
+        assert option in err
+    code, _, err = command(*where, "--heads", 2, "--decoder-heads", 2)
+    assert code == 0, err
+    assert list((tmp_path / "out").glob("*.png"))
+
+
 def test_without_a_decoder_nothing_is_drawn(command, checkpoint, photos, tmp_path):
     code, _, err = command(checkpoint, photos, "--out", tmp_path / "out")
     assert code == 1

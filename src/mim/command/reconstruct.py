@@ -29,6 +29,9 @@ from mim.weights.read import read_weights
 def run(given: argparse.Namespace, configs: Path) -> None:
     """Reconstruct, draw, and say where the pictures are."""
     weights = read_weights(given.checkpoint, given.key)._replace(own_encoder=given.encoder)
+    weights = weights.with_heads(given.heads)
+    if given.decoder_heads is not None:
+        weights = weights._replace(decoder_heads=given.decoder_heads)
     model = open_model(weights, _masker(given.masker, configs), given.image_size)
     painter = open_painter(weights, model.encoder.geometry, given.target)
     geometry = model.encoder.geometry

@@ -136,7 +136,7 @@ def _decoder(weights: Weights) -> Callable[..., Decoder]:
             re.fullmatch(r"decoder\.blocks\.\d+\.norm1\.weight", name) is not None
             for name in tensors
         ),
-        heads=guess_heads(width, heads, "a run of ours, which says it"),
+        heads=guess_heads(width, heads, "--decoder-heads of reconstruct, or a run of ours"),
         mlp_ratio=len(tensors["decoder.blocks.0.mlp.fc1.weight"]) / width,
     )
 

@@ -18,8 +18,8 @@ Sides = int | list[int]
 """Pixels per side, or [height, width]."""
 _CAPI_SIDE = 224
 HEADS_SAID_BY = (
-    "encoder.heads= of train.py and eval.py, --heads of convert, embed and export, heads= of "
-    "mim.load"
+    "encoder.heads= of train.py and eval.py, --heads of convert, embed, export and reconstruct, "
+    "heads= of mim.load"
 )
 # by width: ViT-Ti to ViT-H, and MAE's decoder
 HEADS = {192: 3, 384: 6, 512: 16, 768: 12, 1024: 16, 1280: 16}
