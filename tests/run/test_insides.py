@@ -43,6 +43,7 @@ ELSEWHERE = {  # what no room above can do for a lower one, each with its contra
         *("_remove_worker_pids", "_utils", "_writer"),
     },
     "mim/head/boxes.py": {"_utils"},
+    "mim/head/projection.py": {"_weight_norm"},
     "mim/head/proposals.py": {"_utils"},
     "mim/launch/arguments.py": {"_SubParsersAction", "_option_string_actions"},
     "mim/launch/entry.py": {"_internal"},

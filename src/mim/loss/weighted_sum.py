@@ -159,7 +159,8 @@ class WeightedSum(Weights[Reconstructs, Teacher | None, Predicted]):
         Returns:
             Scalars by name; those that compare whole images are left out.
         """
-        found, values = {}, dict[str, Tensor]()
+        values: dict[str, Tensor] = {}  # not dict[...](), which no compiled step can call
+        found = {}
         for name, of in self.of.items():
             each, source = self.term[name], self.made_by(name)
             if isinstance(each, Term):
