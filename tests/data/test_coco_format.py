@@ -59,6 +59,7 @@ def test_what_is_sound_is_read_as_it_is(tmp_path):
     assert read(tmp_path, changed("annotations", "iscrowd", False))
     assert read(tmp_path, changed("annotations", "area", 12.5))
     assert read(tmp_path, changed("annotations", "id", 0))
+    assert read(tmp_path, changed("images", "neg_category_ids", [3]))
     assert read(tmp_path, changed("annotations", "segmentation", [[-9, 1, 8, 1, 23.5, 6]]))
     assert read(tmp_path, "\ufeff" + json.dumps(CONTENT)) == CONTENT
 
@@ -67,6 +68,9 @@ def test_what_is_sound_is_read_as_it_is(tmp_path):
     ("content", "words"),
     [
         (changed("images", "height", 0), "image 7 is empty, 0 x 12 pixels"),
+        (changed("images", "width", 10**9), "image 7 has 10 x 1000000000 pixels; a side has at"),
+        (changed("images", "neg_category_ids", 3), "neg_category_ids=3, which is no list of"),
+        (changed("images", "neg_category_ids", ["3"]), r"neg_category_ids=\['3'\], which is no"),
         (changed("images", "height", GONE), "image 7 has no height; it needs id, height, width"),
         (changed("images", "id", GONE), "image at place 1 has no id"),
         (changed("images", "width", "12"), "image 7 has width=12, which is not a whole number"),

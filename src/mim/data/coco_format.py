@@ -33,6 +33,8 @@ OUTSIDE = 2.0
 """Pixels that a box may reach over the border of its image: annotators are not that exact."""
 LARGEST = 2**63 - 1
 """Largest id: they are 64 bits where masks are drawn."""
+WIDEST = 2**16
+"""Pixels of a side: masks are drawn at the size that the file says."""
 
 
 def read_annotations(file: Path) -> Entry:
@@ -65,6 +67,17 @@ def read_annotations(file: Path) -> Entry:
         if min(each["height"], each["width"]) < 1:
             raise ValueError(
                 f"{origin}: image {number} is empty, {each['height']} x {each['width']} pixels"
+            )
+        if max(each["height"], each["width"]) > WIDEST:
+            raise ValueError(
+                f"{origin}: image {number} has {each['height']} x {each['width']} pixels; a side "
+                f"has at most {WIDEST:,}"
+            )
+        absent = each.get("neg_category_ids", [])
+        if not isinstance(absent, list) or not all(type(one) is int for one in absent):
+            raise ValueError(
+                f"{origin}: image {number} has neg_category_ids={printable(absent, 60)}, which is "
+                "no list of whole numbers"
             )
     categories = {each["id"] for each in content["categories"]}
     for each in content["annotations"]:
