@@ -117,6 +117,9 @@ def _without_effect(path: str, raw: Any) -> bool:
     # Half of an even number of patches is whole.
     if path == "masker.partition.rounding" and raw["masker"]["partition"].get("ratio") == 0.5:
         return True
+    # No hints are drawn from any patches.
+    if path == "masker.score.hint_from" and raw["masker"]["score"].get("hint_ratio") == 0:
+        return True
     # What learns from label maps or objects jitters images, and judges them in another way.
     return "jitter" in raw["data"] and path.startswith(
         ("data.augment.", "data.resize_interpolation")
