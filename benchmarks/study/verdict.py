@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from scipy import stats
 
-Word = Literal["holds", "does not hold", "cannot be told here", "not measured"]
+Word = Literal["holds", "does not hold", "cannot be told here", "not all measured", "not measured"]
 LEVEL = 0.95
 
 
@@ -56,10 +56,12 @@ def verdict(difference: Difference | None, margin: float = 0.0) -> Word:
 
 
 def together(words: Sequence[Word]) -> Word:
-    """Verdict of a claim that several judges were asked about: what all say, else that it cannot be
-    told.
+    """Verdict of a claim that several judges were asked about: what all say once all are measured,
+    and that it cannot be told as soon as two disagree.
     """
-    measured = [word for word in words if word != "not measured"]
-    if not measured:
-        return "not measured"
-    return measured[0] if len(set(measured)) == 1 else "cannot be told here"
+    measured = set(words) - {"not measured"}
+    if len(measured) > 1 or "cannot be told here" in measured:
+        return "cannot be told here"
+    if "not measured" in words:
+        return "not all measured" if measured else "not measured"
+    return words[0]

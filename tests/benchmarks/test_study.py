@@ -152,7 +152,9 @@ def test_a_verdict_goes_by_the_whole_interval(module, low, high, margin, word) -
 
 def test_judges_have_to_agree(module) -> None:
     together = module("verdict").together
-    assert together(["holds", "holds", "not measured"]) == "holds"
+    assert together(["holds", "holds"]) == "holds"
+    assert together(["does not hold", "not measured"]) == "not all measured"
+    assert together(["cannot be told here", "not measured"]) == "cannot be told here"
     assert (
         together(["holds", "does not hold"])
         == together(["holds", "cannot be told here"])
@@ -165,20 +167,25 @@ def test_the_page_says_what_was_measured_and_what_was_not(study, module, tmp_pat
     for arm in ("random", "amt"):
         for job in study.tuning(arm):
             finish(job, **{"knn/top1": 0.3})
-    for arm, gain in (("random", 0.0), ("amt", 0.1)):
-        for job in study.compared(arm, "epochs"):
-            finish(
-                job,
-                **{
-                    "knn/top1": 0.4 + gain + 0.01 * job.seed,
-                    "linear/top1": 0.5 + gain - 0.001 * job.seed * gain,
-                },
-            )
+
+    def finish_all(at) -> None:
+        for arm, gain in (("random", 0.0), ("amt", 0.1)):
+            for job in study.compared(arm, at):
+                linear = 0.5 + gain - 0.001 * job.seed * gain
+                finish(job, **{"knn/top1": 0.4 + gain + 0.01 * job.seed, "linear/top1": linear})
+
     out = tmp_path / "docs" / "study.md"
     out.parent.mkdir()
-    module("page").write_page(study, "toy", out)
-    lines = out.read_text().splitlines()
-    cells = {line.split("|")[1].strip(): line for line in lines if line.startswith("| ")}
+
+    def written() -> dict[str, str]:
+        module("page").write_page(study, "toy", out)
+        lines = out.read_text().splitlines()
+        return {line.split("|")[1].strip(): line for line in lines if line.startswith("| ")}
+
+    finish_all("epochs")
+    assert "**not all measured**" in written()["AMT is better than random masking"]
+    finish_all("compute")
+    cells = written()
     assert "**holds**" in cells["AMT is better than random masking"]
     assert "+10.0 (+10.0 to +10.0), 2 seeds" in cells["AMT is better than random masking"]
     assert "**not measured**" in cells["iBOT is better than MAE"]
