@@ -26,4 +26,4 @@ def test_without_affinity_as_on_macos_they_are_those_of_the_computer(monkeypatch
 def test_as_many_processes_decode_pictures_one_at_least(monkeypatch, cores, workers):
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
-    assert ImageFolder("anywhere", NoAugment(), 16, 2)._workers() == workers
+    assert ImageFolder("anywhere", NoAugment(), 16, 2)._loaders._workers() == workers
