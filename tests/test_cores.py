@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from mim.augment.no_augment import NoAugment
 from mim.cores import available_cores
-from mim.data.image_folder import ImageFolder
+from mim.data.loaders import Loaders
+from mim.data.steps import Steps
 
 
 def test_cores_are_those_of_this_process(monkeypatch):
@@ -26,4 +26,4 @@ def test_without_affinity_as_on_macos_they_are_those_of_the_computer(monkeypatch
 def test_as_many_processes_decode_pictures_one_at_least(monkeypatch, cores, workers):
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
-    assert ImageFolder("anywhere", NoAugment(), 16, 2)._loaders._workers() == workers
+    assert Loaders(Steps(None, 16, 2), 0, None, None)._workers() == workers
