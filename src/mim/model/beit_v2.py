@@ -14,7 +14,7 @@ from mim.encoder.initialise import beit_head
 from mim.masker.any_masker import AnyMasker
 from mim.model.masked_model import MaskedModel, TargetDims, dims_of
 from mim.model.reconstruction import Reconstruction
-from mim.model.visible import as_batch, embed_in_place
+from mim.model.visible import as_batch, embed_in_place, split_of
 from mim.ranges import Count, Rate
 
 AGGREGATED = "aggregated"
@@ -99,9 +99,9 @@ class BeitV2(MaskedModel):
         patches, by term.
         """
         encoder = self.encoder
-        tokens, index, valid, split = embed_in_place(
-            encoder, self.masker, self.mask_token, as_batch(batch)
-        )
+        batch = as_batch(batch)
+        split = split_of(encoder, self.masker, batch)
+        tokens, index, valid = embed_in_place(encoder, self.mask_token, batch.image, split)
         B, K, Lm = split.masked.shape
         early, last = encoder.encode_blocks(tokens, [self.block, encoder.depth], index, valid)
         first = encoder.prefix

@@ -15,10 +15,8 @@ from mim.masker.any_masker import AnyMasker
 from mim.masker.attention_store import AttentionStore
 from mim.masker.split import MaskedPatches, Split
 from mim.model.masked_model import TargetDims, dims_of
-from mim.model.packing import pack
-from mim.model.visible import as_batch, split_of
+from mim.model.visible import as_batch, embed_in_place, split_of
 from mim.ranges import Count
-from mim.tokens import take
 from mim.views import Shown
 
 
@@ -136,7 +134,7 @@ class IBOT(Model):
         if not split.throws(L):
             tokens = self.cover(batch.image, split.hidden(L)[:, 0])
         else:
-            tokens, index, valid = self._without_thrown(batch, split)
+            tokens, index, valid = embed_in_place(encoder, self.mask_token, batch.image, split)
             length = index.shape[1]
         if not self.projects_patches:
             return encode_some(encoder, tokens, 1, index, valid)[:, 0], None, None, split
@@ -150,19 +148,6 @@ class IBOT(Model):
         wanted = torch.cat([cls, cls[image] + first + place])
         latent = encode_some(encoder, tokens, wanted, index, valid)
         return latent[:B], latent[B:], masked, split
-
-    def _without_thrown(self, batch: Batch, split: Split) -> tuple[Tensor, Tensor, Tensor | None]:
-        """What enters the encoder where patches are thrown: tokens (N, M, E), masked ones first,
-        which patches they are (N, M), and which are no padding.
-        """
-        visible = self.encoder.embed(batch.image, split.visible)
-        hidden = self.encoder.position_token(self.mask_token, split.masked).to(visible.dtype)
-        tokens = torch.cat([hidden, visible], dim=2)[:, 0]
-        index, valid = torch.cat([split.masked, split.visible], dim=2)[:, 0], split.valid()
-        if valid is None:
-            return tokens, index, None
-        order, valid = pack(valid[:, 0], most=self.encoder.geometry.patches)
-        return take(tokens, order[:, None])[:, 0], index.gather(1, order), valid
 
     def cover(self, image: Tensor, hidden: Tensor) -> Tensor:
         """Embedded patches (N, L, E) of images (N, C, H, W), with the mask token in place of those

@@ -12,7 +12,7 @@ from mim.encoder.initialise import beit_head
 from mim.masker.any_masker import AnyMasker
 from mim.model.masked_model import MaskedModel, TargetDims, dims_of
 from mim.model.reconstruction import Reconstruction
-from mim.model.visible import as_batch, embed_in_place
+from mim.model.visible import as_batch, embed_in_place, split_of
 
 
 class SimMIM(MaskedModel):
@@ -52,9 +52,9 @@ class SimMIM(MaskedModel):
         """A batch, or normalised images (B, C, H, W) -> predictions (B, K, Lm, P) of the patches
         that the masker hid.
         """
-        tokens, index, valid, split = embed_in_place(
-            self.encoder, self.masker, self.mask_token, as_batch(batch)
-        )
+        batch = as_batch(batch)
+        split = split_of(self.encoder, self.masker, batch)
+        tokens, index, valid = embed_in_place(self.encoder, self.mask_token, batch.image, split)
         B, K, Lm = split.masked.shape
         first = self.encoder.prefix
         latent = encode_some(self.encoder, tokens, first + Lm, index, valid)[:, first:]

@@ -39,24 +39,21 @@ class InPlace(NamedTuple):
     """Numbers of the patches that they are of, (B * K, Lm + Lv)."""
     valid: Tensor | None
     """Which are none of padding (B * K, Lm + Lv); None for all."""
-    split: Split
 
 
-def embed_in_place(
-    encoder: Encoder, masker: AnyMasker, mask_token: Tensor, batch: Batch
-) -> InPlace:
+def embed_in_place(encoder: Encoder, mask_token: Tensor, image: Tensor, split: Split) -> InPlace:
     """Images (B, C, H, W) -> tokens of visible patches, and mask tokens in place of the others.
 
     Of padding, what no image needs is left out.
     """
-    visible, split = embed_visible(encoder, masker, batch)
+    visible = encoder.embed(image, split.visible)
     masked = encoder.position_token(mask_token, split.masked).to(visible.dtype)
     tokens = torch.cat([masked, visible], dim=2).flatten(0, 1)
     index, valid = torch.cat([split.masked, split.visible], dim=2).flatten(0, 1), split.valid()
     if valid is not None:  # masked tokens come first and stay where they are
         order, valid = pack(valid.flatten(0, 1), most=encoder.geometry.patches)
         tokens, index = take(tokens, order[:, None])[:, 0], index.gather(1, order)
-    return InPlace(tokens, index, valid, split)
+    return InPlace(tokens, index, valid)
 
 
 def encode_visible(
