@@ -59,6 +59,14 @@ def test_self_distillation_goes_on_bit_for_bit_where_its_head_has_just_thawed(an
     assert all(torch.equal(value, resumed.weights[name]) for name, value in whole.weights.items())
 
 
+def _assert_same(one: dict[int, float], two: dict[int, float]) -> None:
+    """Losses by step: what is rounded otherwise grows with each, so the first two are held closer
+    than all.
+    """
+    assert two == pytest.approx(one, abs=2e-5)
+    assert [two[0], two[1]] == pytest.approx([one[0], one[1]], abs=2e-6)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", SIAMESE)
 def test_views_are_told_apart_and_matched_over_all_processes(answers, apart, method):
@@ -66,7 +74,7 @@ def test_views_are_told_apart_and_matched_over_all_processes(answers, apart, met
     one, several = answers[f"{method}_one"], [answers[f"{method}_{how}"] for how in SPLITS]
     for two in several:
         assert len(one.losses) == 10
-        assert two.losses == pytest.approx(one.losses, abs=5e-6)
+        _assert_same(one.losses, two.losses)
         assert apart(_trained(one), _trained(two)) < 2e-5
 
 
@@ -74,7 +82,7 @@ def test_views_are_told_apart_and_matched_over_all_processes(answers, apart, met
 @pytest.mark.parametrize("method", SIAMESE)
 def test_an_accumulated_batch_is_one_batch_of_all_processes(answers, apart, method):
     one, two = (answers[f"{method}_{how}_accumulated"] for how in ("one", "ddp"))
-    assert two.losses == pytest.approx(one.losses, abs=5e-6)
+    _assert_same(one.losses, two.losses)
     assert apart(_trained(one), _trained(two)) < 2e-5
     assert one.losses[1] != pytest.approx(answers[f"{method}_one"].losses[1], abs=1e-4)
 
