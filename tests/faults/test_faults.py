@@ -13,7 +13,6 @@ OFTEN = (
     "SIGTERM at any moment",
     "SIGKILL while a checkpoint is written",
     "a full disk",
-    "a data worker dies",
 )
 
 

@@ -181,14 +181,14 @@ def test_two_steps_of_training_are_finite_and_no_gradient_reaches_the_masker(
     ("score", "partition", "model"),
     [
         ("salience", "adaptive_ratio", "mae"),
-        ("salience", "adaptive_ratio_per_batch", "simmim"),
+        slow("salience", "adaptive_ratio_per_batch", "simmim"),
         ("attention", "throw_middle", "mae"),
-        ("attention", "fixed_ratio", "simmim"),
+        slow("attention", "fixed_ratio", "simmim"),
         ("attmask_hint", "throw_low", "mae"),
         slow("attmask", "random_ratio", "mae"),
-        ("attmask", "random_ratio_hint", "simmim"),
-        ("mst", "thrown_parts", "simmim"),
-        ("attmask", "parallel_parts", "mae"),
+        slow("attmask", "random_ratio_hint", "simmim"),
+        slow("mst", "thrown_parts", "simmim"),
+        slow("attmask", "parallel_parts", "mae"),
     ],
 )
 def test_a_step_is_one_graph_that_asks_the_host_nothing_and_is_compiled_once(
