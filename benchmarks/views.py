@@ -21,7 +21,6 @@ import argparse
 import os
 import random
 import statistics
-import time
 import warnings
 from collections.abc import Callable
 from importlib.metadata import version
@@ -33,6 +32,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import Tensor, nn
+from turns import Contestant, compare
 from view_peers import PEERS
 from view_sizes import Sizes
 
@@ -84,43 +84,6 @@ class Ours(nn.Module):
         for part in self.loss.modules():
             if part is not self.loss and isinstance(getattr(part, "centre", None), Tensor):
                 part.after_step(self.model, self.progress)
-
-
-class Contestant:
-    """A method and its optimiser, ready to step."""
-
-    def __init__(
-        self, name: str, module: Any, views: tuple[list[Tensor], list[Tensor]], bf16: bool
-    ):
-        self.name, self.module, self.views, self.bf16 = name, module.train(), views, bf16
-        trained = [p for p in module.parameters() if p.requires_grad]
-        self.parameters = sum(p.numel() for p in trained)
-        self.optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
-        self.first_loss = self.step()
-
-    def step(self) -> float:
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
-            loss = self.module(*self.views)
-        loss.backward()
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.module.follow()
-        return loss.item()
-
-    def seconds(self) -> float:
-        """Processor time of one step."""
-        start = time.process_time()
-        self.step()
-        return time.process_time() - start
-
-
-def compare(contestants: list[Contestant], rounds: int) -> dict[str, list[float]]:
-    """Seconds of a step of each contestant in each round, but for the first, which warms up."""
-    seconds: dict[str, list[float]] = {c.name: [] for c in contestants}
-    for _ in range(rounds + 1):
-        for contestant in random.sample(contestants, len(contestants)):
-            seconds[contestant.name].append(contestant.seconds())
-    return {name: times[1:] for name, times in seconds.items()}
 
 
 def main() -> None:
@@ -176,19 +139,19 @@ def main() -> None:
             "ours": lambda: Ours(method, sizes),  # noqa: B023  # called in this turn
             f"lightly {version('lightly')}": lambda: PEERS[method](sizes),  # noqa: B023
         }
-        contestants = [
-            Contestant(name, build(), views, precision == "bf16")
+        contestants = {
+            name: Contestant(build(), views, precision == "bf16")
             for name, build in builders.items()
-        ]
+        }
         seconds = compare(contestants, args.rounds)
-        for c in contestants:
+        for name, c in contestants.items():
             ratios = [
-                theirs / ours for theirs, ours in zip(seconds[c.name], seconds["ours"], strict=True)
+                theirs / ours for theirs, ours in zip(seconds[name], seconds["ours"], strict=True)
             ]
             low, middle, high = statistics.quantiles(ratios, n=4)
-            about = f"{method} | {precision} | {c.name} | {c.parameters:,} | {c.first_loss:.3f}"
+            about = f"{method} | {precision} | {name} | {c.parameters:,} | {c.first_loss:.3f}"
             print(
-                f"| {about} | {1e3 * statistics.median(seconds[c.name]):.1f} "
+                f"| {about} | {1e3 * statistics.median(seconds[name]):.1f} "
                 f"| {middle:.2f} ({low:.2f} to {high:.2f}) |",
                 flush=True,
             )

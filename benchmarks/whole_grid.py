@@ -19,7 +19,6 @@ import copy
 import os
 import random
 import statistics
-import time
 import warnings
 from itertools import product
 from pathlib import Path
@@ -30,6 +29,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
+from turns import Contestant, compare
 
 from mim.batch import Batch, blank
 from mim.encoder.padding import padding_bias
@@ -134,40 +134,6 @@ def _decoded(
     return decoder.predict(decoder.norm(x))[:, prefix:]
 
 
-class Contestant:
-    """A way to compute a step, and its optimiser."""
-
-    def __init__(self, way: OnSets, batch: Batch, bf16: bool):
-        self.way, self.batch, self.bf16 = way.train(), batch, bf16
-        trained = [p for p in way.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
-        self.first_loss = self.step()
-
-    def step(self) -> float:
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
-            loss = self.way(self.batch)
-        loss.backward()
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.way.follow()
-        return loss.item()
-
-    def seconds(self) -> float:
-        """Processor time of one step."""
-        start = time.process_time()
-        self.step()
-        return time.process_time() - start
-
-
-def compare(contestants: dict[str, Contestant], rounds: int) -> dict[str, list[float]]:
-    """Seconds of a step of each in each round, but for the first, which warms up."""
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for _ in range(rounds + 1):
-        for name in random.sample(list(contestants), len(contestants)):
-            seconds[name].append(contestants[name].seconds())
-    return {name: times[1:] for name, times in seconds.items()}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -199,7 +165,7 @@ def main() -> None:
         task = task_of(method, args.encoder, args.image, args.patch)
         ways = {"index sets": OnSets(task), "whole grid": OnTheGrid(copy.deepcopy(task))}
         contestants = {
-            name: Contestant(way, batch, precision == "bf16") for name, way in ways.items()
+            name: Contestant(way, (batch,), precision == "bf16") for name, way in ways.items()
         }
         seconds = compare(contestants, args.rounds)
         for name, times in seconds.items():

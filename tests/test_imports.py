@@ -66,7 +66,7 @@ ALLOWED = {
         "teacher",
     },
     "augment": TYPES,
-    "data": TYPES | {"augment"},
+    "data": TYPES | {"augment", "launch.there"},
     "analysis": TYPES | {"encoder"},
     "figure": TYPES
     | {

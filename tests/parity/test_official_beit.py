@@ -94,6 +94,18 @@ def test_scores_loss_and_gradients_are_official(case, batch_of, distance, varian
         assert distance(gradient[name], value) < 1e-4, name
 
 
+def optimizer_of(model, free, settings):
+    """AdamW of the release: parameters in `free` are not decayed."""
+    groups = [
+        {
+            "params": [p for name, p in model.named_parameters() if (name in free) == bare],
+            "weight_decay": decay,
+        }
+        for bare, decay in ((False, settings["weight_decay"]), (True, 0.0))
+    ]
+    return torch.optim.AdamW(groups, lr=0.0, betas=settings["betas"], eps=settings["adam_eps"])
+
+
 def test_several_steps_end_with_the_official_weights(case, batch_of, distance):
     built = case()
     reference, model, t = built.reference, built.model, built.m["train"]
@@ -102,14 +114,7 @@ def test_several_steps_end_with_the_official_weights(case, batch_of, distance):
     assert {
         name for name, p in model.named_parameters() if name == "encoder.cls_token" or p.ndim < 2
     } == free
-    groups = [
-        {
-            "params": [p for name, p in model.named_parameters() if (name in free) == bare],
-            "weight_decay": decay,
-        }
-        for bare, decay in ((False, t["weight_decay"]), (True, 0.0))
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=0.0, betas=t["betas"], eps=t["adam_eps"])
+    optimizer = optimizer_of(model, free, t)
     for step in range(t["steps"]):
         lr = t["lr"] * schedule(Progress(step, t["epochs"] * passes, passes), t["lr"])
         assert lr == pytest.approx(reference["train.lr"][step].item(), rel=1e-9)

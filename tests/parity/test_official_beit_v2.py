@@ -12,7 +12,7 @@ from mim.loss.weighted_sum import WeightedSum
 from mim.model.beit_v2 import BeitV2
 from mim.optim.table import LinspaceCosine
 from mim.part import Progress
-from tests.parity.test_official_beit import Known
+from tests.parity.test_official_beit import Known, optimizer_of
 from tests.parity.test_official_data2vec import Given
 from tests.parity.test_official_data2vec import ours as of_simmim
 
@@ -103,14 +103,7 @@ def test_several_steps_end_with_the_official_weights(case, batch_of, distance):
     bare = model.no_weight_decay()
     free = {name for name, p in model.named_parameters() if name in bare or p.ndim < 2}
     assert free == set(ours(dict.fromkeys(t["no_decay"], torch.zeros(1))))
-    groups = [
-        {
-            "params": [p for name, p in model.named_parameters() if (name in free) == spared],
-            "weight_decay": decay,
-        }
-        for spared, decay in ((False, t["weight_decay"]), (True, 0.0))
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=0.0, betas=t["betas"], eps=t["adam_eps"])
+    optimizer = optimizer_of(model, free, t)
     for step in range(t["steps"]):
         lr = t["lr"] * schedule(Progress(step, t["epochs"] * passes, passes), t["lr"])
         assert lr == pytest.approx(reference["train.lr"][step].item(), rel=1e-9)

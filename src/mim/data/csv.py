@@ -17,6 +17,7 @@ from mim.data.on_disk import OfPictures
 from mim.data.splits import Splits
 from mim.data.statistics import Deviation, Mean
 from mim.data.table import paths_inside, read_table, refuse_missing_files
+from mim.launch.there import find_table
 from mim.plain import printable
 from mim.ranges import Count, NonNegativeInt, Positive, Seed, Size
 
@@ -145,15 +146,7 @@ class Csv(OfPictures):
     def _find_table(self) -> Path:
         """The table, in the root or as a path from here."""
         if self.table is not None:
-            given = Path(self.table).expanduser()
-            for file in ([self.root / given] if self.has_root else []) + [given]:
-                if file.is_file():
-                    return file
-            raise FileNotFoundError(
-                f"data.table={printable(self.table)} is no "
-                f"file{f' in data.root={printable(self.root)}' if self.has_root else ''}; "
-                "give its whole path, e.g. data.table=/path/to/labels.csv"
-            )
+            return find_table(self.table, self.root if self.has_root else None)
         found = sorted(
             file for file in self.root.glob("*") if file.suffix.lower() in (".csv", ".tsv")
         )

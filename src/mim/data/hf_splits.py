@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mim.data.columns import LABELS, PATHS, named_column
+from mim.launch.there import no_data_set
 from mim.plain import printable
 
 if TYPE_CHECKING:
@@ -30,10 +31,7 @@ def open_splits(
         ValueError: where the library is not installed, or there are no rows.
     """
     if name is None:
-        raise FileNotFoundError(
-            "data=hf needs a data set: data.name=<user>/<set> of the hub, a .parquet file, or a "
-            "folder, e.g. data.name=/my/set"
-        )
+        raise no_data_set()
     try:
         import datasets
     except ModuleNotFoundError as error:

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from mim.data.levels import Decoder
+from mim.launch.there import no_gpu_to_decode
 
 DECODERS: tuple[Decoder, ...] = ("torchcodec", "torchvision", "pillow")
 """The fastest first."""
@@ -89,9 +90,7 @@ def check_decoder(name: Decoder | None) -> Decoder | None:
         ValueError: where the library is not installed, or has no decoder (any more).
     """
     if name == "nvjpeg" and not torch.cuda.is_available():
-        raise ValueError(
-            "data.decoder=nvjpeg decodes on an NVIDIA GPU, and this computer has none; leave it out"
-        )
+        raise no_gpu_to_decode()
     if name not in (None, "pillow", "nvjpeg"):
         _decoder(name)
     return name

@@ -114,10 +114,7 @@ def _refuse_missing_file(module: str, data: Mapping[str, object]) -> None:
     """
     table, root = data.get("table"), data.get("root")
     if module == "hf" and data.get("name") is None:
-        raise FileNotFoundError(
-            "data=hf needs a data set: data.name=<user>/<set> of the hub, a .parquet file, or a "
-            "folder, e.g. data.name=/my/set"
-        )
+        raise no_data_set()
     if module == "hf" and str(data.get("name")).endswith(".parquet"):
         file = Path(str(data.get("name"))).expanduser()
         if not file.exists():
@@ -126,14 +123,32 @@ def _refuse_missing_file(module: str, data: Mapping[str, object]) -> None:
                 "file, a folder of them, or one that save_to_disk made"
             )
     if module == "csv" and isinstance(table, str):
-        given = Path(table).expanduser()
-        places = [given, *([Path(root).expanduser() / given] if isinstance(root, str) else [])]
-        if not any(place.is_file() for place in places):
-            inside = f" in data.root={printable(str(root))}" if isinstance(root, str) else ""
-            raise FileNotFoundError(
-                f"data.table={printable(table)} is no file{inside}; "
-                "give its whole path, e.g. data.table=/path/to/labels.csv"
-            )
+        find_table(table, root if isinstance(root, str) else None)
+
+
+def no_data_set() -> FileNotFoundError:
+    """Error about a data set of Hugging Face that has no name."""
+    return FileNotFoundError(
+        "data=hf needs a data set: data.name=<user>/<set> of the hub, a .parquet file, or a "
+        "folder, e.g. data.name=/my/set"
+    )
+
+
+def find_table(table: str, root: str | Path | None) -> Path:
+    """A table of pictures, in a folder of them or as a path from here.
+
+    Raises:
+        FileNotFoundError: where it is in neither.
+    """
+    given = Path(table).expanduser()
+    for file in ([] if root is None else [Path(root).expanduser() / given]) + [given]:
+        if file.is_file():
+            return file
+    inside = "" if root is None else f" in data.root={printable(str(root))}"
+    raise FileNotFoundError(
+        f"data.table={printable(table)} is no file{inside}; "
+        "give its whole path, e.g. data.table=/path/to/labels.csv"
+    )
 
 
 def refuse_missing_gpu(data: Mapping[str, object]) -> None:
@@ -143,9 +158,14 @@ def refuse_missing_gpu(data: Mapping[str, object]) -> None:
         ValueError: in the words of whoever would decode.
     """
     if data.get("decoder") == "nvjpeg" and not has_gpu_driver():
-        raise ValueError(
-            "data.decoder=nvjpeg decodes on an NVIDIA GPU, and this computer has none; leave it out"
-        )
+        raise no_gpu_to_decode()
+
+
+def no_gpu_to_decode() -> ValueError:
+    """Error about pictures that a GPU is to decode, where there is none."""
+    return ValueError(
+        "data.decoder=nvjpeg decodes on an NVIDIA GPU, and this computer has none; leave it out"
+    )
 
 
 def refuse_missing_pictures(pictures: Iterable[str | Path]) -> None:
