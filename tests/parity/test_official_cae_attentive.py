@@ -61,5 +61,8 @@ def test_at_first_all_tokens_weigh_alike():
 
 
 def test_heads_that_do_not_divide_the_width_are_refused():
-    with pytest.raises(ValueError, match=r"got heads=3 for tokens 8 wide; needs a divisor, e\.g\."):
+    with pytest.raises(
+        ValueError,
+        match=r"width=8, heads=3; the heads must divide the width, e\.g\. pool\.attentive_cae",
+    ):
         ReleasedAttentive(Shape(8, (2, 3)), 3)

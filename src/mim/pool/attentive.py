@@ -71,11 +71,7 @@ class ReleasedAttentive(nn.Module):
     def __init__(self, shape: Shape, heads: int = 12):
         super().__init__()
         width = shape.width
-        if width % heads:
-            raise ValueError(
-                f"ReleasedAttentive got heads={heads} for tokens {width} wide; needs a divisor, "
-                "e.g. pool.attentive_cae.heads=4"
-            )
+        check_heads("ReleasedAttentive", width, heads, "pool.attentive_cae.heads")
         self.heads, self.scale = heads, (width // heads) ** -0.5
         self.query = nn.Parameter(torch.zeros(width))
         self.norm_query, self.norm_key, self.norm_value = (
