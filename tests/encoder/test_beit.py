@@ -1,10 +1,14 @@
 from functools import partial
+from itertools import product
 
 import pytest
 import torch
+from timm.layers import DropPath
 from timm.models.beit import Beit as TimmBeit
 
+from mim.encoder.attention import pick
 from mim.encoder.beit import Beit
+from mim.encoder.encoder import encode_some
 from mim.encoder.positions import sincos_positions
 from mim.tokens import take
 
@@ -78,6 +82,63 @@ def test_a_subset_sees_the_biases_of_its_own_distances(encoder, image):
     hidden = encoder.encode(encoder.embed(image), everything, valid)
     assert torch.allclose(subset[:, 0], hidden[:, 0], atol=1e-5)
     assert torch.allclose(subset[:, 1:], take(hidden[:, 1:], index[:, None])[:, 0], atol=1e-5)
+
+
+ORDER = torch.stack(
+    [torch.randperm(24, generator=torch.Generator().manual_seed(i)) for i in (1, 2)]
+)
+SEEN = {  # which patches there are, and which of them are none of padding
+    "all": (None, None),
+    "all in an order": (ORDER, None),
+    "some": (ORDER[:, :6], None),
+    "padded": (ORDER[:, :6], torch.arange(6) < torch.tensor([[6], [4]])),
+}
+
+
+class Plain:
+    """An encoder that computes all tokens."""
+
+    def __init__(self, encoder):
+        self.encode = encoder.encode
+
+
+@pytest.mark.parametrize("wanted", [1, 3, torch.tensor([0, 5, 5, 3, 11])], ids=["cls", "3", "rows"])
+@pytest.mark.parametrize("seen", SEEN)
+def test_tokens_that_are_wanted_are_as_if_all_were_computed(encoder, image, seen, wanted):
+    """Their gradients too; the last feed-forward network sees no others."""
+    index, valid = SEEN[seen]
+    in_numbers_that_show(encoder).double().train()
+    for path in ("drop_path1", "drop_path2"):
+        encoder.blocks[-1].register_module(path, DropPath(0.5))
+    sizes, found = [], []
+    encoder.blocks[-1].mlp.register_forward_pre_hook(
+        lambda _, given: sizes.append(given[0].numel())
+    )
+    for seed, chooses in product(range(3), (encoder, Plain(encoder))):
+        torch.manual_seed(seed)
+        tokens = encoder.embed(image.double(), None if index is None else index[:, None])
+        tokens = tokens if index is None else tokens[:, 0]
+        left = encode_some(chooses, tokens, wanted, index, valid)
+        encoder.zero_grad()
+        left.square().sum().backward()
+        found.append([left, *(p.grad for p in encoder.parameters())])
+    assert sizes == [found[0][0].numel(), 2 * (1 + tokens.shape[1]) * 16] * 3
+    for some, whole in zip(found[::2], found[1::2], strict=True):
+        for mine, other in zip(some, whole, strict=True):
+            assert torch.allclose(mine, other, rtol=1e-9, atol=1e-9), (mine - other).abs().max()
+
+
+@pytest.mark.parametrize("seen", SEEN)
+def test_of_earlier_blocks_all_tokens_are_left_when_some_of_the_last_are_wanted(
+    encoder, image, seen
+):
+    index, valid = SEEN[seen]
+    tokens = encoder.embed(image, None if index is None else index[:, None])
+    tokens = tokens if index is None else tokens[:, 0]
+    some = encoder.encode_blocks(tokens, [2, 1, 0], index, valid, wanted=4)
+    last, *whole = encoder.encode_blocks(tokens, [2, 1, 0], index, valid)
+    for mine, other in zip(some, [pick(last, 4), *whole], strict=True):
+        assert torch.allclose(mine, other, atol=1e-6)
 
 
 def test_where_patches_stand_matters(encoder, image):

@@ -96,11 +96,28 @@ def test_what_later_blocks_find_reaches_the_decoder_by_the_cls_token_alone(batch
     of_early, of_last = torch.autograd.grad(
         made["aggregated"].square().sum(), [left[1], left[2]], retain_graph=True
     )
-    assert of_last[:, 1:].abs().max() == 0
-    assert of_last[:, 0].abs().max() > 0
+    assert of_last[1:].abs().max() == 0  # masked patches of one image, the cls token first
+    assert of_last[0].abs().max() > 0
     assert of_early[:, 1:].abs().amax(-1).min() > 0
     (of_last,) = torch.autograd.grad(made["codes"].square().sum(), [left[2]])
-    assert of_last[:, 1:].abs().max() > 0
+    assert of_last[1:].abs().max() > 0
+
+
+@pytest.mark.parametrize(("block", "computed"), [(1, 9), (3, 17)])
+def test_last_blocks_compute_what_is_read(batch_of, block, computed):
+    """The cls token and 8 masked patches; where the decoder goes on from the last block, all 16."""
+    model, rows = built(block=block), []
+    for layer in (model.encoder.blocks[-1], model.aggregator[-1]):
+        layer.mlp.register_forward_hook(lambda _, inputs, out: rows.append(out.numel() // 8))
+    model(batch_of(torch.randn(3, 3, 16, 16)))
+    assert rows == [3 * computed, 3 * 9]
+
+
+def test_a_forward_pass_compiles_into_one_graph(batch_of):
+    batch, model = batch_of(torch.randn(2, 3, 16, 16)), built()
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+    expected, found = model(batch).predictions, compiled(batch).predictions
+    assert all(torch.allclose(found[name], expected[name], atol=1e-6) for name in DIMS)
 
 
 @pytest.mark.parametrize("positions", POSITIONS)

@@ -88,6 +88,15 @@ def pick(x: Tensor, wanted: Wanted) -> Tensor:
     return x[:, :wanted] if isinstance(wanted, int) else x.flatten(0, 1).index_select(0, wanted)
 
 
+def drop_images(path: nn.Module, new: Tensor, x: Tensor, wanted: Wanted) -> Tensor:
+    """Stochastic depth of what is added to the tokens of x (B, L, D) that are wanted (`pick`): all
+    of an image, or none.
+    """
+    if not isinstance(wanted, Tensor) or isinstance(path, nn.Identity):
+        return path(new)
+    return new * path(new.new_ones(len(x), 1))[wanted // x.shape[1]]
+
+
 def _chosen(queries: Sequence[int]) -> slice | list[int]:
     """Index of some tokens, which copies none where they stand side by side."""
     first, count = queries[0], len(queries)
@@ -156,7 +165,7 @@ class Block(TimmBlock):
         others go no further. What the feed-forward network adds is put into `added`, if given.
         """
         kept = pick(x, wanted) + self.update(x, attn_mask, wanted)
-        new = self._dropped(self.drop_path2, self.ls2(self.mlp(self.norm2(kept))), x, wanted)
+        new = drop_images(self.drop_path2, self.ls2(self.mlp(self.norm2(kept))), x, wanted)
         if added is not None:
             added.append(new)
         return kept + new
@@ -166,10 +175,4 @@ class Block(TimmBlock):
     ) -> Tensor:
         """What attention adds to the tokens that enter the block, (B, L, D), or to those wanted."""
         new = self.ls1(self.attn(self.norm1(x), attn_mask, wanted=wanted))
-        return self._dropped(self.drop_path1, new, x, wanted)
-
-    def _dropped(self, path: nn.Module, new: Tensor, x: Tensor, wanted: Wanted) -> Tensor:
-        """Stochastic depth of what is added to tokens of x (B, L, D): all of an image, or none."""
-        if not isinstance(wanted, Tensor) or isinstance(path, nn.Identity):
-            return path(new)
-        return new * path(new.new_ones(len(x), 1))[wanted // x.shape[1]]
+        return drop_images(self.drop_path1, new, x, wanted)

@@ -10,7 +10,7 @@ import torch
 from timm.models import beit
 from torch import Tensor, nn
 
-from mim.encoder.attention import Norm
+from mim.encoder.attention import Norm, Wanted, pick
 from mim.encoder.beit_block import Block
 from mim.encoder.blocks import ImageAttention, check_number, rising_rates, run_blocks, run_for_added
 from mim.encoder.initialise import BeitStart, initialise_beit
@@ -155,14 +155,25 @@ class Beit(ImageAttention, beit.Beit):
         blocks: Sequence[int],
         index: Tensor | None = None,
         valid: Tensor | None = None,
+        wanted: Wanted = None,
     ) -> list[Tensor]:
-        """Tokens that leave some blocks, each (B, 1 + M, D), not normalised."""
-        if valid is None and index is not None and index.shape[1] == self.geometry.patches:
-            # All patches, in some order: put into that of the grid, images share their biases.
-            in_order = take(tokens, index.argsort(dim=1)[:, None])[:, 0]
-            return [_reorder(x, index[:, None]) for x in self.encode_blocks(in_order, blocks)]
-        biases = self._padded(self.blocks, index, valid)
-        return run_blocks(self._cls_first(tokens), self.blocks, biases, blocks)
+        """Tokens that leave some blocks, each (B, 1 + M, D), not normalised; of the last of these
+        blocks those that are wanted (`pick`), and no others are computed.
+        """
+        return self._run(self.blocks, self._cls_first(tokens), blocks, index, valid, wanted)
+
+    def encode_some(
+        self,
+        tokens: Tensor,
+        wanted: Wanted,
+        index: Tensor | None = None,
+        valid: Tensor | None = None,
+    ) -> Tensor:
+        """Encoded tokens that are wanted (`pick`), normalised: of the last block no others are
+        computed.
+        """
+        (last,) = self.encode_blocks(tokens, [self.depth], index, valid, wanted)
+        return self.norm(last)
 
     def new_blocks(self, rates: Iterable[float]) -> nn.ModuleList:
         """Blocks of its own kind and sizes, one for each rate of stochastic depth, as torch starts
@@ -176,17 +187,43 @@ class Beit(ImageAttention, beit.Beit):
         tokens: Tensor,
         index: Tensor | None = None,
         valid: Tensor | None = None,
+        wanted: Wanted = None,
     ) -> Tensor:
-        """Tokens, cls token first, through other blocks of its kind: (B, 1 + M, D), and so out.
+        """Tokens, cls token first, through other blocks of its kind: (B, 1 + M, D), and so out, or
+        those that are wanted (`pick`).
 
         They have its shared biases of position, or a table each, as its own have; indices and
         padding are as in `encode`.
         """
-        if valid is None and index is not None and index.shape[1] == self.geometry.patches:
-            in_order = _reorder(tokens, index.argsort(dim=1)[:, None])
-            return _reorder(self.run_beside(blocks, in_order), index[:, None])
-        (last,) = run_blocks(tokens, blocks, self._padded(blocks, index, valid), [len(blocks)])
+        (last,) = self._run(blocks, tokens, [len(blocks)], index, valid, wanted)
         return last
+
+    def _run(
+        self,
+        blocks: nn.ModuleList,
+        x: Tensor,
+        numbers: Sequence[int],
+        index: Tensor | None,
+        valid: Tensor | None,
+        wanted: Wanted,
+    ) -> list[Tensor]:
+        """Tokens, cls token first, that leave the blocks of these numbers."""
+        if valid is not None or index is None or index.shape[1] != self.geometry.patches:
+            return run_blocks(x, blocks, self._padded(blocks, index, valid), numbers, wanted)
+        # All patches, in some order: put into that of the grid, images share their biases.
+        x, biases = _reorder(x, index.argsort(dim=1)[:, None]), self._padded(blocks, None, None)
+        if wanted is None:
+            left = run_blocks(x, blocks, biases, numbers)
+            return [_reorder(each, index[:, None]) for each in left]
+        start = torch.arange(len(x), device=x.device)[:, None] * x.shape[1]
+        chosen = pick(start + _tokens(index), wanted)
+        left = run_blocks(x, blocks, biases, numbers, chosen.flatten())
+        return [
+            each.unflatten(0, chosen.shape)
+            if number == max(numbers)
+            else _reorder(each, index[:, None])
+            for number, each in zip(numbers, left, strict=True)
+        ]
 
     def encode_added(self, tokens: Tensor, blocks: Sequence[int]) -> list[Tensor]:
         """What feed-forward networks of some blocks add, each (B, 1 + L, D)."""
@@ -266,8 +303,15 @@ class Beit(ImageAttention, beit.Beit):
         """
         if index is None:
             return self.distance[None]
-        token = torch.cat([index.new_zeros(len(index), 1), index + 1], dim=1)
+        token = _tokens(index)
         return self.distance[token[:, :, None], token[:, None, :]]
+
+
+def _tokens(index: Tensor) -> Tensor:
+    """Numbers of the tokens of an image: patches (B, M) -> (B, 1 + M), that of the cls token, 0,
+    first.
+    """
+    return torch.cat([index.new_zeros(len(index), 1), index + 1], dim=1)
 
 
 def _look_up(table: Tensor, distance: Tensor) -> Tensor:

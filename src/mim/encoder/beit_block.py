@@ -9,7 +9,7 @@ from timm.models import beit
 from torch import Tensor
 from torch.nn.functional import linear
 
-from mim.encoder.attention import Norm, attend, attention_rows
+from mim.encoder.attention import Norm, Wanted, attend, attention_rows, drop_images, pick
 from mim.ranges import Count
 
 
@@ -18,15 +18,20 @@ class BiasedAttention(beit.Attention):
     that are there.
     """
 
-    def forward(self, x: Tensor, shared_rel_pos_bias: Tensor | None = None) -> Tensor:
-        """(B, M, D), bias (B or 1, A, M, M) -> (B, M, D)."""
+    def forward(
+        self, x: Tensor, shared_rel_pos_bias: Tensor | None = None, wanted: Wanted = None
+    ) -> Tensor:
+        """(B, M, D), bias (B or 1, A, M or 1, M) -> (B, M, D), or the tokens that are wanted
+        (`pick`).
+        """
         B, M, _ = x.shape
         qkv = linear(x, self.qkv.weight, self._no_key_bias()).view(B, M, 3, self.num_heads, -1)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        drop = self.attn_drop.p if self.training else 0.0
-        return self.proj(
-            attend(query, key, value, shared_rel_pos_bias, drop).transpose(1, 2).flatten(2)
-        )
+        drop, bias = self.attn_drop.p if self.training else 0.0, shared_rel_pos_bias
+        if isinstance(wanted, int):
+            query, bias = query[:, :, :wanted], None if bias is None else bias[:, :, :wanted]
+        seen = attend(query, key, value, bias, drop).transpose(1, 2).flatten(2)
+        return self.proj(pick(seen, wanted))
 
     def rows(
         self,
@@ -76,18 +81,21 @@ class Block(beit.Block):
         x: Tensor,
         shared_rel_pos_bias: Tensor | None = None,
         added: list[Tensor] | None = None,
+        wanted: Wanted = None,
     ) -> Tensor:
-        """(B, M, D) -> (B, M, D); what the feed-forward network adds is put into `added`, if
-        given.
+        """(B, M, D) -> (B, M, D), or the tokens that are wanted (`pick`): they look at all, and the
+        others go no further. What the feed-forward network adds is put into `added`, if given.
         """
-        x = x + self.update(x, shared_rel_pos_bias)
-        new = self.mlp(self.norm2(x))
-        new = self.drop_path2(new if self.gamma_2 is None else self.gamma_2 * new)
+        kept = pick(x, wanted) + self.update(x, shared_rel_pos_bias, wanted)
+        new = self.mlp(self.norm2(kept))
+        new = new if self.gamma_2 is None else self.gamma_2 * new
+        new = drop_images(self.drop_path2, new, x, wanted)
         if added is not None:
             added.append(new)
-        return x + new
+        return kept + new
 
-    def update(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        """What attention adds to the tokens that enter the block: (B, M, D) -> (B, M, D)."""
-        added = self.attn(self.norm1(x), bias)
-        return self.drop_path1(added if self.gamma_1 is None else self.gamma_1 * added)
+    def update(self, x: Tensor, bias: Tensor | None = None, wanted: Wanted = None) -> Tensor:
+        """What attention adds to the tokens that enter the block, (B, M, D), or to those wanted."""
+        new = self.attn(self.norm1(x), bias, wanted)
+        new = new if self.gamma_1 is None else self.gamma_1 * new
+        return drop_images(self.drop_path1, new, x, wanted)

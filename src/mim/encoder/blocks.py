@@ -6,6 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from mim.encoder.attention import Wanted
 from mim.encoder.padding import Lengths
 
 Bias = Tensor | Lengths | None
@@ -13,9 +14,10 @@ Bias = Tensor | Lengths | None
 
 def run_blocks(
     x: Tensor,
-    blocks: Iterable[Callable[[Tensor, Bias], Tensor]],
+    blocks: Iterable[Callable[..., Tensor]],
     biases: Sequence[Bias],
     wanted: Sequence[int],
+    tokens: Wanted = None,
 ) -> list[Tensor]:
     """Tokens (B, M, D) -> those that leave each of the wanted blocks, counted from 1; 0 is `x`.
 
@@ -24,6 +26,7 @@ def run_blocks(
         blocks: called with the tokens and a bias of attention.
         biases: of each block.
         wanted: numbers, in any order; what comes after the last of them does not run.
+        tokens: those that the last of these blocks computes (`pick`), where blocks take `wanted`.
     """
     for number in wanted:
         check_number(number, len(biases), least=0)
@@ -31,7 +34,8 @@ def run_blocks(
     for number, (block, bias) in enumerate(zip(blocks, biases, strict=True), start=1):
         if number > max(wanted):
             break
-        x = block(x, bias)
+        last = tokens is not None and number == max(wanted)
+        x = block(x, bias, wanted=tokens) if last else block(x, bias)
         if number in wanted:
             left[number] = x
     return [left[number] for number in wanted]

@@ -26,7 +26,8 @@ class BeitV2(MaskedModel):
 
     What the later blocks found reaches the decoder by the cls token alone, which so learns to hold
     the whole image (section 2.3). Mask tokens are in place of masked patches before the encoder, as
-    in BEiT, and the decoder has the encoder's shared biases of position.
+    in BEiT, and the decoder has the encoder's shared biases of position. Of the last block of both,
+    visible patches are looked at and go no further.
 
     Blocks of the decoder start as torch's layers do, what they add divided by sqrt(2 * number),
     counted on from `block`: BEiT's start is drawn before they are built (microsoft/unilm,
@@ -103,11 +104,13 @@ class BeitV2(MaskedModel):
         split = split_of(encoder, self.masker, batch)
         tokens, index, valid = embed_in_place(encoder, self.mask_token, batch.image, split)
         B, K, Lm = split.masked.shape
-        early, last = encoder.encode_blocks(tokens, [self.block, encoder.depth], index, valid)
         first = encoder.prefix
+        wanted, blocks = first + Lm, [self.block, encoder.depth]
+        apart = self.block < encoder.depth  # else the decoder gets all tokens of the last block
+        early, last = encoder.encode_blocks(tokens, blocks, index, valid, wanted if apart else None)
         joined = torch.cat([last[:, :first], early[:, first:]], dim=1)
-        joined = encoder.run_beside(self.aggregator, joined, index, valid)
-        last, joined = last[:, first : first + Lm], joined[:, first : first + Lm]
+        joined = encoder.run_beside(self.aggregator, joined, index, valid, wanted)[:, first:]
+        last = last[:, first:wanted]
         made = {
             self.term: self.decoder(encoder.norm(last)),
             AGGREGATED: self.decoder(encoder.norm(joined))
