@@ -5,7 +5,8 @@ import io
 import numpy as np
 import pytest
 import torch
-from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
 from mim.augment.no_augment import NoAugment
@@ -87,6 +88,55 @@ def test_units_of_the_modality_and_a_range_in_them():
 def test_of_several_windows_the_first_is_taken():
     found = grey(WindowCenter=["1000.5", "9"], WindowWidth=["2001", "4"])
     assert close(found, scaled(RAMP, 0, 2000))
+
+
+@pytest.mark.parametrize("empty", [None, "", []])
+def test_what_is_there_and_empty_says_nothing(empty):
+    tags = {"WindowCenter": empty, "WindowWidth": empty, "RescaleSlope": empty}
+    assert close(grey(**tags, RescaleIntercept=empty), scaled(RAMP, 0, 4095))
+
+
+def test_an_exact_window_has_its_own_rule():
+    window = {"WindowCenter": "1000", "WindowWidth": "2000", "VOILUTFunction": "LINEAR_EXACT"}
+    assert close(grey(**window), scaled(RAMP, 0, 2000))
+
+
+def sequence(**tags):
+    part = Dataset()
+    for name, value in tags.items():
+        setattr(part, name, value)
+    return Sequence([part])
+
+
+@pytest.mark.parametrize("of_each", [False, True])
+def test_frames_say_units_and_windows_together_or_each(of_each):
+    said = sequence(
+        PixelValueTransformationSequence=sequence(RescaleSlope="2", RescaleIntercept="-1024"),
+        FrameVOILUTSequence=sequence(WindowCenter="40.5", WindowWidth="401"),
+    )
+    group = "PerFrame" if of_each else "Shared"
+    frames = {"NumberOfFrames": 2, f"{group}FunctionalGroupsSequence": said}
+    assert close(
+        grey(**frames, PixelData=RAMP.tobytes() * 2),
+        scaled(RAMP.astype(np.float32) * 2 - 1024, -160, 240),
+    )
+
+
+def test_a_table_of_units_leaves_no_bits_that_say_what_is_white():
+    table = sequence(
+        LUTDescriptor=[4096, 0, 16], LUTData=(np.arange(4096, dtype=np.uint16) * 3).tobytes()
+    )
+    assert close(grey(ModalityLUTSequence=table), scaled(RAMP * 3.0, 0, 65535))
+
+
+@pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
+def test_what_is_outside_of_the_picture_is_black_and_stretches_no_range(kind):
+    values = RAMP.astype(np.int16) - 1000
+    values[0] = -2000
+    tags = {"bits": 16, "kind": kind, "PixelPaddingValue": -2000, "range": "image"}
+    found = grey(values, **tags, RescaleSlope="2", RescaleIntercept="10")
+    assert found[0].tolist() == [0] * 8
+    assert close(found[1:].flatten().sort()[0], scaled(values[1:].flatten(), -488, 3032))
 
 
 def test_colours_are_colours():

@@ -8,7 +8,7 @@ import tifffile
 import torch
 from PIL import Image
 
-from mim.data.decode import decode
+from mim.data.decode import decode, suffixes
 from mim.data.levels import Reading
 from mim.data.table import read_table
 
@@ -84,6 +84,97 @@ def test_what_a_file_calls_no_data_is_black_and_stretches_no_range(written, dtyp
     assert torch.equal(image[0, 0, :9], torch.zeros(9))
     assert image.max() == 255
     assert image[0, 24].mean() == pytest.approx(130, abs=3)
+
+
+def no_data(value):
+    return {"extratags": [(42113, "s", 0, value, True)]}
+
+
+@pytest.mark.parametrize("range", [None, (0, 65535), "image"])
+def test_no_data_is_black_also_where_its_number_is_the_greatest(written, range):
+    values = (RAMP // 2).astype(np.uint16)
+    values[0, :9] = 65535
+    reading = Reading(channels=1, range=range)
+    image = decode(written(tiff(values, **no_data("65535"))), reading)[0]
+    assert image[0, :9].tolist() == [0] * 9
+    known = values[values < 65535].astype(np.float32)
+    black, white = (known.min(), known.max()) if range == "image" else (0, 65535)
+    expected = torch.from_numpy((values[1:] - black) * (255 / (white - black))).float()
+    assert torch.allclose(image[1:], expected, atol=0.05)
+
+
+def test_of_colours_a_pixel_has_no_data_where_all_of_them_say_so(written):
+    values = np.array([[[255, 255, 255], [255, 9, 8]]], np.uint8)
+    image = decode(written(tiff(values, photometric="rgb", **no_data("255"))))
+    assert image[:, 0].tolist() == [[0, 255], [0, 9], [0, 8]]
+
+
+def test_a_palette_with_a_number_for_no_data_has_its_colours(written):
+    table = (np.arange(3 * 256).reshape(3, 256) * 85).astype(np.uint16)
+    indices = (RAMP >> 8).astype(np.uint8)
+    palette = {"photometric": "palette", "colormap": table}
+    image = decode(written(tiff(indices, **palette, **no_data("0"))))
+    assert torch.equal(image, decode(written(tiff(indices, **palette))))
+    assert torch.equal(image, torch.from_numpy((table >> 8).astype(np.uint8)[:, indices]))
+
+
+def test_two_levels_with_a_number_for_no_data_are_black_and_white(written):
+    values = RAMP > 30000
+    for kind in ("minisblack", "miniswhite"):
+        image = decode(written(tiff(values, photometric=kind, **no_data("7"))), Reading(channels=1))
+        white = values if kind == "minisblack" else ~values
+        assert torch.equal(image[0], torch.from_numpy(white).byte() * 255)
+
+
+@pytest.mark.parametrize(
+    ("values", "base"),
+    [
+        ((RAMP >> 8).astype(np.uint32) + 4_000_000_000, 4e9),
+        ((RAMP >> 8).astype(np.int64) - 10**12, -1e12),
+        ((RAMP >> 8).astype(np.float64) / 1024 + 1e9, 1e9),
+    ],
+)
+def test_large_values_that_lie_close_together_keep_their_differences(written, values, base):
+    top = float(values.max() - base)
+    content = written(lambda file: np.save(file.open("wb"), values))
+    expected = torch.from_numpy(((values - base) * (255 / top)).astype(np.float32))
+    for range in ((base, base + top), "image"):
+        image = decode(content, Reading(channels=1, range=range))[0]
+        assert torch.allclose(image, expected, atol=1e-3)
+
+
+def test_smaller_copies_of_a_page_are_no_channels(written):
+    def pyramid(file):
+        with tifffile.TiffWriter(file) as made:
+            for step in (1, 2, 4):
+                made.write(RAMP[::step, ::step], subfiletype=int(step > 1))
+
+    assert torch.equal(decode(written(pyramid)), decode(written(tiff(RAMP))))
+
+
+@pytest.mark.parametrize("number", [0, 9, 77])
+def test_an_orientation_that_there_is_not_turns_nothing(written, number, capfd):
+    tag = {"extratags": [(274, 3, 1, number, True)], "planarconfig": "separate"}
+    values = np.concatenate([PLANES, PLANES])
+    content = written(tiff(values, photometric="minisblack", **tag))
+    assert decode(content, Reading(channels=6)).shape == (6, 48, 64)
+    assert capfd.readouterr().err == ""  # what reads it is not asked for its opinion
+
+
+def test_bytes_of_a_large_tiff_in_the_other_order_say_nothing_else(written, recwarn):
+    content = written(tiff(RAMP, bigtiff=True, byteorder=">"))
+    assert torch.equal(decode(content), decode(written(tiff(RAMP))))
+    assert not recwarn
+
+
+def test_floats_of_a_pfm_are_found_and_read_from_below(written, tmp_path):
+    values = (RAMP / 65535).astype("<f4")
+    content = written(
+        lambda file: file.write_bytes(b"Pf\n64 48\n-1.0\n" + values[::-1].tobytes()), "x.pfm"
+    )
+    assert ".pfm" in suffixes()
+    image = decode(content, Reading(channels=1))[0]
+    assert torch.allclose(image, torch.from_numpy(values * 255), atol=1e-3)
 
 
 def test_nan_is_black(written):
@@ -168,6 +259,12 @@ def test_lab_becomes_grey_as_its_colours_do(written):
             "it is no picture: it begins with the bytes 00 01 02 03 04 05 06 07",
         ),
         (b"II*\0\0\0\0\0", "it is a TIFF without a page"),
+        (b"PK\3\4 and no more", r"it begins as a \.npz file, and its end is not there"),
+        (
+            b"\x93NUMPY\1\0\x46\0{'descr': '|u1', 'fortran_order': False, 'shape': (-4, -5)}"
+            b"           \n",
+            r"it is an array of shape \(-4, -5\); needs \(height, width\)",
+        ),
         (
             b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
             "it is a HEIF picture, which is not read here: pip",

@@ -2,10 +2,12 @@
 bands.
 """
 
+import logging
 import math
 import zipfile
 from collections.abc import Sequence
 from io import BytesIO
+from typing import NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
@@ -14,7 +16,8 @@ from numpy.typing import NDArray
 from mim.data.levels import Reading, refuse_large
 from mim.plain import printable
 
-TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+BIG_TIFF = b"MM\0+"  # of 64 bits and the other byte order, which Pillow takes for one without tags
+TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", BIG_TIFF)
 MOST_CHANNELS = 1024
 NO_DATA, ALPHA = 42113, (1, 2)  # a tag; extra samples of a TIFF that are transparency
 SLACK = 2**16  # bytes of a header
@@ -37,7 +40,7 @@ def read_npy(content: bytes, max_megapixels: float) -> NDArray:
     shape, _, dtype = read(stream)
     if dtype.hasobject:
         raise ValueError("it holds Python objects, which could run code; save an array of numbers")
-    if len(shape) not in (2, 3):
+    if len(shape) not in (2, 3) or min(shape) < 1:
         raise ValueError(
             f"it is an array of shape {shape}; needs (height, width), with channels first or last"
         )
@@ -53,13 +56,17 @@ def read_npz(content: bytes, max_megapixels: float) -> NDArray:
     Raises:
         ValueError: where there are several, or one holds objects, or more pixels than the limit.
     """
-    with zipfile.ZipFile(BytesIO(content)) as file:
+    try:
+        packed_file = zipfile.ZipFile(BytesIO(content))
+    except zipfile.BadZipFile as error:
+        raise ValueError("it begins as a .npz file, and its end is not there") from error
+    with packed_file as file:
         names = [each.filename for each in file.infolist() if each.filename.endswith(".npy")]
         chosen = names if len(names) == 1 else [name for name in names if name == "image.npy"]
+        if not names:
+            raise ValueError("it is a zip file without an array (.npz)")
         if not chosen:
-            listed = (
-                ", ".join(printable(name.removesuffix(".npy"), 40) for name in names[:8]) or "none"
-            )
+            listed = ", ".join(printable(name.removesuffix(".npy"), 40) for name in names[:8])
             raise ValueError(
                 f"it is a .npz file of the arrays {listed}; needs one alone, or one that is called "
                 "image"
@@ -74,9 +81,20 @@ def read_npz(content: bytes, max_megapixels: float) -> NDArray:
         return read_npy(file.read(packed), max_megapixels)
 
 
-def read_tiff(content: bytes, reading: Reading) -> tuple[NDArray, int]:
-    """The first page of a TIFF, (H, W) or (C, H, W); all pages, as channels, where they are as many
-    as are asked for. And its orientation, 1 to 8.
+class Page(NamedTuple):
+    """What a TIFF holds."""
+
+    values: NDArray
+    """(H, W) or (C, H, W)."""
+    orientation: int
+    """1 to 8."""
+    nothing: float | None
+    """The value that stands for no data (GDAL's tag, a number as text)."""
+
+
+def read_tiff(content: bytes, reading: Reading) -> Page:
+    """The first page of a TIFF; all pages, as channels, where they are as many as are asked for,
+    those left out that repeat another at a smaller size.
 
     Raises:
         ValueError: where tifffile, which reads such files, is not installed, or it is larger than
@@ -90,31 +108,40 @@ def read_tiff(content: bytes, reading: Reading) -> tuple[NDArray, int]:
             "install tifffile imagecodecs "
             "(an extra of ours: tiff)"
         ) from error
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it tells of every odd tag
     with tifffile.TiffFile(BytesIO(content)) as file:
-        count = len(file.pages)
-        if not count:
+        if not len(file.pages):
             raise ValueError("it is a TIFF without a page")
         page = file.pages[0]
         assert isinstance(page, tifffile.TiffPage)
-        stack = count > 1 and count == reading.channels and page.ndim == 2
-        pages = [file.pages[i] for i in range(count)] if stack else [page]
+        pages = [page]
+        if 1 < reading.channels <= len(file.pages) and page.ndim == 2:
+            whole = [each for each in file.pages if not each.is_reduced]
+            pages = whole if len(whole) == reading.channels else pages
         for each in pages:
             _refuse(each.shape, reading.max_megapixels)
-        if stack and len({each.shape for each in pages}) > 1:
+        if len({each.shape for each in pages}) > 1:
             raise ValueError(
                 "its pages are of different sizes, so they are no channels of one image"
             )
-        values = np.stack([each.asarray() for each in pages]) if stack else page.asarray()
-        values = np.moveaxis(values, -1, 0) if not stack and page.axes.endswith("S") else values
-        if not stack and values.ndim == 3:
+        values = np.stack([each.asarray() for each in pages]) if pages[1:] else page.asarray()
+        if not pages[1:] and page.axes.endswith("S"):
+            values = np.moveaxis(values, -1, 0)
+        if not pages[1:] and values.ndim == 3:
             values = _without_alpha(values, page.extrasamples, reading.channels)
-        white_is_zero = (
-            page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and values.dtype.kind == "u"
-        )
-        orientation = int(page.tags[274].value) if 274 in page.tags else 1
-        no_data = page.tags[NO_DATA].value if NO_DATA in page.tags else None
-    values = np.iinfo(values.dtype).max - values if white_is_zero else values
-    return _without(values, no_data, reading), orientation
+        said = page.tags[274].value if 274 in page.tags else 1
+        orientation = int(said) if isinstance(said, int) and 1 <= said <= 8 else 1
+        nothing = _number(page.tags[NO_DATA].value) if NO_DATA in page.tags else None
+        if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
+            return Page((page.colormap >> 8).astype(np.uint8)[:, values], orientation, None)
+        white_is_zero = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
+        if page.bitspersample < 8:
+            step = 255 // (2**page.bitspersample - 1)
+            values, nothing = values.astype(np.uint8) * step, nothing and nothing * step
+    if white_is_zero and values.dtype.kind == "u":
+        most = int(np.iinfo(values.dtype).max)
+        values, nothing = most - values, None if nothing is None else most - nothing
+    return Page(values, orientation, nothing)
 
 
 def _without_alpha(values: NDArray, extra: Sequence[int], channels: int) -> NDArray:
@@ -123,20 +150,11 @@ def _without_alpha(values: NDArray, extra: Sequence[int], channels: int) -> NDAr
     return values[:bands] if any(kind in ALPHA for kind in extra) and channels in (1, 3) else values
 
 
-def _without(values: NDArray, no_data: object, reading: Reading) -> NDArray:
-    """NaN, which becomes black, where there is no data (GDAL's tag 42113, a number as text).
-
-    Whole numbers stay what they are where the range is not each image's own: it cuts them off.
-    """
+def _number(said: object) -> float | None:
     try:
-        nothing = float(str(no_data).strip("\0 "))
+        return float(str(said).strip("\0 "))
     except ValueError:
-        return values
-    if values.dtype.kind == "f" or (isinstance(reading.range, str) and (values == nothing).any()):
-        known = values.astype(np.float32)
-        known[values == nothing] = np.nan
-        return known
-    return values
+        return None
 
 
 def _refuse(shape: tuple[int, ...], max_megapixels: float) -> None:

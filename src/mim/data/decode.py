@@ -18,7 +18,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from mim.data.arrays import TIFF_MARKS, read_npy, read_npz, read_tiff
+from mim.data.arrays import BIG_TIFF, TIFF_MARKS, read_npy, read_npz, read_tiff
 from mim.data.dicom import read_dicom
 from mim.data.jpeg import Decoded, decode_jpeg
 from mim.data.levels import COLOURS, Reading, as_channels, channels_first, levels, refuse_large
@@ -32,7 +32,7 @@ SUFFIXES = {
     "GIF": (".gif",),
     "BMP": (".bmp", ".dib"),
     "TIFF": (".tif", ".tiff"),
-    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
     "AVIF": (".avif",),
     "JPEG2000": (".jp2", ".j2k", ".jpx"),
     "HEIF": (".heic", ".heif"),
@@ -76,6 +76,7 @@ colours.
 # tags of a TIFF; values of a pixel, of which Pillow may drop some
 _BITS, _WHITE_IS_ZERO, _SAMPLES, _NUMBERS, _NO_DATA = 258, 262, 277, 339, 42113
 _UNSIGNED, _SIGNED = 1, 2
+_COMPRESSION, _WEBP = 259, 50001
 
 
 Fit = Callable[[int, int], int]
@@ -95,6 +96,8 @@ class FileValues(NamedTuple):
     """Whether what decoded it has turned it accordingly."""
     range: tuple[float, float] | None = None
     """Values that are black and white, where the file says them."""
+    nothing: float | None = None
+    """The value of pixels without data, where the file says it."""
 
 
 def decode(content: Tensor, reading: Reading = COLOURS, fit: Fit | None = None) -> Tensor:
@@ -109,8 +112,8 @@ def decode(content: Tensor, reading: Reading = COLOURS, fit: Fit | None = None) 
     """
     found = read_values(content, reading, fit)
     values, range = found.values, reading.range or found.range
-    as_it_is = values.dtype == np.uint8 and range is None
-    pixels = torch.from_numpy(values) if as_it_is else levels(values, range)
+    as_it_is = values.dtype == np.uint8 and range is None and found.nothing is None
+    pixels = torch.from_numpy(values) if as_it_is else levels(values, range, found.nothing)
     return as_channels(pixels, reading.channels).contiguous()
 
 
@@ -137,13 +140,16 @@ def _decoded(content: Tensor, reading: Reading, fit: Fit | None) -> FileValues:
     if raw.startswith(b"PK\3\4"):
         return _array("NPZ", read_npz(raw, reading.max_megapixels), 1, reading)
     if raw[128:132] == b"DICM":
-        values, window = read_dicom(raw, reading.max_megapixels)
-        return _array("DICOM", values, 1, reading)._replace(range=window)
+        values, window, padding = read_dicom(raw, reading.max_megapixels)
+        made = _array("DICOM", values, 1, reading)
+        return made._replace(range=window, nothing=padding)
+    if raw.startswith(BIG_TIFF):
+        return _tiff(raw, reading)
     try:
         opened = Image.open(BytesIO(raw), formats=_formats())
     except UnidentifiedImageError:
         if raw.startswith(TIFF_MARKS):  # of more bands, or other values, than Pillow knows
-            return _array("TIFF", *read_tiff(raw, reading), reading)
+            return _tiff(raw, reading)
         if raw[4:8] == b"ftyp" and raw[8:12] in HEIF:  # whatever its name says
             need = NEEDS[".heic"]
             raise ValueError(f"it is a HEIF picture, which is not read here: {need}") from None
@@ -152,7 +158,7 @@ def _decoded(content: Tensor, reading: Reading, fit: Fit | None) -> FileValues:
         refuse_large(*picture.size, reading.max_megapixels)
         name, is_tiff = str(picture.format), isinstance(picture, TiffImageFile)
         if isinstance(picture, TiffImageFile) and _drops(picture, reading.channels):
-            return _array(name, *read_tiff(raw, reading), reading)
+            return _tiff(raw, reading)
         orientation = orientation_of(picture)
         if picture.mode in EIGHT_BIT:
             divisor = 1
@@ -172,14 +178,23 @@ def _array(name: str, values: NDArray, orientation: int, reading: Reading) -> Fi
     )
 
 
+def _tiff(content: bytes, reading: Reading) -> FileValues:
+    page = read_tiff(content, reading)
+    found = _array("TIFF", page.values, page.orientation, reading)
+    return found._replace(nothing=page.nothing)
+
+
 def _drops(picture: TiffImageFile, channels: int) -> bool:
     """Whether Pillow would not give all that is in a TIFF: 16 bits of colours, further bands, pages
-    that are channels, a value for no data; or would take its numbers for others: signed bytes for
-    unsigned ones, and unsigned words of 32 bits for signed ones.
+    that are channels, a value for no data; or would not decode it (WebP within); or would take its
+    numbers for others: signed bytes for unsigned ones, and unsigned words of 32 bits for signed
+    ones.
     """
     bands = len(picture.getbands())
     numbers = picture.tag_v2.get(_NUMBERS, (_UNSIGNED,))[0]
     if _NO_DATA in picture.tag_v2 or numbers == (_UNSIGNED if picture.mode == "I" else _SIGNED):
+        return True
+    if picture.tag_v2.get(_COMPRESSION) == _WEBP:
         return True
     deep = picture.mode in EIGHT_BIT and max(picture.tag_v2.get(_BITS, (1,))) > 8
     pages = bands == 1 < channels and picture.n_frames == channels

@@ -19,6 +19,7 @@ from mim.data.decode import read_values
 from mim.data.files import Files
 from mim.data.from_files import FromFiles
 from mim.data.in_memory import CutInMemory, InMemory
+from mim.data.levels import with_data
 from mim.data.splits import Pictures, Splits
 from mim.plain import Settings, printable
 
@@ -167,7 +168,7 @@ def _of_file(files: Files, training: bool, number: int) -> Inspected:
         found = read_values(files.content(number), files.reading._replace(channels=0))
     except Exception as error:  # decoders raise what they like
         return Inspected(path, training, broken=printable(error) or type(error).__name__)
-    return _of_values(path, training, found.format, found.values)
+    return _of_values(path, training, found.format, found.values, found.nothing)
 
 
 def _of_image(image: Tensor, training: bool, row: int) -> Inspected:
@@ -176,10 +177,13 @@ def _of_image(image: Tensor, training: bool, row: int) -> Inspected:
     )
 
 
-def _of_values(path: str, training: bool, kind: str, values: NDArray) -> Inspected:
+def _of_values(
+    path: str, training: bool, kind: str, values: NDArray, nothing: float | None = None
+) -> Inspected:
     """Of values (c, H, W)."""
     channels, height, width = values.shape
-    known = values[np.isfinite(values)]
+    there = with_data(values, nothing)
+    known = values[np.isfinite(values) if there is None else np.isfinite(values) & there]
     some = (
         (np.arange(min(SAMPLED, known.size)) + 0.5) * known.size / max(1, min(SAMPLED, known.size))
     ).astype(int)

@@ -46,25 +46,55 @@ COLOURS = Reading()
 """Files as red, green and blue."""
 
 
-def levels(values: NDArray, range: Range) -> Tensor:
+def levels(values: NDArray, range: Range, nothing: float | None = None) -> Tensor:
     """Values of any type -> the same shape in 0..255: uint8 as it is, anything else float32 with
     all its precision.
 
     Without a range, uint16 goes to 65535 and floats from 0 to 1. What lies outside is cut off; NaN
     is black.
 
+    Args:
+        values: of a picture.
+        range: which of them are black and white.
+        nothing: the value of pixels without data, which are black and of which no range is made.
+
     Raises:
         ValueError: where nothing says which values are black and white, or they are no numbers.
     """
     if values.dtype.kind not in "buif":
         raise ValueError(f"it holds values of type {values.dtype}, no numbers")
+    known = with_data(values, nothing)
     if range is None and values.dtype in (np.uint8, np.bool_):
-        return torch.from_numpy(
+        scaled = torch.from_numpy(
             np.ascontiguousarray(values, np.uint8) * (1 if values.dtype == np.uint8 else 255)
         )
-    low, high = _range_of(values, range)
-    scaled = (torch.from_numpy(values.astype(np.float32)) - low) * (255 / max(high - low, 1e-30))
-    return scaled.nan_to_num(0.0, 255.0, 0.0).clamp_(0, 255)
+    else:
+        low, high = _range_of(values if known is None else values[known], range)
+        scaled = (_above(values, low) * (255 / max(high - low, 1e-30))).nan_to_num(0.0, 255.0, 0.0)
+        scaled.clamp_(0, 255)
+    return scaled if known is None else scaled * torch.from_numpy(known)
+
+
+def with_data(values: NDArray, nothing: float | None) -> NDArray | None:
+    """Which values are there, bool of the same shape; None where all are. Of unsigned channels
+    (c, H, W) a pixel is without data where all are: 255 of one alone may be a bright red.
+    """
+    if nothing is None:
+        return None
+    with np.errstate(over="ignore"):  # a double that says what is no data among single floats
+        known = np.asarray(values != nothing)
+    return np.repeat(known.any(0)[None], len(known), 0) if values.dtype.kind == "u" else known
+
+
+def _above(values: NDArray, low: float) -> Tensor:
+    """Values less the least, float32: of wide types with what single precision would lose of large
+    values that lie close together.
+    """
+    if values.dtype.kind in "iuf" and values.dtype.itemsize > (
+        4 if values.dtype.kind == "f" else 2
+    ):
+        return torch.from_numpy((values.astype(np.float64) - low).astype(np.float32))
+    return torch.from_numpy(values.astype(np.float32)) - low
 
 
 def _range_of(values: NDArray, range: Range) -> tuple[float, float]:
