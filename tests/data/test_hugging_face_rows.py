@@ -5,6 +5,7 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+import pyarrow.parquet
 import pytest
 import torch
 from PIL import Image as Picture
@@ -17,6 +18,7 @@ from mim.data.hf_rows import SetRows
 from mim.data.hf_splits import columns_of
 from mim.data.image_folder import ImageFolder
 
+LABEL = datasets.Value("int64")
 SETTINGS = {"image_size": 16, "batch_size": 2, "num_workers": 0}
 
 
@@ -96,6 +98,24 @@ def test_a_parquet_file_is_read_and_a_share_of_it_held_out(folder, tmp_path):
         1,
         1,
     ]
+
+
+def test_a_parquet_file_of_another_program_has_bytes_beside_paths(folder, tmp_path):
+    ours = rows(folder / "train")
+    names = ours.features["label"].names
+    stored = ours.cast_column("image", datasets.Image(decode=False))[:]
+    table = {"scan": stored["image"], "species": [names[label] for label in stored["label"]]}
+    pyarrow.parquet.write_table(pyarrow.table(table), tmp_path / "plain.parquet")
+    made = data(tmp_path / "plain.parquet", tmp_path / "cache", label_column="species")
+    assert (made.classes, made.train_size, len(made.splits.val)) == (names, 6, 1)
+    assert made.splits.train.files.content(0).numpy().tobytes() == stored["image"][0]["bytes"]
+
+
+@pytest.mark.parametrize("labels", [datasets.List(datasets.Value("int64")), {"a": LABEL}])
+def test_several_labels_of_a_picture_are_no_class(labels):
+    with pytest.raises(ValueError, match=r"data\.label_column=labels holds no single class"):
+        columns_of({"image": datasets.Image(), "labels": labels})
+    assert columns_of({"image": datasets.Image(), "labels": LABEL}) == ("image", "labels")
 
 
 def test_nothing_is_decoded_before_it_is_needed_and_a_broken_row_is_named(folder, tmp_path):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mim.data.columns import LABELS, PATHS, named_column
+from mim.data.columns import LABELS, NONE, PATHS, named_column
 from mim.launch.there import no_data_set
 from mim.plain import printable
 
@@ -75,7 +75,8 @@ def columns_of(
     """Columns of the pictures and of the labels, by their types where nothing else says them.
 
     Raises:
-        ValueError: where there is none of a name, several may be meant, or one holds no pictures.
+        ValueError: where there is none of a name, several may be meant, one holds no pictures, or
+            several labels for each.
     """
     image = _of_type("image_column", image_column, features, "Image", PATHS)
     if image is None:
@@ -83,8 +84,7 @@ def columns_of(
             f"no column of the data set holds pictures; it has {_typed(features)}; name one, "
             "data.image_column="
         )
-    kind = type(features[image]).__name__
-    if kind != "Image" and getattr(features[image], "dtype", "") not in (
+    if _kind(features[image]) != "Image" and getattr(features[image], "dtype", "") not in (
         "binary",
         "large_binary",
         "string",
@@ -94,14 +94,20 @@ def columns_of(
             f"{_typed(features)}"
         )
     others = {name: feature for name, feature in features.items() if name != image}
-    return image, _of_type("label_column", label_column, others, "ClassLabel", LABELS)
+    label = _of_type("label_column", label_column, others, "ClassLabel", LABELS)
+    if label is not None and _kind(others[label]) not in ("ClassLabel", "Value"):
+        raise ValueError(
+            f"data.label_column={printable(label, 60)} holds no single class for each picture; the "
+            f"columns are {_typed(features)}; choose another, or none: data.label_column={NONE}"
+        )
+    return image, label
 
 
 def _of_type(
     setting: str, given: str | None, features: Mapping[str, object], kind: str, known: Sequence[str]
 ) -> str | None:
     if given is None:
-        typed = [name for name, feature in features.items() if type(feature).__name__ == kind]
+        typed = [name for name, feature in features.items() if _kind(feature) == kind]
         if len(typed) == 1:
             return typed[0]
         if typed:
@@ -111,8 +117,13 @@ def _of_type(
     return named_column(setting, given, list(features), known)
 
 
+def _kind(feature: object) -> str:
+    """Type of a column; of bytes beside a path, as other programs write pictures, `Image`."""
+    is_stored = isinstance(feature, dict) and "bytes" in feature and {*feature} <= {"bytes", "path"}
+    return "Image" if is_stored else type(feature).__name__
+
+
 def _typed(features: Mapping[str, object]) -> str:
     return ", ".join(
-        f"{printable(name, 60)} ({type(feature).__name__})"
-        for name, feature in list(features.items())[:12]
+        f"{printable(name, 60)} ({_kind(feature)})" for name, feature in list(features.items())[:12]
     )
