@@ -116,7 +116,8 @@ def read_tiff(content: bytes, reading: Reading) -> Page:
         assert isinstance(page, tifffile.TiffPage)
         pages = [page]
         if 1 < reading.channels <= len(file.pages) and page.ndim == 2:
-            whole = [each for each in file.pages if not each.is_reduced]
+            all_pages = [each for each in file.pages if isinstance(each, tifffile.TiffPage)]
+            whole = [each for each in all_pages if not each.is_reduced]
             pages = whole if len(whole) == reading.channels else pages
         for each in pages:
             _refuse(each.shape, reading.max_megapixels)

@@ -82,8 +82,10 @@ def with_data(values: NDArray, nothing: float | None) -> NDArray | None:
     if nothing is None:
         return None
     with np.errstate(over="ignore"):  # a double that says what is no data among single floats
-        known = np.asarray(values != nothing)
-    return np.repeat(known.any(0)[None], len(known), 0) if values.dtype.kind == "u" else known
+        known: NDArray = np.asarray(values != nothing)
+    if values.dtype.kind != "u":
+        return known
+    return np.repeat(known.any(axis=0, keepdims=True), len(known), axis=0)
 
 
 def _above(values: NDArray, low: float) -> Tensor:
