@@ -81,7 +81,7 @@ def run(study: Study, end: float, at_once: int) -> set[Path]:
         if not wave:
             break
         try:
-            run_all([task(job) for job in wave], at_once, [], ["knn/top1", "linear/top1"], begin)
+            run_all([task(job) for job in wave], at_once, [], list(study.plan.judges), begin)
         except Interrupted:
             break
         failed |= {job.folder for job in wave if not done(job.folder)}

@@ -1,5 +1,5 @@
-"""Jobs of the study: trainings that tune a rate, trainings that are compared, and probes of what
-they leave.
+"""Jobs of the study: trainings that tune a rate, trainings that are compared, and probes and
+fine-tunings of what they leave.
 """
 
 import hashlib
@@ -8,14 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from plan import BASE, At, Plan, Size, wanted_arms
+from plan import BASE, At, Plan, Size, compared_arms, wanted_arms
 
 from mim.sweep.job import read_job
 
-Kind = Literal["tune", "train", "probe"]
+Kind = Literal["tune", "train", "probe", "finetune"]
+UNTRAINED = "untrained"
+"""Arm that is fine-tuned from random weights: what pre-training is worth."""
 CALLBACKS = (
     "callback=[announce,throughput,interruption,refresh_attention,online_probe,checkpoint,results]"
 )
+CALLBACKS_OF_FINETUNING = "callback=[announce,throughput,interruption,checkpoint,results]"
 
 
 class Job(NamedTuple):
@@ -30,7 +33,7 @@ class Job(NamedTuple):
         folder: of its results.
         program: train or eval.
         overrides: what the command line says.
-        after: folder of the training that it judges.
+        after: folder of the training that it judges; null where it judges none.
     """
 
     arm: str
@@ -129,6 +132,30 @@ class Study:
             )
         return jobs
 
+    def finetunings(self, arm: str, at: At) -> list[Job]:
+        """Fine-tunings of each training of an arm, or of random weights; none where the size leaves
+        these trainings out.
+        """
+        if arm == UNTRAINED:
+            return [self.finetuning(arm, at, seed, None) for seed in self.plan.size.seeds]
+        if at not in self.plan.size.finetune.at:
+            return []
+        return [self.finetuning(arm, at, job.seed, job) for job in self.compared(arm, at)]
+
+    def finetuning(self, arm: str, at: At, seed: int, training: Job | None) -> Job:
+        """Fine-tuning on the training images, judged on the test images after the last epoch."""
+        chosen = self.plan.size.finetune
+        overrides = ["task=finetune", *pictures(self.data), "data.val=test", *self.plan.size.common]
+        overrides += [f"epochs={chosen.epochs}", f"warmup_epochs={chosen.warmup_epochs}"]
+        overrides += ["task.mix=null", "task.erase=null", f"base_lr={chosen.rate:g}"]
+        overrides += [f"seed={seed}", CALLBACKS_OF_FINETUNING, "logger=[csv]"]
+        overrides += ["trainer.accelerator=cpu"]
+        judged = [] if training is None else training.overrides
+        folder = self.folder / f"finetune_{arm}_{hashed([*overrides, *judged])}"
+        run = None if training is None else training.folder
+        overrides += [f"checkpoint={run or 'null'}"]
+        return Job(arm, "finetune", at, seed, chosen.rate, folder, "train", overrides, run)
+
     def jobs(self) -> Iterator[Job]:
         """All jobs that are known by now, the most telling claims first."""
         probed = {claim.arm for claim in self.plan.claims if claim.arm}
@@ -140,6 +167,11 @@ class Study:
                 yield from self.probes(arm)
             if self.has_compute(arm):
                 yield from self.compared(arm, "compute")
+        yield from self.finetunings(UNTRAINED, "epochs")
+        for at in self.plan.size.finetune.at:
+            for arm in compared_arms(self.plan):
+                if at == "epochs" or self.has_compute(arm):
+                    yield from self.finetunings(arm, at)
 
     def missing(self) -> list[Job]:
         """Jobs that can be run and have not ended, in order."""
@@ -154,13 +186,7 @@ def settings_of_arm(plan: Plan, arm: str, epochs: int, data: Path) -> list[str]:
     """Command line of an arm, but for the rate, the seed and what it is judged on."""
     size, chosen = plan.size, plan.arms[arm]
     overrides = [
-        "data=image_folder",
-        f"data.root={data}",
-        "data.image_size=32",
-        "data.in_memory=true",
-    ]
-    overrides += [
-        "data.num_workers=0",
+        *pictures(data),
         *size.common,
         *chosen.settings,
         f"epochs={epochs}",
@@ -175,6 +201,17 @@ def settings_of_arm(plan: Plan, arm: str, epochs: int, data: Path) -> list[str]:
             f"callback.refresh_attention.every_n_epochs={first}",
         ]
     return overrides
+
+
+def pictures(data: Path) -> list[str]:
+    """Command line of the pictures, kept in memory."""
+    return [
+        "data=image_folder",
+        f"data.root={data}",
+        "data.image_size=32",
+        "data.in_memory=true",
+        "data.num_workers=0",
+    ]
 
 
 def first_look(share: float, epochs: int) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib as mpl
-from jobs import Study, count_images, done, numbers, table
+from jobs import UNTRAINED, Study, count_images, done, numbers, table
 from matplotlib import pyplot as plt
 from plan import BASE, At, Claim, wanted_arms
 from verdict import Difference, Word, paired, together, verdict
@@ -17,6 +17,7 @@ from verdict import Difference, Word, paired, together, verdict
 from mim.figure.style import DPI, TEXT, WIDTH, frame
 from mim.sweep.table import markdown
 
+FINETUNED = "val/top1"
 TEMPLATE = Path(__file__).with_name("template.md")
 
 
@@ -31,8 +32,9 @@ class Row(NamedTuple):
 
 
 def by_seed(study: Study, arm: str, at: At, metric: str) -> dict[int, float]:
-    """Accuracy of an arm in per cent, by seed, of the trainings that have ended."""
-    found = {job.seed: numbers(job.folder).get(metric) for job in study.compared(arm, at)}
+    """Accuracy of an arm in per cent, by seed, of the jobs that have ended."""
+    jobs = (study.finetunings if metric == FINETUNED else study.compared)(arm, at)
+    found = {job.seed: numbers(job.folder).get(metric) for job in jobs}
     return {seed: 100 * value for seed, value in found.items() if value is not None}
 
 
@@ -67,6 +69,8 @@ def rows_of(study: Study, claim: Claim) -> list[Row]:
         ):
             continue
         for metric, judge in study.plan.judges.items():
+            if metric == FINETUNED and at not in study.plan.size.finetune.at:
+                continue
             found.append(
                 row(
                     judge,
@@ -193,7 +197,10 @@ def untrained(study: Study) -> str:
     """Accuracies of the encoder before training, on average over the seeds of the first arm."""
     words = []
     for metric, judge in study.plan.judges.items():
-        found = by_seed(study, BASE, "epochs", f"{metric}_untrained")
+        if metric == FINETUNED:
+            found = by_seed(study, UNTRAINED, "epochs", metric)
+        else:
+            found = by_seed(study, BASE, "epochs", f"{metric}_untrained")
         words.append(
             f"{judge} {statistics.mean(found.values()):.1f}" if found else f"{judge}: not measured"
         )
@@ -226,6 +233,8 @@ def write_page(study: Study, name: str, out: Path) -> None:
             rates=len(size.rates),
             tuning_seed=size.tuning_seed,
             untrained=untrained(study),
+            finetune_epochs=size.finetune.epochs,
+            finetune_rate=f"{size.finetune.rate:g}",
             commits=", ".join(commits(study)) or "none yet",
         )
     )

@@ -16,6 +16,17 @@ At = Literal["epochs", "compute"]
 """What two arms have alike: passes over the images, or floating-point operations."""
 
 
+class Finetune(NamedTuple):
+    """Fine-tuning of what a training leaves, the same for every arm."""
+
+    epochs: int
+    warmup_epochs: int
+    rate: float
+    """`base_lr`, one for all arms."""
+    at: list[At]
+    """Which trainings are fine-tuned."""
+
+
 class Size(NamedTuple):
     """Size of the study: how much every arm is given."""
 
@@ -28,6 +39,7 @@ class Size(NamedTuple):
     seeds: list[int]
     tuning_seed: int
     common: list[str]
+    finetune: Finetune
 
 
 class Arm(NamedTuple):
@@ -90,7 +102,9 @@ def read_plan(size: str, file: Path = PLAN) -> Plan:
     names = [claim.name for claim in claims]
     if len(set(names)) != len(names):
         raise ValueError("two claims have one name")
-    return Plan(Size(**raw["sizes"][size]), arms, claims, raw["judges"], raw["pools"])
+    chosen = raw["sizes"][size]
+    given = Size(**chosen | {"finetune": Finetune(**chosen["finetune"])})
+    return Plan(given, arms, claims, raw["judges"], raw["pools"])
 
 
 def wanted_arms(plan: Plan) -> list[str]:
@@ -98,4 +112,13 @@ def wanted_arms(plan: Plan) -> list[str]:
     found: dict[str, None] = {}
     for claim in plan.claims:
         found |= dict.fromkeys([claim.arm] if claim.arm else [claim.better, claim.than])
+    return list(found)
+
+
+def compared_arms(plan: Plan) -> list[str]:
+    """Arms that a claim holds against another arm, in the order of claims."""
+    found: dict[str, None] = {}
+    for claim in plan.claims:
+        if claim.arm is None:
+            found |= dict.fromkeys([claim.better, claim.than])
     return list(found)

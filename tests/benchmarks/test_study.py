@@ -118,6 +118,55 @@ def test_a_folder_is_that_of_its_command_wherever_the_pictures_are(study, module
     assert len(names) == len(study.plan.size.rates)
 
 
+def test_a_folder_keeps_its_name(module) -> None:
+    jobs, plan = module("jobs"), module("plan").read_plan("small")
+    study = jobs.Study(plan, Path("small"), Path("pictures"), {})
+    assert study.tuning("random")[1].folder == Path("small/random_0135bdbd65")
+
+
+def test_each_compared_arm_is_fine_tuned_alike_and_so_are_random_weights(study, module) -> None:
+    size, compared = study.plan.size, module("plan").compared_arms(study.plan)
+    assert [claim.than in compared for claim in study.plan.claims] == [
+        claim.arm is None for claim in study.plan.claims
+    ]
+    assert study.finetunings("random", "epochs") == []
+    for job in study.tuning("random"):
+        finish(job, **{"knn/top1": 0.1})
+    trained = study.compared("random", "epochs")
+    finish(trained[0], **{"knn/top1": 0.1})
+    waiting = [job for job in study.missing() if job.kind == "finetune"]
+    assert [(job.arm, job.seed) for job in waiting] == [
+        *(("untrained", seed) for seed in size.seeds),
+        ("random", trained[0].seed),
+    ]
+    *_, untrained, tuned = waiting
+    assert tuned.after == trained[0].folder
+    assert tuned.overrides[:-1] == [
+        text.replace(f"seed={untrained.seed}", f"seed={tuned.seed}")
+        for text in untrained.overrides[:-1]
+    ]
+    assert tuned.overrides[-1] == f"checkpoint={tuned.after}"
+    assert study.finetunings("random", "compute") == [], "the size leaves them out"
+    assert len({job.folder for job in study.finetunings("untrained", "epochs")}) == len(size.seeds)
+    cfg = mim.compose(*untrained.overrides, "hydra.run.dir=unused")
+    assert (cfg.checkpoint, cfg.epochs, cfg.base_lr) == (
+        None,
+        size.finetune.epochs,
+        size.finetune.rate,
+    )
+    assert cfg.seed == untrained.seed
+    assert cfg.task.mix is None
+
+
+def test_a_folder_of_a_fine_tuning_is_that_of_the_training_that_it_goes_on_from(study) -> None:
+    for job in study.tuning("random"):
+        finish(job, **{"knn/top1": 0.1})
+    before = [job.folder for job in study.finetunings("random", "epochs")]
+    finish(study.tuning("random")[1], **{"knn/top1": 0.2})
+    after = [job.folder for job in study.finetunings("random", "epochs")]
+    assert set(before).isdisjoint(after)
+
+
 def test_a_paired_interval_is_that_of_a_paired_test(module) -> None:
     verdict = module("verdict")
     better, than = {0: 50.0, 1: 52.5, 2: 51.0, 7: 90.0}, {0: 48.0, 1: 50.0, 2: 50.5, 9: 0.0}
@@ -185,6 +234,10 @@ def test_the_page_says_what_was_measured_and_what_was_not(study, module, tmp_pat
     finish_all("epochs")
     assert "**not all measured**" in written()["AMT is better than random masking"]
     finish_all("compute")
+    assert "**not all measured**" in written()["AMT is better than random masking"]
+    for arm, top1 in (("random", 0.5), ("amt", 0.6), ("untrained", 0.3)):
+        for job in study.finetunings(arm, "epochs"):
+            finish(job, **{"val/top1": top1})
     cells = written()
     assert "**holds**" in cells["AMT is better than random masking"]
     assert "+10.0 (+10.0 to +10.0), 2 seeds" in cells["AMT is better than random masking"]
@@ -193,6 +246,7 @@ def test_the_page_says_what_was_measured_and_what_was_not(study, module, tmp_pat
     assert "not measured" in cells["simmim"]
     assert (out.parent / "figures" / "study.png").stat().st_size > 1000
     assert "python benchmarks/study" in out.read_text()
+    assert "fine-tuning 30.0" in out.read_text()
 
 
 def test_a_probe_is_read_by_pool_and_its_best_setting(study, module) -> None:
