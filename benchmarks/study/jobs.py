@@ -4,7 +4,7 @@ fine-tunings of what they leave.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -75,6 +75,11 @@ class Study:
     def has_compute(self, arm: str) -> bool:
         """Whether equal compute is other epochs; else the same trainings stand for both."""
         return self.epochs(arm, "compute") != self.plan.size.epochs
+
+    def ways(self, arms: Sequence[str]) -> list[At]:
+        """What arms are compared at: equal compute where that is other epochs for one."""
+        other = any(self.has_compute(arm) for arm in arms)
+        return ["epochs", "compute"] if other else ["epochs"]
 
     def training(self, arm: str, kind: Kind, at: At, seed: int, rate: float) -> Job:
         """Training of an arm."""

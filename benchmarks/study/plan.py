@@ -66,6 +66,8 @@ class Claim(NamedTuple):
     """Points that `not_worse` allows."""
     arm: str | None = None
     """Whose pools are compared; null where arms are."""
+    judged: list[str] | None = None
+    """Judges of the paper's own tables; null where it has none that are here, or claims nothing."""
 
 
 class Plan(NamedTuple):
@@ -99,6 +101,10 @@ def read_plan(size: str, file: Path = PLAN) -> Plan:
         ]:
             if name not in among:
                 raise ValueError(f"claim {claim.name} names {name}; there are: {', '.join(among)}")
+        for judge in claim.judged or []:
+            if judge not in raw["judges"].values():
+                there = ", ".join(raw["judges"].values())
+                raise ValueError(f"claim {claim.name} is judged by {judge}; there are: {there}")
     names = [claim.name for claim in claims]
     if len(set(names)) != len(names):
         raise ValueError("two claims have one name")

@@ -16,7 +16,7 @@ import mim
 
 ROOT = Path(__file__).parents[2]
 STUDY = ROOT / "benchmarks" / "study"
-MODULES = {"plan", "jobs", "verdict", "subset", "operations", "page"}
+MODULES = {"plan", "jobs", "verdict", "subset", "operations", "page", "rows", "picture"}
 
 
 @pytest.fixture
@@ -228,8 +228,12 @@ def test_the_page_says_what_was_measured_and_what_was_not(study, module, tmp_pat
 
     def written() -> dict[str, str]:
         module("page").write_page(study, "toy", out)
-        lines = out.read_text().splitlines()
-        return {line.split("|")[1].strip(): line for line in lines if line.startswith("| ")}
+        found: dict[str, str] = {}
+        for line in out.read_text().splitlines():
+            if line.startswith("| "):
+                name = line.split("|")[1].strip()
+                found[name] = found.get(name, "") + line
+        return found
 
     finish_all("epochs")
     assert "**not all measured**" in written()["AMT is better than random masking"]
@@ -240,9 +244,10 @@ def test_the_page_says_what_was_measured_and_what_was_not(study, module, tmp_pat
             finish(job, **{"val/top1": top1})
     cells = written()
     assert "**holds**" in cells["AMT is better than random masking"]
-    assert "+10.0 (+10.0 to +10.0), 2 seeds" in cells["AMT is better than random masking"]
+    assert "+10.0 ± 0.0" in cells["AMT is better than random masking"]
+    assert "holds (linear, fine-tuning)" in cells["AMT is better than random masking"]
     assert "**not measured**" in cells["iBOT is better than MAE"]
-    assert "40.5 ± 0.7, 2 seeds" in cells["random"]
+    assert "40.5 ± 0.7 " in cells["random"]
     assert "not measured" in cells["simmim"]
     assert (out.parent / "figures" / "study.png").stat().st_size > 1000
     assert "python benchmarks/study" in out.read_text()
@@ -262,10 +267,10 @@ def test_a_probe_is_read_by_pool_and_its_best_setting(study, module) -> None:
             for lr, top1 in ((1, top1), (2, top1 - 0.1))
         ]
         (job.folder / "results.json").write_text(json.dumps({"table": rows}))
-    found = module("page").pools_by_seed(study, "random", "abmilp")
+    found = module("rows").pools_by_seed(study, "random", "abmilp")
     assert found == pytest.approx({0: 50.0, 1: 51.0})
     (claim,) = [claim for claim in study.plan.claims if claim.name == "abmilp_cls_mae"]
-    (row,) = module("page").rows_of(study, claim)
+    (row,) = module("rows").rows_of(study, claim)
     assert row.word == "holds"
     assert row.difference.mean == pytest.approx(20.0)
 
