@@ -2,9 +2,11 @@ import pytest
 import torch
 from timm.layers import Attention as TimmAttention
 from torch.nn.functional import linear, scaled_dot_product_attention
+from torch.utils.flop_counter import FlopCounterMode
 
 from mim.encoder import attention
 from mim.encoder.attention import Attention, attend, attention_rows
+from mim.encoder.padding import Lengths, padding_bias
 
 
 def draw(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -56,6 +58,28 @@ def test_output_and_gradients_are_timms():
     timms(x).square().sum().backward()
     for mine, theirs in zip(ours.parameters(), timms.parameters(), strict=True):
         torch.testing.assert_close(mine.grad, theirs.grad)
+
+
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("hidden", [None, "bias", "lengths"])
+def test_one_query_sees_what_it_sees_among_all_and_makes_no_keys(biased, hidden):
+    """Gradients too; that of a bias of keys is 0."""
+    layer = Attention(12, num_heads=3, qkv_bias=biased).double()
+    valid = torch.arange(7) < torch.tensor([[7], [4]])
+    bias = None if hidden is None else padding_bias(valid).double()
+    given = Lengths(valid.sum(1)) if hidden == "lengths" else bias
+    found, products = [], []
+    for alone in (True, False):
+        x = draw(2, 7, 12).double().requires_grad_()
+        with FlopCounterMode(display=False) as count:
+            seen = layer(x, given if alone else bias, wanted=1 if alone else None)[:, :1]
+        layer.zero_grad()
+        seen.square().sum().backward()
+        found.append([seen, x.grad, *(p.grad for p in layer.parameters())])
+        products.append(count.get_total_flops())
+    assert 4 * products[0] < products[1]
+    for mine, other in zip(*found, strict=True):
+        torch.testing.assert_close(mine, other)
 
 
 @pytest.mark.parametrize("queries", [1, 4, 7])

@@ -10,7 +10,8 @@ from timm.models.vision_transformer import Block as TimmBlock
 from torch import Tensor, nn
 from torch.nn.functional import dropout, linear, scaled_dot_product_attention
 
-from mim.encoder.padding import Lengths, attend_within
+from mim.encoder.padding import Lengths, attend_within, padding_bias
+from mim.precision import at_least_single
 
 Wanted = int | Tensor | None
 """Tokens that something is computed of (`pick`)."""
@@ -79,6 +80,41 @@ def attention_rows(
         return score.softmax(dim=-1)
 
 
+def attend_first(
+    x: Tensor,
+    weight: Tensor,
+    in_bias: Tensor | None,
+    heads: int,
+    bias: Tensor | Lengths | None = None,
+) -> Tensor:
+    """What the first token sees of all: softmax(q K^T / sqrt(d) + bias) V, (B, L, D) -> (B, 1, D).
+
+    One query needs neither keys nor values: q (x W_k)^T = (q W_k^T) x^T, and a (x W_v) = (a x) W_v,
+    at a share A / D of what they cost. A bias of keys adds the same to all scores of a head, which
+    a softmax does not see.
+
+    Args:
+        x: (B, L, D), what attention is given.
+        weight, in_bias: of the projection to queries, keys and values: (3 * D, D), (3 * D).
+        heads: A.
+        bias: as in `attend`, of the first query.
+    """
+    if isinstance(bias, Lengths):
+        bias = padding_bias(torch.arange(x.shape[1], device=x.device) < bias.valid[:, None])
+    of_query, of_keys, of_values = weight.chunk(3)
+    query_bias, _, value_bias = (None,) * 3 if in_bias is None else in_bias.chunk(3)
+    of_keys, of_values = (each.unflatten(0, (heads, -1)) for each in (of_keys, of_values))
+    query = linear(x[:, 0], of_query, query_bias).unflatten(-1, (heads, -1))
+    query = (query * query.shape[-1] ** -0.5).transpose(0, 1)  # (A, B, d); of_keys is (A, d, D)
+    asked = (query @ of_keys).transpose(0, 1)  # (B, A, D)
+    with torch.autocast(x.device.type, enabled=False):  # as a kernel has it, not rounded
+        score = at_least_single(asked) @ at_least_single(x).mT  # (B, A, L)
+    share = (score if bias is None else score + bias[:, :, 0]).softmax(-1).to(x.dtype)
+    seen = (share @ x).transpose(0, 1) @ of_values.mT  # (A, B, d)
+    seen = seen.transpose(0, 1).flatten(1)
+    return (seen if value_bias is None else seen + value_bias.to(seen.dtype))[:, None]
+
+
 def pick(x: Tensor, wanted: Wanted) -> Tensor:
     """Tokens (B, L, D) that are wanted: all of them, the first of each image (B, wanted, D), or
     those with numbers (N,) among all B * L: (N, D).
@@ -119,6 +155,10 @@ class Attention(TimmAttention):
         The mask is a bias as in `attend`.
         """
         B, L, _ = x.shape
+        if isinstance(wanted, int) and wanted == 1:
+            return self.proj(
+                attend_first(x, self.qkv.weight, self.qkv.bias, self.num_heads, attn_mask)
+            )
         qkv = self.qkv(x).view(B, L, 3, self.num_heads, self.head_dim)
         query, key, value = (t.transpose(1, 2) for t in qkv.unbind(2))  # (B, A, L, d)
         if isinstance(wanted, int):

@@ -9,7 +9,15 @@ from timm.models import beit
 from torch import Tensor
 from torch.nn.functional import linear
 
-from mim.encoder.attention import Norm, Wanted, attend, attention_rows, drop_images, pick
+from mim.encoder.attention import (
+    Norm,
+    Wanted,
+    attend,
+    attend_first,
+    attention_rows,
+    drop_images,
+    pick,
+)
 from mim.ranges import Count
 
 
@@ -25,9 +33,12 @@ class BiasedAttention(beit.Attention):
         (`pick`).
         """
         B, M, _ = x.shape
-        qkv = linear(x, self.qkv.weight, self._no_key_bias()).view(B, M, 3, self.num_heads, -1)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         drop, bias = self.attn_drop.p if self.training else 0.0, shared_rel_pos_bias
+        weight, in_bias, heads = self.qkv.weight, self._no_key_bias(), self.num_heads
+        if isinstance(wanted, int) and wanted == 1 and not drop:
+            return self.proj(attend_first(x, weight, in_bias, heads, bias))
+        qkv = linear(x, weight, in_bias).view(B, M, 3, heads, -1)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         if isinstance(wanted, int):
             query, bias = query[:, :, :wanted], None if bias is None else bias[:, :, :wanted]
         seen = attend(query, key, value, bias, drop).transpose(1, 2).flatten(2)
