@@ -97,3 +97,15 @@ def test_what_cannot_work_is_refused():
         Centred(2, 0.1, 1.5)
     with pytest.raises(ValueError, match="the batch has one of each"):
         ClsDistillation(6)(Shown(torch.randn(1, 3, 6)), Seen(torch.randn(1, 3, 6)))
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_what_a_linear_layer_makes_is_centred_and_sharpened_as_its_outputs_are(biased):
+    torch.manual_seed(0)
+    centred, features, layer = Centred(6, 0.3), torch.randn(4, 5), torch.nn.Linear(5, 6, biased)
+    centred.centre.copy_(torch.randn(6))
+    outputs, found = layer(features), centred.of_linear(features, layer.weight, layer.bias)
+    assert torch.allclose(found, centred(outputs), atol=1e-6)
+    assert torch.allclose(found, ((outputs - centred.centre) / 0.3).softmax(-1), atol=1e-6)
+    assert not found.requires_grad
+    assert torch.equal(outputs, layer(features))  # what is given stays as it is

@@ -4,10 +4,12 @@
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.nn.functional import linear
 
 from mim.all_processes import is_alone
 from mim.optim.number import Changing, Number, NumberSchedule, number_at
 from mim.part import Progress
+from mim.precision import at_least_single
 from mim.ranges import Count, Share
 
 
@@ -87,4 +89,15 @@ class Centred(Changing, nn.Module):
 
     def forward(self, outputs: Tensor) -> Tensor:
         """(..., P), in at least float32 -> probabilities (..., P)."""
-        return ((outputs - self.centre) / self.in_force).softmax(-1)
+        return (outputs - self.centre).div_(self.in_force).softmax(-1)
+
+    @torch.no_grad()
+    def of_linear(self, given: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The same of what a linear layer (P, F) makes of features (N, F), without gradients.
+
+        They are divided by the temperature before the layer and centred in place: of N * P values,
+        the most that there are in a step, none is written but the products and the probabilities.
+        """
+        bias = None if bias is None else bias / self.in_force
+        scaled = at_least_single(linear(given / self.in_force, weight, bias))
+        return scaled.sub_(self.centre / self.in_force).softmax(-1)

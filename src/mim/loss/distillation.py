@@ -103,7 +103,7 @@ class PatchDistillation(Distillation):
                 seen.patch.shape[0] * seen.patch.shape[1],
             )
             masked = seen.patch.flatten(0, 1).index_select(0, made.masked.number)  # (N, F)
-            target = self.target(at_least_single(linear(masked, seen.weight, seen.bias)))
+            target = self.target.of_linear(masked, seen.weight, seen.bias)
         return -((target * self.shown(made.patch)).sum(-1) * made.masked.share).sum()
 
 
