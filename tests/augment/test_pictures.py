@@ -5,8 +5,9 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from mim.augment.boxes import TorchvisionBoxes
+from mim.augment.centre import CentreCrop
 from mim.augment.crop_flip import CropFlip
-from mim.augment.pictures import Centred, Cropped
+from mim.augment.pictures import Cropped
 
 
 def picture(height: int, width: int) -> torch.Tensor:
@@ -38,7 +39,7 @@ def test_the_centre_is_that_of_the_published_evaluation(interpolation):
         [v2.Resize(36, v2.InterpolationMode(interpolation), antialias=True), v2.CenterCrop(32)]
     )
     pictures = [picture(80, 61), picture(50, 120), picture(36, 36)]
-    ((image, box, flip),) = Centred(32, 36, interpolation)(pictures, torch.arange(3))
+    ((image, box, flip),) = CentreCrop(32, 36, interpolation)(pictures, torch.arange(3))
     assert torch.equal(image, torch.stack([official(p) for p in pictures]))
     for source, ours in zip(pictures, image, strict=True):
         height, width = source.shape[1:]
@@ -54,11 +55,11 @@ def test_the_centre_is_that_of_the_published_evaluation(interpolation):
 
 @pytest.mark.parametrize(("size", "short"), [(224, 256), (192, 219), (96, 109)])
 def test_the_short_side_is_the_published_one_rounded_down(size, short):
-    assert Centred(size).short == short == int(256 / 224 * size)
+    assert CentreCrop(size).short == short == int(256 / 224 * size)
 
 
 def test_small_pictures_are_kept_whole():
     source = picture(32, 32)
-    ((image, box, _),) = Centred(32, 32)([source], torch.arange(1))
+    ((image, box, _),) = CentreCrop(32, 32)([source], torch.arange(1))
     assert torch.equal(image[0], source)
     assert box.tolist() == [[0, 0, 1, 1]]

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from mim.augment.boxes import TorchvisionBoxes
+from mim.augment.centre import CentreCrop
 from mim.augment.crop_flip import CropFlip
 from mim.augment.finetune import Finetune
 from mim.augment.no_augment import NoAugment
-from mim.augment.pictures import Centred
 from mim.data.digits import Digits
 from mim.data.image_folder import ImageFolder
 from mim.data.statistics import IMAGENET_MEAN, measure
@@ -81,17 +81,17 @@ def test_held_out_images_are_the_centre_of_what_covers_the_frame(folder):
     ],
 )
 def test_a_picture_is_resized_to_cover_the_frame_without_being_stretched(picture, frame, kept):
-    centred = Centred((16, 32), 18)
+    centred = CentreCrop((16, 32), 18)
     assert centred.frame == frame
     assert centred._resized(*picture) == kept
 
 
 def test_an_oblong_centre_of_an_oblong_picture_is_its_middle():
     picture = torch.arange(64.0).expand(1, 32, 64) * 4
-    (view,) = Centred((16, 32), 16)([picture], torch.zeros(1))
+    (view,) = CentreCrop((16, 32), 16)([picture], torch.zeros(1))
     assert view.image.shape == (1, 1, 16, 32)
     assert view.box.tolist() == [[0, 0, 1, 1]]
-    (view,) = Centred((16, 16), 16)([picture], torch.zeros(1))
+    (view,) = CentreCrop((16, 16), 16)([picture], torch.zeros(1))
     assert view.box.tolist() == [[0.25, 0, 0.75, 1]]
 
 

@@ -75,7 +75,7 @@ def test_stl10_trains_on_unlabelled_pictures_and_probes_labelled_ones(stl10):
 def test_what_needs_labels_trains_on_the_labelled_pictures_of_stl10_augmented(stl10, view):
     root, _ = stl10
     data = STL10(str(root), view, 96, 3, num_workers=0)
-    data.learn_from_labels()
+    data.learn_from("classes")
     (batch,) = data.train_dataloader()
     assert (data.train_size, data.batches_per_epoch) == (3, 1)
     assert batch.label[batch.index.argsort()].tolist() == [0, 1, 2]
@@ -89,7 +89,7 @@ def test_a_set_that_is_labelled_throughout_trains_on_all_of_it(pictures):
         root = pictures(name, 3)
     data = ImageFolder(str(root), NoAugment(), 16, 2)
     size = data.train_size
-    data.learn_from_labels()
+    data.learn_from("classes")
     assert data.train_size == size
     assert data.training is data.splits.train
 

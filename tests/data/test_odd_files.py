@@ -8,7 +8,8 @@ import tifffile
 import torch
 from PIL import Image
 
-from mim.data.decode import decode, suffixes
+from mim.data.decode import decode
+from mim.data.formats import suffixes
 from mim.data.levels import Reading
 from mim.data.table import read_table
 

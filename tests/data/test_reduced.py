@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mim.augment.boxes import TorchvisionBoxes
+from mim.augment.centre import CentreCrop
 from mim.augment.crop_flip import CropFlip
-from mim.augment.pictures import Centred, Cropped
+from mim.augment.pictures import Cropped
 from mim.augment.reduced import DIVISORS, Sides, divisor_of
 from mim.data.decode import decode
 from mim.data.files import Files
@@ -44,7 +45,7 @@ def views(paths, cut, reduced):
 
 
 @pytest.mark.parametrize(
-    "cut", [Cropped(CropFlip(TorchvisionBoxes()), 32), Centred(32)], ids=["crops", "centres"]
+    "cut", [Cropped(CropFlip(TorchvisionBoxes()), 32), CentreCrop(32)], ids=["crops", "centres"]
 )
 def test_views_are_nearly_those_of_whole_pictures(photographs, cut):
     whole, reduced = (views(photographs, cut, each) for each in (False, True))

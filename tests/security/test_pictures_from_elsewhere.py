@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 from mim.augment.boxes import TorchvisionBoxes
+from mim.augment.centre import LONGEST_STRIP, CentreCrop
 from mim.augment.crop_flip import CropFlip
-from mim.augment.pictures import LONGEST_STRIP, Centred
 from mim.data.decode import decode
 from mim.data.files import Files
 from mim.data.image_folder import ImageFolder
@@ -207,7 +207,9 @@ def test_a_figure_of_such_files_is_refused(tmp_path):
 
 @pytest.mark.parametrize("shape", [(1, 10**6), (10**6, 1), (3, 10**5)])
 def test_a_long_strip_is_not_enlarged_whole(shape):
-    ((image, box, _),) = Centred(224)([torch.zeros(3, *shape, dtype=torch.uint8)], torch.zeros(1))
+    ((image, box, _),) = CentreCrop(224)(
+        [torch.zeros(3, *shape, dtype=torch.uint8)], torch.zeros(1)
+    )
     assert image.shape == (1, 3, 224, 224)
     across = 0 if shape[1] > shape[0] else 1
     length = 256 * max(shape) // min(shape)
@@ -218,7 +220,7 @@ def test_what_is_no_strip_is_cut_as_ever():
     generator = np.random.default_rng(0)
     for height, width in ((40, 40), (40, 41), (40, 40 * LONGEST_STRIP), (97, 31)):
         picture = torch.from_numpy(generator.integers(0, 255, (3, height, width), dtype=np.uint8))
-        ((image, box, _),) = Centred(24)([picture], torch.zeros(1))
+        ((image, box, _),) = CentreCrop(24)([picture], torch.zeros(1))
         from torchvision.transforms.v2 import functional as F
 
         resized = F.resize(picture, [27], F.InterpolationMode.BICUBIC, antialias=True)

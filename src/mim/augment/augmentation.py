@@ -66,3 +66,16 @@ class Augmentation(Protocol):
     @property
     def views(self) -> tuple[OneView, ...]:
         """Recipes of the views, in order: of how many they are, and of what size."""
+
+
+def refuse_paint(augment: Augmentation, channels: int) -> None:
+    """Refuse to change colours of images that have not three channels.
+
+    Raises:
+        ValueError: where a view would be painted.
+    """
+    if channels != 3 and any(view.paints for view in augment.views):
+        raise ValueError(
+            f"{type(augment).__name__} changes colours of three channels, and data.channels="
+            f"{channels}; crop and flip only: augment@data.augment=crop_flip"
+        )

@@ -3,10 +3,6 @@
 """
 
 from collections.abc import Callable
-from contextlib import suppress
-from functools import cache
-from importlib import import_module
-from importlib.util import find_spec
 from io import BytesIO
 from typing import NamedTuple
 
@@ -20,41 +16,12 @@ from torchvision.transforms.v2 import functional as F
 
 from mim.data.arrays import BIG_TIFF, TIFF_MARKS, read_npy, read_npz, read_tiff
 from mim.data.dicom import read_dicom
+from mim.data.formats import HEIF, NEEDS, readable_formats
 from mim.data.jpeg import Decoded, decode_jpeg
 from mim.data.levels import COLOURS, Reading, as_channels, channels_first, levels, refuse_large
 from mim.data.orientation import orientation_of, shown
 from mim.plain import printable
 
-SUFFIXES = {
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "PNG": (".png", ".apng"),
-    "WEBP": (".webp",),
-    "GIF": (".gif",),
-    "BMP": (".bmp", ".dib"),
-    "TIFF": (".tif", ".tiff"),
-    "PPM": (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
-    "AVIF": (".avif",),
-    "JPEG2000": (".jp2", ".j2k", ".jpx"),
-    "HEIF": (".heic", ".heif"),
-    "TGA": (".tga",),
-    "DICOM": (".dcm", ".dicom"),
-}
-"""What counts as a picture, by format."""
-ARRAYS = (".npy", ".npz")
-"""What counts as one where there are no others: arrays (H, W), (C, H, W) or (H, W, C)."""
-NEEDS = {
-    ".heic": "pip install pillow-heif",
-    ".heif": "pip install pillow-heif",
-    ".avif": "a newer Pillow",
-}
-NEEDS |= dict.fromkeys(SUFFIXES["DICOM"], "pip install pydicom")
-"""What reads a suffix that is not read."""
-HEIF = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
-"""Brands of HEIF, which telephones write, in bytes 8 to 12."""
-FORMATS = tuple(SUFFIXES)  # in this order: TGA, which has no mark of its own, is tried last
-"""What a file may be, whatever its name says, where Pillow has it. It knows others, of which EPS
-starts a program.
-"""
 # the limit is `refuse_large`, the same for every format and every decoder
 Image.MAX_IMAGE_PIXELS = None
 EIGHT_BIT = {
@@ -146,7 +113,7 @@ def _decoded(content: Tensor, reading: Reading, fit: Fit | None) -> FileValues:
     if raw.startswith(BIG_TIFF):
         return _tiff(raw, reading)
     try:
-        opened = Image.open(BytesIO(raw), formats=_formats())
+        opened = Image.open(BytesIO(raw), formats=readable_formats())
     except UnidentifiedImageError:
         if raw.startswith(TIFF_MARKS):  # of more bands, or other values, than Pillow knows
             return _tiff(raw, reading)
@@ -234,18 +201,3 @@ def _beginning(raw: bytes) -> str:
     """The first bytes of a file, as words where they are: `<html>404 Not Found`."""
     text = raw[:24].decode("ascii", "replace")
     return printable(text if text.isprintable() else f"the bytes {raw[:8].hex(' ')}", 60)
-
-
-@cache
-def suffixes() -> tuple[str, ...]:
-    """Suffixes of pictures that can be read here."""
-    known = [*_formats(), *(["DICOM"] if find_spec("pydicom") else [])]
-    return tuple(suffix for name in known for suffix in SUFFIXES[name])
-
-
-@cache
-def _formats() -> list[str]:
-    Image.init()
-    with suppress(ImportError):
-        import_module("pillow_heif").register_heif_opener()
-    return [name for name in FORMATS if name in Image.OPEN]

@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mim.augment.augmentation import Augmentation
+from mim.augment.centre import CentreCrop
 from mim.augment.no_augment import NoAugment
-from mim.augment.pictures import Centred, Cropped
+from mim.augment.pictures import Cropped
 from mim.augment.reduced import Sides
 from mim.batch import Batch, View
 from mim.data.files import Files, first_readable
@@ -126,7 +127,7 @@ def mirrored(view: View) -> Tensor:
     return torch.where(view.flip[:, None, None, None], view.image.flip(-1), view.image).float()
 
 
-def from_files_splits(listing: Listing, augment: Augmentation, centred: Centred) -> Splits:
+def from_files_splits(listing: Listing, augment: Augmentation, centred: CentreCrop) -> Splits:
     """Training pictures augmented to the size of a centre; held-out pictures and the bank (the
     training pictures) centred.
     """

@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mim.augment.augmentation import Augmentation, OneView
+from mim.augment.centre import CentreCrop
 from mim.augment.no_augment import NoAugment
-from mim.augment.pictures import Centred, finished, larger
+from mim.augment.pictures import finished, larger
 from mim.augment.resample import Interpolation, resized_crop
 from mim.batch import Batch, View, uncropped
 from mim.cores import available_cores
@@ -140,7 +141,7 @@ class Central(InMemory):
 
     wants_workers = True
 
-    def __init__(self, stored: Stored, centred: Centred):
+    def __init__(self, stored: Stored, centred: CentreCrop):
         super().__init__(stored, NoAugment(), centred.size)
         self.centred = centred
 
@@ -161,7 +162,7 @@ def in_memory_splits(
     augment: Augmentation,
     image_size: Size,
     classes: list[str],
-    centred: Centred | None = None,
+    centred: CentreCrop | None = None,
     bank: Stored | None = None,
 ) -> Splits:
     """Training pictures augmented; held-out pictures and the bank (the training pictures, if not
@@ -204,7 +205,7 @@ def read_into_memory(
     """Decode all files, shrunk to one size -> the training pictures and those held out, without the
     unreadable ones.
     """
-    files, centred = listing.files, Centred(image_size, min(pair(image_size)), interpolation)
+    files, centred = listing.files, CentreCrop(image_size, min(pair(image_size)), interpolation)
 
     def read(number: int) -> Tensor | None:
         picture = files.read(number)

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mim.data.decode import ARRAYS, NEEDS, suffixes
 from mim.data.files import Files
 from mim.data.folders import Folders, is_hidden
+from mim.data.formats import ARRAYS, NEEDS, suffixes
 from mim.data.levels import COLOURS, Reading
 from mim.plain import printable
 

@@ -8,8 +8,8 @@ from functools import cached_property
 import pytorch_lightning as L
 from torch.utils.data import DataLoader
 
-from mim.augment.augmentation import Augmentation
-from mim.augment.pictures import Centred
+from mim.augment.augmentation import Augmentation, refuse_paint
+from mim.augment.centre import CentreCrop
 from mim.augment.resample import Interpolation
 from mim.batch import Batch
 from mim.data.loader import Waiting
@@ -86,22 +86,21 @@ class Data(L.LightningDataModule, ABC):
         self.normalisation = Normalisation(
             mean, std, self.own_mean, self.own_std, channels, self._measure
         )
-        if channels != 3 and any(view.paints for view in augment.views):
-            raise ValueError(
-                f"{type(augment).__name__} changes colours of three channels, and data.channels="
-                f"{channels}; crop and flip only: augment@data.augment=crop_flip"
-            )
+        refuse_paint(augment, channels)
         short = min(pair(image_size))
         if resize is not None and resize < short:
             raise ValueError(
                 f"data.resize={resize} is smaller than the centre that is cut out of it, "
                 f"data.image_size={image_size}; e.g. data.resize={short * 256 // 224}, or null"
             )
-        self.resize, self.centred = resize, Centred(self.image_size, resize, resize_interpolation)
+        self.resize, self.centred = (
+            resize,
+            CentreCrop(self.image_size, resize, resize_interpolation),
+        )
         self._from_labels = False
 
     @property
-    def in_centre(self) -> Centred | None:
+    def in_centre(self) -> CentreCrop | None:
         """What is shown of clean images that are in memory; null for all of them."""
         return self.centred if self.resize else None
 
@@ -156,15 +155,9 @@ class Data(L.LightningDataModule, ABC):
         """Number of classes; 0 without labels."""
         return len(self.classes)
 
-    def learn_from_labels(self) -> None:
-        """Train on labelled images from here on, where the data set keeps others as well
-        (STL-10).
-        """
-        self._from_labels = True
-
     def learn_from(self, labels: str) -> None:
-        """Train from here on with `classes` of images; a data set with dense labels has
-        `label_maps` and `objects`.
+        """Train from here on with `classes` of images, on those that have one (STL-10 keeps others
+        as well); a data set with dense labels has `label_maps` and `objects`.
 
         Raises:
             ValueError: where the data set has no such labels.
@@ -175,7 +168,7 @@ class Data(L.LightningDataModule, ABC):
                 f"{type(self).__name__} has no {name}, and the task learns from them; choose a "
                 "data set that has, e.g. data=scattered_digits"
             )
-        self.learn_from_labels()
+        self._from_labels = True
 
     @property
     def training(self) -> Pictures:
@@ -185,9 +178,7 @@ class Data(L.LightningDataModule, ABC):
 
     @property
     def words(self) -> dict[str, str]:
-        """What is looked at, by subject: how many images, how they are cropped and normalised, what
-        is held out.
-        """
+        """What is looked at, by subject: images, their crops and normalisation, what is held out."""
         return words_of(self)
 
     @property
@@ -231,9 +222,7 @@ class Data(L.LightningDataModule, ABC):
         return self._loaders.ordered(self.splits.val, limit, first_classes)
 
     def bank_dataloader(self, limit: int | None = None) -> DataLoader[Batch]:
-        """Training images, clean, in order, each once over all processes; at most `limit`, evenly
-        spread.
-        """
+        """Training images as held-out ones are: clean, in order; at most `limit`, evenly spread."""
         return self._loaders.ordered(self.splits.bank, limit)
 
     def unaugmented_dataloader(self) -> DataLoader[Batch]:

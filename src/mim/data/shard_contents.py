@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from mim.data.decode import suffixes
+from mim.data.formats import suffixes
 from mim.data.listing import counted
 from mim.data.shard_labels import CLASS_KEYS, NO_LABEL, label_in_json, label_of
 from mim.data.tar import Member, members

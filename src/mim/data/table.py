@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mim.data.columns import LABELS, PATHS, SPLITS, named_column
-from mim.data.decode import suffixes
+from mim.data.formats import suffixes
 from mim.plain import printable, refuse_special
 
 LARGEST = 2**30  # bytes of a table

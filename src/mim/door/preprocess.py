@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from mim.augment.pictures import Centred
+from mim.augment.centre import CentreCrop
 from mim.data.decode import decode
 from mim.data.files import Files
 from mim.data.levels import Reading, as_channels, channels_first, levels
@@ -58,7 +58,7 @@ class Preprocess:
             eight_bits = levels_of.round()  # resizing is in uint8, as for files
             exact = torch.allclose(eight_bits, levels_of, rtol=0, atol=1e-3)
             picture = eight_bits.byte() if exact else levels_of
-        centred = Centred(
+        centred = CentreCrop(
             self.image_size, self.images.short_side(min(self.image_size)), self.images.interpolation
         )
         (view,) = centred([picture], torch.zeros(1, dtype=torch.int64))

@@ -32,8 +32,8 @@ class EvaluatedData(Protocol):
     def num_classes(self) -> int:
         """Number of classes; 0 without labels."""
 
-    def learn_from_labels(self) -> None:
-        """Train on labelled images from here on."""
+    def learn_from(self, labels: str) -> None:
+        """Train from here on on images with these labels, e.g. `classes`."""
 
     def train_dataloader(self, batch_size: int | None = None) -> DataLoader[Batch]:
         """Augmented training images; null for the data's own size of a batch."""

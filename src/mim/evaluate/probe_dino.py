@@ -117,7 +117,7 @@ class ProbeDINO:
 
     def _rows(self, checkpoint: EvaluatedCheckpoint) -> Iterator[Row]:
         classes = needs_classes(checkpoint, "evaluate=probe_dino")
-        checkpoint.data.learn_from_labels()
+        checkpoint.data.learn_from("classes")
         if self.batch_size > checkpoint.data.train_size:
             raise ValueError(
                 f"evaluate.batch_size={self.batch_size} is more than the "

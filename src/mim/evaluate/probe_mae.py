@@ -87,7 +87,7 @@ class ProbeMAE:
 
     def _rows(self, checkpoint: EvaluatedCheckpoint) -> Iterator[Row]:
         classes = needs_classes(checkpoint, "evaluate=probe_mae")
-        checkpoint.data.learn_from_labels()
+        checkpoint.data.learn_from("classes")
         self._check_size(checkpoint.data)
         free, learned = sort_pools(self.pools, checkpoint.encoder, self.seed)
         extractor = FeatureExtractor(checkpoint.encoder, free, self.block, self.norm)

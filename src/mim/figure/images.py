@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mim.augment.pictures import Centred
+from mim.augment.centre import CentreCrop
 from mim.batch import Batch
 from mim.data.decode import decode
 from mim.data.files import Files
@@ -77,7 +77,7 @@ def _read(file: Path, size: Size, channels: int, range: Range) -> Tensor:
         raise ValueError(
             f"{file} is no picture that can be read: {' '.join(str(error).split())}"
         ) from error
-    (view,) = Centred(size)([picture], torch.zeros(1, dtype=torch.int64))
+    (view,) = CentreCrop(size)([picture], torch.zeros(1, dtype=torch.int64))
     return view.image.float() / 255
 
 

@@ -4,29 +4,23 @@
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import pytorch_lightning as L
 import torch
 from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.strategies import ModelParallelStrategy, Strategy
 from torch import nn
-from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
-    get_model_state_dict,
-    get_optimizer_state_dict,
-    set_model_state_dict,
-    set_optimizer_state_dict,
-)
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.optim import Optimizer
 
-from mim.checkpoint.optimizer_state import by_name, in_tensors
-from mim.checkpoint.sharded import is_sharded, read_rest, read_shares, write_sharded
+from mim.checkpoint.optimizer_state import in_tensors
+from mim.checkpoint.sharded import is_sharded, write_sharded
 from mim.part import Saved
 from mim.precision import DTYPES
 from mim.run.insides import callbacks_of, renew_threads
+from mim.strategy.fill import fill_from_shares, fill_from_whole
 from mim.strategy.sharding import blocks, shares_in_place, unsharded
 
 
@@ -191,41 +185,10 @@ class FSDP(ModelParallelStrategy):
         """Fill weights and optimiser from a checkpoint of any number of processes, and return the
         rest of it.
         """
-        return (self._load_shares if is_sharded(checkpoint_path) else self._load_whole)(
-            checkpoint_path
-        )
-
-    def _load_shares(self, path: str | Path) -> Saved:
-        model = self._network
-        weights = get_model_state_dict(model)
-        found: list[dict] = [
-            get_optimizer_state_dict(model, optimizer) for optimizer in self.optimizers
-        ]
-        states = [in_tensors(each["state"]) for each in found]
-        read_shares(
-            {"state_dict": weights} | {f"optimizer_{i}": state for i, state in enumerate(states)},
-            path,
-        )
-        set_model_state_dict(model, weights)
-        rest = read_rest(path)
-        for optimizer, state, groups in zip(
-            self.optimizers, states, rest.pop("optimizer_groups"), strict=True
-        ):
-            set_optimizer_state_dict(model, optimizer, {"state": state, "param_groups": groups})
-        return rest
-
-    def _load_whole(self, path: str | Path) -> Saved:
-        model = self._network
-        rest, full = (
-            self.checkpoint_io.load_checkpoint(path),
-            StateDictOptions(full_state_dict=True),
-        )
-        set_model_state_dict(model, rest.pop("state_dict"), options=full)
-        for optimizer, state in zip(self.optimizers, rest.pop("optimizer_states"), strict=True):
-            groups: Any = get_optimizer_state_dict(model, optimizer)["param_groups"]
-            named = by_name(state, [group["params"] for group in groups])
-            set_optimizer_state_dict(model, optimizer, named, options=full)
-        return rest
+        if is_sharded(checkpoint_path):
+            return fill_from_shares(self._network, self.optimizers, checkpoint_path)
+        whole = self.checkpoint_io.load_checkpoint(checkpoint_path)
+        return fill_from_whole(self._network, self.optimizers, whole)
 
     @property
     def _learned(self) -> list[nn.Module]:

@@ -8,7 +8,8 @@ from mim.head.detector import Detector
 from mim.head.segmenter import Segmenter
 from mim.optim.layer_decay import Group, layer_decay_groups
 from mim.part import Saved
-from mim.train.training import Training, follow
+from mim.train.scheduled import follow_schedules
+from mim.train.training import Training
 
 
 class Labelled(Training):
@@ -39,7 +40,7 @@ class Labelled(Training):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Each group follows the schedule per step."""
-        return follow(self, self.optimizer(self.parameter_groups(), lr=self.lr))
+        return follow_schedules(self, self.optimizer(self.parameter_groups(), lr=self.lr))
 
 
 class Dense(Labelled):

@@ -25,7 +25,8 @@ from mim.teacher.ema import EMA
 from mim.teacher.views import ViewsEMA
 from mim.train.clip import Clip
 from mim.train.resolution import Resolution
-from mim.train.training import Training, follow
+from mim.train.scheduled import follow_schedules
+from mim.train.training import Training
 from mim.views import Shown
 
 Made = Reconstruction | Shown
@@ -205,7 +206,7 @@ class Pretrain(Training):
         optimizer = self.optimizer(self._groups(set(undecayed)), lr=self.lr)
         if self.start is not None:
             self.start.pull_after_steps(self.model, optimizer)
-        return follow(self, optimizer)
+        return follow_schedules(self, optimizer)
 
     def _groups(self, undecayed: set[str]) -> Sequence[Mapping[str, object]]:
         """What is trained, in groups of one weight decay."""

@@ -8,7 +8,6 @@ from functools import cached_property
 import numpy as np
 import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
-from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch.optim import Optimizer
 
 from mim.batch import Batch
@@ -16,7 +15,6 @@ from mim.draw import keys
 from mim.encoder.model import Model
 from mim.image_format import ImageFormat
 from mim.loss.weights import Weights
-from mim.optim.follow import Follow
 from mim.optim.number import NumberSchedule
 from mim.optim.schedule import Schedule
 from mim.optim.to_start import DecayToStart
@@ -236,23 +234,3 @@ class Training(TrainingModule):
     def lr(self) -> float:
         """Peak learning rate."""
         return self.absolute_lr or self.base_lr * self.effective_batch / 256
-
-
-def follow(training: Training, optimizer: Optimizer) -> OptimizerLRScheduler:
-    """What `configure_optimizers` returns: each group of the optimiser follows the schedules, step
-    by step.
-
-    Args:
-        training: has the schedules, and a trainer that says how long it is.
-        optimizer: its groups start at their own peaks.
-    """
-    passes = max(1, data_of(training.trainer).steps_per_epoch)
-    schedule = Follow(
-        optimizer,
-        training.schedule,
-        training.lr,
-        training.length,
-        passes,
-        training.weight_decay_schedule,
-    )
-    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
