@@ -93,10 +93,8 @@ class Data(L.LightningDataModule, ABC):
                 f"data.resize={resize} is smaller than the centre that is cut out of it, "
                 f"data.image_size={image_size}; e.g. data.resize={short * 256 // 224}, or null"
             )
-        self.resize, self.centred = (
-            resize,
-            CentreCrop(self.image_size, resize, resize_interpolation),
-        )
+        self.resize = resize
+        self.centred = CentreCrop(self.image_size, resize, resize_interpolation)
         self._from_labels = False
 
     @property
@@ -178,7 +176,7 @@ class Data(L.LightningDataModule, ABC):
 
     @property
     def words(self) -> dict[str, str]:
-        """What is looked at, by subject: images, their crops and normalisation, what is held out."""
+        """What is looked at, by subject: images, crops, normalisation, what is held out."""
         return words_of(self)
 
     @property

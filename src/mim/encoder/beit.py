@@ -10,16 +10,15 @@ import torch
 from timm.models import beit
 from torch import Tensor, nn
 
-from mim.encoder.attention import Norm, Wanted, pick
+from mim.encoder.attention import Norm, Wanted
+from mim.encoder.beit_bias import biases_of, run_in_grid_order
 from mim.encoder.beit_block import Block
 from mim.encoder.blocks import ImageAttention, check_number, rising_rates, run_blocks, run_for_added
 from mim.encoder.initialise import BeitStart, initialise_beit
-from mim.encoder.padding import padding_bias, with_cls
 from mim.encoder.patches import add_positions, project
 from mim.encoder.positions import sincos_positions
 from mim.geometry import Geometry, check_heads
 from mim.ranges import Count, Positive, Rate, Size
-from mim.tokens import take
 
 Positions = Literal[
     "shared_bias",
@@ -128,9 +127,7 @@ class Beit(ImageAttention, beit.Beit):
         return self._add_positions(project(image, index, self.patch_embed.proj), index)
 
     def position_token(self, token: Tensor, index: Tensor) -> Tensor:
-        """One token in place of many patches: (1, 1, D) at indices (B, K, M) -> (B, K, M, D), each
-        with its position.
-        """
+        """A token (1, 1, D) in place of patches at (B, K, M) -> (B, K, M, D), with positions."""
         return self._add_positions(token.expand(*index.shape, -1), index)
 
     def new_token(self) -> nn.Parameter:
@@ -160,7 +157,7 @@ class Beit(ImageAttention, beit.Beit):
         """Tokens that leave some blocks, each (B, 1 + M, D), not normalised; of the last of these
         blocks those that are wanted (`pick`), and no others are computed.
         """
-        return self._run(self.blocks, self._cls_first(tokens), blocks, index, valid, wanted)
+        return self.run(self.blocks, self._cls_first(tokens), blocks, index, valid, wanted)
 
     def encode_some(
         self,
@@ -169,66 +166,40 @@ class Beit(ImageAttention, beit.Beit):
         index: Tensor | None = None,
         valid: Tensor | None = None,
     ) -> Tensor:
-        """Encoded tokens that are wanted (`pick`), normalised: of the last block no others are
-        computed.
-        """
+        """As `encode`, of the wanted tokens (`pick`): the last block computes no others."""
         (last,) = self.encode_blocks(tokens, [self.depth], index, valid, wanted)
         return self.norm(last)
 
     def new_blocks(self, rates: Iterable[float]) -> nn.ModuleList:
-        """Blocks of its own kind and sizes, one for each rate of stochastic depth, as torch starts
-        them.
-        """
+        """Blocks of its kind and sizes as torch starts them, one for each rate of `drop_path`."""
         return nn.ModuleList(self._new_block(drop_path=rate) for rate in rates)
 
-    def run_beside(
-        self,
-        blocks: nn.ModuleList,
-        tokens: Tensor,
-        index: Tensor | None = None,
-        valid: Tensor | None = None,
-        wanted: Wanted = None,
-    ) -> Tensor:
-        """Tokens, cls token first, through other blocks of its kind: (B, 1 + M, D), and so out, or
-        those that are wanted (`pick`).
-
-        They have its shared biases of position, or a table each, as its own have; indices and
-        padding are as in `encode`.
-        """
-        (last,) = self._run(blocks, tokens, [len(blocks)], index, valid, wanted)
-        return last
-
-    def _run(
+    def run(
         self,
         blocks: nn.ModuleList,
         x: Tensor,
         numbers: Sequence[int],
-        index: Tensor | None,
-        valid: Tensor | None,
-        wanted: Wanted,
+        index: Tensor | None = None,
+        valid: Tensor | None = None,
+        wanted: Wanted = None,
     ) -> list[Tensor]:
-        """Tokens, cls token first, that leave the blocks of these numbers."""
-        if valid is not None or index is None or index.shape[1] != self.geometry.patches:
-            return run_blocks(x, blocks, self._padded(blocks, index, valid), numbers, wanted)
-        # All patches, in some order: put into that of the grid, images share their biases.
-        x, biases = _reorder(x, index.argsort(dim=1)[:, None]), self._padded(blocks, None, None)
-        if wanted is None:
-            left = run_blocks(x, blocks, biases, numbers)
-            return [_reorder(each, index[:, None]) for each in left]
-        start = torch.arange(len(x), device=x.device)[:, None] * x.shape[1]
-        chosen = pick(start + _tokens(index), wanted)
-        left = run_blocks(x, blocks, biases, numbers, chosen.flatten())
-        return [
-            each.unflatten(0, chosen.shape)
-            if number == max(numbers)
-            else _reorder(each, index[:, None])
-            for number, each in zip(numbers, left, strict=True)
-        ]
+        """Tokens x, cls token first, that leave some of its own blocks, or of others of its kind;
+        as in `encode_blocks`.
+
+        Others have its shared biases of position, or a table each, as its own have.
+        """
+        shared = self._shared_table
+        if valid is None and index is not None and index.shape[1] == self.geometry.patches:
+            biases = biases_of(blocks, shared, self.distance)
+            return run_in_grid_order(x, blocks, biases, numbers, index, wanted)
+        biases = biases_of(blocks, shared, self.distance, index, valid)
+        return run_blocks(x, blocks, biases, numbers, wanted)
 
     def encode_added(self, tokens: Tensor, blocks: Sequence[int]) -> list[Tensor]:
         """What feed-forward networks of some blocks add, each (B, 1 + L, D)."""
         x = self._cls_first(tokens)
-        return run_for_added(x, self.blocks, self._biases(self.blocks, None), blocks)
+        biases = biases_of(self.blocks, self._shared_table, self.distance)
+        return run_for_added(x, self.blocks, biases, blocks)
 
     def block_attention(
         self,
@@ -250,15 +221,11 @@ class Beit(ImageAttention, beit.Beit):
         """A block and its bias, of all patches."""
         chosen = self.blocks[check_number(number, self.depth, "Beit") - 1]
         assert isinstance(chosen, Block)
-        table = chosen.attn.relative_position_bias_table
-        if table is None and self.rel_pos_bias is not None:
-            table = self.rel_pos_bias.relative_position_bias_table
-        return chosen, None if table is None else _look_up(table, self.distance[None])
+        (bias,) = biases_of([chosen], self._shared_table, self.distance)
+        return chosen, bias
 
     def forward(self, image: Tensor) -> Tensor:
-        """Features of the whole image: (B, C, H, W) -> cls token first (B, 1 + L, D),
-        normalised.
-        """
+        """Whole images (B, C, H, W) -> cls token first (B, 1 + L, D), normalised."""
         return self.encode(self.embed(image))
 
     def no_weight_decay(self) -> set[str]:
@@ -266,63 +233,15 @@ class Beit(ImageAttention, beit.Beit):
         return {"cls_token", "pos_embed"}
 
     def _add_positions(self, tokens: Tensor, index: Tensor | None) -> Tensor:
-        return (
-            tokens
-            if self.pos_embed is None
-            else add_positions(tokens, index, self.pos_embed[:, 1:])
-        )
+        if self.pos_embed is None:
+            return tokens
+        return add_positions(tokens, index, self.pos_embed[:, 1:])
 
     def _cls_first(self, tokens: Tensor) -> Tensor:
         cls = self.cls_token if self.pos_embed is None else self.cls_token + self.pos_embed[:, :1]
         return torch.cat([cls.to(tokens.dtype).expand(tokens.shape[0], -1, -1), tokens], dim=1)
 
-    def _padded(
-        self, blocks: nn.ModuleList, index: Tensor | None, valid: Tensor | None
-    ) -> list[Tensor | None]:
-        """The bias of each block, which hides padding too."""
-        padding = None if valid is None else padding_bias(with_cls(valid))
-        return [_sum(bias, padding) for bias in self._biases(blocks, index)]
-
-    def _biases(self, blocks: nn.ModuleList, index: Tensor | None) -> list[Tensor | None]:
-        """The bias of each block (B or 1, A, 1 + M, 1 + M), or None, for the patches at (B, M) or
-        for all.
-        """
-        distance = self._distance(index)
-        shared = (
-            None
-            if self.rel_pos_bias is None
-            else _look_up(self.rel_pos_bias.relative_position_bias_table, distance)
-        )
-        biased = (block for block in blocks if isinstance(block, Block))
-        tables = (block.attn.relative_position_bias_table for block in biased)
-        return [shared if table is None else _look_up(table, distance) for table in tables]
-
-    def _distance(self, index: Tensor | None) -> Tensor:
-        """Row of the table for each pair of tokens, cls first: patches (B, M) -> (B, 1 + M, 1 + M);
-        of all patches, B = 1.
-        """
-        if index is None:
-            return self.distance[None]
-        token = _tokens(index)
-        return self.distance[token[:, :, None], token[:, None, :]]
-
-
-def _tokens(index: Tensor) -> Tensor:
-    """Numbers of the tokens of an image: patches (B, M) -> (B, 1 + M), that of the cls token, 0,
-    first.
-    """
-    return torch.cat([index.new_zeros(len(index), 1), index + 1], dim=1)
-
-
-def _look_up(table: Tensor, distance: Tensor) -> Tensor:
-    """Table (T, A), rows (B, M, M) -> biases (B, A, M, M)."""
-    return table[distance].permute(0, 3, 1, 2)
-
-
-def _reorder(tokens: Tensor, order: Tensor) -> Tensor:
-    """Patches of (B, 1 + M, D) by their numbers (B, 1, M), the cls token still first."""
-    return torch.cat([tokens[:, :1], take(tokens[:, 1:], order)[:, 0]], dim=1)
-
-
-def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
-    return b if a is None else a if b is None else a + b
+    @property
+    def _shared_table(self) -> Tensor | None:
+        """Biases (T, A) of all blocks that have no table of their own."""
+        return None if self.rel_pos_bias is None else self.rel_pos_bias.relative_position_bias_table

@@ -109,7 +109,9 @@ class BeitV2(MaskedModel):
         apart = self.block < encoder.depth  # else the decoder gets all tokens of the last block
         early, last = encoder.encode_blocks(tokens, blocks, index, valid, wanted if apart else None)
         joined = torch.cat([last[:, :first], early[:, first:]], dim=1)
-        joined = encoder.run_beside(self.aggregator, joined, index, valid, wanted)[:, first:]
+        layers = len(self.aggregator)
+        (joined,) = encoder.run(self.aggregator, joined, [layers], index, valid, wanted)
+        joined = joined[:, first:]
         last = last[:, first:wanted]
         made = {
             self.term: self.decoder(encoder.norm(last)),

@@ -23,8 +23,7 @@ def fill_from_shares(model: nn.Module, optimizers: Sequence[Optimizer], path: st
     optimisers' state, whatever number of processes wrote them.
     """
     weights = get_model_state_dict(model)
-    found = [get_optimizer_state_dict(model, optimizer) for optimizer in optimizers]
-    states = [in_tensors(each["state"]) for each in found]
+    states = [in_tensors(_state_of(model, optimizer)["state"]) for optimizer in optimizers]
     read_shares(
         {"state_dict": weights} | {f"optimizer_{i}": state for i, state in enumerate(states)},
         path,
@@ -45,7 +44,12 @@ def fill_from_whole(model: nn.Module, optimizers: Sequence[Optimizer], checkpoin
     full = StateDictOptions(full_state_dict=True)
     set_model_state_dict(model, checkpoint.pop("state_dict"), options=full)
     for optimizer, state in zip(optimizers, checkpoint.pop("optimizer_states"), strict=True):
-        groups = get_optimizer_state_dict(model, optimizer)["param_groups"]
+        groups = _state_of(model, optimizer)["param_groups"]
         named = by_name(state, [group["params"] for group in groups])
         set_optimizer_state_dict(model, optimizer, named, options=full)
     return checkpoint
+
+
+def _state_of(model: nn.Module, optimizer: Optimizer) -> Saved:
+    state: Saved = get_optimizer_state_dict(model, optimizer)
+    return state
