@@ -3,9 +3,12 @@ docs/study.md.
 
     python benchmarks/study --data <folder of CIFAR-10's pictures> --size small --minutes 60
 
+    python benchmarks/study --plan benchmarks/study/budget.yaml --data <folder> --size small
+
 What was stopped goes on from where it was; a job that has ended is not run again. `--page` writes
-the page of what is there. The size whole takes about twenty minutes an arm on two cores, small half
-a minute of one core; plan.yaml says what each is.
+the page of what is there. The size whole is meant for twenty minutes an arm on two cores, small
+takes half a minute of one core; a plan says what each is. budget.yaml has the settings of
+experiment=budget/..., each beside MAE at equal compute, and writes docs/budget_study.md.
 """
 
 import argparse
@@ -17,7 +20,7 @@ from pathlib import Path
 from jobs import Job, Study, done
 from operations import operations
 from page import write_page
-from plan import read_plan, wanted_arms
+from plan import PLAN, read_plan, wanted_arms
 from subset import subset
 
 from mim.launch.errors import Interrupted
@@ -42,18 +45,19 @@ def main(argv: list[str] | None = None) -> int:
         help="CIFAR-10's pictures: train/<class>/, test/<class>/",
     )
     parser.add_argument("--size", default="small", help="of plan.yaml")
-    parser.add_argument(
-        "--folder", type=Path, default=Path(os.environ.get("MIM_RUNS", "runs")) / "study"
-    )
+    parser.add_argument("--folder", type=Path, help="of jobs; null: runs/<name of the page>")
     parser.add_argument(
         "--minutes", type=float, default=float("inf"), help="begin nothing after so many"
     )
     parser.add_argument("--at-once", type=int, default=1, help="jobs")
     parser.add_argument("--page", action="store_true", help="run nothing")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "study.md")
-    parser.add_argument("--plan", type=Path, default=Path(__file__).with_name("plan.yaml"))
+    parser.add_argument("--out", type=Path, help="page; null: the plan's, in docs/")
+    parser.add_argument("--plan", type=Path, default=PLAN, help="arms, claims and sizes")
     args = parser.parse_args(argv)
-    plan, folder = read_plan(args.size, args.plan), (args.folder / args.size).absolute()
+    plan = read_plan(args.size, args.plan.resolve())
+    out = args.out or ROOT / "docs" / plan.page
+    jobs = args.folder or Path(os.environ.get("MIM_RUNS", "runs")) / Path(plan.page).stem
+    folder = (jobs / args.size).absolute()
     data = subset(args.data.absolute(), plan.size, folder / "pictures")
     flops = operations(plan, wanted_arms(plan), data, folder / "operations.json")
     study = Study(plan, folder, data, flops)
@@ -62,10 +66,10 @@ def main(argv: list[str] | None = None) -> int:
             set() if args.page else run(study, time.monotonic() + 60 * args.minutes, args.at_once)
         )
     finally:
-        write_page(study, args.size, args.out)
+        write_page(study, args.size, out)
     left = study.missing()
     print(
-        f"{args.out}: {len(left)} jobs are left that can be run now, {len(failed)} failed",
+        f"{out}: {len(left)} jobs are left that can be run now, {len(failed)} failed",
         flush=True,
     )
     return 1 if failed else 85 if left else 0

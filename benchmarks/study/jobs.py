@@ -76,10 +76,15 @@ class Study:
         """Whether equal compute is other epochs; else the same trainings stand for both."""
         return self.epochs(arm, "compute") != self.plan.size.epochs
 
+    def is_other(self, arm: str, at: At) -> bool:
+        """Whether an arm has trainings of its own there, and not those of the first way."""
+        return at == self.plan.size.at[0] or self.has_compute(arm)
+
     def ways(self, arms: Sequence[str]) -> list[At]:
-        """What arms are compared at: equal compute where that is other epochs for one."""
-        other = any(self.has_compute(arm) for arm in arms)
-        return ["epochs", "compute"] if other else ["epochs"]
+        """What arms are compared at: the first way, and the second where it is other epochs for
+        one.
+        """
+        return [at for at in self.plan.size.at if any(self.is_other(arm, at) for arm in arms)]
 
     def training(self, arm: str, kind: Kind, at: At, seed: int, rate: float) -> Job:
         """Training of an arm."""
@@ -164,18 +169,20 @@ class Study:
     def jobs(self) -> Iterator[Job]:
         """All jobs that are known by now, the most telling claims first."""
         probed = {claim.arm for claim in self.plan.claims if claim.arm}
+        first, *others = self.plan.size.at
         for arm in wanted_arms(self.plan):
             yield from self.tuning(arm)
-            yield from self.compared(arm, "epochs")
+            yield from self.compared(arm, first)
         for arm in wanted_arms(self.plan):
             if arm in probed:
                 yield from self.probes(arm)
-            if self.has_compute(arm):
-                yield from self.compared(arm, "compute")
-        yield from self.finetunings(UNTRAINED, "epochs")
+            for at in others:
+                if self.is_other(arm, at):
+                    yield from self.compared(arm, at)
+        yield from self.finetunings(UNTRAINED, first)
         for at in self.plan.size.finetune.at:
             for arm in compared_arms(self.plan):
-                if at == "epochs" or self.has_compute(arm):
+                if self.is_other(arm, at):
                     yield from self.finetunings(arm, at)
 
     def missing(self) -> list[Job]:

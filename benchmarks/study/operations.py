@@ -3,6 +3,7 @@ looks at attention.
 """
 
 import json
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,10 +13,13 @@ from plan import Plan
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import mim
-from mim.analysis.cost import teacher_flops
+from mim.analysis.cost import flops, teacher_flops
+from mim.batch import Batch
 from mim.callback.throughput import flops_per_image
 from mim.masker.attention_store import AttentionStore
-from mim.part import parts_of
+from mim.part import Progress, parts_of
+from mim.train.pretrain import Pretrain
+from mim.train.resolution import Resolution
 
 
 def operations(plan: Plan, names: list[str], data: Path, file: Path) -> dict[str, float]:
@@ -43,6 +47,8 @@ def count(plan: Plan, name: str, settings: list[str]) -> float:
     data.setup()
     batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
     with sdpa_kernel(SDPBackend.MATH):
+        if isinstance(task, Pretrain) and task.resolution is not None:
+            return growing(task, task.resolution, batch, cfg.epochs)
         first = flops_per_image(task, batch)
         share = plan.arms[name].looks
         if share is None:
@@ -56,3 +62,13 @@ def count(plan: Plan, name: str, settings: list[str]) -> float:
         look = teacher_flops(lambda image, _: [encoder(image)], encoder, torch.device("cpu"))
     looks = (epochs - 1) // begins
     return (begins * first + (epochs - begins) * then + looks * look) / epochs
+
+
+def growing(task: Pretrain, resolution: Resolution, batch: Batch, epochs: int) -> float:
+    """The same where images grow: forward and backward at the size of each epoch, on average."""
+    found = []
+    for epoch in range(epochs):
+        resolution.begin_step(Progress(epoch, epochs, 1))
+        smaller = resolution(batch)
+        found.append(3 * flops(partial(task.model, smaller), len(smaller.key)))
+    return sum(found) / epochs

@@ -9,13 +9,20 @@ from pathlib import Path
 
 from jobs import UNTRAINED, Study, count_images, done, numbers
 from picture import figure
-from plan import BASE, wanted_arms
+from plan import BASE, PLAN, wanted_arms
 from rows import FINETUNED, Row, by_its_judges, by_seed, judged_at, rows_of
 from verdict import Difference, together
 
 from mim.sweep.table import markdown
 
 TEMPLATE = Path(__file__).with_name("template.md")
+POOLS = """Of pools, on the trainings of equal epochs:
+
+{table}
+- Of the four learning rates of a probe, the one that is best on average over seeds counts, for each
+  pool; it is chosen on the test images, which flatters all pools a little.
+
+"""
 
 
 def shown(difference: Difference | None, seeds: int) -> str:
@@ -55,15 +62,13 @@ def differences_table(study: Study, claims: list[list[Row]]) -> str:
 
 
 def pools_table(study: Study, claims: list[list[Row]]) -> str:
-    """Differences between pools of one arm."""
+    """Differences between pools of one arm, and what is to be known of them; nothing where no claim
+    is about pools.
+    """
     seeds = len(study.plan.size.seeds)
-    lines = [[row.claim.says, shown(row.difference, seeds)] for (row,) in pools_of(claims)]
-    return markdown(["claim", "probe"], lines)
-
-
-def pools_of(claims: list[list[Row]]) -> list[list[Row]]:
-    """Those that are about pools, each of one comparison."""
-    return [rows for rows in claims if rows[0].claim.arm]
+    about = [row for rows in claims for row in rows if row.claim.arm]
+    lines = [[row.claim.says, shown(row.difference, seeds)] for row in about]
+    return POOLS.format(table=markdown(["claim", "probe"], lines)) if lines else ""
 
 
 def arms_table(study: Study) -> str:
@@ -115,7 +120,7 @@ def untrained(study: Study) -> str:
     words = []
     for metric, judge in study.plan.judges.items():
         if metric == FINETUNED:
-            found = by_seed(study, UNTRAINED, "epochs", metric)
+            found = by_seed(study, UNTRAINED, study.plan.size.at[0], metric)
         else:
             found = by_seed(study, BASE, "epochs", f"{metric}_untrained")
         words.append(
@@ -146,12 +151,18 @@ def write_page(study: Study, name: str, out: Path) -> None:
     """Write the page and its figure beside it."""
     size = study.plan.size
     claims = [rows_of(study, claim) for claim in study.plan.claims]
-    picture = out.parent / "figures" / "study.png"
+    picture = out.parent / "figures" / f"{out.stem}.png"
     judges = list(study.plan.judges.values())
     drawn = figure([row for rows in claims for row in rows], judges, picture)
     jobs = {job.folder: job for job in study.jobs()}
     out.write_text(
         TEMPLATE.read_text().format(
+            title=study.plan.title,
+            about=study.plan.about,
+            plan=study.plan.file.name,
+            options=""
+            if study.plan.file == PLAN
+            else f" --plan benchmarks/study/{study.plan.file.name}",
             name=name,
             says=size.says,
             images=f"{count_images(size):,}",

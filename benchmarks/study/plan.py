@@ -2,7 +2,7 @@
 fit together.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -40,6 +40,8 @@ class Size(NamedTuple):
     tuning_seed: int
     common: list[str]
     finetune: Finetune
+    at: Sequence[At] = ("epochs", "compute")
+    """What arms are compared at."""
 
 
 class Arm(NamedTuple):
@@ -71,8 +73,19 @@ class Claim(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Plan of a study of one size."""
+    """Plan of a study of one size.
 
+    Attributes:
+        file: that it was read from.
+        page: that is written from it, in docs/.
+        title: of that page.
+        about: what stands under it.
+    """
+
+    file: Path
+    page: str
+    title: str
+    about: str
     size: Size
     arms: Mapping[str, Arm]
     claims: list[Claim]
@@ -110,7 +123,8 @@ def read_plan(size: str, file: Path = PLAN) -> Plan:
         raise ValueError("two claims have one name")
     chosen = raw["sizes"][size]
     given = Size(**chosen | {"finetune": Finetune(**chosen["finetune"])})
-    return Plan(given, arms, claims, raw["judges"], raw["pools"])
+    told = [raw[name] for name in ("page", "title", "about")]
+    return Plan(file, *told, given, arms, claims, raw["judges"], raw["pools"])
 
 
 def wanted_arms(plan: Plan) -> list[str]:

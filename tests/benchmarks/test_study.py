@@ -43,8 +43,9 @@ def finish(job: Any, **metrics: float) -> None:
     (job.folder / "results.json").write_text(json.dumps({"status": "finished", "metrics": metrics}))
 
 
-def test_every_arm_composes(module) -> None:
-    plan = module("plan").read_plan("toy")
+@pytest.mark.parametrize("file", ["plan.yaml", "budget.yaml"])
+def test_every_arm_composes(module, file) -> None:
+    plan = module("plan").read_plan("toy", STUDY / file)
     for arm in plan.arms:
         settings = module("jobs").settings_of_arm(plan, arm, 2, Path("pictures"))
         cfg = mim.compose(
@@ -92,6 +93,35 @@ def test_equal_compute_is_other_epochs(study) -> None:
         finish(job, **{"knn/top1": 0.3})
     assert all("epochs=1" in job.overrides for job in study.compared("emae", "compute"))
     assert all("epochs=2" in job.overrides for job in study.compared("emae", "epochs"))
+
+
+def test_settings_of_a_budget_are_compared_at_equal_compute_alone(module, tmp_path) -> None:
+    plan = module("plan").read_plan("toy", STUDY / "budget.yaml")
+    flops = dict.fromkeys(plan.arms, 1.0) | {"shallow": 0.5}
+    study = module("jobs").Study(plan, tmp_path / "toy", Path("pictures"), flops)
+    assert {*module("plan").compared_arms(plan)} == {*plan.arms}
+    assert study.ways(["random", "shallow"]) == ["compute"]
+    for job in study.tuning("random") + study.tuning("shallow"):
+        finish(job, **{"knn/top1": 0.1})
+    for arm, epochs in (("random", 2), ("shallow", 4)):
+        jobs = [job for job in study.missing() if (job.arm, job.kind) == (arm, "train")]
+        assert [job.seed for job in jobs] == plan.size.seeds
+        assert all(f"epochs={epochs}" in job.overrides for job in jobs)
+        finish(jobs[0], **{"knn/top1": 0.1})
+        (tuned,) = [job for job in study.missing() if (job.arm, job.kind) == (arm, "finetune")]
+        assert tuned.after == jobs[0].folder
+    out = tmp_path / "page.md"
+    module("page").write_page(study, "toy", out)
+    assert out.read_text().startswith(f"# {plan.title}\n")
+    assert "--plan benchmarks/study/budget.yaml --data" in out.read_text()
+    assert "Of pools" not in out.read_text()
+
+
+def test_a_plan_is_the_settings_of_the_experiment_that_it_tries(module) -> None:
+    plan = module("plan").read_plan("small", STUDY / "budget.yaml")
+    wanted = mim.compose("experiment=budget/vit_base_one_gpu", "hydra.run.dir=unused")
+    tried = mim.compose(*plan.arms["together"].settings, "hydra.run.dir=unused")
+    assert tried.masker == wanted.masker
 
 
 def test_what_has_ended_is_not_run_again_and_judging_waits(study, module) -> None:
@@ -328,6 +358,10 @@ def test_operations_of_looks_and_of_the_phases_are_counted(module, monkeypatch, 
         lambda cfg, real=operations.instantiate: data if "root" in cfg else real(cfg),
     )
     names, file = ["random", "amt", "emae"], tmp_path / "operations.json"
+    budget = module("plan").read_plan("toy", STUDY / "budget.yaml")
+    grown = operations.operations(budget, ["random", "progressive"], Path("pictures"), file)
+    # of two epochs, the first has images of 24 pixels: 9 patches of 16
+    assert 0.75 < grown["progressive"] / grown["random"] < 0.85
     found = operations.operations(plan, names, Path("pictures"), file)
     assert 3.9 < found["emae"] / found["random"] < 4.1
     assert found["amt"] < 1.1 * found["random"]
