@@ -75,6 +75,11 @@ def test_a_packed_archive_is_refused(tmp_path):
     refused(tmp_path / "y.ckpt", "is packed")
 
 
+def test_a_program_is_refused_as_one(tmp_path):
+    torch.jit.script(torch.nn.Linear(2, 2)).save(str(tmp_path / "x.pt"))
+    refused(tmp_path / "x.pt", "is a program .TorchScript., which is not run")
+
+
 def test_a_pipe_is_refused(tmp_path):
     os.mkfifo(tmp_path / "x.ckpt")
     refused(tmp_path / "x.ckpt", "is a pipe, a socket or a device")

@@ -29,6 +29,7 @@ WORKS = {
     "dinov2, SwiGLU": ("Dinov2", {"use_swiglu_ffn": True}),
     "dinov2_with_registers": ("Dinov2WithRegisters", {}),
     "dinov3_vit": ("DINOv3ViT", {"num_register_tokens": 4}),
+    "dinov3_vit, no registers": ("DINOv3ViT", {"num_register_tokens": 0}),
     "dinov3_vit, gated": (
         "DINOv3ViT",
         {"num_register_tokens": 4, "use_gated_mlp": True, "hidden_act": "silu"},
@@ -122,6 +123,17 @@ def test_a_dual_model_gives_its_image_half(tmp_path, distance):
         vision_config=SIZES, text_config=SIZES | {"vocab_size": 99}, projection_dim=8
     )
     model = transformers.CLIPModel(config).eval()
+    model.save_pretrained(tmp_path)
+    image = torch.randn(2, 3, 64, 64)
+    encoder = mim.load(tmp_path)
+    with torch.no_grad():
+        theirs = model.vision_model(image).last_hidden_state
+        assert distance(encoder.encode_blocks(encoder.embed(image), [2])[0], theirs) < 1e-5
+
+
+def test_a_projection_that_texts_are_compared_by_is_left_over(tmp_path, distance):
+    config = transformers.CLIPVisionConfig(**SIZES, projection_dim=8)
+    model = transformers.CLIPVisionModelWithProjection(config).eval()
     model.save_pretrained(tmp_path)
     image = torch.randn(2, 3, 64, 64)
     encoder = mim.load(tmp_path)

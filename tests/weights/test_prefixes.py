@@ -55,6 +55,39 @@ def test_and_under_any_other_name(tmp_path, prefix, key):
     assert torch.equal(found.tensors["encoder.norm.weight"], weights()["norm.weight"])
 
 
+@pytest.mark.parametrize("inner", ["module", "state_dict", "shadow", "a.b"])
+def test_an_average_is_taken_from_under_a_key_of_its_own(tmp_path, inner):
+    held = weights(2)
+    for word in reversed(inner.split(".")):
+        held = {word: held, "decay": 0.99}
+    torch.save({"model": weights(1), "ema": held}, tmp_path / "x.pth")
+    for key, seed in ((None, 2), ("ema", 2), ("model", 1)):
+        found = read_weights(tmp_path / "x.pth", key)
+        assert torch.equal(found.tensors["encoder.norm.weight"], weights(seed)["norm.weight"])
+
+
+def test_keys_within_themselves_come_to_an_end(tmp_path):
+    endless = {}
+    endless["state"] = endless
+    torch.save({"model": endless}, tmp_path / "x.pth")
+    with pytest.raises(ValueError, match="holds no weights"):
+        read_weights(tmp_path / "x.pth")
+
+
+HEADS = ("head_dist.weight", "proj_head.1.num_batches_tracked", "classifier.bias", "predictor.0.x")
+HEADS += ("auxiliary_head.conv.weight", "neck.fc.weight", "student_projector.last.weight_g")
+
+
+def test_heads_of_anybody_are_left_over_and_named(tmp_path):
+    beside = {
+        name: torch.tensor(1) if name.endswith("tracked") else torch.zeros(2) for name in HEADS
+    }
+    torch.save({"state_dict": under("module.", weights() | beside)}, tmp_path / "x.pth")
+    encoder, said = open_encoder(tmp_path / "x.pth", heads=2)
+    assert torch.equal(encoder.norm.weight, weights()["norm.weight"])
+    assert "left over: head_dist.weight, proj_head.1.num_batches_tracked, classifier.bias" in said
+
+
 def test_wrappers_within_a_model_are_no_part_of_its_names(tmp_path):
     wrapped = {
         name.replace("blocks.0.", "blocks.0._fsdp_wrapped_module._checkpoint_wrapped_module."): each

@@ -80,6 +80,13 @@ def test_a_shard_without_what_its_index_says_is_refused(tmp_path):
         read_weights(folder)
 
 
+def test_a_shard_that_is_not_there_is_named(tmp_path):
+    folder = sharded(tmp_path, "safetensors")
+    (folder / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"00002-of-00002\.safetensors is not there, and"):
+        read_weights(folder)
+
+
 def test_more_files_than_anybody_writes_are_not_opened(tmp_path):
     folder = sharded(tmp_path, "bin", {f"x{number}": f"{number}.bin" for number in range(1001)})
     with pytest.raises(ValueError, match="names 1,003 files; at most 1,000"):

@@ -43,6 +43,7 @@ def check_archive(file: Path) -> None:
         return
     try:
         with zipfile.ZipFile(file) as archive:
+            names = archive.namelist()
             packed = [
                 entry.filename
                 for entry in archive.infolist()
@@ -53,6 +54,11 @@ def check_archive(file: Path) -> None:
         raise ValueError(
             f"{printable(file)} is cut off or damaged ({printable(error, 100)}); copy it again"
         ) from error
+    if any("/code/__torch__" in name for name in names):
+        raise ValueError(
+            f"{printable(file)} is a program (TorchScript), which is not run; save the state_dict "
+            "of what it was made of"
+        )
     if packed:
         raise ValueError(
             f"{printable(file)} is packed ({printable(packed[0], 60)}), which torch never does; it "

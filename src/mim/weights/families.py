@@ -42,7 +42,9 @@ _NAMES = (  # a pattern, and what it becomes; all are tried, in this order
     (r"\.layer_scale(\d)\.lambda1$", r".ls\1.gamma"),
 )
 _EVAS = ((r"\.ls(\d)\.gamma$", r".gamma_\1"),)  # of DINOv3, as timm's Eva names it
-_REST = re.compile(r"^(head|pooler|classifier|\w+_classifier)\.|mask_token$")
+_REST = re.compile(
+    r"^(head|pooler|classifier|\w+_classifier|visual_projection|decoder)\.|mask_token$"
+)
 MOST_SIDE = 4096
 
 
@@ -177,7 +179,8 @@ def of_transformers(
 def _settle(
     tensors: Tensors, family: Family, config: Settings, kind: str
 ) -> tuple[Tensors, Settings]:
-    ours = family.mend(_one_projection(renamed(tensors, _NAMES)))
+    there = {name: value for name, value in tensors.items() if value.numel()}  # registers, or none
+    ours = family.mend(_one_projection(renamed(there, _NAMES)))
     width, _, _, patch = ours["patch_embed.proj.weight"].shape
     side, name = config.get("image_size"), family.timm(config, ours)
     settings: Settings = {
@@ -197,6 +200,8 @@ def _settle(
     }
     if "reg_token" in ours:
         settings["registers"] = ours["reg_token"].shape[1]
+    elif config.get("num_register_tokens") == 0:
+        settings["registers"] = 0
     named = {
         name if _REST.search(name) else f"encoder.{name}": value for name, value in ours.items()
     }

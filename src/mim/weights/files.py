@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mim.checkpoint.sound import UNREADABLE, check_archive
 from mim.plain import Settings, parse_json
-from mim.weights.prefixes import CONTAINERS, container_of, containers
+from mim.weights.prefixes import CONTAINERS, container_of, containers, weights_in
 
 # What the official trainings keep beside the weights is plain values: MAE its command line, SimMIM
 # its config. The latter's class is read as what it is, a dictionary, so yacs need not be there.
@@ -80,7 +80,7 @@ def unwrap(
     container, prefix = container_of(held, key)
     if container is not None:
         fitting = [container, *(each for each in fitting if each != container)]
-    weights = held[fitting[0]] if fitting else held
+    weights = weights_in(held[fitting[0]] if fitting else held)
     tensors = {k: v for k, v in weights.items() if isinstance(v, Tensor)}
     if not tensors:
         raise ValueError(

@@ -58,6 +58,28 @@ def _is_averaged(name: str) -> bool:
     return not _AVERAGED.isdisjoint(name.lower().replace("_", ".").split("."))
 
 
+DEEPEST = 3
+"""Levels of keys, one in another, below which no weights are looked for."""
+
+
+def weights_in(content: Mapping[object, object], levels: int = DEEPEST) -> Mapping[object, object]:
+    """What holds the tensors of a part of a checkpoint: itself, or what is under a key of it,
+    `ema` -> `module`.
+    """
+    inner = [] if _holds_encoder(content, 0) or not levels else containers(content)
+    held = content.get(inner[0]) if inner else None
+    return weights_in(held, levels - 1) if isinstance(held, Mapping) else content
+
+
+def _holds_encoder(value: object, levels: int = DEEPEST - 1) -> bool:
+    """Whether there is an encoder in it, or under a key of it."""
+    if not isinstance(value, Mapping):
+        return False
+    if any(isinstance(name, str) and name.endswith(_STEM) for name in value):
+        return True
+    return levels > 0 and any(_holds_encoder(each, levels - 1) for each in value.values())
+
+
 def containers(content: Mapping[object, object]) -> list[str]:
     """Keys of a checkpoint under which there are weights, the best first: averaged ones, then those
     of `CONTAINERS`, and where it has none of these any other that holds an encoder.
@@ -66,10 +88,7 @@ def containers(content: Mapping[object, object]) -> list[str]:
     others = [
         name
         for name, value in content.items()
-        if isinstance(name, str)
-        and name not in CONTAINERS
-        and isinstance(value, Mapping)
-        and any(isinstance(each, str) and each.endswith(_STEM) for each in value)
+        if isinstance(name, str) and name not in CONTAINERS and _holds_encoder(value)
     ]
     averaged = [name for name in others if _is_averaged(name)]
     return [*averaged, *known] or others

@@ -97,6 +97,11 @@ def _read_transformers(file: Path, config: Path, name: str, key: str | None = No
     content: dict[str, Tensor] = {}
     for part, names in parts_of(file):
         refuse_special(part)
+        if not part.exists():
+            raise FileNotFoundError(
+                f"{part} is not there, and {file.name} says that it holds {len(names):,} tensors; "
+                "copy it, too"
+            )
         opened = (
             read_safetensors(part)[0]
             if is_safetensors(part)

@@ -20,10 +20,11 @@ CROSSMAE = "wfm.linear.weight"
 MMPRETRAIN = "backbone.patch_embed.projection.weight"
 _BESIDE = re.compile(
     r"^((mask_token|masked_embed|mask_token_1|de_pos_embed|decoder_pos_embed)$|"
-    r"((lm_head|down)(_1)?|fc|wfm|dec_norms|decode_\w+|decoder_\w+|local_cls_norm|projectors)\.)"
+    r"((lm_head|down)(_1)?|fc|wfm|dec_norms|decode_\w+|decoder_\w+|local_cls_norm|projectors|neck|"
+    r"(\w+_)?(heads?|classifier|projector|predictor|prototypes)(_\w+)?)\.)"
 )
 """What a training keeps beside the parts of its encoder: BEiT and data2vec, iBOT, MSN, BootMAE,
-CrossMAE, DINOv3.
+CrossMAE, DINOv3; heads, projectors and the like of anybody.
 """
 _COMPUTED = re.compile(r"(relative_position_index|attn_mask|bias_mask|rope_embed\.periods)$")
 _CHUNK = re.compile(r"^blocks\.\d+\.(\d+\.)")  # of DINOv2 while it is trained on many processes
