@@ -68,7 +68,10 @@ CONTENT = {
             "segmentation": [[0, 0, 8, 0, 8, 8, 0, 8]],
         },
     ],
-    "categories": [{"id": 90, "name": "late"}, {"id": 3, "name": "early"}],
+    "categories": [
+        {"id": 90, "name": "late", "frequency": "r"},
+        {"id": 3, "name": "early", "frequency": "f"},
+    ],
 }
 
 
@@ -147,6 +150,46 @@ def test_rare_categories_are_seen_more_often(folder):
     assert data.train_size == 4
     assert data.held_out_scenes.style == "lvis"
     assert data.category_images == [1, 1]
+
+
+def without_area(number):
+    content = deepcopy(CONTENT)
+    del content["annotations"][number]["area"]
+    return content
+
+
+@pytest.mark.parametrize(("number", "pixels"), [(0, 30), (1, 4), (2, 64)])
+def test_an_area_that_is_left_out_is_that_of_the_mask_where_it_is_judged_by(folder, number, pixels):
+    read = scenes(folder, without_area(number))
+    assert read.truth["annotations"][number]["area"] == pixels
+    assert read.truth["annotations"] == CONTENT["annotations"]
+    learned = scenes(folder, without_area(number), learned_from=True)
+    assert "area" not in learned.truth["annotations"][number]
+
+
+def test_of_an_object_without_a_mask_it_is_that_of_the_box(folder):
+    content = without_area(0)
+    content["annotations"][0]["segmentation"] = []
+    assert scenes(folder, content).truth["annotations"][0]["area"] == 30
+
+
+def test_lvis_needs_to_say_how_frequent_a_category_is_where_it_is_judged(folder):
+    (folder / "plain.json").write_text(json.dumps(changed("categories", 0, "frequency", "often")))
+    where = {"train_images": ".", "val_images": "."}
+    assert coco(folder, Lvis, train="plain.json", **where).scenes("objects").classes
+    with pytest.raises(ValueError, match=r"category 90 has frequency=often; LVIS says r, c or f"):
+        coco(folder, Lvis, val="plain.json", **where).scenes("objects")
+
+
+def test_names_as_another_system_writes_them_are_found_and_lead_nowhere_else(folder):
+    (folder / "images" / "inner").mkdir()
+    (folder / "images" / "a.png").rename(folder / "images" / "inner" / "a.png")
+    read = scenes(folder, changed("images", 0, "file_name", "inner\\a.png"))
+    assert read.image(0).shape == (3, 10, 12)
+    with pytest.raises(ValueError, match="outside of the folder of pictures"):
+        scenes(folder, changed("images", 0, "file_name", "..\\images\\b.png"))
+    with pytest.raises(FileNotFoundError, match=r"e\.g\. inner/b\.png; set data\.root"):
+        scenes(folder, changed("images", 0, "file_name", "inner/b.png"))
 
 
 def test_run_lengths_go_there_and_back():

@@ -73,12 +73,13 @@ def read_annotations(file: Path) -> Entry:
                 f"{origin}: image {number} has {each['height']} x {each['width']} pixels; a side "
                 f"has at most {WIDEST:,}"
             )
-        absent = each.get("neg_category_ids", [])
-        if not isinstance(absent, list) or not all(type(one) is int for one in absent):
-            raise ValueError(
-                f"{origin}: image {number} has neg_category_ids={printable(absent, 60)}, which is "
-                "no list of whole numbers"
-            )
+        for field in ("neg_category_ids", "not_exhaustive_category_ids"):
+            said = each.get(field, [])
+            if not isinstance(said, list) or not all(type(one) is int for one in said):
+                raise ValueError(
+                    f"{origin}: image {number} has {field}={_shown(said)}, which is no list of "
+                    "whole numbers"
+                )
     categories = {each["id"] for each in content["categories"]}
     for each in content["annotations"]:
         _check_annotation(f"{origin}: annotation {each['id']}", each, pictures, categories)
@@ -91,28 +92,30 @@ def _check_entries(
     """Whether each has the fields that it needs, and an id of its own."""
     seen = set()
     for number, each in enumerate(entries, start=1):
-        which = (
-            f"{origin}: {SINGULAR[kind]} {each.get('id', f'at place {number}')}"
-            if isinstance(each, dict)
-            else ""
-        )
-        if not which:
+        if not isinstance(each, dict):
             raise ValueError(
                 f"{origin}: the {SINGULAR[kind]} at place {number} is no entry with names and "
                 "values"
             )
+        called = _shown(each["id"]) if "id" in each else f"at place {number}"
+        which = f"{origin}: {SINGULAR[kind]} {called}"
         for name, wanted in fields.items():
             if name not in each:
                 raise ValueError(f"{which} has no {name}; it needs {', '.join(fields)}")
             if not isinstance(each[name], wanted) or isinstance(each[name], bool):
                 raise ValueError(
-                    f"{which} has {name}={printable(each[name])}, which is not {WORDS[wanted]}"
+                    f"{which} has {name}={_shown(each[name])}, which is not {WORDS[wanted]}"
                 )
         if abs(each["id"]) > LARGEST:
             raise ValueError(f"{which} has an id of more than 64 bits; number them from 1")
         if each["id"] in seen:
             raise ValueError(f"{which} is there twice; give each {SINGULAR[kind]} an id of its own")
         seen.add(each["id"])
+
+
+def _shown(value: object) -> str:
+    """A value as messages show it; text in quotes, for `"5"` is no number."""
+    return printable(json.dumps(value) if isinstance(value, str) else value, 60)
 
 
 def _check_annotation(
@@ -145,11 +148,9 @@ def _check_annotation(
         )
     crowd, area = annotation.get("iscrowd", 0), annotation.get("area", 0)
     if crowd not in (0, 1):
-        raise ValueError(f"{which} has iscrowd={printable(crowd)}; it is 0 or 1")
+        raise ValueError(f"{which} has iscrowd={_shown(crowd)}; it is 0 or 1")
     if not isinstance(area, int | float) or not 0 <= area < math.inf:
-        raise ValueError(
-            f"{which} has area={printable(area)}; it is a number of pixels, or left out"
-        )
+        raise ValueError(f"{which} has area={_shown(area)}; it is a number of pixels, or left out")
     said = _unsound(annotation["segmentation"], size)
     if said:
         raise ValueError(f"{which} has {said}")

@@ -62,16 +62,21 @@ class CocoScenes:
                 raise ValueError(f"{self.origin} has no object to learn from")
         self.pictures = list(pictures.values())
         self.annotations = [of_image[each["id"]] for each in self.pictures]
-        paths = [images / self.file_name(each) for each in self.pictures]
+        paths = [_found(images, self.file_name(each)) for each in self.pictures]
         missing = [path for path in paths if not path.is_file()]
         if missing:
             raise FileNotFoundError(
                 f"{len(missing):,} of {len(paths):,} pictures of {self.origin} are not in "
                 f"{printable(images)}, e.g. "
-                f"{printable(missing[0].name)}; set data.root, or the folders of pictures"
+                f"{printable(missing[0].relative_to(images))}; set data.root, or the folders of "
+                "pictures"
             )
         reading = Reading(max_megapixels, exif=False)  # labels are of what is stored
         self.files = Files(map(str, paths), [-1] * len(paths), reading)
+        for number, those in enumerate([] if learned_from else self.annotations):
+            for each in those:
+                if "area" not in each:  # small, medium and large are told apart by it
+                    each["area"] = self._area(each, self.size(number))
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -99,7 +104,7 @@ class CocoScenes:
         name = picture.get("file_name")
         if not isinstance(name, str):
             raise ValueError(f"{self.origin}: image {picture['id']} has no file_name")
-        if name.startswith("/") or ".." in Path(name).parts:
+        if name.startswith("/") or ".." in name.replace("\\", "/").split("/"):
             raise ValueError(
                 f"{self.origin}: image {picture['id']} is in {printable(name)}, outside of the "
                 "folder of pictures"
@@ -149,6 +154,11 @@ class CocoScenes:
             torch.tensor([bool(each.get("iscrowd")) for each in those], dtype=torch.bool),
         )
 
+    def _area(self, annotation: Entry, size: tuple[int, int]) -> float:
+        """Pixels of an object: those of its mask, of its box where it has none."""
+        pixels = float(self._mask(annotation, size, size).sum())
+        return pixels or float(annotation["bbox"][2] * annotation["bbox"][3])
+
     def _mask(self, annotation: Entry, whole: tuple[int, int], size: tuple[int, int]) -> Tensor:
         try:
             return mask_of(annotation["segmentation"], whole, size)
@@ -192,6 +202,12 @@ class CocoScenes:
             ],
             dtype=torch.float64,
         )
+
+
+def _found(folder: Path, name: str) -> Path:
+    """Where a picture is; its name may be as another system writes it, `train\\1.jpg`."""
+    path = folder / name
+    return folder / name.replace("\\", "/") if "\\" in name and not path.is_file() else path
 
 
 def _by_id(categories: Sequence[Entry]) -> list[Entry]:

@@ -2,9 +2,15 @@
 1908.03195).
 """
 
+from pathlib import Path
+
 from mim.data.coco import Coco
 from mim.data.coco_scenes import CocoScenes
+from mim.data.levels import MAX_MEGAPIXELS
 from mim.dense import Entry
+from mim.plain import printable
+
+FREQUENCIES = ("r", "c", "f")
 
 
 class LvisScenes(CocoScenes):
@@ -13,6 +19,22 @@ class LvisScenes(CocoScenes):
     """
 
     style = "lvis"
+
+    def __init__(
+        self,
+        annotations: Path,
+        images: Path,
+        learned_from: bool = False,
+        max_megapixels: float = MAX_MEGAPIXELS,
+    ):
+        super().__init__(annotations, images, learned_from, max_megapixels)
+        for each in [] if learned_from else self.truth["categories"]:
+            if each.get("frequency") not in FREQUENCIES:
+                raise ValueError(
+                    f"{self.origin}: category {each['id']} has "
+                    f"frequency={printable(each.get('frequency'), 60)}; LVIS says r, c or f of "
+                    "each, rare, common or frequent: write it, or take data=coco"
+                )
 
     def file_name(self, picture: Entry) -> str:
         """The last two parts of its address: `train2017/000000391895.jpg`."""

@@ -69,7 +69,7 @@ def average_precision(
     boxes off first).
 
     Args:
-        truth: annotations in COCO's or LVIS's format.
+        truth: annotations in COCO's or LVIS's format, with the area of each.
         results: detections in COCO's format.
         kind: boxes or masks.
         style: COCO's counts 100 detections of an image and category and knows crowds; LVIS's 300 of
