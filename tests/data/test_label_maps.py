@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
@@ -131,6 +132,33 @@ def test_what_cannot_be_is_refused_in_one_line(folder):
     with pytest.raises(ValueError, match="has 3 x 3 pixels and its label map 4 x 4"):
         scenes(folder).image(1)
     assert torch.equal(scenes(folder).label_map(1), torch.zeros(4, 4, dtype=torch.uint8))
+
+
+KINDS = {
+    "npy": lambda file: np.save(file, VALUES),
+    "words of 64 bits.tif": lambda file: tifffile.imwrite(file, VALUES.astype(np.int64)),
+    "doubles.tif": lambda file: tifffile.imwrite(file, VALUES.astype(np.float64)),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_pillow_does_not_read_is_read_by_what_reads_pictures(folder, kind):
+    (folder / "maps" / "a.png").unlink()
+    KINDS[kind](folder / "maps" / f"a.{kind.rpartition('.')[2]}")
+    found = scenes(folder)
+    assert found.label_map(0).tolist() == VALUES.tolist()
+    assert found.size(0) == (2, 4)
+    assert found.image(0).shape == (3, 2, 4)
+
+
+@pytest.mark.parametrize(("kept", "said"), [(0, "it is empty"), (9, "it is no picture"), (99, "")])
+def test_a_label_map_that_cannot_be_read_is_named(folder, kept, said):
+    file = folder / "maps" / "a.png"
+    Image.fromarray(np.arange(4096).reshape(64, 64).astype(np.uint8) * 3).save(file)
+    file.write_bytes(file.read_bytes()[:kept])
+    with pytest.raises(ValueError, match=rf"maps/a\.png cannot be read: {said}") as refusal:
+        scenes(folder).label_map(0)
+    assert "\n" not in str(refusal.value)
 
 
 def test_16_bits_whole_floats_and_opacity_are_read(folder):

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from mim.data.decode import read_values
 from mim.data.files import Files
 from mim.data.levels import MAX_MEGAPIXELS, Reading, refuse_large
 from mim.data.listing import find_pictures
@@ -85,8 +87,13 @@ class LabelMapScenes:
 
     def size(self, number: int) -> tuple[int, int]:
         """Height and width of a picture, by what the header of its label map says."""
-        with Image.open(self.maps[number]) as picture:
-            return picture.size[1], picture.size[0]
+        file = self.maps[number]
+        try:
+            with Image.open(file) as picture:
+                return picture.size[1], picture.size[0]
+        except UnidentifiedImageError:
+            height, width = self._stored(file).shape[:2]
+            return height, width
 
     def image(self, number: int) -> Tensor:
         """A picture (3, H, W) uint8.
@@ -114,15 +121,9 @@ class LabelMapScenes:
                 a JPEG.
         """
         file = self.maps[number]
-        with Image.open(file) as picture:
-            refuse_large(*picture.size, self.files.reading.max_megapixels)
-            if picture.format == "JPEG":
-                raise ValueError(
-                    f"{printable(file)} is a JPEG, whose compression changes classes; give label "
-                    "maps as PNG"
-                )
-            stored = np.asarray(picture)
-        values = torch.from_numpy(stored.astype(np.int32))
+        stored = self._stored(file)
+        with np.errstate(invalid="ignore"):  # NaN is found to be no whole number
+            values = torch.from_numpy(stored.astype(np.int32))
         if stored.dtype.kind == "f" and (values.numpy() != stored).any():
             raise ValueError(f"{printable(file)} has values that are no whole numbers, so no class")
         if values.ndim == 3 and values.shape[2] == 2:  # opacity beside the class
@@ -132,6 +133,28 @@ class LabelMapScenes:
         known = (values != self.ignore) & (values >= self.first_class)
         values = torch.where(known, values - self.first_class, IGNORE)
         return refuse_classes(values, self.classes, lambda: printable(file)).byte()
+
+    def _stored(self, file: Path) -> NDArray:
+        """Values of a label map, (H, W) or (H, W, c): of palettes the numbers of their colours; of
+        arrays and of what else Pillow does not read (whole numbers of 64 bits) what is in them.
+        """
+        try:
+            with Image.open(file) as picture:
+                refuse_large(*picture.size, self.files.reading.max_megapixels)
+                if picture.format == "JPEG":
+                    raise ValueError(
+                        "it is a JPEG, whose compression changes classes; give label maps as PNG"
+                    )
+                return np.asarray(picture)
+        except UnidentifiedImageError:
+            reading = self.files.reading._replace(channels=0)
+        except Exception as error:  # of many kinds, where a file is damaged
+            raise ValueError(f"{printable(file)} cannot be read: {printable(error)}") from error
+        try:
+            values = read_values(Files([str(file)], [-1], reading).content(0), reading).values
+        except Exception as error:
+            raise ValueError(f"{printable(file)} cannot be read: {printable(error)}") from error
+        return values[0] if len(values) == 1 else np.moveaxis(values, 0, -1)
 
     def _of_colours(self, values: Tensor, file: Path) -> Tensor:
         if self.colours is None:
