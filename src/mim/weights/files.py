@@ -81,7 +81,7 @@ def unwrap(
     if container is not None:
         fitting = [container, *(each for each in fitting if each != container)]
     weights = weights_in(held[fitting[0]] if fitting else held)
-    tensors = {k: v for k, v in weights.items() if isinstance(v, Tensor)}
+    tensors = {k: v for k, v in weights.items() if isinstance(k, str) and isinstance(v, Tensor)}
     if not tensors:
         raise ValueError(
             f"{file} holds no weights; they are looked for at the top and under "

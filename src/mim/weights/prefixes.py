@@ -66,8 +66,9 @@ def weights_in(content: Mapping[object, object], levels: int = DEEPEST) -> Mappi
     """What holds the tensors of a part of a checkpoint: itself, or what is under a key of it,
     `ema` -> `module`.
     """
-    inner = [] if _holds_encoder(content, 0) or not levels else containers(content)
-    held = content.get(inner[0]) if inner else None
+    if _holds_encoder(content, 0) or not levels:
+        return content
+    held = next((content[each] for each in containers(content) if _holds_encoder(content[each])), 0)
     return weights_in(held, levels - 1) if isinstance(held, Mapping) else content
 
 
