@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
@@ -87,6 +88,18 @@ def test_one_value_in_a_thousand_does_not_move_the_proposed_range(tmp_path):
     values[0, 0], values[-1, -1] = -1e9, 1e9
     low, high = arrays(tmp_path, values)["range"]
     assert -1 < low < 20 < 980 < high < 1010
+
+
+def test_what_files_call_no_data_stretches_no_range(tmp_path):
+    values = np.arange(-99, 301, dtype=np.int16).reshape(20, 20)
+    values[0] = -9999
+    for number in range(3):
+        nothing = [(42113, "s", 0, "-9999", True)]
+        tifffile.imwrite(tmp_path / f"{number}.tif", values, extratags=nothing)
+    found = looked_at(tmp_path)
+    assert found.range() == (-79, 300)
+    assert found.counts(lambda each: each.type) == [("int16", 3)]
+    assert -80 < found.proposed()["range"][0] < -70
 
 
 def test_some_pictures_are_spread_evenly_and_progress_is_told(pictures):

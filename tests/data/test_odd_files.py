@@ -104,6 +104,18 @@ def test_no_data_is_black_also_where_its_number_is_the_greatest(written, range):
     assert torch.allclose(image[1:], expected, atol=0.05)
 
 
+def test_no_data_is_turned_round_with_the_values_where_the_least_is_white(written):
+    values = RAMP.copy()
+    values[0, :9] = 9
+    values[1:][values[1:] == 65526] = 65525
+    kind = {"photometric": "miniswhite"}
+    image = decode(written(tiff(values, **kind, **no_data("9"))), Reading(channels=1))[0]
+    assert image[0, :9].tolist() == [0] * 9
+    assert torch.allclose(
+        image[1:], torch.from_numpy((65535 - values[1:]) / 257).float(), atol=0.01
+    )
+
+
 def test_of_colours_a_pixel_has_no_data_where_all_of_them_say_so(written):
     values = np.array([[[255, 255, 255], [255, 9, 8]]], np.uint8)
     image = decode(written(tiff(values, photometric="rgb", **no_data("255"))))
