@@ -5,7 +5,7 @@ import torch
 
 from mim.evaluate.features import Features
 from mim.evaluate.knn import KNN
-from mim.evaluate.linear import Linear
+from mim.evaluate.linear import Linear, _batches
 
 
 def clusters(per_class: int, seed: int = 0) -> Features:
@@ -56,6 +56,15 @@ def test_separate_clusters_are_told_apart_and_shuffled_labels_are_not(judge):
     assert (
         only(judge(shuffled, held_out.feature, 3)).argmax(1) == held_out.label
     ).float().mean() < 0.6
+
+
+def test_the_linear_judge_takes_each_row_of_whole_batches_once_an_epoch(monkeypatch):
+    monkeypatch.setattr("mim.evaluate.linear.TOGETHER", 3)
+    feature = torch.arange(70.0)[:, None]
+    order = torch.randperm(70)[:64]
+    batches = list(_batches(feature, feature[:, 0] + 1, order, 8))
+    assert [x[:, 0].tolist() for x, _ in batches] == order.view(-1, 8).tolist()
+    assert all(y.equal(x[:, 0] + 1) for x, y in batches)
 
 
 def test_a_bank_smaller_than_k_votes_whole():

@@ -1,11 +1,16 @@
 """A linear classifier on frozen features, trained in a moment."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from mim.evaluate.features import Features
 from mim.ranges import Count, Positive, Seed
+
+TOGETHER = 64
+"""Batches whose rows are gathered at once: batch by batch it was a quarter of all time."""
 
 
 class Linear:
@@ -48,9 +53,18 @@ class Linear:
         )
         for _ in range(self.epochs):
             order = torch.randperm(len(feature), generator=generator).to(feature.device)
-            for rows in order[: len(order) // size * size].view(-1, size):
+            kept = order[: len(order) // size * size]
+            for x, y in _batches(feature, label, kept, size):
                 optimizer.zero_grad()
-                cross_entropy(head(feature[rows]), label[rows]).backward()
+                cross_entropy(head(x), y).backward()
                 optimizer.step()
                 schedule.step()
         return head
+
+
+def _batches(
+    feature: Tensor, label: Tensor, order: Tensor, size: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Rows in an order, so many at a time."""
+    for rows in order.split(TOGETHER * size):
+        yield from zip(feature[rows].split(size), label[rows].split(size), strict=True)
