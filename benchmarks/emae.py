@@ -285,7 +285,7 @@ def main() -> None:
         print(f"| {entries[name].images / step:.1f} | {B * K / step:.1f}", end=" ")
         print(f"| {contestant.kept_bytes() / 2**20:,.1f} | {peak[name] / 2**20:,.1f} |")
     mae, large, parts, both = entries
-    print("\n| ratio, median (quartiles) | | allowed |\n|---|--:|--:|")
+    print("\n| ratio | median (quartiles) | allowed |\n|---|--:|--:|")
     print(f"| pass of {parts} over {mae} | {ratio(passes[parts], passes[mae])} | 1.0 |")
     print(f"| pass of {large} over {mae} | {ratio(passes[large], passes[mae])} | |")
     print(f"| pass of {parts} over {large} | {ratio(passes[parts], passes[large])} | |")

@@ -5,6 +5,7 @@ size.
 import runpy
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -50,7 +51,7 @@ def test_a_page_has_all_parts_and_a_failure_stops_none(bench, tmp_path, capsys):
     bench["says"]("", 1)
     assert bench["main"](["--out", str(page), "--parts", "step", "judge"]) == 1
     assert page.read_text().count("Failed: ValueError: no") == 2
-    ran = bench["run"](bench["PARTS"][0], tmp_path, True, 1.0)
+    ran = bench["run"](bench["PARTS"][0], "step.py", tmp_path, 1.0)
     for day in ("2026-11-26", "2026-11-27"):
         bench["remember"]([ran], day, history)
     lines = history.read_text().splitlines()
@@ -59,6 +60,52 @@ def test_a_page_has_all_parts_and_a_failure_stops_none(bench, tmp_path, capsys):
     assert "| failed |" in lines[-1]
     widths = {line.count("|") for line in lines if line.startswith("|")}
     assert len(widths) == 1, "each row has all columns"
+
+
+def test_parts_have_fewer_rounds_and_a_share_of_the_minutes(bench, tmp_path, monkeypatch, capsys):
+    limits = []
+
+    def ran(command, timeout, **_):
+        limits.append(timeout)
+        assert command[command.index("--rounds") + 1] == "3"
+        return subprocess.CompletedProcess(command, 0, STEP, "")
+
+    clock = iter([0.0, 0.0, 0.0, 60.0, 60.0, 60.0, 120.0, 120.0])
+    seen = bench["run"].__globals__
+    monkeypatch.setitem(seen, "subprocess", SimpleNamespace(run=ran))
+    monkeypatch.setitem(seen, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    page = tmp_path / "page.md"
+    parts = ["--parts", "step", "simmim", "finetune"]
+    assert bench["main"](["--out", str(page), "--minutes", "2", *parts]) == 0
+    assert limits == [80.0, 60.0], "at most twice an even share, and what is left"
+    assert "finetune: not run" in capsys.readouterr().out
+    assert page.read_text().count("Not run: the time was over.") == 1
+    assert "finetune.py --encoder vit_small --batch 8 --precision bf16 32 --rounds 3" in (
+        page.read_text()
+    )
+
+
+def test_history_keeps_lines_of_other_parts(bench, tmp_path, monkeypatch):
+    file = tmp_path / "history.md"
+    file.write_text("# old\n\n| when | judge | gone |\n|---|--:|--:|\n| 2025-01-01 | 3.5 | 7 |\n")
+    bench["says"](STEP)
+    ran = bench["run"](bench["PARTS"][0], "step.py", tmp_path, 1.0)
+    monkeypatch.setitem(bench["remember"].__globals__, "commit", lambda: "abcdef")
+    bench["remember"]([ran], "2026-11-27", file)
+    header, _, old, new = (
+        bench["cells"](line) for line in file.read_text().splitlines() if line.startswith("|")
+    )
+    assert "gone" not in header
+    assert old[header.index("judge")] == "3.5"
+    assert new[header.index("step")] == "1.63 to 1.7"
+
+
+def test_a_page_of_the_same_day_is_kept(bench, tmp_path):
+    file = tmp_path / "page.md"
+    assert bench["unused"](file) == file
+    file.touch()
+    (tmp_path / "page_2.md").touch()
+    assert bench["unused"](file) == tmp_path / "page_3.md"
 
 
 def test_every_part_names_a_script_that_is_there(bench):
