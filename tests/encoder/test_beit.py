@@ -8,7 +8,7 @@ from timm.models.beit import Beit as TimmBeit
 
 from mim.encoder.attention import pick
 from mim.encoder.beit import Beit
-from mim.encoder.encoder import encode_some
+from mim.encoder.encoder import cls_tokens, encode_some
 from mim.encoder.positions import sincos_positions
 from mim.tokens import take
 
@@ -240,3 +240,10 @@ def test_fixed_positions_stay_as_they_are_when_everything_is_to_be_trained():
     assert torch.equal(table[0], sincos_positions(16, (4, 6), rows_first=True).float())
     assert not table[0, 0].any()
     assert "pos_embed" not in dict(encoder.named_parameters())
+
+
+def test_a_cls_token_that_alone_is_wanted_leaves_weights_of_attention_out_too():
+    torch.manual_seed(0)
+    encoder, image = Beit(16, 4, 8, 1, 2, attention_dropout=0.5), torch.randn(2, 3, 16, 16)
+    assert not torch.equal(cls_tokens(encoder.train(), image), cls_tokens(encoder, image))
+    assert torch.allclose(cls_tokens(encoder.eval(), image), encoder(image)[:, 0], atol=1e-6)
