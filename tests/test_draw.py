@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from mim.draw import CROP, FLIP, MASK, keys, uniform
+from mim.draw import CROP, FLIP, MASK, keys, uniform, view_key, view_keys
 
 KEYS = keys(0, 0, torch.arange(4096))
 
@@ -99,3 +99,11 @@ def test_what_an_image_draws_depends_on_nothing_but_its_key():
     assert torch.equal(uniform(KEYS.flip(0), 32, MASK), draws.flip(0))
     assert torch.equal(uniform(KEYS, 5, MASK), draws[:, :5])
     assert torch.equal(keys(0, 3, torch.arange(10, 20)), keys(0, 3, torch.arange(100))[10:20])
+
+
+def test_keys_of_several_views_are_those_of_each():
+    """The first view has the image's own."""
+    found = view_keys(KEYS, 0, 4)
+    assert torch.equal(found, torch.stack([view_key(KEYS, number) for number in range(4)]))
+    assert torch.equal(view_keys(KEYS, 2, 2), found[2:])
+    assert torch.equal(found[0], KEYS)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mim.draw import keys, view_key
+from mim.draw import keys, view_key, view_keys
 
 
 class View(NamedTuple):
@@ -83,7 +83,7 @@ class Batch(NamedTuple):
         numbers = range(first, first + count)
         views = [self.views[number] for number in numbers]
         view = View(*(torch.cat(parts) for parts in zip(*views, strict=True)))
-        key = torch.cat([view_key(self.key, number) for number in numbers])
+        key = view_keys(self.key, first, count).flatten()
         return Batch((view,), self.label.repeat(count), self.index.repeat(count), key)
 
     def by_size(self, first: int = 0) -> "list[Batch]":

@@ -29,8 +29,11 @@ def _mix(x: Tensor) -> Tensor:
 def keys(seed: int, epoch: int, position: Tensor) -> Tensor:
     """One key for each image: positions in the epoch (B,) int64 -> (B,) int64."""
     # tensors, so that the products wrap around
-    start = _mix(_mix(torch.tensor(seed)) + torch.tensor(epoch) * _GOLDEN)
-    return _mix(start + position * _GOLDEN)
+    return _keys(torch.tensor(seed), torch.tensor(epoch), position)
+
+
+def _keys(seed: Tensor, epoch: Tensor, position: Tensor) -> Tensor:
+    return _mix(_mix(_mix(seed) + epoch * _GOLDEN) + position * _GOLDEN)
 
 
 def view_key(key: Tensor, view: int) -> Tensor:
@@ -38,6 +41,12 @@ def view_key(key: Tensor, view: int) -> Tensor:
     own.
     """
     return keys(view, 0, key) if view else key
+
+
+def view_keys(key: Tensor, first: int, count: int) -> Tensor:
+    """Those of so many views from the first on, all at once: (B,) int64 -> (count, B) int64."""
+    view = torch.arange(first, first + count, device=key.device)[:, None]
+    return torch.where(view == 0, key, _keys(view, torch.zeros_like(view), key))
 
 
 def uniform(key: Tensor, count: int, stream: int) -> Tensor:

@@ -19,6 +19,7 @@ from mim.masker.partition.fixed_ratio import FixedRatio
 from mim.masker.partition.parallel_parts import ParallelParts
 from mim.masker.score.random import Random
 from mim.masker.split import Split
+from mim.model import projector
 from mim.model.cmae import CMAE
 from mim.model.decoder import Decoder
 from mim.model.mean_decoder import MeanDecoder
@@ -144,3 +145,19 @@ def test_batch_norm_goes_by_the_batch_in_evaluation_mode_too():
     assert torch.allclose(norm(x), expected, atol=1e-5)
     assert norm(x.bfloat16()).dtype == torch.float32
     assert not list(norm.buffers())
+
+
+@pytest.mark.parametrize("images", [1, 7])
+def test_batch_norm_over_processes_is_that_of_one_if_there_is_one(monkeypatch, images):
+    norm = BatchNorm(4).double()
+    torch.nn.init.normal_(norm.weight)
+    found = []
+    for alone in (True, False):
+        monkeypatch.setattr(projector, "is_alone", lambda alone=alone: alone)
+        x = torch.randn(images, 4, generator=torch.Generator().manual_seed(0)).double() * 3 + 5
+        made = norm(x.requires_grad_())
+        norm.zero_grad()
+        (made * torch.arange(4)).square().sum().backward()
+        found.append([made, x.grad, norm.weight.grad, norm.bias.grad])
+    for mine, other in zip(*found, strict=True):
+        torch.testing.assert_close(mine, other)

@@ -197,3 +197,13 @@ def test_a_target_without_a_teacher_and_a_teacher_without_a_target_are_refused()
     with pytest.raises(ValueError, match="nothing looks at it"):
         pretrain(Term(Pixel(Geometry.of(4, 4))), EMA)
     assert isinstance(pretrain(Term(Features(1)), EMA).teacher, nn.Module)
+
+
+def test_a_teacher_begins_with_the_students_buffers_too():
+    """Of a student whose tables were loaded after the teacher was built."""
+    model = student()
+    model.encoder.register_buffer("table", torch.zeros(3))
+    teacher = EMA(model)
+    model.encoder.table.fill_(2.0)
+    teacher.begin(model)
+    assert teacher.network.table.tolist() == [2.0, 2.0, 2.0]

@@ -84,9 +84,10 @@ class PrototypeMatch(Varying, nn.Module):
         """Vectors (N, P) -> cosines with prototypes over the temperature (N, K), in at least
         float32.
         """
-        vectors, prototypes = normalize(at_least_single(vectors), dim=1), self.prototypes
-        cosines = vectors @ normalize(prototypes, dim=1).T
-        return at_least_single(cosines) / self.temperature
+        # Products are divided by the prototypes' lengths, not prototypes: there are fewer of them.
+        length = self.prototypes.norm(dim=1).clamp(min=1e-12)
+        products = normalize(at_least_single(vectors), dim=1) @ self.prototypes.T
+        return at_least_single(products) / (self.temperature * length)
 
     @torch.no_grad()
     def targets(self, vectors: Tensor) -> Tensor:
