@@ -8,7 +8,8 @@ Both get the same views, encoder, heads and numbers of prototypes, and one optim
 printed to show it (ours trains its positions). They take turns in one process, in an order drawn
 anew each round. Times are of the processor, of all threads together, because other programs use it
 too. Ratios are taken within a round, and their median and quartiles go into a Markdown table, with
-the load of the machine beside it.
+the load of the machine beside it. Operations of matrix products and attention are counted in one
+more step.
 
 lightly's are put together as its examples do, and some of its work is other work. Masks are drawn
 in the step by both, of half of the large views and of as many patches. lightly's teacher projects
@@ -32,6 +33,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 from turns import Contestant, compare
 from view_peers import PEERS
 from view_sizes import Sizes
@@ -122,10 +124,10 @@ def main() -> None:
     )
     print(f"{args.rounds} rounds, load {os.getloadavg()[0]:.1f}\n")
     print(
-        "| method | precision | | parameters | first loss | ms / step "
+        "| method | precision | | parameters | first loss | products, GFLOP | ms / step "
         "| time over ours (quartiles) |"
     )
-    print("|---|---|---|--:|--:|--:|--:|")
+    print("|---|---|---|--:|--:|--:|--:|--:|")
     for method, precision in product(args.method, args.precision):
         torch.manual_seed(args.seed)
         shape, half = (args.batch, 3, args.image, args.image), args.image // 2
@@ -149,7 +151,10 @@ def main() -> None:
                 theirs / ours for theirs, ours in zip(seconds[name], seconds["ours"], strict=True)
             ]
             low, middle, high = statistics.quantiles(ratios, n=4)
+            with FlopCounterMode(display=False) as count:
+                c.step()
             about = f"{method} | {precision} | {name} | {c.parameters:,} | {c.first_loss:.3f}"
+            about += f" | {count.get_total_flops() / 1e9:.2f}"
             print(
                 f"| {about} | {1e3 * statistics.median(seconds[name]):.1f} "
                 f"| {middle:.2f} ({low:.2f} to {high:.2f}) |",
