@@ -48,3 +48,27 @@ def test_groups_keep_their_own_rates_and_decay_matrices_only():
     assert torch.allclose(
         matrix, torch.full((2, 2), 1 - 2.0 * 1e-3)
     )  # the trust ratio takes the length of the decay out
+
+
+def test_gradients_that_a_closure_makes_are_decayed():
+    """Lightning gives the step a closure, which forgets the old gradients and makes new ones."""
+
+    def stepped(by_closure):
+        weight = torch.nn.Parameter(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+        optimizer = Lars([weight], lr=1.0, weight_decay=0.5)
+
+        def closure():
+            optimizer.zero_grad()
+            loss = weight[0].square().sum()
+            loss.backward()
+            return loss
+
+        for _ in range(2):
+            if by_closure:
+                assert optimizer.step(closure) > 0
+            else:
+                closure()
+                optimizer.step()
+        return weight.tolist()
+
+    assert stepped(by_closure=True) == stepped(by_closure=False)

@@ -48,7 +48,7 @@ ELSEWHERE = {  # what no room above can do for a lower one, each with its contra
     "mim/launch/arguments.py": {"_SubParsersAction", "_option_string_actions"},
     "mim/launch/entry.py": {"_internal"},
     "mim/optim/to_start.py": {"_foreach_lerp_"},
-    "mim/teacher/ema.py": {"_foreach_lerp_"},
+    "mim/teacher/average.py": {"_foreach_lerp_"},
 }
 # of named tuples, os and configs
 OURS = {"_replace", "_asdict", "_fields", "_make", "_exit", "_target_"}

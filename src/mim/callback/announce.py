@@ -18,7 +18,7 @@ from mim.optim.number import describe_number, described_schedules
 from mim.run.results import seen_from_here
 from mim.run.training_data import data_of
 from mim.strategy.sharding import unsharded
-from mim.teacher.ema import EMA
+from mim.teacher.average import Average
 from mim.train.training import Training
 
 
@@ -87,7 +87,7 @@ def _changing(module: Training) -> str:
     )
 
 
-def _teacher(teacher: EMA, module: Training) -> str:
+def _teacher(teacher: Average, module: Training) -> str:
     momentum = describe_number(teacher.momentum, module.length, module.progress.steps_per_epoch)
     return f"average of the student's {' and '.join(teacher.of)}, momentum {momentum}"
 

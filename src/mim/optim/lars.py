@@ -3,6 +3,7 @@ timm's.
 """
 
 from collections.abc import Callable, Iterable
+from typing import overload
 
 import torch
 from timm.optim import Lars as TimmLars
@@ -48,11 +49,20 @@ class Lars(TimmLars):
             split.append(own | {"params": vectors, "always_adapt": False, "decay": 0.0})
         super().__init__(split, lr=lr, momentum=momentum, trust_coeff=trust, eps=0.0)
 
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Decay, then timm's step."""
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Decay the gradients, which a closure makes anew, then timm's step."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
         for group in self.param_groups:
             for parameter in group["params"] if group["decay"] else ():
                 if parameter.grad is not None:
                     parameter.grad.add_(parameter, alpha=group["decay"])
-        return super().step(closure)
+        super().step()
+        return loss

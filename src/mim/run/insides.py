@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 
 def callbacks_of(trainer: L.Trainer) -> list[L.Callback]:
-    """Callbacks of a trainer, the list itself: Lightning does not declare it."""
-    callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    """Callbacks of a trainer, the list itself, which Lightning does not declare."""
+    callbacks: list[L.Callback] = vars(trainer)["callbacks"]
     return callbacks
 
 
 def steps_between_logs(trainer: L.Trainer) -> int:
     """`trainer.log_every_n_steps`, which Lightning does not declare."""
-    steps: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+    steps: int = vars(trainer)["log_every_n_steps"]
     return steps
 
 

@@ -22,7 +22,7 @@ class SiameseEMA(ViewsEMA):
     """
 
     @torch.no_grad()
-    def forward(self, batch: Batch, attends: bool = False) -> Seen:  # type: ignore[override]
+    def forward(self, batch: Batch, attends: bool = False) -> Seen:
         """Views of B images -> what the head makes of the first V of each."""
         tokens = cls_tokens(self.network, batch.of_views(self.views).image)
         head = self.get_submodule("head")

@@ -12,7 +12,7 @@ from mim.batch import Batch
 from mim.encoder.encoder import attending, cls_tokens
 from mim.optim.number import NumberSchedule
 from mim.ranges import Share
-from mim.teacher.ema import EMA
+from mim.teacher.average import Average
 from mim.views import Seen
 
 
@@ -26,7 +26,7 @@ class ComparesViews(Protocol):
     """Whether patches are compared too."""
 
 
-class ViewsEMA(EMA):
+class ViewsEMA(Average):
     """Exponential moving average of a student's encoder and head, which look at the first views of
     each image.
 
@@ -67,7 +67,7 @@ class ViewsEMA(EMA):
         return self
 
     @torch.no_grad()
-    def forward(self, batch: Batch, attends: bool = False) -> Seen:  # type: ignore[override]
+    def forward(self, batch: Batch, attends: bool = False) -> Seen:
         """Views of B images -> what is made of the first V of each; with `attends` also the
         attention of the last block.
         """

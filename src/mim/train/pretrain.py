@@ -21,7 +21,7 @@ from mim.optim.number import NumberSchedule
 from mim.optim.schedule import Schedule
 from mim.optim.to_start import DecayToStart
 from mim.ranges import NotNegative, Positive, Seed
-from mim.teacher.ema import EMA
+from mim.teacher.average import Average
 from mim.teacher.views import ViewsEMA
 from mim.train.clip import Clip
 from mim.train.resolution import Resolution
@@ -78,7 +78,7 @@ class Pretrain(Training):
         lr: Positive | None = None,
         weight_decay_schedule: NumberSchedule | None = None,
         clip: Clip | None = None,
-        teacher: Callable[[nn.Module], EMA] | None = None,
+        teacher: Callable[[nn.Module], Average] | None = None,
         decayed: Literal["matrices", "all"] = "matrices",
         decay_to_start: NotNegative = 0.0,
         resolution: Resolution | None = None,
@@ -108,7 +108,7 @@ class Pretrain(Training):
         self.start = DecayToStart(self.model, decay_to_start) if decay_to_start else None
         self.resolution = self._resized(resolution)
 
-    def _taught(self, teacher: Callable[[nn.Module], EMA] | None) -> EMA | None:
+    def _taught(self, teacher: Callable[[nn.Module], Average] | None) -> Average | None:
         """What follows the model, once it is known that somebody looks at it."""
         if isinstance(self.loss, AcrossViews) and teacher is None:
             raise ValueError(

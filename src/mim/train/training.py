@@ -22,7 +22,7 @@ from mim.part import Part, Progress, Saved, parts_of
 from mim.ranges import NotNegative, Positive, Seed
 from mim.run.position import Length, Pace, Position, go_on_from, position_to_resume
 from mim.run.training_data import TrainingModule, data_of
-from mim.teacher.ema import EMA
+from mim.teacher.average import Average
 from mim.train.clip import Clip, clipped_in_mixed_precision, refuse_late_unscaling
 
 
@@ -62,7 +62,7 @@ class Training(TrainingModule):
         self.absolute_lr, self.weight_decay_schedule, self.clip = lr, weight_decay_schedule, clip
         self.optimizer, self.schedule = optimizer, schedule
         self.base_lr, self.weight_decay, self.seed = base_lr, weight_decay, seed
-        self.teacher: EMA | None = None
+        self.teacher: Average | None = None
         self.start: DecayToStart | None = None
         self.loss: Weights | None = None  # fine-tuning reconstructs nothing
         self.steps: int | None = None  # of the whole training, where its length is given in steps
