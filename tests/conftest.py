@@ -37,6 +37,15 @@ settings.register_profile("explore", max_examples=1000, **PATIENT)
 settings.load_profile("same")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def runs_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folder that tests, and all processes that they start, write runs into: not the checkout."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("MIM_RUNS", str(folder))
+        yield folder
+
+
 @pytest.fixture
 def signals() -> Iterator[None]:
     """For what ends with the program: after the test, signals are heard as before."""

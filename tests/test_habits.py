@@ -40,6 +40,12 @@ def test_hooks_and_workflow_run_what_make_lint_and_ci_run():
     assert (ROOT / ".ci" / "run").exists()
 
 
+def test_runs_of_tests_are_not_written_into_the_checkout(runs_elsewhere, composed_command):
+    cfg = composed_command("python train.py")
+    assert Path(cfg.paths.runs) == runs_elsewhere
+    assert not runs_elsewhere.is_relative_to(ROOT)
+
+
 GENERATED = ("choose.md", "tables.md")
 
 

@@ -24,13 +24,14 @@ class Runs:
         0,
         True,
     )
-    loggers = callbacks = ()
+    loggers = ()
     precision_plugin = SimpleNamespace(forward_context=torch.no_grad)
     strategy = SimpleNamespace(
         barrier=lambda name: None, batch_to_device=lambda batch, device: batch
     )
 
     def __init__(self, stable_index=True):
+        self.callbacks = ()
         self.image = torch.randn(5, 3, 16, 16, generator=torch.Generator().manual_seed(0))
         self.datamodule = SimpleNamespace(
             stable_index=stable_index,
