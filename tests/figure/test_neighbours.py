@@ -9,6 +9,7 @@ from PIL import Image
 
 import mim
 from mim.__main__ import main
+from mim.command import neighbours
 from mim.figure.neighbours import HEADER, Neighbours, nearest, neighbours_figure
 
 
@@ -68,6 +69,31 @@ def test_the_command_draws_what_features_say(checkpoint_folder, tmp_path, capsys
     assert [float(row["similarity"]) for row in rows] == pytest.approx(
         every.topk(2).values.tolist()
     )
+
+
+def test_images_of_the_set_itself_are_encoded_once(checkpoint_folder, tmp_path, monkeypatch):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(4):
+        pixels = np.random.default_rng(number).integers(0, 255, (9, 9, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(photos / f"{number}.png")
+    encoded, features = [], neighbours._features
+    monkeypatch.setattr(
+        neighbours,
+        "_features",
+        lambda *given: encoded.extend(given[2].tolist()) or features(*given),
+    )
+    folder, out = checkpoint_folder("first"), tmp_path / "a.png"
+    command = ["figure", "neighbours", folder, "--among", photos, "--rows", 3, 1, 3, "--count", 2]
+    assert main([*map(str, command), "--out", str(out)]) == 0
+    assert encoded == [0, 1, 2, 3]
+    with out.with_suffix(".csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    files = [photos / f"{number}.png" for number in range(4)]
+    feature = mim.features(mim.load(folder), files)
+    similarity = torch.cosine_similarity(feature[:, None], feature, dim=2).fill_diagonal_(-1)
+    wanted = [str(files[n]) for row in (3, 1, 3) for n in similarity[row].topk(2).indices]
+    assert [row["neighbour"] for row in rows] == wanted
 
 
 @pytest.mark.parametrize(

@@ -62,12 +62,15 @@ def _search(opened: Opened, given: argparse.Namespace, configs: Path) -> _Search
     rows = list(range(len(asked))) if given.files else _rows(given, len(among))
     check_count(given.count, len(among) - (not given.files))  # before what takes long
     there, known = _features(embedder, among, torch.arange(len(among)))
-    read, query = _features(embedder, asked, torch.tensor(rows))
-    if len(read) < len(rows):
-        (missing, *_) = sorted(set(rows) - set(read.tolist()))
-        raise ValueError(f"{asked.path(missing)} is no picture that can be read; choose another")
     places = {number: place for place, number in enumerate(there.tolist())}
-    itself = _of_files(given.files, among) if given.files else rows
+    if given.files:
+        read, query = _features(embedder, asked, torch.tensor(rows))
+        itself = _of_files(given.files, among)
+    else:  # their features are known
+        read, itself = there, [*rows]
+        query = known[[places[row] for row in rows if row in places]]
+    if missing := sorted(set(rows) - set(read.tolist())):
+        raise ValueError(f"{asked.path(missing[0])} is no picture that can be read; choose another")
     found, similarity = nearest(
         query, known, given.count, [None if row is None else places[row] for row in itself]
     )
