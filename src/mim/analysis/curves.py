@@ -33,7 +33,7 @@ SMALL = 6.5  # points, of everything but titles
 
 
 class Curves(NamedTuple):
-    """One model's statistics."""
+    """Attention statistics of one model, block by block."""
 
     name: str
     grid: tuple[int, int]

@@ -10,7 +10,7 @@ from mim.masker.split import Split
 
 
 class MaskStatistics(NamedTuple):
-    """Means over images."""
+    """Statistics of masks, as means over images."""
 
     masked: float
     """Share of patches that are predicted."""

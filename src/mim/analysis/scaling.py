@@ -36,7 +36,7 @@ class Stack(NamedTuple):
 
 
 class Network(NamedTuple):
-    """What is trained."""
+    """Network that is trained: its sizes, and what a pass through it costs."""
 
     name: str
     parameters: int
@@ -56,7 +56,7 @@ class Network(NamedTuple):
 
     @property
     def blocks(self) -> int:
-        """How many there are."""
+        """Number of blocks, of all stacks."""
         return sum(stack.depth for stack in self.stacks)
 
     def activations(self, checkpointed: bool = False) -> float:
@@ -84,7 +84,7 @@ class Memory(NamedTuple):
 
     @property
     def total(self) -> float:
-        """All of it."""
+        """Bytes of all parts together."""
         return sum(self)
 
 

@@ -92,7 +92,7 @@ class OnlineProbe(L.Callback):
         pl_module.log_dict(self.untrained, sync_dist=True, logger=False)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Training) -> None:
-        """Judge."""
+        """Judge and log after every `every_n_epochs`, and after the last one."""
         epoch = trainer.current_epoch + 1
         if epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs:
             pl_module.log_dict(self.judge(trainer, pl_module), sync_dist=True)

@@ -65,7 +65,7 @@ class Progress(L.Callback):
         batch: Batch,
         batch_idx: int,
     ) -> None:
-        """Move on."""
+        """Count the batch, and draw the bar anew where it is time."""
         if not trainer.is_global_zero:
             return
         self._now += 1

@@ -48,7 +48,7 @@ class Throughput(L.Callback):
         self._peak = peak_flops(pl_module.device, trainer.precision)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: Training) -> None:
-        """Start the clock."""
+        """Start the clock: what passed between epochs is not counted."""
         self._since_mark()
 
     def on_train_batch_start(
@@ -94,7 +94,7 @@ class Throughput(L.Callback):
         self.on_train_epoch_end(trainer, pl_module)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: Training) -> None:
-        """Go on."""
+        """Start the clock again: judging is not counted."""
         self._since_mark()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Training) -> None:

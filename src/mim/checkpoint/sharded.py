@@ -134,7 +134,7 @@ def shapes(source: str | os.PathLike) -> dict[str, tuple[int, ...]]:
 
 
 def read_sharded_weights(source: str | os.PathLike) -> dict[str, Tensor]:
-    """The weights, whole."""
+    """Weights of a sharded checkpoint by name, each put together from its shares."""
     return _read(source, only="state_dict").get("state_dict", {})
 
 

@@ -64,7 +64,7 @@ class DenseData(Data):
         self.__dict__.pop("splits", None)
 
     def load(self) -> Splits:
-        """What was asked for."""
+        """Scenes with the labels that were asked for; without any, their images alone."""
         if self.labels is None:
             return self.images_alone()
         scenes = self.scenes(self.labels)

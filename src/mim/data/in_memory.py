@@ -26,7 +26,7 @@ from mim.ranges import Size
 
 
 class Stored(NamedTuple):
-    """Decoded pictures."""
+    """Decoded pictures of one size, with their labels."""
 
     image: Tensor
     """(N, C, H, W) uint8, or float32 in 0..255."""

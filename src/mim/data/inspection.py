@@ -34,7 +34,7 @@ LOW, HIGH = 0.001, 0.999
 
 
 class Inspected(NamedTuple):
-    """One picture."""
+    """One picture of a data set: what its file holds, or why it cannot be read."""
 
     path: str
     training: bool

@@ -82,7 +82,7 @@ class DigitScenes:
         return Objects.of_masks(mask, categories[number])
 
     def image_id(self, number: int) -> int:
-        """As `truth` numbers it."""
+        """Number of a picture in `truth`: its own."""
         return number
 
     @cached_property

@@ -17,7 +17,7 @@ LOOKED_FOR = 1000  # files, before anything is trained
 
 
 class Table(NamedTuple):
-    """What a table says."""
+    """Rows of a table of pictures, column by column."""
 
     path: list[str]
     """A file of each row, as it is written."""

@@ -126,7 +126,7 @@ class _Reader:
         return content
 
     def _skip(self, length: int) -> None:
-        """To the next block."""
+        """Go past so many bytes, and on to the next block."""
         self.at += length
         self.at += -self.at % BLOCK
 

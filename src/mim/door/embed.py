@@ -25,7 +25,7 @@ PART_BYTES, PART_SECONDS = 2**26, 30.0
 
 
 class Embedded(NamedTuple):
-    """Numbers of pictures."""
+    """Counts of embedded pictures: rows of the file, and those that have none."""
 
     rows: int
     """In the file."""

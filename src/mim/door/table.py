@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 
 class Rows(NamedTuple):
-    """Rows of the table."""
+    """Some rows of a table of features, column by column."""
 
     path: Sequence[str]
     label: Sequence[str]

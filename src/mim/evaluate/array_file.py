@@ -81,7 +81,7 @@ class ArrayFile:
             stream.write(content)
 
     def finish(self) -> None:
-        """Make it visible."""
+        """Put the whole file in its place, then what says its shape and checksum."""
         os.replace(self.partial, self.file)
         self.about.write_text(
             json.dumps({"shape": [self.count, *self.shape], "checksum": self._sum.hexdigest()})

@@ -106,5 +106,5 @@ def class_names(
 
 
 def _few(names: Sequence[str]) -> str:
-    """The first names."""
+    """The first three names, and whether there are more."""
     return printable(", ".join(names[:3]) + (", ..." if len(names) > 3 else ""))

@@ -85,7 +85,7 @@ class Embedding:
         return {"table": table, "picture": str(picture)}
 
     def _points(self, name: str, checkpoint: EvaluatedCheckpoint) -> dict[str, Points]:
-        """By pool."""
+        """Points of the images of one checkpoint, by pool."""
         seen: list[Tensor] = []
 
         def noted(batches: Iterable[Batch]) -> Iterator[Batch]:

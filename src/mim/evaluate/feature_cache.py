@@ -142,7 +142,7 @@ def pool_key(pool: Pool) -> str:
 
 
 def tensors_key(tensors: dict[str, Tensor]) -> str:
-    """A digest of weights."""
+    """Digest of weights: of their names, types, shapes and values."""
     found = hashlib.blake2b(digest_size=16)
     for name, tensor in sorted(tensors.items()):
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

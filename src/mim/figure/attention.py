@@ -111,7 +111,7 @@ def _times_uniform(share: Tensor, maps: Maps) -> Tensor:
 
 
 def _strongest(maps: Sequence[Maps], each_head: bool) -> float:
-    """What is drawn brightest."""
+    """Share of attention, over that of uniform attention, that is drawn brightest."""
     drawn = [
         _times_uniform(share, each).flatten()
         for each in maps

@@ -19,7 +19,7 @@ from mim.ranges import Size
 
 
 class Images(NamedTuple):
-    """What is looked at."""
+    """Images that a figure is drawn of."""
 
     image: Tensor
     """(B, C, H, W) in [0, 1]."""

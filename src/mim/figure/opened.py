@@ -33,7 +33,7 @@ class Opened(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """Which images are wanted."""
+    """Choice of the images of a figure: held-out ones of the data set, or files."""
 
     images: int
     """How many held-out ones, evenly spread, where neither rows nor files are given."""

@@ -166,7 +166,7 @@ def _bindings(node: ast.stmt) -> dict[str, ast.stmt | None]:
 
 
 def member(of: Hint, name: str) -> Hint:
-    """`of.name`."""
+    """What `of.name` stands for."""
     if not isinstance(of, Source):
         if isinstance(of, types.ModuleType) and hasattr(of, name):
             return getattr(of, name)

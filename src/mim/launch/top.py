@@ -36,7 +36,7 @@ class Train(TypedDict, total=False):
 
 
 class Eval(TypedDict, total=False):
-    """Of `eval.py`."""
+    """Top-level settings of `eval.py`."""
 
     name: str
     checkpoint: str | list[str]

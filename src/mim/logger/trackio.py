@@ -100,7 +100,7 @@ class Trackio(Logger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Send what is waiting."""
+        """Send what is waiting, and end the run on the board."""
         if self._run is not None:
             self._run.finish()
             self._run = None

@@ -76,7 +76,7 @@ class Term(nn.Module):
         self.measure = ERRORS[error] if beta is None else partial(smooth_l1, beta=beta)
 
     def take_target(self, target: Target | FollowingTarget | Waiting | str) -> None:
-        """Compare with this target."""
+        """Compare with this target from here on; with a name, with the target of that term."""
         self.target: Any = target
         self.needs_teacher = isinstance(target, FollowingTarget)
         """Whether the target is made of a teacher's tokens; known once it is built."""

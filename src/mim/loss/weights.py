@@ -26,7 +26,7 @@ class Undecayed(Protocol):
     """Term with parameters that weight decay leaves alone."""
 
     def no_weight_decay(self) -> set[str]:
-        """Their names."""
+        """Names of those parameters."""
 
 
 class Weights(Part, nn.Module, Generic[Student, Guide, Made]):

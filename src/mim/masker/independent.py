@@ -37,7 +37,7 @@ class Independent(nn.Module):
 
     @property
     def kind(self) -> str:
-        """What the masker does."""
+        """Names of the score and partition that each part is drawn with."""
         return self.masker.kind
 
     @torch.no_grad()

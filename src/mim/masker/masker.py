@@ -39,7 +39,7 @@ class Masker(nn.Module):
 
     @property
     def kind(self) -> str:
-        """Score and partition."""
+        """Names of score and partition: `Random x Ratio`."""
         return f"{type(self.score).__name__} x {type(self.partition).__name__}"
 
     @torch.no_grad()

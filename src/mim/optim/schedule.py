@@ -119,7 +119,7 @@ class Constant:
     per_group, late = False, 0
 
     def __call__(self, progress: Progress, peak: float) -> float:
-        """1."""
+        """Share 1 of the peak, at every step."""
         return 1.0
 
 

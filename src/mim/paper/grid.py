@@ -22,7 +22,7 @@ class Model(Said):
 
 
 class Target(Said):
-    """What is predicted."""
+    """Target of a grid: what is predicted, and the models that cannot."""
 
     settings: list[str]
     not_with: dict[str, str] = Field(default_factory=dict)

@@ -20,7 +20,7 @@ NUMBERS = (*TOP1, "val/box_ap", "val/mask_ap", "val/miou")
 
 
 class Outcome(NamedTuple):
-    """How it went."""
+    """Outcome of the jobs of a table: those that are not done, by their labels."""
 
     failed: list[str]
     """Labels of jobs that ended in an error, and of those that wait for one that did."""

@@ -12,7 +12,7 @@ OF_THE_LAUNCHER = ("hydra.", "hydra/", "sweep.", "resume=")
 
 @dataclass(frozen=True)
 class Record:
-    """What one run left."""
+    """Record that a run left in its folder: its command, status and results."""
 
     folder: Path
     program: str
@@ -40,7 +40,7 @@ class Record:
 
     @property
     def command(self) -> str:
-        """What makes it again."""
+        """Command that makes such a run again."""
         return written(
             self.program,
             [given for given in self.overrides if not given.startswith(OF_THE_LAUNCHER)],

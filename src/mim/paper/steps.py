@@ -48,7 +48,7 @@ class Job(NamedTuple):
 
     @property
     def overrides(self) -> list[str]:
-        """Its command line."""
+        """Settings of its command line: the step's, a seed but 0, and what it starts from."""
         seed = [f"seed={self.seed}"] if self.seed else []
         start = self.checkpoint or (RUN if self.step.after else "")
         return [*self.step.overrides, *seed, *([f"checkpoint={start}"] if start else [])]

@@ -47,7 +47,7 @@ class StopOnNonFiniteLoss(L.Callback):
             self._look(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: TrainingModule) -> None:
-        """Look."""
+        """Stop the run where a loss of this epoch was not finite."""
         self._look(trainer, pl_module)
 
     def on_save_checkpoint(

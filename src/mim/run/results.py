@@ -27,7 +27,7 @@ from mim.run.training_data import data_of
 
 PACKAGES = ("torch", "torchvision", "timm", "pytorch-lightning", "hydra-core", "numpy")
 
-_SAID = (  # metric and what it is called, beside which other
+_PRINTED = (  # metric, its title, and the metric beside it with its own
     ("knn/top1", "k-NN top-1", "knn/top1_untrained", "untrained encoder"),
     ("linear/top1", "linear top-1", "linear/top1_untrained", "untrained encoder"),
     ("val/top1", "top-1", "val/top1_best", "best epoch"),
@@ -101,13 +101,13 @@ class Results(L.Callback):
     def on_load_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: Settings
     ) -> None:
-        """Who was killed in between has not told them; and what was last measured is still known
-        where nothing is left to do.
+        """Take up what the checkpoint says of its step, which a run that was killed may not have
+        logged; and the last metrics, for a resumed run that has no step left.
         """
         self._said, self._known = checkpoint.get("said", {}), checkpoint.get("known", {})
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """The run is complete."""
+        """Write the results of a finished run, and print what matters most of them."""
         # asked on all processes: to sum one up they may have to meet
         metrics = _numbers(trainer.callback_metrics)
         self._write(trainer, pl_module, "finished", metrics)
@@ -167,7 +167,7 @@ class Results(L.Callback):
 
     def _say(self, numbers: dict[str, float]) -> None:
         console = Console(highlight=False, soft_wrap=True)
-        for name, title, other, what in _SAID:
+        for name, title, other, what in _PRINTED:
             if name in numbers:
                 beside = f"  ({what}: {numbers[other]:.3f})" if other in numbers else ""
                 console.print(f"{title:<14}[bold]{numbers[name]:.3f}[/bold]{beside}")

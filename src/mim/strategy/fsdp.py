@@ -144,7 +144,7 @@ class FSDP(ModelParallelStrategy):
             self._while_validating.enter_context(unsharded(model))
 
     def on_validation_end(self) -> None:
-        """Together again."""
+        """Put the shares back in the place of whole weights."""
         self._while_validating.close()
 
     def lightning_module_state_dict(self) -> Saved:

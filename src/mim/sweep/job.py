@@ -114,7 +114,7 @@ class Written:
         return default if value is None else value
 
     def texts(self, name: str) -> list[str]:
-        """A list of texts."""
+        """List of texts under a name; empty where there is none."""
         value = self.get(name, list, [])
         if not all(type(each) is str for each in value):
             raise self.malformed(f"{name}={printable(value, 40)}")

@@ -54,7 +54,7 @@ def how_to_begin(share: bool | None) -> Begin:
 
 
 def begin_new(command: Sequence[str], log: IO[str], environment: Mapping[str, str]) -> Process:
-    """Begin a new Python."""
+    """Begin a job as a new process of Python, in a session of its own."""
     return subprocess.Popen(
         command,
         stdout=log,

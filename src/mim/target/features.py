@@ -19,7 +19,7 @@ Norm = Literal["layer", "instance", "batch"]
 
 
 def _layer(x: Tensor, eps: float) -> Tensor:
-    """Values of each token."""
+    """Tokens (B, L, D), each of mean 0 and deviation 1 over its values."""
     return layer_norm(x, x.shape[-1:], eps=eps)
 
 
