@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mim.analysis.mask_statistics import mask_statistics
+from mim.analysis.mask_statistics import statistics_of_masks
 from mim.masker.split import Split
 
 SCORE = torch.arange(8.0).expand(2, 8)
@@ -14,7 +14,7 @@ def test_masked_and_thrown_patches_are_counted_without_padding():
         visible_valid=torch.tensor([[[True, True]], [[True, False]]]),
         masked_valid=torch.tensor([[[True, True, True]], [[True, True, False]]]),
     )
-    found = mask_statistics(split, SCORE)
+    found = statistics_of_masks(split, SCORE)
     assert found.masked == pytest.approx((3 + 2) / 16)
     assert found.thrown == pytest.approx((3 + 5) / 16)
     assert found.in_upper_half == pytest.approx((1 + 1 / 2) / 2)
@@ -25,15 +25,15 @@ def test_entropy_is_1_where_every_place_is_masked_alike_and_0_where_one_always_i
         visible=torch.tensor([[[0, 1, 2, 3]], [[4, 5, 6, 7]]]),
         masked=torch.tensor([[[4, 5, 6, 7]], [[0, 1, 2, 3]]]),
     )
-    assert mask_statistics(everywhere, SCORE).entropy == pytest.approx(1)
+    assert statistics_of_masks(everywhere, SCORE).entropy == pytest.approx(1)
     one = Split(visible=torch.tensor([[[0]], [[1]]]), masked=torch.tensor([[[5]], [[5]]]))
-    assert mask_statistics(one, SCORE).entropy == pytest.approx(0)
+    assert statistics_of_masks(one, SCORE).entropy == pytest.approx(0)
 
 
 def test_random_masks_lie_half_in_the_upper_half():
     generator = torch.Generator().manual_seed(0)
     order = torch.rand(4000, 1, 16, generator=generator).argsort(-1)
-    found = mask_statistics(
+    found = statistics_of_masks(
         Split(order[..., :4], order[..., 4:]), torch.rand(4000, 16, generator=generator)
     )
     assert found.in_upper_half == pytest.approx(0.5, abs=0.01)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from mim.data.decode import decode
 from mim.data.files import Files
-from mim.data.levels import Reading, as_channels, levels
+from mim.data.levels import Reading, as_channels, to_levels
 
 RAMP = np.linspace(0, 65535, 6 * 9).round().astype(np.uint16).reshape(6, 9)
 
@@ -79,7 +79,7 @@ def test_of_a_large_image_some_values_say_its_percentiles():
     values = np.random.default_rng(0).normal(100, 10, (1, 600, 700)).astype(np.float32)
     low, high = np.percentile(values, [1, 99])
     assert torch.allclose(
-        levels(values, "percentiles"), levels(values, (float(low), float(high))), atol=4
+        to_levels(values, "percentiles"), to_levels(values, (float(low), float(high))), atol=4
     )
 
 
@@ -200,4 +200,4 @@ def test_arrays_that_could_run_code_or_are_too_large_are_refused(tmp_path):
 
 def test_words_and_complex_numbers_are_no_pixels():
     with pytest.raises(ValueError, match="values of type complex128, no numbers"):
-        levels(np.zeros((2, 2), complex), None)
+        to_levels(np.zeros((2, 2), complex), None)

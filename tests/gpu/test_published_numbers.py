@@ -13,7 +13,7 @@ from mim.loss.consistency import Consistency
 from mim.loss.term import Term
 from mim.loss.weighted_sum import WeightedSum
 from mim.masker.attention_store import attention_weights
-from mim.masker.crop_map import crop_map
+from mim.masker.crop_map import cut_map
 from mim.masker.partition.adaptive_ratio import AdaptiveRatio
 from mim.masker.partition.parallel_parts import ParallelParts
 from mim.masker.score.ranking import Ranking
@@ -162,7 +162,7 @@ def test_maps_of_attention_and_their_crops(golden, distance, within, device):
             reference[f"attn_{number}"][None].to(device),
             torch.tensor([False], device=device),
         )
-        cut = crop_map(maps, box.to(device), flip, (size, size)).view(size, size)
+        cut = cut_map(maps, box.to(device), flip, (size, size)).view(size, size)
         errors.append(distance(cut.cpu(), reference[f"exact_crop_{number}"]))
     within("error", max(errors), 1e-6)
 

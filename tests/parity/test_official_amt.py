@@ -10,7 +10,7 @@ from mim.encoder.vit import ViT
 from mim.geometry import Geometry
 from mim.loss.term import Term
 from mim.masker.attention_store import attention_weights
-from mim.masker.crop_map import crop_map
+from mim.masker.crop_map import cut_map
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio
 from mim.masker.partition.throw_middle import ThrowMiddle
@@ -158,7 +158,7 @@ def test_the_crop_of_a_map_is_exact(golden, distance):
             dtype=torch.float64,
         )
         size, number = m["out_size"], m["index"]
-        cut = crop_map(
+        cut = cut_map(
             reference[f"attn_{number}"][None], box, torch.tensor([False]), (size, size)
         ).view(size, size)
         assert distance(cut, reference[f"exact_crop_{number}"]) < 1e-6
@@ -174,7 +174,7 @@ def test_the_weight_of_a_patch_or_cell_is_that_of_its_pixels(golden, distance, n
     patch = reference.meta[unit]
     maps = reference["mask_weights"][:, 0]  # (B, H, W): a map as fine as the pixels
     side = maps.shape[-1] // patch
-    weights = crop_map(maps, *whole(len(maps)), (side, side), (patch, patch))
+    weights = cut_map(maps, *whole(len(maps)), (side, side), (patch, patch))
     assert distance(weights * patch**2, reference["patch_weights"]) < 1e-5
 
 

@@ -11,7 +11,7 @@ import torch
 from mim.launch.errors import Interrupted
 from mim.launch.signals import listener
 from mim.run.interruption import Interruption
-from mim.run.stoppable import stoppable
+from mim.run.stoppable import until_stopped
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def looked_at(trainer, folder, heard_at=None):
     """Batches that a probe looks at between two epochs."""
     trainer.callbacks = [Interruption(str(folder / "last.ckpt"), agree_every_n_steps=10)]
     seen = []
-    for batch in stoppable(list(range(trainer.num_val_batches[0])), trainer, MODULE):
+    for batch in until_stopped(list(range(trainer.num_val_batches[0])), trainer, MODULE):
         seen.append(batch)
         if batch == heard_at:
             listener.received = signal.SIGTERM

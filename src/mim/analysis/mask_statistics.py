@@ -34,7 +34,7 @@ def indicator(index: Tensor, valid: Tensor | None, patches: int) -> Tensor:
     )
 
 
-def mask_statistics(split: Split, score: Tensor) -> MaskStatistics:
+def statistics_of_masks(split: Split, score: Tensor) -> MaskStatistics:
     """How the first part of a split relates to a score of its patches (B, L)."""
     L = score.shape[1]
     sets = ((split.masked, split.masked_valid), (split.visible, split.visible_valid))

@@ -15,7 +15,7 @@ from mim.evaluate.feature_extractor import FeatureExtractor
 from mim.evaluate.features import Judge, extract
 from mim.pool.pool import Pool, Shape
 from mim.ranges import Count
-from mim.run.stoppable import stoppable
+from mim.run.stoppable import until_stopped
 from mim.run.training_data import data_of
 from mim.strategy.sharding import unsharded
 from mim.train.training import Training
@@ -127,7 +127,7 @@ class OnlineProbe(L.Callback):
                 data.val_dataloader(self.held_out_limit),
             )
             bank, held_out = (
-                extract(checkpoint, extractor, stoppable(loader, trainer, pl_module))["online"]
+                extract(checkpoint, extractor, until_stopped(loader, trainer, pl_module))["online"]
                 for loader in loaders
             )
             return {

@@ -14,7 +14,7 @@ from mim.encoder.encoder import AttentionEncoder, Encoder, attending, cls_attent
 from mim.masker.attention_store import AttentionStore, Heads, attention_weights
 from mim.part import Saved
 from mim.ranges import Count
-from mim.run.stoppable import stoppable
+from mim.run.stoppable import until_stopped
 from mim.run.training_data import data_of
 from mim.strategy.sharding import unsharded
 from mim.train.training import Training
@@ -153,7 +153,7 @@ class RefreshAttention(L.Callback):
         """Attention of all training images: (N, rows, columns) float16, on every process."""
         data = data_of(trainer)
         index, maps, heads = [], [], self._heads(pl_module)
-        for batch in stoppable(data.unaugmented_dataloader(), trainer, pl_module):
+        for batch in until_stopped(data.unaugmented_dataloader(), trainer, pl_module):
             batch = trainer.strategy.batch_to_device(batch, pl_module.device)
             with trainer.precision_plugin.forward_context():
                 row = cls_attention(encoder, batch.image)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mim.analysis.drawn_channels import as_colours
 from mim.analysis.gallery import gallery
-from mim.analysis.mask_statistics import mask_statistics
+from mim.analysis.mask_statistics import statistics_of_masks
 from mim.batch import Batch
 from mim.data.module import Data
 from mim.encoder.encoder import Attends, Encoder, cls_attention
@@ -70,7 +70,7 @@ def draw(composed: dict[str, DictConfig]) -> None:
         folder / "gallery.png"
     )
     numbers = {
-        name: {by: mask_statistics(split, score)._asdict() for by, score in seen.heat.items()}
+        name: {by: statistics_of_masks(split, score)._asdict() for by, score in seen.heat.items()}
         for name, split in seen.splits.items()
     }
     (folder / "gallery.json").write_text(json.dumps(numbers, indent=2) + "\n")

@@ -18,7 +18,7 @@ from mim.data.arrays import BIG_TIFF, TIFF_MARKS, read_npy, read_npz, read_tiff
 from mim.data.dicom import read_dicom
 from mim.data.formats import HEIF, NEEDS, readable_formats
 from mim.data.jpeg import Decoded, decode_jpeg
-from mim.data.levels import COLOURS, Reading, as_channels, channels_first, levels, refuse_large
+from mim.data.levels import COLOURS, Reading, as_channels, channels_first, refuse_large, to_levels
 from mim.data.orientation import orientation_of, shown
 from mim.plain import printable
 
@@ -80,7 +80,7 @@ def decode(content: Tensor, reading: Reading = COLOURS, fit: Fit | None = None) 
     found = read_values(content, reading, fit)
     values, range = found.values, reading.range or found.range
     as_it_is = values.dtype == np.uint8 and range is None and found.nothing is None
-    pixels = torch.from_numpy(values) if as_it_is else levels(values, range, found.nothing)
+    pixels = torch.from_numpy(values) if as_it_is else to_levels(values, range, found.nothing)
     return as_channels(pixels, reading.channels).contiguous()
 
 

@@ -46,7 +46,7 @@ COLOURS = Reading()
 """Files as red, green and blue."""
 
 
-def levels(values: NDArray, range: Range, nothing: float | None = None) -> Tensor:
+def to_levels(values: NDArray, range: Range, nothing: float | None = None) -> Tensor:
     """Values of any type -> the same shape in 0..255: uint8 as it is, anything else float32 with
     all its precision.
 

@@ -12,7 +12,7 @@ from torchvision.transforms.v2 import functional as F
 from mim.augment.centre import CentreCrop
 from mim.data.decode import decode
 from mim.data.files import Files
-from mim.data.levels import Reading, as_channels, channels_first, levels
+from mim.data.levels import Reading, as_channels, channels_first, to_levels
 from mim.image_format import ImageFormat, Range
 from mim.plain import printable
 
@@ -98,7 +98,7 @@ def pixels_of(picture: object, channels: int = 3, range: Range = None) -> Tensor
     if isinstance(picture, Image.Image):
         if range is not None or picture.mode.startswith("I;16"):
             values = np.asarray(picture.convert("RGB") if picture.mode == "P" else picture)
-            return as_channels(levels(channels_first(values, channels), range), channels) / 255
+            return as_channels(to_levels(channels_first(values, channels), range), channels) / 255
         if picture.mode not in MODES:
             raise ValueError(
                 f"a picture of Pillow's mode {picture.mode} is no 8-bit picture; give the path of "
@@ -127,7 +127,7 @@ def as_images(value: "Tensor | np.ndarray", channels: int = 3, range: Range = No
     """
     if range is not None and value.ndim == 4 and len(value):
         array = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
-        value = torch.stack([levels(each, range) for each in array]) / 255
+        value = torch.stack([to_levels(each, range) for each in array]) / 255
     images = torch.from_numpy(np.array(value)) if isinstance(value, np.ndarray) else value
     if images.dtype != torch.uint8 and not images.is_floating_point():
         kind = str(images.dtype).removeprefix("torch.")

@@ -13,7 +13,7 @@ BeitStart = Literal["simmim", "cae"]
 """How weights of a Beit begin: as those of SimMIM, or of CAE."""
 
 
-def initialise(encoder: VisionTransformer, start: Start) -> None:
+def initialise_vit(encoder: VisionTransformer, start: Start) -> None:
     """Draw the weights of a ViT anew; its positions stay. A cls token is of a normal of deviation
     0.02.
 

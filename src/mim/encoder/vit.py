@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 
 from mim.encoder.attention import Attention, Block, Norm, Wanted
 from mim.encoder.blocks import ImageAttention, check_number, run_blocks, run_for_added
-from mim.encoder.initialise import Start, initialise
+from mim.encoder.initialise import Start, initialise_vit
 from mim.encoder.padding import Lengths, padding
 from mim.encoder.patches import add_positions, project
 from mim.encoder.positions import resize_positions, sincos_positions
@@ -91,7 +91,7 @@ class ViT(ImageAttention, VisionTransformer):
         self.geometry = geometry
         self.width, self.heads, self.prefix = width, heads, int(cls)
         self.resize_offset = resize_offset
-        initialise(self, start)
+        initialise_vit(self, start)
         if positions == "learned":
             nn.init.trunc_normal_(self.pos_embed, std=0.02)
         else:

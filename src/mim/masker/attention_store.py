@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from mim.batch import Batch
-from mim.masker.crop_map import crop_map
+from mim.masker.crop_map import cut_map
 from mim.masker.score.ranking import min_max
 from mim.part import Part
 
@@ -109,4 +109,4 @@ class AttentionStore(Part, nn.Module):
         height, width = batch.image.shape[-2:]
         pixels = max(1, height // rows), max(1, width // columns)
         with torch.autocast(batch.index.device.type, enabled=False):
-            return crop_map(self.maps[batch.index].float(), batch.box, batch.flip, grid, pixels)
+            return cut_map(self.maps[batch.index].float(), batch.box, batch.flip, grid, pixels)

@@ -19,7 +19,7 @@ def sampling_matrix(start: Tensor, stop: Tensor, size: int, out: int, samples: i
     return weight.unflatten(1, (out, samples)).mean(dim=2)
 
 
-def crop_map(
+def cut_map(
     maps: Tensor,
     box: Tensor,
     flip: Tensor,

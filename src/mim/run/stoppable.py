@@ -12,7 +12,7 @@ from mim.run.interruption import Interruption
 from mim.run.training_data import TrainingModule
 
 
-def stoppable(
+def until_stopped(
     batches: DataLoader[Batch], trainer: L.Trainer, pl_module: TrainingModule
 ) -> Iterator[Batch]:
     """Batches that are looked at between two epochs, each process its own: a signal ends that, too.
