@@ -113,6 +113,14 @@ def test_every_choice_of_fine_tuning_composes_and_passes_the_check(choice):
     check_config(composed("task=finetune", choice))
 
 
+def test_a_target_takes_the_place_of_raw_pixels():
+    other = composed("model=simmim", "target@loss.target=hog")
+    check_config(other)
+    assert other.loss.target._target_ == "mim.target.hog.HOG"
+    assert other.loss.error == "l1"
+    assert composed("model=simmim").loss.target.normalise is False
+
+
 def test_every_experiment_composes_and_passes_the_check():
     assert EXPERIMENTS
     for name in EXPERIMENTS:
