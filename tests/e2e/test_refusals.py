@@ -99,6 +99,17 @@ REFUSED = {
     "epochs": ["epochs is no setting without a value: epochs=..."],
     "=b": ["=b names no setting before the ="],
     "+epoch": ["+epoch is no setting without a value: +epoch=..."],
+    "resume=": ["error: resume='' does not fit; it should be a word that is not empty"],
+    "batch_size=16": ["'batch_size' is not a setting; did you mean 'data.batch_size'?\n"],
+    "max_epochs=2": ["'max_epochs' is not a setting; did you mean 'epochs'?\n"],
+    "mask_ratio=0.5": ["did you mean 'masker.partition.ratio'?\n"],
+    "fast_dev_run=true": ["trainer takes it; add it: +trainer.fast_dev_run=...\n"],
+    "+masker.score.noise=1": ["masker.score.noise is not an argument of Random; there is none\n"],
+    "schedule._target_=torch.nn.Linear": [
+        "warmup_epochs, warmup_steps, min_lr of schedule are not arguments of Linear; allowed: ",
+        ". '~schedule.warmup_epochs' '~schedule.warmup_steps' '~schedule.min_lr' leaves them out\n",
+    ],
+    "epochs=1 --config-dir configs masker=randm": ["masker=randm is not a choice"],
     "--masker random": ["--masker is no option; settings have no dashes: masker=..."],
     "masker=[random,block]": [
         "masker=[random,block]: one masker is chosen; -m masker=random,block runs one job for each"

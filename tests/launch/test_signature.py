@@ -44,6 +44,11 @@ def test_the_source_says_what_the_class_says(target):
     }
 
 
+@pytest.mark.parametrize("ask", [imported, read])
+def test_a_module_without_a_constructor_takes_nothing(ask):
+    assert ask("mim.masker.score.random.Random")[1:3] == ((), False)
+
+
 def test_all_that_configs_name_is_looked_at():
     assert {"torch.optim.AdamW", "pytorch_lightning.Trainer", "mim.masker.masker.Masker"} < NAMED
     assert len(NAMED) > 90

@@ -32,6 +32,11 @@ def test_a_warm_up_as_long_as_the_training_is_refused(warmup):
         WarmupCosine(warmup)(Progress(0, 10, 1), 1e-3)
 
 
+def test_steps_that_end_in_mid_epoch_are_said_as_steps():
+    with pytest.raises(ValueError, match=r"^warmup_epochs=1 leaves nothing of steps=25; .*steps=2$"):
+        WarmupCosine(1)(Progress(0, 25, 100), 1e-3)
+
+
 def test_constant_is_the_peak():
     assert {Constant()(Progress(epoch, 10, 1), 1e-3) for epoch in (0, 5, 10)} == {1.0}
 

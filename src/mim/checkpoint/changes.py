@@ -86,8 +86,8 @@ def refuse_changes(found: Sequence[Change], origin: object) -> None:
                 raise ValueError(
                     f"{printable(origin)} was trained with {change.name}={_short(change.before)}, "
                     "and resume= cannot go on with "
-                    f"{_short(change.now)}: {why}. Leave it as it was, or start anew from the "
-                    "weights with checkpoint="
+                    f"{_short(change.now)}: {why}. Give the words of that run again, or start anew "
+                    "from its weights with checkpoint="
                 )
 
 

@@ -5,6 +5,11 @@ import ast
 from mim.launch.hint import Hint, StandIn, Unreadable
 from mim.launch.source import Call, Source, member, module
 
+TAKES_NOTHING = "torch.nn.modules.module"
+"""Module of torch's `nn.Module`, whose constructor is written with `*args` and `**kwargs`, and
+refuses them.
+"""
+
 
 def call_of(target: str) -> Call | None:
     """What calling a class or a function calls, by its dotted name; None for a class without a
@@ -21,7 +26,9 @@ def call_of(target: str) -> Call | None:
         raise Unreadable(target)
     calls = (each.__dict__.get("__init__") for each in found.__mro__)
     call = next((each for each in calls if isinstance(each, Call)), None)
-    return call and _as_written(call)
+    if call is None or call.module.name == TAKES_NOTHING:
+        return None
+    return _as_written(call)
 
 
 def _own_constructor(source: Hint, name: str) -> Call | None:

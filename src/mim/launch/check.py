@@ -10,7 +10,7 @@ from difflib import get_close_matches
 
 from omegaconf import DictConfig
 
-from mim.launch.signature import signature_of
+from mim.launch.signature import Signature, signature_of
 from mim.launch.trainer_hints import TIGHTER
 from mim.launch.values import check_value
 from mim.moved import moved
@@ -23,6 +23,8 @@ _HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
 def nearest(given: str, allowed: list[str]) -> str:
     """A clause that names the nearest of the allowed words, and the others."""
     allowed = [word for word in allowed if not word.startswith("_")]
+    if not allowed:
+        return "there is none"
     close = get_close_matches(given, allowed, n=1, cutoff=0.5)
     return (
         f"did you mean '{close[0]}'? " if close else ""
@@ -123,19 +125,33 @@ def _check_call(path: str, node: Settings) -> None:
             f"{path} cannot be built: _target_ names a class or a function, and _partial_ is true "
             "or false"
         )
+    _check_names(path, node, signature)
     tighter = TIGHTER.get(node["_target_"], {})
     for key, value in node.items():
-        if key in _HYDRA_KEYS:
-            continue
-        if key not in signature.parameters and not signature.takes_any:
-            raise ValueError(
-                f"{path}.{key} is not an argument of {signature.name}; "
-                f"{nearest(key, list(signature.parameters))}"
-            )
-        if not _is_built_later(value):
+        if key not in _HYDRA_KEYS and not _is_built_later(value):
             check_value(
                 f"{path}.{key}", value, tighter[key] if key in tighter else signature.hint(key)
             )
+
+
+def _check_names(path: str, node: Settings, signature: Signature) -> None:
+    """Refuse settings that what is built does not take; of a class that was put into the place of
+    another those of the other are named together.
+    """
+    strange = [key for key in node if key not in {*_HYDRA_KEYS, *signature.parameters}]
+    if not strange or signature.takes_any:
+        return
+    allowed = list(signature.parameters)
+    if len(strange) == 1:
+        raise ValueError(
+            f"{path}.{strange[0]} is not an argument of {signature.name}; "
+            f"{nearest(strange[0], allowed)}"
+        )
+    left_out = " ".join(f"'~{path}.{key}'" for key in strange)
+    raise ValueError(
+        f"{', '.join(strange)} of {path} are not arguments of {signature.name}; "
+        f"allowed: {', '.join(sorted(allowed))}. {left_out} leaves them out"
+    )
 
 
 def takes(node: dict, key: str) -> bool:

@@ -51,6 +51,7 @@ def launch(run: Callable[[DictConfig], object] | str, configs: Path, config_name
     os.environ.setdefault("MIM_TRACEBACK", os.environ.get("HYDRA_FULL_ERROR", "0"))
     os.environ["HYDRA_FULL_ERROR"] = "1"
     _refuse_options(sys.argv[1:])
+    sys.argv[1:] = _options_first(sys.argv[1:])
     sys.argv[1:] = quoted(sys.argv[1:])  # in place: processes of DDP are started with the same
     register_resolvers()
     # Which of Lightning's settings our files name is nobody's business: + adds what is not there
@@ -97,6 +98,8 @@ def launch(run: Callable[[DictConfig], object] | str, configs: Path, config_name
         requeue(stop)
     except KeyboardInterrupt:
         exit_codes.append(130)
+    except BrokenPipeError:  # whoever reads, such as `head`, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         end()
         report(error, configs, config_name)
@@ -167,6 +170,17 @@ def _refuse_options(arguments: Sequence[str]) -> None:
                 file=sys.stderr,
             )
             raise SystemExit(1)
+
+
+def _options_first(arguments: Sequence[str]) -> list[str]:
+    """The same with options before settings: between two settings argparse would not know the
+    second.
+    """
+    settings = get_args_parser().parse_known_intermixed_args(arguments)[0].overrides
+    options = list(arguments)
+    for setting in settings:
+        options.remove(setting)
+    return [*options, *settings]
 
 
 def _weights(cfg: DictConfig) -> list[str]:

@@ -25,6 +25,12 @@ from mim.plain import settings_of
 
 SEVERAL = ("callback", "logger", "pool")
 """Groups of which several are chosen."""
+OF_OTHERS = {
+    "learning_rate": "lr",
+    "mask_ratio": "masker.partition.ratio",
+    "ckpt_path": "resume",
+}
+"""What other projects call a setting -> what it is called here."""
 
 
 def said_by_hydra(error: BaseException, configs: Path, config_name: str) -> str | None:
@@ -79,6 +85,11 @@ def _unknown_choice(message: str, configs: Path) -> str:
     if (now := moved_choice(f"{group}={choice}")) != f"{group}={choice}":
         return f"{group}={choice} is {now} now"
     options = re.findall(r"^\t(\S+)$", message, flags=re.MULTILINE) or files_of(configs, group)
+    if group == "model/decoder" and f"encoder={choice}" in sys.argv:
+        return (
+            f"encoder={choice} has no decoder of its name; say which, model/decoder=...; "
+            f"allowed: {', '.join(sorted(options))}"
+        )
     of_one_folder = [
         option for option in options if option.startswith(choice.partition("/")[0] + "/")
     ]
@@ -229,9 +240,12 @@ def _nearest_key(given: str, configs: Path, config_name: str) -> str:
             if isinstance(child, dict) and takes(child, part):
                 return f"{child['_target_']} takes it, but it is not set here; add it: +{given}=..."
             where = f"in {'.'.join(parents)}: " if parents else ""
-            deeper = [path for path, _ in _found(child, part, ".".join(parents))] if parents else []
+            deeper = _deeper(child, part, parents)
             if deeper:
                 return f"did you mean {' or '.join(map(repr, deeper))}?"
+            added = _takers(child, part) if not parents else []
+            if added:
+                return f"{added[0]} takes it; add it: +{added[0]}.{part}=..."
             others = _choices_with(part, configs, parents[0]) if len(parents) == 1 else []
             elsewhere = (
                 f"; {given} is a setting of {parents[0]}={', '.join(others)}" if others else ""
@@ -240,6 +254,31 @@ def _nearest_key(given: str, configs: Path, config_name: str) -> str:
         parents.append(part)
         node = node[part]
     return "it is a whole group: set one of its keys"
+
+
+def _deeper(node: object, name: str, parents: list[str]) -> list[str]:
+    """Where a setting is that was looked for further up; of the whole config, where it is least
+    deep, and where its value comes from.
+    """
+    found = list(_found(node, name, ".".join(parents)))
+    if parents:
+        return [path for path, _ in found]
+    if name in OF_OTHERS:
+        return [OF_OTHERS[name]]
+    least = min((path.count(".") for path, _ in found), default=0)
+    handed_on = {path: re.fullmatch(r"\$\{([\w.]+)\}", str(value)) for path, value in found}
+    places = {
+        origin[1] if origin else path
+        for path, origin in handed_on.items()
+        if path.count(".") == least
+    }
+    return sorted(places)
+
+
+def _takers(node: object, name: str) -> list[str]:
+    """Parts of the whole config that take a setting which is not among theirs."""
+    parts = node.items() if isinstance(node, dict) else ()
+    return [str(key) for key, part in parts if isinstance(part, dict) and takes(part, name)]
 
 
 def _choices_with(key: str, configs: Path, group: str) -> list[str]:

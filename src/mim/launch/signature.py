@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, get_type_hints
 
 from hydra.utils import get_object
 
-from mim.launch.call import call_of
+from mim.launch.call import TAKES_NOTHING, call_of
 from mim.launch.hint import Hint, Unreadable
 from mim.launch.source import Call
 
@@ -89,7 +89,9 @@ def imported(target: str) -> Signature:
         TypeError: it is nothing that can be called.
     """
     found = get_object(target)
-    parameters = inspect.signature(found).parameters
+    constructor = found.__init__ if inspect.isclass(found) else found
+    inherits_none = getattr(constructor, "__module__", None) == TAKES_NOTHING
+    parameters = {} if inherits_none else inspect.signature(found).parameters
     hints = type_hints(found)
     takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
     return Signature(

@@ -12,6 +12,9 @@ from mim.launch.values import check_value
 from mim.plain import settings_of
 from mim.ranges import Count, NonNegativeInt, NotNegative, Positive, Seed
 
+Source = Annotated[str, MinLen(1)]
+"""A run, a file or a name of weights."""
+
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 """In which an encoder is run; its weights and the images stay float32."""
 
@@ -27,11 +30,11 @@ class Train(TypedDict, total=False):
     images_per_step: Count | None
     weight_decay: NotNegative
     compile: bool
-    checkpoint: str | None
+    checkpoint: Source | None
     checkpoint_key: str | None
     checkpoint_patches: PatchResize | None
-    attention_from: str | None
-    resume: str | None
+    attention_from: Source | None
+    resume: Source | None
     watch_every_n_epochs: Count
 
 
@@ -39,12 +42,12 @@ class Eval(TypedDict, total=False):
     """Top-level settings of `eval.py`."""
 
     name: str
-    checkpoint: str | list[str]
+    checkpoint: Source | list[Source]
     checkpoint_key: str | None
     seed: Seed
     accelerator: Accelerator
     precision: Precision | None
-    attention_from: str | None
+    attention_from: Source | None
     block: Count | None
     norm: bool
     bank_limit: Count | None
@@ -78,7 +81,7 @@ def check_top(cfg: DictConfig, config_name: str) -> None:
     _check(values, _OF.get(config_name, Train), "")
     check_sweep(values)
     for name, value in (values.get("paths") or {}).items():
-        check_value(f"paths.{name}", value, Annotated[str, MinLen(1)])
+        check_value(f"paths.{name}", value, Source)
     for group in ("callback", "logger", "pool"):
         for name, node in (values.get(group) or {}).items():
             if (node is not None or group == "pool") and not (

@@ -65,11 +65,13 @@ def _is_contract(hint: Hint) -> bool:
 
 def _reason(error: ErrorDetails) -> str:
     """One of pydantic's reasons, after "it should be"."""
-    return (
-        "longer"
-        if error["type"] == "missing"
-        else error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    )
+    match error["type"]:
+        case "missing":
+            return "longer"
+        case "string_too_short":
+            return "a word that is not empty"
+        case _:
+            return error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
 
 
 def _is_said_plainly(value: object, meant: object) -> bool:
