@@ -79,7 +79,16 @@ class Batch(NamedTuple):
     def of_views(self, count: int, first: int = 0) -> "Batch":
         """Batch of so many views from the first on, view by view, as so many more images, each with
         a key of its own.
+
+        Raises:
+            ValueError: where it has fewer.
         """
+        if first + count > len(self.views):
+            raise ValueError(
+                f"{first + count} views of an image are compared, and the batch has "
+                f"{len(self.views)}; take augment@data.augment=multi_crop (for MSN multi_crop_msn, "
+                "for MoCo v3 multi_crop_moco_v3)"
+            )
         numbers = range(first, first + count)
         views = [self.views[number] for number in numbers]
         view = View(*(torch.cat(parts) for parts in zip(*views, strict=True)))

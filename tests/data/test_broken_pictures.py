@@ -57,6 +57,18 @@ def test_workers_replace_it_alike_and_tell_the_main_process(pictures, truncate):
     assert int(data.splits.train.files._unreadable.sum()) == 1
 
 
+def test_what_stops_the_run_is_not_said_of_every_picture(pictures, truncate):
+    root = pictures("all", 40)
+    for path in (root / "all").iterdir():
+        truncate(path)
+    files = folder(root).splits.train.files
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert [files.read(number) for number in range(40)] == [None] * 40
+    assert [str(each.message).partition("(")[2][:8] for each in said] == ["1 so far", "2 so far"]
+    assert files._unreadable.all()
+
+
 def complaint(data) -> str:
     """What stops the run. The error itself is let go: it would hold on to the loader, and that to
     its workers.

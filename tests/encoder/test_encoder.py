@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mim.encoder.beit import Beit
-from mim.encoder.encoder import Attends, attending, cls_attention
+from mim.encoder.encoder import Attends, attending, check_contract, cls_attention
 from mim.encoder.swin import Swin
 from mim.encoder.vit import ViT
 from mim.teacher.ema import EMA
@@ -32,6 +32,19 @@ def shaken(name):
         for parameter in encoder.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.2)
     return encoder
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_ours_have_what_every_encoder_has(name):
+    check_contract(MAKERS[name]())
+
+
+@pytest.mark.parametrize("lacking", ["norm", "width", "prefix"])
+def test_an_encoder_that_lacks_something_is_refused_before_it_is_trained(lacking):
+    encoder = MAKERS["vit"]()
+    delattr(encoder, lacking)
+    with pytest.raises(ValueError, match=f"ViT lacks {lacking}, which every encoder has"):
+        check_contract(encoder)
 
 
 def images_for(encoder, count=3):

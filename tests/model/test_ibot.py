@@ -136,6 +136,11 @@ def test_large_views_stand_view_by_view_each_with_the_key_that_it_has_alone():
         assert torch.equal(large.image[rows], alone.image)
 
 
+def test_views_that_a_batch_has_not_are_refused():
+    with pytest.raises(ValueError, match="3 views of an image are compared, and the batch has 2"):
+        views(small=0).of_views(3)
+
+
 def test_attention_that_comes_with_the_batch_is_not_gathered_beforehand():
     model = student(masker_of("attmask"))
     callback = RefreshAttention("nowhere.npy")

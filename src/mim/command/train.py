@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 
 from mim.checkpoint.resume import continued, resumable
+from mim.encoder.encoder import check_contract
 from mim.launch.own_folder import check_own_folder
 from mim.launch.processes import check_nodes, count_devices, portion_of_step
 from mim.logger import wandb
@@ -19,6 +20,7 @@ from mim.run.resumed import Resumed, restoring
 from mim.run.same_config import SameConfigOnAllRanks
 from mim.run.start_epoch import StartEpoch
 from mim.train.labelled import Labelled
+from mim.train.pretrain import Pretrain
 from mim.weights.load import load_checkpoint_into
 
 
@@ -47,6 +49,8 @@ def train(cfg: DictConfig) -> None:
         learner = cast(type[Labelled], task.func)
         data.learn_from(learner.learns_from)
         task = task(num_classes=data.num_classes)
+    if isinstance(task, Pretrain):
+        check_contract(task.model.encoder)
     task.steps = cfg.steps
     if cfg.checkpoint and cfg.resume not in (None, "auto"):
         raise ValueError(

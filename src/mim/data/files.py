@@ -85,7 +85,7 @@ class Files:
 
     def read(self, number: int, fit: Fit | None = None) -> Tensor | None:
         """A picture (C, H, W), uint8 or float32 in 0..255, or None where the file is broken, which
-        is said the first time.
+        is said the first time, unless so many are that the run stops.
         """
         return self.tried(number, lambda content: decode(content, self.reading, fit))
 
@@ -98,11 +98,11 @@ class Files:
             return make(self.content(number))
         # decoders raise what they like; the run goes on, up to a share of such files
         except Exception as error:
-            if not self._unreadable[number]:
-                self._unreadable[number] = True
-                count = int(self._unreadable.sum())
+            if not self._unreadable[number] and not self.too_many_unreadable:
                 where = printable(self.path(number))
+                count = int(self._unreadable.sum()) + 1
                 warnings.warn(f"skipped {where} ({count} so far): {printable(error)}", stacklevel=3)
+            self._unreadable[number] = True
             return None
 
     @property

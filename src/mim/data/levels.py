@@ -116,8 +116,8 @@ def _range_of(values: NDArray, range: Range) -> tuple[float, float]:
         ends = f"[{low:g},{high:g}]" if low < high else "[<black>,<white>]"
         raise ValueError(
             f"it holds {values.dtype} from {low:g} to {high:g}, and nothing says which are black "
-            f"and white; give data.range={ends} for all images, or data.range=image (or "
-            "percentiles) for each image's own"
+            f"and white; give data.range={ends} for all images (python -m mim statistics says what "
+            "they hold), or data.range=image (or percentiles) for each image's own"
         )
     return low, high
 

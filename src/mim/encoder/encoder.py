@@ -185,6 +185,29 @@ class Resizes(Protocol):
     """
 
 
+CONTRACT = (
+    *Encoder.__annotations__,
+    *(name for name in vars(Encoder) if not name.startswith("_")),
+)
+"""What every encoder has, by name."""
+
+
+def check_contract(encoder: Encoder) -> None:
+    """Refuse an encoder that lacks what is asked of it at the end of a training, when its features
+    are judged.
+
+    Raises:
+        ValueError: naming what it lacks.
+    """
+    lacks = [name for name in CONTRACT if getattr(encoder, name, None) is None]
+    if lacks:
+        raise ValueError(
+            f"{type(encoder).__name__} lacks {', '.join(lacks)}, which every encoder has "
+            "(mim/encoder/encoder.py); norm is torch.nn.Identity() where nothing is normalised "
+            "after the last block"
+        )
+
+
 class AttentionEncoder(Encoder, Attends, Protocol):
     """Encoder whose attention can be asked for."""
 

@@ -46,7 +46,8 @@ class Resolution(Varying, nn.Module):
         """Refuse sides that are not reached, or that patches do not tile.
 
         Raises:
-            ValueError: where `multiple` does not divide the images, or the patches not `multiple`.
+            ValueError: where `multiple` does not divide the images, or the patches not `multiple`,
+                or no smaller side is a multiple.
         """
         divides = all(whole % self.multiple == 0 for whole in geometry.image_size)
         if not divides or any(self.multiple % patch for patch in geometry.patch_size):
@@ -55,6 +56,13 @@ class Resolution(Varying, nn.Module):
                 f"{by(geometry.image_size)} pixels into whole "
                 f"patches of {by(geometry.patch_size)}; take the patch size, or a multiple of it "
                 "that divides them"
+            )
+
+        if all(whole == self.multiple for whole in geometry.image_size):
+            raise ValueError(
+                f"resolution.multiple={self.multiple} leaves images of {by(geometry.image_size)} "
+                "pixels as they are; take less, e.g. "
+                f"resolution.multiple={max(geometry.patch_size)}"
             )
 
     def side(self, whole: int) -> int:
