@@ -65,9 +65,9 @@ def made(written, composed_command):
     return make
 
 
-def test_the_page_shows_seven_parts():
-    assert len(COMMANDS) == 7
-    assert {name for name, _ in BLOCKS if name != "my_parts.py"} == {
+def test_the_page_shows_eight_parts():
+    assert len(COMMANDS) == 8
+    assert {name for name, _ in BLOCKS if not name.endswith("my_parts.py")} == {
         f"my_configs/{group}/{name}.yaml"
         for group, name in (
             ("masker", "centre"),
@@ -76,6 +76,7 @@ def test_the_page_shows_seven_parts():
             ("augment", "square"),
             ("schedule", "power"),
             ("encoder", "small"),
+            ("pool", "power_mean"),
             ("evaluate", "effective_rank"),
         )
     }
@@ -136,6 +137,19 @@ def test_the_masker_of_the_page_hides_the_centre(written):
     rank = Centre(0.0)(Batch.of(torch.zeros(2, 3, 8, 8)), (5, 3)).rank
     assert rank.argmax(1).tolist() == [7, 7]
     assert set(rank.argsort(1)[:, :4].flatten().tolist()) == {0, 2, 12, 14}
+
+
+def test_the_test_of_the_page_passes(written):
+    importlib.import_module("test_my_parts").test_the_middle_is_hidden()
+    sys.modules.pop("test_my_parts")
+
+
+def test_the_pool_of_the_page_lies_between_the_mean_and_the_maximum(made):
+    pools = instantiate(made("[mean,power_mean]").evaluate).pools
+    tokens = torch.rand(3, 5, 2)
+    pooled = pools["power_mean"](tokens)
+    assert (pools["mean"](tokens) < pooled).all()
+    assert (pooled < tokens.amax(1)).all()
 
 
 def test_the_target_of_the_page_is_the_mean_of_a_patch(made):

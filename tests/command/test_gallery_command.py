@@ -9,8 +9,10 @@ from mim.__main__ import main
 def gallery(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MIM_RUNS", str(tmp_path))
 
-    def run(*settings):
-        code = main(["gallery", "encoder=vit_pico", "images=200", "pictures=3", *settings])
+    def run(*settings, options=()):
+        code = main(
+            ["gallery", *options, "encoder=vit_pico", "images=200", "pictures=3", *settings]
+        )
         out, err = capsys.readouterr()
         return code, out, err
 
@@ -51,3 +53,18 @@ def test_what_cannot_be_drawn_is_refused_in_one_line(gallery, tmp_path, settings
     assert err.startswith(f"error: {message}")
     assert err.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_masker_of_a_folder_of_ones_own_is_drawn(gallery, tmp_path):
+    own = tmp_path / "own" / "masker"
+    own.mkdir(parents=True)
+    (own / "mine.yaml").write_text("defaults: [block]\n")
+    code, out, err = gallery("masker=mine", options=("--config-dir", str(own.parent)))
+    assert code == 0, err
+    assert "mine" in out
+
+
+def test_a_folder_of_ones_own_that_is_not_there_is_named(gallery):
+    code, _, err = gallery("masker=mine", options=("--config-dir", "nowhere"))
+    assert code == 1
+    assert err == "error: --config-dir nowhere is no folder; give one laid out as configs/ is\n"

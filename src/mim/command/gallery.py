@@ -18,6 +18,12 @@ def run(given: argparse.Namespace, configs: Path) -> None:
     """Draw, count, print; the picture and the numbers go to a new run folder."""
     names, others = _maskers(given.settings)
     register_resolvers()
+    if given.config_dir is not None:
+        if not given.config_dir.is_dir():
+            raise FileNotFoundError(
+                f"--config-dir {given.config_dir} is no folder; give one laid out as configs/ is"
+            )
+        others.append(f"hydra.searchpath=['file://{given.config_dir.absolute()}']")
     with initialize_config_dir(str(configs), version_base="1.3"):
         composed = {
             name: compose("gallery", overrides=quoted([*others, f"masker={name}"]))
