@@ -87,7 +87,7 @@ def refuse_changes(found: Sequence[Change], origin: object) -> None:
                     f"{printable(origin)} was trained with {change.name}={_short(change.before)}, "
                     "and resume= cannot go on with "
                     f"{_short(change.now)}: {why}. Give the words of that run again, or start anew "
-                    "from its weights with checkpoint="
+                    "from the weights with checkpoint="
                 )
 
 
