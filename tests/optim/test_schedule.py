@@ -33,7 +33,9 @@ def test_a_warm_up_as_long_as_the_training_is_refused(warmup):
 
 
 def test_steps_that_end_in_mid_epoch_are_said_as_steps():
-    with pytest.raises(ValueError, match=r"^warmup_epochs=1 leaves nothing of steps=25; .*steps=2$"):
+    with pytest.raises(
+        ValueError, match=r"^warmup_epochs=1 leaves nothing of steps=25; .*steps=2$"
+    ):
         WarmupCosine(1)(Progress(0, 25, 100), 1e-3)
 
 

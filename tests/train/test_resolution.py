@@ -123,7 +123,7 @@ def test_a_share_of_nothing_or_of_more_is_refused(share):
         Resolution(share, 8)
     with pytest.raises(ValueError, match="does not divide images of 36 x 32"):
         Resolution(0.5, 8).check_geometry(Geometry.of((36, 32), 4))
-    with pytest.raises(ValueError, match="leaves images of 32 x 32 pixels as they are; .*=8$"):
+    with pytest.raises(ValueError, match=r"leaves images of 32 x 32 pixels as they are; .*=8$"):
         Resolution(0.5, 32).check_geometry(Geometry.of(32, 8))
 
 

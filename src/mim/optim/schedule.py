@@ -63,7 +63,9 @@ class Warmup:
             whole, fix = f"epochs={epochs:g}", f"warmup_epochs={epochs / 10:g}"
             if progress.steps % progress.steps_per_epoch:
                 whole, fix = f"steps={progress.steps}", f"warmup_steps={progress.steps // 10}"
-            how = f"shorten the warm-up, e.g. {fix}" if epochs else "train for longer, e.g. epochs=1"
+            how = (
+                f"shorten the warm-up, e.g. {fix}" if epochs else "train for longer, e.g. epochs=1"
+            )
             raise ValueError(f"{given} leaves nothing of {whole}; {how}")
         return length
 
