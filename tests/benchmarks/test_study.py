@@ -242,6 +242,16 @@ def test_judges_have_to_agree(module) -> None:
     assert together(["not measured"]) == module("verdict").verdict(None) == "not measured"
 
 
+def test_the_papers_judges_are_asked_alone_too(module) -> None:
+    rows, plan = module("rows"), module("plan")
+    claim = plan.Claim("a", "A is better", "A", "amt", "random", judged=["linear"])
+    words = {"k-NN": "does not hold", "linear": "holds", "fine-tuning": "not measured"}
+    asked = [rows.Row(claim, judge, "epochs", None, word) for judge, word in words.items()]
+    assert rows.by_its_judges(asked) == "holds (linear)"
+    nobody = [row._replace(claim=claim._replace(judged=None)) for row in asked]
+    assert rows.by_its_judges(nobody) == ""
+
+
 def test_the_page_says_what_was_measured_and_what_was_not(study, module, tmp_path) -> None:
     for arm in ("random", "amt"):
         for job in study.tuning(arm):
@@ -341,6 +351,10 @@ def test_a_plan_names_what_there_is(module, tmp_path) -> None:
         .replace("better: amt, than: random", "better: amd, than: random")
     )
     with pytest.raises(ValueError, match="claim amt_random names amd; there are: random"):
+        plan.read_plan("toy", bad)
+    text = (STUDY / "plan.yaml").read_text()
+    bad.write_text(text.replace("judged: [linear]", "judged: [liner]"))
+    with pytest.raises(ValueError, match="is judged by liner; there are: k-NN, linear"):
         plan.read_plan("toy", bad)
 
 
