@@ -8,18 +8,22 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from mim.evaluate.heads import Heads
+from mim.evaluate.pooled_probe import PooledProbe
+from mim.evaluate.probe_cae import ProbeCAE
 from mim.evaluate.probe_dino import ProbeDINO, sgd
 from mim.evaluate.probe_mae import ProbeMAE
 from mim.optim.lars import Lars
 from mim.optim.layer_decay import Group
+from mim.optim.schedule import WarmupCosine
+from mim.optim.table import LinspaceCosine
 from tests.recipes.views import views
 
 WIDTH, CLASSES = 768, 1000
+SHAPES = {WarmupCosine: "mae_half_cosine", LinspaceCosine: "linspace_cosine"}
 
 
 def probe(cfg: DictConfig, pictures: Path) -> dict[str, Any]:
-    """Facts of `eval.py evaluate=probe_mae`.
+    """Facts of `eval.py evaluate=probe_mae`, `probe_cae` or `probe_dino`.
 
     Args:
         cfg: as composed.
@@ -27,18 +31,22 @@ def probe(cfg: DictConfig, pictures: Path) -> dict[str, Any]:
     """
     if "probe_dino" in cfg.evaluate._target_:
         return _probe_dino(cfg) | _shown(cfg, pictures)
-    task: ProbeMAE = instantiate(cfg.evaluate)
+    built_evaluation: ProbeMAE | ProbeCAE = instantiate(cfg.evaluate)
+    task = built_evaluation.probe
     ((pool, built),) = task.pools.items()
     settings = built.keywords if isinstance(built, partial) else {}  # of a pool with weights
+    rates = task.schedule
+    assert isinstance(rates, WarmupCosine | LinspaceCosine)
     facts = {
         "pool": pool,
         "head_norm": "own_before_pool" if task.norm else "none",
         "images_per_step": task.batch_size,
         "batch_norm_images": task.batch_norm_images,
         "epochs": task.epochs,
-        "warmup_epochs": task.schedule.warmup_epochs,
+        "warmup_epochs": rates.warmup_epochs,
         "lr.peak": task.settings[0].lr * task.batch_size / 256,
-        "lr.min": task.schedule.min_lr,
+        "lr.min": rates.min_lr,
+        "lr.shape": SHAPES[type(rates)],
         "lr.settings": len(task.settings),
         "weight_decay.start": task.settings[0].weight_decay,
         **_head(task),
@@ -74,19 +82,22 @@ def _probe_dino(cfg: DictConfig) -> dict[str, Any]:
     }
 
 
-def _head(task: ProbeMAE) -> dict[str, Any]:
-    heads = Heads(nn.Identity(), WIDTH, CLASSES, task.settings, task.seed, task.head_std)
+def _head(task: PooledProbe) -> dict[str, Any]:
+    heads = task.heads(None, WIDTH, CLASSES)
     layers: Any = heads.heads[0]
     norm, linear = layers[1], layers[2]
-    matrix, vector = Lars(heads.groups(), lr=0.0).param_groups
-    assert matrix["always_adapt"]
-    assert not vector["always_adapt"]
-    return {
+    optimizer = task.optimizer(heads.groups())
+    matrix = optimizer.param_groups[0]
+    own = {"optimizer.momentum": matrix["momentum"]}
+    if isinstance(optimizer, Lars):
+        assert [group["always_adapt"] for group in optimizer.param_groups] == [True, False]
+        own["optimizer.trust_coefficient"] = matrix["trust_coeff"]
+    else:
+        own["optimizer.nesterov"] = matrix["nesterov"]
+    return own | {
         "head.sd": linear.weight.std().item(),
         "head.bias": linear.bias.abs().max().item(),
         "head.batch_norm.affine": norm.affine,
         "head.batch_norm.eps": norm.eps,
         "head.batch_norm.momentum": norm.momentum,
-        "optimizer.momentum": matrix["momentum"],
-        "optimizer.trust_coefficient": matrix["trust_coeff"],
     }

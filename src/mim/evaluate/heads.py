@@ -39,7 +39,7 @@ class Heads(nn.Module):
         seed: of the linear layers.
         std: deviation of their first weights, with biases of 0; null for torch's own uniform start,
             as Beyond [cls] has it (main_linprobe.py:283-305).
-        normed: whether there is a batch norm; DINO's probe has none.
+        norm_eps: epsilon of the batch norm; None for no norm, as DINO's probe.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Heads(nn.Module):
         settings: list[Setting],
         seed: int = 0,
         std: float | None = 0.01,
-        normed: bool = True,
+        norm_eps: float | None = 1e-6,
     ):
         super().__init__()
         linear = nn.Linear(width, classes)
@@ -64,7 +64,9 @@ class Heads(nn.Module):
             nn.init.zeros_(linear.bias)
         first = nn.Identity() if pool is None else pool
         assert isinstance(first, nn.Module)
-        norm = nn.BatchNorm1d(width, affine=False, eps=1e-6) if normed else nn.Identity()
+        norm = (
+            nn.Identity() if norm_eps is None else nn.BatchNorm1d(width, affine=False, eps=norm_eps)
+        )
         head = nn.Sequential(first, norm, linear)
         self.settings = settings
         self.heads = nn.ModuleList(copy.deepcopy(head) for _ in settings)

@@ -137,4 +137,4 @@ class ProbeDINO:
 
     def heads(self, width: int, classes: int) -> Heads:
         """A linear layer for each rate, without a norm."""
-        return Heads(None, width, classes, self.settings, self.seed, self.head_std, normed=False)
+        return Heads(None, width, classes, self.settings, self.seed, self.head_std, norm_eps=None)

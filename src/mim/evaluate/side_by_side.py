@@ -74,7 +74,7 @@ class SideBySide(NamedTuple):
                 if number % gathered == 0:
                     done = Progress(epoch * steps + number // gathered, epochs * steps, steps)
                     for group, peak in zip(stepping.param_groups, peaks, strict=True):
-                        group["lr"] = peak * schedule(done, 1.0)
+                        group["lr"] = peak * schedule(done, peak)
                 with torch.enable_grad():
                     losses = [
                         heads.loss(self._given(seen, name), seen.label)

@@ -14,7 +14,15 @@ from mim.sweep.fresh import Task, run_all
 from mim.sweep.job import OUTPUT, read_job
 from mim.sweep.process import Begin, begin_new
 
-TOP1 = ("val/top1", "probe_mae/top1", "probe/top1", "linear/top1", "logistic/top1", "knn/top1")
+TOP1 = (
+    "val/top1",
+    "probe_mae/top1",
+    "probe_cae/top1",
+    "probe/top1",
+    "linear/top1",
+    "logistic/top1",
+    "knn/top1",
+)
 NUMBERS = (*TOP1, "val/box_ap", "val/mask_ap", "val/miou")
 """What is shown of a job when it ends."""
 
