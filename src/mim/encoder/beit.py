@@ -50,7 +50,8 @@ class Beit(ImageAttention, beit.Beit):
             cosines (CAE's pre-training), "sincos_rows_first_and_block_bias" those and a table for
             each block (its fine-tuning).
         mlp_ratio: hidden width of each MLP over `width`.
-        layer_scale: what each branch is multiplied by at first, one learned number a channel.
+        layer_scale: what each branch is multiplied by at first, one learned number a channel; 0
+            for none.
         drop_path: rate of stochastic depth in the last block, rising linearly from 0 in the first.
         channels: C, of an image.
         attention_dropout: probability that a weight of attention is left out in training

@@ -5,7 +5,7 @@ Sources: facebookresearch/dinov2 (dinov2/models/vision_transformer.py), facebook
 (dinov3/models and layers), facebookresearch/pixio (pretraining/models_pixio.py),
 TonyLianLong/CrossMAE (models_cross.py), open-mmlab/mmpretrain
 (models/backbones/vision_transformer.py), facebookresearch/msn (src/deit.py), microsoft/unilm
-(beit/modeling_pretrain.py).
+(beit/modeling_pretrain.py, beit2/modeling_pretrain.py).
 """
 
 import re
@@ -20,11 +20,11 @@ CROSSMAE = "wfm.linear.weight"
 MMPRETRAIN = "backbone.patch_embed.projection.weight"
 _BESIDE = re.compile(
     r"^((mask_token|masked_embed|mask_token_1|de_pos_embed|decoder_pos_embed)$|"
-    r"((lm_head|down)(_1)?|fc|wfm|dec_norms|decode_\w+|decoder_\w+|local_cls_norm|projectors|neck|"
-    r"(\w+_)?(heads?|classifier|projector|predictor|prototypes)(_\w+)?)\.)"
+    r"((lm_head|down)(_1)?|cls_pt_\w+|fc|wfm|dec_norms|decode_\w+|decoder_\w+|local_cls_norm|"
+    r"projectors|neck|(\w+_)?(heads?|classifier|projector|predictor|prototypes)(_\w+)?)\.)"
 )
-"""What a training keeps beside the parts of its encoder: BEiT and data2vec, iBOT, MSN, BootMAE,
-CrossMAE, DINOv3; heads, projectors and the like of anybody.
+"""What a training keeps beside the parts of its encoder: BEiT, BEiT v2 and data2vec, iBOT, MSN,
+BootMAE, CrossMAE, DINOv3; heads, projectors and the like of anybody.
 """
 _COMPUTED = re.compile(r"(relative_position_index|attn_mask|bias_mask|rope_embed\.periods)$")
 _CHUNK = re.compile(r"^blocks\.\d+\.(\d+\.)")  # of DINOv2 while it is trained on many processes

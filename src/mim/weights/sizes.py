@@ -49,7 +49,9 @@ def sizes_of(weights: Weights) -> Settings:
             "heads": timms["heads"] or guess_heads(timms["width"], weights.heads, HEADS_SAID_BY)
         }
     refuse_other_blocks(tensors, weights.origin)
-    refuse_other_tokens(tensors, weights.origin)
+    codes = "lm_head.weight" in weights.tensors  # of BEiT; EVA-02 has gated feed-forwards beside it
+    beit = codes and "blocks.0.mlp.fc1.weight" in tensors
+    refuse_other_tokens(tensors, weights.origin, beit)
     config = measured_sizes(tensors)
     if "depths" in config:
         return config | _swin(tensors, len(config["depths"]))
@@ -74,6 +76,8 @@ def sizes_of(weights: Weights) -> Settings:
         else side_of(tensors["pos_embed"].shape[1] - 1)
     )
     shared = "rel_pos_bias.relative_position_bias_table" in tensors
+    if "blocks.0.gamma_1" not in tensors:
+        config["layer_scale"] = 0.0
     both = "absolute_and_block_bias" if "pos_embed" in tensors else "block_bias"
     return config | {
         "_target_": "mim.encoder.beit.Beit",

@@ -47,15 +47,23 @@ def refuse_other_blocks(names: Iterable[str], file: str) -> None:
                 )
 
 
-def refuse_other_tokens(tensors: Mapping[str, Tensor], file: str) -> None:
+def refuse_other_tokens(tensors: Mapping[str, Tensor], file: str, beit: bool = False) -> None:
     """Refuse an encoder that has not one cls token before the patches, each of them with a
     position.
+
+    Args:
+        tensors: of the encoder.
+        file: for messages.
+        beit: whether something beside the encoder says that it is a BEiT, where positions and
+            blocks may be those of an EVA-02.
 
     Raises:
         ValueError: naming what it has instead.
     """
-    if "blocks.0.attn.q_bias" in tensors and not any(
-        re.search("gamma_1|relative_position", name) for name in tensors
+    if (
+        not beit
+        and "blocks.0.attn.q_bias" in tensors
+        and not any(re.search("gamma_1|relative_position", name) for name in tensors)
     ):
         raise ValueError(
             f"{file} may have rotary positions (EVA-02), which no tensor tells; say which model of "
