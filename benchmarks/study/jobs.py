@@ -129,12 +129,13 @@ class Study:
             run = training.folder
             overrides = [
                 f"checkpoint={run}",
+                f"+data.root={self.data}",  # a folder out of a file is not opened unasked
                 "evaluate=probe",
                 f"pool=[{pools}]",
                 f"seed={training.seed}",
             ]
             overrides += ["evaluate.lr=[3e-3,1e-2,3e-2,1e-1]", "evaluate.epochs=20"]
-            folder = self.folder / f"probe_{arm}_{hashed([*overrides[1:], *training.overrides])}"
+            folder = self.folder / f"probe_{arm}_{hashed([*overrides, *training.overrides])}"
             jobs.append(
                 training._replace(
                     kind="probe", folder=folder, program="eval", overrides=overrides, after=run
@@ -238,7 +239,8 @@ def count_images(size: Size, classes: int = 10) -> int:
 
 def hashed(overrides: list[str]) -> str:
     """Short name of a command line, whatever folder the data are in."""
-    kept = [text for text in overrides if not text.startswith(("data.root=", "checkpoint="))]
+    places = ("data.root=", "+data.root=", "checkpoint=")
+    kept = [text for text in overrides if not text.startswith(places)]
     return hashlib.sha256("\n".join(kept).encode()).hexdigest()[:10]
 
 

@@ -137,7 +137,7 @@ def test_what_has_ended_is_not_run_again_and_judging_waits(study, module) -> Non
     assert not [job for job in study.missing() if job.kind == "probe"]
     finish(study.compared("random", "epochs")[0], **{"knn/top1": 0.1})
     (probe,) = [job for job in study.missing() if job.kind == "probe"]
-    assert probe.overrides[0] == f"checkpoint={probe.after}"
+    assert probe.overrides[:2] == [f"checkpoint={probe.after}", f"+data.root={study.data}"]
     assert "pool=[cls,mean,abmilp,attentive]" in probe.overrides
 
 
