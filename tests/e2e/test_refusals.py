@@ -98,6 +98,8 @@ REFUSED = {
     "masker": ["masker needs a choice: masker=...; allowed: am, "],
     "epochs": ["epochs is no setting without a value: epochs=..."],
     "=b": ["=b names no setting before the ="],
+    "+epochs=3": ["'epochs' is set already; change it without the +: epochs=...\n"],
+    "~task.lrr": ["~task.lrr leaves out what is not there; in task: did you mean 'lr'?"],
     "+epoch": ["+epoch is no setting without a value: +epoch=..."],
     "resume=": ["error: resume='' does not fit; it should be a word that is not empty"],
     "batch_size=16": ["'batch_size' is not a setting; did you mean 'data.batch_size'?\n"],

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from mim.launch.there import no_folder
 from mim.plain import printable
 
 _ROLES = {
@@ -85,11 +86,7 @@ def find_folders(
         ValueError: where names do not say what is for training, or say that it is for testing.
     """
     if not root.is_dir():
-        raise FileNotFoundError(
-            f"data.root={printable(root)} is not a folder; point it at pictures, e.g. "
-            "data.root=/path/to/pictures, "
-            "which may hold train/ and val/ or test/."
-        )
+        raise no_folder(root)
     top = root if train or val else _unwrapped(root)
     names = subfolders(top)
     by_role = {

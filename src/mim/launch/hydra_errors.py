@@ -5,7 +5,6 @@ from.
 import re
 import sys
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -15,22 +14,16 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
-from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
-from mim.launch.check import nearest, takes
+from mim.launch.check import nearest
 from mim.launch.choices import belongs_elsewhere, chosen, composed, files_of
+from mim.launch.nearest_key import nearest_key, settings_named
 from mim.moved import moved_choice
 from mim.plain import settings_of
 
 SEVERAL = ("callback", "logger", "pool")
 """Groups of which several are chosen."""
-OF_OTHERS = {
-    "learning_rate": "lr",
-    "mask_ratio": "masker.partition.ratio",
-    "ckpt_path": "resume",
-}
-"""What other projects call a setting -> what it is called here."""
 
 
 def said_by_hydra(error: BaseException, configs: Path, config_name: str) -> str | None:
@@ -105,7 +98,7 @@ def _unreadable(message: str, configs: Path, config_name: str) -> str:
         names = (argument.partition("=")[0].lstrip("+~") for argument in sys.argv[1:])
         strange = next((name for name in names if not name.isascii()), None)
         return (
-            f"'{strange}' is not a setting; {_nearest_key(strange, configs, config_name)}"
+            f"'{strange}' is not a setting; {nearest_key(strange, configs, config_name)}"
             if strange
             else message
         )
@@ -147,6 +140,13 @@ def _bad_override(error: BaseException, configs: Path, config_name: str) -> str:
                 )
     if message.startswith("Could not override ''"):
         return f"{next(a for a in sys.argv[1:] if a.startswith('='))} names no setting before the ="
+    there = re.match(r"Could not append to config. An item is already at '([^']+)'", message)
+    if there:
+        return f"'{there[1]}' is set already; change it without the +: {there[1]}=..."
+    absent = re.match(r"Could not delete from config. '([^']+)' does not exist", message)
+    if absent:
+        near = nearest_key(absent[1], configs, config_name)
+        return f"~{absent[1]} leaves out what is not there; {near}"
     wanted = re.search(r"Could not override '([^']+)'", message)
     if not wanted:
         return message
@@ -155,7 +155,7 @@ def _bad_override(error: BaseException, configs: Path, config_name: str) -> str:
         elsewhere = _no_place(given, configs, config_name)
         if elsewhere:
             return elsewhere
-    return f"'{given}' is not a setting; {_nearest_key(given, configs, config_name)}"
+    return f"'{given}' is not a setting; {nearest_key(given, configs, config_name)}"
 
 
 def _no_place(group: str, configs: Path, config_name: str) -> str | None:
@@ -169,7 +169,7 @@ def _no_place(group: str, configs: Path, config_name: str) -> str | None:
     )
     top, _, name = group.rpartition("/")
     raw = settings_of(node) if node is not None else {}
-    found = _found(raw.get(top) if top else raw, name, top)
+    found = settings_named(raw.get(top) if top else raw, name, top)
     places = [place for place, value in found if isinstance(value, dict)]
     if len(places) == 1:
         return f"{group}= has its place further down: {group}@{places[0]}=..."
@@ -219,78 +219,3 @@ def _read(argument: str) -> object:
         return OverridesParser.create().parse_override(argument).value()
     except HydraException:
         return ""
-
-
-def _nearest_key(given: str, configs: Path, config_name: str) -> str:
-    """Look for the nearest key at the deepest level that exists, in the config as the choices of
-    the command line make it.
-    """
-    node = composed(configs, config_name, chosen(configs, sys.argv[1:])) or composed(
-        configs, config_name
-    )
-    assert node is not None
-    parents: list[str] = []
-    for part in given.split("."):
-        child = OmegaConf.to_container(node, resolve=False)
-        if not isinstance(child, dict) or part not in child or not isinstance(child[part], dict):
-            keys = [str(key) for key in child] if isinstance(child, dict) else []
-            if not parents and "." in given and files_of(configs, part):
-                own = f", or change that of the run: +{given}=..." if part == "data" else ""
-                return f"choose {part}= with it ({', '.join(files_of(configs, part))}){own}"
-            if isinstance(child, dict) and takes(child, part):
-                return f"{child['_target_']} takes it, but it is not set here; add it: +{given}=..."
-            where = f"in {'.'.join(parents)}: " if parents else ""
-            deeper = _deeper(child, part, parents)
-            if deeper:
-                return f"did you mean {' or '.join(map(repr, deeper))}?"
-            added = _takers(child, part) if not parents else []
-            if added:
-                return f"{added[0]} takes it; add it: +{added[0]}.{part}=..."
-            others = _choices_with(part, configs, parents[0]) if len(parents) == 1 else []
-            elsewhere = (
-                f"; {given} is a setting of {parents[0]}={', '.join(others)}" if others else ""
-            )
-            return where + nearest(part, keys) + elsewhere
-        parents.append(part)
-        node = node[part]
-    return "it is a whole group: set one of its keys"
-
-
-def _deeper(node: object, name: str, parents: list[str]) -> list[str]:
-    """Where a setting is that was looked for further up; of the whole config, where it is least
-    deep, and where its value comes from.
-    """
-    found = list(_found(node, name, ".".join(parents)))
-    if parents:
-        return [path for path, _ in found]
-    if name in OF_OTHERS:
-        return [OF_OTHERS[name]]
-    least = min((path.count(".") for path, _ in found), default=0)
-    handed_on = {path: re.fullmatch(r"\$\{([\w.]+)\}", str(value)) for path, value in found}
-    places = {
-        origin[1] if origin else path
-        for path, origin in handed_on.items()
-        if path.count(".") == least
-    }
-    return sorted(places)
-
-
-def _takers(node: object, name: str) -> list[str]:
-    """Parts of the whole config that take a setting which is not among theirs."""
-    parts = node.items() if isinstance(node, dict) else ()
-    return [str(key) for key, part in parts if isinstance(part, dict) and takes(part, name)]
-
-
-def _choices_with(key: str, configs: Path, group: str) -> list[str]:
-    """Choices of a group that set a key themselves."""
-    files = ((name, configs / group / f"{name}.yaml") for name in files_of(configs, group))
-    return [name for name, file in files if file.is_file() and key in OmegaConf.load(file)]
-
-
-def _found(node: object, name: str, path: str) -> Iterator[tuple[str, object]]:
-    """All settings of a name: dotted path and value of each."""
-    if isinstance(node, dict):
-        if name in node:
-            yield f"{path}.{name}".lstrip("."), node[name]
-        for key, value in node.items():
-            yield from _found(value, name, f"{path}.{key}")

@@ -101,11 +101,16 @@ def refuse_missing_folder(data: Mapping[str, object]) -> None:
         target.removeprefix(OURS).partition(".")[0] not in DOWNLOADED
         and not Path(root).expanduser().is_dir()
     ):
-        raise FileNotFoundError(
-            f"data.root={printable(root)} is not a folder; point it at pictures, e.g. "
-            "data.root=/path/to/pictures (for all data "
-            "sets: the environment variable MIM_DATA)"
-        )
+        raise no_folder(root)
+
+
+def no_folder(root: str | Path) -> FileNotFoundError:
+    """Error about a folder of pictures that is not there."""
+    return FileNotFoundError(
+        f"data.root={printable(root)} is not a folder; point it at pictures, e.g. "
+        "data.root=/path/to/pictures, which may hold train/ and val/ or test/ (for all data sets: "
+        "the environment variable MIM_DATA)"
+    )
 
 
 def _refuse_missing_file(module: str, data: Mapping[str, object]) -> None:
