@@ -99,6 +99,7 @@ REFUSED = {
     "epochs": ["epochs is no setting without a value: epochs=..."],
     "=b": ["=b names no setting before the ="],
     "+epochs=3": ["'epochs' is set already; change it without the +: epochs=...\n"],
+    "~masker.partition.ratio": ["masker.partition.ratio is not set, and FixedRatio needs it; "],
     "~task.lrr": ["~task.lrr leaves out what is not there; in task: did you mean 'lr'?"],
     "+epoch": ["+epoch is no setting without a value: +epoch=..."],
     "resume=": ["error: resume='' does not fit; it should be a word that is not empty"],

@@ -126,6 +126,7 @@ def _check_call(path: str, node: Settings) -> None:
             "or false"
         )
     _check_names(path, node, signature)
+    _check_required(path, node, signature)
     tighter = TIGHTER.get(node["_target_"], {})
     for key, value in node.items():
         if key not in _HYDRA_KEYS and not _is_built_later(value):
@@ -152,6 +153,18 @@ def _check_names(path: str, node: Settings, signature: Signature) -> None:
         f"{', '.join(strange)} of {path} are not arguments of {signature.name}; "
         f"allowed: {', '.join(sorted(allowed))}. {left_out} leaves them out"
     )
+
+
+def _check_required(path: str, node: Settings, signature: Signature) -> None:
+    """Refuse a setting that was left out and has no default; what is built in part is given more
+    later.
+    """
+    missing = [name for name in signature.required if name not in node]
+    if missing and not node.get("_partial_") and "_args_" not in node:
+        raise ValueError(
+            f"{path}.{missing[0]} is not set, and {signature.name} needs it; give it: "
+            f"+{path}.{missing[0]}=..., or do not leave it out"
+        )
 
 
 def takes(node: dict, key: str) -> bool:

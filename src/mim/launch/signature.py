@@ -25,12 +25,14 @@ class Signature(NamedTuple):
     Attributes:
         name: of the class or the function.
         parameters: their names, in order.
+        required: those of them that have no default.
         takes_any: whether it takes other names too.
         hint: the type that a parameter is written with, by its name; `Any` where there is none.
     """
 
     name: str
     parameters: tuple[str, ...]
+    required: tuple[str, ...]
     takes_any: bool
     hint: Callable[[str], Hint]
 
@@ -73,7 +75,9 @@ def read(target: str) -> Signature:
             return imported(target).hint(name)
 
     names = tuple(each.arg for each in arguments)[_first(call) :]
-    return Signature(target.rpartition(".")[2], names, bool(call and call.node.args.kwarg), hint)
+    required = tuple(each.arg for each in call.required)[_first(call) :] if call else ()
+    takes_any = bool(call and call.node.args.kwarg)
+    return Signature(target.rpartition(".")[2], names, required, takes_any, hint)
 
 
 def _first(call: Call | None) -> int:
@@ -93,9 +97,15 @@ def imported(target: str) -> Signature:
     inherits_none = getattr(constructor, "__module__", None) == TAKES_NOTHING
     parameters = {} if inherits_none else inspect.signature(found).parameters
     hints = type_hints(found)
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    required = tuple(
+        name
+        for name, each in parameters.items()
+        if each.default is each.empty and each.kind not in several
+    )
     takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
     return Signature(
-        found.__name__, tuple(parameters), takes_any, lambda name: hints.get(name, Any)
+        found.__name__, tuple(parameters), required, takes_any, lambda name: hints.get(name, Any)
     )
 
 

@@ -36,6 +36,17 @@ class Call(NamedTuple):
         several = [each for each in (of.vararg,) if each], [each for each in (of.kwarg,) if each]
         return [*of.posonlyargs, *of.args, *several[0], *of.kwonlyargs, *several[1]]
 
+    @property
+    def required(self) -> list[ast.arg]:
+        """Those that have no default."""
+        of = self.node.args
+        by_place = [*of.posonlyargs, *of.args]
+        by_name = zip(of.kwonlyargs, of.kw_defaults, strict=True)
+        return [
+            *by_place[: len(by_place) - len(of.defaults)],
+            *(each for each, default in by_name if default is None),
+        ]
+
     def hint(self, annotation: ast.expr) -> Hint:
         """What an annotation stands for; a class is a stand-in of its name, which no plain value is
         an instance of.
