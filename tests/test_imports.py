@@ -37,7 +37,7 @@ ALLOWED = {
     "room": set(),
     "cores": set(),
     "geometry": {"ranges"},
-    "image_format": {"plain", "geometry"},
+    "image_format": {"plain", "geometry", "ranges"},
     "installed": set(),
     "part": set(),
     "dense": set(),
@@ -119,7 +119,7 @@ ALLOWED = {
     "hub": TYPES | {"weights", "paper"},
     "launch": {"installed", "ranges", "plain", "cores", "moved", "geometry"},
     "sweep": {"launch", "plain"},
-    "strategy": {"checkpoint", "encoder.encoder", "part", "precision", "run.insides"},
+    "strategy": {"checkpoint", "encoder.encoder", "part", "precision", "ranges", "run.insides"},
     "logger": {"ranges", "plain"},
     "paper": {"sweep", "plain", "moved"},
 }

@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import Annotated, Literal, NamedTuple, Protocol
 
 from mim.geometry import pair
 from mim.plain import Settings, printable
+from mim.ranges import Rising
 
 MOST_CLASSES, LONGEST_NAME = 100_000, 1000  # of a file; ImageNet-22k has 21,841 classes
 Interpolation = Literal["bicubic", "bilinear"]
-Range = tuple[float, float] | Literal["image", "percentiles"] | None
+Levels = Annotated[tuple[float, float], Rising(True), "black below white, e.g. [0,4095]"]
+Range = Levels | Literal["image", "percentiles"] | None
 """Values that are black and white: two numbers; each image's least and greatest; its percentiles 1
 and 99, which a few wrong pixels do not move; or None by the type of its values."""
 INTERPOLATIONS: tuple[Interpolation, ...] = ("bicubic", "bilinear")

@@ -31,7 +31,7 @@ def test_flips_say_nothing_about_crops():
 
 
 def test_no_probability_is_refused():
-    with pytest.raises(ValueError, match="from 0 to 1"):
+    with pytest.raises(ValueError, match="at least 0 and at most 1"):
         CropFlip(ClampedBoxes(), flip=50)
 
 

@@ -147,7 +147,7 @@ def test_without_paint_memory_needs_no_workers(stored):
         ({"policy": "foo"}, "timm knows no policy=foo"),
         ({"policy": None}, "needs one of them"),
         ({"color_jitter": 0.4}, "needs one of them"),
-        ({"flip": 2.0}, "probability"),
+        ({"flip": 2.0}, "at least 0 and at most 1"),
     ],
 )
 def test_what_makes_no_sense_is_refused(settings, message):

@@ -89,5 +89,5 @@ def test_boxes_are_those_of_the_masks_and_what_is_gone_is_left_out():
 
 
 def test_a_range_that_is_none_is_refused():
-    with pytest.raises(ValueError, match="needs a range of factors above 0"):
+    with pytest.raises(ValueError, match="rising numbers"):
         Jitter((2.0, 0.5))

@@ -163,7 +163,7 @@ def test_shifts_are_even_up_to_the_largest():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"global_crops": 0}, "global_crops=0, local_crops=10; needs one global crop at least"),
+        ({"global_crops": 0}, "global_crops=0 does not fit; it should be at least 1"),
         ({"local_crops": -1}, "local_crops=-1"),
         ({"local_scale": (0.3, 0.1)}, r"scale=\[0.3, 0.1\]"),
         ({"flip": 2.0}, "flip=2.0"),
@@ -171,7 +171,7 @@ def test_shifts_are_even_up_to_the_largest():
             {"blur": (1.0, 0.5)},
             r"blur=\[1.0, 0.5\]; needs three shares, of first, other and local crops",
         ),
-        ({"solarize": (0.0, 0.0, 7.0)}, "solarize=7.0"),
+        ({"solarize": (0.0, 0.0, 7.0)}, r"solarize=\[0.0, 0.0, 7.0\]"),
         ({"grey": -0.1}, "grey=-0.1"),
         (
             {"local_crops": 0, "local_size": 64},

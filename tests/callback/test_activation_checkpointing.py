@@ -50,5 +50,5 @@ def test_blocks_are_found_in_every_stage_and_in_order():
 
 
 def test_no_block_at_all_is_refused():
-    with pytest.raises(ValueError, match="every_n_blocks=0; needs at least 1"):
+    with pytest.raises(ValueError, match="every_n_blocks=0 does not fit; it should be at least 1"):
         ActivationCheckpointing(0)

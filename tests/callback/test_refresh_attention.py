@@ -173,7 +173,7 @@ def test_an_encoder_without_cls_attention_is_refused(module, tmp_path):
 
 
 def test_never_looking_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="every_n_epochs=0; needs at least 1"):
+    with pytest.raises(ValueError, match="every_n_epochs=0 does not fit; it should be at least 1"):
         RefreshAttention(str(tmp_path / "attention.npy"), every_n_epochs=0)
 
 

@@ -14,7 +14,7 @@ from mim.strategy.fsdp import FSDP
 
 @pytest.mark.parametrize("decay", [0.0, 1.0, 1.5])
 def test_a_decay_that_is_no_share_is_refused(decay):
-    with pytest.raises(ValueError, match="between 0 and 1"):
+    with pytest.raises(ValueError, match="more than 0 and less than 1"):
         WeightAverage(decay)
 
 

@@ -131,7 +131,7 @@ def test_statistics_are_those_of_all_pixels():
             {"std": (1.0, 1.0, 1.0)},
             r"data.std=\[1.0, 1.0, 1.0\]; needs own, imagenet, or 5 numbers above 0",
         ),
-        ({"range": (10, 10)}, r"data.range=\[10, 10\]; needs black below white"),
+        ({"range": (10, 10)}, r"range=\[10, 10\] does not fit; it should be rising numbers"),
         (
             {"augment": Finetune(TorchvisionBoxes())},
             r"Finetune changes colours of three channels, and data.channels=5",

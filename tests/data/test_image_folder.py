@@ -96,5 +96,5 @@ def test_a_single_picture_is_too_few(pictures):
 
 @pytest.mark.parametrize("share", [0, 1, 1.5])
 def test_a_share_that_leaves_nothing_is_refused(pictures, share):
-    with pytest.raises(ValueError, match="between 0 and 1"):
+    with pytest.raises(ValueError, match="more than 0 and less than 1"):
         folder(pictures("", 3), held_out=share).setup()

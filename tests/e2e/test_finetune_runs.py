@@ -260,7 +260,10 @@ def pictures(tmp_path: Path) -> Path:
         (["pool=ca1"], "frozen encoders; fine-tune with pool=mean"),
         (["encoder=swin_pico", "pool=cls"], "Swin"),
         (["task.train_blocks=9"], "train_blocks=9, but the encoder has 4 blocks"),
-        (["task.layer_decay=1.5"], "layer_decay=1.5; needs a factor above 0 and at most 1"),
+        (
+            ["task.layer_decay=1.5"],
+            "layer_decay=1.5 does not fit; it should be more than 0 and at most 1",
+        ),
         (["task.mixx=null"], "task.mixx"),
     ],
 )

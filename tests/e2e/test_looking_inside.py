@@ -94,7 +94,7 @@ def test_windows_and_impossible_settings_are_refused_in_a_line(train, command):
         ),
         (
             ["held_out_limit=0"],
-            "error: held_out_limit=0 does not fit; it should be greater than or equal to 1",
+            "error: held_out_limit=0 does not fit; it should be at least 1",
         ),
         (
             ["evaluate.names=[a,b]"],

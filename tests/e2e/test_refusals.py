@@ -5,7 +5,7 @@ nothing left behind.
 import pytest
 
 REFUSED = {
-    "masker.partition.ratio=1.5": ["ratio=1.5", "between 0 and 1", "masker.partition.ratio=0.75"],
+    "masker.partition.ratio=1.5": ["ratio=1.5", "more than 0 and less than 1", "e.g. 0.75"],
     "masker.partition.ratio=lots": ["masker.partition.ratio='lots'", "valid number"],
     "masker.partition.ratoi=0.5": ["masker.partition.ratoi", "did you mean 'ratio'?"],
     "+encoder.deph=3": ["encoder.deph", "did you mean 'depth'?"],
@@ -51,19 +51,17 @@ REFUSED = {
     "loss.norm=l1": ["'loss.norm' is not a setting; in loss: allowed: error, target\n"],
     "loss.target.normalise=no": ["loss.target.normalise='no' does not fit; write False"],
     "seed=1e3": ["error: seed=1000.0 does not fit; write 1000"],
-    "seed=-1": ["error: seed=-1 does not fit", "greater than or equal to 0"],
-    "base_lr=0": ["error: base_lr=0 does not fit", "greater than 0"],
-    "weight_decay=-1": ["error: weight_decay=-1", "greater than or equal to 0"],
-    "data.batch_size=0": ["data.batch_size=0", "greater than or equal to 1"],
+    "seed=-1": ["error: seed=-1 does not fit", "at least 0"],
+    "base_lr=0": ["error: base_lr=0 does not fit", "more than 0"],
+    "weight_decay=-1": ["error: weight_decay=-1", "at least 0"],
+    "data.batch_size=0": ["data.batch_size=0", "at least 1"],
     "encoder.drop_path=1.5": ["encoder.drop_path=1.5", "less than 1"],
-    "epochs=0 warmup_epochs=0": [
-        "error: epochs=0 does not fit; it should be greater than or equal to 1"
-    ],
+    "epochs=0 warmup_epochs=0": ["error: epochs=0 does not fit; it should be at least 1"],
     "trainer.accumulate_grad_batches=0": [
         "trainer.accumulate_grad_batches=0",
-        "greater than or equal to 1",
+        "at least 1",
     ],
-    "trainer.gradient_clip_val=-1": ["trainer.gradient_clip_val=-1", "greater than 0"],
+    "trainer.gradient_clip_val=-1": ["trainer.gradient_clip_val=-1", "more than 0"],
     "trainer.devices=0": ["trainer.devices=0 leaves nobody to train"],
     "encoder.heads=5": ["width=64, heads=5"],
     "data.batch_size=2000": ["2000", "1347 images"],

@@ -30,6 +30,6 @@ def test_a_checkpoint_that_cannot_be_measured_is_refused_before_any_other_is_mea
 
 def test_no_image_at_all_is_refused():
     with pytest.raises(
-        ValueError, match="AttentionStatistics got limit=0; needs at least one image"
+        ValueError, match=r"AttentionStatistics.limit=0 does not fit; it should be at least 1"
     ):
         AttentionStatistics(limit=0)

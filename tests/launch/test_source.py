@@ -183,7 +183,7 @@ def test_hints_are_those_that_are_written():
         ("tensor", 3, "x=3 does not fit; it should be an instance of Tensor"),
         ("module", "relu", "x='relu' does not fit; it should be an instance of Module"),
         ("contract", 3, "x=3 does not fit; it should be an instance of Contract"),
-        ("small", 6, "x=6 does not fit; it should be greater than or equal to 7"),
+        ("small", 6, "x=6 does not fit; it should be at least 7"),
     ],
 )
 def test_a_stand_in_is_spoken_of_by_the_name_of_its_class(name, value, words):

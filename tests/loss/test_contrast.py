@@ -81,5 +81,5 @@ def test_it_is_a_comparison_and_needs_a_teacher_a_second_view_and_a_temperature(
         ValueError, match="contrast compares images with what a teacher makes of them"
     ):
         loss.comparisons({"contrast": torch.ones(2, 1, 3)}, views(2), None)
-    with pytest.raises(ValueError, match="temperature=0; needs more than 0"):
+    with pytest.raises(ValueError, match="temperature=0 does not fit; it should be more than 0"):
         Contrast(temperature=0)

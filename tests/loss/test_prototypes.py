@@ -74,7 +74,7 @@ def test_prototypes_are_trained_and_not_decayed():
 
 
 def test_no_temperature_is_refused():
-    with pytest.raises(ValueError, match=r"match.temperature=0; needs more than 0"):
+    with pytest.raises(ValueError, match=r"temperature=0 does not fit; it should be more than 0"):
         PrototypeMatch(temperature=0)
-    with pytest.raises(ValueError, match=r"match.sharpening=0.0; needs more than 0"):
+    with pytest.raises(ValueError, match=r"sharpening=0.0 does not fit; it should be more than 0"):
         PrototypeMatch(sharpening=0.0)

@@ -76,5 +76,5 @@ def test_it_says_what_it_is_made_of():
 
 
 def test_no_mask_at_all_is_refused():
-    with pytest.raises(ValueError, match="parts=0; needs at least 1"):
+    with pytest.raises(ValueError, match="parts=0 does not fit; it should be at least 1"):
         Independent(Masker(Random(), FixedRatio(0.75)), parts=0)

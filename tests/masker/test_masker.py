@@ -53,7 +53,7 @@ def test_masks_of_an_image_do_not_depend_on_its_neighbours(batch_of):
 
 
 def test_a_cell_must_hold_a_patch_and_tile_the_grid(batch_of):
-    with pytest.raises(ValueError, match="cell=0; needs at least 1"):
+    with pytest.raises(ValueError, match="cell=0 does not fit; it should be at least 1"):
         Masker(Random(), FixedRatio(0.5), cell=0)
     with pytest.raises(ValueError, match=r"masker.cell may be 1, 2, 4"):
         Masker(Random(), FixedRatio(0.5), cell=3)(batch_of(torch.zeros(1, 3, 1, 1)), (4, 4))

@@ -134,10 +134,13 @@ def test_the_same_keys_give_the_same_blocks_and_blocks_reach_the_border():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"scale": [0.2, 0.1]}, r"masker.scale=\[0.2, 0.1\]; needs a smallest"),
-        ({"scale": [0.5]}, r"masker.scale=\[0.5\]"),
-        ({"context_scale": [0.5, 1.2]}, "shares at most 1"),
-        ({"aspect": [0.0, 1.0]}, "above 0"),
+        (
+            {"scale": [0.2, 0.1]},
+            r"MultiBlock.scale=\[0.2, 0.1\] does not fit; it should be rising numbers",
+        ),
+        ({"scale": [0.5]}, r"MultiBlock.scale=\[0.5\] does not fit; it should be 2 values"),
+        ({"context_scale": [0.5, 1.2]}, "at most 1"),
+        ({"aspect": [0.0, 1.0]}, "more than 0"),
     ],
 )
 def test_what_is_no_range_is_refused(settings, words):

@@ -60,5 +60,5 @@ def test_it_compiles_and_compiles_again_only_for_the_change(scheduled, batch_of)
 
 
 def test_an_epoch_before_the_first_is_refused(scheduled):
-    with pytest.raises(ValueError, match="at_epoch=-1; needs 0 or more"):
+    with pytest.raises(ValueError, match="at_epoch=-1 does not fit; it should be at least 0"):
         Scheduled(scheduled.first, scheduled.then, at_epoch=-1)

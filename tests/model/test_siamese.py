@@ -129,5 +129,5 @@ def test_what_makes_no_sense_is_refused():
         built()(torch.zeros(2, 3, 16, 16))
     with pytest.raises(ValueError, match="makes 2 parts of it"):
         built(Masker(Random(), ParallelParts(2)))(pair())
-    with pytest.raises(ValueError, match="temperature=0; needs more than 0"):
+    with pytest.raises(ValueError, match="temperature=0 does not fit; it should be more than 0"):
         ViewContrast(temperature=0)

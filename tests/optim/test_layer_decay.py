@@ -62,7 +62,7 @@ def test_frozen_parameters_are_in_no_group_and_all_others_in_one():
 
 @pytest.mark.parametrize("layer_decay", [0.0, -1.0, 1.5])
 def test_a_factor_that_makes_no_sense_is_refused(layer_decay):
-    with pytest.raises(ValueError, match="above 0 and at most 1"):
+    with pytest.raises(ValueError, match="more than 0 and at most 1"):
         layer_decay_groups(
             Classifier(ViT(16, 8, 8, 1, 2), {"mean": Mean()}, 4), 1.0, 0.1, layer_decay
         )

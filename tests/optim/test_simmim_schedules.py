@@ -42,7 +42,7 @@ def test_milestones_that_do_not_fit_are_refused():
         WarmupSteps(0, [8, 6])
     with pytest.raises(ValueError, match="none lies in the warm-up"):
         WarmupSteps(7, [6])
-    with pytest.raises(ValueError, match="RunningCosine got warmup_epochs=-1"):
+    with pytest.raises(ValueError, match=r"RunningCosine.warmup_epochs=-1"):
         RunningCosine(-1)
 
 

@@ -42,6 +42,6 @@ def test_rate_and_decay_of_a_step_are_those_of_the_step_after():
 
 def test_one_that_is_shorter_than_the_training_is_refused():
     with pytest.raises(
-        ValueError, match=r"schedule.stretch=0.5 ends before the training does; needs 1 or more"
+        ValueError, match=r"StretchedCosine.stretch=0.5 does not fit; it should be at least 1"
     ):
         StretchedCosine(1, stretch=0.5)

@@ -99,13 +99,13 @@ def test_simpool_judges_an_image_by_itself():
 @pytest.mark.parametrize(
     ("build", "said"),
     [
-        (lambda: AbMILP(SHAPE, depth=0), "depth=0; needs at least one layer"),
+        (lambda: AbMILP(SHAPE, depth=0), "depth=0 does not fit; it should be at least 1"),
         (lambda: Attentive(SHAPE, heads=3), "width=16, heads=3; the heads must divide the width"),
         (
             lambda: EP(SHAPE, queries=4, shrink=3),
             "queries=4, shrink=3 for tokens 16 wide; their product has to divide",
         ),
-        (lambda: SimPool(SHAPE, gamma=0), "gamma=0; needs a positive power"),
+        (lambda: SimPool(SHAPE, gamma=0), "gamma=0 does not fit; it should be more than 0"),
     ],
 )
 def test_what_cannot_be_is_refused(build, said):

@@ -176,7 +176,7 @@ KEPT = {
     "train model.encoder=-0.0": "model.encoder=-0.0 does not fit; it should be a part",
     "train logger.csv=a/b": "logger.csv=a/b is no logger",
     "train +trainer.overfit_batches=3": "debug=overfit trains on one batch",
-    "train epochs=99999999999999999999": "epochs=9+ does not fit; it should be less than",
+    "train epochs=99999999999999999999": "epochs=9+ does not fit; it should be at least 1 and less",
     "train trainer.limit_train_batches=0": "limit_train_batches=0 does not fit",
     "train trainer.limit_train_batches=2.5": "limit_train_batches=2.5 does not fit",
     "train trainer.accelerator=tpu": "trainer.accelerator='tpu' does not fit",

@@ -119,7 +119,7 @@ def test_what_cannot_be_small_is_refused(settings, words):
 
 @pytest.mark.parametrize("share", [0.0, 1.1])
 def test_a_share_of_nothing_or_of_more_is_refused(share):
-    with pytest.raises(ValueError, match=r"needs a share of a side above 0 and at most 1"):
+    with pytest.raises(ValueError, match=r"should be more than 0 and at most 1"):
         Resolution(share, 8)
     with pytest.raises(ValueError, match="does not divide images of 36 x 32"):
         Resolution(0.5, 8).check_geometry(Geometry.of((36, 32), 4))

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from sklearn import manifold
 from sklearn.neighbors import NearestNeighbors
 
+from mim.ranges import NotNegative, Positive, Seed, TwoOrMore
+
 TEXT = 6.5  # points
 
 
@@ -32,7 +34,7 @@ class TSNE:
         seed: of the optimisation.
     """
 
-    def __init__(self, perplexity: float = 30.0, seed: int = 0):
+    def __init__(self, perplexity: Positive = 30.0, seed: Seed = 0):
         self.perplexity, self.seed = perplexity, seed
 
     def __call__(self, feature: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -64,7 +66,7 @@ class UMAP:
         ValueError: where umap-learn is not installed.
     """
 
-    def __init__(self, neighbours: int = 15, min_dist: float = 0.1, seed: int = 0):
+    def __init__(self, neighbours: TwoOrMore = 15, min_dist: NotNegative = 0.1, seed: Seed = 0):
         if importlib.util.find_spec("umap") is None:
             raise ValueError(
                 "UMAP needs umap-learn: pip install -e '.[umap]', or use evaluate=embedding (t-SNE)"

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from mim.ranges import Shares, Span, in_range
+
 
 def _draw_sides(u: Tensor, size: Tensor, scale: Sequence[float], ratio: Sequence[float]) -> Tensor:
     """Uniforms (..., 2) for area and aspect, sizes (..., 2) as (height, width) -> sides (..., 2) as
@@ -30,17 +32,6 @@ def _place(u: Tensor, size: Tensor, side: Tensor) -> Tensor:
     return torch.cat([corner.flip(1), (corner + side).flip(1)], 1)
 
 
-def _check(name: str, scale: Sequence[float], ratio: Sequence[float]) -> None:
-    if not (
-        len(scale) == len(ratio) == 2 and 0 < scale[0] <= scale[1] <= 1 and 0 < ratio[0] <= ratio[1]
-    ):
-        raise ValueError(
-            f"{name} got scale={list(scale)}, ratio={list(ratio)}; needs 0 < low <= high for both "
-            "and a scale of at "
-            "most 1, e.g. scale=[0.2,1.0] ratio=[0.75,1.3333]."
-        )
-
-
 def _words(scale: Sequence[float], ratio: Sequence[float]) -> str:
     return (
         f"{scale[0]:.0%} to {scale[1]:.0%} of the area, width over height {ratio[0]:.2f} to "
@@ -59,10 +50,8 @@ class TorchvisionBoxes:
 
     draws = 22
 
-    def __init__(
-        self, scale: Sequence[float] = (0.2, 1.0), ratio: Sequence[float] = (3 / 4, 4 / 3)
-    ):
-        _check(type(self).__name__, scale, ratio)
+    @in_range
+    def __init__(self, scale: Shares = (0.2, 1.0), ratio: Span = (3 / 4, 4 / 3)):
         self.scale, self.ratio = tuple(scale), tuple(ratio)
 
     def __str__(self) -> str:
@@ -105,10 +94,8 @@ class ClampedBoxes:
 
     draws = 4
 
-    def __init__(
-        self, scale: Sequence[float] = (0.2, 1.0), ratio: Sequence[float] = (3 / 4, 4 / 3)
-    ):
-        _check(type(self).__name__, scale, ratio)
+    @in_range
+    def __init__(self, scale: Shares = (0.2, 1.0), ratio: Span = (3 / 4, 4 / 3)):
         self.scale, self.ratio = tuple(scale), tuple(ratio)
 
     def __str__(self) -> str:

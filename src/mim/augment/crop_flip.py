@@ -9,6 +9,7 @@ from torch import Tensor
 from mim.augment.augmentation import Cut, OneView
 from mim.augment.resample import Interpolation
 from mim.draw import CROP, FLIP, uniform
+from mim.ranges import Share, in_range
 
 
 class Boxes(Protocol):
@@ -33,11 +34,8 @@ class CropFlip(OneView):
             bilinear where a recipe leaves torchvision's default, as SimMIM's pre-training does.
     """
 
-    def __init__(self, boxes: Boxes, flip: float = 0.5, interpolation: Interpolation = "bicubic"):
-        if not 0 <= flip <= 1:
-            raise ValueError(
-                f"CropFlip got flip={flip}; needs a probability from 0 to 1, e.g. flip=0.5"
-            )
+    @in_range
+    def __init__(self, boxes: Boxes, flip: Share = 0.5, interpolation: Interpolation = "bicubic"):
         self.boxes, self.flip, self.interpolation = boxes, flip, interpolation
 
     def __str__(self) -> str:

@@ -19,7 +19,7 @@ from torchvision.transforms.v2 import functional as F
 
 from mim.augment.crop_flip import Boxes, CropFlip
 from mim.augment.resample import Interpolation
-from mim.ranges import Count, Share
+from mim.ranges import Count, NotNegative, Share
 
 
 @lru_cache
@@ -97,7 +97,7 @@ class Finetune(CropFlip):
         boxes: Boxes,
         flip: Share = 0.5,
         policy: str | None = "rand-m9-mstd0.5-inc1",
-        color_jitter: float | None = None,
+        color_jitter: NotNegative | None = None,
         interpolation: Interpolation = "bicubic",
         repeats: Count = 1,
     ):

@@ -11,7 +11,7 @@ from torchvision.transforms.v2 import functional as F
 
 from mim.dense import IGNORE
 from mim.draw import FLIP, JITTER, uniform
-from mim.ranges import Positive, Share
+from mim.ranges import Share, Span, in_range
 
 
 class Placement(NamedTuple):
@@ -83,17 +83,13 @@ class Jitter:
     uniforms = 3
     """Draws for each image, beside the one that mirrors it."""
 
+    @in_range
     def __init__(
         self,
-        scale: tuple[Positive, Positive] = (0.1, 2.0),
+        scale: Span = (0.1, 2.0),
         flip: Share = 0.5,
         fit: Literal["longer", "shorter"] = "longer",
     ):
-        if not 0 < scale[0] <= scale[1]:
-            raise ValueError(
-                f"Jitter got scale={list(scale)}; needs a range of factors above 0, e.g. "
-                "scale=[0.1,2.0]"
-            )
         self.scale, self.flip, self.fit = (float(scale[0]), float(scale[1])), flip, fit
 
     def __str__(self) -> str:

@@ -12,7 +12,7 @@ from mim.augment.colours import Colours
 from mim.augment.crop_flip import CropFlip
 from mim.augment.resample import Interpolation
 from mim.draw import view_key
-from mim.ranges import Count, NonNegativeInt, Share
+from mim.ranges import Count, NonNegativeInt, NotNegative, Share, Shares, Span, in_range
 
 LOCAL_SCALE, LOCAL_SIZE = (0.05, 0.25), 96
 """Of local crops, where nothing else is said."""
@@ -74,21 +74,22 @@ class MultiCrop:
             there are none.
     """
 
+    @in_range
     def __init__(
         self,
         global_crops: Count = 2,
         local_crops: NonNegativeInt = 10,
-        global_scale: Sequence[float] = (0.25, 1.0),
-        local_scale: Sequence[float] = LOCAL_SCALE,
+        global_scale: Shares = (0.25, 1.0),
+        local_scale: Shares = LOCAL_SCALE,
         local_size: Count = LOCAL_SIZE,
-        ratio: Sequence[float] = (3 / 4, 4 / 3),
+        ratio: Span = (3 / 4, 4 / 3),
         flip: Share = 0.5,
         interpolation: Interpolation = "bicubic",
-        jitter: Sequence[float] = (0.4, 0.4, 0.2, 0.1),
+        jitter: Sequence[NotNegative] = (0.4, 0.4, 0.2, 0.1),
         jittered: Share = 0.8,
         grey: Share = 0.2,
-        blur: Sequence[float] = (1.0, 0.1, 0.5),
-        solarize: Sequence[float] = (0.0, 0.2, 0.0),
+        blur: Sequence[Share] = (1.0, 0.1, 0.5),
+        solarize: Sequence[Share] = (0.0, 0.2, 0.0),
     ):
         for name, shares in (("blur", blur), ("solarize", solarize)):
             if len(shares) != 3:
@@ -96,12 +97,6 @@ class MultiCrop:
                     f"{name}={list(shares)}; needs three shares, of first, other and local crops, "
                     f"e.g. {name}=[1.0,0.1,0.5]"
                 )
-        if global_crops < 1 or local_crops < 0:
-            raise ValueError(
-                f"global_crops={global_crops}, local_crops={local_crops}; needs one global crop at "
-                "least, e.g. "
-                "global_crops=2 local_crops=10"
-            )
         of_local = {
             "local_scale": (list(local_scale), list(LOCAL_SCALE)),
             "local_size": (local_size, LOCAL_SIZE),

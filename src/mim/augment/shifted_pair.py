@@ -12,7 +12,7 @@ from mim.augment.colours import Colours
 from mim.augment.crop_flip import Boxes, CropFlip
 from mim.augment.resample import Interpolation
 from mim.draw import SHIFT, uniform, view_key
-from mim.ranges import NonNegativeInt, Share
+from mim.ranges import NonNegativeInt, NotNegative, Share
 
 
 class _Shifted(CropFlip):
@@ -80,7 +80,7 @@ class ShiftedPair:
         shift: NonNegativeInt = 31,
         flip: Share = 0.5,
         interpolation: Interpolation = "bicubic",
-        jitter: Sequence[float] = (0.4, 0.4, 0.4, 0.1),
+        jitter: Sequence[NotNegative] = (0.4, 0.4, 0.4, 0.1),
         jittered: Share = 0.8,
         grey: Share = 0.2,
         blur: Share = 0.5,

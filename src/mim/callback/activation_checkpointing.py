@@ -7,6 +7,7 @@ from functools import partial
 import pytorch_lightning as L
 from torch.utils.checkpoint import checkpoint
 
+from mim.ranges import Count, in_range
 from mim.strategy.sharding import blocks
 from mim.train.training import Training
 
@@ -21,12 +22,8 @@ class ActivationCheckpointing(L.Callback):
         every_n_blocks: 1 for all blocks, 2 for every other one, ...
     """
 
-    def __init__(self, every_n_blocks: int = 1):
-        if every_n_blocks < 1:
-            raise ValueError(
-                f"ActivationCheckpointing got every_n_blocks={every_n_blocks}; needs at least 1, "
-                "e.g. callback.activation_checkpointing.every_n_blocks=2"
-            )
+    @in_range
+    def __init__(self, every_n_blocks: Count = 1):
         self.every_n_blocks = every_n_blocks
 
     def setup(self, trainer: L.Trainer, pl_module: Training, stage: str) -> None:

@@ -13,7 +13,7 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 from mim.encoder.encoder import AttentionEncoder, Encoder, attending, cls_attention
 from mim.masker.attention_store import AttentionStore, Heads, attention_weights
 from mim.part import Saved
-from mim.ranges import Count
+from mim.ranges import Count, in_range
 from mim.run.stoppable import until_stopped
 from mim.run.training_data import data_of
 from mim.strategy.sharding import unsharded
@@ -40,18 +40,14 @@ class RefreshAttention(L.Callback):
             instead.
     """
 
+    @in_range
     def __init__(
         self,
         file: str,
-        every_n_epochs: int = 40,
+        every_n_epochs: Count = 40,
         attention_from: str | None = None,
         first_epoch: Count | None = None,
     ):
-        if every_n_epochs < 1:
-            raise ValueError(
-                f"RefreshAttention got every_n_epochs={every_n_epochs}; needs at least 1, "
-                "e.g. callback.refresh_attention.every_n_epochs=40"
-            )
         self.file, self.every_n_epochs, self.attention_from = (
             Path(file),
             every_n_epochs,

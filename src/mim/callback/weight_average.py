@@ -2,11 +2,14 @@
 (arXiv 2111.06377, appendix A.2).
 """
 
+from typing import Annotated
+
 import pytorch_lightning as L
 from pytorch_lightning.callbacks import WeightAveraging
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mim.part import Saved
+from mim.ranges import Fraction, in_range
 from mim.run.checkpoint import Checkpoint
 from mim.run.insides import callbacks_of
 from mim.run.interruption import Interruption
@@ -28,11 +31,8 @@ class WeightAverage(WeightAveraging):
             has all weights.
     """
 
-    def __init__(self, decay: float = 0.9999):
-        if not 0 < decay < 1:
-            raise ValueError(
-                f"WeightAverage got decay={decay}; needs a share between 0 and 1, e.g. 0.9999"
-            )
+    @in_range
+    def __init__(self, decay: Annotated[Fraction, "e.g. 0.9999"] = 0.9999):
         super().__init__(use_buffers=False, multi_avg_fn=get_ema_multi_avg_fn(decay))
         self._is_judged = False  # then it is in the place of the weights
 

@@ -12,7 +12,7 @@ from mim.data.columns import parts_of
 from mim.data.files import Files
 from mim.data.from_files import from_files_splits
 from mim.data.levels import MAX_MEGAPIXELS, Decoder, Range
-from mim.data.listing import Listing
+from mim.data.listing import HeldOut, Listing
 from mim.data.on_disk import OfPictures
 from mim.data.splits import Splits
 from mim.data.statistics import Deviation, Mean
@@ -58,7 +58,7 @@ class Csv(OfPictures):
         train: str | int | None = None,
         val: str | int | None = None,
         suffix: str = "",
-        held_out: float | None = None,
+        held_out: HeldOut | None = None,
         seed: Seed = 0,
         num_workers: NonNegativeInt | None = None,
         shuffle: bool = True,

@@ -18,7 +18,7 @@ from mim.data.from_files import from_files_splits
 from mim.data.hf_rows import SetRows
 from mim.data.hf_splits import columns_of, open_splits
 from mim.data.levels import MAX_MEGAPIXELS, Decoder, Range
-from mim.data.listing import Listing
+from mim.data.listing import HeldOut, Listing
 from mim.data.on_disk import OfPictures
 from mim.data.splits import Splits
 from mim.data.statistics import Deviation, Mean
@@ -65,7 +65,7 @@ class HF(OfPictures):
         label_column: str | None = None,
         train: str | None = None,
         val: str | None = None,
-        held_out: float | None = None,
+        held_out: HeldOut | None = None,
         cache: str | None = None,
         seed: Seed = 0,
         num_workers: NonNegativeInt | None = None,

@@ -6,7 +6,7 @@ from mim.data.folders import find_folders
 from mim.data.from_files import from_files_splits
 from mim.data.in_memory import in_memory_splits, read_into_memory
 from mim.data.levels import MAX_MEGAPIXELS, Decoder, Range
-from mim.data.listing import list_folders
+from mim.data.listing import HeldOut, list_folders
 from mim.data.on_disk import OfPictures
 from mim.data.splits import Splits
 from mim.data.statistics import Deviation, Mean
@@ -35,7 +35,7 @@ class ImageFolder(OfPictures):
         augment: Augmentation,
         image_size: Size,
         batch_size: Count,
-        held_out: float | None = None,
+        held_out: HeldOut | None = None,
         in_memory: bool = False,
         seed: Seed = 0,
         num_workers: NonNegativeInt | None = None,

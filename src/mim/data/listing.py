@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,8 +16,10 @@ from mim.data.folders import Folders, is_hidden
 from mim.data.formats import ARRAYS, NEEDS, suffixes
 from mim.data.levels import COLOURS, Reading
 from mim.plain import printable
+from mim.ranges import Fraction, refuse_outside
 
 HELD_OUT = 0.1
+HeldOut = Annotated[Fraction, "e.g. 0.1"]
 
 
 class Listing(NamedTuple):
@@ -131,10 +133,7 @@ def hold_out(count: int, share: float | None) -> tuple[Tensor, Tensor]:
         ValueError: where it is no share, or nothing would be left to train on.
     """
     share = HELD_OUT if share is None else share
-    if not 0 < share < 1:
-        raise ValueError(
-            f"data.held_out={share}; needs a share between 0 and 1, e.g. data.held_out=0.1"
-        )
+    refuse_outside("data.held_out", share, HeldOut)
     held_out = max(1, int(count * share))
     if held_out >= count:
         raise ValueError(

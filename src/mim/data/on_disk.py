@@ -153,10 +153,6 @@ class OfPictures(OnDisk):
             )
         else:
             black, white = range
-            if not black < white:
-                raise ValueError(
-                    f"data.range={list(range)}; needs black below white, e.g. data.range=[0,4095]"
-                )
             self.reading = Reading(
                 max_megapixels, channels, (black, white), exif, check_decoder(decoder), reduced
             )

@@ -10,7 +10,7 @@ from mim.augment.augmentation import Augmentation
 from mim.augment.resample import Interpolation
 from mim.data.from_files import from_files_splits
 from mim.data.levels import MAX_MEGAPIXELS, Decoder, Range
-from mim.data.listing import Listing, all_held_out, hold_out
+from mim.data.listing import HeldOut, Listing, all_held_out, hold_out
 from mim.data.on_disk import OfPictures
 from mim.data.shard_index import index_of
 from mim.data.shard_labels import MOST_CLASSES, NO_LABEL
@@ -51,7 +51,7 @@ class WebDataset(OfPictures):
         batch_size: Count,
         train: str = "*train*.tar",
         val: str = "*val*.tar",
-        held_out: float | None = None,
+        held_out: HeldOut | None = None,
         cache: str | None = None,
         seed: Seed = 0,
         num_workers: NonNegativeInt | None = None,

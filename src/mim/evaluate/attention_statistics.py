@@ -12,6 +12,7 @@ from mim.analysis.figure_files import save_figure
 from mim.analysis.names import names_of_checkpoints
 from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
 from mim.evaluate.evaluation import Row
+from mim.ranges import Count, in_range
 
 
 class AttentionStatistics:
@@ -25,12 +26,8 @@ class AttentionStatistics:
 
     learns = False
 
-    def __init__(self, names: list[str] | None = None, limit: int | None = None):
-        if limit is not None and limit < 1:
-            raise ValueError(
-                f"AttentionStatistics got limit={limit}; needs at least one image, e.g. "
-                "held_out_limit=1000"
-            )
+    @in_range
+    def __init__(self, names: list[str] | None = None, limit: Count | None = None):
         self.names, self.limit = names, limit
 
     def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> Row:

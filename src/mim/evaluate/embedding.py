@@ -17,6 +17,7 @@ from mim.evaluate.evaluation import Row
 from mim.evaluate.feature_extractor import FeatureExtractor
 from mim.evaluate.features import extract
 from mim.pool.pool import Pools
+from mim.ranges import Count, TwoOrMore, in_range
 
 
 class Embedding:
@@ -36,6 +37,7 @@ class Embedding:
 
     learns = False
 
+    @in_range
     def __init__(
         self,
         projection: Projection,
@@ -43,14 +45,9 @@ class Embedding:
         block: int | None = None,
         norm: bool = True,
         names: list[str] | None = None,
-        classes: int = 10,
-        limit: int | None = 2000,
+        classes: Count = 10,
+        limit: TwoOrMore | None = 2000,
     ):
-        if classes < 1 or (limit is not None and limit < 2):
-            raise ValueError(
-                f"Embedding got classes={classes}, limit={limit}; needs a class at least, and two "
-                "images, e.g. evaluate.limit=2000"
-            )
         self.projection, self.pools, self.block, self.norm = projection, pools, block, norm
         self.names, self.classes, self.limit = names, classes, limit
 

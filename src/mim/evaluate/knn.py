@@ -2,13 +2,12 @@
 (eval_knn.py).
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
 from mim.evaluate.features import Features
+from mim.ranges import Counts, Positives, in_range
 
 
 class KNN:
@@ -22,16 +21,12 @@ class KNN:
         temperature: of the votes, one or several.
     """
 
-    def __init__(self, k: int | Sequence[int] = 20, temperature: float | Sequence[float] = 0.07):
+    @in_range
+    def __init__(self, k: Counts = 20, temperature: Positives = 0.07):
         self.k = [k] if isinstance(k, int) else list(k)
         self.temperature = (
             [temperature] if isinstance(temperature, int | float) else list(temperature)
         )
-        if min(self.k, default=0) < 1 or min(self.temperature, default=0) <= 0:
-            raise ValueError(
-                f"KNN got k={k}, temperature={temperature}; needs k of at least 1 and a positive "
-                "temperature"
-            )
 
     def __call__(self, bank: Features, query: Tensor, classes: int) -> dict[str, Tensor]:
         """Class scores of queries (M, D) -> (M, classes) of each setting.

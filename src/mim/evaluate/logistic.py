@@ -1,7 +1,5 @@
 """Logistic regression on standardised features, by scikit-learn."""
 
-from collections.abc import Sequence
-
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -9,7 +7,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from mim.evaluate.features import Features
-from mim.ranges import Count
+from mim.ranges import Count, Positives, in_range
 
 
 class Logistic:
@@ -21,12 +19,9 @@ class Logistic:
         max_iter: steps of the solver.
     """
 
-    def __init__(self, C: float | Sequence[float] = 1.0, max_iter: Count = 1000):
+    @in_range
+    def __init__(self, C: Positives = 1.0, max_iter: Count = 1000):
         self.strengths = [C] if isinstance(C, int | float) else list(C)
-        if min(self.strengths, default=0) <= 0:
-            raise ValueError(
-                f"Logistic got C={C}; needs positive numbers, e.g. evaluate.judge.C=[0.01,0.1,1]"
-            )
         self.max_iter = max_iter
 
     def __call__(self, bank: Features, query: Tensor, classes: int) -> dict[str, Tensor]:

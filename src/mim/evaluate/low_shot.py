@@ -12,7 +12,7 @@ from mim.evaluate.classify import Classify, Pools, top1
 from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint, needs_classes
 from mim.evaluate.evaluation import Row
 from mim.evaluate.features import Features, Judge
-from mim.ranges import Count
+from mim.ranges import Count, Counts, in_range
 
 
 class LowShot(Classify):
@@ -30,11 +30,12 @@ class LowShot(Classify):
         held_out_limit: classify at most so many held-out images; null for all.
     """
 
+    @in_range
     def __init__(
         self,
         judge: Judge,
         pools: Pools,
-        shots: int | Sequence[int] = (1, 2, 5, 10),
+        shots: Counts = (1, 2, 5, 10),
         seeds: Sequence[int] = (0, 1, 2, 3, 4),
         block: int | None = None,
         norm: bool = True,
@@ -43,11 +44,10 @@ class LowShot(Classify):
     ):
         super().__init__(judge, pools, "low_shot", block, norm, bank_limit, held_out_limit)
         self.shots, self.seeds = [shots] if isinstance(shots, int) else list(shots), list(seeds)
-        if min(self.shots, default=0) < 1 or len(set(self.seeds)) < 2:
+        if len(set(self.seeds)) < 2:
             raise ValueError(
-                f"LowShot got shots={shots}, seeds={seeds}; needs an image a class at least, and "
-                "two different seeds for an "
-                "interval, e.g. evaluate.shots=[1,2,5,10] evaluate.seeds=[0,1,2]"
+                f"LowShot got seeds={seeds}; needs two different seeds for an interval, e.g. "
+                "evaluate.seeds=[0,1,2]"
             )
 
     def counts(self, row: Row) -> bool:

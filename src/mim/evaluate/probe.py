@@ -24,7 +24,7 @@ from mim.optim.schedule import WarmupCosine
 from mim.part import Progress
 from mim.pool.pool import Pool, Pools, fitted, pool_tokens, width_of
 from mim.precision import DTYPES
-from mim.ranges import Count, Seed
+from mim.ranges import Count, NotNegatives, Positives, Seed
 
 
 class Probe:
@@ -53,8 +53,8 @@ class Probe:
     def __init__(
         self,
         pools: Pools,
-        lr: float | Sequence[float] = (3e-4, 1e-3, 3e-3, 1e-2),
-        weight_decay: float | Sequence[float] = 0.0,
+        lr: Positives = (3e-4, 1e-3, 3e-3, 1e-2),
+        weight_decay: NotNegatives = 0.0,
         epochs: Count = 20,
         batch_size: Count = 256,
         seed: Seed = 0,
@@ -137,7 +137,7 @@ class Probe:
                 follow.step()
 
 
-def grid(lr: float | Sequence[float], weight_decay: float | Sequence[float]) -> list[Setting]:
+def grid(lr: float | Sequence[float], weight_decay: NotNegatives) -> list[Setting]:
     """Every learning rate with every weight decay."""
     rates, decays = ([v] if isinstance(v, int | float) else list(v) for v in (lr, weight_decay))
     if not rates or not decays or min(rates) <= 0 or min(decays) < 0:

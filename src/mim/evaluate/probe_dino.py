@@ -16,7 +16,7 @@ from mim.evaluate.probe import best, grid, rows
 from mim.evaluate.side_by_side import SideBySide
 from mim.optim.layer_decay import Group
 from mim.optim.schedule import CosineByEpoch
-from mim.ranges import Count, Positive, Seed
+from mim.ranges import Count, Positive, Positives, Seed
 
 RATES = tuple(round(n * 10.0**k, 4) for k in range(-4, 1) for n in range(1, 10))
 """Rates of iBOT's grid (eval_linear_multi.py:78)."""
@@ -96,7 +96,7 @@ class ProbeDINO:
         self,
         blocks: Count = 4,
         mean: bool = False,
-        base_lr: float | Sequence[float] = RATES,
+        base_lr: Positives = RATES,
         epochs: Count = 100,
         batch_size: Count = 1024,
         judge_every_n_epochs: Count = 1,

@@ -12,7 +12,7 @@ from mim.optim.lars import Lars
 from mim.optim.layer_decay import Group
 from mim.optim.schedule import WarmupCosine
 from mim.pool.pool import Pools
-from mim.ranges import Count, NonNegativeInt, Positive, Seed
+from mim.ranges import Count, NonNegativeInt, NotNegatives, Positive, Positives, Seed
 
 
 class ProbeMAE:
@@ -45,8 +45,8 @@ class ProbeMAE:
     def __init__(
         self,
         pools: Pools,
-        base_lr: float | Sequence[float] = 0.1,
-        weight_decay: float | Sequence[float] = 0.0,
+        base_lr: Positives = 0.1,
+        weight_decay: NotNegatives = 0.0,
         epochs: Count = 90,
         warmup_epochs: NonNegativeInt = 10,
         batch_size: Count = 16384,

@@ -13,7 +13,7 @@ from mim.evaluate.evaluated_checkpoint import (
 from mim.evaluate.evaluation import Row
 from mim.evaluate.overlap import Overlap
 from mim.head.segmenter import Segmenter
-from mim.ranges import Count, Share
+from mim.ranges import Count, SomeShare, in_range
 
 
 class Segmentation:
@@ -33,12 +33,8 @@ class Segmentation:
     labels = "label_maps"
     squares = False
 
-    def __init__(self, stride: Share = 2 / 3, held_out_limit: Count | None = None):
-        if not stride > 0:
-            raise ValueError(
-                f"Segmentation got stride={stride}; needs a share of a window above 0, e.g. "
-                "evaluate.stride=0.5"
-            )
+    @in_range
+    def __init__(self, stride: SomeShare = 2 / 3, held_out_limit: Count | None = None):
         self.stride, self.held_out_limit = stride, held_out_limit
 
     def __call__(self, checkpoints: Sequence[EvaluatedCheckpoint]) -> Row:

@@ -5,13 +5,14 @@ Proposed with CenterNet2 (arXiv 2103.07461).
 
 import math
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
 
 from mim.draw import SAMPLE, uniform
-from mim.ranges import Count, NotNegative, Rate
+from mim.ranges import Count, Fraction, NonNegativeInt, NotNegative, in_range
 
 _STREAM = SAMPLE + 8
 
@@ -32,17 +33,14 @@ class Federated:
         prior: score of every category at first.
     """
 
+    @in_range
     def __init__(
         self,
         classes: Count | None = 50,
         power: NotNegative = 0.5,
-        images: Sequence[int] | None = None,
-        prior: Rate = 0.01,
+        images: Sequence[NonNegativeInt] | None = None,
+        prior: Annotated[Fraction, "e.g. 0.01"] = 0.01,
     ):
-        if not 0 < prior < 1:
-            raise ValueError(
-                f"Federated got prior={prior}; needs a share between 0 and 1, e.g. prior=0.01"
-            )
         self.classes, self.power, self.images = classes, power, images
         self.first_bias = -math.log((1 - prior) / prior)
         self.weight = torch.empty(0)

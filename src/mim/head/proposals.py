@@ -14,7 +14,7 @@ from torchvision.ops import batched_nms, box_iou, clip_boxes_to_image
 from mim.all_processes import mean_over_processes
 from mim.dense import Objects
 from mim.head.boxes import Offsets, anchors_of, cell_anchors, quota
-from mim.ranges import Count, Rate
+from mim.ranges import Count, Positive, Rate
 
 ANCHORS, REGIONS = range(2)
 """Streams of what is drawn for an image."""
@@ -58,8 +58,8 @@ class ProposalNetwork(nn.Module):
     def __init__(
         self,
         width: Count,
-        anchor_sizes: Sequence[float] = (32, 64, 128, 256, 512),
-        ratios: Sequence[float] = (0.5, 1.0, 2.0),
+        anchor_sizes: Sequence[Positive] = (32, 64, 128, 256, 512),
+        ratios: Sequence[Positive] = (0.5, 1.0, 2.0),
         convolutions: Count = 2,
         nms: Rate = 0.7,
         train: tuple[Count, Count] = (2000, 1000),

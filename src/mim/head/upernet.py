@@ -11,7 +11,7 @@ from torchvision.ops import Conv2dNormActivation
 
 from mim.head.batch_norm import PreciseBatchNorm, SharedBatchNorm
 from mim.head.pyramid import TapPyramid
-from mim.ranges import Count, Rate
+from mim.ranges import Count, NotNegative, Rate
 
 
 def resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
@@ -54,7 +54,7 @@ class UPerNet(nn.Module):
         num_classes: Count,
         width: Count = 512,
         auxiliary_width: Count | None = 256,
-        auxiliary_weight: float = 0.4,
+        auxiliary_weight: NotNegative = 0.4,
         dropout: Rate = 0.1,
         pools: Sequence[Count] = (1, 2, 3, 6),
     ):

@@ -4,6 +4,7 @@ import ast
 
 from mim.launch.hint import Hint, StandIn, Unreadable
 from mim.launch.source import Call, Source, member, module
+from mim.ranges import in_range
 
 TAKES_NOTHING = "torch.nn.modules.module"
 """Module of torch's `nn.Module`, whose constructor is written with `*args` and `**kwargs`, and
@@ -53,6 +54,8 @@ def _as_written(call: Call) -> Call:
     """
     for decorator in call.node.decorator_list:
         made = call.module.evaluate(decorator)
+        if made is in_range:
+            continue
         inner = ast.walk(made.node) if isinstance(made, Call) else ()
         wraps = [
             ast.unparse(word)

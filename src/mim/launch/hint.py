@@ -13,6 +13,8 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[object, object], object]] = {
     ast.Add: operator.add,
 }
 
+RULES = ("annotated_types", "mim.ranges")
+"""Modules of what an `Annotated` says of a value."""
 Hint = Any
 """Type that an annotation says: classes, unions and `Annotated` have no type in common."""
 
@@ -75,7 +77,7 @@ def evaluate(node: ast.expr, names: Names) -> Hint:
             isinstance(each, ast.Starred) for each in arguments
         ):
             called = evaluate(function, names)
-            if not isinstance(called, type) or called.__module__ != "annotated_types":
+            if not isinstance(called, type) or called.__module__ not in RULES:
                 raise Unreadable(ast.unparse(node))
             return called(*(evaluate(each, names) for each in arguments))
     raise Unreadable(ast.unparse(node))
@@ -92,5 +94,7 @@ def _subscript(of: Hint, inside: ast.expr, names: Names) -> Hint:
     if isinstance(of, type) and issubclass(of, StandIn):
         raise Unreadable(f"{of.__name__}[...]")
     if of is Annotated and isinstance(inside, ast.Tuple):
-        return Annotated[tuple(evaluate(part, names) for part in inside.elts)]
+        kind, *rules = inside.elts
+        said = (r.value if isinstance(r, ast.Constant) else evaluate(r, names) for r in rules)
+        return Annotated[(evaluate(kind, names), *said)]
     return of[evaluate(inside, names)]

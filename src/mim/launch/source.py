@@ -21,6 +21,8 @@ from mim.launch.hint import Hint, StandIn, Unreadable, evaluate
 
 LIGHT = sys.stdlib_module_names | {"annotated_types", "typing_extensions", "omegaconf"}
 """Packages that are imported as they are: they take no time."""
+LIGHT_OF_OURS = ("mim.ranges",)
+"""Modules of ours that are, too."""
 
 
 class Call(NamedTuple):
@@ -192,7 +194,7 @@ def module(name: str) -> Hint:
     Raises:
         Unreadable: where it has no source.
     """
-    if name.partition(".")[0] in LIGHT:
+    if name.partition(".")[0] in LIGHT or name in LIGHT_OF_OURS:
         return import_module(name)
     spec = _spec(name)
     if spec is None:

@@ -5,11 +5,11 @@ late or does harm.
 import re
 from typing import Annotated, Literal
 
-from annotated_types import Gt
+from annotated_types import Ge
 from pydantic import AfterValidator
 
 from mim.plain import Settings
-from mim.ranges import Count, NonNegativeInt, Positive, Share
+from mim.ranges import Count, NonNegativeInt, Positive, Share, SomeShare
 
 
 def _days_hours_minutes_seconds(text: str) -> str:
@@ -36,12 +36,16 @@ TIGHTER: dict[str, Settings] = {
     "pytorch_lightning.Trainer": {
         "accelerator": Accelerator,
         "accumulate_grad_batches": Count | None,
+        "check_val_every_n_epoch": Count | None,
         "gradient_clip_val": Positive | None,
-        "limit_train_batches": Count | Annotated[Share, Gt(0)] | None,
+        "limit_train_batches": Count | SomeShare | None,
         "limit_val_batches": NonNegativeInt | Share | None,
         "log_every_n_steps": Count,
+        "max_epochs": Count,
+        "max_steps": Literal[-1] | Count,
         "max_time": _Duration,
         "num_nodes": Count,
+        "num_sanity_val_steps": Annotated[int, Ge(-1)],
         "precision": _Precision,
         "overfit_batches": Annotated[float, AfterValidator(_not_overfitted)],
     }

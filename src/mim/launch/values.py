@@ -12,6 +12,7 @@ from pydantic.errors import (
 from pydantic_core import ErrorDetails, SchemaError
 
 from mim.launch.hint import Hint
+from mim.ranges import refuse_outside
 
 
 def check_value(path: str, value: object, hint: Hint) -> None:
@@ -20,6 +21,7 @@ def check_value(path: str, value: object, hint: Hint) -> None:
     Raises:
         ValueError: one line, `path` first.
     """
+    refuse_outside(path, value, hint)
     try:
         meant = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(
             value

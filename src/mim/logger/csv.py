@@ -10,6 +10,7 @@ from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
 from mim.plain import no_link
+from mim.ranges import Count
 
 Cell = str | float | int | None
 """What stands in a column."""
@@ -23,7 +24,7 @@ class CSV(CSVLogger):
         flush_logs_every_n_steps: how often it is written.
     """
 
-    def __init__(self, save_dir: str, flush_logs_every_n_steps: int = 100):
+    def __init__(self, save_dir: str, flush_logs_every_n_steps: Count = 100):
         super().__init__(
             save_dir, name="", version="", flush_logs_every_n_steps=flush_logs_every_n_steps
         )

@@ -7,10 +7,10 @@ from torch import Tensor, distributed, nn
 from torch.nn.functional import linear
 
 from mim.all_processes import is_alone
-from mim.optim.number import Changing, Number, NumberSchedule, number_at
+from mim.optim.number import Changing, NumberSchedule, number_at
 from mim.part import Progress
 from mim.precision import at_least_single
-from mim.ranges import Count, Share
+from mim.ranges import Count, Positive, Share, in_range
 
 
 class Centred(Changing, nn.Module):
@@ -38,16 +38,11 @@ class Centred(Changing, nn.Module):
     total: Tensor
     count: Tensor
 
-    def __init__(self, out: Count, temperature: Number = 0.04, momentum: Share = 0.9):
+    @in_range
+    def __init__(
+        self, out: Count, temperature: Positive | NumberSchedule = 0.04, momentum: Share = 0.9
+    ):
         super().__init__()
-        if not isinstance(temperature, NumberSchedule) and temperature <= 0:
-            raise ValueError(
-                f"a teacher's temperature is {temperature:g}; needs more than 0, e.g. 0.04"
-            )
-        if not 0 <= momentum <= 1:
-            raise ValueError(
-                f"a centre's momentum is {momentum:g}; needs a share from 0 to 1, e.g. 0.9"
-            )
         self.temperature, self.momentum = temperature, momentum
         self.schedules = (
             {"temperature": temperature} if isinstance(temperature, NumberSchedule) else {}

@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy, normalize
 from mim.all_processes import rows_of_all
 from mim.batch import Batch
 from mim.precision import at_least_single
-from mim.ranges import Positive
+from mim.ranges import Positive, in_range
 from mim.teacher.teacher import Teacher
 
 
@@ -44,12 +44,9 @@ class Contrast(nn.Module):
             patches with.
     """
 
+    @in_range
     def __init__(self, temperature: Positive = 0.07, through: str = "projector"):
         super().__init__()
-        if temperature <= 0:
-            raise ValueError(
-                f"Contrast got temperature={temperature}; needs more than 0, e.g. 0.07"
-            )
         self.temperature, self.through = temperature, through
 
     def forward(self, vector: Tensor, batch: Batch, teacher: Teacher) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 from mim.all_processes import mean_of_all
 from mim.optim.number import NumberSchedule, Varying
 from mim.precision import at_least_single
-from mim.ranges import Count, NonNegativeInt, NotNegative, Positive
+from mim.ranges import Count, NonNegativeInt, NotNegative, Positive, in_range, refuse_outside
 from mim.views import Seen, Shown
 
 
@@ -45,6 +45,7 @@ class PrototypeMatch(Varying, nn.Module):
     in_force: Tensor
     """The same, as compiled code reads it: a number that changes would compile it again."""
 
+    @in_range
     def __init__(
         self,
         out: Count = 256,
@@ -56,10 +57,6 @@ class PrototypeMatch(Varying, nn.Module):
         entropy: NotNegative = 0.0,
     ):
         super().__init__()
-        if temperature <= 0:
-            raise ValueError(
-                f"loss.term.match.temperature={temperature}; needs more than 0, e.g. 0.1"
-            )
         self.out, self.temperature, self.sinkhorn = out, temperature, sinkhorn
         self.mean_entropy, self.entropy = mean_entropy, entropy
         self.register_buffer("in_force", torch.zeros(()), persistent=False)
@@ -70,10 +67,7 @@ class PrototypeMatch(Varying, nn.Module):
 
     def check_numbers(self) -> None:
         """Refuse a sharpening that is no temperature; any other is in force."""
-        if self.sharpening <= 0:
-            raise ValueError(
-                f"loss.term.match.sharpening={self.sharpening}; needs more than 0, e.g. 0.25"
-            )
+        refuse_outside("PrototypeMatch.sharpening", self.sharpening, Positive)
         self.in_force.fill_(self.sharpening)
 
     def no_weight_decay(self) -> set[str]:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from mim.loss.contrast import keys_of_all, told_apart
-from mim.ranges import Count, Positive
+from mim.ranges import Count, Positive, in_range
 from mim.views import Seen, Shown
 
 
@@ -24,12 +24,9 @@ class ViewContrast(nn.Module):
         ValueError: where the temperature is none.
     """
 
+    @in_range
     def __init__(self, out: Count = 256, temperature: Positive = 0.2):
         super().__init__()
-        if temperature <= 0:
-            raise ValueError(
-                f"loss.term.contrast.temperature={temperature}; needs more than 0, e.g. 0.2"
-            )
         self.out, self.temperature = out, temperature
 
     def forward(self, made: Shown, seen: Seen) -> Tensor:

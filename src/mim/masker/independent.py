@@ -10,6 +10,7 @@ from mim.batch import Batch
 from mim.draw import keys
 from mim.masker.any_masker import AnyMasker
 from mim.masker.split import Split
+from mim.ranges import Count, in_range
 
 
 class Independent(nn.Module):
@@ -22,12 +23,9 @@ class Independent(nn.Module):
         parts: K.
     """
 
-    def __init__(self, masker: AnyMasker, parts: int):
+    @in_range
+    def __init__(self, masker: AnyMasker, parts: Count):
         super().__init__()
-        if parts < 1:
-            raise ValueError(
-                f"Independent got parts={parts}; needs at least 1 mask, e.g. masker.parts=4"
-            )
         self.masker, self.parts = masker, parts
 
     @property

@@ -10,6 +10,7 @@ from mim.masker.cell import cells_of, pool_to_cells, split_to_patches
 from mim.masker.partition.partition import Partition
 from mim.masker.score.score import Score
 from mim.masker.split import Split
+from mim.ranges import Count, in_range
 
 
 class Masker(nn.Module):
@@ -22,12 +23,9 @@ class Masker(nn.Module):
             16-pixel patches).
     """
 
-    def __init__(self, score: Score, partition: Partition, cell: int = 1):
+    @in_range
+    def __init__(self, score: Score, partition: Partition, cell: Count = 1):
         super().__init__()
-        if cell < 1:
-            raise ValueError(
-                f"Masker got cell={cell}; needs at least 1 patch per side, e.g. masker.cell=2"
-            )
         self.score, self.partition, self.cell = score, partition, cell
 
     @property

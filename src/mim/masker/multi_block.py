@@ -3,7 +3,6 @@
 """
 
 import math
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -13,7 +12,7 @@ from mim.batch import Batch
 from mim.draw import MASK, RATIO, keys, uniform
 from mim.masker.split import Split
 from mim.part import Part, Progress
-from mim.ranges import Count, Seed
+from mim.ranges import Count, Seed, Shares, Span, in_range
 
 ATTEMPTS = 20  # places of a context that are tried before one target after another may overlap it
 Range = tuple[float, float]
@@ -54,12 +53,13 @@ class MultiBlock(Part, nn.Module):
     kind = "MultiBlock"
     step: Tensor
 
+    @in_range
     def __init__(
         self,
         targets: Count = 4,
-        scale: Sequence[float] = (0.15, 0.2),
-        aspect: Sequence[float] = (0.75, 1.5),
-        context_scale: Sequence[float] = (0.85, 1.0),
+        scale: Shares = (0.15, 0.2),
+        aspect: Span = (0.75, 1.5),
+        context_scale: Shares = (0.85, 1.0),
         min_visible: Count = 11,
         border: bool = True,
         one_draw: bool = False,
@@ -73,11 +73,9 @@ class MultiBlock(Part, nn.Module):
             border,
             one_draw,
         )
-        self.scale, self.context_scale = (
-            _range("scale", scale, 1.0),
-            _range("context_scale", context_scale, 1.0),
-        )
-        self.aspect, self.per, self.seed = _range("aspect", aspect, math.inf), per, seed
+        self.scale, self.aspect = (scale[0], scale[1]), (aspect[0], aspect[1])
+        self.context_scale = (context_scale[0], context_scale[1])
+        self.per, self.seed = per, seed
         self.register_buffer("step", torch.zeros((), dtype=torch.int64), persistent=False)
 
     def begin_step(self, progress: Progress) -> None:
@@ -134,17 +132,6 @@ class MultiBlock(Part, nn.Module):
         room = torch.tensor(grid, device=draws.device) - side + int(self.border)
         corner = (draws.double() * room[:, None]).long()
         return torch.cat([corner, corner + side[:, None]], -1)
-
-
-def _range(name: str, values: Sequence[float], most: float) -> Range:
-    """Smallest and largest value, once they are known to be a range."""
-    if len(values) != 2 or not 0 < values[0] <= values[1] <= most:
-        raise ValueError(
-            f"masker.{name}={list(values)}; needs a smallest and a largest value above 0, shares "
-            "at most 1, e.g. "
-            f"masker.{name}={'[0.75,1.5]' if name == 'aspect' else '[0.15,0.2]'}"
-        )
-    return values[0], values[1]
 
 
 def cover(box: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -7,7 +7,7 @@ from mim.batch import Batch
 from mim.masker.any_masker import AnyMasker
 from mim.masker.split import Split
 from mim.part import Part
-from mim.ranges import NonNegativeInt
+from mim.ranges import NonNegativeInt, in_range
 
 
 class Scheduled(Part, nn.Module):
@@ -20,12 +20,9 @@ class Scheduled(Part, nn.Module):
             as AMT's paper says; its release changes at 41 (mae-AMT/models_mae.py: `epoch > 40`).
     """
 
+    @in_range
     def __init__(self, first: AnyMasker, then: AnyMasker, at_epoch: NonNegativeInt):
         super().__init__()
-        if at_epoch < 0:
-            raise ValueError(
-                f"Scheduled got at_epoch={at_epoch}; needs 0 or more, e.g. masker.at_epoch=40"
-            )
         self.first, self.then, self.at_epoch = first, then, at_epoch
         # a flag, not the epoch: compiled code is compiled again only when it changes
         self.changed = at_epoch == 0

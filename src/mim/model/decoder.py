@@ -14,7 +14,7 @@ from mim.encoder.positions import positions_at, sincos_positions
 from mim.geometry import check_heads
 from mim.masker.split import Split
 from mim.model.packing import pack
-from mim.ranges import Count, Positive
+from mim.ranges import Count, Positive, in_range
 from mim.tokens import take
 
 
@@ -39,13 +39,14 @@ class Decoder(nn.Module):
             are to have a longer prefix.
     """
 
+    @in_range
     def __init__(
         self,
         encoder_width: int,
         grid: tuple[int, int],
         target_dim: int,
         width: Count = 512,
-        depth: int = 8,
+        depth: Count = 8,
         heads: Count = 16,
         mlp_ratio: Positive = 4.0,
         start: Start = "mae",
@@ -61,10 +62,6 @@ class Decoder(nn.Module):
                 "positions=learned has more, e.g. model.decoder.positions=learned"
             )
         check_heads("Decoder", width, heads)
-        if depth < 1:
-            raise ValueError(
-                f"Decoder got depth={depth}; needs at least 1 block, e.g. model.decoder.depth=4"
-            )
         self.embed = nn.Linear(encoder_width, width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
         self.prefix = prefix

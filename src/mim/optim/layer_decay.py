@@ -2,13 +2,16 @@
 util/lr_decay.py; SimMIM, optimizer.py).
 """
 
-from typing import TypedDict
+from typing import Annotated, TypedDict
 
 from torch import nn
 
 from mim.encoder.encoder import Encoder
 from mim.encoder.model import Model
+from mim.ranges import SomeShare, refuse_outside
 
+LayerDecay = Annotated[SomeShare, "e.g. 0.65"]
+"""A layer's rate over that of the next one."""
 SHARED = "rel_pos_bias."  # by all blocks, of which it stands in front
 
 
@@ -59,11 +62,7 @@ def layer_decay_groups(
     Raises:
         ValueError: where `layer_decay` is not above 0 and at most 1.
     """
-    if not 0 < layer_decay <= 1:
-        raise ValueError(
-            f"layer_decay={layer_decay}; needs a factor above 0 and at most 1, e.g. "
-            "task.layer_decay=0.65"
-        )
+    refuse_outside("layer_decay", layer_decay, LayerDecay)
     top = model.encoder.depth + 1
     numbers = {f"encoder.{name}": number for name, number in layer_numbers(model.encoder).items()}
     undecayed = model.no_weight_decay()

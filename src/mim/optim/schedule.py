@@ -6,7 +6,7 @@ import math
 from typing import Protocol
 
 from mim.part import Progress
-from mim.ranges import NonNegativeInt, NotNegative
+from mim.ranges import NonNegativeInt, NotNegative, in_range
 
 
 class Schedule(Protocol):
@@ -40,10 +40,8 @@ class Warmup:
     per_group: bool = False
     late: int = 0
 
+    @in_range
     def __init__(self, warmup_epochs: NotNegative, warmup_steps: NonNegativeInt | None = None):
-        if warmup_epochs < 0 or (warmup_steps or 0) < 0:
-            given = f"warmup_epochs={warmup_epochs}, warmup_steps={warmup_steps}"
-            raise ValueError(f"{type(self).__name__} got {given}; neither may be negative")
         self.warmup_epochs, self.warmup_steps = warmup_epochs, warmup_steps
 
     def warmup(self, progress: Progress) -> float:

@@ -6,7 +6,7 @@ import math
 
 from mim.optim.schedule import Warmup, half_cosine
 from mim.part import Progress
-from mim.ranges import NonNegativeInt, NotNegative, Positive, Share
+from mim.ranges import NonNegativeInt, NotNegative, Positive, Share, in_range
 
 
 class _Warmup(Warmup):
@@ -17,6 +17,7 @@ class _Warmup(Warmup):
     # main_simmim.py: step_update).
     per_group, late = True, 1
 
+    @in_range
     def __init__(
         self,
         warmup_epochs: NotNegative,
@@ -24,10 +25,6 @@ class _Warmup(Warmup):
         warmup_steps: NonNegativeInt | None,
     ):
         super().__init__(warmup_epochs, warmup_steps)
-        if warmup_lr < 0:
-            raise ValueError(
-                f"{type(self).__name__} got warmup_lr={warmup_lr}; it may not be negative"
-            )
         self.warmup_lr = warmup_lr
 
     def rise(self, epoch: float, warmup: float, peak: float) -> float:
@@ -50,7 +47,7 @@ class WarmupSteps(_Warmup):
     def __init__(
         self,
         warmup_epochs: NotNegative,
-        milestones: list[float],
+        milestones: list[NotNegative],
         gamma: Positive = 0.1,
         warmup_lr: NotNegative = 0.0,
         warmup_steps: NonNegativeInt | None = None,
@@ -84,6 +81,7 @@ class WarmupLine(_Warmup):
         warmup_steps: the rise in optimiser steps; null for `warmup_epochs`.
     """
 
+    @in_range
     def __init__(
         self,
         warmup_epochs: NotNegative,
@@ -92,10 +90,6 @@ class WarmupLine(_Warmup):
         warmup_steps: NonNegativeInt | None = None,
     ):
         super().__init__(warmup_epochs, warmup_lr, warmup_steps)
-        if not 0 <= min_share <= 1:
-            raise ValueError(
-                f"WarmupLine got min_share={min_share}; needs a share of the peak, from 0 to 1"
-            )
         self.min_share = min_share
 
     def __call__(self, progress: Progress, peak: float) -> float:

@@ -2,9 +2,13 @@
 WarmupCosineSchedule).
 """
 
+from typing import Annotated
+
+from annotated_types import Ge
+
 from mim.optim.schedule import Warmup, half_cosine
 from mim.part import Progress
-from mim.ranges import NonNegativeInt, NotNegative, Positive
+from mim.ranges import NonNegativeInt, NotNegative, in_range
 
 
 class StretchedCosine(Warmup):
@@ -27,19 +31,16 @@ class StretchedCosine(Warmup):
 
     late = -1
 
+    @in_range
     def __init__(
         self,
         warmup_epochs: NotNegative,
         start_lr: NotNegative = 0.0,
         min_lr: NotNegative = 0.0,
-        stretch: Positive = 1.0,
+        stretch: Annotated[float, Ge(1)] = 1.0,
         warmup_steps: NonNegativeInt | None = None,
     ):
         super().__init__(warmup_epochs, warmup_steps)
-        if stretch < 1:
-            raise ValueError(
-                f"schedule.stretch={stretch:g} ends before the training does; needs 1 or more"
-            )
         self.start_lr, self.min_lr, self.stretch = start_lr, min_lr, stretch
 
     def __call__(self, progress: Progress, peak: float) -> float:

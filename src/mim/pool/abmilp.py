@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mim.encoder.positions import sincos_positions
 from mim.pool.pool import Needs, Shape
 from mim.pool.shared import Scores, Summed
+from mim.ranges import Count, in_range
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
@@ -31,20 +32,17 @@ class AbMILP(nn.Module):
         tokens: average the patches, or the cls token as well.
     """
 
+    @in_range
     def __init__(
         self,
         shape: Shape,
-        depth: int = 1,
+        depth: Count = 1,
         activation: Literal["tanh", "relu"] = "relu",
         self_attention: Literal["none", "map", "both"] = "none",
         positions: bool = False,
         tokens: Literal["patches", "all"] = "patches",
     ):
         super().__init__()
-        if depth < 1:
-            raise ValueError(
-                f"AbMILP got depth={depth}; needs at least one layer, e.g. pool.abmilp.depth=1"
-            )
         self.needs = Needs(cls=tokens == "all")
         self.attention = None if self_attention == "none" else Attention(shape.width, num_heads=1)
         self.averages_attended = self_attention == "both"

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from mim.geometry import check_heads
 from mim.pool.pool import Needs, Shape
 from mim.pool.shared import Scored, Summed
+from mim.ranges import Count, in_range
 
 
 class Attentive(nn.Module):
@@ -28,7 +29,8 @@ class Attentive(nn.Module):
 
     needs = Needs()
 
-    def __init__(self, shape: Shape, heads: int = 8):
+    @in_range
+    def __init__(self, shape: Shape, heads: Count = 8):
         super().__init__()
         width = shape.width
         check_heads("Attentive", width, heads, "pool.attentive.heads")
@@ -68,7 +70,8 @@ class ReleasedAttentive(nn.Module):
 
     needs = Needs(cls=True)
 
-    def __init__(self, shape: Shape, heads: int = 12):
+    @in_range
+    def __init__(self, shape: Shape, heads: Count = 12):
         super().__init__()
         width = shape.width
         check_heads("ReleasedAttentive", width, heads, "pool.attentive_cae.heads")

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from mim.pool.centre_patches import centre
 from mim.pool.pool import CLS, Needs, Shape
+from mim.ranges import Count, in_range
 
 
 def weighted(patches: Tensor, attention: Tensor) -> Tensor:
@@ -57,7 +58,8 @@ class CentreAttention(nn.Module):
         as_released: divide as the release does.
     """
 
-    def __init__(self, shape: Shape, side: int, as_released: bool = False):
+    @in_range
+    def __init__(self, shape: Shape, side: Count, as_released: bool = False):
         super().__init__()
         self.needs = Needs(queries=tuple(centre(shape.grid, side)))
         self.divisor = shape.grid[0] * shape.grid[1] if as_released else 1

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from mim.pool.pool import Needs, Shape
+from mim.ranges import Count, in_range
 
 
 def centre(grid: tuple[int, int], side: int) -> list[int]:
@@ -35,7 +36,8 @@ class CentrePatches(nn.Module):
 
     needs = Needs()
 
-    def __init__(self, shape: Shape, side: int):
+    @in_range
+    def __init__(self, shape: Shape, side: Count):
         super().__init__()
         self.patches = centre(shape.grid, side)
 

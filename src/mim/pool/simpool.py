@@ -1,8 +1,11 @@
 """SimPool: the mean asks the patches once (Psomas et al., "Keep It SimPool", arXiv 2309.06891)."""
 
+from typing import Annotated
+
 from torch import Tensor, nn
 
 from mim.pool.pool import Needs, Shape
+from mim.ranges import Positive, in_range
 
 
 class SimPool(nn.Module):
@@ -17,12 +20,9 @@ class SimPool(nn.Module):
 
     needs = Needs()
 
-    def __init__(self, shape: Shape, gamma: float = 1.25):
+    @in_range
+    def __init__(self, shape: Shape, gamma: Annotated[Positive, "e.g. 1.25"] = 1.25):
         super().__init__()
-        if gamma <= 0:
-            raise ValueError(
-                f"SimPool got gamma={gamma}; needs a positive power, e.g. pool.simpool.gamma=1.25"
-            )
         self.gamma, self.scale = gamma, shape.width**-0.5
         self.norm = nn.LayerNorm(shape.width, eps=1e-6)
         self.query = nn.Linear(shape.width, shape.width, bias=False)

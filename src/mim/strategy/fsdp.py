@@ -19,6 +19,7 @@ from mim.checkpoint.optimizer_state import in_tensors
 from mim.checkpoint.sharded import is_sharded, write_sharded
 from mim.part import Saved
 from mim.precision import DTYPES
+from mim.ranges import Count
 from mim.run.insides import callbacks_of, renew_threads
 from mim.strategy.fill import fill_from_shares, fill_from_whole
 from mim.strategy.sharding import blocks, shares_in_place, unsharded
@@ -63,7 +64,7 @@ class FSDP(ModelParallelStrategy):
 
     def __init__(
         self,
-        replicas: int = 1,
+        replicas: Count = 1,
         reduce: Literal["float32", "bfloat16"] = "float32",
         regather: bool = True,
     ):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mim.geometry import Geometry
 from mim.masker.split import Split
 from mim.precision import at_least_single
+from mim.ranges import Count
 from mim.target.pixel import Pixel
 
 
@@ -30,7 +31,7 @@ class Frequency(nn.Module):
     down: Tensor
     across: Tensor
 
-    def __init__(self, geometry: Geometry, keep: int | None = None, normalise: bool = True):
+    def __init__(self, geometry: Geometry, keep: Count | None = None, normalise: bool = True):
         super().__init__()
         (height, width), least = geometry.patch_size, min(geometry.patch_size)
         if keep is not None and not 1 <= keep <= least:

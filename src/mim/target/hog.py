@@ -12,6 +12,7 @@ from torch.nn.functional import avg_pool2d, normalize, pad
 from mim.geometry import Geometry, grid_of
 from mim.masker.split import Split
 from mim.precision import at_least_single
+from mim.ranges import Count, in_range
 from mim.tokens import take_patches
 
 
@@ -32,11 +33,12 @@ class HOG(nn.Module):
             slowfast/models/operators.py: HOGLayerC; none of its configs has its Gaussian window).
     """
 
+    @in_range
     def __init__(
         self,
         geometry: Geometry,
-        cells: int = 2,
-        bins: int = 9,
+        cells: Count = 2,
+        bins: Count = 9,
         gradient: Literal["central", "sobel"] = "central",
     ):
         super().__init__()

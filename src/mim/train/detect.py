@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 from mim.dense import DenseBatch
 from mim.head.average_precision import Detected, Judged
 from mim.head.detector import Detector
-from mim.optim.layer_decay import Group
+from mim.optim.layer_decay import Group, LayerDecay
 from mim.optim.number import NumberSchedule
 from mim.optim.schedule import Schedule
 from mim.optim.vitdet import vitdet_groups
@@ -65,7 +65,7 @@ class Detect(Dense):
         schedule: Schedule,
         base_lr: Positive,
         weight_decay: NotNegative,
-        layer_decay: Positive = 1.0,
+        layer_decay: LayerDecay = 1.0,
         compile: bool = False,
         seed: Seed = 0,
         lr: Positive | None = None,

@@ -13,6 +13,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from mim.batch import Batch
 from mim.encoder.model import Model
 from mim.model.classifier import Classifier
+from mim.optim.layer_decay import LayerDecay
 from mim.optim.number import NumberSchedule
 from mim.optim.schedule import Schedule
 from mim.ranges import NotNegative, Positive, Rate, Seed
@@ -82,7 +83,7 @@ class Finetune(Labelled):
         schedule: Schedule,
         base_lr: Positive,
         weight_decay: NotNegative,
-        layer_decay: Positive = 1.0,
+        layer_decay: LayerDecay = 1.0,
         label_smoothing: Rate = 0.0,
         mix: Callable[..., Mix] | None = None,
         erase: Callable[..., Erase] | None = None,

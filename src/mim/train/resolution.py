@@ -2,13 +2,17 @@
 training, DailyMAE, arXiv 2404.00509).
 """
 
+from typing import Annotated
+
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from mim.batch import Batch
 from mim.geometry import Geometry, by
 from mim.optim.number import NumberSchedule, Varying
-from mim.ranges import Count
+from mim.ranges import Count, SomeShare, refuse_outside
+
+SideShare = Annotated[SomeShare, "e.g. 0.75"]
 
 
 class Resolution(Varying, nn.Module):
@@ -29,18 +33,14 @@ class Resolution(Varying, nn.Module):
 
     share: float
 
-    def __init__(self, share: float | NumberSchedule, multiple: Count):
+    def __init__(self, share: SideShare | NumberSchedule, multiple: Count):
         super().__init__()
         self.multiple = multiple
         self.vary(share=share)
 
     def check_numbers(self) -> None:
         """Refuse a share of nothing, and of more than there is."""
-        if not 0 < self.share <= 1:
-            raise ValueError(
-                f"Resolution got share={self.share}; needs a share of a side above 0 and at most "
-                "1, e.g. resolution.share=0.75"
-            )
+        refuse_outside("Resolution.share", self.share, SideShare)
 
     def check_geometry(self, geometry: Geometry) -> None:
         """Refuse sides that are not reached, or that patches do not tile.

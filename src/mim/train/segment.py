@@ -8,6 +8,7 @@ from torchmetrics.classification import MulticlassJaccardIndex
 
 from mim.dense import IGNORE, DenseBatch
 from mim.head.segmenter import Segmenter
+from mim.optim.layer_decay import LayerDecay
 from mim.optim.number import NumberSchedule
 from mim.optim.schedule import Schedule
 from mim.ranges import NotNegative, Positive, Seed
@@ -49,7 +50,7 @@ class Segment(Dense):
         schedule: Schedule,
         base_lr: Positive,
         weight_decay: NotNegative,
-        layer_decay: Positive = 1.0,
+        layer_decay: LayerDecay = 1.0,
         compile: bool = False,
         seed: Seed = 0,
         lr: Positive | None = None,

@@ -91,7 +91,9 @@ def test_ratios_out_of_reach_are_refused():
         AdaptiveRatio(0.9, 0.1)
     with pytest.raises(ValueError, match=r"spread=-0\.1"):
         AdaptiveRatio(0.5, -0.1)
-    with pytest.raises(ValueError, match=r"threshold=1\.0; salience lies in \[0, 1\]"):
+    with pytest.raises(
+        ValueError, match=r"threshold=1\.0 does not fit; it should be at least 0 and less than 1"
+    ):
         AdaptiveRatio(0.5, 0.1, threshold=1.0)
     with pytest.raises(ValueError, match="shows 0 to 1"):
         AdaptiveRatio(0.75, 0.1)(Ranking(torch.rand(1, 4)))

@@ -85,7 +85,7 @@ def test_ranges_of_ratios_move_too(kind):
     [
         (
             lambda: FixedRatio(Cosine(0.0, 0.5)),
-            r"FixedRatio got ratio=0\.0; needs a share between 0 and 1",
+            r"FixedRatio.ratio=0\.0 does not fit; it should be more than 0 and less than 1",
         ),
         (lambda: AdaptiveRatio(Cosine(0.95, 0.5)), r"AdaptiveRatio got ratio=0\.95, spread=0\.1"),
         (lambda: RandomRatio(0.3, Cosine(0.4, 0.1)), r"RandomRatio got ratio=0\.3, spread=0\.4"),
@@ -98,7 +98,7 @@ def test_a_beginning_that_cannot_be_is_refused_when_it_is_built(build, message):
 
 def test_an_end_that_cannot_be_is_refused_before_the_first_step():
     partition = FixedRatio(Lines([0.5, 1.5], [0, 4]))
-    with pytest.raises(ValueError, match=r"FixedRatio got ratio=1\.45"):
+    with pytest.raises(ValueError, match=r"FixedRatio\.ratio=1\.45"):
         partition.begin_step(Progress(0, 20, 5))
 
 

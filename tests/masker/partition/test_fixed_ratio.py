@@ -39,7 +39,10 @@ def test_every_patch_is_either_seen_or_predicted(ratio, patches, rounding, seed)
 
 def test_hiding_nothing_or_everything_is_refused():
     for ratio in (0.0, 1.0, 1.5, -0.1):
-        with pytest.raises(ValueError, match=f"ratio={ratio}; needs a share between 0 and 1"):
+        with pytest.raises(
+            ValueError,
+            match=f"ratio={ratio} does not fit; it should be more than 0 and less than 1",
+        ):
             FixedRatio(ratio)
     with pytest.raises(ValueError, match="hides 4 and shows 0"):
         FixedRatio(0.9).masked_count(4)

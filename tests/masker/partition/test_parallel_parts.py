@@ -47,5 +47,5 @@ def test_unequal_parts_are_refused_and_the_divisors_listed():
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         ParallelParts(5)(ranking(196))
-    with pytest.raises(ValueError, match="parts=1; needs at least 2"):
+    with pytest.raises(ValueError, match="parts=1 does not fit; it should be at least 2"):
         ParallelParts(1)

@@ -103,7 +103,7 @@ def test_an_image_with_no_mask_counts_for_nothing_in_the_loss():
     ("settings", "message"),
     [
         ({"ratio": 0.1}, r"ratio=0\.1, spread=0\.2; needs .* ratio - spread > 0"),
-        ({"unmasked": 1.0}, r"unmasked=1\.0, hints_from=0\.0; both are shares from 0 to below 1"),
+        ({"unmasked": 1.0}, r"unmasked=1\.0 does not fit; it should be at least 0 and less than 1"),
     ],
 )
 def test_impossible_shares_are_refused(settings, message):

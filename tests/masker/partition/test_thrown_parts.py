@@ -36,7 +36,9 @@ def test_what_is_kept_is_seen_by_one_part_and_predicted_by_all_others(
 
 
 def test_throwing_nothing_or_all_but_a_few_is_refused():
-    with pytest.raises(ValueError, match=r"throw_ratio=0.0; needs a share between 0 and 1"):
+    with pytest.raises(
+        ValueError, match=r"throw_ratio=0.0 does not fit; it should be more than 0 and less than 1"
+    ):
         ThrownParts(4, 0.0)
     with pytest.raises(ValueError, match="leaves fewer than 4, one for each part"):
         ThrownParts(4, 0.9).kept_count(16)

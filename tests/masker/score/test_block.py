@@ -147,7 +147,7 @@ def test_it_compiles_into_one_graph_and_ranks_the_same(batch_of):
 def test_settings_that_cannot_work_are_refused(batch_of):
     with pytest.raises(ValueError, match=r"ratio=1\.5"):
         Block(1.5)
-    with pytest.raises(ValueError, match="min_patches <= max_patches"):
+    with pytest.raises(ValueError, match="min_patches=0 does not fit; it should be at least 1"):
         Block(0.5, min_patches=0)
     with pytest.raises(ValueError, match="min_patches <= max_patches"):
         Block(0.5, min_patches=9, max_patches=4)

@@ -68,7 +68,9 @@ def test_no_more_is_masked_than_the_partition_allows():
 def test_what_cannot_work_is_refused():
     with pytest.raises(ValueError, match="this one has no salience"):
         Masker(Random(), Covered())(batch(1), (4, 4))
-    with pytest.raises(ValueError, match="needs shares"):
+    with pytest.raises(
+        ValueError, match=r"most=1.0 does not fit; it should be more than 0 and less than 1"
+    ):
         Covered(most=1.0)
     with pytest.raises(ValueError, match="min_aspect=0"):
         DrawnBlock(RandomRatio(), min_aspect=0.0)

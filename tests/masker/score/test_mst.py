@@ -25,5 +25,7 @@ def test_before_the_store_is_filled_every_patch_is_hidden_equally_often(batch_of
 
 def test_a_share_that_is_none_is_refused():
     for share in (0.0, 1.5):
-        with pytest.raises(ValueError, match=f"share={share}; needs a share above 0"):
+        with pytest.raises(
+            ValueError, match=f"share={share} does not fit; it should be more than 0"
+        ):
             MST(AttentionStore(), share)

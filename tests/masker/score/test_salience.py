@@ -81,5 +81,5 @@ def test_products_survive_factors_rounded_to_ten_bits(monkeypatch):
 
 
 def test_negative_noise_is_refused():
-    with pytest.raises(ValueError, match=r"noise=-0\.5; needs 0 or more"):
+    with pytest.raises(ValueError, match=r"noise=-0\.5 does not fit; it should be at least 0"):
         Salience(noise=-0.5)

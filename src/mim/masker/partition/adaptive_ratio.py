@@ -1,6 +1,6 @@
 """Hide more of images with much to see (the adaptive masking ratio of SBAM, arXiv 2404.08327)."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from mim.masker.score.ranking import Ranking
 from mim.masker.split import Split
 from mim.optim.number import NumberSchedule, Varying
+from mim.ranges import Fraction, Rate, in_range
 
 
 class AdaptiveRatio(Varying, nn.Module):
@@ -29,21 +30,16 @@ class AdaptiveRatio(Varying, nn.Module):
     ratio: float
     spread: float
 
+    @in_range
     def __init__(
         self,
-        ratio: float | NumberSchedule = 0.75,
-        spread: float | NumberSchedule = 0.1,
-        threshold: float = 0.1,
+        ratio: Annotated[Fraction, "e.g. 0.75"] | NumberSchedule = 0.75,
+        spread: Rate | NumberSchedule = 0.1,
+        threshold: Rate = 0.1,
         per: Literal["image", "batch"] = "image",
     ):
         super().__init__()
         self.vary(ratio=ratio, spread=spread)
-        if not 0 <= threshold < 1:
-            raise ValueError(
-                f"AdaptiveRatio got threshold={threshold}; salience lies in [0, 1], so it needs 0 "
-                "<= threshold < 1, "
-                "e.g. masker.partition.threshold=0.1"
-            )
         self.threshold, self.per = threshold, per
 
     def check_numbers(self) -> None:

@@ -5,7 +5,7 @@ from torch import nn
 
 from mim.masker.score.ranking import Ranking
 from mim.masker.split import Split
-from mim.ranges import Rate, Share
+from mim.ranges import Fraction, Rate, in_range
 
 
 class Covered(nn.Module):
@@ -22,13 +22,9 @@ class Covered(nn.Module):
         ValueError: where a share is none, or the score has no salience.
     """
 
-    def __init__(self, threshold: Rate = 0.0, most: Share = 0.5):
+    @in_range
+    def __init__(self, threshold: Rate = 0.0, most: Fraction = 0.5):
         super().__init__()
-        if not (0 <= threshold < 1 and 0 < most < 1):
-            raise ValueError(
-                f"Covered got threshold={threshold}, most={most}; needs shares, "
-                "e.g. masker.partition.threshold=0 masker.partition.most=0.5"
-            )
         self.threshold, self.most = threshold, most
 
     def forward(self, ranking: Ranking) -> Split:

@@ -1,13 +1,16 @@
 """Hide the same share of every image: from the top of the ranking."""
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch import nn
 
 from mim.masker.score.ranking import Ranking
 from mim.masker.split import Split
 from mim.optim.number import NumberSchedule, Varying
+from mim.ranges import Fraction, refuse_outside
+
+MaskRatio = Annotated[Fraction, "e.g. 0.75"]
 
 
 class FixedRatio(Varying, nn.Module):
@@ -24,7 +27,7 @@ class FixedRatio(Varying, nn.Module):
 
     def __init__(
         self,
-        ratio: float | NumberSchedule,
+        ratio: MaskRatio | NumberSchedule,
         rounding: Literal["keep_down", "mask_up", "mask_down"] = "keep_down",
     ):
         super().__init__()
@@ -33,12 +36,7 @@ class FixedRatio(Varying, nn.Module):
 
     def check_numbers(self) -> None:
         """Refuse a ratio that hides nothing or everything."""
-        if not 0 < self.ratio < 1:
-            raise ValueError(
-                f"FixedRatio got ratio={self.ratio}; needs a share between 0 and 1 (both "
-                "excluded), "
-                "e.g. masker.partition.ratio=0.75"
-            )
+        refuse_outside("FixedRatio.ratio", self.ratio, MaskRatio)
 
     def masked_count(self, patches: int) -> int:
         """How many of `patches` are hidden.

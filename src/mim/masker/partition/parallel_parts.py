@@ -7,6 +7,7 @@ from torch import nn
 
 from mim.masker.score.ranking import Ranking
 from mim.masker.split import Split
+from mim.ranges import TwoOrMore, in_range
 
 
 class ParallelParts(nn.Module):
@@ -20,14 +21,9 @@ class ParallelParts(nn.Module):
         parts: K.
     """
 
-    def __init__(self, parts: int):
+    @in_range
+    def __init__(self, parts: TwoOrMore):
         super().__init__()
-        if parts < 2:
-            raise ValueError(
-                f"ParallelParts got parts={parts}; needs at least 2, so that there is something to "
-                "predict, "
-                "e.g. masker.partition.parts=4"
-            )
         self.parts = parts
 
     def forward(self, ranking: Ranking) -> Split:

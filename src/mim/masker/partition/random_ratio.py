@@ -2,7 +2,7 @@
 2111.07832, loader.py).
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from mim.masker.score.ranking import Ranking
 from mim.masker.split import Split
 from mim.optim.number import NumberSchedule, Varying
 from mim.part import Progress
-from mim.ranges import Seed
+from mim.ranges import Fraction, Rate, Seed, in_range
 
 
 class RandomRatio(Varying, nn.Module):
@@ -45,23 +45,18 @@ class RandomRatio(Varying, nn.Module):
     ratio: float
     spread: float
 
+    @in_range
     def __init__(
         self,
-        ratio: float | NumberSchedule = 0.3,
-        spread: float | NumberSchedule = 0.2,
-        unmasked: float = 0.5,
-        hints_from: float = 0.0,
+        ratio: Annotated[Fraction, "e.g. 0.3"] | NumberSchedule = 0.3,
+        spread: Rate | NumberSchedule = 0.2,
+        unmasked: Rate = 0.5,
+        hints_from: Rate = 0.0,
         per: Literal["image", "batch"] = "image",
         seed: Seed = 0,
     ):
         super().__init__()
         self.vary(ratio=ratio, spread=spread)
-        if not (0 <= unmasked < 1 and 0 <= hints_from < 1):
-            raise ValueError(
-                f"RandomRatio got unmasked={unmasked}, hints_from={hints_from}; both are shares "
-                "from 0 to below 1, "
-                "e.g. masker.partition.unmasked=0.5 masker.partition.hints_from=0.1"
-            )
         self.unmasked, self.hints_from = unmasked, hints_from
         self.per, self.seed = per, seed
         self.register_buffer("step", torch.zeros((), dtype=torch.int64), persistent=False)

@@ -3,12 +3,13 @@ arXiv 2401.14391).
 """
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch import nn
 
 from mim.masker.score.ranking import Ranking
 from mim.masker.split import Split
+from mim.ranges import Fraction, Rate
 
 
 class ThrowMiddle(nn.Module):
@@ -29,8 +30,8 @@ class ThrowMiddle(nn.Module):
 
     def __init__(
         self,
-        mask_ratio: float,
-        throw_ratio: float,
+        mask_ratio: Annotated[Fraction, "e.g. 0.45"],
+        throw_ratio: Rate,
         throw: Literal["middle", "low"] = "middle",
         rounding: Literal["down", "up", "keep_down"] = "down",
     ):

@@ -2,12 +2,17 @@
 (EMAE, arXiv 2302.14431).
 """
 
+from typing import Annotated
+
 import torch
 from torch import nn
 
 from mim.masker.partition.parallel_parts import ParallelParts
 from mim.masker.score.ranking import Ranking
 from mim.masker.split import Split
+from mim.ranges import Fraction, TwoOrMore, in_range
+
+Thrown = Annotated[Fraction, "e.g. 0.4; to drop nothing use masker/partition=parallel_parts"]
 
 
 class ThrownParts(nn.Module):
@@ -20,15 +25,9 @@ class ThrownParts(nn.Module):
             half below.
     """
 
-    def __init__(self, parts: int, throw_ratio: float):
+    @in_range
+    def __init__(self, parts: TwoOrMore, throw_ratio: Thrown):
         super().__init__()
-        if not 0 < throw_ratio < 1:
-            raise ValueError(
-                f"ThrownParts got throw_ratio={throw_ratio}; needs a share between 0 and 1 (both "
-                "excluded), "
-                "e.g. masker.partition.throw_ratio=0.4; to drop nothing use "
-                "masker/partition=parallel_parts"
-            )
         self.cut, self.throw_ratio = ParallelParts(parts), throw_ratio
 
     def kept_count(self, patches: int) -> int:

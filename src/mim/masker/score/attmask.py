@@ -11,6 +11,7 @@ from mim.batch import Batch
 from mim.draw import MASK, uniform
 from mim.masker.attention_store import AttentionStore
 from mim.masker.score.ranking import Ranking, min_max
+from mim.ranges import Share
 
 # Patches of equal attention are put in random order; it tells apart less than float16 maps do.
 TIE = 1e-6
@@ -38,8 +39,8 @@ class AttMask(nn.Module):
         self,
         store: AttentionStore,
         hide: Literal["most", "least"] = "most",
-        hint_ratio: float = 0.0,
-        hint_from: float = 0.1,
+        hint_ratio: Share = 0.0,
+        hint_from: Share = 0.1,
     ):
         super().__init__()
         if not 0 <= hint_ratio <= hint_from <= 1:

@@ -7,6 +7,7 @@ placed nothing, random patches complete it.
 """
 
 import math
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from mim.batch import Batch
 from mim.draw import MASK, uniform
 from mim.masker.score.ranking import Ranking
+from mim.ranges import Count, Fraction, SomeShare, in_range
 
 # A fixed number of attempts, so that the host need not ask the device which images are done. After
 # 48, BEiT would go on with none of 2,000 images on a grid of 14 x 14 at ratios up to 0.75 (10 % at
@@ -127,19 +129,15 @@ class Block(nn.Module):
 
     needs_tokens = False
 
+    @in_range
     def __init__(
         self,
-        ratio: float,
-        min_patches: int | None = None,
-        max_patches: int | None = None,
-        min_aspect: float = 0.3,
+        ratio: Fraction,
+        min_patches: Count | None = None,
+        max_patches: Count | None = None,
+        min_aspect: Annotated[SomeShare, "e.g. 0.3"] = 0.3,
     ):
         super().__init__()
-        if not 0 < ratio < 1:
-            raise ValueError(
-                f"Block got ratio={ratio}; needs a share between 0 and 1 (both excluded), "
-                "e.g. masker.partition.ratio=0.4"
-            )
         if (
             not 1
             <= (1 if min_patches is None else min_patches)
@@ -148,11 +146,6 @@ class Block(nn.Module):
             raise ValueError(
                 f"Block got min_patches={min_patches}, max_patches={max_patches}; "
                 "needs 1 <= min_patches <= max_patches or null, e.g. masker.score.min_patches=4"
-            )
-        if not 0 < min_aspect <= 1:
-            raise ValueError(
-                f"Block got min_aspect={min_aspect}; needs a value above 0 and at most 1, "
-                "e.g. masker.score.min_aspect=0.3"
             )
         self.ratio, self.min_patches, self.max_patches, self.min_aspect = (
             ratio,

@@ -2,6 +2,8 @@
 loader.py: ImageFolderMask).
 """
 
+from typing import Annotated
+
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +12,7 @@ from mim.draw import MASK, uniform
 from mim.masker.partition.random_ratio import RandomRatio
 from mim.masker.score.block import ATTEMPTS, place_blocks, smallest_block
 from mim.masker.score.ranking import Ranking
+from mim.ranges import Count, SomeShare, in_range
 
 
 class DrawnBlock(nn.Module):
@@ -32,15 +35,14 @@ class DrawnBlock(nn.Module):
 
     needs_tokens = False
 
+    @in_range
     def __init__(
-        self, ratios: RandomRatio, min_patches: int | None = None, min_aspect: float = 0.3
+        self,
+        ratios: RandomRatio,
+        min_patches: Count | None = None,
+        min_aspect: Annotated[SomeShare, "e.g. 0.3"] = 0.3,
     ):
         super().__init__()
-        if not 0 < min_aspect <= 1:
-            raise ValueError(
-                f"DrawnBlock got min_aspect={min_aspect}; needs a value above 0 and at most 1, "
-                "e.g. masker.score.min_aspect=0.3"
-            )
         self.ratios, self.min_patches, self.min_aspect = ratios, min_patches, min_aspect
 
     def forward(self, batch: Batch, grid: tuple[int, int], tokens: Tensor | None = None) -> Ranking:

@@ -2,12 +2,15 @@
 2106.05656).
 """
 
+from typing import Annotated
+
 from torch import Tensor, nn
 
 from mim.batch import Batch
 from mim.draw import MASK, uniform
 from mim.masker.attention_store import AttentionStore
 from mim.masker.score.ranking import Ranking, min_max
+from mim.ranges import SomeShare, in_range
 
 
 class MST(nn.Module):
@@ -22,13 +25,9 @@ class MST(nn.Module):
 
     needs_tokens = False
 
-    def __init__(self, store: AttentionStore, share: float = 0.9):
+    @in_range
+    def __init__(self, store: AttentionStore, share: Annotated[SomeShare, "e.g. 0.9"] = 0.9):
         super().__init__()
-        if not 0 < share <= 1:
-            raise ValueError(
-                f"MST got share={share}; needs a share above 0 and at most 1, e.g. "
-                "masker.score.share=0.9"
-            )
         self.store, self.share = store, share
 
     def forward(self, batch: Batch, grid: tuple[int, int], tokens: Tensor | None = None) -> Ranking:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from mim.batch import Batch
 from mim.draw import MASK, uniform
 from mim.masker.score.ranking import Ranking, min_max
+from mim.ranges import NotNegative, in_range
 
 
 def similarity(tokens: Tensor) -> Tensor:
@@ -43,12 +44,9 @@ class Salience(nn.Module):
 
     needs_tokens = True
 
-    def __init__(self, noise: float = 0.5):
+    @in_range
+    def __init__(self, noise: NotNegative = 0.5):
         super().__init__()
-        if noise < 0:
-            raise ValueError(
-                f"Salience got noise={noise}; needs 0 or more, e.g. masker.score.noise=0.5"
-            )
         self.noise = noise
 
     def forward(self, batch: Batch, grid: tuple[int, int], tokens: Tensor) -> Ranking:
