@@ -10,7 +10,7 @@ from mim.data.jpeg import check_decoder
 from mim.data.levels import MAX_MEGAPIXELS, Decoder, Range, Reading
 from mim.data.module import Data
 from mim.data.statistics import Deviation, Mean
-from mim.ranges import Count, NonNegativeInt, Positive, Seed, Size
+from mim.ranges import Count, NonNegativeInt, Positive, Seed, Size, in_range
 
 T = TypeVar("T")
 
@@ -111,6 +111,7 @@ class OfPictures(OnDisk):
         others: those of `OnDisk`.
     """
 
+    @in_range
     def __init__(
         self,
         root: str,
