@@ -146,7 +146,10 @@ def test_the_official_probe_at_the_command_line(run, command):
             "pool=attentive has weights of its own, which only a probe trains",
         ),
         (("evaluate=probe", "block=5"), "block=5 of ViT cannot be looked at: it has blocks 1 to 4"),
-        (("evaluate=probe", "pool=cp4", "evaluate.lr=[]"), "a probe got lr=[]"),
+        (
+            ("evaluate=probe", "pool=cp4", "evaluate.lr=[]"),
+            "evaluate.lr=[] does not fit; it should be 1 or more numbers",
+        ),
         (("evaluate=knn", "pool=oracle"), "whose attention? give a checkpoint that has some"),
         (("evaluate=low_shot", "evaluate.shots=1000"), "shots=1000, but a class has only"),
         (

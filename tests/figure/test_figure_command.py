@@ -227,7 +227,7 @@ def test_another_data_set_can_be_asked_for(figure, checkpoint_folder, tmp_path):
             ("reconstructions", "{vit}", "--seeds", "1"),
             "--seeds=1: needs two different ones at least",
         ),
-        (("reconstructions", "{vit}", "--ratio", "1.5"), "FixedRatio got ratio=1.5"),
+        (("reconstructions", "{vit}", "--ratio", "1.5"), "FixedRatio.ratio=1.5 does not fit; "),
         (
             ("reconstructions", "{vit}", "{fine}"),
             "these checkpoints cannot be given the same masks: their patches are ViT 8 x 8, fine 4 "

@@ -51,5 +51,7 @@ def test_a_line_falls_evenly_to_a_share_of_the_peak():
     assert schedule(Progress(0, 10, 1), 1.0) == pytest.approx(0.1)
     assert schedule(Progress(6, 10, 1), 1.0) == pytest.approx(1 - 0.99 / 2)
     assert schedule(Progress(10, 10, 1), 1.0) == pytest.approx(0.01)
-    with pytest.raises(ValueError, match="from 0 to 1"):
+    with pytest.raises(
+        ValueError, match=r"min_share=1\.5 does not fit; it should be at least 0 and at most 1"
+    ):
         WarmupLine(2, min_share=1.5)

@@ -168,8 +168,13 @@ def _check_required(path: str, node: Settings, signature: Signature) -> None:
 
 
 def takes(node: dict, key: str) -> bool:
-    """Whether what a mapping with a `_target_` builds has an argument of that name."""
-    return "_target_" in node and key in signature_of(str(node["_target_"])).parameters
+    """Whether what a mapping with a `_target_` builds has an argument of that name; of what cannot
+    be imported nothing is known.
+    """
+    try:
+        return "_target_" in node and key in signature_of(node["_target_"]).parameters
+    except (ImportError, AttributeError, TypeError, ValueError):
+        return False
 
 
 def _is_built_later(value: object) -> bool:
