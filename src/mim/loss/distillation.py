@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from mim.loss.centred import Centred
-from mim.optim.number import Number
+from mim.optim.number import NumberSchedule
 from mim.precision import at_least_single
 from mim.ranges import Count, Positive, Share
 from mim.views import Seen, Shown
@@ -33,7 +33,7 @@ class Distillation(nn.Module):
         self,
         out: Count,
         student_temperature: Positive = 0.1,
-        temperature: Number = 0.04,
+        temperature: Positive | NumberSchedule = 0.04,
         centre_momentum: Share = 0.9,
     ):
         super().__init__()
