@@ -10,9 +10,7 @@ def gallery(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MIM_RUNS", str(tmp_path))
 
     def run(*settings, options=()):
-        code = main(
-            ["gallery", *options, "encoder=vit_pico", "images=200", "pictures=3", *settings]
-        )
+        code = main(["gallery", *options, "images=200", "pictures=3", *settings])
         out, err = capsys.readouterr()
         return code, out, err
 
@@ -37,6 +35,12 @@ def test_it_draws_and_counts_every_masker_that_is_asked_for(gallery, tmp_path):
     )
     assert numbers["amt"]["salience"]["thrown"] == pytest.approx(6 / 16)
     assert numbers["scheduled"] == numbers["amt"]
+
+
+def test_it_has_a_choice_of_maskers_that_goes_with_its_images_and_encoder(gallery):
+    code, out, err = gallery("images=20")
+    assert code == 0, err
+    assert all(name in out for name in ("random", "sbm", "sbam", "am", "amt"))
 
 
 @pytest.mark.parametrize(
