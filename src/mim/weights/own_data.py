@@ -66,8 +66,8 @@ def data_of_run(weights: Weights, changed: Settings, paths: Settings, configs: P
         raise ValueError(
             f"{weights.origin} was trained on data={name} in {printable(own[place])}, which is not "
             f"{set_here}; "
-            f"a path out of a file is opened only where you say so: +data.{place}=..., or choose "
-            "another data="
+            f"a path out of a file is opened only where you say so: data=own data.{place}=... (in "
+            f"evaluate +data.{place}=...), or choose another data="
         )
     for pattern in (
         own.get("train"),
