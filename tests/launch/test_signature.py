@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import pytest
+from torch import nn
 
 from mim.launch.signature import imported, read
 
@@ -47,6 +48,14 @@ def test_the_source_says_what_the_class_says(target):
 @pytest.mark.parametrize("ask", [imported, read])
 def test_a_module_without_a_constructor_takes_nothing(ask):
     assert ask("mim.masker.score.random.Random")[1:4] == ((), (), False)
+
+
+def test_so_does_one_while_a_library_has_its_own_function_for_all_modules(monkeypatch):
+    start = nn.Module.__init__
+    monkeypatch.setattr(
+        nn.Module, "__init__", lambda self, *args, **kwargs: start(self, *args, **kwargs)
+    )
+    assert imported("mim.masker.score.random.Random")[1:4] == ((), (), False)
 
 
 def test_all_that_configs_name_is_looked_at():

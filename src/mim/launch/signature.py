@@ -93,9 +93,7 @@ def imported(target: str) -> Signature:
         TypeError: it is nothing that can be called.
     """
     found = get_object(target)
-    constructor = found.__init__ if inspect.isclass(found) else found
-    inherits_none = getattr(constructor, "__module__", None) == TAKES_NOTHING
-    parameters = {} if inherits_none else inspect.signature(found).parameters
+    parameters = {} if _has_no_constructor(found) else inspect.signature(found).parameters
     hints = type_hints(found)
     several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     required = tuple(
@@ -107,6 +105,15 @@ def imported(target: str) -> Signature:
     return Signature(
         found.__name__, tuple(parameters), required, takes_any, lambda name: hints.get(name, Any)
     )
+
+
+def _has_no_constructor(found: Hint) -> bool:
+    """Whether a module of torch has that of `nn.Module`; libraries may put a function of theirs in
+    its place, so the class is asked that has it, and not the function.
+    """
+    bases = found.__mro__ if inspect.isclass(found) else ()
+    owner = next((base for base in bases if "__init__" in vars(base)), None)
+    return owner is not None and owner.__module__ == TAKES_NOTHING
 
 
 def type_hints(target: Hint) -> dict[str, Hint]:
