@@ -73,13 +73,20 @@ class CocoScenes:
             )
         reading = Reading(max_megapixels, exif=False)  # labels are of what is stored
         self.files = Files(map(str, paths), [-1] * len(paths), reading)
-        for number, those in enumerate([] if learned_from else self.annotations):
-            for each in those:
-                if "area" not in each:  # small, medium and large are told apart by it
-                    each["area"] = self._area(each, self.size(number))
+        if not learned_from:
+            self.prepare_judging()
 
     def __len__(self) -> int:
         return len(self.pictures)
+
+    def prepare_judging(self) -> None:
+        """Complete what detections are judged by: the area of each object, by which small, medium
+        and large ones are told apart.
+        """
+        for number, those in enumerate(self.annotations):
+            for each in those:
+                if "area" not in each:
+                    each["area"] = self._area(each, self.size(number))
 
     @property
     def names(self) -> list[str]:

@@ -14,7 +14,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from mim.data.arrays import BIG_TIFF, TIFF_MARKS, read_npy, read_npz, read_tiff
+from mim.data.arrays import BIG_TIFF, NO_DATA, TIFF_MARKS, read_npy, read_npz, read_tiff
 from mim.data.dicom import read_dicom
 from mim.data.formats import HEIF, NEEDS, readable_formats
 from mim.data.jpeg import Decoded, decode_jpeg
@@ -41,7 +41,7 @@ EIGHT_BIT = {
 colours.
 """
 # tags of a TIFF; values of a pixel, of which Pillow may drop some
-_BITS, _WHITE_IS_ZERO, _SAMPLES, _NUMBERS, _NO_DATA = 258, 262, 277, 339, 42113
+_BITS, _WHITE_IS_ZERO, _SAMPLES, _NUMBERS = 258, 262, 277, 339
 _UNSIGNED, _SIGNED = 1, 2
 _COMPRESSION, _WEBP = 259, 50001
 
@@ -159,7 +159,7 @@ def _drops(picture: TiffImageFile, channels: int) -> bool:
     """
     bands = len(picture.getbands())
     numbers = picture.tag_v2.get(_NUMBERS, (_UNSIGNED,))[0]
-    if _NO_DATA in picture.tag_v2 or numbers == (_UNSIGNED if picture.mode == "I" else _SIGNED):
+    if NO_DATA in picture.tag_v2 or numbers == (_UNSIGNED if picture.mode == "I" else _SIGNED):
         return True
     if picture.tag_v2.get(_COMPRESSION) == _WEBP:
         return True

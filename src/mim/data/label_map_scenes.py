@@ -139,22 +139,9 @@ class LabelMapScenes:
         arrays and of what else Pillow does not read (whole numbers of 64 bits) what is in them.
         """
         try:
-            with Image.open(file) as picture:
-                refuse_large(*picture.size, self.files.reading.max_megapixels)
-                if picture.format == "JPEG":
-                    raise ValueError(
-                        "it is a JPEG, whose compression changes classes; give label maps as PNG"
-                    )
-                return np.asarray(picture)
-        except UnidentifiedImageError:
-            reading = self.files.reading._replace(channels=0)
+            return _read(file, self.files.reading._replace(channels=0))
         except Exception as error:  # of many kinds, where a file is damaged
             raise ValueError(f"{printable(file)} cannot be read: {printable(error)}") from error
-        try:
-            values = read_values(Files([str(file)], [-1], reading).content(0), reading).values
-        except Exception as error:
-            raise ValueError(f"{printable(file)} cannot be read: {printable(error)}") from error
-        return values[0] if len(values) == 1 else np.moveaxis(values, 0, -1)
 
     def _of_colours(self, values: Tensor, file: Path) -> Tensor:
         if self.colours is None:
@@ -173,6 +160,21 @@ class LabelMapScenes:
             ValueError: always.
         """
         raise ValueError("label maps have no objects; take task=segment, or data=coco")
+
+
+def _read(file: Path, reading: Reading) -> NDArray:
+    """Values that a file holds: by Pillow, and what it does not know as pictures are read."""
+    try:
+        with Image.open(file) as picture:
+            refuse_large(*picture.size, reading.max_megapixels)
+            if picture.format == "JPEG":
+                raise ValueError(
+                    "it is a JPEG, whose compression changes classes; give label maps as PNG"
+                )
+            return np.asarray(picture)
+    except UnidentifiedImageError:
+        values = read_values(Files([str(file)], [-1], reading).content(0), reading).values
+    return values[0] if len(values) == 1 else np.moveaxis(values, 0, -1)
 
 
 def _listed(names: Sequence[str], file: Path) -> list[str]:

@@ -2,11 +2,8 @@
 1908.03195).
 """
 
-from pathlib import Path
-
 from mim.data.coco import Coco
 from mim.data.coco_scenes import CocoScenes
-from mim.data.levels import MAX_MEGAPIXELS
 from mim.dense import Entry
 from mim.plain import printable
 
@@ -20,15 +17,10 @@ class LvisScenes(CocoScenes):
 
     style = "lvis"
 
-    def __init__(
-        self,
-        annotations: Path,
-        images: Path,
-        learned_from: bool = False,
-        max_megapixels: float = MAX_MEGAPIXELS,
-    ):
-        super().__init__(annotations, images, learned_from, max_megapixels)
-        for each in [] if learned_from else self.truth["categories"]:
+    def prepare_judging(self) -> None:
+        """The same, once each category is known to have a frequency."""
+        super().prepare_judging()
+        for each in self.truth["categories"]:
             if each.get("frequency") not in FREQUENCIES:
                 raise ValueError(
                     f"{self.origin}: category {each['id']} has "

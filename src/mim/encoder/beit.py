@@ -144,8 +144,7 @@ class Beit(ImageAttention, beit.Beit):
 
         Without `index` they are all patches, in order. Padding (`valid`) may stand anywhere.
         """
-        (last,) = self.encode_blocks(tokens, [self.depth], index, valid)
-        return self.norm(last)
+        return self.encode_some(tokens, None, index, valid)
 
     def encode_blocks(
         self,

@@ -11,7 +11,7 @@ from mim.evaluate.probe import grid
 from mim.optim.layer_decay import Group
 from mim.optim.table import LinspaceCosine
 from mim.pool.pool import Pools
-from mim.ranges import Count, NonNegativeInt, Positive, Seed
+from mim.ranges import Count, NonNegativeInt, Positive, Positives, Seed
 
 
 def nesterov(groups: list[Group]) -> SGD:
@@ -49,7 +49,7 @@ class ProbeCAE:
     def __init__(
         self,
         pools: Pools,
-        base_lr: float | Sequence[float] = 0.0125,
+        base_lr: Positives = 0.0125,
         epochs: Count = 90,
         warmup_epochs: NonNegativeInt = 10,
         batch_size: Count = 8192,

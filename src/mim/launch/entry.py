@@ -50,7 +50,6 @@ def launch(run: Callable[[DictConfig], object] | str, configs: Path, config_name
     # kept for our own printing.
     os.environ.setdefault("MIM_TRACEBACK", os.environ.get("HYDRA_FULL_ERROR", "0"))
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    _refuse_options(sys.argv[1:])
     sys.argv[1:] = _options_first(sys.argv[1:])
     sys.argv[1:] = quoted(sys.argv[1:])  # in place: processes of DDP are started with the same
     register_resolvers()
@@ -154,13 +153,15 @@ def _check_patches(encoder: DictConfig) -> None:
         Geometry.of(image, patch)
 
 
-def _refuse_options(arguments: Sequence[str]) -> None:
-    """Refuse an option that is none, in one line; Hydra prints all of its own.
+def _options_first(arguments: Sequence[str]) -> list[str]:
+    """Arguments with options before settings: between two settings argparse would not know the
+    second. An option that is none is refused in one line; Hydra prints all of its own.
 
     Raises:
         SystemExit: 1, once that is said.
     """
-    for option in get_args_parser().parse_known_args(arguments)[1]:
+    known, unknown = get_args_parser().parse_known_intermixed_args(arguments)
+    for option in unknown:
         if option.startswith("-"):
             name, _, value = option.lstrip("-").partition("=")
             setting = f"{name}={value or '...'}"
@@ -170,17 +171,10 @@ def _refuse_options(arguments: Sequence[str]) -> None:
                 file=sys.stderr,
             )
             raise SystemExit(1)
-
-
-def _options_first(arguments: Sequence[str]) -> list[str]:
-    """The same with options before settings: between two settings argparse would not know the
-    second.
-    """
-    settings = get_args_parser().parse_known_intermixed_args(arguments)[0].overrides
     options = list(arguments)
-    for setting in settings:
+    for setting in known.overrides:
         options.remove(setting)
-    return [*options, *settings]
+    return [*options, *known.overrides]
 
 
 def _weights(cfg: DictConfig) -> list[str]:

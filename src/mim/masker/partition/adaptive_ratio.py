@@ -1,14 +1,15 @@
 """Hide more of images with much to see (the adaptive masking ratio of SBAM, arXiv 2404.08327)."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from mim.masker.partition.fixed_ratio import MaskRatio
 from mim.masker.score.ranking import Ranking
 from mim.masker.split import Split
 from mim.optim.number import NumberSchedule, Varying
-from mim.ranges import Fraction, Rate, in_range
+from mim.ranges import Rate, in_range
 
 
 class AdaptiveRatio(Varying, nn.Module):
@@ -33,7 +34,7 @@ class AdaptiveRatio(Varying, nn.Module):
     @in_range
     def __init__(
         self,
-        ratio: Annotated[Fraction, "e.g. 0.75"] | NumberSchedule = 0.75,
+        ratio: MaskRatio | NumberSchedule = 0.75,
         spread: Rate | NumberSchedule = 0.1,
         threshold: Rate = 0.1,
         per: Literal["image", "batch"] = "image",

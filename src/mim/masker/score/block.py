@@ -17,6 +17,8 @@ from mim.draw import MASK, uniform
 from mim.masker.score.ranking import Ranking
 from mim.ranges import Count, Fraction, SomeShare, in_range
 
+MinAspect = Annotated[SomeShare, "e.g. 0.3"]
+"""Least width over height of a block, or height over width."""
 # A fixed number of attempts, so that the host need not ask the device which images are done. After
 # 48, BEiT would go on with none of 2,000 images on a grid of 14 x 14 at ratios up to 0.75 (10 % at
 # 0.9), and with 2 % on 28 x 28 at 0.75.
@@ -135,14 +137,10 @@ class Block(nn.Module):
         ratio: Fraction,
         min_patches: Count | None = None,
         max_patches: Count | None = None,
-        min_aspect: Annotated[SomeShare, "e.g. 0.3"] = 0.3,
+        min_aspect: MinAspect = 0.3,
     ):
         super().__init__()
-        if (
-            not 1
-            <= (1 if min_patches is None else min_patches)
-            <= (math.inf if max_patches is None else max_patches)
-        ):
+        if (min_patches or 1) > (max_patches or math.inf):
             raise ValueError(
                 f"Block got min_patches={min_patches}, max_patches={max_patches}; "
                 "needs 1 <= min_patches <= max_patches or null, e.g. masker.score.min_patches=4"

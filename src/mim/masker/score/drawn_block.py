@@ -2,17 +2,15 @@
 loader.py: ImageFolderMask).
 """
 
-from typing import Annotated
-
 import torch
 from torch import Tensor, nn
 
 from mim.batch import Batch
 from mim.draw import MASK, uniform
 from mim.masker.partition.random_ratio import RandomRatio
-from mim.masker.score.block import ATTEMPTS, place_blocks, smallest_block
+from mim.masker.score.block import ATTEMPTS, MinAspect, place_blocks, smallest_block
 from mim.masker.score.ranking import Ranking
-from mim.ranges import Count, SomeShare, in_range
+from mim.ranges import Count, in_range
 
 
 class DrawnBlock(nn.Module):
@@ -40,7 +38,7 @@ class DrawnBlock(nn.Module):
         self,
         ratios: RandomRatio,
         min_patches: Count | None = None,
-        min_aspect: Annotated[SomeShare, "e.g. 0.3"] = 0.3,
+        min_aspect: MinAspect = 0.3,
     ):
         super().__init__()
         self.ratios, self.min_patches, self.min_aspect = ratios, min_patches, min_aspect
