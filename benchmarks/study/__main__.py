@@ -5,8 +5,9 @@ docs/study.md.
 
     python benchmarks/study --plan benchmarks/study/budget.yaml --data <folder> --size small
 
-What was stopped goes on from where it was; a job that has ended is not run again. `--page` writes
-the page of what is there. The size whole is meant for twenty minutes an arm on two cores, small
+What was stopped goes on from where it was; a job that has ended is not run again, nor one whose
+numbers `--kept` names: docs/numbers/ has those of the pages. `--page` writes the page of what is
+there. The size whole is meant for twenty minutes an arm on two cores, small
 takes half a minute of one core; a plan says what each is. budget.yaml has the settings of
 experiment=budget/..., each beside MAE at equal compute, and writes docs/budget_study.md.
 """
@@ -17,10 +18,12 @@ import sys
 import time
 from pathlib import Path
 
-from jobs import Job, Study, done
+from jobs import Job, Study
+from kept import keep, lay_out
 from operations import operations
-from page import write_page
+from page import numbers_beside, write_page
 from plan import PLAN, read_plan, wanted_arms
+from results import done
 from subset import subset
 
 from mim.launch.errors import Interrupted
@@ -50,6 +53,7 @@ def main(argv: list[str] | None = None) -> int:
         "--minutes", type=float, default=float("inf"), help="begin nothing after so many"
     )
     parser.add_argument("--at-once", type=int, default=1, help="jobs")
+    parser.add_argument("--kept", type=Path, help="numbers of jobs, as beside the page")
     parser.add_argument("--page", action="store_true", help="run nothing")
     parser.add_argument("--out", type=Path, help="page; null: the plan's, in docs/")
     parser.add_argument("--plan", type=Path, default=PLAN, help="arms, claims and sizes")
@@ -58,6 +62,8 @@ def main(argv: list[str] | None = None) -> int:
     out = args.out or ROOT / "docs" / plan.page
     jobs = args.folder or Path(os.environ.get("MIM_RUNS", "runs")) / Path(plan.page).stem
     folder = (jobs / args.size).absolute()
+    if args.kept:
+        lay_out(args.kept, folder)
     data = subset(args.data.absolute(), plan.size, folder / "pictures")
     flops = operations(plan, wanted_arms(plan), data, folder / "operations.json")
     study = Study(plan, folder, data, flops)
@@ -67,6 +73,7 @@ def main(argv: list[str] | None = None) -> int:
         )
     finally:
         write_page(study, args.size, out)
+        keep(study, numbers_beside(out))
     left = study.missing()
     print(
         f"{out}: {len(left)} jobs are left that can be run now, {len(failed)} failed",

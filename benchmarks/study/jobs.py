@@ -3,14 +3,12 @@ fine-tunings of what they leave.
 """
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from plan import BASE, At, Plan, Size, compared_arms, wanted_arms
-
-from mim.sweep.job import read_job
+from results import can_be_judged, done, numbers
 
 Kind = Literal["tune", "train", "probe", "finetune"]
 UNTRAINED = "untrained"
@@ -191,7 +189,7 @@ class Study:
         return [
             job
             for job in self.jobs()
-            if not done(job.folder) and (job.after is None or done(job.after))
+            if not done(job.folder) and (job.after is None or can_be_judged(job.after))
         ]
 
 
@@ -242,20 +240,3 @@ def hashed(overrides: list[str]) -> str:
     places = ("data.root=", "+data.root=", "checkpoint=")
     kept = [text for text in overrides if not text.startswith(places)]
     return hashlib.sha256("\n".join(kept).encode()).hexdigest()[:10]
-
-
-def done(folder: Path) -> bool:
-    """Whether a job has ended well."""
-    return (folder / "results.json").exists() and read_job(folder, []).status == "finished"
-
-
-def numbers(folder: Path) -> dict[str, float]:
-    """What a finished job measured; nothing of another."""
-    return json.loads((folder / "results.json").read_text())["metrics"] if done(folder) else {}
-
-
-def table(folder: Path) -> list[dict]:
-    """Rows of a probe: checkpoint, pool, setting, top1."""
-    return (
-        json.loads((folder / "results.json").read_text()).get("table", []) if done(folder) else []
-    )

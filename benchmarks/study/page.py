@@ -7,9 +7,10 @@ import statistics
 from collections.abc import Mapping
 from pathlib import Path
 
-from jobs import UNTRAINED, Study, count_images, done, numbers
+from jobs import UNTRAINED, Study, count_images
 from picture import figure
 from plan import BASE, PLAN, wanted_arms
+from results import done, numbers
 from rows import FINETUNED, Row, by_its_judges, by_seed, judged_at, rows_of
 from verdict import Difference, together
 
@@ -147,6 +148,11 @@ def made(study: Study) -> str:
     return markdown(["commit", "hardware", "torch", "jobs", "hours"], lines)
 
 
+def numbers_beside(page: Path) -> Path:
+    """File of the numbers of the jobs that a page is written from."""
+    return page.parent / "numbers" / f"{page.stem}.jsonl"
+
+
 def write_page(study: Study, name: str, out: Path) -> None:
     """Write the page and its figure beside it."""
     size = study.plan.size
@@ -187,5 +193,6 @@ def write_page(study: Study, name: str, out: Path) -> None:
             finetune_rate=f"{size.finetune.rate:g}",
             finetune_at=" and of ".join(f"equal {at}" for at in size.finetune.at),
             made=made(study),
+            kept=numbers_beside(out).name,
         )
     )

@@ -4,8 +4,9 @@ import statistics
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from jobs import Study, numbers, table
+from jobs import Study
 from plan import At, Claim
+from results import numbers, table
 from verdict import Difference, Word, paired, together, verdict
 
 FINETUNED = "val/top1"

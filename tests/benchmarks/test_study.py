@@ -16,7 +16,18 @@ import mim
 
 ROOT = Path(__file__).parents[2]
 STUDY = ROOT / "benchmarks" / "study"
-MODULES = {"plan", "jobs", "verdict", "subset", "operations", "page", "rows", "picture"}
+MODULES = {
+    "jobs",
+    "kept",
+    "operations",
+    "page",
+    "picture",
+    "plan",
+    "results",
+    "rows",
+    "subset",
+    "verdict",
+}
 
 
 @pytest.fixture
@@ -39,7 +50,7 @@ def study(module, tmp_path) -> Any:
 
 def finish(job: Any, **metrics: float) -> None:
     """Leave what a job leaves."""
-    job.folder.mkdir(parents=True, exist_ok=True)
+    (job.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     (job.folder / "results.json").write_text(json.dumps({"status": "finished", "metrics": metrics}))
 
 
@@ -125,7 +136,7 @@ def test_a_plan_is_the_settings_of_the_experiment_that_it_tries(module) -> None:
 
 
 def test_what_has_ended_is_not_run_again_and_judging_waits(study, module) -> None:
-    done = module("jobs").done
+    done = module("results").done
     first = study.missing()[0]
     finish(first, **{"knn/top1": 0.1})
     assert first.folder not in [job.folder for job in study.missing()]
@@ -292,6 +303,28 @@ def test_the_page_says_what_was_measured_and_what_was_not(study, module, tmp_pat
     assert (out.parent / "figures" / "study.png").stat().st_size > 1000
     assert "python benchmarks/study" in out.read_text()
     assert "fine-tuning 30.0" in out.read_text()
+
+
+def test_kept_numbers_stand_for_the_jobs_that_made_them(study, module, tmp_path) -> None:
+    for arm in ("random", "amt"):
+        for job in study.tuning(arm):
+            finish(job, **{"knn/top1": 0.3, "knn/top1_untrained": 0.2, "train/loss": 1.0})
+        for job in study.compared(arm, "epochs"):
+            finish(job, **{"knn/top1": 0.4 + 0.01 * job.seed, "linear/top1": 0.5})
+    pages = [tmp_path / name / "docs" / "study.md" for name in ("made", "again")]
+    for page in pages:
+        page.parent.mkdir(parents=True)
+    module("page").write_page(study, "toy", pages[0])
+    kept = module("page").numbers_beside(pages[0])
+    module("kept").keep(study, kept)
+    assert "train/loss" not in kept.read_text()
+    again = module("jobs").Study(study.plan, tmp_path / "again", study.data, study.flops)
+    module("kept").lay_out(kept, again.folder)
+    module("page").write_page(again, "toy", pages[1])
+    assert pages[1].read_text() == pages[0].read_text()
+    kinds = {job.kind for job in again.missing()}
+    assert kinds & {job.kind for job in study.missing()} == {"tune", "train", "finetune"}
+    assert {job.arm for job in again.missing() if job.after} == set(), "no weights are kept"
 
 
 def test_a_probe_is_read_by_pool_and_its_best_setting(study, module) -> None:

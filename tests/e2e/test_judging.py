@@ -23,6 +23,8 @@ def test_eval_gives_the_online_number_of_the_run(train, command, precision):
         assert of.results["program"] == program
         assert (of.results["seed"], of.results["experiment"]) == (0, None)
         assert re.search(r"cores of \w|x NVIDIA", of.results["hardware"])
+        assert set(of.results["versions"]) >= {"python", "torch", "timm"}
+        assert of.results["wall_seconds"] > 0
     assert judged.results["overrides"][:2] == [f"checkpoint={run.folder}", "evaluate=knn"]
     linear = command("eval", f"checkpoint={run.folder}", "evaluate=linear", *LIMITS)
     assert linear.results["linear/top1"] == run.metrics["linear/top1"]

@@ -1,6 +1,7 @@
 """`python -m mim evaluate`: open checkpoints, judge them on images, write one row."""
 
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
@@ -45,6 +46,7 @@ NO_AUGMENT = {"_target_": "mim.augment.no_augment.NoAugment"}
 
 def evaluate(cfg: DictConfig) -> None:
     """Open every checkpoint, judge them, write one row and print it."""
+    started = time.monotonic()
     check_own_folder(cfg.paths.run)
     torch.set_float32_matmul_precision("high")  # as in training
     evaluation = instantiate(cfg.evaluate)
@@ -68,7 +70,8 @@ def evaluate(cfg: DictConfig) -> None:
         "checkpoint": asked["checkpoint"],
     }
     device = next(checkpoints[0].encoder.parameters()).device
-    made = provenance("eval.py", overrides(), cfg.seed, device, 1)
+    made = {"wall_seconds": time.monotonic() - started}
+    made |= provenance("eval.py", overrides(), cfg.seed, device, 1)
     (Path(cfg.paths.run) / "results.json").write_text(json.dumps(row | made, indent=2) + "\n")
     _say(row)
     try:

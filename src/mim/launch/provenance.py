@@ -1,5 +1,6 @@
-"""What made a number: commit, hardware and command, as `results.json` keeps them."""
+"""What made a number: commit, hardware, versions and command, as `results.json` keeps them."""
 
+import importlib.metadata
 import platform
 import re
 import subprocess
@@ -11,11 +12,13 @@ import torch
 from mim.cores import available_cores
 from mim.plain import Settings
 
+PACKAGES = ("torch", "torchvision", "timm", "pytorch-lightning", "hydra-core", "numpy")
+
 
 def provenance(
     program: str, overrides: Iterable[str], seed: int, device: torch.device, processes: int
 ) -> Settings:
-    """Program, experiment, overrides, seed, commit and hardware of a run.
+    """Program, experiment, overrides, seed, commit, hardware and versions of a run.
 
     Args:
         program: `train.py` or `eval.py`.
@@ -35,7 +38,14 @@ def provenance(
         "seed": seed,
         "commit": commit(),
         "hardware": hardware(device, processes),
+        "versions": versions(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that numbers depend on."""
+    packages = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version()} | packages
 
 
 def commit() -> str | None:

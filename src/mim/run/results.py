@@ -1,8 +1,6 @@
 """What a run leaves: `results.json` at its end, however it ends."""
 
-import importlib.metadata
 import json
-import platform
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -24,8 +22,6 @@ from mim.logger.csv import CSV
 from mim.plain import Settings, no_link, settings_of
 from mim.run.insides import is_within_step, metrics_known_here, said_of_step
 from mim.run.training_data import data_of
-
-PACKAGES = ("torch", "torchvision", "timm", "pytorch-lightning", "hydra-core", "numpy")
 
 _PRINTED = (  # metric, its title, and the metric beside it with its own
     ("knn/top1", "k-NN top-1", "knn/top1_untrained", "untrained encoder"),
@@ -145,8 +141,6 @@ class Results(L.Callback):
             "wall_seconds": time.monotonic() - self.started,
             "parameters": sum(p.numel() for p in pl_module.parameters()),
             "images_per_step": self._config.get("images_per_step"),
-            "versions": {"python": platform.python_version()}
-            | {p: importlib.metadata.version(p) for p in PACKAGES},
         }
         seed = self._config.get("seed", 0)
         results |= provenance(
