@@ -13,19 +13,11 @@ from mim.checkpoint.atomic import AtomicCheckpointIO
 from mim.checkpoint.sharded import is_sharded
 from mim.weights.load import load_checkpoint_into, open_encoder
 from mim.weights.read import read_weights
-from tests.distributed.conftest import SIAMESE
+from tests.distributed.commands import SIAMESE, SPLITS, TAUGHT
 from tests.slow import slow
 
-METHODS = [
-    "mae",
-    slow("emae"),
-    slow("amt"),
-    slow("data2vec"),
-    slow("ibot"),
-    slow("beit"),
-    slow("cae"),
-]
-SPLITS = ["ddp", "fsdp"]
+MASKED = ["mae", *map(slow, ("emae", "amt", "data2vec", "bootmae", "ijepa", "ibot", "beit", "cae"))]
+METHODS = [*MASKED, slow("dino")]
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -35,28 +27,6 @@ def test_two_processes_give_the_losses_and_weights_of_one(answers, method, split
     assert len(one.losses) >= 10
     assert two.losses == pytest.approx(one.losses, abs=2e-6)
     assert apart(one.weights, two.weights) < 2e-5
-
-
-@pytest.mark.slow
-def test_a_teacher_that_is_a_step_behind_goes_on_bit_for_bit(answers):
-    """CAE's: of student and teacher nothing differs, though a resumed run begins with neither."""
-    whole, resumed = answers["cae_one"], answers["cae_one_resumed"]
-    assert resumed.losses == {step: loss for step, loss in whole.losses.items() if step >= 5}
-    late = [name for name in whole.weights if name.startswith("teacher.encoder.blocks.")]
-    assert any(
-        not torch.equal(whole.weights[name], whole.weights[name.replace("teacher", "model")])
-        for name in late
-    )
-    assert all(torch.equal(value, resumed.weights[name]) for name, value in whole.weights.items())
-
-
-@pytest.mark.slow
-def test_self_distillation_goes_on_bit_for_bit_where_its_head_has_just_thawed(answers):
-    """Student, teacher and centres: the last layer learns from the second epoch on."""
-    whole, resumed = answers["ibot_one"], answers["ibot_one_resumed"]
-    assert resumed.losses == {step: loss for step, loss in whole.losses.items() if step >= 5}
-    assert any(name.startswith("loss.term.patch.target.centre") for name in whole.weights)
-    assert all(torch.equal(value, resumed.weights[name]) for name, value in whole.weights.items())
 
 
 def _assert_same(one: dict[int, float], two: dict[int, float]) -> None:
@@ -87,14 +57,6 @@ def test_an_accumulated_batch_is_one_batch_of_all_processes(answers, apart, meth
     assert one.losses[1] != pytest.approx(answers[f"{method}_one"].losses[1], abs=1e-4)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("method", SIAMESE)
-def test_what_compares_views_goes_on_bit_for_bit(answers, method):
-    whole, resumed = answers[f"{method}_one"], answers[f"{method}_one_resumed"]
-    assert resumed.losses == {step: loss for step, loss in whole.losses.items() if step >= 5}
-    assert all(torch.equal(value, resumed.weights[name]) for name, value in whole.weights.items())
-
-
 def _trained(run):
     """All but biases in front of a batch norm: their gradient is rounding noise, of which Adam
     makes steps.
@@ -104,17 +66,25 @@ def _trained(run):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("split", ["ddp_accumulated", "fsdp_accumulated", "fsdp_replicas"])
-def test_other_ways_to_split_a_step_change_nothing_either(answers, split, apart):
-    assert apart(answers["mae_one"].weights, answers[f"mae_{split}"].weights) < 2e-5
+@pytest.mark.parametrize(
+    ("method", "split"),
+    [
+        ("mae", "fsdp_accumulated"),
+        ("mae", "fsdp_replicas"),
+        *((method, "ddp_accumulated") for method in TAUGHT),
+    ],
+)
+def test_other_ways_to_split_a_step_change_nothing_either(answers, method, split, apart):
+    assert apart(answers[f"{method}_one"].weights, answers[f"{method}_{split}"].weights) < 2e-5
 
 
 @pytest.mark.slow
-def test_images_are_told_apart_and_normalised_over_all_processes(answers, apart):
+@pytest.mark.parametrize("split", SPLITS)
+def test_images_are_told_apart_and_normalised_over_all_processes(answers, apart, split):
     """CMAE's contrast and batch norms; what stands before one has biases whose gradient is rounding
     noise.
     """
-    one, two = answers["cmae_one"], answers["cmae_ddp"]
+    one, two = answers["cmae_one"], answers[f"cmae_{split}"]
     assert two.losses == pytest.approx(one.losses, abs=2e-6)
     ours, theirs = (
         {name: value for name, value in run.weights.items() if "encoder." in name}
@@ -174,7 +144,7 @@ def test_every_held_out_image_is_judged_once(answers, split):
 
 
 @pytest.mark.parametrize("split", SPLITS)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", MASKED)
 def test_an_image_hides_the_same_patches_whatever_process_it_is_on(answers, method, split):
     one, ranks = (
         answers[f"{method}_one"].masks(0),

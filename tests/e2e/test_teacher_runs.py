@@ -4,69 +4,71 @@ import pytest
 import torch
 
 import mim
+from mim.__main__ import main
+from tests.slow import quick
+from tests.teacher.taught import TAUGHT, run_of
 
-TAUGHT = (
+FEATURES = (
     "loss=features",
     "teacher=ema",
     "teacher.momentum=0.5",
     "loss.target.blocks=2",
     "debug=limit",
 )
+PAINTED = ("BootMAE", "CMAE", "CAE")  # by their term of pixels
+WATCHED = (
+    "callback=[weight_average,online_probe,reconstructions,checkpoint,interruption,results]",
+    *("callback.online_probe.bank_limit=60", "callback.online_probe.held_out_limit=60"),
+    *("callback.online_probe.of=[student,teacher]", "~callback.online_probe.judges.linear"),
+    *("callback.reconstructions.count=1", "watch_every_n_epochs=2"),
+)
 
 
-def test_a_stopped_run_goes_on_bit_for_bit_and_both_are_opened(train, stopped_after, command):
+@pytest.mark.parametrize("name", quick(TAUGHT, "data2vec"))
+def test_a_stopped_run_goes_on_bit_for_bit_and_both_are_judged_opened_and_exported(
+    train, stopped_after, command, tmp_path, name
+):
+    """In bf16, with two batches a step; what can be drawn is drawn."""
     settings = (
-        *TAUGHT,
-        "callback=[weight_average,checkpoint,interruption,results]",
-        "data.batch_size=449",
+        *(*run_of(name), *WATCHED, "trainer.precision=bf16-mixed"),
+        *("debug=limit", "data.batch_size=128"),
+        *("trainer.limit_train_batches=6", "trainer.accumulate_grad_batches=2"),
     )
     whole, stopped = train(*settings), stopped_after(4, *settings)
     resumed = train(*settings, f"resume={stopped.folder}")
     assert (whole.code, resumed.code) == (0, 0), resumed.err
     values = whole.column("train/loss")
+    assert whole.results["steps"] == 6
     assert stopped.column("train/loss") | resumed.column("train/loss") == values
     before, after = whole.checkpoint["state_dict"], resumed.checkpoint["state_dict"]
-    assert any(name.startswith("teacher.encoder.") for name in before)
-    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert any(key.startswith("teacher.encoder.") for key in before)
+    assert all(torch.equal(value, after[key]) for key, value in before.items())
+    assert {"knn/top1", "knn/top1_teacher"} <= whole.metrics.keys()
+    assert bool(list(whole.folder.glob("pictures/*.png"))) == (name in PAINTED)
 
-    teacher, student = (mim.load(f"{which}{whole.folder}") for which in ("teacher:", ""))
-    assert "its teacher" in teacher.describe()
-    for name, value in teacher.state_dict().items():
-        assert torch.equal(value, before[f"teacher.encoder.{name}"])
-    assert not torch.equal(teacher.patch_embed.proj.weight, student.patch_embed.proj.weight)
-    judged = command(
-        "eval",
-        f"checkpoint=[{whole.folder},teacher:{whole.folder}]",
-        "evaluate=knn",
-        "bank_limit=100",
+    for which, prefix in (("", "model"), ("teacher:", "teacher")):
+        opened, file = mim.load(f"{which}{whole.folder}"), tmp_path / f"{prefix}.pt2"
+        assert ("its teacher" in opened.describe()) == bool(which)
+        for key, value in opened.state_dict().items():
+            assert torch.equal(value, before[f"{prefix}.encoder.{key}"])
+        assert main(["export", f"{which}{whole.folder}", str(file), "--to", "program"]) == 0
+        image = torch.rand(2, 3, 32, 32)
+        found = torch.export.load(file).module()(image)
+        assert torch.allclose(found, opened(image), atol=1e-5)
+    assert any(
+        not torch.equal(value, before[key.replace("teacher", "model")])
+        for key, value in before.items()
+        if key.startswith("teacher.encoder.")
     )
+    both = f"checkpoint=[{whole.folder},teacher:{whole.folder}]"
+    judged = command("eval", both, "evaluate=knn", "bank_limit=100", "held_out_limit=100")
     assert judged.code == 0, judged.err
-    rows = judged.results["table"]
-    assert len(rows) == 2
-
-
-@pytest.mark.slow
-def test_a_run_that_tells_images_apart_goes_on_bit_for_bit(train, stopped_after):
-    """CMAE: the teacher's projection comes back too, or the next loss would be another."""
-    settings = (
-        *("model=cmae", "model.projector.hidden=16", "model.predictor.hidden=16", "debug=limit"),
-        *("augment@data.augment=shifted_pair", "data.augment.margin=4", "data.augment.shift=4"),
-        *(
-            "callback=[checkpoint,interruption,results]",
-            "data.batch_size=449",
-            "teacher.momentum=0.5",
-        ),
-    )
-    whole, stopped = train(*settings), stopped_after(4, *settings)
-    resumed = train(*settings, f"resume={stopped.folder}")
-    assert (whole.code, resumed.code) == (0, 0), resumed.err
-    values = whole.column("train/loss")
-    assert stopped.column("train/loss") | resumed.column("train/loss") == values
+    assert len(judged.results["table"]) == 2
 
 
 def test_the_online_probe_judges_student_teacher_or_both(train):
     probe = ("callback=[online_probe,results,announce]", "callback.online_probe.bank_limit=60")
-    both = train(*TAUGHT, *probe, "callback.online_probe.of=[student,teacher]")
+    both = train(*FEATURES, *probe, "callback.online_probe.of=[student,teacher]")
     assert both.code == 0, both.err
     assert {"knn/top1", "knn/top1_teacher", "knn/top1_untrained"} <= both.metrics.keys()
     assert "teacher       average of the student's encoder, momentum 0.5" in both.out

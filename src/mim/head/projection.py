@@ -141,7 +141,8 @@ class ProjectionHead(Part, nn.Module):
         self.patch_layer: LastLayer | None = None
         if patch_out is not None and not shared:
             self.patch_layer = self._last(patch_out, trained_magnitude, widths[-1])
-        self.frozen_epochs, self.frozen = frozen_epochs, frozen_epochs > 0
+        self.frozen_epochs = frozen_epochs
+        self.begin_epoch(0)
 
     def _last(self, out: int, trained_magnitude: bool, width: int) -> LastLayer:
         return (
