@@ -1,5 +1,6 @@
 """Ranges of numbers, as hints say them: early of a config, late of a constructor, in one line."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import pytest
@@ -85,3 +86,8 @@ def test_what_is_given_is_held_against_the_signature_by_place_and_by_name():
             wrong()
     with pytest.raises(TypeError, match="count"):
         Part()
+
+
+def test_text_in_the_place_of_a_list_or_a_number_is_told_what_belongs_there():
+    with pytest.raises(ValueError, match=r"x='a' .* it should be a list or a valid integer$"):
+        check_value("x", "a", Count | Sequence[str])

@@ -152,6 +152,15 @@ def test_rare_categories_are_seen_more_often(folder):
     assert data.category_images == [1, 1]
 
 
+def test_a_crowd_of_a_rare_category_is_not_seen_more_often(folder):
+    """Nor does it count as a picture of it."""
+    content = deepcopy(CONTENT)
+    square = {"bbox": [0, 0, 8, 8], "segmentation": [[0, 0, 8, 0, 8, 8, 0, 8]]}
+    content["annotations"].append({"id": 4, "image_id": 11, "category_id": 90} | square)
+    read = scenes(folder, content, learned_from=True)
+    assert read.repeats(0.5).tolist() == pytest.approx([1, (0.5 * 3) ** 0.5, 1])
+
+
 def without_area(number):
     content = deepcopy(CONTENT)
     del content["annotations"][number]["area"]
@@ -230,7 +239,7 @@ def changed(*path_and_value):
         ),
         (changed("images", 0, "file_name", "../a.png"), "outside of the folder of pictures"),
         (changed("images", 0, "file_name", "z.png"), "1 of 3 pictures of .* are not in .*z.png"),
-        (changed("annotations", 7), "images, annotations and categories are lists"),
+        (changed("annotations", 7), "it has no list of annotations"),
         ([], "is not in COCO's format"),
     ],
 )
@@ -243,19 +252,24 @@ def test_what_cannot_be_is_refused_in_one_line(folder, content, words):
 def test_a_missing_file_and_a_picture_of_another_size_are_refused(folder):
     with pytest.raises(FileNotFoundError, match="there are no annotations in"):
         CocoScenes(folder / "none.json", folder / "images")
-    with pytest.raises(ValueError, match=r"has 8 x 8 pixels, and .* says \(8, 9\)"):
+    with pytest.raises(ValueError, match=r"has 8 x 8 pixels, and .* says 8 x 9; mend"):
         scenes(folder, changed("images", 1, "width", 9)).image(1)
     with pytest.raises(ValueError, match="no class of every pixel"):
         coco(folder).scenes("label_maps")
 
 
-def test_a_mask_or_a_picture_that_cannot_be_read_is_named(folder):
-    garbage = {"size": [10, 12], "counts": "zzzz!!~~"}
-    read = scenes(folder, changed("annotations", 1, "segmentation", garbage))
-    with pytest.raises(
-        ValueError, match=r"other\.json: annotation 2 has a mask that cannot be read"
-    ):
-        read.objects(0, (10, 12))
+@pytest.mark.parametrize("counts", ["zzzz!!~~", "", "0" * 40])
+def test_a_mask_that_cannot_be_read_is_named_before_anything_is_judged_by_it(folder, counts):
+    content = changed("annotations", 1, "segmentation", {"size": [10, 12], "counts": counts})
+    words = r"other\.json: annotation 2 has a mask that cannot be read"
+    with pytest.raises(ValueError, match=words):
+        scenes(folder, content)
+    with pytest.raises(ValueError, match=words):
+        scenes(folder, content, learned_from=True).objects(0, (10, 12))
+
+
+def test_a_picture_that_cannot_be_read_is_named(folder):
+    read = scenes(folder)
     for content, words in ((b"", "it is empty"), (b"hello", "it is no picture")):
         (folder / "images" / "a.png").write_bytes(content)
         with pytest.raises(ValueError, match=rf"a\.png cannot be read: {words}"):
@@ -263,7 +277,9 @@ def test_a_mask_or_a_picture_that_cannot_be_read_is_named(folder):
 
 
 def test_a_file_without_objects_or_names_of_pictures_is_refused(folder):
-    with pytest.raises(ValueError, match=r"other\.json has no object to learn from"):
-        scenes(folder, CONTENT | {"annotations": CONTENT["annotations"][1:2]}, learned_from=True)
+    crowd = CONTENT | {"annotations": CONTENT["annotations"][1:2]}
+    for learned, words in ((True, "to learn from"), (False, "to judge by")):
+        with pytest.raises(ValueError, match=rf"other\.json has no object {words}; name a file"):
+            scenes(folder, crowd, learned_from=learned)
     with pytest.raises(ValueError, match="image 7 has no file_name"):
         scenes(folder, changed("images", 0, "file_name", None))

@@ -10,7 +10,10 @@ from mim.augment.jitter import Jitter
 from mim.augment.no_augment import NoAugment
 from mim.data.label_map_scenes import LabelMapScenes
 from mim.data.label_maps import LabelMaps
+from mim.data.sampler import Rows
+from mim.data.scenes import SceneBatches
 from mim.dense import IGNORE
+from mim.draw import keys
 
 VALUES = np.array([[0, 1, 2, 255], [1, 1, 2, 2]], dtype=np.uint8)
 
@@ -49,7 +52,8 @@ def data(folder, **settings) -> LabelMaps:
 def test_values_are_classes_and_one_value_is_ignored(folder):
     assert scenes(folder).label_map(0).tolist() == VALUES.tolist()
     assert scenes(folder, ignore=2).size(0) == (2, 4)
-    assert (scenes(folder, classes=2, ignore=2, first_class=0).label_map(0) == IGNORE).sum() == 4
+    Image.fromarray(VALUES % 255).save(folder / "maps" / "a.png")
+    assert (scenes(folder, classes=2, ignore=2, first_class=0).label_map(0) == IGNORE).sum() == 3
 
 
 def test_the_first_class_may_be_another_value(folder):
@@ -112,6 +116,38 @@ def test_a_list_names_the_pictures_in_its_order(folder):
         scenes(folder, listed=folder / "none.txt")
 
 
+def test_of_padding_nothing_is_known(folder):
+    Image.fromarray(np.zeros((3, 2, 3), dtype=np.uint8)).save(folder / "images" / "b.png")
+    Image.fromarray(np.ones((3, 2), dtype=np.uint8)).save(folder / "maps" / "b.png")
+    rows = Rows(torch.tensor([0, 1]), keys(0, 0, torch.arange(2)))
+    batch = SceneBatches(scenes(folder), "label_maps")[rows]
+    batch = data(folder, mean=[0.5] * 3, std=[0.25] * 3).on_after_batch_transfer(batch)
+    assert batch.label_map[1].tolist() == [[1, 1, IGNORE, IGNORE]] * 3
+    assert (batch.label_map[0, 2] == IGNORE).all()
+    assert batch.size.tolist() == [[2, 4], [3, 2]]
+    assert batch.image[1, :, 2, 1].tolist() == [-2, -2, -2]
+    assert not batch.image[1, :, :, 2:].any()  # 0 once normalised, too
+    assert not batch.image[0, :, 2].any()
+
+
+def test_a_value_is_ignored_or_a_class_or_refused(folder):
+    """255 too, where another value is ignored."""
+    with pytest.raises(ValueError, match=r"a\.png has class 255, and classes are 0 to 2, or 300"):
+        scenes(folder, ignore=300).label_map(0)
+    with pytest.raises(ValueError, match=r"a\.png has class 2, and classes are 1 to 1, or 255"):
+        scenes(folder, classes=1, first_class=1).label_map(0)
+
+
+def test_a_picture_has_one_label_map_and_a_class_one_name(folder):
+    Image.fromarray(VALUES).save(folder / "maps" / "a.tif")
+    with pytest.raises(
+        ValueError, match=r"has a\.png and a\.tif, two label maps of one picture; leave one"
+    ):
+        scenes(folder)
+    with pytest.raises(ValueError, match=r"data.classes=.* has a name twice"):
+        data(folder, classes=["road", "car", "road"])
+
+
 def test_what_cannot_be_is_refused_in_one_line(folder):
     with pytest.raises(ValueError, match=r"a\.png has class 2, and classes are 0 to 1"):
         scenes(folder, classes=2).label_map(0)
@@ -163,7 +199,7 @@ def test_a_label_map_that_cannot_be_read_is_named(folder, kept, said):
 
 def test_16_bits_whole_floats_and_opacity_are_read(folder):
     file = folder / "maps" / "a.png"
-    Image.fromarray(np.where(VALUES == 255, 65535, VALUES).astype(np.uint16)).save(file)
+    Image.fromarray(np.where(VALUES == 255, np.uint16(65535), VALUES)).save(file)
     assert scenes(folder, ignore=65535).label_map(0).tolist() == VALUES.tolist()
     Image.fromarray(VALUES).convert("LA").save(file)
     assert scenes(folder).label_map(0).tolist() == VALUES.tolist()

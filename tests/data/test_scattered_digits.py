@@ -7,7 +7,7 @@ from mim.augment.no_augment import NoAugment
 from mim.data.digits import Digits
 from mim.data.sampler import Rows
 from mim.data.scattered_digits import ScatteredDigits
-from mim.data.scenes import SceneBatches, refuse_classes
+from mim.data.scenes import SceneBatches
 from mim.dense import IGNORE, DenseBatch
 from mim.draw import keys
 
@@ -121,10 +121,3 @@ def test_pictures_are_seen_as_often_as_they_should_be():
 def test_a_data_set_without_dense_labels_is_refused():
     with pytest.raises(ValueError, match="Digits has no label maps, and the task learns from them"):
         Digits(NoAugment(), 32, 4).learn_from("label_maps")
-
-
-def test_a_class_that_is_none_is_refused():
-    label_map = torch.tensor([[0, 3], [IGNORE, 11]], dtype=torch.uint8)
-    assert torch.equal(refuse_classes(label_map, 12, lambda: "a.png"), label_map)
-    with pytest.raises(ValueError, match=r"a\.png has class 11, and classes are 0 to 10"):
-        refuse_classes(label_map, 11, lambda: "a.png")

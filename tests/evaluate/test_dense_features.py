@@ -6,7 +6,7 @@ import torch
 
 from mim.augment.jitter import Jitter
 from mim.augment.no_augment import NoAugment
-from mim.data.scattered_digits import ScatteredDigits
+from mim.data.scattered_digits import DigitScenes, ScatteredDigits
 from mim.dense import IGNORE
 from mim.encoder.vit import ViT
 from mim.evaluate.dense import Patches
@@ -66,6 +66,14 @@ def test_tokens_that_say_the_class_are_judged_well_and_others_badly(subject, jud
     assert judge([blind])[f"{judge.name}/miou"] < good[f"{judge.name}/miou"] - 0.2
 
 
+@pytest.mark.parametrize("judge", [DenseKNN(k=5), DenseLinear(epochs=1)])
+def test_label_maps_that_teach_nothing_are_refused(subject, judge, monkeypatch):
+    nothing = torch.full((32, 32), IGNORE, dtype=torch.uint8)
+    monkeypatch.setattr(DigitScenes, "label_map", lambda self, number: nothing)
+    with pytest.raises(ValueError, match=r"every pixel of the training .* see data\.ignore"):
+        judge([subject])
+
+
 def test_what_is_cached_is_judged_alike(subject):
     judge = DenseKNN(k=5)
     first = judge([subject])
@@ -82,3 +90,10 @@ def test_shares_of_a_patch_leave_out_what_is_ignored():
     label_map = torch.tensor([[0, 1, IGNORE, IGNORE], [1, 1, 2, IGNORE]], dtype=torch.uint8)[None]
     shares = Patches(torch.zeros(1), label_map, (1, 2)).shares(torch.tensor([0]), 3)
     assert shares.tolist() == [[[0.25, 0.75, 0.0], [0.0, 0.0, 0.25]]]
+
+
+def test_patches_of_which_nothing_is_known_do_not_vote():
+    label_map = torch.tensor([[[IGNORE, 1], [1, 1]]], dtype=torch.uint8)
+    bank = Patches(torch.eye(4)[None], label_map, (2, 2))
+    (scores,) = DenseKNN(k=1).score(bank, bank, 2, torch.device("cpu"))
+    assert scores.argmax(dim=-1).tolist() == [[1, 1, 1, 1]]

@@ -28,3 +28,10 @@ def test_a_class_that_is_nowhere_counts_nowhere():
     assert row["classes"] == {"a": {"iou": 0.5}, "b": {"iou": 0.5}, "c": {"iou": None}}
     assert row["miou"] == 0.5
     assert row["pixel_accuracy"] == pytest.approx(2 / 3)
+
+
+def test_nothing_but_ignored_pixels_is_refused():
+    overlap = Overlap(["a", "b"])
+    overlap.update(torch.tensor([0, 1]), torch.tensor([IGNORE, IGNORE]))
+    with pytest.raises(ValueError, match=r"every pixel of the held-out .* see data\.ignore"):
+        overlap.row()

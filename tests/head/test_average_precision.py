@@ -85,3 +85,17 @@ def test_a_found_object_counts_whatever_its_annotation_is_numbered(number):
     found = [{"image_id": 7, "category_id": 0, "score": 0.9, "bbox": [1, 1, 3, 3]}]
     assert average_precision(truth, found, "bbox")["AP"] == 1.0
     assert truth["annotations"][0]["id"] == number
+
+
+def test_categories_of_one_name_are_told_apart_by_their_numbers():
+    annotation = {"id": 1, "image_id": 7, "category_id": 4, "iscrowd": 0, "area": 9}
+    truth = {
+        "images": [{"id": 7, "height": 8, "width": 8}],
+        "annotations": [annotation | {"bbox": [1, 1, 3, 3]}],
+        "categories": [
+            {"id": n, "name": name} for n, name in ((2, "cup"), (4, "cup"), (5, "bowl"))
+        ],
+    }
+    found = [{"image_id": 7, "category_id": 4, "score": 0.9, "bbox": [1, 1, 3, 3]}]
+    row = average_precision(truth, found, "bbox")
+    assert row["categories"] == {"cup (2)": None, "cup (4)": 1.0, "bowl": None}

@@ -39,6 +39,13 @@ def test_steps_that_end_in_mid_epoch_are_said_as_steps():
         WarmupCosine(1)(Progress(0, 25, 100), 1e-3)
 
 
+def test_a_warm_up_that_was_given_in_steps_is_to_be_shortened_in_steps():
+    with pytest.raises(
+        ValueError, match=r"^warmup_steps=250 leaves nothing of epochs=10; .*warmup_steps=20$"
+    ):
+        WarmupCosine(0, warmup_steps=250)(Progress(0, 200, 20), 1e-3)
+
+
 def test_constant_is_the_peak():
     assert {Constant()(Progress(epoch, 10, 1), 1e-3) for epoch in (0, 5, 10)} == {1.0}
 

@@ -9,7 +9,7 @@ from mim.paper.command import merged
 from mim.paper.crossed import NO_PAIR, crossed
 from mim.paper.grid import HERE, Grid, grids, read_grid
 from mim.paper.markdown import NOT_MEASURED
-from mim.paper.progress import Progress
+from mim.paper.progress import PaperProgress
 from mim.paper.records import find_records
 
 GRID = read_grid("which_mask")
@@ -94,7 +94,7 @@ def test_numbers_stand_where_masker_and_target_meet_with_every_seed(tmp_path):
         numbers = {"evaluate": "knn", "knn/top1": top1}
         finished(tmp_path / f"judged_{seed}", judged, "eval.py", 0, **numbers)
     grid = Grid.model_validate(SMALL)
-    page = crossed(grid, Progress(grid.paper(), find_records(tmp_path), [0, 1]), "a command")
+    page = crossed(grid, PaperProgress(grid.paper(), find_records(tmp_path), [0, 1]), "a command")
     lines = page.splitlines()
     head = lines.index("| masker | p | q |")
     assert lines[head - 2] == "### M, k-NN"
@@ -118,7 +118,7 @@ def test_a_seed_alone_has_no_brackets(tmp_path):
         tmp_path / "judged", ["evaluate=knn", f"checkpoint={trained}"], "eval.py", 0, **numbers
     )
     grid = Grid.model_validate(SMALL)
-    page = crossed(grid, Progress(grid.paper(), find_records(tmp_path)), "a command")
+    page = crossed(grid, PaperProgress(grid.paper(), find_records(tmp_path)), "a command")
     assert "Untrained, k-NN: 12.5." in page
 
 

@@ -15,7 +15,7 @@ import pytest
 from mim.__main__ import main
 from mim.paper.make import make
 from mim.paper.markdown import markdown
-from mim.paper.progress import Progress
+from mim.paper.progress import PaperProgress
 from mim.paper.records import find_records
 from mim.paper.table import Paper, read
 
@@ -70,8 +70,8 @@ class Maker:
     def program(self, name: str) -> list[str]:
         return [sys.executable, str(self.programs / name)]
 
-    def progress(self, *seeds: int) -> Progress:
-        return Progress(self.paper, find_records(self.runs), seeds or (0,))
+    def progress(self, *seeds: int) -> PaperProgress:
+        return PaperProgress(self.paper, find_records(self.runs), seeds or (0,))
 
     def __call__(self, *seeds: int):
         return make(lambda: self.progress(*seeds), self.folder, self.program, 2, [], 1)

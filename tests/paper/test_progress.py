@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mim.paper.markdown import markdown
-from mim.paper.progress import Progress
+from mim.paper.progress import PaperProgress
 from mim.paper.records import find_records
 from mim.paper.table import Paper, read
 
@@ -86,11 +86,11 @@ def paper(tmp_path) -> Paper:
     return read(file)
 
 
-def progress(paper, runs, *seeds: int) -> Progress:
-    return Progress(paper, find_records(runs.root), seeds or (0,))
+def progress(paper, runs, *seeds: int) -> PaperProgress:
+    return PaperProgress(paper, find_records(runs.root), seeds or (0,))
 
 
-def commands(of: Progress) -> list[str]:
+def commands(of: PaperProgress) -> list[str]:
     return [job.command for job in of.missing()]
 
 

@@ -16,7 +16,7 @@ RADIUS = (0.1, 2.0)
 """Of a blur, in pixels, whatever the size of the view (DINO, utils.py: GaussianBlur)."""
 
 
-class Jitter(NamedTuple):
+class JitterStrengths(NamedTuple):
     """Strengths of torchvision's ColorJitter: factors from 1 - s to 1 + s, and a hue from -s to s
     of the circle.
     """
@@ -57,7 +57,7 @@ class Colours:
                 "jitter=[0.4,0.4,0.2,0.1]"
             )
         self.jitter, self.jittered, self.grey, self.blur, self.solarize = (
-            Jitter(*jitter),
+            JitterStrengths(*jitter),
             jittered,
             grey,
             blur,
@@ -120,7 +120,7 @@ class Colours:
         return F.pil_to_tensor(picture)
 
 
-def _jitter(picture: Image.Image, change: int, u: float, jitter: Jitter) -> Image.Image:
+def _jitter(picture: Image.Image, change: int, u: float, jitter: JitterStrengths) -> Image.Image:
     """One change of torchvision's ColorJitter, by its number; `u` in [0, 1) says how strong."""
     strength = jitter[change]
     if not strength:

@@ -12,7 +12,7 @@ from mim.analysis.drawn_channels import as_colours, patches_as_colours
 from mim.batch import Batch
 from mim.logger.image_logger import log_image
 from mim.loss.term import Term
-from mim.loss.weights import Weights
+from mim.loss.weights import NamedTerms
 from mim.ranges import Count, NonNegativeInt
 from mim.run.training_data import TrainingData, data_of
 from mim.strategy.sharding import unsharded
@@ -138,7 +138,7 @@ class Reconstructions(L.Callback):
         return trainer.strategy.batch_to_device(few, pl_module.device)
 
 
-def painter(loss: Weights) -> tuple[str, Paintable] | None:
+def painter(loss: NamedTerms) -> tuple[str, Paintable] | None:
     """First term whose target can show predictions as pixels: its name and the target; None where
     there is none.
     """

@@ -30,7 +30,7 @@ from mim.masker.split import Split
 from mim.weights.load import open_encoder
 
 
-class Seen(NamedTuple):
+class MaskedImages(NamedTuple):
     """What is known of many images."""
 
     image: Tensor
@@ -80,7 +80,9 @@ def draw(composed: dict[str, DictConfig]) -> None:
 
 
 @torch.no_grad()
-def _look(cfg: DictConfig, data: Data, encoder: Encoder, maskers: dict[str, AnyMasker]) -> Seen:
+def _look(
+    cfg: DictConfig, data: Data, encoder: Encoder, maskers: dict[str, AnyMasker]
+) -> MaskedImages:
     """Embed, attend and mask the images, one batch after another."""
     for masker in maskers.values():
         masker.train()  # the images are those that the stores are filled with
@@ -112,7 +114,7 @@ def _look(cfg: DictConfig, data: Data, encoder: Encoder, maskers: dict[str, AnyM
                     attention_weights(row, store.heads).unflatten(1, encoder.geometry.grid).half()
                 )
             splits[name].append(masker(here, encoder.geometry.grid, tokens))
-    return Seen(
+    return MaskedImages(
         image=torch.stack(image),
         rows=rows,
         heat={name: torch.cat([found[name] for found in heat]) for name in heat[0]},

@@ -14,7 +14,7 @@ from mim.paper.grid import grids, read_grid
 from mim.paper.ledger import deviations, unmade
 from mim.paper.make import Outcome, make
 from mim.paper.markdown import markdown
-from mim.paper.progress import Progress
+from mim.paper.progress import PaperProgress
 from mim.paper.records import find_records
 from mim.paper.table import HERE, Paper, names, read
 from mim.sweep.fresh import visible_gpus
@@ -88,7 +88,7 @@ def _make(name: str, paper: Paper, runs: Path, asked: argparse.Namespace) -> Out
     listen()
     try:
         return make(
-            lambda: Progress(paper, find_records(runs), asked.seeds),
+            lambda: PaperProgress(paper, find_records(runs), asked.seeds),
             folder,
             program,
             asked.parallel,
@@ -109,11 +109,11 @@ def _make(name: str, paper: Paper, runs: Path, asked: argparse.Namespace) -> Out
 def _text(name: str, paper: Paper, runs: Path | None, seeds: list[int]) -> str:
     """The tables; with runs also what is still to be run, and which runs are of no row."""
     if name in grids():
-        progress = None if runs is None else Progress(paper, find_records(runs), seeds)
+        progress = None if runs is None else PaperProgress(paper, find_records(runs), seeds)
         return crossed(read_grid(name), progress, MAKES_GRIDS)
     if runs is None:
         return markdown(paper, deviations())
-    progress = Progress(paper, find_records(runs), seeds)
+    progress = PaperProgress(paper, find_records(runs), seeds)
     parts = [markdown(progress.filled(), deviations())]
     if missing := progress.missing():
         commands = "\n".join(f"    {job.command}" for job in missing)

@@ -51,17 +51,20 @@ def read_annotations(file: Path) -> Entry:
         )
     try:
         content = json.loads(file.read_text(encoding="utf-8-sig"))
-        lists = all(isinstance(content[name], list) for name in FIELDS)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{origin} is not in COCO's format: {printable(error)}") from error
-    if not lists:
+    named = content if isinstance(content, dict) else {}
+    lacks = [name for name in FIELDS if not isinstance(named.get(name), list)]
+    if lacks:
         raise ValueError(
-            f"{origin} is not in COCO's format: images, annotations and categories are lists there"
+            f"{origin} is not in COCO's format: it has no list of {lacks[0]}; it needs images, "
+            "annotations and categories"
         )
     for kind, fields in FIELDS.items():
         _check_entries(origin, kind, fields, content[kind])
-    if not content["categories"]:
-        raise ValueError(f"{origin} has no category; detection needs one at least")
+    for kind in ("images", "categories"):
+        if not content[kind]:
+            raise ValueError(f"{origin} has no {SINGULAR[kind]}; detection needs one at least")
     pictures = {each["id"]: each for each in content["images"]}
     for number, each in pictures.items():
         if min(each["height"], each["width"]) < 1:
@@ -124,12 +127,14 @@ def _check_annotation(
     picture = pictures.get(annotation["image_id"])
     if picture is None:
         raise ValueError(
-            f"{which} is of image {annotation['image_id']}, which the file does not have"
+            f"{which} is of image {annotation['image_id']}, which the file does not have; leave "
+            "it out, or add the image"
         )
     if annotation["category_id"] not in categories:
         known = ", ".join(map(str, sorted(categories)[:10]))
         raise ValueError(
-            f"{which} is of category {annotation['category_id']}, and there are {known}"
+            f"{which} is of category {annotation['category_id']}, and there are {known}; give it "
+            "one of them, or add the category"
         )
     box, size = annotation["bbox"], (picture["height"], picture["width"])
     if len(box) != 4 or not all(isinstance(value, int | float) and value == value for value in box):
@@ -144,7 +149,7 @@ def _check_annotation(
     if min(x, y) < -OUTSIDE or x + width > size[1] + OUTSIDE or y + height > size[0] + OUTSIDE:
         raise ValueError(
             f"{which} has the box {box} (x, y, width, height), which reaches out of its image of "
-            f"{size[0]} x {size[1]} pixels"
+            f"{by(size)} pixels; cut it there, or mend the image's height and width"
         )
     crowd, area = annotation.get("iscrowd", 0), annotation.get("area", 0)
     if crowd not in (0, 1):

@@ -14,8 +14,9 @@ from torch import Tensor
 from mim.data.coco_format import read_annotations
 from mim.data.files import Files
 from mim.data.levels import MAX_MEGAPIXELS, Reading
-from mim.data.masks import mask_of
+from mim.data.masks import is_compressed, mask_of
 from mim.dense import Entry, Objects
+from mim.geometry import by
 from mim.plain import printable
 
 
@@ -59,7 +60,10 @@ class CocoScenes:
             }
             pictures = {number: each for number, each in pictures.items() if number in kept}
             if not pictures:
-                raise ValueError(f"{self.origin} has no object to learn from")
+                raise ValueError(
+                    f"{self.origin} has no object to learn from; name a file that has some, "
+                    "e.g. data.train"
+                )
         self.pictures = list(pictures.values())
         self.annotations = [of_image[each["id"]] for each in self.pictures]
         paths = [_found(images, self.file_name(each)) for each in self.pictures]
@@ -81,12 +85,22 @@ class CocoScenes:
 
     def prepare_judging(self) -> None:
         """Complete what detections are judged by: the area of each object, by which small, medium
-        and large ones are told apart.
+        and large ones are told apart. Compressed run lengths are read once, for who counts what was
+        found does not say where they cannot be.
+
+        Raises:
+            ValueError: where there is no object to judge by, or one cannot be read.
         """
+        if all(each.get("iscrowd") for each in self.truth["annotations"]):
+            raise ValueError(
+                f"{self.origin} has no object to judge by; name a file that has some, e.g. data.val"
+            )
         for number, those in enumerate(self.annotations):
             for each in those:
                 if "area" not in each:
                     each["area"] = self._area(each, self.size(number))
+                elif is_compressed(each["segmentation"]):
+                    self._mask(each, self.size(number), self.size(number))
 
     @property
     def names(self) -> list[str]:
@@ -131,10 +145,10 @@ class CocoScenes:
         # deeper pixels too
         image = self.files.picture(number).round().byte()
         if tuple(image.shape[1:]) != self.size(number):
-            height, width = image.shape[1:]
             raise ValueError(
-                f"{printable(self.files.path(number))} has {height} x {width} pixels, and "
-                f"{self.origin} says {self.size(number)}"
+                f"{printable(self.files.path(number))} has {by(image.shape[1:])} pixels, and "
+                f"{self.origin} says {by(self.size(number))}; mend the image's height and width "
+                "there"
             )
         return image
 

@@ -13,7 +13,6 @@ from mim.data.decode import read_values
 from mim.data.files import Files
 from mim.data.levels import MAX_MEGAPIXELS, Reading, refuse_large
 from mim.data.listing import find_pictures
-from mim.data.scenes import refuse_classes
 from mim.dense import IGNORE, Objects
 from mim.plain import printable
 from mim.ranges import NonNegativeInt
@@ -39,6 +38,7 @@ class LabelMapScenes:
     Raises:
         FileNotFoundError: where a folder, a picture that is listed, or the label map of a picture
             is missing.
+        ValueError: where a picture has two.
     """
 
     wants_workers = True
@@ -60,13 +60,10 @@ class LabelMapScenes:
                     f"there is no folder {printable(folder)}; set data.root, or the folders of the "
                     "data set"
                 )
-        names, maps = (
-            find_pictures(images),
-            {str(Path(name).with_suffix("")): name for name in find_pictures(label_maps)},
-        )
+        names, maps = find_pictures(images), _by_stem(label_maps)
         if listed:
             names = _listed(names, listed)
-        lacks = [name for name in names if str(Path(name).with_suffix("")) not in maps]
+        lacks = [name for name in names if _stem(name) not in maps]
         if lacks:
             raise FileNotFoundError(
                 f"{len(lacks):,} of {len(names):,} pictures of {printable(images)} have no label "
@@ -76,7 +73,7 @@ class LabelMapScenes:
         paths = [str(images / name) for name in names]
         # Labels are of what is stored, so nothing is turned.
         self.files = Files(paths, [-1] * len(paths), Reading(max_megapixels, exif=False))
-        self.maps = [label_maps / maps[str(Path(name).with_suffix(""))] for name in names]
+        self.maps = [label_maps / maps[_stem(name)] for name in names]
         self.classes, self.first_class, self.ignore = classes, first_class, ignore
         self.colours = (
             None if colours is None else torch.tensor([list(colour) for colour in colours])
@@ -131,8 +128,14 @@ class LabelMapScenes:
         if values.ndim == 3:
             return self._of_colours(values[..., :3], file)
         known = (values != self.ignore) & (values >= self.first_class)
-        values = torch.where(known, values - self.first_class, IGNORE)
-        return refuse_classes(values, self.classes, lambda: printable(file)).byte()
+        wrong = values[known & (values >= self.first_class + self.classes)]
+        if len(wrong):
+            raise ValueError(
+                f"{printable(file)} has class {int(wrong[0])}, and classes are {self.first_class} "
+                f"to {self.first_class + self.classes - 1}, or {self.ignore} for what is ignored; "
+                "see data.classes, data.first_class and data.ignore"
+            )
+        return torch.where(known, values - self.first_class, IGNORE).byte()
 
     def _stored(self, file: Path) -> NDArray:
         """Values of a label map, (H, W) or (H, W, c): of palettes the numbers of their colours; of
@@ -177,6 +180,23 @@ def _read(file: Path, reading: Reading) -> NDArray:
     return values[0] if len(values) == 1 else np.moveaxis(values, 0, -1)
 
 
+def _stem(name: str) -> str:
+    return str(Path(name).with_suffix(""))
+
+
+def _by_stem(folder: Path) -> dict[str, str]:
+    """Label maps by their names without ending."""
+    maps: dict[str, str] = {}
+    for name in find_pictures(folder):
+        other = maps.setdefault(_stem(name), name)
+        if other != name:
+            raise ValueError(
+                f"{printable(folder)} has {printable(other)} and {printable(name)}, two label maps "
+                "of one picture; leave one there"
+            )
+    return maps
+
+
 def _listed(names: Sequence[str], file: Path) -> list[str]:
     """Pictures that a file names, in its order."""
     if not file.is_file():
@@ -184,7 +204,7 @@ def _listed(names: Sequence[str], file: Path) -> list[str]:
             f"there is no list {printable(file)}; set data.root, or data.train_list and "
             "data.val_list"
         )
-    of_stem = {str(Path(name).with_suffix("")): name for name in names}
+    of_stem = {_stem(name): name for name in names}
     wanted = file.read_text().split()
     lacks = [name for name in wanted if name not in of_stem]
     if lacks or not wanted:

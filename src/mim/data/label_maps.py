@@ -45,7 +45,7 @@ class LabelMaps(DenseData):
 
     Raises:
         ValueError: where there are too many classes for 8 bits, not as many colours as classes, or
-            a colour twice.
+            a name or a colour twice.
     """
 
     def __init__(
@@ -105,6 +105,10 @@ class LabelMaps(DenseData):
                 f"data.colours has {wrong[0]}, and a colour is red, green and blue of 0 to 255"
                 if wrong
                 else f"data.colours has {twice[0]} twice; give each class a colour of its own"
+            )
+        if len(set(self.names)) < len(self.names):
+            raise ValueError(
+                f"data.classes={self.names} has a name twice; give each class a name of its own"
             )
         self.root = Path(root).expanduser()
         self.folders = ((train_images, train_label_maps), (val_images, val_label_maps))

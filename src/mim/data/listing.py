@@ -36,7 +36,7 @@ class Listing(NamedTuple):
     """What lies there and is not looked at, in one line; empty without."""
 
 
-class Found(NamedTuple):
+class FolderContent(NamedTuple):
     """What lies below a folder."""
 
     pictures: list[str]
@@ -54,7 +54,7 @@ def find_pictures(folder: Path) -> list[str]:
     return find(folder).pictures
 
 
-def find(folder: Path, apart: Sequence[Path] = ()) -> Found:
+def find(folder: Path, apart: Sequence[Path] = ()) -> FolderContent:
     """Pictures and other files below a folder, but for hidden ones, and those in some other
     folders.
 
@@ -81,7 +81,7 @@ def find(folder: Path, apart: Sequence[Path] = ()) -> Found:
             "elsewhere, e.g. "
             f"data.root=/path/to/pictures.{' It holds ' + counted(others) if others else ''}"
         )
-    return Found(sorted(pictures), others)
+    return FolderContent(sorted(pictures), others)
 
 
 def _files(top: str, skipped: set[str]) -> Iterator[str]:
@@ -162,7 +162,7 @@ def list_pictures(
     Raises:
         ValueError: where training pictures have classes and held-out pictures have others.
     """
-    learned, judged = find(train, apart), find(val) if val else Found([], Counter())
+    learned, judged = find(train, apart), find(val) if val else FolderContent([], Counter())
     classes = class_names(learned.pictures)
     number = {name: label for label, name in enumerate(classes)}
     train_paths, beside = _without_stray(learned.pictures, bool(classes))

@@ -22,6 +22,11 @@ def run_lengths(mask: Tensor) -> Entry:
     return {"size": list(mask.shape), "counts": [0, *counts] if bool(column[0]) else counts}
 
 
+def is_compressed(segmentation: Segmentation) -> bool:
+    """Whether a mask is told by run lengths as text, which only a reader finds out about."""
+    return isinstance(segmentation, Mapping) and isinstance(segmentation["counts"], str)
+
+
 def mask_of(segmentation: Segmentation, size: tuple[int, int], resized: tuple[int, int]) -> Tensor:
     """A mask (*resized) bool.
 

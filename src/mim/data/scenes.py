@@ -1,6 +1,6 @@
 """Scenes: pictures with dense labels, and the batches that are made of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import torch
@@ -157,19 +157,3 @@ def padded(images: Sequence[Tensor], fill: int) -> Tensor:
             for image in images
         ]
     )
-
-
-def refuse_classes(label_map: Tensor, classes: int, where: Callable[[], str]) -> Tensor:
-    """A label map (H, W), once it is known to have no other classes.
-
-    Raises:
-        ValueError: naming the first that is none, and where.
-    """
-    wrong = (label_map >= classes) & (label_map != IGNORE)
-    if wrong.any():
-        raise ValueError(
-            f"{where()} has class {int(label_map[wrong][0])}, and classes are 0 to {classes - 1}, "
-            f"or {IGNORE} for what is "
-            "ignored; see data.ignore and data.first_class"
-        )
-    return label_map

@@ -96,6 +96,11 @@ class DenseFeatures:
         with tempfile.TemporaryDirectory() as nowhere:
             store = partial(self._patches, checkpoint, extractor)
             bank, asked = from_cache_or_made(checkpoint.cache, store, partial(store, Path(nowhere)))
+            if (bank.label_map == IGNORE).all():
+                raise ValueError(
+                    "every pixel of the training label maps is ignored, so there is nothing to "
+                    "learn from; see data.ignore and data.first_class"
+                )
             overlap, first = Overlap(classes), 0
             for scores in self.score(bank, asked, len(classes), device):
                 maps = scores.transpose(1, 2).unflatten(2, asked.grid)

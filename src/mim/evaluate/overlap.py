@@ -28,8 +28,16 @@ class Overlap:
     def row(self) -> Row:
         """`miou` over the classes that are there or were predicted, `pixel_accuracy` and
         `class_accuracy`, and `iou` of each.
+
+        Raises:
+            ValueError: where every pixel is ignored.
         """
         table = self.counts.compute().double()  # true x predicted
+        if not table.any():
+            raise ValueError(
+                "every pixel of the held-out label maps is ignored, so there is nothing to judge "
+                "by; see data.ignore and data.first_class"
+            )
         right, there, said = table.diagonal(), table.sum(1), table.sum(0)
         iou, accuracy = right / (there + said - right), right / there
         return {

@@ -1,5 +1,6 @@
 """Average precision of boxes and masks, of COCO (pycocotools) and of LVIS, by faster-coco-eval."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -106,7 +107,7 @@ def average_precision(
     judge.accumulate()
     judge.summarize()
     table = judge.eval["precision"][:, :, :, 0, -1]  # overlaps x recalls x categories, of all sizes
-    name_of = {category["id"]: category["name"] for category in truth["categories"]}
+    name_of = _names(truth["categories"])
     found: Precisions = dict(zip(SIZES, map(_known, judge.stats), strict=False))
     if style == "lvis":
         found |= {name: _known(judge.stats_as_dict[name]) for name in ("APr", "APc", "APf")}
@@ -115,6 +116,17 @@ def average_precision(
         for place, number in enumerate(judge.params.catIds)
     }
     return found | {"categories": by_category}
+
+
+def _names(categories: Sequence[Entry]) -> dict[int, str]:
+    """Names of categories by their numbers, each another one: with its number where several have
+    it.
+    """
+    counts = Counter(each["name"] for each in categories)
+    return {
+        each["id"]: each["name"] if counts[each["name"]] == 1 else f"{each['name']} ({each['id']})"
+        for each in categories
+    }
 
 
 def _known(value: float) -> float | None:

@@ -73,7 +73,7 @@ class Federated:
             # (Efraimidis and Spirakis, 2006).
             weight = self.weight.to(category.device)
             rank = uniform(key[None], num_classes, _STREAM)[0].clamp(min=1e-12).log() / weight
-            rank = rank.masked_fill(there[:num_classes] | (weight <= 0), -math.inf)
+            rank = rank.masked_fill(there[:num_classes], -math.inf)  # as is that of no images
             top = rank.topk(min(more, num_classes))
             there[top.indices[top.values > -math.inf]] = True
         return there[:num_classes]

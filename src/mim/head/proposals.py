@@ -149,12 +149,8 @@ class ProposalNetwork(nn.Module):
         box, score, of_level = torch.cat(boxes), torch.cat(best), torch.cat(levels)
         height, width = size[number].tolist()
         box = clip_boxes_to_image(box, (height, width))
-        sound = (
-            (box[:, 2] > box[:, 0])
-            & (box[:, 3] > box[:, 1])
-            & score.isfinite()
-            & box.isfinite().all(dim=1)
-        )
+        # a corner that is no number is above none, and what was infinite is cut
+        sound = (box[:, 2] > box[:, 0]) & (box[:, 3] > box[:, 1]) & score.isfinite()
         box, score, of_level = box[sound], score[sound], of_level[sound]
         left = batched_nms(box, score, of_level, self.nms)[: kept.after_nms]
         return Proposals(box[left], score[left])

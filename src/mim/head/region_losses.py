@@ -29,7 +29,7 @@ def offset_loss(
     foreground = (category < background).nonzero()[:, 0]
     each = offset.unflatten(1, (-1, 4))[foreground]  # (F, K or 1, 4)
     told = each[torch.arange(len(foreground)), category[foreground] if each.shape[1] > 1 else 0]
-    return (told - offsets.of(target, box[foreground])).abs().sum() + 0 * offset.sum()
+    return (told - offsets.of(target, box[foreground])).abs().sum()
 
 
 def mask_loss(score: Tensor, sampled: Sequence[Sampled], objects: Sequence[Objects]) -> Tensor:

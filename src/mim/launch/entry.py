@@ -1,12 +1,14 @@
 """From a command line to a checked config and an exit code."""
 
 import gc
+import logging
 import multiprocessing
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import hydra
@@ -89,7 +91,9 @@ def launch(run: Callable[[DictConfig], object] | str, configs: Path, config_name
 
     try:
         listen()
-        hydra.main(version_base="1.3", config_path=str(configs), config_name=config_name)(job)()
+        with _no_word_of_lost_lines():
+            hydra.main(version_base="1.3", config_path=str(configs), config_name=config_name)(job)()
+            sys.stdout.flush()
         end()  # here, where a signal that came just before it is still heard
     except Interrupted as stop:  # of a whole sweep
         _say(stop)
@@ -106,6 +110,18 @@ def launch(run: Callable[[DictConfig], object] | str, configs: Path, config_name
     end()
     _end_workers()
     sys.exit(max(exit_codes))
+
+
+@contextmanager
+def _no_word_of_lost_lines() -> Iterator[None]:
+    """Where whoever reads has read enough (`--info | head`), logging prints a traceback for every
+    line that it cannot write.
+    """
+    before, logging.raiseExceptions = logging.raiseExceptions, False
+    try:
+        yield
+    finally:
+        logging.raiseExceptions = before
 
 
 def _say(stop: Interrupted) -> None:

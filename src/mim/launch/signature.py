@@ -108,8 +108,9 @@ def imported(target: str) -> Signature:
 
 
 def _has_no_constructor(found: Hint) -> bool:
-    """Whether a module of torch has that of `nn.Module`; libraries may put a function of theirs in
-    its place, so the class is asked that has it, and not the function.
+    """Whether a module of torch has that of `nn.Module`. The first `torch.compile` of a process
+    puts a function of its own there for good (torch/_dynamo/mutation_guard.py), so the class is
+    asked that has it, and not the function.
     """
     bases = found.__mro__ if inspect.isclass(found) else ()
     owner = next((base for base in bases if "__init__" in vars(base)), None)

@@ -72,8 +72,11 @@ def _reason(error: ErrorDetails) -> str:
             return "longer"
         case "string_too_short":
             return "a word that is not empty"
+        case "sequence_str":
+            return "a list"
         case _:
-            return error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+            said = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+            return said.partition(", unable to parse")[0]
 
 
 def _is_said_plainly(value: object, meant: object) -> bool:

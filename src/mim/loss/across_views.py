@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mim.batch import Batch
 from mim.geometry import Geometry
-from mim.loss.weights import Weights
+from mim.loss.weights import NamedTerms
 from mim.optim.number import NumberSchedule
 from mim.views import Seen, Shown
 
@@ -46,7 +46,7 @@ class ViewTeacher(Protocol):
         """
 
 
-class AcrossViews(Weights[SeesViews, ViewTeacher, Shown]):
+class AcrossViews(NamedTerms[SeesViews, ViewTeacher, Shown]):
     """Sum of terms times weights, each of what two networks make of the views of an image.
 
     The teacher looks first: what the student sees may go by its attention.

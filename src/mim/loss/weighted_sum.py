@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mim.batch import Batch
 from mim.geometry import Geometry
 from mim.loss.term import Comparison, Relation, Term
-from mim.loss.weights import Weights
+from mim.loss.weights import NamedTerms
 from mim.masker.split import Split
 from mim.optim.number import NumberSchedule
 from mim.teacher.teacher import Teacher
@@ -34,7 +34,7 @@ Reconstructs = Callable[[Batch], Predicted]
 """Student of such a loss."""
 
 
-class WeightedSum(Weights[Reconstructs, Teacher | None, Predicted]):
+class WeightedSum(NamedTerms[Reconstructs, Teacher | None, Predicted]):
     """Sum of terms times weights. A term of weight 0 is still computed and logged, but teaches
     nothing.
 

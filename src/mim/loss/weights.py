@@ -29,7 +29,7 @@ class Undecayed(Protocol):
         """Names of those parameters."""
 
 
-class Weights(Part, nn.Module, Generic[Student, Guide, Made]):
+class NamedTerms(Part, nn.Module, Generic[Student, Guide, Made]):
     """Loss of named terms, each with a weight. A term of weight 0 is still computed and logged, but
     teaches nothing.
 

@@ -59,8 +59,10 @@ class Warmup:
         epochs = progress.epochs
         if length >= epochs:
             whole, fix = f"epochs={epochs:g}", f"warmup_epochs={epochs / 10:g}"
+            if self.warmup_steps is not None or progress.steps % progress.steps_per_epoch:
+                fix = f"warmup_steps={progress.steps // 10}"
             if progress.steps % progress.steps_per_epoch:
-                whole, fix = f"steps={progress.steps}", f"warmup_steps={progress.steps // 10}"
+                whole = f"steps={progress.steps}"
             how = (
                 f"shorten the warm-up, e.g. {fix}" if epochs else "train for longer, e.g. epochs=1"
             )

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 
 from mim.paper.grid import Grid
 from mim.paper.markdown import NOT_MEASURED, line
-from mim.paper.progress import Progress
+from mim.paper.progress import PaperProgress
 from mim.paper.table import Table
 from mim.sweep.job import read_job
 
 NO_PAIR = "no pair"
 
 
-def crossed(grid: Grid, progress: Progress | None, command: str) -> str:
+def crossed(grid: Grid, progress: PaperProgress | None, command: str) -> str:
     """Title, what the numbers are, the tables, why pairs are missing, settings, and what made the
     numbers.
 
@@ -38,7 +38,7 @@ def crossed(grid: Grid, progress: Progress | None, command: str) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _seeds(progress: Progress | None) -> str:
+def _seeds(progress: PaperProgress | None) -> str:
     seeds = progress.seeds if progress else []
     if len(seeds) < 2:
         return ""
@@ -48,7 +48,7 @@ def _seeds(progress: Progress | None) -> str:
     )
 
 
-def _matrix(grid: Grid, table: Table, judge: str, progress: Progress | None) -> str:
+def _matrix(grid: Grid, table: Table, judge: str, progress: PaperProgress | None) -> str:
     across = list(grid.targets)
     lines = [line(["masker", *across]), line(["---", *("---:" for _ in across)])]
     for number, masker in enumerate(grid.models[table.name].maskers):
@@ -64,7 +64,7 @@ def _matrix(grid: Grid, table: Table, judge: str, progress: Progress | None) -> 
     return "\n".join(lines)
 
 
-def _cell(table: Table, number: int, judge: str, progress: Progress | None) -> str:
+def _cell(table: Table, number: int, judge: str, progress: PaperProgress | None) -> str:
     cell = table.cell(table.rows[number], judge)
     if cell.command is None:
         return NO_PAIR
@@ -105,7 +105,7 @@ def _settings(grid: Grid) -> str:
     )
 
 
-def _made(progress: Progress) -> str:
+def _made(progress: PaperProgress) -> str:
     """Hours, commits and machines of the runs that count."""
     runs = progress.counted()
     if not runs:

@@ -13,7 +13,7 @@ from mim.paper.table import Paper, Table, read_as
 HERE = Path(__file__).parent / "grids"
 
 
-class Model(Said):
+class GridModel(Said):
     """A model, and what each masker is with it."""
 
     settings: list[str]
@@ -21,7 +21,7 @@ class Model(Said):
     """By name, settings."""
 
 
-class Target(Said):
+class GridTarget(Said):
     """Target of a grid: what is predicted, and the models that cannot."""
 
     settings: list[str]
@@ -43,8 +43,8 @@ class Grid(Said):
     training: list[str]
     untrained: list[str]
     """Settings of the row that has not learned, to compare with."""
-    models: dict[str, Model]
-    targets: dict[str, Target]
+    models: dict[str, GridModel]
+    targets: dict[str, GridTarget]
 
     def paper(self) -> Paper:
         """Its rows: a table for the untrained one, and one for each model, masker by masker."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from mim.paper.progress import Progress
+from mim.paper.progress import PaperProgress
 from mim.paper.steps import Job
 from mim.sweep.fresh import Task, run_all
 from mim.sweep.job import OUTPUT, read_job
@@ -37,7 +37,7 @@ class Outcome(NamedTuple):
 
 
 def make(
-    look: Callable[[], Progress],
+    look: Callable[[], PaperProgress],
     folder: Path,
     program: Callable[[str], list[str]],
     parallel: int,

@@ -16,7 +16,7 @@ SAID = 4
 """Differences that are told of one run."""
 
 
-class Progress:
+class PaperProgress:
     """Steps of a paper, and the runs that have made them.
 
     Args:

@@ -14,7 +14,7 @@ from mim.batch import Batch
 from mim.encoder.model import Model
 from mim.loss.across_views import AcrossViews, SeesViews
 from mim.loss.weighted_sum import WeightedSum
-from mim.loss.weights import Weights
+from mim.loss.weights import NamedTerms
 from mim.model.mae import MAE
 from mim.model.reconstruction import Compares, Reconstruction
 from mim.optim.number import NumberSchedule
@@ -63,7 +63,7 @@ class Pretrain(Training):
             compare different things.
     """
 
-    loss: Weights
+    loss: NamedTerms
 
     def __init__(
         self,

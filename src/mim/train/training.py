@@ -14,7 +14,7 @@ from mim.batch import Batch
 from mim.draw import keys
 from mim.encoder.model import Model
 from mim.image_format import ImageFormat
-from mim.loss.weights import Weights
+from mim.loss.weights import NamedTerms
 from mim.optim.number import NumberSchedule
 from mim.optim.schedule import Schedule
 from mim.optim.to_start import DecayToStart
@@ -64,7 +64,7 @@ class Training(TrainingModule):
         self.base_lr, self.weight_decay, self.seed = base_lr, weight_decay, seed
         self.teacher: Average | None = None
         self.start: DecayToStart | None = None
-        self.loss: Weights | None = None  # fine-tuning reconstructs nothing
+        self.loss: NamedTerms | None = None  # fine-tuning reconstructs nothing
         self.steps: int | None = None  # of the whole training, where its length is given in steps
         self.resumed_at: Position | None = None
         # a strategy that cuts the model up compiles what it cuts, and takes this off
