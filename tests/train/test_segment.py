@@ -109,8 +109,9 @@ def test_one_class_is_refused():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
 def test_a_compiled_step_of_several_processes_is_one_graph_with_the_gradients_of_an_eager_one(
-    tmp_path, monkeypatch
+    tmp_path, monkeypatch, backend
 ):
     """One process that believes it is one of several, so that norms ask the others."""
     scenes, found = data(), []
@@ -124,7 +125,7 @@ def test_a_compiled_step_of_several_processes_is_one_graph_with_the_gradients_of
                 for module in (all_processes, batch_norm):
                     monkeypatch.setattr(module, "is_alone", lambda: False)
             step = (
-                torch.compile(one.objective, fullgraph=True, backend="aot_eager")
+                torch.compile(one.objective, fullgraph=True, backend=backend)
                 if compiled
                 else one.objective
             )
