@@ -50,6 +50,14 @@ def test_each_masked_patch_has_the_code_that_the_tokenizer_gives_its_pixels(file
     assert not list(target.parameters())
 
 
+def test_no_pixel_is_darker_than_black_or_lighter_than_white(file):
+    """Whatever a view's colours became: a resize would spread what is beyond to its neighbours."""
+    target = Codes(GEOMETRY, file, 64, [0.0] * 3, [1.0] * 3)
+    image = 3 * torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    everywhere = split(*range(16))
+    assert torch.equal(target(image, everywhere), target(image.clamp(0, 1), everywhere))
+
+
 def test_the_error_is_that_of_guessing_where_all_codes_have_one_score():
     code = torch.tensor([3, 0]).view(1, 1, 2, 1)
     assert torch.allclose(cross_entropy(torch.ones(1, 1, 2, 8), code), torch.tensor(8.0).log())

@@ -11,6 +11,7 @@ from mim.model.simmim import SimMIM
 from mim.target.masked_features import MaskedFeatures
 from mim.target.target import FollowingTarget, Paintable
 from mim.teacher.ema import EMA
+from tests.recipes.known import KnownAlone
 
 ENCODERS = {
     "beit": lambda: Beit(16, 4, 8, 2, 2),
@@ -61,10 +62,18 @@ def test_padding_changes_no_token_and_parts_are_seen_apart(name):
     )
 
 
+class Trained(KnownAlone):
+    """A teacher that gradients could reach."""
+
+    def __call__(self, *given, **settings):
+        return [2 * tokens for tokens in super().__call__(*given, **settings)]
+
+
 def test_it_follows_a_teacher_without_a_gradient_and_is_no_picture():
     encoder = ENCODERS["vit"]()
-    target = MaskedFeatures()(torch.randn(2, 3, 16, 16), split(1, 2), teacher_of(encoder))
-    assert not target.requires_grad
+    image = torch.randn(2, 3, 16, 16)
+    for teacher in (teacher_of(encoder), Trained(torch.ones(8, requires_grad=True))):
+        assert not MaskedFeatures()(image, split(1, 2), teacher).requires_grad
     assert isinstance(MaskedFeatures(), FollowingTarget)
     assert not isinstance(MaskedFeatures(), Paintable)
 

@@ -128,6 +128,7 @@ def test_no_gradient_reaches_it_and_it_drops_no_path(batch_of):
     teacher, batch = EMA(model), batch_of(torch.randn(2, 3, 16, 16))
     assert teacher.train().encoder.training is False
     assert torch.equal(*(teacher(batch.image, [2])[0] for _ in range(2)))
+    assert not teacher(batch.image.clone().requires_grad_(), [2])[0].requires_grad
     made, loss = model(batch), Term(Features(1))
     loss(made.prediction, batch.image, made.split, teacher).backward()
     assert all(p.grad is None and not p.requires_grad for p in teacher.parameters())
