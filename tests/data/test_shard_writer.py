@@ -5,6 +5,7 @@ import tarfile
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
@@ -87,6 +88,19 @@ def test_sixteen_bits_of_grey_stay_sixteen(tmp_path, size):
     found = np.asarray(Image.open(io.BytesIO(files.content(0).numpy().tobytes())))
     assert (found.dtype, found.shape) == (np.uint16, (size, size))
     assert np.unique(found).size > 2 * size
+
+
+def test_colours_of_sixteen_bits_are_written_with_eight_and_that_is_said(tmp_path):
+    ramp = np.linspace(0, 65535, 3 * 144).round().astype(np.uint16).reshape(12, 12, 3)
+    (tmp_path / "in").mkdir()
+    for number in range(2):
+        tifffile.imwrite(tmp_path / f"in/{number}.tif", ramp, photometric="rgb")
+    data = ImageFolder(str(tmp_path / "in"), NoAugment(), **SETTINGS)
+    data.setup()
+    with pytest.warns(UserWarning, match="colours of 16 bits are written with 8; train on"):
+        write_shards(data.splits, tmp_path / "out", Shape(12, format="png"), "here")
+    image = read(tmp_path / "out").splits.train.files.read(0)
+    assert torch.equal(image, torch.from_numpy((ramp / 257).round()).permute(2, 0, 1).byte())
 
 
 def test_a_second_call_goes_on_and_another_shape_is_refused(splits, tmp_path):

@@ -15,6 +15,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from mim.data.arrays import BIG_TIFF, NO_DATA, TIFF_MARKS, read_npy, read_npz, read_tiff
+from mim.data.deep_colours import deep_colours
 from mim.data.dicom import read_dicom
 from mim.data.formats import HEIF, NEEDS, readable_formats
 from mim.data.jpeg import Decoded, decode_jpeg
@@ -127,6 +128,9 @@ def _decoded(content: Tensor, reading: Reading, fit: Fit | None) -> FileValues:
         if isinstance(picture, TiffImageFile) and _drops(picture, reading.channels):
             return _tiff(raw, reading)
         orientation = orientation_of(picture)
+        deep = deep_colours(raw, picture, reading)
+        if deep is not None:
+            return FileValues(name, deep, orientation)
         if picture.mode in EIGHT_BIT:
             divisor = 1
             if fit is not None and name == "JPEG":

@@ -5,6 +5,7 @@ WebDataset, with their index.
 import json
 import os
 import tarfile
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -182,6 +183,13 @@ def _resized(values: NDArray, size: int) -> NDArray:
 
 def _encode(values: NDArray, shape: Shape, path: str) -> tuple[str, bytes]:
     stream, (channels, _, _) = BytesIO(), values.shape
+    if values.dtype == np.uint16 and channels in (3, 4):
+        warnings.warn(
+            "colours of 16 bits are written with 8; train on the files themselves where the rest "
+            "matters",
+            stacklevel=2,
+        )
+        values = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if values.dtype == np.uint8 and channels in (1, 3, 4):
         picture = Image.fromarray(
             values[0] if channels == 1 else np.ascontiguousarray(values.transpose(1, 2, 0))
