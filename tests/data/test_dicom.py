@@ -108,6 +108,7 @@ def sequence(**tags):
     return Sequence([part])
 
 
+@pytest.mark.filterwarnings("ignore:of DICOM files of several frames")
 @pytest.mark.parametrize("of_each", [False, True])
 def test_frames_say_units_and_windows_together_or_each(of_each):
     said = sequence(

@@ -66,6 +66,8 @@ class FileValues(NamedTuple):
     """Values that are black and white, where the file says them."""
     nothing: float | None = None
     """The value of pixels without data, where the file says it."""
+    shown: NDArray | None = None
+    """Levels (c, H, W) in 0..1 where the file says how it is shown, and no range says that."""
 
 
 def decode(content: Tensor, reading: Reading = COLOURS, fit: Fit | None = None) -> Tensor:
@@ -79,6 +81,8 @@ def decode(content: Tensor, reading: Reading = COLOURS, fit: Fit | None = None) 
         Exception: of many kinds, where the bytes are no picture.
     """
     found = read_values(content, reading, fit)
+    if reading.range is None and found.shown is not None:
+        return as_channels(to_levels(found.shown, (0, 1)), reading.channels).contiguous()
     values, range = found.values, reading.range or found.range
     as_it_is = values.dtype == np.uint8 and range is None and found.nothing is None
     pixels = torch.from_numpy(values) if as_it_is else to_levels(values, range, found.nothing)
@@ -108,9 +112,10 @@ def _decoded(content: Tensor, reading: Reading, fit: Fit | None) -> FileValues:
     if raw.startswith(b"PK\3\4"):
         return _array("NPZ", read_npz(raw, reading.max_megapixels), 1, reading)
     if raw[128:132] == b"DICM":
-        values, window, padding = read_dicom(raw, reading.max_megapixels)
+        values, window, padding, shown = read_dicom(raw, reading.max_megapixels)
         made = _array("DICOM", values, 1, reading)
-        return made._replace(range=window, nothing=padding)
+        levels = None if shown is None else shown[None]
+        return made._replace(range=window, nothing=padding, shown=levels)
     if raw.startswith(BIG_TIFF):
         return _tiff(raw, reading)
     try:
