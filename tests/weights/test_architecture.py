@@ -2,9 +2,12 @@
 are of.
 """
 
+import json
+
 import pytest
 import timm
 import torch
+from safetensors.torch import save_file
 
 import mim
 from mim.encoder.timm_vit import TimmViT
@@ -156,9 +159,27 @@ def test_timm_loads_what_is_written_for_it_and_others_are_refused(
     call = write(weights, tmp_path / "x.safetensors", "timm").rpartition("encoder = ")[2]
     again = eval(call, {"timm": timm}).eval()
     assert distance(again.forward_features(image), model.forward_features(image)) < 1e-6
+    write(weights, tmp_path / "x.pth", "timm")
+    write(weights, tmp_path / "ours.safetensors", "safetensors")
+    for file in ("x.safetensors", "x.pth", "ours.safetensors"):  # which say what tensors do not
+        encoder, _ = open_encoder(tmp_path / file)
+        tokens = encoder.encode(encoder.embed(image))
+        assert distance(tokens, model.forward_features(image)) < 1e-5
     for to in ("mae", "hf"):
-        with pytest.raises(ValueError, match=r"is no plain ViT, and .*--to timm writes all others"):
+        with pytest.raises(ValueError, match=r"is no plain ViT.*, and .*--to timm writes all oth"):
             write(weights, tmp_path / to, to)
+
+
+def test_a_folder_of_timm_may_hold_weights_of_another_image_size(tmp_path):
+    """Its config names the model; its positions say the size."""
+    model = timm.create_model(V2, img_size=28, depth=1, num_classes=0)
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": V2}))
+    encoder, _ = open_encoder(tmp_path)
+    assert encoder.geometry.image_size == (28, 28)
+    said = write(read_weights(tmp_path), tmp_path / "x.safetensors", "timm")
+    again = eval(said.rpartition("encoder = ")[2], {"timm": timm})
+    assert torch.equal(again.pos_embed, model.pos_embed)
 
 
 def test_positions_are_carried_by_the_rule_of_the_family(distance):

@@ -244,9 +244,9 @@ def test_what_a_format_cannot_hold_is_refused(build_mae, build_simmim, save_run,
         read_weights(save_run(build_simmim())),
         read_weights(save_run(build_simmim(ViT), "vit")),
     )
-    with pytest.raises(ValueError, match="is no plain ViT, and the official MAE is"):
+    with pytest.raises(ValueError, match=r"is no plain ViT \(.*\), and the official MAE is"):
         write(beit, tmp_path / "x.pth", "mae")
-    with pytest.raises(ValueError, match="is no plain ViT, and Hugging Face's ViTMAE is"):
+    with pytest.raises(ValueError, match=r"is no plain ViT \(.*\), and Hugging Face's ViT"):
         write(beit, tmp_path / "x", "hf")
     with pytest.raises(ValueError, match="holds no decoder of an MAE"):
         write(vit, tmp_path / "x", "hf")
@@ -254,6 +254,35 @@ def test_what_a_format_cannot_hold_is_refused(build_mae, build_simmim, save_run,
     with pytest.raises(ValueError, match="exists already; remove it"):
         write(vit, tmp_path / "vit.pth", "mae")
     assert not (tmp_path / "x").exists()
+
+
+def test_what_a_plain_vit_has_not_is_named(tmp_path):
+    deit = timm.create_model("deit3_small_patch16_224", img_size=32, depth=1, num_classes=0)
+    torch.save(deit.state_dict(), tmp_path / "x.pth")
+    said = r"is no plain ViT \(it has blocks\.\*\.ls1\.gamma, blocks\.\*\.ls2\.gamma\), and the"
+    with pytest.raises(ValueError, match=said):
+        write(read_weights(tmp_path / "x.pth"), tmp_path / "y.pth", "mae")
+
+
+def test_an_encoder_of_oblong_images_comes_back_from_timm_and_is_refused_by_others(
+    build_mae, save_run, tmp_path
+):
+    """With its cls token it has 9 positions: no 3 x 3 patches."""
+    oblong = {"image_size": (8, 16), "patch_size": 4}
+    model = build_mae(**oblong)
+    weights = read_weights(save_run(model, encoder=oblong | {"image_size": [8, 16]}))
+    image = torch.randn(2, 3, 8, 16)
+    tokens = model.encoder.encode(model.encoder.embed(image))
+    for to in ("timm", "safetensors"):
+        said = write(weights, tmp_path / f"{to}.safetensors", to)
+        encoder, _ = open_encoder(tmp_path / f"{to}.safetensors")
+        assert encoder.geometry.grid == (2, 4)
+        assert torch.equal(encoder.encode(encoder.embed(image)), tokens)
+        if to == "timm":
+            assert torch.allclose(in_timm(said).forward_features(image), tokens, atol=1e-5)
+    for to in ("mae", "hf"):
+        with pytest.raises(ValueError, match=r"has encoder\.image_size=\[8,16\], and of .* square"):
+            write(weights, tmp_path / to, to)
 
 
 def test_heads_that_nothing_tells_are_asked_for(golden, tmp_path):

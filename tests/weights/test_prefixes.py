@@ -230,3 +230,47 @@ def test_a_config_of_another_network_is_refused_by_its_setting(tmp_path, setting
     (tmp_path / "config.json").write_text(json.dumps(setting))
     with pytest.raises(ValueError, match=rf"config\.json says {key}="):
         read_weights(tmp_path)
+
+
+HEAD = {"head.weight": torch.ones(3, 16), "head.bias": torch.ones(3)}
+
+
+@pytest.mark.parametrize("prefix", ["model.encoder.", "encoder.", "module.encoder."])
+def test_a_network_that_others_call_an_encoder_leaves_its_head(tmp_path, prefix):
+    torch.save({"state_dict": under(prefix, weights() | HEAD)}, tmp_path / "x.ckpt")
+    found = read_weights(tmp_path / "x.ckpt")
+    encoder, _ = open_encoder(tmp_path / "x.ckpt", heads=2)
+    assert all(torch.equal(value, weights()[name]) for name, value in encoder.state_dict().items())
+    assert "encoder.head.weight" not in found.tensors
+
+
+def test_a_layer_that_is_called_as_simmims_decoder_makes_no_simmim(tmp_path):
+    beside = {"decoder.0.weight": torch.zeros(3, 3), "queue": torch.zeros(8, 8)}
+    torch.save({"state_dict": under("encoder_q.", weights()) | beside}, tmp_path / "x.pth")
+    encoder, said = open_encoder(tmp_path / "x.pth", heads=2)
+    assert all(torch.equal(value, weights()[name]) for name, value in encoder.state_dict().items())
+    assert "under encoder_q." in said
+
+
+def test_positions_may_lack_an_axis_of_images(tmp_path):
+    torch.save(weights() | {"pos_embed": weights()["pos_embed"][0]}, tmp_path / "x.pth")
+    encoder, _ = open_encoder(tmp_path / "x.pth", heads=2)
+    assert torch.equal(encoder.pos_embed, weights()["pos_embed"])
+
+
+def test_what_is_to_be_typed_about_a_file_that_runs_something_makes_one_that_is_read(tmp_path):
+    old, new = str(tmp_path / "old.pth"), str(tmp_path / "new.pth")
+    arrays = {name: value.numpy() for name, value in weights().items()}
+    for held in ({"model": arrays}, {"model": weights(), "odd": Odd()}, ViT(**SIZES)):
+        torch.save(held, old)
+        with pytest.raises(ValueError, match="is refused; if you trust it") as error:
+            read_weights(old)
+        said = str(error.value).partition("keep its weights only: ")[2]
+        line, _, of_a_network = said.partition(", or of a file that is a network ")
+        line = of_a_network if isinstance(held, ViT) else line
+        exec(line, {"torch": torch, "old": old, "new": new})  # the line itself is under test
+        assert len(read_weights(new).tensors) == len(weights())
+
+
+class Odd:
+    """What is in a file beside its weights."""

@@ -18,6 +18,8 @@ from mim.plain import Settings, printable
 from mim.weights.weights import Weights
 
 TIMM_VIT = "mim.encoder.timm_vit.TimmViT"
+MOST_PREFIX = 16
+"""Prefix tokens that may have a position, too."""
 _HEAD = 64
 """Channels of a head, of all families that are told by their tensors but AIMv2."""
 
@@ -43,9 +45,9 @@ def of_model(model: nn.Module, name: str) -> Settings | None:
     }
 
 
-def of_name(name: object) -> Settings | None:
+def of_name(name: object, tensors: Mapping[str, Tensor] | None = None) -> Settings | None:
     """Settings of `encoder=timm` for a name of timm, as the `config.json` of its folders has it;
-    sizes are the tensors'.
+    sizes are the tensors', and the image size where their positions are of another.
 
     None where it is no name of timm's, or that of a plain ViT, BEiT or Swin.
     """
@@ -53,9 +55,16 @@ def of_name(name: object) -> Settings | None:
         return None
     with torch.device("meta"):
         found = of_model(timm.create_model(name, num_classes=0), name)
-    return (
-        None if found is None else {key: found[key] for key in ("_target_", "name", "image_size")}
-    )
+    if found is None:
+        return None
+    settings = {key: found[key] for key in ("_target_", "name", "image_size")}
+    stem = "patch_embed.proj.weight"
+    if tensors and "pos_embed" in tensors and tensors.get(stem, tensors["pos_embed"]).ndim == 4:
+        patch = tensors[stem].shape[-1]
+        patches = math.prod(side // patch for side in found["image_size"])
+        if not 0 <= tensors["pos_embed"].shape[1] - patches <= MOST_PREFIX:
+            settings["image_size"] = _image_size(tensors, patch)
+    return settings
 
 
 def with_name(weights: Weights, name: str | None) -> Weights:

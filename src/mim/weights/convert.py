@@ -1,15 +1,17 @@
 """Write weights for others: timm, the official MAE, Hugging Face, or plain safetensors."""
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mim.geometry import pair
 from mim.image_format import ImageFormat
-from mim.plain import Settings
+from mim.plain import Settings, printable
 from mim.weights.architecture import TIMM_VIT, of_tensors
 from mim.weights.build import encoder_config
 from mim.weights.hugging_face import hugging_face_config, to_hugging_face
@@ -46,11 +48,13 @@ def write(
 
 def _to_timm(weights: Weights, out: Path) -> str:
     tensors, model = in_timm(weights)
-    images = image_format(weights).to_plain()
+    # what tensors do not tell those who read it here
+    about = {"images": image_format(weights).to_plain(), "config": _encoder_alone(weights)}
     if out.suffix == ".safetensors":
-        save_file(contiguous(tensors), out, metadata={"format": "pt", "images": json.dumps(images)})
+        metadata = {name: json.dumps(value) for name, value in about.items() if value}
+        save_file(contiguous(tensors), out, metadata={"format": "pt"} | metadata)
     else:
-        torch.save({"state_dict": tensors, "images": images}, out)
+        torch.save({"state_dict": tensors} | {k: v for k, v in about.items() if v}, out)
     return _report(out, tensors, f"import timm; {model.loading(out)}")
 
 
@@ -117,7 +121,8 @@ def _to_hugging_face(weights: Weights, out: Path) -> str:
 
 def _to_safetensors(weights: Weights, out: Path) -> str:
     metadata = {"format": "pt", "images": json.dumps(image_format(weights).to_plain())}
-    metadata |= {"config": json.dumps(weights.config)} if weights.config else {}
+    config = weights.config or _encoder_alone(weights)
+    metadata |= {"config": json.dumps(config)} if config else {}
     save_file(contiguous(weights.tensors), out, metadata=metadata)
     return _report(out, weights.tensors, f"python train.py checkpoint={out}")
 
@@ -128,6 +133,14 @@ WRITERS: dict[str, Callable[[Weights, Path], str]] = {
     "hf": _to_hugging_face,
     "safetensors": _to_safetensors,
 }
+
+
+QKV_BIAS = "blocks.0.attn.qkv.bias"
+PLAIN = re.compile(
+    r"cls_token|pos_embed|((patch_embed\.proj|norm"
+    r"|blocks\.\d+\.(norm[12]|attn\.(qkv|proj)|mlp\.fc[12]))\.(weight|bias))"
+)
+"""Names of tensors of a plain ViT."""
 
 
 def _is_of_mae(name: str) -> bool:
@@ -143,10 +156,41 @@ def _refuse_all_but_vit(weights: Weights, whom: str) -> None:
     )
     timms = TIMM_VIT if of_tensors(weights.half(encoder=True), weights.heads) else ""
     other = (target or timms) not in ("", "mim.encoder.vit.ViT")
-    if other or "encoder.blocks.0.attn.qkv.bias" not in weights.tensors:
+    if other or f"encoder.{QKV_BIAS}" not in weights.tensors:
         raise ValueError(
-            f"{weights.origin} is no plain ViT, and {whom} is; --to timm writes all others"
+            f"{weights.origin} is no plain ViT{_odd(weights.half(encoder=True))}, and {whom} is; "
+            "--to timm writes all others"
         )
+    said = (weights.config or {}).get("encoder", {})
+    for name in ("image_size", "patch_size"):
+        height, width = pair(said.get(name) or 1)
+        if height != width:
+            raise ValueError(
+                f"{weights.origin} has encoder.{name}=[{height},{width}], and of {whom} it is "
+                "square; --to timm writes it"
+            )
+
+
+def _encoder_alone(weights: Weights) -> Settings:
+    """Config of an encoder of which tensors do not tell all: a transformer of timm, or one of
+    oblong images; empty of another.
+    """
+    if not (weights.architecture or (weights.config or {}).get("encoder")):
+        return {}
+    config = encoder_config(weights, heads=weights.heads)
+    height, width = pair(config.get("image_size") or 1)
+    return {"encoder": config} if config["_target_"] == TIMM_VIT or height != width else {}
+
+
+def _odd(encoder: Mapping[str, Tensor]) -> str:
+    """Names of tensors that a plain ViT has not, and of those that it has and are not there."""
+    more = dict.fromkeys(
+        re.sub(r"blocks\.\d+\.", "blocks.*.", name) for name in encoder if not PLAIN.fullmatch(name)
+    )
+    less = [name for name in ("cls_token", "pos_embed", QKV_BIAS) if name not in encoder]
+    said = [f"it has {', '.join([*more][:4])}"] if more else []
+    said += [f"it lacks {', '.join(less)}"] if less else []
+    return f" ({printable('; '.join(said), 200)})" if said else ""
 
 
 def _processor(images: ImageFormat, size: int) -> Settings:

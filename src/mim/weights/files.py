@@ -65,11 +65,22 @@ def open_torch(file: Path) -> object:
             raise _damaged(file, error) from error
         raise ValueError(
             f"{file} wants to run {code[1] or code[2]} while it is opened, and is refused; if you "
-            "trust it, keep its weights only: "
-            'torch.save({"model": torch.load(old, weights_only=False)["model"]}, new)'
+            f"trust it, keep its weights only: {_kept(code[1] or code[2])}"
         ) from error
     except UNREADABLE as error:
         raise _damaged(file, error) from error
+
+
+def _kept(code: str) -> str:
+    """Line of Python that keeps the tensors of a file that wants to run something."""
+    opened = "torch.load(old, weights_only=False)"
+    if code.startswith("numpy."):
+        arrays = f'{opened}["model"].items()'
+        return f'torch.save({{"model": {{k: torch.as_tensor(v) for k, v in {arrays}}}}}, new)'
+    return (
+        f'torch.save({{"model": {opened}["model"]}}, new), or of a file that is a network '
+        f"torch.save({opened}.state_dict(), new)"
+    )
 
 
 def unwrap(

@@ -23,6 +23,14 @@ class Format(NamedTuple):
     or, with a point at its end, how names of tensors begin.
     """
     translate: Callable[[Tensors], dict[str, Tensor]]
+    beside: str = ""
+    """A tensor that it has, too, where others have the sign."""
+
+    def is_of(self, tensors: Tensors) -> bool:
+        """Whether tensors are named so."""
+        if self.sign.endswith("."):
+            return any(name.startswith(self.sign) for name in tensors)
+        return self.sign in tensors and (not self.beside or self.beside in tensors)
 
 
 def _from_official_mae(tensors: Tensors) -> dict[str, Tensor]:
@@ -43,20 +51,21 @@ def _from_run(tensors: Tensors) -> dict[str, Tensor]:
     }
 
 
+_ENCODER = "encoder.patch_embed.proj.weight"
 FORMATS = [
-    Format("a run of ours", "model.encoder.patch_embed.proj.weight", _from_run),
+    Format("a run of ours", f"model.{_ENCODER}", _from_run),
     Format("Hugging Face", "vit.embeddings.patch_embeddings.projection.weight", from_hugging_face),
     Format("Hugging Face", "embeddings.patch_embeddings.projection.weight", from_hugging_face),
     Format("official MAE", "decoder_embed.weight", _from_official_mae),
     Format("official CrossMAE, with a new final norm", releases.CROSSMAE, releases.from_crossmae),
     Format("MMPretrain", releases.MMPRETRAIN, releases.from_mmpretrain),
-    Format("official SimMIM", "decoder.0.weight", from_official_simmim),
+    Format("official SimMIM", "decoder.0.weight", from_official_simmim, _ENCODER),
     Format("CLIP or Perception Encoder", towers.CLIP, towers.from_clip),
     Format("CLIP or Perception Encoder", towers.TOWER, towers.from_clip),
     Format("AIM", towers.AIM, towers.from_aim),
     Format("CAPI", f"backbone.{towers.CAPI}", towers.from_capi),
     Format("CAPI", towers.CAPI, towers.from_capi),
-    Format("ours", "encoder.patch_embed.proj.weight", dict),
+    Format("ours", _ENCODER, dict),
     Format(
         "official SimMIM, fine-tuned Swin", "layers.0.downsample.norm.weight", from_official_simmim
     ),
@@ -81,7 +90,8 @@ def translate(tensors: Tensors, file: str, key: str | None = None) -> tuple[dict
     if key is not None:
         found = [under_key(tensors, key, file)]
     else:
-        found = [] if any(form.sign in tensors for form in FORMATS) else encoder_prefixes(tensors)
+        known = any(form.is_of(tensors) for form in FORMATS if not form.sign.endswith("."))
+        found = _networks(tensors) or ([] if known else encoder_prefixes(tensors))
     if found:
         under = {
             name.removeprefix(found[0]): value
@@ -93,9 +103,7 @@ def translate(tensors: Tensors, file: str, key: str | None = None) -> tuple[dict
             f", not {' or '.join(found[1:])}" if found[1:] else ""
         )
     for form in FORMATS:
-        if form.sign in tensors or (
-            form.sign.endswith(".") and any(name.startswith(form.sign) for name in tensors)
-        ):
+        if form.is_of(tensors):
             return form.translate(tensors), form.name
     first = ", ".join(list(tensors)[:3])
     raise ValueError(
@@ -104,6 +112,12 @@ def translate(tensors: Tensors, file: str, key: str | None = None) -> tuple[dict
         "give a run, or weights of a ViT, BEiT or Swin from the official MAE or SimMIM, timm or "
         "Hugging Face (ViTMAE)"
     )
+
+
+def _networks(tensors: Tensors) -> list[str]:
+    """Prefix of what others call an encoder as we do, known by a head in it: a whole network."""
+    prefixes = ("model.encoder.", "encoder.")
+    return [each for each in prefixes if {f"{each}head.weight", f"{each}head.bias"} <= {*tensors}]
 
 
 def teacher_of(tensors: Tensors, file: str | Path) -> dict[str, Tensor]:

@@ -43,6 +43,9 @@ def from_bare(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     inside, beside = split(tensors)
     inside = with_whole_bias(inside)
+    positions = inside.get("pos_embed")
+    if positions is not None and positions.ndim == 2:  # without an axis of images
+        inside["pos_embed"] = positions[None]
     return {
         name if name.startswith(("head.", "fc_norm.", "attn_pool.")) else f"encoder.{name}": value
         for name, value in inside.items()

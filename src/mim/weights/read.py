@@ -119,7 +119,13 @@ def _read_transformers(file: Path, config: Path, name: str, key: str | None = No
     if known is None:
         tensors, form = _ours(content, file, key)
         refuse_other_config(sizes, config)
-        architecture = of_name(sizes.get("architecture")) if isinstance(sizes, dict) else None
+        inside = {
+            each.removeprefix("encoder."): value
+            for each, value in tensors.items()
+            if each.startswith("encoder.")
+        }
+        said = sizes.get("architecture") if isinstance(sizes, dict) else None
+        architecture = of_name(said, inside)
     else:
         check_storage(content, str(file))
         (tensors, architecture), form = known, f"Hugging Face, {sizes['model_type']}"

@@ -90,8 +90,8 @@ def refuse_other_tokens(tensors: Mapping[str, Tensor], file: str, beit: bool = F
         return
     raise ValueError(
         f"{file} has {has}; an encoder here has one cls token, its patches and a position for each "
-        "of them: choose such a "
-        "ViT, e.g. timm:vit_small_patch16_224.dino"
+        "of them: choose such a ViT, e.g. timm:vit_small_patch16_224.dino, or say which model of "
+        "timm it is: encoder=timm encoder.name=..."
     )
 
 
