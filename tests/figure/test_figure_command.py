@@ -248,6 +248,10 @@ def test_another_data_set_can_be_asked_for(figure, checkpoint_folder, tmp_path):
         ),
         (("attention", "{vit}", "--files", "{tmp}/none.png"), "there is no {tmp}/none.png"),
         (
+            ("attention", "{vit}", "--files", "{tmp}"),
+            "{tmp} is a folder; --files takes pictures, {tmp}/*",
+        ),
+        (
             ("attention", "{vit}", "--data", "digit"),
             "data=digit is not a choice; did you mean 'digits'",
         ),

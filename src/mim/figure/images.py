@@ -73,6 +73,8 @@ def _read(file: Path, size: Size, channels: int, range: Range) -> Tensor:
         )
     except FileNotFoundError as error:
         raise FileNotFoundError(f"there is no {file}; --files takes pictures") from error
+    except IsADirectoryError as error:
+        raise ValueError(f"{file} is a folder; --files takes pictures, {file}/*") from error
     except Exception as error:  # decoders raise what they like
         raise ValueError(
             f"{file} is no picture that can be read: {' '.join(str(error).split())}"

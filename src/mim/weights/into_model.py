@@ -161,10 +161,14 @@ def _channels(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str | N
     if theirs == ours:
         return None
     return (
-        f"embeds images of {theirs} channels and the encoder those of {ours}; only three are "
+        f"embeds images of {_counted(theirs)} and the encoder those of {ours}; only three are "
         "carried "
-        f"to another number: give data.channels={theirs}, or choose weights for {ours} channels"
+        f"to another number: give data.channels={theirs}, or choose weights for {_counted(ours)}"
     )
+
+
+def _counted(channels: int) -> str:
+    return f"{channels} channel{'' if channels == 1 else 's'}"
 
 
 def _patch_size(
