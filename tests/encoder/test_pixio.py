@@ -2,6 +2,7 @@
 encoder opens again.
 """
 
+import pytest
 import torch
 
 from mim.encoder.pixio import Pixio
@@ -25,6 +26,12 @@ def test_tokens_before_the_patches_are_as_many_as_asked_for_and_pools_know_the_f
     assert torch.equal(
         Mean()(pool_tokens(tokens, encoder.prefix, Mean.needs)), tokens[:, 3:].mean(1)
     )
+
+
+def test_tokens_and_positions_begin_small():
+    encoder = Pixio(**SIZES, cls_tokens=100)
+    for drawn in (encoder.cls_token, encoder.pos_embed):
+        assert drawn.std().item() == pytest.approx(0.02, rel=0.1)
 
 
 def test_each_cls_token_has_a_position_of_its_own():

@@ -83,6 +83,11 @@ def test_ep_that_asks_nothing_is_the_mean_projected_and_a_query_has_channels_of_
     ] * 4
 
 
+def test_ep_begins_near_the_mean():
+    """Its queries are small, so that all patches have a say at first."""
+    assert EP(SHAPE._replace(width=320)).query.std().item() == pytest.approx(0.02, rel=0.1)
+
+
 def test_simpool_that_asks_nothing_is_the_mean_of_normalised_patches():
     pool = SimPool(SHAPE, gamma=1.0)
     torch.nn.init.zeros_(pool.query.weight)
