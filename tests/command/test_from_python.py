@@ -67,6 +67,17 @@ def test_a_run_is_composed_trained_opened_and_judged(runs, capsys):
         mim.evaluate(run.folder, "classifier", accelerator="cpu")
 
 
+def test_a_run_without_callbacks_leaves_no_results(runs):
+    assert mim.train(mim.compose(*SHORT, "callback=[]")).results == {}
+
+
+def test_what_a_part_refuses_when_it_is_built_is_the_line_of_the_command(runs):
+    cfg = mim.compose(*SHORT, "model.decoder.heads=3")
+    with pytest.raises(ValueError, match="Decoder got width=16, heads=3; the heads") as refused:
+        mim.train(cfg)
+    assert "\n" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [

@@ -25,11 +25,13 @@ from mim.launch.entry import check_command
 from mim.launch.errors import one_line
 from mim.launch.processes import count_devices
 from mim.launch.quiet import silence_libraries
+from mim.launch.resolvers import overrides as asked_overrides
 from mim.launch.resolvers import register_resolvers
 from mim.launch.signals import SIGNALS, listen
 from mim.plain import Settings, read_json, settings_of
 
 Program = Literal["train", "eval"]
+OF_HYDRA = (HydraException, OmegaConfBaseException)
 
 
 class Run(NamedTuple):
@@ -38,7 +40,9 @@ class Run(NamedTuple):
     folder: Path
     """config.yaml, results.json, metrics.csv, checkpoints/, pictures/."""
     results: Settings
-    """Content of results.json: status, metrics, speed, and what made them."""
+    """Content of results.json: status, metrics, speed, and what made them; nothing of a run without
+    `callback=results`.
+    """
 
     @property
     def encoder(self) -> LoadedEncoder:
@@ -57,7 +61,7 @@ def compose(*overrides: str, program: Program = "train") -> DictConfig:
         ValueError: where a setting is none, or its value cannot be; the line that the command says.
     """
     register_resolvers()
-    try:
+    with _in_words(program, overrides, (*OF_HYDRA, TypeError)):
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             whole = hydra.compose(program, list(overrides), return_hydra_config=True)
         HydraConfig.instance().set_config(whole)
@@ -68,10 +72,6 @@ def compose(*overrides: str, program: Program = "train") -> DictConfig:
         check_command(cfg, whole.hydra, CONFIGS, program)
         _settle(cfg, settings_of(cfg))
         return cfg
-    except (HydraException, OmegaConfBaseException, TypeError) as error:
-        with patch.object(sys, "argv", [f"{program}.py", *overrides]):  # whose words are explained
-            line = one_line(error, CONFIGS, program)
-        raise ValueError(line) from error
 
 
 def train(cfg: DictConfig) -> Run:
@@ -95,10 +95,11 @@ def train(cfg: DictConfig) -> Run:
             "shell: python -m mim train ..."
         )
     silence_libraries()
-    with _listening():
+    with _listening(), _in_words("train", asked_overrides()):
         fit(cfg)
     folder = Path(cfg.paths.run)
-    return Run(folder, read_json(folder / "results.json"))
+    results = folder / "results.json"
+    return Run(folder, read_json(results) if results.exists() else {})
 
 
 def evaluate(
@@ -127,8 +128,22 @@ def evaluate(
         *(f"{name}={written(value)}" for name, value in given.items()), *overrides, program="eval"
     )
     silence_libraries()
-    judge(cfg)
+    with _in_words("eval", asked_overrides()):
+        judge(cfg)
     return read_json(Path(cfg.paths.run) / "results.json")
+
+
+@contextmanager
+def _in_words(
+    program: Program, overrides: Sequence[str], kinds: tuple[type[Exception], ...] = OF_HYDRA
+) -> Iterator[None]:
+    """Raise errors of some kinds as a ValueError with the line that the command says of them."""
+    try:
+        yield
+    except kinds as error:
+        with patch.object(sys, "argv", [f"{program}.py", *overrides]):  # whose words are explained
+            line = one_line(error, CONFIGS, program)
+        raise ValueError(line) from error
 
 
 def written(value: object) -> str:
