@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import hydra
@@ -24,6 +24,7 @@ from mim.launch.check import check_config, check_wiring
 from mim.launch.choices import check_keys, check_recipe
 from mim.launch.errors import Interrupted, Pruned, report
 from mim.launch.imports import without_collection
+from mim.launch.output import OutputThatMayClose
 from mim.launch.processes import count_devices, is_first
 from mim.launch.quiet import silence_libraries
 from mim.launch.quoting import quoted
@@ -74,7 +75,9 @@ def launch(run: Callable[[DictConfig], object] | str, configs: Path, config_name
                 function = get_method(run) if isinstance(run, str) else run
             forget_earlier_attempts()
             silence_libraries()  # libraries choose how loud they are while they are imported
-            function(cfg)
+            with redirect_stdout(OutputThatMayClose(sys.stdout)):
+                function(cfg)
+                sys.stdout.flush()
         except Interrupted as stop:
             _say(stop)
             exit_codes.append(stop.exit_code)

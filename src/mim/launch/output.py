@@ -1,0 +1,45 @@
+"""What a run prints, where whoever reads it may end first."""
+
+import os
+import sys
+from typing import TextIO
+
+
+class OutputThatMayClose:
+    """Output of a run that goes on after its reader has ended: `python -m mim train | head`, a
+    `tee` that was killed. What is printed from then on is lost, and standard error says so once.
+
+    Args:
+        stream: that is written to; everything else is asked of it.
+    """
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a text -> its length, also where nobody reads any more."""
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            self._lose()
+            return len(text)
+
+    def flush(self) -> None:
+        """Hand over what was written."""
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._lose()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+    def _lose(self) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
+        print(
+            "whoever read the output has ended; the run goes on, and what it prints is lost",
+            file=sys.stderr,
+            flush=True,
+        )
