@@ -18,6 +18,7 @@ from mim.launch.errors import one_line
 from mim.launch.processes import count_devices
 from mim.launch.resolvers import register_resolvers
 from mim.launch.top import check_top
+from mim.plain import settings_of
 from mim.pool.abmilp import AbMILP
 from mim.weights.read import read_weights
 from tests.security.bad_commands import drawn
@@ -117,7 +118,7 @@ def refusal_of(program, arguments, monkeypatch):
             )
         HydraConfig.instance().set_config(cfg)
         cfg = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
-        check_top(cfg, program)
+        check_top(settings_of(cfg, resolve=True), program)
         check_config(cfg)
     except Exception as error:
         return one_line(error, CONFIGS, program)

@@ -37,7 +37,15 @@ def check_config(cfg: DictConfig) -> None:
     Raises:
         ValueError: one line, saying what was given, what is allowed and where.
     """
-    values = settings_of(cfg, resolve=True)
+    check_values(settings_of(cfg, resolve=True))
+
+
+def check_values(values: Settings) -> None:
+    """The same of a config that is resolved.
+
+    Raises:
+        ValueError: as `check_config`.
+    """
     _check_finite(values, "")
     calls = _targets(values, "")
     # a component is wired in again further down

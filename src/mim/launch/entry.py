@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mim.geometry import Geometry, check_heads, pair
 from mim.installed import as_typed
-from mim.launch.check import check_config, check_wiring
+from mim.launch.check import check_values, check_wiring
 from mim.launch.choices import check_keys, check_recipe
 from mim.launch.errors import Interrupted, Pruned, report
 from mim.launch.imports import without_collection
@@ -33,7 +33,7 @@ from mim.launch.signals import end, listen
 from mim.launch.slurm import requeue
 from mim.launch.there import refuse_missing, refuse_missing_folder, refuse_missing_gpu
 from mim.launch.top import check_top
-from mim.plain import printable
+from mim.plain import printable, settings_of
 
 
 def launch(run: Callable[[DictConfig], object] | str, configs: Path, config_name: str) -> None:
@@ -141,11 +141,10 @@ def check_command(
     Raises:
         ValueError: one line about the first thing that cannot be.
     """
-    check_top(cfg, config_name)
-    built = cfg
-    if config_name == "eval":  # which names a class of encoders and builds none
-        built = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "encoder"])
-    check_config(built)
+    values = settings_of(cfg, resolve=True)
+    check_top(values, config_name)
+    # eval names a class of encoders and builds none
+    check_values({k: v for k, v in values.items() if (config_name, k) != ("eval", "encoder")})
     _check_patches(cfg.get("encoder") or OmegaConf.create())
     check_wiring(cfg, hydra_config.runtime.choices)
     searched = [

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from typing import Annotated, Literal, TypedDict, get_type_hints
 
 from annotated_types import MinLen
-from omegaconf import DictConfig
 
 from mim.geometry import PatchResize
 from mim.launch.trainer_hints import Accelerator
 from mim.launch.values import check_value
-from mim.plain import settings_of
+from mim.plain import Settings
 from mim.ranges import Count, NonNegativeInt, NotNegative, Positive, Seed
 
 Source = Annotated[str, MinLen(1)]
@@ -70,14 +69,13 @@ class Sweep(TypedDict, total=False):
 _OF: dict[str, type] = {"train": Train, "eval": Eval}
 
 
-def check_top(cfg: DictConfig, config_name: str) -> None:
-    """Hold what a command reads itself against its kind: a list is no path, and a word no number of
-    epochs.
+def check_top(values: Settings, config_name: str) -> None:
+    """Hold what a command reads itself of its config, resolved, against its kind: a list is no
+    path, and a word no number of epochs.
 
     Raises:
         ValueError: one line, the setting first.
     """
-    values = settings_of(cfg, resolve=True)
     _check(values, _OF.get(config_name, Train), "")
     check_sweep(values)
     for name, value in (values.get("paths") or {}).items():
