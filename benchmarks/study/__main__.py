@@ -3,12 +3,14 @@ docs/study.md.
 
     python benchmarks/study --data <folder of CIFAR-10's pictures> --size small --minutes 60
 
+    python benchmarks/study --plan benchmarks/study/comparison.yaml --data <folder> --size small
     python benchmarks/study --plan benchmarks/study/budget.yaml --data <folder> --size small
 
 What was stopped goes on from where it was; a job that has ended is not run again, nor one whose
 numbers `--kept` names: docs/numbers/ has those of the pages. `--page` writes the page of what is
 there. The size whole is meant for twenty minutes an arm on two cores, small
-takes half a minute of one core; a plan says what each is. budget.yaml has the settings of
+takes half a minute of one core; a plan says what each is. comparison.yaml has more
+methods, of EMAE's comparison, and writes docs/comparison_study.md. budget.yaml has the settings of
 experiment=budget/..., each beside MAE at equal compute, and writes docs/budget_study.md.
 """
 

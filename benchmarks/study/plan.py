@@ -1,4 +1,4 @@
-"""Plan of the study: arms, claims and one size, read from plan.yaml and refused where they do not
+"""Plan of a study: arms, claims and one size, read from plan.yaml and refused where they do not
 fit together.
 """
 
@@ -94,12 +94,14 @@ class Plan(NamedTuple):
 
 
 def read_plan(size: str, file: Path = PLAN) -> Plan:
-    """Plan of a size.
+    """Plan of a size; what a file leaves out is that of the file which it says it is `like`.
 
     Raises:
         ValueError: where there is no such size, or a claim names what is not there.
     """
     raw = yaml.safe_load(file.read_text())
+    if "like" in raw:
+        raw = yaml.safe_load(file.with_name(raw["like"]).read_text()) | raw
     if size not in raw["sizes"]:
         raise ValueError(f"--size {size} is none; there are: {', '.join(raw['sizes'])}")
     arms = {name: Arm(**arm) for name, arm in raw["arms"].items()}

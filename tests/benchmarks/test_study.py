@@ -54,6 +54,14 @@ def finish(job: Any, **metrics: float) -> None:
     (job.folder / "results.json").write_text(json.dumps({"status": "finished", "metrics": metrics}))
 
 
+def test_a_plan_has_the_sizes_and_arms_of_the_one_that_it_is_like(module) -> None:
+    read_plan = module("plan").read_plan
+    comparison, plan = read_plan("small", STUDY / "comparison.yaml"), read_plan("small")
+    assert (comparison.size, comparison.arms) == (plan.size, plan.arms)
+    assert {"msn", "moco_v3"} <= set(module("plan").wanted_arms(comparison))
+    assert not {"msn", "moco_v3"} & set(module("plan").wanted_arms(plan))
+
+
 @pytest.mark.parametrize("file", ["plan.yaml", "budget.yaml"])
 def test_every_arm_composes(module, file) -> None:
     plan = module("plan").read_plan("toy", STUDY / file)
