@@ -132,7 +132,7 @@ PARTS = (
     Part(
         "probe",
         "Twelve probe heads beside one",
-        "probe.py {data}/cifar10_images --encoder vit_tiny --images 4000 --held-out 1000",
+        "probe.py {data}/cifar10_images --encoder vit_tiny --images 1000 --held-out 500 --rounds 3",
         "probe.py {data}/cifar10_images --encoder vit_pico --images 8 --held-out 4 --epochs 1 "
         "--rounds 1",
         "twelve heads cost",

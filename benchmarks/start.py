@@ -68,6 +68,7 @@ class Lines:
 
 def first_step() -> None:
     """Do what a training does until its first step, and say after each part how long it took."""
+    print("\n| until the first step of the demo | processor seconds |\n|---|---|", flush=True)
     from mim.launch.imports import without_collection
 
     lines = Lines()
@@ -140,7 +141,7 @@ def seconds_of(command: str) -> float:
 def main() -> None:
     # PR_SET_CHILD_SUBREAPER: wait for grandchildren whose parent has ended
     ctypes.CDLL(None).prctl(36, 1)
-    os.environ |= {"MIM_RUNS": tempfile.mkdtemp()}
+    os.environ["MIM_RUNS"] = tempfile.mkdtemp()
     print("| what is only said | processor seconds |\n|---|---|", flush=True)
     for command in SAID:
         print(f"| `python {command}` | {seconds_of(command):.1f} |", flush=True)
@@ -148,9 +149,9 @@ def main() -> None:
     for share in ("true", "false"):
         seconds = seconds_of(f"{SWEEP} sweep.share_imports={share} sweep.name=share_{share}")
         print(f"| `sweep.share_imports={share}` | {seconds:.1f} |", flush=True)
-    print("\n| until the first step of the demo | processor seconds |\n|---|---|", flush=True)
     subprocess.run([sys.executable, __file__, "first"], check=True)
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("MIM_RUNS", tempfile.mkdtemp())
     first_step() if sys.argv[1:] == ["first"] else main()

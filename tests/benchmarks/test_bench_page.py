@@ -182,3 +182,12 @@ def test_maskers_are_timed_and_their_share_is_said(bench, monkeypatch, capsys):
     shares = bench["numbers"](capsys.readouterr().out, part.column, part.rows)
     assert len(shares) == 1
     assert shares[0] > 0
+
+
+@pytest.mark.slow
+def test_seconds_until_the_first_step_are_counted_wherever_runs_are_left(bench, monkeypatch):
+    monkeypatch.delenv("MIM_RUNS", raising=False)
+    (part,) = [part for part in bench["PARTS"] if part.name == "start"]
+    ran = bench["run"](part, part.quick, Path("unused"), 300.0)
+    (seconds,) = bench["numbers"](ran.text, part.column, part.rows)
+    assert seconds > 1
