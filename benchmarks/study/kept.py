@@ -17,9 +17,9 @@ def keep(study: Study, file: Path) -> None:
     """
     jobs = {job.folder: job for job in study.jobs() if done(job.folder)}
     lines = []
+    asked = {f"{metric}{of}" for metric in study.plan.judges for of in ("", "_untrained")}
     for folder, job in jobs.items():
         said = json.loads((folder / "results.json").read_text())
-        asked = {f"{metric}{of}" for metric in study.plan.judges for of in ("", "_untrained")}
         said["metrics"] = {
             name: value for name, value in said.get("metrics", {}).items() if name in asked
         }

@@ -6,7 +6,6 @@ once.
 """
 
 import ast
-import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +17,7 @@ from mim.installed import COMMANDS, CONFIGS
 from mim.launch.check import nearest
 from mim.launch.errors import report
 from mim.launch.imports import without_collection
+from mim.launch.output import lead_nowhere
 from mim.launch.there import refuse_missing, refuse_missing_pictures
 
 
@@ -65,7 +65,7 @@ if __name__ == "__main__":
     try:
         code = main(sys.argv[1:])
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads, such as `head`, has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        lead_nowhere(sys.stdout)
         code = 0
     sys.exit(code)

@@ -1,7 +1,6 @@
 """Colours of 16 bits in PNG and PPM: all that is stored, with or without transparency."""
 
 import struct
-import zlib
 
 import numpy as np
 import pytest
@@ -12,30 +11,18 @@ from mim.augment.no_augment import NoAugment
 from mim.data.decode import decode, read_values
 from mim.data.image_folder import ImageFolder
 from mim.data.levels import LUMA, Reading
+from tests.data.png import chunk, png_file
 
 KIND = {1: 0, 2: 4, 3: 2, 4: 6}  # of colour, by channels
 ROWS, COLUMNS = 6, 9
 BIG_ENDIAN_SIX = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
 
 
-def chunk(kind, content):
-    return (
-        struct.pack(">I", len(content))
-        + kind
-        + content
-        + struct.pack(">I", zlib.crc32(kind + content))
-    )
-
-
-def png(values, before=b"", behind=b""):
-    """Bytes of (c, H, W) uint16, written by the standard alone (ISO 15948)."""
+def png(values, **chunks):
+    """Bytes of (c, H, W) uint16."""
     channels, height, width = values.shape
-    head = struct.pack(">IIBBBBB", width, height, 16, KIND[channels], 0, 0, 0)
     rows = b"".join(b"\0" + row.T.astype(">u2").tobytes() for row in values.transpose(1, 0, 2))
-    pixels = chunk(b"IDAT", zlib.compress(rows))
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + before + pixels + behind + chunk(b"IEND", b"")
-    )
+    return png_file((width, height), 16, KIND[channels], rows, **chunks)
 
 
 def ppm(values, most):

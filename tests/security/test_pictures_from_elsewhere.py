@@ -5,7 +5,6 @@ picture's name, pipes.
 import io
 import os
 import struct
-import zlib
 
 import numpy as np
 import pytest
@@ -21,24 +20,12 @@ from mim.data.image_folder import ImageFolder
 from mim.data.levels import Reading
 from mim.data.webdataset import WebDataset
 from mim.figure.images import read_files
+from tests.data.png import png_file
 from tests.data.test_webdataset import add, tarfile
 
 
-def chunk(kind, content):
-    return (
-        struct.pack(">I", len(content))
-        + kind
-        + content
-        + struct.pack(">I", zlib.crc32(kind + content))
-    )
-
-
 def png(width, height):
-    packed = zlib.compress(bytes(10**5))
-    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
-    )
+    return png_file((width, height), 8, 2, bytes(10**5))
 
 
 def gif(width, height, frames=1, screen=None):

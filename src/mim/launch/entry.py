@@ -24,7 +24,7 @@ from mim.launch.check import check_values, check_wiring
 from mim.launch.choices import check_keys, check_recipe
 from mim.launch.errors import Interrupted, Pruned, report
 from mim.launch.imports import without_collection
-from mim.launch.output import OutputThatMayClose
+from mim.launch.output import OutputThatMayClose, lead_nowhere
 from mim.launch.processes import count_devices, is_first
 from mim.launch.quiet import silence_libraries
 from mim.launch.quoting import quoted
@@ -104,8 +104,8 @@ def launch(run: Callable[[DictConfig], object] | str, configs: Path, config_name
         requeue(stop)
     except KeyboardInterrupt:
         exit_codes.append(130)
-    except BrokenPipeError:  # whoever reads, such as `head`, has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        lead_nowhere(sys.stdout)
     except Exception as error:
         end()
         report(error, configs, config_name)

@@ -5,6 +5,13 @@ import sys
 from typing import TextIO
 
 
+def lead_nowhere(stream: TextIO) -> None:
+    """Let a stream lead nowhere from now on: whoever reads it, such as `head`, has read enough."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
 class OutputThatMayClose:
     """Output of a run that goes on after its reader has ended: `python -m mim train | head`, a
     `tee` that was killed. What is printed from then on is lost, and standard error says so once.
@@ -35,9 +42,7 @@ class OutputThatMayClose:
         return getattr(self._stream, name)
 
     def _lose(self) -> None:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self._stream.fileno())
-        os.close(nowhere)
+        lead_nowhere(self._stream)
         print(
             "whoever read the output has ended; the run goes on, and what it prints is lost",
             file=sys.stderr,
