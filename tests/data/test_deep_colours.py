@@ -107,6 +107,17 @@ def test_colours_of_a_ppm(most):
     assert close(read(ppm(values, most)), levels(whole))
 
 
+def test_colours_of_a_ppm_that_is_text():
+    values = drawn(3)
+    words = [str(value) for value in values.transpose(1, 2, 0).reshape(-1)]
+    said = (
+        f"P3 {COLUMNS} {ROWS} 65535\n{words[0]} # 99 is a remark\n{' '.join(words[1:])}\n".encode()
+    )
+    assert close(read(said), levels(values))
+    with pytest.raises((OSError, ValueError)):
+        read(said[:-200])
+
+
 def test_a_ppm_of_eight_bits_stays_bytes():
     header, values = b"P6 2 1 200 ", bytes([0, 100, 200, 7, 8, 9])
     image = read(header + values)

@@ -1,5 +1,6 @@
-"""Colours of 16 bits in PNG and PPM, of which Pillow keeps the upper 8."""
+"""Colours of more than 8 bits, of which Pillow keeps the upper 8: PNG, PPM, JPEG 2000 and AVIF."""
 
+import re
 from importlib import import_module
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 from PIL.PpmImagePlugin import PpmImageFile
 from torch import Tensor
 
+from mim.data.deep_compressed import WHITE, deep_compressed
 from mim.data.jpeg import fastest
 from mim.data.levels import Reading
 
@@ -16,7 +18,6 @@ SIGNATURE, HEAD = b"\x89PNG\r\n\x1a\n", 8
 """What a PNG begins with, and bytes of a chunk before what is in it."""
 DEEP = {(16, 2), (16, 4), (16, 6)}
 """Bits and kind of colour of a PNG: red, green and blue; grey with transparency; both."""
-WHITE = 65535
 
 
 def deep_colours(content: bytes, picture: Image.Image, reading: Reading) -> NDArray | None:
@@ -35,9 +36,10 @@ def deep_colours(content: bytes, picture: Image.Image, reading: Reading) -> NDAr
     """
     if isinstance(picture, PpmImageFile) and picture.mode == "RGB":
         return _ppm(content, picture)
-    if picture.format != "PNG" or (content[24], content[25]) not in DEEP:
+    is_png = picture.format == "PNG" and (content[24], content[25]) in DEEP
+    values = _png(content, reading) if is_png else deep_compressed(content, picture)
+    if values is None:
         return None
-    values = _png(content, reading)
     if "transparency" in picture.info and reading.channels == 4:  # one colour
         clear = np.reshape(picture.info["transparency"], (-1, 1, 1))
         alpha = (values != clear).any(axis=0, keepdims=True) * np.uint16(WHITE)
@@ -77,13 +79,17 @@ def _pixels_alone(content: bytes) -> Tensor:
 
 
 def _ppm(content: bytes, picture: PpmImageFile) -> NDArray | None:
-    """Binary ones; those that are text have 8 bits left."""
     codec, _, start, arguments = picture.tile[0]
-    most = int(arguments[1]) if codec == "ppm" and isinstance(arguments, tuple) else 0
+    most = int(arguments[1]) if codec != "raw" and isinstance(arguments, tuple) else 0
     if most < 256:
         return None
     count = picture.width * picture.height * 3
-    if len(content) < start + 2 * count:
+    if codec == "ppm":
+        values = np.frombuffer(content[start : start + 2 * count], ">u2")
+    else:  # as text, in which a line may end with a remark
+        words = re.sub(rb"#[^\r\n]*", b"", content[start:]).split()[:count]
+        values = np.array(words, np.int64)
+    if len(values) < count:
         raise ValueError("it ends before its last pixel")
-    pixels = np.frombuffer(content, ">u2", count, start).reshape(picture.height, picture.width, 3)
-    return np.rint(np.minimum(pixels.transpose(2, 0, 1) / most, 1) * WHITE).astype(np.uint16)
+    pixels = values.reshape(picture.height, picture.width, 3).transpose(2, 0, 1)
+    return np.rint(np.clip(pixels / most, 0, 1) * WHITE).astype(np.uint16)
