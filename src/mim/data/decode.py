@@ -72,7 +72,8 @@ class FileValues(NamedTuple):
 
 def decode(content: Tensor, reading: Reading = COLOURS, fit: Fit | None = None) -> Tensor:
     """Bytes (size,) uint8 -> (C, H, W), of an animation the first frame: uint8, or float32 in
-    0..255 of deeper pixels.
+    0..255 of deeper pixels. Channels may lie beside each other in memory, as a decoder leaves them:
+    pictures are resized fastest that way.
 
     Raises:
         ValueError: where its header asks for more pixels than the limit, before any is decoded, it
@@ -86,7 +87,7 @@ def decode(content: Tensor, reading: Reading = COLOURS, fit: Fit | None = None) 
     values, range = found.values, reading.range or found.range
     as_it_is = values.dtype == np.uint8 and range is None and found.nothing is None
     pixels = torch.from_numpy(values) if as_it_is else to_levels(values, range, found.nothing)
-    return as_channels(pixels, reading.channels).contiguous()
+    return as_channels(pixels, reading.channels)
 
 
 def read_values(content: Tensor, reading: Reading = COLOURS, fit: Fit | None = None) -> FileValues:

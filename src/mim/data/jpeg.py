@@ -68,9 +68,8 @@ def decode_jpeg(
     width, height = (max(1, side // divisor) for side in picture.size)
     if grey or divisor > 1:
         picture.draft("L" if grey else "RGB", (width, height) if divisor > 1 else None)
-    pixels = np.asarray(picture.convert("L" if grey else "RGB"))
-    planes = pixels[None] if grey else pixels.transpose(2, 0, 1)
-    return Decoded(np.array(planes, order="C"), turned=False)
+    pixels = np.array(picture.convert("L" if grey else "RGB"))
+    return Decoded(pixels[None] if grey else pixels.transpose(2, 0, 1), turned=False)
 
 
 @cache
