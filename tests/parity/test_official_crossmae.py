@@ -66,10 +66,10 @@ def ours(tensors):
 def build(golden):
     reference = golden("crossmae")
 
-    def built(variant="", predicted=None, normalise=True):
+    def built(variant="", every=False, normalise=True):
         m, score = reference.meta, Drawn()
         score.noise = reference["noise"]
-        kept = m["kept_mask_ratio"] if predicted is None else predicted
+        kept = m["mask_ratio"] if every else m["kept_mask_ratio"]
         encoder = ViT(
             m["img_size"],
             m["patch_size"],
@@ -171,7 +171,7 @@ def test_losses_and_gradients_are_official(build, batch_of, distance, variant):
 
 
 def test_all_that_is_masked_can_be_predicted_and_pixels_as_they_are(build, batch_of, distance):
-    case = build(predicted=0.75)
+    case = build(every=True)
     image = case.reference["images"]
     made = case.model(batch_of(image))
     assert distance(in_order(made.prediction, made.split), case.reference["all.pred"]) < 2e-5
@@ -191,8 +191,8 @@ def test_training_is_official(build, batch_of):
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=tuple(m["betas"]), eps=m["adam_eps"])
     schedule, losses, norms = WarmupCosine(m["warmup_epochs"], m["min_lr"]), [], []
     for step in range(m["steps"]):
-        passes = m["steps_per_epoch"]  # theirs starts half an epoch in, a step of two
-        progress = Progress(step + passes // 2, m["epochs"] * passes, passes)
+        passes = m["steps_per_epoch"]  # theirs starts half an epoch in: counted in half steps
+        progress = Progress(2 * step + passes, 2 * m["epochs"] * passes, 2 * passes)
         rate = m["lr"] * schedule(progress, m["lr"])
         assert rate == pytest.approx(case.reference["train.lr"][step].item(), rel=1e-9)
         for group in optimizer.param_groups:

@@ -165,7 +165,7 @@ def test_several_steps_end_with_the_official_networks(case, batch_of, distance):
     for who, state in (("encoder", model), ("predictor", model), ("target", teacher)):
         kind = "predictor" if who == "predictor" else "encoder"
         expected = ours(reference.under(f"train.final_{who}."), kind)
-        assert len(expected) == 4
+        assert len(expected) > 2
         for name, value in expected.items():
             assert distance(state.state_dict()[name], value) < 1e-4, (who, name)
 
@@ -230,23 +230,35 @@ def test_contexts_and_targets_of_drawn_places_are_official(collated):
 
 def test_masks_have_the_official_shares(collated, batch_of):
     """How much of an image is shown, once contexts are cut to the shortest of eight, and how often
-    each place is predicted.
+    each place is predicted: to five standard errors of our steps.
     """
     reference, configs = collated
-    number, c = configs[1]
+    number, c = min(
+        (each for each in configs if each[1]["nenc"] == 1 and not each[1]["allow_overlap"]),
+        key=lambda each: each[1]["grid"],
+    )
     grid, steps, images = (c["grid"], c["grid"]), 100, c["stat_batch"]
-    masker, batch = release(c).train(), batch_of(torch.zeros(images, 3, 1, 1))
-    shown, places, union = 0.0, torch.zeros(196), 0.0
+    L, masker = c["grid"] ** 2, release(c).train()
+    batch = batch_of(torch.zeros(images, 3, 1, 1))
+    shown, union, places = [], [], []
     for step in range(steps):
         masker.begin_step(Progress(step, steps, 1))
         split = masker(batch._replace(key=keys(0, step, torch.arange(images))), grid)
-        shown += split.visible_valid[:, 0].sum(1).amin().item() / 196 / steps
-        count = torch.zeros(images, 196).scatter_add_(
+        shown.append(split.visible_valid[:, 0].sum(1).amin() / L)
+        count = torch.zeros(images, L).scatter_add_(
             1, split.masked.flatten(1), split.masked_valid.flatten(1).float()
         )
-        places, union = places + count.sum(0), union + (count > 0).float().mean().item() / steps
-    assert shown == pytest.approx(c["mean_context_share"], abs=0.02)
-    assert union == pytest.approx(c["mean_union_share_of_targets"], abs=0.01)
-    places, theirs = places.view(grid), reference[f"stat.target_occupancy_{number}"].float()
-    assert (places / places.sum() - theirs / theirs.sum()).abs().max() < 1e-3
-    assert places[-1].sum() == places[:, -1].sum() == 0
+        union.append((count > 0).float().mean())
+        places.append(count.mean(0).view(grid))
+    theirs = reference[f"stat.target_occupancy_{number}"].float()
+    theirs = theirs * torch.stack(places).mean(0).sum() / theirs.sum()
+    for found, expected in (
+        (shown, c["mean_context_share"]),
+        (union, c["mean_union_share_of_targets"]),
+        (places, theirs),
+    ):
+        values = torch.stack(found)
+        chance = 5 * values.std(0) / steps**0.5
+        assert ((values.mean(0) - expected).abs() <= chance).all()
+        assert (chance < 0.5 * values.mean()).all()
+    assert sum(place[-1].sum() + place[:, -1].sum() for place in places) == 0
