@@ -47,6 +47,13 @@ def test_steps_are_timms(golden, composed_command, name):
     assert used == variant["use_muon"]
 
 
+def test_the_config_has_timms_settings(composed_command):
+    given = composed_command("train.py optimizer=muon").optimizer
+    named = {name: value for name, value in given.items() if not name.startswith("_")}
+    assert len(named) == 7
+    assert named == {name: META["defaults"][name] for name in named}
+
+
 def test_a_stopped_optimiser_goes_on(golden, composed_command):
     """What it keeps of each parameter comes back out of a checkpoint."""
     reference, variant = (

@@ -41,7 +41,6 @@ class Pixio(ViT):
             mlp_ratio,
             drop_path,
             channels,
-            positions="learned",
         )
         self.prefix = cls_tokens
         self.cls_token = nn.Parameter(torch.empty(1, cls_tokens, width).normal_(std=0.02))

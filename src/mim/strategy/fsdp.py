@@ -21,6 +21,7 @@ from mim.part import Saved
 from mim.precision import DTYPES
 from mim.ranges import Count
 from mim.run.insides import callbacks_of, renew_threads
+from mim.strategy.compiled import compile_blocks
 from mim.strategy.fill import fill_from_shares, fill_from_whole
 from mim.strategy.sharding import blocks, shares_in_place, unsharded
 
@@ -121,9 +122,9 @@ class FSDP(ModelParallelStrategy):
         for model in self._cut:
             # What no backward pass goes through, a teacher, is not cut up again by one.
             trained = any(p.requires_grad for p in model.parameters())
+            if compiles:
+                compile_blocks(blocks(model))
             for block in blocks(model):
-                if compiles:
-                    block.forward = torch.compile(block.forward, fullgraph=True)
                 again = self.regather or not trained
                 fully_shard(block, mesh=self.layout, mp_policy=policy, reshard_after_forward=again)
             fully_shard(

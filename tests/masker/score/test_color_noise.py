@@ -6,6 +6,7 @@ import torch
 from mim.batch import blank
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio
+from mim.masker.score import color_noise as module
 from mim.masker.score.color_noise import ColorNoise, blurred
 from tests.stored import numbered
 
@@ -58,8 +59,21 @@ def test_images_have_noise_of_their_own_by_their_keys():
     assert torch.equal(score.drawn(key.flip(0), (5, 7)), first.flip(0))
 
 
-def test_the_second_blur_has_to_be_the_wider_one():
-    with pytest.raises(
-        ValueError, match=r"sigma=2, coarse_sigma=1; needs 0 < sigma < coarse_sigma"
-    ):
-        ColorNoise(sigma=2, coarse_sigma=1)
+def test_green_noise_of_a_point_is_a_narrow_gaussian_less_one_of_twice_the_width(monkeypatch):
+    """As far as three deviations of the wider one."""
+    point = torch.zeros(1, 25, 25)  # a grid of 13 x 13 and 6 patches beyond each border
+    point[0, 12, 12] = 1
+    monkeypatch.setattr(module, "uniform", lambda key, count, stream: point.view(1, -1))
+    found = ColorNoise().drawn(torch.zeros(1), (13, 13))[0]
+    place = torch.arange(-6.0, 7.0)
+    narrow, wide = (torch.exp(-(place**2) / (2 * sigma**2)) for sigma in (1.0, 2.0))
+    narrow, wide = narrow / narrow.sum(), wide / wide.sum()
+    expected = narrow[:, None] * narrow - wide[:, None] * wide
+    assert torch.allclose(found, expected, atol=1e-7)
+
+
+@pytest.mark.parametrize(("sigma", "coarse"), [(2, 1), (2, 2)])
+def test_the_second_blur_has_to_be_the_wider_one(sigma, coarse):
+    message = f"sigma={sigma}, coarse_sigma={coarse}; needs 0 < sigma < coarse_sigma"
+    with pytest.raises(ValueError, match=message):
+        ColorNoise(sigma=sigma, coarse_sigma=coarse)

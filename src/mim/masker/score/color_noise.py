@@ -58,7 +58,7 @@ class ColorNoise(nn.Module):
         """
         reach = math.ceil(3 * self.coarse_sigma)
         rows, columns = (side + 2 * reach for side in grid)
-        white = uniform(key, rows * columns, MASK).view(-1, rows, columns) - 0.5
+        white = uniform(key, rows * columns, MASK).view(-1, rows, columns)
         plain = white[:, reach:-reach, reach:-reach]
         fine = blurred(white, self.sigma, reach)
         if self.colour in ("red", "blue"):
