@@ -65,13 +65,16 @@ def made(written, composed_command):
     return make
 
 
-def test_the_page_shows_eight_parts():
-    assert len(COMMANDS) == 8
+def test_the_page_shows_eleven_parts():
+    assert len(COMMANDS) == 11
     assert {name for name, _ in BLOCKS if not name.endswith("my_parts.py")} == {
         f"my_configs/{group}/{name}.yaml"
         for group, name in (
             ("masker", "centre"),
+            ("masker", "doubtful"),
             ("target", "mean_colour"),
+            ("target", "directions"),
+            ("teacher", "rarely"),
             ("data", "stripes"),
             ("augment", "square"),
             ("schedule", "power"),
@@ -94,7 +97,9 @@ def loss_of(cfg, batch):
     return task
 
 
-@pytest.mark.parametrize("part", ["centre", "mean_colour", "small"])
+@pytest.mark.parametrize(
+    "part", ["centre", "doubtful", "mean_colour", "directions", "rarely", "small"]
+)
 def test_what_the_page_adds_to_a_model_learns(made, part):
     torch.manual_seed(0)
     task = loss_of(made(part), Batch.of(torch.randn(2, 3, 32, 32)))
@@ -118,6 +123,58 @@ def test_the_masker_of_the_page_goes_with_every_teacher(written, composed_comman
     visible = torch.cat([split.visible.flatten() for split in splits]).tolist()  # of 4 x 4 patches
     assert sum(visible.count(patch) for patch in (0, 3, 12, 15)) > 0
     assert sum(visible.count(patch) for patch in (5, 6, 9, 10)) < len(visible) / 4
+
+
+@pytest.mark.parametrize("name", ["iBOT", "DINO", "data2vec"])
+def test_the_masker_that_goes_by_attention_is_told_the_teacher_s(written, composed_command, name):
+    """Or what a store has of each image."""
+    given = taught(name).replace(" masker=random", "")
+    cfg = composed_command(
+        f"python {given} masker=doubtful hydra.searchpath=[file://{written}/my_configs]"
+    )
+    torch.manual_seed(0)
+    task, seen = instantiate(cfg.task).train(), []
+    score = task.model.masker.score
+    assert score.store.live == (name != "data2vec")
+    score.store.maps = torch.rand(4, 4, 4).half()
+    score.register_forward_hook(lambda module, given, rank: seen.append((given[0], rank.rank)))
+    task.objective(two_views())[0].backward()
+    (batch, rank), *_ = seen
+    weight = score.store(batch, (4, 4))
+    assert (batch.attention is not None) == score.store.live
+    assert weight.std(1).min() > 0
+    nearest = rank.argmax(1, keepdim=True)
+    assert torch.equal(weight.gather(1, nearest), weight.median(1, keepdim=True).values)
+
+
+def test_the_target_of_the_page_is_a_direction_of_the_teacher(made):
+    target = instantiate(made("directions").loss).target
+    left = torch.randn(2, 1 + 4, 8)
+    split = Split(torch.tensor([[[0]], [[1]]]), torch.tensor([[[1, 3]], [[2, 0]]]))
+    asked = []
+
+    def teacher(image, blocks):
+        asked.extend(blocks)
+        return [left]
+
+    teacher.depth, teacher.prefix = 3, 1
+    found = target(None, split, teacher)
+    assert asked == [2]
+    assert torch.allclose(found[1, 0, 1], left[1, 1] / left[1, 1].norm())
+    assert found.norm(dim=-1).sub(1).abs().max() < 1e-5
+
+
+def test_the_teacher_of_the_page_is_copied_now_and_then(made):
+    task = instantiate(made("rarely").task)
+    assert task.teacher.every == 10
+    before = task.teacher.network.norm.weight.clone()
+    with torch.no_grad():
+        task.model.encoder.norm.weight += 1
+    for step in range(9):
+        task.teacher.after_step(task.model, Progress(step, 20, 5))
+        assert torch.equal(task.teacher.network.norm.weight, before)
+    task.teacher.after_step(task.model, Progress(9, 20, 5))
+    assert torch.equal(task.teacher.network.norm.weight, before + 1)
 
 
 def test_the_masker_of_the_page_hides_the_centre(written):
