@@ -133,6 +133,14 @@ def shapes(source: str | os.PathLike) -> dict[str, tuple[int, ...]]:
     }
 
 
+def stepped(source: str | os.PathLike, optimizer: int) -> set[str]:
+    """Names of the parameters that an optimiser, by its number, has stepped: it keeps nothing of
+    others, such as a last layer that is frozen in the first epochs.
+    """
+    paths = _Reader(source).read_metadata().planner_data.values()
+    return {path[1] for path in paths if path[0] == f"optimizer_{optimizer}"}
+
+
 def read_sharded_weights(source: str | os.PathLike) -> dict[str, Tensor]:
     """Weights of a sharded checkpoint by name, each put together from its shares."""
     return _read(source, only="state_dict").get("state_dict", {})

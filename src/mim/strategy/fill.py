@@ -1,4 +1,8 @@
-"""Filling a model that is cut up, and its optimisers, from a checkpoint: of shares, or whole."""
+"""Filling a model that is cut up, and its optimisers, from a checkpoint: of shares, or whole.
+
+An optimiser keeps nothing of a parameter that it has not stepped yet (the last layer of DINO and
+iBOT, frozen in the first epochs), and so it is after a run is resumed.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +18,7 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.optim import Optimizer
 
 from mim.checkpoint.optimizer_state import by_name, in_tensors
-from mim.checkpoint.sharded import read_rest, read_shares
+from mim.checkpoint.sharded import read_rest, read_shares, stepped
 from mim.part import Saved
 
 
@@ -23,7 +27,10 @@ def fill_from_shares(model: nn.Module, optimizers: Sequence[Optimizer], path: st
     optimisers' state, whatever number of processes wrote them.
     """
     weights = get_model_state_dict(model)
-    states = [in_tensors(_state_of(model, optimizer)["state"]) for optimizer in optimizers]
+    states = []
+    for number, optimizer in enumerate(optimizers):
+        state, kept = in_tensors(_state_of(model, optimizer)["state"]), stepped(path, number)
+        states.append({name: own for name, own in state.items() if name in kept})
     read_shares(
         {"state_dict": weights} | {f"optimizer_{i}": state for i, state in enumerate(states)},
         path,
@@ -33,7 +40,8 @@ def fill_from_shares(model: nn.Module, optimizers: Sequence[Optimizer], path: st
     for optimizer, state, groups in zip(
         optimizers, states, rest.pop("optimizer_groups"), strict=True
     ):
-        set_optimizer_state_dict(model, optimizer, {"state": state, "param_groups": groups})
+        given = {"state": state, "param_groups": groups}
+        set_optimizer_state_dict(model, optimizer, given, options=StateDictOptions(strict=False))
     return rest
 
 
@@ -41,12 +49,17 @@ def fill_from_whole(model: nn.Module, optimizers: Sequence[Optimizer], checkpoin
     """Rest of a checkpoint of whole weights, once each process has taken its shares of them and of
     the optimisers' state. What is taken leaves `checkpoint`.
     """
-    full = StateDictOptions(full_state_dict=True)
+    full, some = (StateDictOptions(full_state_dict=True, strict=strict) for strict in (True, False))
     set_model_state_dict(model, checkpoint.pop("state_dict"), options=full)
     for optimizer, state in zip(optimizers, checkpoint.pop("optimizer_states"), strict=True):
         groups = _state_of(model, optimizer)["param_groups"]
         named = by_name(state, [group["params"] for group in groups])
-        set_optimizer_state_dict(model, optimizer, named, options=full)
+        set_optimizer_state_dict(model, optimizer, named, options=some)
+        # what is not given stays as torch filled it, by a step of nothing
+        for names, own in zip(named["param_groups"], optimizer.param_groups, strict=True):
+            for name, parameter in zip(names["params"], own["params"], strict=True):
+                if name not in named["state"]:
+                    optimizer.state.pop(parameter, None)
     return checkpoint
 
 
