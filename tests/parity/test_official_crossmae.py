@@ -222,3 +222,16 @@ def test_as_many_patches_are_shown_and_predicted_as_theirs(golden):
             continue
         masked, thrown = ThrowMiddle(kept, ratio - kept, rounding="keep_down").counts(int(patches))
         assert (int(patches) - masked - thrown, masked) == (shown, predicted)
+
+
+def test_weights_begin_as_officially(golden):
+    """The sums of blocks by Xavier, as all linear layers."""
+    said = golden("crossmae").meta["wfm_init_max_abs"]
+    torch.manual_seed(0)
+    sizes = {"encoder_depth": said["maps"] - 1, "width": 64, "heads": 4}
+    decoder = QueryDecoder(8, (2, 2), 3, **sizes)
+    assert len(decoder.blocks) == said["decoder_depth"]  # as published, unless told otherwise
+    bound = said["xavier_bound"]
+    assert 0.9 * bound < decoder.weigh.weight.abs().max().item() <= bound
+    assert decoder.mask_token.std().item() == pytest.approx(0.02, rel=0.4)
+    assert decoder.predict.bias.eq(0).all()

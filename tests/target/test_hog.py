@@ -106,3 +106,7 @@ def test_cells_that_do_not_tile_a_patch_are_refused():
         HOG(Geometry.of(8, 8), cells=3)
     with pytest.raises(ValueError, match="not divisible by patch_size=16"):
         HOG(Geometry.of(16, 16)).histograms(pictures(24))
+
+
+def test_a_patch_has_four_cells_of_nine_directions_unless_told_otherwise():
+    assert HOG(Geometry.of(32, 16)).dim == 3 * 9 * 4
