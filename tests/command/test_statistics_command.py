@@ -45,8 +45,9 @@ def test_it_says_what_there_is_and_what_to_type(statistics, scans, composed_comm
     settings = dict(each.split("=", 1) for each in shlex.split(command)[4:])
     assert (settings["data.channels"], settings["data.range"]) == ("1", "[0,4095]")
     assert float(settings["data.mean"].strip("[]")) == pytest.approx(2000 / 4095, abs=0.01)
-    # what is left of it once pictures are resized
-    assert 0.02 < float(settings["data.std"].strip("[]")) < 577 / 4095
+    assert float(settings["data.std"].strip("[]")) == pytest.approx(577 / 4095, abs=1e-3)
+    said = ("data.image_size", "encoder.patch_size", "data.batch_size")
+    assert [settings[name] for name in said] == ["[20,24]", "2", "45"]
     composed_command(command.replace("python -m mim train", "python train.py"))
 
 

@@ -11,6 +11,7 @@ from mim.data.digits import Digits
 from mim.data.image_folder import ImageFolder
 from mim.data.inspection import inspect
 from mim.data.splits import Splits
+from tests.data.test_dicom import RAMP, content
 
 
 def looked_at(root, **settings):
@@ -75,6 +76,20 @@ def arrays(root, values, count=3):
 )
 def test_a_range_is_proposed_where_the_type_does_not_say_it(tmp_path, values, proposed):
     assert arrays(tmp_path, values) == {"channels": 1, **proposed}
+
+
+def test_no_range_is_proposed_where_all_files_say_how_they_are_shown(tmp_path):
+    files = {
+        "window": {"WindowCenter": 500, "WindowWidth": 1000},
+        "curve": {"WindowCenter": 500, "WindowWidth": 1000, "VOILUTFunction": "SIGMOID"},
+        "bits": {},
+    }
+    for name, tags in files.items():
+        (tmp_path / f"{name}.dcm").write_bytes(content(**tags).numpy().tobytes())
+    found = looked_at(tmp_path)
+    assert found.proposed() == {"channels": 1}
+    Image.fromarray(RAMP).save(tmp_path / "silent.png")
+    assert looked_at(tmp_path).proposed() == {"channels": 1, "range": [0, 4095]}
 
 
 def test_channels_are_proposed_where_all_pictures_agree(tmp_path):

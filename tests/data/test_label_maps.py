@@ -89,6 +89,19 @@ def test_batches_have_label_maps_and_classes_have_names(folder):
     assert set(batch.label_map.unique().tolist()) <= {0, 1, 2, IGNORE}
 
 
+@pytest.mark.parametrize("which", ["training", "held-out"])
+def test_label_maps_that_teach_nothing_are_refused_before_a_step(folder, which):
+    (folder / "nothing").mkdir()
+    Image.new("L", (4, 2), IGNORE).save(folder / "nothing" / "a.png")
+    part = {"training": "train", "held-out": "val"}[which]
+    made = data(folder, num_workers=0, **{f"{part}_label_maps": "nothing"})
+    with pytest.raises(ValueError, match=f"every pixel of the {which} .* see data.ignore"):
+        made.setup()
+    made.only_judged = True  # training pictures are not learned from then
+    if which == "training":
+        made.setup()
+
+
 def test_a_list_names_the_pictures_in_its_order(folder):
     """As VOC has it: many pictures, of which few have label maps."""
     for name in ("b", "c"):

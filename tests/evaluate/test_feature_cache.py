@@ -6,11 +6,17 @@ from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
+from mim.augment.jitter import Jitter
+from mim.augment.no_augment import NoAugment
 from mim.batch import blank
+from mim.data.image_folder import ImageFolder
+from mim.data.label_maps import LabelMaps
 from mim.encoder.vit import ViT
 from mim.evaluate.evaluated_checkpoint import EvaluatedCheckpoint
 from mim.evaluate.feature_cache import cached_features
@@ -46,6 +52,7 @@ def batches():
 
 class Loader(list):
     sampler = batches()
+    dataset = None
 
 
 def subject(encoder, key="key"):
@@ -130,3 +137,58 @@ def test_tokens_that_no_disk_holds_are_refused_before_the_first_image(tmp_path):
             tmp_path, subject(encoder), FeatureExtractor(encoder, {}), "bank", None, torch.float16
         )
     assert encoder.shown == 0
+
+
+def folder(root, label_maps=False):
+    """Six pictures of two classes in a folder, held out, or with label maps of two classes."""
+    pixels = np.random.default_rng(0).integers(0, 255, (6, 8, 8, 3), np.uint8)
+    for number, picture in enumerate(pixels):
+        for kind in ("x", "y") if label_maps else ("val/a" if number % 2 else "val/b",):
+            (root / kind).mkdir(parents=True, exist_ok=True)
+            content = picture[..., 0] % 2 if kind == "y" else picture
+            Image.fromarray(content).save(root / kind / f"{number}.png")
+
+
+def seen(tmp_path, data, labels=None):
+    """How many held-out images an encoder is shown where features may be kept already."""
+    if labels:
+        data.learn_from(labels)
+        data.squares = True
+    data.setup()
+    encoder = Encoder()
+    asked = EvaluatedCheckpoint(
+        "a", encoder, data, data.on_after_batch_transfer, nullcontext, Path(), "key"
+    )
+    extractor = FeatureExtractor(encoder, {"cls": Cls()})
+    label = cached_features(tmp_path / "cache", asked, extractor, "held_out", None)["label"]
+    return encoder.shown, label.tolist()
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_features_are_made_anew_where_a_picture_or_its_label_has_changed(tmp_path, in_memory):
+    def looked():
+        root = str(tmp_path / "set")
+        data = ImageFolder(root, NoAugment(), 8, 2, num_workers=0, in_memory=in_memory)
+        data.only_judged = True
+        return seen(tmp_path, data)
+
+    folder(tmp_path / "set")
+    assert [looked()[0], looked()[0]] == [6, 0]
+    (tmp_path / "set/val/a/1.png").rename(tmp_path / "set/val/b/1.png")
+    count, label = looked()
+    assert (count, sum(label)) == (6, 4)
+    Image.new("RGB", (8, 8)).save(tmp_path / "set/val/b/1.png")
+    assert [looked()[0], looked()[0]] == [6, 0]
+
+
+def test_features_are_made_anew_where_a_label_map_has_changed(tmp_path):
+    def looked():
+        parts = ("x", "y", "x", "y")
+        data = LabelMaps(str(tmp_path), 2, *parts, NoAugment(), Jitter(), 8, 2, num_workers=0)
+        return seen(tmp_path, data, "label_maps")[0]
+
+    folder(tmp_path, label_maps=True)
+    assert [looked(), looked()] == [6, 0]
+    Image.new("L", (16, 16)).save(tmp_path / "y/3.png")
+    with pytest.raises(ValueError, match="8 x 8 pixels and its label map 16 x 16"):
+        looked()

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mim.data.inspection import Inspected, Inspection, inspect
 from mim.data.module import Data
+from mim.data.proposed_size import proposed_size
 from mim.launch.check import check_config
 from mim.launch.quoting import quoted
 from mim.launch.resolvers import register_resolvers
@@ -34,13 +35,19 @@ def run(given: argparse.Namespace, configs: Path) -> None:
         print(f"{name:<14}{text}")
     if not found.read:
         raise ValueError(f"none of {len(found.pictures):,} pictures can be read")
-    proposed = found.proposed()
     said = [setting.partition("=")[0] for setting in settings]
+    proposed = found.proposed()
+    size = proposed_size([each.size for each in found.read if each.format])
+    if size and "data.image_size" not in said:
+        proposed["image_size"] = size.image if isinstance(size.image, int) else [*size.image]
+    if 0 < data.train_size < data.batch_size:
+        proposed["batch_size"] = max(1, data.train_size // 4)
     more = [
         f"data.{name}={_typed(value)}"
         for name, value in proposed.items()
         if f"data.{name}" not in said
     ]
+    patch = [f"encoder.patch_size={size.patch}"] if size and "image_size" in proposed else []
     measured = build_data([*settings, *more, "data.mean=own", "data.std=own"], configs)
     found_here = {"mean": measured.mean, "std": measured.std}
     statistics = [f"data.{name}={_typed(_rounded(values))}" for name, values in found_here.items()]
@@ -50,7 +57,7 @@ def run(given: argparse.Namespace, configs: Path) -> None:
     )
     print(
         f"{'to type':<14}python -m mim train "
-        f"{' '.join(map(quote, [*settings, *more, *statistics]))}"
+        f"{' '.join(map(quote, [*settings, *more, *statistics, *patch]))}"
     )
 
 
@@ -124,6 +131,8 @@ def described(found: Inspection, paths: int = 5) -> Iterator[tuple[str, str]]:
             "values",
             f"{ends[0]:g} to {ends[1]:g}; all but one in a thousand from {low:g}, and to {high:g}",
         )
+        if shown := sum(each.says_range for each in found.read):
+            yield "", f"black and white as their files say ({shown:,}); data.range= comes before it"
     yield (
         "broken",
         _listed([f"{printable(each.path)}: {each.broken}" for each in found.broken], paths),

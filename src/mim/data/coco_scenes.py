@@ -132,6 +132,10 @@ class CocoScenes:
             )
         return name
 
+    def stamp(self, number: int) -> str:
+        """What changes where a picture does, or its size in the annotations."""
+        return f"{self.files.stamp(number)} {self.size(number)}"
+
     def size(self, number: int) -> tuple[int, int]:
         """Height and width of a picture."""
         return self.pictures[number]["height"], self.pictures[number]["width"]

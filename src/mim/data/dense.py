@@ -12,7 +12,7 @@ from mim.augment.jitter import Jitter
 from mim.data.module import Data
 from mim.data.scenes import Labels, SceneBatches, Scenes
 from mim.data.splits import Pictures, Splits
-from mim.dense import DenseBatch
+from mim.dense import IGNORE, DenseBatch
 
 
 class SceneSplits(NamedTuple):
@@ -64,11 +64,19 @@ class DenseData(Data):
         self.__dict__.pop("splits", None)
 
     def load(self) -> Splits:
-        """Scenes with the labels that were asked for; without any, their images alone."""
+        """Scenes with the labels that were asked for; without any, their images alone.
+
+        Raises:
+            ValueError: where no pixel has a class: every loss would be 0.
+        """
         if self.labels is None:
             return self.images_alone()
         scenes = self.scenes(self.labels)
         self.held_out_scenes, self.training_scenes = scenes.val, scenes.train
+        if self.labels == "label_maps":
+            if not self.only_judged:
+                _refuse_ignored(scenes.train, "training", "learn from")
+            _refuse_ignored(scenes.val, "held-out", "judge by")
         resize = (self.resize, self.longest or 2**31) if self.resize else None
         side = self.image_size if self.squares else 0
         clean = SceneBatches(scenes.train, self.labels, None, side, resize)
@@ -105,3 +113,12 @@ class DenseData(Data):
         # (B, H, W)
         inside = (rows < batch.size[:, :1])[:, :, None] & (columns < batch.size[:, 1:])[:, None]
         return batch._replace(image=torch.where(inside[:, None], image, 0.0))
+
+
+def _refuse_ignored(scenes: Scenes, which: str, what: str) -> None:
+    """Refuse label maps of which nothing is known; of others the first tells already."""
+    if all((scenes.label_map(number) == IGNORE).all() for number in range(len(scenes))):
+        raise ValueError(
+            f"every pixel of the {which} label maps is ignored, so there is nothing to {what}; see "
+            "data.ignore and data.first_class"
+        )

@@ -15,6 +15,7 @@ from mim.data.hand_over import shared_flags
 from mim.data.levels import COLOURS, Reading
 from mim.data.loader import beat
 from mim.data.names import Names
+from mim.data.stamp import file_stamp
 from mim.plain import printable, refuse_special
 
 T = TypeVar("T")
@@ -44,6 +45,10 @@ class Files:
     def path(self, number: int) -> str:
         """Where a picture is."""
         return os.fsdecode(self._paths[number])
+
+    def stamp(self, number: int) -> str:
+        """What changes where a picture does."""
+        return file_stamp(self.path(number))
 
     def content(self, number: int) -> Tensor:
         """The bytes of a picture, (size,) uint8.

@@ -19,6 +19,7 @@ from mim.data.files import Files, first_readable
 from mim.data.listing import Listing
 from mim.data.sampler import Rows
 from mim.data.splits import Splits
+from mim.data.stamp import digest_of
 
 # Pictures held decoded at once: boxes can be drawn only when sizes are known, so decoding comes
 # before cropping, and boxes of many are drawn faster than of each. Of large photographs it is one:
@@ -114,6 +115,11 @@ class FromFiles(Dataset[Batch]):
         )
         index = torch.tensor(places)
         return Batch(views, self.label[index], index, rows.key)
+
+    def stamp(self, index: Tensor) -> str:
+        """The same for the same files (N,) with the same labels."""
+        files = map(self.files.stamp, self.numbers[index].tolist())
+        return digest_of([self.label[index].numpy().tobytes(), *files])
 
     def finish(self, view: View) -> Tensor:
         """On the training device: flip -> (B, C, size, size) float in 0..255."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mim.data.files import Files
 from mim.data.levels import COLOURS, Reading
+from mim.data.stamp import file_stamp
 from mim.plain import printable, refuse_special
 
 if TYPE_CHECKING:
@@ -50,7 +51,13 @@ class SetRows(Files):
         names = (f"{name}/{row}" for name, each in splits.items() for row in range(len(each)))
         super().__init__(names, [-1] * int(ends[-1]), reading)
         self._column, self._ends = column, ends
+        kept = [str(each["filename"]) for part in splits.values() for each in part.cache_files]
+        self._stamp = " ".join(map(file_stamp, kept))
         self._folders = [folder.absolute()] if folder and folder.is_dir() else []
+
+    def stamp(self, number: int) -> str:
+        """What changes where the data set does."""
+        return f"{self.path(number)} {self._stamp}"
 
     def content(self, number: int) -> Tensor:
         """The bytes of a picture, (size,) uint8.

@@ -20,6 +20,7 @@ from mim.data.from_files import mirrored
 from mim.data.listing import Listing
 from mim.data.sampler import Rows
 from mim.data.splits import Splits
+from mim.data.stamp import digest_of
 from mim.draw import view_key
 from mim.geometry import pair
 from mim.ranges import Size
@@ -32,6 +33,12 @@ class Stored(NamedTuple):
     """(N, C, H, W) uint8, or float32 in 0..255."""
     label: Tensor
     """(N,) int64, -1 where there is none."""
+
+
+def stamp_of(image: Tensor, label: Tensor, index: Tensor) -> str:
+    """Stamp of images (N, ..) and labels (N,) at index (M,)."""
+    some = (image[part].numpy().tobytes() for part in index.split(1024))
+    return digest_of([label[index].numpy().tobytes(), *some])
 
 
 class InMemory(Dataset[Batch]):
@@ -65,6 +72,10 @@ class InMemory(Dataset[Batch]):
             self.image[rows.index], box / torch.tensor([width, height, width, height]), flip
         )
         return Batch((view,), self.label[rows.index], rows.index, rows.key)
+
+    def stamp(self, index: Tensor) -> str:
+        """The same for the same pixels and labels of pictures (N,)."""
+        return stamp_of(self.image, self.label, index)
 
     def finish(self, view: View) -> Tensor:
         """On the training device: crop, flip and resize -> (B, C, image_size, image_size) float in
@@ -119,6 +130,10 @@ class CutInMemory(Dataset[Batch]):
         ).clamp(0, 255)
         crops = crops.round().byte() if recipe.paints else crops
         return finished(recipe, list(crops), cut, side, own_key, size)
+
+    def stamp(self, index: Tensor) -> str:
+        """The same for the same pixels and labels of pictures (N,)."""
+        return stamp_of(self.image, self.label, index)
 
     def finish(self, view: View) -> Tensor:
         """On the training device: flip -> (B, C, size, size) float in 0..255."""

@@ -51,6 +51,8 @@ class Inspected(NamedTuple):
     """Its least and its greatest value; None where there is no number."""
     values: NDArray = np.zeros(0)
     """Some of its values, evenly spread."""
+    says_range: bool = False
+    """Whether its file says which of them are black and white, or how they are shown."""
     digest: bytes = b""
     """Of all its values: the same for pictures that are the same."""
 
@@ -93,7 +95,7 @@ class Inspection(NamedTuple):
 
     def proposed(self) -> Settings:
         """Settings that the files ask for: `channels`, where all have another number than three,
-        and `range`, where their type does not say it, or says too much (12 bits in 16).
+        and `range`, where neither they nor their type say it, or it says too much (12 bits in 16).
         """
         channels = [number for number, _ in self.counts(lambda each: each.channels)]
         settings: Settings = (
@@ -101,7 +103,8 @@ class Inspection(NamedTuple):
         )
         types, ends = {kind for kind, _ in self.counts(lambda each: each.type)}, self.range()
         in_memory = not any(each.format for each in self.read)
-        if ends is None or in_memory or types <= {"uint8", "bool"}:
+        said = all(each.says_range for each in self.read)
+        if ends is None or in_memory or said or types <= {"uint8", "bool"}:
             return settings
         if types == {"uint16"}:
             bits = max(8, int(ends[1]).bit_length())
@@ -168,7 +171,8 @@ def _of_file(files: Files, training: bool, number: int) -> Inspected:
         found = read_values(files.content(number), files.reading._replace(channels=0))
     except Exception as error:  # decoders raise what they like
         return Inspected(path, training, broken=printable(error) or type(error).__name__)
-    return _of_values(path, training, found.format, found.values, found.nothing)
+    made = _of_values(path, training, found.format, found.values, found.nothing)
+    return made._replace(says_range=found.range is not None or found.shown is not None)
 
 
 def _of_image(image: Tensor, training: bool, row: int) -> Inspected:

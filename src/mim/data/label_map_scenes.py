@@ -13,6 +13,7 @@ from mim.data.decode import read_values
 from mim.data.files import Files
 from mim.data.levels import MAX_MEGAPIXELS, Reading, refuse_large
 from mim.data.listing import find_pictures
+from mim.data.stamp import file_stamp
 from mim.dense import IGNORE, Objects
 from mim.plain import printable
 from mim.ranges import NonNegativeInt
@@ -81,6 +82,10 @@ class LabelMapScenes:
 
     def __len__(self) -> int:
         return len(self.maps)
+
+    def stamp(self, number: int) -> str:
+        """What changes where a picture or its label map does."""
+        return f"{self.files.stamp(number)} {file_stamp(self.maps[number])}"
 
     def size(self, number: int) -> tuple[int, int]:
         """Height and width of a picture, by what the header of its label map says."""

@@ -55,6 +55,10 @@ class OnGpu(Dataset[Undecoded]):
     def __len__(self) -> int:
         return len(self.pictures)
 
+    def stamp(self, index: Tensor) -> str:
+        """That of the files."""
+        return self.pictures.stamp(index)
+
     def __getitem__(self, rows: Rows) -> Undecoded:
         """Rows (B,) -> the bytes of their pictures; in place of a broken one come those of the
         next."""

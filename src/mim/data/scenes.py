@@ -1,7 +1,7 @@
 """Scenes: pictures with dense labels, and the batches that are made of them."""
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from torch.nn.functional import pad
 
 from mim.augment.jitter import Jitter, Placement, centred_in, fitted_to, unmoved
 from mim.data.sampler import Rows
+from mim.data.stamp import digest_of
 from mim.dense import IGNORE, DenseBatch, Objects
 from mim.draw import SCENE, uniform
 
@@ -35,6 +36,14 @@ class Scenes(Protocol):
 
     def objects(self, number: int, size: tuple[int, int]) -> Objects:
         """Its objects, in pixels of the picture once it is resized to (height, width)."""
+
+
+@runtime_checkable
+class StampedScenes(Protocol):
+    """Scenes of files, which may change."""
+
+    def stamp(self, number: int) -> str:
+        """What changes where a picture or its labels do."""
 
 
 class SceneBatches:
@@ -125,6 +134,13 @@ class SceneBatches:
                 for number, placement in zip(numbers.tolist(), placements, strict=True)
             ]
         )
+
+    def stamp(self, index: Tensor) -> str:
+        """The same for the same pictures (N,) and label maps; of scenes that are drawn, always."""
+        scenes = self.scenes
+        if not isinstance(scenes, StampedScenes):
+            return ""
+        return digest_of(map(scenes.stamp, index.tolist()))
 
     def finish(self, batch: DenseBatch) -> Tensor:
         """Nothing is left to be done with the pixels -> (B, 3, H, W) float in 0..255."""

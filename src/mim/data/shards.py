@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from mim.data.files import Files
 from mim.data.levels import COLOURS, Reading
 from mim.data.shard_index import Index
+from mim.data.stamp import file_stamp
 
 
 class Members(Files):
@@ -29,6 +31,14 @@ class Members(Files):
     def path(self, number: int) -> str:
         """The shard and the name in it."""
         return f"{self._shards[self._index.shard[number]]}/{super().path(number)}"
+
+    def stamp(self, number: int) -> str:
+        """What changes where a picture does, or another of its shard."""
+        return f"{self._shard_stamps[self._index.shard[number]]} {super().path(number)}"
+
+    @cached_property
+    def _shard_stamps(self) -> list[str]:
+        return [file_stamp(shard) for shard in self._shards]
 
     def content(self, number: int) -> Tensor:
         """The bytes of a picture, (size,) uint8.

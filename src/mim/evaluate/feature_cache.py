@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -24,6 +24,14 @@ from mim.pool.pool import Pool
 T = TypeVar("T")
 
 
+@runtime_checkable
+class _Stamped(Protocol):
+    """Data set that can say whether its pictures are still those that they were."""
+
+    def stamp(self, index: Tensor) -> str:
+        """The same for the same pictures (N,), in this order, with the same labels."""
+
+
 def cached_features(
     folder: Path,
     checkpoint: EvaluatedCheckpoint,
@@ -36,7 +44,8 @@ def cached_features(
     all that is not there yet.
 
     Args:
-        folder: one array for each encoder, data set, block, precision and pool.
+        folder: one array for each encoder, data set, block, precision and pool; of pictures that
+            have changed since, or their labels, others.
         checkpoint: the encoder, the images, and the key of both.
         extractor: the block, the norm and the pools.
         part: training images, clean, or those held out.
@@ -54,8 +63,10 @@ def cached_features(
         if part == "bank"
         else checkpoint.data.val_dataloader(limit)
     )
-    count = sum(len(rows.index) for rows in loader.sampler)
-    base = [checkpoint.key, part, count, extractor.block_number, extractor.norm]
+    index = torch.cat([rows.index for rows in loader.sampler])
+    count, pictures = len(index), loader.dataset
+    stamp = pictures.stamp(index) if isinstance(pictures, _Stamped) else ""
+    base = [checkpoint.key, stamp, part, count, extractor.block_number, extractor.norm]
     columns = {"label": ArrayFile(folder / digest([*base, "label"]), torch.int64)}
     columns |= {
         name: ArrayFile(folder / digest([*base, pool_key(p)]), torch.float32)
