@@ -16,4 +16,5 @@ def run(given: argparse.Namespace, configs: Path) -> None:
         return
     weights = read_weights(given.checkpoint, given.key)
     print(f"{'read':<14}{weights.origin}: {len(weights.tensors)} tensors")
-    print(as_typed(write(weights, given.out, given.to, given.heads, given.decoder_heads)))
+    sizes = (given.heads, given.decoder_heads, given.image_size)
+    print(as_typed(write(weights, given.out, given.to, *sizes)))

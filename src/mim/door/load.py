@@ -12,6 +12,7 @@ from mim.plain import printable
 from mim.ranges import Size
 from mim.weights.architecture import with_name
 from mim.weights.build import build_encoder
+from mim.weights.grid import tells_grid
 from mim.weights.images import image_format
 from mim.weights.into_model import load_weights_into
 from mim.weights.read import read_weights
@@ -33,6 +34,9 @@ class LoadedEncoder(Encoder, Protocol):
     """Lines about where it is from, its architecture and its images."""
 
 
+GUESSED = "; taken for a square, as nothing says their grid: image_size= is another"
+
+
 class Description(NamedTuple):
     """Description of a loaded encoder."""
 
@@ -41,6 +45,8 @@ class Description(NamedTuple):
     geometry: Geometry
     images: ImageFormat
     matched: str
+    is_guessed: bool = False
+    """Whether nothing says that the patches lie in a square."""
 
     def text(self) -> str:
         """A line for each subject."""
@@ -58,7 +64,7 @@ class Description(NamedTuple):
             "checkpoint": self.origin,
             "encoder": self.architecture,
             "images": f"{self.geometry.channels} x {height} x {width}, {rows} x {columns} patches "
-            f"of {patch}",
+            f"of {patch}{GUESSED if self.is_guessed else ''}",
             "preprocess": f"short side to {short}, {self.images.interpolation}; mean {mean}, "
             f"deviation {std}{_black_and_white(self.images.range)}",
             "classes": known,
@@ -130,7 +136,12 @@ def load_weights(
     loaded.preprocess = Preprocess(geometry.image_size, images)
     loaded.mean, loaded.std, loaded.classes = images.mean, images.std, images.classes
     loaded.describe = Description(
-        weights.origin, _architecture(encoder), geometry, images, matched
+        weights.origin,
+        _architecture(encoder),
+        geometry,
+        images,
+        matched,
+        is_guessed=image_size is None and not tells_grid(weights),
     ).text
     return loaded
 

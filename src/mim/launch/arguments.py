@@ -54,9 +54,18 @@ class Arguments(argparse.ArgumentParser):
         self.add_argument(name, type=int, default=default, help=help, required=required)
         self.counts.append((name, least, most))
 
+    def add_size(self, when: str) -> None:
+        """Add the image size: one number, or two."""
+        self.add_argument(
+            "--image-size",
+            type=_size,
+            metavar="PIXELS",
+            help=f"pixels per side, or height x width as 64x16, {when}",
+        )
+
     def add_opening(self) -> None:
         """Add what says how a checkpoint is opened, where the checkpoint itself does not."""
-        self.add_count("--image-size", "pixels per side, where not those of the training")
+        self.add_size("where not those of the training")
         self.add_argument(
             "--encoder", help="a class of your own that the checkpoint is of: my_module.MyEncoder"
         )
@@ -138,3 +147,17 @@ def refuse_existing(out: Path) -> None:
 def path(text: str) -> Path:
     """A path; shells leave a tilde after `=` or in quotes to the program."""
     return Path(text).expanduser()
+
+
+def _size(text: str) -> int | tuple[int, int]:
+    """Pixels per side, or height and width: 224, 64x16.
+
+    Raises:
+        ArgumentTypeError: where it is neither.
+    """
+    sides = [int(side) if side.isdecimal() else 0 for side in text.split("x")]
+    if len(sides) > 2 or not all(sides):
+        raise argparse.ArgumentTypeError(
+            f"--image-size={text}; needs 1 at least, or height x width, e.g. 64x16"
+        )
+    return sides[0] if len(sides) == 1 else (sides[0], sides[1])

@@ -26,6 +26,7 @@ def parser() -> Arguments:
         "--heads", "attention heads of the encoder, where nothing in the checkpoint says"
     )
     parser.add_count("--decoder-heads", "the same of the decoder")
+    parser.add_size("of the training, where nothing in the checkpoint says it")
     parser.add_argument(
         "--key", help="which weights of a file that holds several: student, state_dict_ema"
     )

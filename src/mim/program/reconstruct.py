@@ -49,7 +49,7 @@ def parser() -> Arguments:
     parser.add_argument(
         "--part", choices=("held_out", "training"), default="held_out", help="of a data set"
     )
-    parser.add_count("--image-size", "pixels per side, where not those of the training")
+    parser.add_size("where not those of the training")
     parser.add_count("--heads", "attention heads, where nothing in the checkpoint says")
     parser.add_count("--decoder-heads", "those of its decoder, alike")
     parser.add_argument(

@@ -55,7 +55,8 @@ def encoder_config(
         config["image_size"] = height if height == width else [height, width]
     if config.get("image_size") is None and not own:
         raise ValueError(
-            f"{weights.origin} does not say for which image size it was trained; give one"
+            f"{weights.origin} does not say for which image size it was trained; give one: "
+            "data.image_size=, --image-size, image_size= of mim.load"
         )
     for name, size in measured.items():
         if name in config and _plain(name, config[name]) != size:

@@ -12,19 +12,26 @@ from torch import Tensor
 from mim.geometry import pair
 from mim.image_format import ImageFormat
 from mim.plain import Settings, printable
+from mim.ranges import Size
 from mim.weights.architecture import TIMM_VIT, of_tensors
 from mim.weights.build import encoder_config
 from mim.weights.hugging_face import hugging_face_config, to_hugging_face
 from mim.weights.images import image_format
 from mim.weights.model import shown_target, with_one_decoder
 from mim.weights.official_mae import to_official
+from mim.weights.said_size import with_image_size
 from mim.weights.sizes import guess_heads
 from mim.weights.to_timm import in_timm, published_pool
 from mim.weights.weights import Weights
 
 
 def write(
-    weights: Weights, out: Path, to: str, heads: int | None = None, decoder_heads: int | None = None
+    weights: Weights,
+    out: Path,
+    to: str,
+    heads: int | None = None,
+    decoder_heads: int | None = None,
+    image_size: Size | None = None,
 ) -> str:
     """Write weights in another format, and return lines about what was written and how to load it.
 
@@ -33,6 +40,7 @@ def write(
         out: a file, or for "hf" a folder; must not exist yet.
         to: one of `WRITERS`.
         heads, decoder_heads: attention heads, where neither the weights nor their widths tell.
+        image_size: that their positions are of, where nothing in them says it.
 
     Raises:
         ValueError: where there is something at `out`, or the format cannot hold these weights.
@@ -42,6 +50,7 @@ def write(
     weights = weights._replace(
         heads=heads or weights.heads, decoder_heads=decoder_heads or weights.decoder_heads
     )
+    weights = with_image_size(weights, image_size)
     out.parent.mkdir(parents=True, exist_ok=True)
     return WRITERS[to](weights, out)
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from mim.encoder.encoder import Encoder, Module
 from mim.encoder.model import Model
 from mim.encoder.timm_vit import TimmViT
-from mim.geometry import by, grid_of, pair
+from mim.geometry import by
+from mim.weights.grid import said_grid
 from mim.weights.resize import resize_encoder, resize_positions
 from mim.weights.strangers import refuse_other_blocks
 from mim.weights.weights import Weights
@@ -31,7 +32,7 @@ def load_weights_into(weights: Weights, model: Model | Encoder) -> str:
         weights.half(encoder=True),
         encoder.state_dict(),
         encoder,
-        grid_of_weights(weights),
+        said_grid(weights),
         weights.patches,
     )
     rest = weights.half(encoder=False)
@@ -41,25 +42,10 @@ def load_weights_into(weights: Weights, model: Model | Encoder) -> str:
     encoder.load_state_dict(given)
     said = [f"encoder {len(given)} of {len(given)} tensors", *changes, *stood_in]
     if encoder is not model:
-        said += _fit_parts(rest, model, encoder.geometry.grid, grid_of_weights(weights))
+        said += _fit_parts(rest, model, encoder.geometry.grid, said_grid(weights))
     elif rest:
         said.append(f"left over: {_some(rest)}")
     return f"{weights.origin}: {', '.join(said)}"
-
-
-def grid_of_weights(weights: Weights) -> tuple[int, int] | None:
-    """Rows and columns of patches that a run's weights are of; None where nothing says them: of
-    files of others a square.
-    """
-    settings = (weights.config or {}).get("encoder")
-    try:
-        return (
-            grid_of(pair(settings["image_size"]), pair(settings["patch_size"]))
-            if settings
-            else None
-        )
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
-        return None
 
 
 def _stand_in(

@@ -21,6 +21,10 @@ from mim.encoder.encoder import Encoder
 from mim.encoder.timm_vit import TimmViT
 from mim.geometry import PatchResize, by
 
+SAY_SIZE = (
+    "put it into the file once: python -m mim convert <file> <out>.safetensors --to safetensors "
+    "--image-size <height>x<width>"
+)
 _SHARED = "rel_pos_bias.relative_position_bias_table"
 _TABLE = "relative_position_bias_table"
 _STEM = "patch_embed.proj.weight"
@@ -83,8 +87,11 @@ def resize_encoder(
             extra = len(wanted) - (2 * window[0] - 1) * (2 * window[1] - 1)
             side = (side_of(len(value) - extra) + 1) // 2
             sizes.add(((side, side), window))
+    guessed = "pos_embed" in tensors and old is None and grid[0] != grid[1]
+    how = f" (taken for a square; if they are oblong, {SAY_SIZE})" if guessed else ""
     changes += [
-        f"positions resized from {by(before)} to {by(after)}" for before, after in sorted(sizes)
+        f"positions resized from {by(before)} to {by(after)}{how}"
+        for before, after in sorted(sizes)
     ]
     return tensors, changes
 
@@ -100,13 +107,13 @@ def _resized(
     """
     if not isinstance(encoder, TimmViT):
         return resize_positions(positions, encoder.geometry.grid, prefix, old)
-    side, (rows, columns) = side_of(positions.shape[1] - prefix), encoder.geometry.grid
+    before, (rows, columns) = old_grid(positions.shape[1] - prefix, old), encoder.geometry.grid
     if not re.search(r"patch14_dinov2$", encoder.name):
         return resample_abs_pos_embed(
-            positions, [rows, columns], [side, side], num_prefix_tokens=prefix
+            positions, [rows, columns], list(before), num_prefix_tokens=prefix
         )
-    image = positions[:, prefix:].transpose(1, 2).unflatten(2, (side, side)).float()
-    factor = ((rows + 0.1) / side, (columns + 0.1) / side)
+    image = positions[:, prefix:].transpose(1, 2).unflatten(2, before).float()
+    factor = ((rows + 0.1) / before[0], (columns + 0.1) / before[1])
     resized = interpolate(image, scale_factor=factor, mode="bicubic").flatten(2).transpose(1, 2)
     return torch.cat([positions[:, :prefix], resized.to(positions.dtype)], dim=1)
 
@@ -178,7 +185,7 @@ def side_of(count: int) -> int:
     if side * side != count:
         raise ValueError(
             f"positions of {count} patches, which is no square, cannot be carried to another grid; "
-            "use the image size they had"
+            f"use the image size they had, or {SAY_SIZE}"
         )
     return side
 

@@ -1,11 +1,14 @@
 """Sizes of an encoder, read off its tensors."""
 
+import math
 import re
 
 from torch import Tensor
 
+from mim.geometry import pair
 from mim.plain import Settings
 from mim.weights.architecture import depth_of, of_tensors
+from mim.weights.grid import shown_grid
 from mim.weights.resize import side_of
 from mim.weights.strangers import (
     refuse_other_blocks,
@@ -60,11 +63,10 @@ def sizes_of(weights: Weights) -> Settings:
     if "blocks.0.attn.freqs" in tensors:
         return config | _capi(tensors, width, patch)
     if "blocks.0.attn.q_bias" not in tensors:
-        side = side_of(tensors["pos_embed"].shape[1] - 1)
         heads = guess_heads(width, weights.heads, HEADS_SAID_BY)
         return config | {
             "_target_": "mim.encoder.vit.ViT",
-            "image_size": _sides(side, patch),
+            "image_size": _of_positions(tensors["pos_embed"], patch),
             "heads": heads,
         }
     tables = [
@@ -139,6 +141,17 @@ def _swin(tensors: dict[str, Tensor], stages: int) -> Settings:
         "heads": [table.shape[1] for table in first],
         "window": (side_of(len(first[0])) + 1) // 2,
     }
+
+
+def _of_positions(positions: Tensor, patch: Sides) -> Sides | None:
+    """Image size of positions with a cls token: as sines and cosines show it, else of a square;
+    None where they are no square.
+    """
+    side = math.isqrt(positions.shape[1] - 1)
+    shown = shown_grid(positions)
+    if shown is None or shown == (side, side):
+        return _sides(side, patch) if side * side == positions.shape[1] - 1 else None
+    return [rows * each for rows, each in zip(shown, pair(patch), strict=True)]
 
 
 def _sides(side: int, patch: Sides) -> Sides:
