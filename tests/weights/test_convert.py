@@ -285,6 +285,16 @@ def test_an_encoder_of_oblong_images_comes_back_from_timm_and_is_refused_by_othe
             write(weights, tmp_path / to, to)
 
 
+@pytest.mark.parametrize("to", ["timm", "safetensors"])
+def test_heads_that_a_width_does_not_tell_come_back(build_mae, save_run, tmp_path, to):
+    model = build_mae()
+    write(read_weights(save_run(model)), tmp_path / "out.safetensors", to)
+    encoder, _ = open_encoder(tmp_path / "out.safetensors")
+    assert encoder.heads == model.encoder.heads
+    found = encoder.state_dict()
+    assert all(torch.equal(found[name], each) for name, each in model.encoder.state_dict().items())
+
+
 def test_heads_that_nothing_tells_are_asked_for(golden, tmp_path):
     reference = golden("mae_pix")
     m = reference.meta

@@ -35,7 +35,7 @@ from mim.weights.build import build_encoder, encoder_config
 from mim.weights.classifier import open_classifier
 from mim.weights.dense import open_dense
 from mim.weights.into_model import load_weights_into
-from mim.weights.own_data import data_of_run
+from mim.weights.own_data import data_of_run, is_trained_on
 from mim.weights.read import read_weights
 from mim.weights.settings import DATA, build
 from mim.weights.weights import Weights
@@ -92,7 +92,7 @@ def _open(source: str, cfg: DictConfig, evaluation: Evaluation) -> EvaluatedChec
     print(f"{'checkpoint':<14}{printable(load_weights_into(weights, encoder), 10_000)}")
     precision: Precision = cfg.precision or _own_precision(weights)
     fabric = Fabric(accelerator=cfg.accelerator, devices=1, precision=precision)
-    data.only_judged = not evaluation.learns
+    data.only_judged = not evaluation.learns and not is_trained_on(weights, images)
     labels = evaluation.labels if isinstance(evaluation, DenseEvaluation) else None
     if isinstance(evaluation, DenseEvaluation):
         data.learn_from(evaluation.labels)

@@ -2,6 +2,7 @@
 0..255.
 """
 
+import logging
 from collections.abc import Callable
 from io import BytesIO
 from typing import NamedTuple
@@ -25,6 +26,8 @@ from mim.plain import printable
 
 # the limit is `refuse_large`, the same for every format and every decoder
 Image.MAX_IMAGE_PIXELS = None
+# it would say of each TIFF of many bands that it cannot read it, and tifffile does
+logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)
 EIGHT_BIT = {
     "1": 1,
     "L": 1,

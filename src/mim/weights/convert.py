@@ -20,7 +20,7 @@ from mim.weights.images import image_format
 from mim.weights.model import shown_target, with_one_decoder
 from mim.weights.official_mae import to_official
 from mim.weights.said_size import with_image_size
-from mim.weights.sizes import guess_heads
+from mim.weights.sizes import HEADS, guess_heads
 from mim.weights.to_timm import in_timm, published_pool
 from mim.weights.weights import Weights
 
@@ -181,14 +181,16 @@ def _refuse_all_but_vit(weights: Weights, whom: str) -> None:
 
 
 def _encoder_alone(weights: Weights) -> Settings:
-    """Config of an encoder of which tensors do not tell all: a transformer of timm, or one of
-    oblong images; empty of another.
+    """Config of an encoder of which tensors do not tell all: a transformer of timm, one of oblong
+    images, or of heads that its width does not tell; empty of another.
     """
     if not (weights.architecture or (weights.config or {}).get("encoder")):
         return {}
     config = encoder_config(weights, heads=weights.heads)
     height, width = pair(config.get("image_size") or 1)
-    return {"encoder": config} if config["_target_"] == TIMM_VIT or height != width else {}
+    told = config.get("heads") == HEADS.get(config.get("width", 0))
+    is_plain = config["_target_"] != TIMM_VIT and height == width and told
+    return {} if is_plain else {"encoder": config}
 
 
 def _odd(encoder: Mapping[str, Tensor]) -> str:

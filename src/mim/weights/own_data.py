@@ -18,6 +18,8 @@ LOCAL = ("root", "cache", "num_workers", "max_megapixels", "decoder")
 
 PLACES = ("root", "table", "name")
 """Where a data set is."""
+SPLIT = ("_target_", "train", "val", "held_out", "seed", "split_column")
+"""What decides, in one place, which of its pictures are held out."""
 
 
 class OfOwn(Protocol):
@@ -84,6 +86,19 @@ def data_of_run(weights: Weights, changed: Settings, paths: Settings, configs: P
     # first in the words for a command line, of which the change is
     check_config(OmegaConf.create({"data": merged}))
     return check_settings(merged, DATA, weights.origin, "data")
+
+
+def is_trained_on(weights: Weights, images: Settings) -> bool:
+    """Whether a `data` node is of what a run was trained on: the same place, split alike. Pictures
+    that were not held out there are known to it.
+    """
+    own = (weights.config or {}).get("data")
+    if not isinstance(own, dict):
+        return False
+    same_place = all(
+        own.get(key) == images.get(key) or _same(own.get(key), images.get(key)) for key in PLACES
+    )
+    return same_place and all(own.get(key) == images.get(key) for key in SPLIT)
 
 
 def _of_this_computer(target: str, paths: Settings, configs: Path) -> tuple[str, Settings]:
