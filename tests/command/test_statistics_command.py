@@ -46,8 +46,9 @@ def test_it_says_what_there_is_and_what_to_type(statistics, scans, composed_comm
     assert (settings["data.channels"], settings["data.range"]) == ("1", "[0,4095]")
     assert float(settings["data.mean"].strip("[]")) == pytest.approx(2000 / 4095, abs=0.01)
     assert float(settings["data.std"].strip("[]")) == pytest.approx(577 / 4095, abs=1e-3)
-    said = ("data.image_size", "encoder.patch_size", "data.batch_size")
-    assert [settings[name] for name in said] == ["[20,24]", "2", "45"]
+    said = ("image_size", "batch_size", "augment.boxes.ratio")
+    assert [settings[f"data.{name}"] for name in said] == ["[20,24]", "45", "[0.9,1.6]"]
+    assert settings["encoder.patch_size"] == "2"
     composed_command(command.replace("python -m mim train", "python train.py"))
 
 

@@ -15,7 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mim.data.inspection import Inspected, Inspection, inspect
 from mim.data.module import Data
-from mim.data.proposed_size import proposed_size
+from mim.data.proposed_size import ProposedSize, proposed_size
+from mim.geometry import pair
 from mim.launch.check import check_config
 from mim.launch.quoting import quoted
 from mim.launch.resolvers import register_resolvers
@@ -47,7 +48,7 @@ def run(given: argparse.Namespace, configs: Path) -> None:
         for name, value in proposed.items()
         if f"data.{name}" not in said
     ]
-    patch = [f"encoder.patch_size={size.patch}"] if size and "image_size" in proposed else []
+    others = _beside_image_size(size) if size and "image_size" in proposed else []
     measured = build_data([*settings, *more, "data.mean=own", "data.std=own"], configs)
     found_here = {"mean": measured.mean, "std": measured.std}
     statistics = [f"data.{name}={_typed(_rounded(values))}" for name, values in found_here.items()]
@@ -57,8 +58,19 @@ def run(given: argparse.Namespace, configs: Path) -> None:
     )
     print(
         f"{'to type':<14}python -m mim train "
-        f"{' '.join(map(quote, [*settings, *more, *statistics, *patch]))}"
+        f"{' '.join(map(quote, [*settings, *more, *statistics, *others]))}"
     )
+
+
+def _beside_image_size(size: ProposedSize) -> list[str]:
+    """Settings that go with a small image size: patches, and of oblong images crops of their
+    shape, which would be stretched otherwise.
+    """
+    (height, width), patch = pair(size.image), f"encoder.patch_size={size.patch}"
+    if height == width:
+        return [patch]
+    ratio = [round(each * width / height, 2) for each in (3 / 4, 4 / 3)]
+    return [f"data.augment.boxes.ratio={_typed(ratio)}", patch]
 
 
 def settings_of(asked: Sequence[str]) -> list[str]:
