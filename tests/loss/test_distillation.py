@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mim.loss.centred import Centred
 from mim.loss.distillation import ClsDistillation, PatchDistillation
 from mim.masker.split import Split
-from mim.optim.number import Linspace, described_schedules
+from mim.optim.number import Lines, Linspace, described_schedules
 from mim.part import Progress
 from mim.views import Seen, Shown
 
@@ -109,3 +109,8 @@ def test_what_a_linear_layer_makes_is_centred_and_sharpened_as_its_outputs_are(b
     assert torch.allclose(found, ((outputs - centred.centre) / 0.3).softmax(-1), atol=1e-6)
     assert not found.requires_grad
     assert torch.equal(outputs, layer(features))  # what is given stays as it is
+
+
+def test_a_temperature_that_falls_to_nothing_is_refused():
+    with pytest.raises(ValueError, match="temperature is 0 at step 3; it has to stay above 0"):
+        Centred(4, Lines([1.0, 0.0], [0, 3])).begin_step(Progress(3, 4, 1))
