@@ -4,6 +4,7 @@ is refused.
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 
 from mim.augment.boxes import TorchvisionBoxes
@@ -11,8 +12,10 @@ from mim.augment.centre import CentreCrop
 from mim.augment.crop_flip import CropFlip
 from mim.augment.finetune import Finetune
 from mim.augment.no_augment import NoAugment
+from mim.data.decode import decode
 from mim.data.digits import Digits
 from mim.data.image_folder import ImageFolder
+from mim.data.levels import Reading
 from mim.data.statistics import IMAGENET_MEAN, measure
 from mim.image_format import ImageFormat
 
@@ -158,3 +161,11 @@ def test_files_of_other_channels_are_named(folder):
         r"data",
     ):
         list(map(data.on_after_batch_transfer, data.train_dataloader()))
+
+
+def test_nothing_is_said_of_each_tiff_of_many_bands(tmp_path, caplog, capfd):
+    file = tmp_path / "bands.tif"
+    tifffile.imwrite(file, np.zeros((8, 8, 13), np.uint16), planarconfig="contig")
+    content = torch.frombuffer(bytearray(file.read_bytes()), dtype=torch.uint8)
+    assert decode(content, Reading(channels=13)).shape == (13, 8, 8)
+    assert (caplog.records, capfd.readouterr().err) == ([], "")

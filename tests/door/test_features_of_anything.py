@@ -197,3 +197,9 @@ def test_in_place_of_a_broken_picture_of_a_data_set_no_other_is_taken(encoder, p
         (images,) = source.batches(torch.arange(len(source)), 8)
     assert images.number.tolist() == [0, *range(2, len(source))]
     assert len(images.image) == len(source) - 1
+
+
+def test_a_name_in_the_place_of_an_encoder_is_led_to_load(tmp_path):
+    for name in ("runs/a", Path("runs/a")):
+        with pytest.raises(ValueError, match=r"open this one: mim\.load\('runs/a'\)"):
+            mim.features(name, tmp_path)

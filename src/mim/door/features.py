@@ -1,6 +1,7 @@
 """Features of pictures of anyone's: `mim.features`."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
@@ -110,8 +111,13 @@ def features(
 
     Raises:
         FileNotFoundError: where there is no such file, or no picture in the folder.
-        ValueError: where a picture cannot be read, or is none.
+        ValueError: where a picture cannot be read, or is none; or a checkpoint is named that
+            `mim.load` has to open.
     """
+    if isinstance(encoder, str | Path):
+        raise ValueError(
+            f"features are made by an encoder; open this one: mim.load({str(encoder)!r})"
+        )
     encoder = encoder.encoder if isinstance(encoder, Model) else encoder
     extract = Embedder(encoder, pool, block, patches, norm)
     if batch_size < 1:
