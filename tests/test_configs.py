@@ -2,6 +2,7 @@
 names.
 """
 
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -72,41 +73,39 @@ def choices(group: str) -> list[str]:
     return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
 
 
-GROUPS = (
-    "encoder",
-    "masker",
-    "masker/score",
-    "masker/partition",
-    "loss",
-    "data",
-    "model",
-    "optimizer",
-    "schedule",
-    "trainer",
-)
-ALL = [f"{group}={name}" for group in GROUPS for name in choices(group)] + [
-    *(f"target@loss.target={name}" for name in choices("target")),
-    *(f"callback=[{name}]" for name in choices("callback")),
-    *(f"logger={name}" for name in choices("logger")),
-    *(f"debug={name}" for name in choices("debug")),
-    *(f"sweep={name}" for name in choices("sweep")),
-    *(f"recipe=pretrain/{name}" for name in choices("recipe/pretrain")),
-    *(f"augment@data.augment={name}" for name in choices("augment")),
-    *(f"pool@callback.online_probe.pool={name}" for name in choices("pool")),
+def given(group: str, value: str = "{}") -> list[str]:
+    """What chooses each name of a group."""
+    return [f"{group}={value.format(name)}" for name in choices(group.partition("@")[0])]
+
+
+def beside(*groups: list[str]) -> list[tuple[str, ...]]:
+    """Choices of groups that do not ask for each other, in as few commands as the longest has."""
+    return [tuple(filter(None, row)) for row in zip_longest(*groups)]
+
+
+ALONE = ("encoder", "masker", "masker/score", "masker/partition", "loss", "data", "model")
+PROBE = "pool@callback.online_probe.pool"
+ALL = [(choice,) for group in ALONE for choice in given(group)] + [
+    *((choice,) for choice in given("target@loss.target")),
+    *((choice,) for choice in given("augment@data.augment")),
+    *((f"recipe=pretrain/{name}",) for name in choices("recipe/pretrain")),
+    *((choice,) for choice in given("debug")),
+    *beside(*map(given, (PROBE, "schedule", "trainer", "logger", "optimizer", "sweep"))),
+    *((choice,) for choice in given("callback", "[{}]")),
 ]
 
 
-@pytest.mark.parametrize("choice", ALL)
-def test_every_choice_composes_and_passes_the_check(choice):
-    check_config(composed(choice, *NEEDS_MORE.get(choice, [])))
+@pytest.mark.parametrize("chosen", ALL, ids=" ".join)
+def test_every_choice_composes_and_passes_the_check(chosen):
+    check_config(composed(*chosen, *NEEDS_MORE.get(chosen[0], [])))
 
 
-FINE_TUNED = [f"{group}={name}" for group in ("encoder", "data", "pool") for name in choices(group)]
+FINE_TUNED = beside(given("pool"), given("data"), given("encoder"))
 
 
-@pytest.mark.parametrize("choice", FINE_TUNED)
-def test_every_choice_of_fine_tuning_composes_and_passes_the_check(choice):
-    check_config(composed("task=finetune", choice))
+@pytest.mark.parametrize("chosen", FINE_TUNED, ids=" ".join)
+def test_every_choice_of_fine_tuning_composes_and_passes_the_check(chosen):
+    check_config(composed("task=finetune", *chosen))
 
 
 def test_a_target_takes_the_place_of_raw_pixels():

@@ -17,6 +17,7 @@ from mim.paper.ledger import papers, read_recipes
 from mim.paper.markdown import markdown
 from mim.paper.row import RUN
 from mim.paper.table import HERE, names, read
+from tests.slow import slow
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 OURS = {
@@ -84,7 +85,22 @@ RECIPES = [recipe for paper in papers() for recipe in read_recipes(paper).values
 OF_RECIPES = {f"python {r.command}" for r in RECIPES if r.command and r.kind != "linear_probe"}
 
 
-@pytest.mark.parametrize("command", sorted(TYPED - OF_RECIPES))
+def shape(command: str) -> str:
+    """What commands have in common that give the same settings other values."""
+    choices = ("experiment=", "evaluate=", "task=", "model=", "masker=")
+    words = shlex.split(command)
+    return shlex.join(w if w.startswith(choices) else w.partition("=")[0] for w in words)
+
+
+def quick_and_slow() -> list:
+    """Of each shape the first command; `make slow` has the others."""
+    by_shape: dict[str, list[str]] = {}
+    for command in sorted(TYPED - OF_RECIPES):
+        by_shape.setdefault(shape(command), []).append(command)
+    return [each for first, *others in by_shape.values() for each in (first, *map(slow, others))]
+
+
+@pytest.mark.parametrize("command", quick_and_slow())
 def test_every_command_of_every_table_composes_and_passes_the_check(composed_command, command):
     composed_command(command.replace(RUN, "run"))
 

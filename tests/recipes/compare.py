@@ -134,11 +134,10 @@ def _equal(value: Any, wanted: Any) -> bool:
 def _boxes(recipe: Recipe, facts: Facts) -> Iterator[str]:
     """Boxes drawn by ours beside those drawn by the source's code."""
     for crop, by_size in facts.get("_boxes", {}).items():
-        kind, scale, ratio = (
-            recipe.expected(f"{crop}.{name}") for name in ("kind", "scale", "ratio")
-        )
+        kind = str(recipe.expected(f"{crop}.kind"))
+        scale, ratio = (tuple(recipe.expected(f"{crop}.{name}")) for name in ("scale", "ratio"))  # type: ignore[arg-type]
         for size, boxes in by_size.items():
-            if found := difference(boxes, KINDS[str(kind)](size, scale, ratio), size):  # type: ignore[arg-type]
+            if found := difference(boxes, KINDS[kind](size, scale, ratio), size):
                 yield f"{crop}: {found}"
 
 

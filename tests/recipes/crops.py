@@ -4,7 +4,8 @@ distribution.
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -14,10 +15,12 @@ SIZES = ((375, 500), (100, 600), (480, 320))
 """Height and width of pictures: in the second, many boxes do not fit."""
 DRAWS = 2000
 
+Sides = tuple[int, int]
+Interval = tuple[float, float]
 
-def torchvision_boxes(
-    size: tuple[int, int], scale: Sequence[float], ratio: Sequence[float]
-) -> Tensor:
+
+@cache
+def torchvision_boxes(size: Sides, scale: Interval, ratio: Interval) -> Tensor:
     """torchvision's, which timm's draws equal: (DRAWS, 2) as (height, width)."""
     torch.manual_seed(0)
     picture = torch.empty(1, *size)
@@ -25,7 +28,8 @@ def torchvision_boxes(
     return torch.tensor([box[2:] for box in drawn], dtype=torch.float)
 
 
-def clamped_boxes(size: tuple[int, int], scale: Sequence[float], ratio: Sequence[float]) -> Tensor:
+@cache
+def clamped_boxes(size: Sides, scale: Interval, ratio: Interval) -> Tensor:
     """MAE's for linear probing (util/crop.py): one draw, cut to the picture: (DRAWS, 2) as (height,
     width).
     """
@@ -39,7 +43,7 @@ def clamped_boxes(size: tuple[int, int], scale: Sequence[float], ratio: Sequence
     return torch.tensor(boxes, dtype=torch.float)
 
 
-KINDS: dict[str, Callable[[tuple[int, int], Sequence[float], Sequence[float]], Tensor]] = {
+KINDS: dict[str, Callable[[Sides, Interval, Interval], Tensor]] = {
     "torchvision RandomResizedCrop": torchvision_boxes,
     "timm RandomResizedCropAndInterpolation": torchvision_boxes,
     "mmpretrain RandomResizedCrop": torchvision_boxes,
@@ -47,7 +51,7 @@ KINDS: dict[str, Callable[[tuple[int, int], Sequence[float], Sequence[float]], T
 }
 
 
-def difference(ours: Tensor, theirs: Tensor, size: tuple[int, int]) -> str | None:
+def difference(ours: Tensor, theirs: Tensor, size: Sides) -> str | None:
     """What two sets of boxes (N, 2) as (height, width) differ in, beyond chance; None where nothing
     does.
     """
