@@ -283,3 +283,12 @@ def test_a_file_without_objects_or_names_of_pictures_is_refused(folder):
             scenes(folder, crowd, learned_from=learned)
     with pytest.raises(ValueError, match="image 7 has no file_name"):
         scenes(folder, changed("images", 0, "file_name", None))
+
+
+def test_the_stamp_of_a_picture_changes_with_its_file_and_its_size(folder):
+    before = [scenes(folder).stamp(number) for number in range(3)]
+    Image.new("RGB", (12, 10)).save(folder / "images" / "a.png")
+    other = deepcopy(CONTENT)
+    other["images"][1]["height"] = 9
+    after = [scenes(folder, other).stamp(number) for number in range(3)]
+    assert [a == b for a, b in zip(before, after, strict=True)] == [False, False, True]

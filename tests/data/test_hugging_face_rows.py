@@ -1,6 +1,7 @@
 """Data sets of Hugging Face's library: saved on this computer, as nothing is downloaded here."""
 
 import io
+import os
 from pathlib import Path
 
 import datasets
@@ -191,3 +192,14 @@ def test_a_set_that_is_not_there_is_one_line(tmp_path, monkeypatch):
     assert "\n" not in str(error.value)
     with pytest.raises(FileNotFoundError, match=r"data=hf needs a data set: data\.name="):
         HF(NoAugment(), **SETTINGS).setup()
+
+
+def test_the_stamp_of_a_row_changes_with_the_files_of_its_set(saved):
+    def stamp():
+        return SetRows(datasets.load_from_disk(str(saved)), "image").stamp(0)
+
+    before = stamp()
+    assert stamp() == before
+    for file in saved.glob("train/*.arrow"):
+        os.utime(file, (0, 0))
+    assert stamp() != before

@@ -352,3 +352,22 @@ def test_shards_held_out_alone_are_nothing_to_train_on(folder, tmp_path):
     root = shard(folder, tmp_path / "val.tar", {"jpg": None})
     with pytest.raises(FileNotFoundError, match="has 0 shards"):
         WebDataset(str(root), **arguments()).setup()
+
+
+def test_the_stamp_of_a_picture_changes_with_its_shard_alone(folder, tmp_path):
+    root = pack(folder, tmp_path / "shards")
+
+    def stamps():
+        files = WebDataset(str(root), **arguments()).splits.train.files
+        return [files.stamp(number) for number in range(len(files))]
+
+    before = stamps()
+    assert (len(before), len(set(before)), stamps()) == (17, 17, before)
+    with tarfile.open(root / "set-train-0005.tar", "a") as tar:
+        add(tar, "more.txt", b"more")
+    changed = [
+        number
+        for number, pair in enumerate(zip(before, stamps(), strict=True))
+        if pair[0] != pair[1]
+    ]
+    assert changed == [5, 6, 7, 8, 9]
