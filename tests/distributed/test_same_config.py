@@ -8,6 +8,7 @@ from mim.run.same_config import SameConfigOnAllRanks
 from tests.distributed.conftest import start
 
 
+@pytest.mark.slow
 def test_ranks_with_different_configs_stop_before_the_first_step(tmp_path):
     line = [
         "train.py",

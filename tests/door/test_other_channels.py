@@ -11,7 +11,7 @@ from PIL import Image
 
 import mim
 from mim.__main__ import main
-from tests.slow import quick
+from tests.slow import quick, slow
 
 SHORT = (
     "warmup_epochs=0",
@@ -45,7 +45,7 @@ def arrays(tmp_path_factory):
     return root
 
 
-@pytest.fixture(scope="module", params=[1, 5])
+@pytest.fixture(scope="module", params=[slow(1), 5])
 def trained(request, arrays, tmp_path_factory):
     """A run of one epoch of two, resumed to its end: its channels, its folder and where it is."""
     place = tmp_path_factory.mktemp("runs")

@@ -175,6 +175,7 @@ def test_debug_modes_run(train, debug):
     assert run.results["steps"] == (9 if debug == "limit" else 3)
 
 
+@pytest.mark.slow
 def test_a_compiled_step_gives_the_losses_of_an_eager_one_and_names_weights_alike(train):
     runs = [
         train("debug=limit", "callback=[checkpoint,results]", f"compile={on}")

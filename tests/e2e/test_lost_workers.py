@@ -85,7 +85,7 @@ def freeze_and_ask_to_stop(pid: int) -> None:
         slow(kill, 4, 1, 1, "a process that reads data died"),
         slow(kill, 2, 2, 1, "a process that reads data died"),
         slow(freeze, 2, 1, 1, "has read nothing for 2 s"),
-        (freeze_and_ask_to_stop, 2, 1, 85, "stopped by SIGTERM"),
+        slow(freeze_and_ask_to_stop, 2, 1, 85, "stopped by SIGTERM"),
     ],
 )
 def test_a_run_whose_data_worker_is_lost_saves_and_goes_on_exactly(

@@ -10,6 +10,7 @@ import pytest
 
 from mim.command import figure
 from mim.program.figure import parser
+from tests.slow import slow
 
 ROOT = Path(__file__).parents[2]
 MODULE = Path(__file__).with_name("my_encoder.py")
@@ -122,7 +123,7 @@ def test_it_is_fine_tuned_from_its_checkpoint_and_judged_as_a_classifier(run, tr
     assert judged.code == 0, judged.err
 
 
-@pytest.mark.parametrize("name", ["attention", "reconstructions"])
+@pytest.mark.parametrize("name", ["attention", slow("reconstructions")])
 def test_figures_are_drawn_of_it(run, name, tmp_path):
     out = tmp_path / f"{name}.png"
     asked = [name, str(run.folder), "--images", "1", "--out", str(out)]

@@ -132,7 +132,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_good_checkpoint(br
             ["trainer.precision=bf16-mixed"],
             ["base_lr=0.0015", "trainer.gradient_clip_val=1", "trainer.precision=32-true"],
         ),
-        (
+        slow(
             ["lr=1e-3", "trainer.gradient_clip_val=0.4"],
             ["lr=0.0005", "trainer.gradient_clip_val=0.2"],
         ),

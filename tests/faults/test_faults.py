@@ -9,11 +9,7 @@ from tests.faults.ranks import RANK_FAULTS
 from tests.faults.trial import trial
 from tests.slow import quick
 
-OFTEN = (
-    "SIGTERM at any moment",
-    "SIGKILL while a checkpoint is written",
-    "a full disk",
-)
+OFTEN = ("SIGTERM at any moment", "SIGKILL while a checkpoint is written")
 
 
 @pytest.mark.parametrize("name", quick(FAULTS, *OFTEN))

@@ -5,13 +5,17 @@ import json
 import pytest
 
 from tests.loss.curves import HELD, STEPS, TRAININGS, curve
+from tests.slow import quick
 
 # kernels of other processors move these by 1e-5; tests.loss.curves compares to the last bit
 TOLERANCE = 3e-5
 CURVES = json.loads(HELD.read_text())
 
 
-@pytest.mark.parametrize("training", TRAININGS)
+OFTEN = [name for name in TRAININGS if name.startswith("mae/") or name == "simmim/pixel_raw"]
+
+
+@pytest.mark.parametrize("training", quick(TRAININGS, *OFTEN))
 def test_the_first_steps_of_a_training_have_the_losses_that_are_held(training):
     values = curve(TRAININGS[training])
     assert {

@@ -48,6 +48,7 @@ ELSEWHERE = {  # what no room above can do for a lower one, each with its contra
     "mim/launch/arguments.py": {"_SubParsersAction", "_option_string_actions"},
     "mim/launch/entry.py": {"_internal"},
     "mim/optim/to_start.py": {"_foreach_lerp_"},
+    "mim/strategy/compiled.py": {"_dynamo"},  # tests/strategy/test_compiled.py has it
     "mim/teacher/average.py": {"_foreach_lerp_"},
 }
 # of named tuples, os and configs

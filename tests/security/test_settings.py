@@ -22,6 +22,7 @@ from mim.plain import settings_of
 from mim.pool.abmilp import AbMILP
 from mim.weights.read import read_weights
 from tests.security.bad_commands import drawn
+from tests.slow import slow
 
 JUDGE = "python eval.py checkpoint=x"
 BAD = {
@@ -129,9 +130,9 @@ CHOSEN = (
     ("train", ()),
     ("eval", ()),
     ("train", ("task=finetune",)),
-    ("train", ("model=simmim", "masker=scheduled")),
-    ("eval", ("evaluate=probe",)),
-    ("eval", ("evaluate=embedding",)),
+    slow("train", ("model=simmim", "masker=scheduled")),
+    slow("eval", ("evaluate=probe",)),
+    slow("eval", ("evaluate=embedding",)),
 )
 
 
