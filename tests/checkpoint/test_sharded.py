@@ -3,7 +3,6 @@ import pickle
 
 import pytest
 import torch
-import torch.distributed as dist
 
 from mim.checkpoint import sharded
 from mim.checkpoint.optimizer_state import by_name, by_number
@@ -21,14 +20,6 @@ from mim.checkpoint.swap import previous_of, put_in_place
 from mim.weights.read import read_weights
 
 GROUPS = [[{"params": ["b", "a"], "lr": 0.1}]]
-
-
-@pytest.fixture
-def alone():
-    """A group of one process."""
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    yield
-    dist.destroy_process_group()
 
 
 @pytest.fixture

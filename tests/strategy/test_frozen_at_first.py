@@ -12,14 +12,7 @@ from mim.checkpoint.sharded import read_sharded
 from mim.strategy.fsdp import FSDP
 
 REST = {"global_step": 1, "loops": {}, "lr_schedulers": []}
-
-
-@pytest.fixture(autouse=True)
-def alone():
-    """A group of one process."""
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    yield
-    dist.destroy_process_group()
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 def built():

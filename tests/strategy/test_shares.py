@@ -14,9 +14,8 @@ from mim.strategy.sharding import unsharded
 
 
 @pytest.fixture
-def strategy(monkeypatch):
+def strategy(alone, monkeypatch):
     """One process of one, whose model is cut and has learned a step."""
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
     fully_shard(model, mesh=dist.init_device_mesh("cpu", (1,)))
@@ -26,8 +25,7 @@ def strategy(monkeypatch):
     strategy = FSDP()
     strategy._model = strategy._lightning_module = model
     strategy.optimizers = [optimizer]
-    yield strategy
-    dist.destroy_process_group()
+    return strategy
 
 
 def saved(strategy):

@@ -49,7 +49,8 @@ def fill_from_whole(model: nn.Module, optimizers: Sequence[Optimizer], checkpoin
     """Rest of a checkpoint of whole weights, once each process has taken its shares of them and of
     the optimisers' state. What is taken leaves `checkpoint`.
     """
-    full, some = (StateDictOptions(full_state_dict=True, strict=strict) for strict in (True, False))
+    full = StateDictOptions(full_state_dict=True)
+    some = StateDictOptions(full_state_dict=True, strict=False)
     set_model_state_dict(model, checkpoint.pop("state_dict"), options=full)
     for optimizer, state in zip(optimizers, checkpoint.pop("optimizer_states"), strict=True):
         groups = _state_of(model, optimizer)["param_groups"]

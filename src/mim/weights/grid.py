@@ -17,17 +17,25 @@ def shown_grid(positions: Tensor, prefix: int = 1) -> tuple[int, int] | None:
     """Rows and columns of sines and cosines (1, R + L, D), as MAE or MoCo v3 has them; None of
     positions that were learned, which show none.
     """
-    patches, width = positions[0, prefix:].double(), positions.shape[-1]
+    if positions.ndim != 3 or positions.shape[2] % 4:
+        return None
+    patches, width = positions[0, prefix:].double(), positions.shape[2]
     count = len(patches)
-    if positions.ndim != 3 or width % 4 or not 0 < count <= MOST_SHOWN:
+    # the first place has the same sines and cosines in every grid
+    if not 0 < count <= MOST_SHOWN or not _near(
+        patches[:1], sincos_positions(width, (1, 1), False)
+    ):
         return None
     for rows in (number for number in range(1, count + 1) if count % number == 0):
+        grid = (rows, count // rows)
         for rows_first in (False, True):
-            grid = (rows, count // rows)
-            made = sincos_positions(width, grid, cls=False, rows_first=rows_first)
-            if torch.allclose(patches, made, rtol=0, atol=NEAR):
+            if _near(patches, sincos_positions(width, grid, cls=False, rows_first=rows_first)):
                 return grid
     return None
+
+
+def _near(found: Tensor, made: Tensor) -> bool:
+    return torch.allclose(found, made, rtol=0, atol=NEAR)
 
 
 def said_grid(weights: Weights) -> tuple[int, int] | None:
@@ -37,7 +45,7 @@ def said_grid(weights: Weights) -> tuple[int, int] | None:
     settings = (weights.config or {}).get("encoder")
     if settings is None:
         positions = weights.tensors.get("encoder.pos_embed")
-        return None if positions is None or positions.ndim != 3 else shown_grid(positions)
+        return None if positions is None else shown_grid(positions)
     try:
         return grid_of(pair(settings["image_size"]), pair(settings["patch_size"]))
     except (KeyError, TypeError, ValueError, ZeroDivisionError):

@@ -28,12 +28,9 @@ def load_weights_into(weights: Weights, model: Model | Encoder) -> str:
         ValueError: where the encoder is of another architecture, saying which.
     """
     encoder = model.encoder if isinstance(model, Model) else model
+    grid = said_grid(weights)
     given, changes = resize_encoder(
-        weights.half(encoder=True),
-        encoder.state_dict(),
-        encoder,
-        said_grid(weights),
-        weights.patches,
+        weights.half(encoder=True), encoder.state_dict(), encoder, grid, weights.patches
     )
     rest = weights.half(encoder=False)
     rest, stood_in = _stand_in(given, rest, encoder, model)
@@ -42,7 +39,7 @@ def load_weights_into(weights: Weights, model: Model | Encoder) -> str:
     encoder.load_state_dict(given)
     said = [f"encoder {len(given)} of {len(given)} tensors", *changes, *stood_in]
     if encoder is not model:
-        said += _fit_parts(rest, model, encoder.geometry.grid, said_grid(weights))
+        said += _fit_parts(rest, model, encoder.geometry.grid, grid)
     elif rest:
         said.append(f"left over: {_some(rest)}")
     return f"{weights.origin}: {', '.join(said)}"

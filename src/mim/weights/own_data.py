@@ -95,9 +95,7 @@ def is_trained_on(weights: Weights, images: Settings) -> bool:
     own = (weights.config or {}).get("data")
     if not isinstance(own, dict):
         return False
-    same_place = all(
-        own.get(key) == images.get(key) or _same(own.get(key), images.get(key)) for key in PLACES
-    )
+    same_place = all(_same(own.get(key), images.get(key)) for key in PLACES)
     return same_place and all(own.get(key) == images.get(key) for key in SPLIT)
 
 
