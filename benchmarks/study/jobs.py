@@ -3,6 +3,7 @@ fine-tunings of what they leave.
 """
 
 import hashlib
+import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -97,19 +98,36 @@ class Study:
         return Job(arm, kind, at, seed, rate, folder, "train", overrides)
 
     def tuning(self, arm: str) -> list[Job]:
-        """Trainings on a seed of their own, one for each rate, judged on training images that no
-        other training sees.
+        """Trainings on seeds of their own, one for each rate and seed, judged on training images
+        that no other training sees.
         """
         size = self.plan.size
-        return [self.training(arm, "tune", "epochs", size.tuning_seed, rate) for rate in size.rates]
+        return [
+            self.training(arm, "tune", "epochs", seed, rate)
+            for rate in size.rates
+            for seed in size.tuning_seeds
+        ]
+
+    def tried(self, arm: str) -> dict[float, float]:
+        """k-NN by rate, on average over the tuning seeds; rates that have all of them."""
+        found: dict[float, list[float | None]] = {}
+        for job in self.tuning(arm):
+            found.setdefault(job.rate, []).append(numbers(job.folder).get("knn/top1"))
+        known = {rate: [v for v in values if v is not None] for rate, values in found.items()}
+        return {
+            rate: statistics.mean(values)
+            for rate, values in known.items()
+            if len(values) == len(self.plan.size.tuning_seeds)
+        }
 
     def rate(self, arm: str) -> float | None:
-        """Rate that k-NN finds best, the lower of equals; null while it is not known."""
-        found = {job.rate: numbers(job.folder).get("knn/top1") for job in self.tuning(arm)}
-        known = {rate: value for rate, value in found.items() if value is not None}
-        return (
-            max(known, key=lambda rate: (known[rate], -rate)) if len(known) == len(found) else None
-        )
+        """Rate that k-NN finds best on average over the tuning seeds, the lower of equals; null
+        while it is not known.
+        """
+        tried = self.tried(arm)
+        if len(tried) < len(self.plan.size.rates):
+            return None
+        return max(tried, key=lambda rate: (tried[rate], -rate))
 
     def compared(self, arm: str, at: At) -> list[Job]:
         """Trainings that claims are about; none while the rate is not known."""

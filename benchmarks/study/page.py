@@ -10,7 +10,7 @@ from pathlib import Path
 from jobs import UNTRAINED, Study, count_images
 from picture import figure
 from plan import BASE, PLAN, wanted_arms
-from results import done, numbers
+from results import done
 from rows import FINETUNED, Row, by_its_judges, by_seed, judged_at, rows_of
 from verdict import Difference, together
 
@@ -77,8 +77,7 @@ def arms_table(study: Study) -> str:
     lines = []
     for arm in wanted_arms(study.plan):
         rate = study.rate(arm)
-        tried = [numbers(job.folder).get("knn/top1") for job in study.tuning(arm)]
-        known = [f"{100 * value:.1f}" for value in tried if value is not None]
+        known = [f"{100 * value:.1f}" for value in study.tried(arm).values()]
         lines.append(
             [
                 arm,
@@ -187,7 +186,7 @@ def write_page(study: Study, name: str, out: Path) -> None:
             arms=arms_table(study),
             numbers=numbers_table(study),
             rates=len(size.rates),
-            tuning_seed=size.tuning_seed,
+            tuning_seeds=" and ".join(map(str, size.tuning_seeds)),
             untrained=untrained(study),
             finetune_epochs=size.finetune.epochs,
             finetune_rate=f"{size.finetune.rate:g}",

@@ -37,7 +37,7 @@ class Size(NamedTuple):
     epochs: int
     rates: list[float]
     seeds: list[int]
-    tuning_seed: int
+    tuning_seeds: list[int]
     common: list[str]
     finetune: Finetune
     at: Sequence[At] = ("epochs", "compute")
@@ -94,14 +94,18 @@ class Plan(NamedTuple):
 
 
 def read_plan(size: str, file: Path = PLAN) -> Plan:
-    """Plan of a size; what a file leaves out is that of the file which it says it is `like`.
+    """Plan of a size; what a file leaves out, of the plan or of a size, is that of the file which it
+    says it is `like`.
 
     Raises:
         ValueError: where there is no such size, or a claim names what is not there.
     """
     raw = yaml.safe_load(file.read_text())
     if "like" in raw:
-        raw = yaml.safe_load(file.with_name(raw["like"]).read_text()) | raw
+        base = yaml.safe_load(file.with_name(raw["like"]).read_text())
+        own = raw.get("sizes", {})
+        sizes = {name: given | own.get(name, {}) for name, given in base["sizes"].items()}
+        raw = base | raw | {"sizes": sizes}
     if size not in raw["sizes"]:
         raise ValueError(f"--size {size} is none; there are: {', '.join(raw['sizes'])}")
     arms = {name: Arm(**arm) for name, arm in raw["arms"].items()}

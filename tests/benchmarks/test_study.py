@@ -57,7 +57,10 @@ def finish(job: Any, **metrics: float) -> None:
 def test_a_plan_has_the_sizes_and_arms_of_the_one_that_it_is_like(module) -> None:
     read_plan = module("plan").read_plan
     comparison, plan = read_plan("small", STUDY / "comparison.yaml"), read_plan("small")
-    assert (comparison.size, comparison.arms) == (plan.size, plan.arms)
+    own = {"seeds": [0, 1, 2], "tuning_seeds": [100]}
+    assert (comparison.size, comparison.arms) == (plan.size._replace(**own), plan.arms)
+    toy = read_plan("toy", STUDY / "comparison.yaml").size
+    assert toy == read_plan("toy").size, "what a plan leaves out of a size is the other's"
     assert {"msn", "moco_v3"} <= set(module("plan").wanted_arms(comparison))
     assert not {"msn", "moco_v3"} & set(module("plan").wanted_arms(plan))
 
@@ -86,9 +89,9 @@ def test_a_rate_is_chosen_by_as_many_trials_of_each_arm_on_a_seed_that_is_used_f
     for arm in study.plan.arms:
         trials = study.tuning(arm)
         assert [job.rate for job in trials] == size.rates
-        assert {job.seed for job in trials} == {size.tuning_seed}
+        assert [job.seed for job in trials] == size.tuning_seeds * len(size.rates)
         assert all("data.val=tune" in job.overrides for job in trials)
-    assert size.tuning_seed not in size.seeds
+    assert not {*size.tuning_seeds} & {*size.seeds}
     low, high = study.tuning("random")
     finish(low, **{"knn/top1": 0.3})
     assert study.rate("random") is None
@@ -101,6 +104,20 @@ def test_a_rate_is_chosen_by_as_many_trials_of_each_arm_on_a_seed_that_is_used_f
         )
     finish(high, **{"knn/top1": 0.3})
     assert study.rate("random") == size.rates[0], "of equals the lower"
+
+
+def test_a_rate_is_the_best_on_average_over_tuning_seeds(study) -> None:
+    size = study.plan.size._replace(tuning_seeds=[7, 8])
+    study.plan = study.plan._replace(size=size)
+    trials = study.tuning("random")
+    assert [(job.rate, job.seed) for job in trials] == [(r, s) for r in size.rates for s in (7, 8)]
+    for job, value in zip(trials, (0.3, 0.3, 0.5, 0.2), strict=True):
+        assert study.rate("random") is None
+        finish(job, **{"knn/top1": value})
+    assert study.tried("random") == pytest.approx({size.rates[0]: 0.3, size.rates[1]: 0.35})
+    assert study.rate("random") == size.rates[1]
+    finish(trials[1], **{"knn/top1": 0.45})
+    assert study.rate("random") == size.rates[0]
 
 
 def test_equal_compute_is_other_epochs(study) -> None:
@@ -170,7 +187,7 @@ def test_a_folder_is_that_of_its_command_wherever_the_pictures_are(study, module
 def test_a_folder_keeps_its_name(module) -> None:
     jobs, plan = module("jobs"), module("plan").read_plan("small")
     study = jobs.Study(plan, Path("small"), Path("pictures"), {})
-    assert study.tuning("random")[1].folder == Path("small/random_0135bdbd65")
+    assert study.tuning("random")[2].folder == Path("small/random_0135bdbd65")
 
 
 def test_each_compared_arm_is_fine_tuned_alike_and_so_are_random_weights(study, module) -> None:
