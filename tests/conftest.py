@@ -1,5 +1,6 @@
 """What many tests need: stored reference numbers and batches of images."""
 
+import gc
 import os
 import shlex
 import signal
@@ -123,6 +124,14 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """
     if settings().derandomize:
         providers._get_local_constants = lambda: providers._local_constants
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What is imported and collected by now stays to the end: who collects garbage need not look at
+    it again.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -17,11 +17,11 @@ from verdict import Difference, together
 from mim.sweep.table import markdown
 
 TEMPLATE = Path(__file__).with_name("template.md")
-POOLS = """Of pools, on the trainings of equal epochs:
+POOLS = """Pools, on the trainings of equal epochs:
 
 {table}
-- Of the four learning rates of a probe, the one that is best on average over seeds counts, for each
-  pool; it is chosen on the test images, which flatters all pools a little.
+- Each pool has four learning rates of its probe. The one that is best on average over seeds counts.
+  It is chosen on the test images, which flatters all pools a little.
 
 """
 
@@ -186,7 +186,8 @@ def write_page(study: Study, name: str, out: Path) -> None:
             arms=arms_table(study),
             numbers=numbers_table(study),
             rates=len(size.rates),
-            tuning_seeds=" and ".join(map(str, size.tuning_seeds)),
+            tuning=f"seed{'s' * (len(size.tuning_seeds) > 1)} "
+            + " and ".join(map(str, size.tuning_seeds)),
             untrained=untrained(study),
             finetune_epochs=size.finetune.epochs,
             finetune_rate=f"{size.finetune.rate:g}",
