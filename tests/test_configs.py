@@ -83,15 +83,13 @@ def beside(*groups: list[str]) -> list[tuple[str, ...]]:
     return [tuple(filter(None, row)) for row in zip_longest(*groups)]
 
 
-ALONE = ("encoder", "masker", "masker/score", "masker/partition", "loss", "data", "model")
+ALONE = ("encoder", "masker", "loss", "data", "model", "augment@data.augment")
 PROBE = "pool@callback.online_probe.pool"
 ALL = [(choice,) for group in ALONE for choice in given(group)] + [
-    *((choice,) for choice in given("target@loss.target")),
-    *((choice,) for choice in given("augment@data.augment")),
     *((f"recipe=pretrain/{name}",) for name in choices("recipe/pretrain")),
-    *((choice,) for choice in given("debug")),
+    *beside(given("masker/score"), given("masker/partition")),
+    *beside(given("callback", "[{}]"), given("target@loss.target"), given("debug")),
     *beside(*map(given, (PROBE, "schedule", "trainer", "logger", "optimizer", "sweep"))),
-    *((choice,) for choice in given("callback", "[{}]")),
 ]
 
 

@@ -186,6 +186,8 @@ class Study:
     def jobs(self) -> Iterator[Job]:
         """All jobs that are known by now, the most telling claims first."""
         probed = {claim.arm for claim in self.plan.claims if claim.arm}
+        if set(self.plan.judges) & set(self.plan.pools):
+            probed |= set(compared_arms(self.plan))
         first, *others = self.plan.size.at
         for arm in wanted_arms(self.plan):
             yield from self.tuning(arm)

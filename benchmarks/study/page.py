@@ -119,6 +119,8 @@ def untrained(study: Study) -> str:
     """Accuracies of the encoder before training, on average over the seeds of the first arm."""
     words = []
     for metric, judge in study.plan.judges.items():
+        if metric in study.plan.pools:
+            continue
         if metric == FINETUNED:
             found = by_seed(study, UNTRAINED, study.plan.size.at[0], metric)
         else:

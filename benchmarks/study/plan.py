@@ -94,7 +94,7 @@ class Plan(NamedTuple):
 
 
 def read_plan(size: str, file: Path = PLAN) -> Plan:
-    """Plan of a size; what a file leaves out, of the plan or of a size, is that of the file which it
+    """Plan of a size; what a file leaves out, of the plan or of a size, is that of the file that it
     says it is `like`.
 
     Raises:

@@ -25,6 +25,8 @@ class Row(NamedTuple):
 
 def by_seed(study: Study, arm: str, at: At, metric: str) -> dict[int, float]:
     """Accuracy of an arm in per cent, by seed, of the jobs that have ended."""
+    if metric in study.plan.pools:
+        return pools_by_seed(study, arm, metric)
     jobs = (study.finetunings if metric == FINETUNED else study.compared)(arm, at)
     found = {job.seed: numbers(job.folder).get(metric) for job in jobs}
     return {seed: 100 * value for seed, value in found.items() if value is not None}
@@ -46,12 +48,12 @@ def judged_at(study: Study, at: At) -> dict[str, str]:
     """Judges that the size asks about trainings of equal epochs or compute: what they call their
     number, and their names.
     """
-    left_out = at not in study.plan.size.finetune.at
-    return {
-        metric: judge
-        for metric, judge in study.plan.judges.items()
-        if not (left_out and metric == FINETUNED)
-    }
+    left_out = set()
+    if at not in study.plan.size.finetune.at:
+        left_out.add(FINETUNED)
+    if at != "epochs":
+        left_out |= set(study.plan.pools)
+    return {name: judge for name, judge in study.plan.judges.items() if name not in left_out}
 
 
 def rows_of(study: Study, claim: Claim) -> list[Row]:

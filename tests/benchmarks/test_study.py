@@ -13,6 +13,7 @@ import pytest
 from scipy import stats
 
 import mim
+from tests.slow import slow
 
 ROOT = Path(__file__).parents[2]
 STUDY = ROOT / "benchmarks" / "study"
@@ -54,6 +55,26 @@ def finish(job: Any, **metrics: float) -> None:
     (job.folder / "results.json").write_text(json.dumps({"status": "finished", "metrics": metrics}))
 
 
+def finish_probes(study: Any, arm: str, top1: dict[str, float]) -> None:
+    """Leave what probes of an arm leave, by pool; a seed is a point better than the one before."""
+    for job in study.probes(arm):
+        job.folder.mkdir(parents=True)
+        rows = [
+            {"pool": pool, "setting": f"lr={lr}", "top1": best - less + 0.01 * job.seed}
+            for pool, best in top1.items()
+            for lr, less in ((1, 0), (2, 0.1))
+        ]
+        (job.folder / "results.json").write_text(json.dumps({"table": rows}))
+
+
+def finish_trainings(study: Any, arm: str) -> None:
+    """Leave what trainings of an arm leave, at equal epochs."""
+    for job in study.tuning(arm):
+        finish(job, **{"knn/top1": 0.3})
+    for job in study.compared(arm, "epochs"):
+        finish(job, **{"knn/top1": 0.3})
+
+
 def test_a_plan_has_the_sizes_and_arms_of_the_one_that_it_is_like(module) -> None:
     read_plan = module("plan").read_plan
     comparison, plan = read_plan("small", STUDY / "comparison.yaml"), read_plan("small")
@@ -65,7 +86,7 @@ def test_a_plan_has_the_sizes_and_arms_of_the_one_that_it_is_like(module) -> Non
     assert not {"msn", "moco_v3"} & set(module("plan").wanted_arms(plan))
 
 
-@pytest.mark.parametrize("file", ["plan.yaml", "budget.yaml"])
+@pytest.mark.parametrize("file", ["plan.yaml", slow("budget.yaml")])
 def test_every_arm_composes(module, file) -> None:
     plan = module("plan").read_plan("toy", STUDY / file)
     for arm in plan.arms:
@@ -318,6 +339,9 @@ def test_the_page_says_what_was_measured_and_what_was_not(study, module, tmp_pat
     for arm, top1 in (("random", 0.5), ("amt", 0.6), ("untrained", 0.3)):
         for job in study.finetunings(arm, "epochs"):
             finish(job, **{"val/top1": top1})
+    assert "**not all measured**" in written()["AMT is better than random masking"]
+    for arm, top1 in (("random", 0.5), ("amt", 0.6)):
+        finish_probes(study, arm, {"abmilp": top1})
     cells = written()
     assert "**holds**" in cells["AMT is better than random masking"]
     assert "+10.0 ± 0.0" in cells["AMT is better than random masking"]
@@ -353,24 +377,30 @@ def test_kept_numbers_stand_for_the_jobs_that_made_them(study, module, tmp_path)
 
 
 def test_a_probe_is_read_by_pool_and_its_best_setting(study, module) -> None:
-    for job in study.tuning("random"):
-        finish(job, **{"knn/top1": 0.3})
-    for job in study.compared("random", "epochs"):
-        finish(job, **{"knn/top1": 0.3})
-    for job in study.probes("random"):
-        job.folder.mkdir(parents=True)
-        rows = [
-            {"pool": pool, "setting": f"lr={lr}", "top1": top1 + 0.01 * job.seed}
-            for pool, top1 in (("cls", 0.3), ("abmilp", 0.5))
-            for lr, top1 in ((1, top1), (2, top1 - 0.1))
-        ]
-        (job.folder / "results.json").write_text(json.dumps({"table": rows}))
+    finish_trainings(study, "random")
+    finish_probes(study, "random", {"cls": 0.3, "abmilp": 0.5})
     found = module("rows").pools_by_seed(study, "random", "abmilp")
     assert found == pytest.approx({0: 50.0, 1: 51.0})
     (claim,) = [claim for claim in study.plan.claims if claim.name == "abmilp_cls_mae"]
     (row,) = module("rows").rows_of(study, claim)
     assert row.word == "holds"
     assert row.difference.mean == pytest.approx(20.0)
+
+
+def test_the_probe_of_a_pool_judges_every_arm_at_equal_epochs(study, module) -> None:
+    assert study.plan.judges["abmilp"] == "AbMILP"
+    for arm, top1 in (("random", 0.5), ("amt", 0.4)):
+        finish_trainings(study, arm)
+        finish_probes(study, arm, {"abmilp": top1})
+    assert study.has_compute("amt")
+    (claim,) = [claim for claim in study.plan.claims if claim.name == "amt_random"]
+    (row,) = [row for row in module("rows").rows_of(study, claim) if row.judge == "AbMILP"]
+    assert (row.at, row.word) == ("epochs", "does not hold")
+    assert row.difference.mean == pytest.approx(-10)
+    finish_trainings(study, "emae")
+    assert [job.seed for job in study.missing() if (job.arm, job.kind) == ("emae", "probe")] == [
+        *study.plan.size.seeds
+    ]
 
 
 def test_pictures_that_tune_are_trained_on_by_nothing(module, tmp_path) -> None:

@@ -181,6 +181,4 @@ ON_ONE = {
 
 # what the tests of every day need: they are all in one file, so that one process of pytest makes
 # them once
-OFTEN = {"mae_one", "mae_ddp", "mae_fsdp", "finetune_one", "finetune_ddp"} | {
-    *("mae_one_from_fsdp", "mae_ddp_from_fsdp", "mae_fsdp_from_ddp")
-}
+OFTEN = {"mae_one", "mae_ddp", "mae_fsdp", "finetune_one", "finetune_ddp", "mae_one_from_fsdp"}

@@ -163,8 +163,8 @@ def test_an_image_hides_the_same_patches_whatever_process_it_is_on(answers, meth
     ("resumed", "undisturbed"),
     [
         ("mae_one_from_fsdp", "mae_one"),  # two shares on one process that knows of none
-        ("mae_ddp_from_fsdp", "mae_one"),
-        ("mae_fsdp_from_ddp", "mae_one"),  # a plain file, shared out
+        slow("mae_ddp_from_fsdp", "mae_one"),
+        slow("mae_fsdp_from_ddp", "mae_one"),  # a plain file, shared out
         # two shares as one, with the attention that the first epoch ended with
         slow("amt_fsdp_alone_from_fsdp", "amt_one"),
     ],

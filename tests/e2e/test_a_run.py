@@ -7,6 +7,8 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
+from tests.slow import slow
+
 
 def test_a_run_leaves_its_config_results_metrics_checkpoint_and_picture(train):
     run = train("watch_every_n_epochs=2")
@@ -75,6 +77,7 @@ def test_an_absolute_rate_a_changing_decay_and_clipping_take_effect_and_are_said
     assert max(state["exp_avg_sq"].sum() for state in optimizer["state"].values()) > 1e-7
 
 
+@pytest.mark.slow
 def test_a_length_in_steps_ends_there_and_its_schedule_with_it(train):
     """10 steps an epoch: 13 steps are one epoch and three steps of the next."""
     run = train(
@@ -193,7 +196,7 @@ def test_a_compiled_step_gives_the_losses_of_an_eager_one_and_names_weights_alik
 
 @pytest.mark.parametrize(
     ("logger", "settings"),
-    [("[csv,tensorboard]", ()), ("[csv,wandb]", ("logger.wandb.init_timeout=300",))],
+    [slow("[csv,tensorboard]", ()), ("[csv,wandb]", ("logger.wandb.init_timeout=300",))],
 )
 def test_several_loggers_at_once(train, logger, settings, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
@@ -214,7 +217,7 @@ def test_an_override_that_refers_to_another_setting_is_written_down_as_it_was_gi
     assert run.results["overrides"][-1] == "encoder.drop_path=${weight_decay}"
 
 
-@pytest.mark.parametrize("batches", [1, 4])
+@pytest.mark.parametrize("batches", [slow(1), 4])
 def test_the_loss_on_the_screen_is_the_one_that_is_written_down(train, batches):
     """Lightning hands out a loss that is divided by the accumulated batches of a step."""
     split = (f"trainer.accumulate_grad_batches={batches}", f"data.batch_size={128 // batches}")

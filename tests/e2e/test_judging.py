@@ -6,11 +6,13 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.slow import slow
+
 QUICK = ("callback=[online_probe,checkpoint,results]", "epochs=1", "warmup_epochs=0")
 LIMITS = ("bank_limit=300", "held_out_limit=100")
 
 
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("precision", ["32-true", slow("bf16-mixed")])
 def test_eval_gives_the_online_number_of_the_run(train, command, precision):
     limits = [f"callback.online_probe.{limit}" for limit in LIMITS]
     run = train(*QUICK, *limits, f"trainer.precision={precision}")

@@ -63,6 +63,7 @@ def test_two_checkpoints_in_one_figure_of_attention(train, command):
     )
 
 
+@pytest.mark.slow
 def test_attention_is_measured_alike_in_batches_of_any_size(train, command):
     run = train(*QUICK).folder
 

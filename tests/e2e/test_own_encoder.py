@@ -49,6 +49,7 @@ def test_it_trains_and_is_drawn_and_judged_on_the_way(run):
     assert list((run.folder / "pictures").glob("reconstruction_*.png"))
 
 
+@pytest.mark.slow
 def test_it_is_resumed_bit_for_bit(run, stopped_after, train):
     stopped = stopped_after(3, OWN, *QUICK)
     resumed = train(OWN, *QUICK, f"resume={stopped.folder}")
@@ -61,9 +62,9 @@ def test_it_is_resumed_bit_for_bit(run, stopped_after, train):
 @pytest.mark.parametrize(
     "model",
     [
-        ("masker=sbam",),
+        slow(("masker=sbam",)),
         ("model=simmim", "masker=sbam"),
-        ("masker=am", "callback.refresh_attention.every_n_epochs=1"),
+        slow(("masker=am", "callback.refresh_attention.every_n_epochs=1")),
     ],
 )
 def test_it_trains_with_every_model_and_with_maskers_that_pad_or_look(train, model):
@@ -107,6 +108,7 @@ def test_it_is_judged_where_the_command_line_names_it_and_nowhere_else(run, comm
     assert "encoder.width" in surplus.err
 
 
+@pytest.mark.slow
 def test_it_is_fine_tuned_from_its_checkpoint_and_judged_as_a_classifier(run, train, command):
     tuned = train(
         OWN,

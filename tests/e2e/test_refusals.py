@@ -151,32 +151,30 @@ def test_a_misspelt_data_set_is_not_replaced_by_that_of_the_run(train, command):
     )
 
 
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [
-        (
-            "data.image_size=16",
-            "'data.image_size' is not a setting; choose data= with it (ade20k, ",
-        ),
-        ("data.image_size=16", "), or change that of the run: +data.image_size=...\n"),
-        (
-            "+data.image_szie=16",
-            "data.image_szie is not an argument of Digits; did you mean 'image_size'?",
-        ),
-        ("+k=20", "k=20 would do nothing: "),
-        (
-            "evaluate=embedding held_out_limit=9",
-            "held_out_limit=9 would do nothing: what is chosen does not read it",
-        ),
-        ("pool=[]", "evaluate.pools needs a pool, and none is chosen; allowed: abmilp, "),
-        ("checkpoint=[]", "checkpoint=[] names nothing to judge; give a run folder"),
-    ],
-)
-def test_settings_of_a_judgement_that_are_not_there(train, command, override, message):
+NO_JUDGEMENT = {
+    "data.image_size=16": (
+        "'data.image_size' is not a setting; choose data= with it (ade20k, ",
+        "), or change that of the run: +data.image_size=...\n",
+    ),
+    "+data.image_szie=16": (
+        "data.image_szie is not an argument of Digits; did you mean 'image_size'?",
+    ),
+    "+k=20": ("k=20 would do nothing: ",),
+    "evaluate=embedding held_out_limit=9": (
+        "held_out_limit=9 would do nothing: what is chosen does not read it",
+    ),
+    "pool=[]": ("evaluate.pools needs a pool, and none is chosen; allowed: abmilp, ",),
+    "checkpoint=[]": ("checkpoint=[] names nothing to judge; give a run folder",),
+}
+
+
+def test_settings_of_a_judgement_that_are_not_there(train, command):
     run = train("debug=limit", "callback=[checkpoint,results]")
-    judged = command("eval", f"checkpoint={run.folder}", *override.split())
-    assert judged.code == 1
-    assert message in judged.err
+    for overrides, messages in NO_JUDGEMENT.items():
+        judged = command("eval", f"checkpoint={run.folder}", *overrides.split())
+        assert judged.code == 1, overrides
+        for message in messages:
+            assert message in judged.err
 
 
 @pytest.mark.parametrize("task", ["finetune", "pretrain"])

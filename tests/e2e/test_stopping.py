@@ -37,7 +37,8 @@ def test_a_run_resumed_at_any_step_repeats_the_undisturbed_one(train, stopped_af
     assert all(weight.equal(theirs[name]) for name, weight in ours.items())
 
 
-@pytest.mark.parametrize("step", [5, slow(6), slow(9)])
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [5, 6, 9])
 def test_a_run_resumed_with_another_number_of_accumulated_batches_goes_on_in_the_same_place(
     train, stopped_after, step
 ):

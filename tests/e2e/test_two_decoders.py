@@ -7,7 +7,6 @@ import torch
 from safetensors.torch import load_file
 
 from mim.__main__ import main
-from tests.slow import slow
 
 BOTH = (
     "loss=pixel_and_hog",
@@ -21,7 +20,8 @@ def mim(*arguments: object) -> None:
     main([str(argument) for argument in arguments])
 
 
-@pytest.mark.parametrize("model", ["mae", slow("simmim")])
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["mae", "simmim"])
 def test_a_stopped_run_goes_on_bit_for_bit(train, stopped_after, model):
     settings = (*BOTH, f"model={model}", "loss.weight.hog=0.5")
     whole, stopped = train(*settings), stopped_after(4, *settings)

@@ -7,7 +7,6 @@ from signal import SIGINT, SIGKILL, SIGTERM, SIGUSR1
 import pytest
 
 from tests.faults.chains import WHILE_SAVING, Blow, chain
-from tests.slow import quick
 
 CASES = {
     "killed at the end of an epoch, whose last step is saved, then stopped within the next": (
@@ -62,10 +61,8 @@ CASES = {
 }
 
 
-OFTEN = ("killed likewise, and again",)
-
-
-@pytest.mark.parametrize("name", quick(CASES, *OFTEN))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
 def test_several_faults_in_a_row_leave_what_no_fault_leaves(name, tmp_path):
     settings, blows = CASES[name]
     outcome = chain(settings, blows, tmp_path)

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 
 def test_lines_that_nobody_reads_are_no_error():
     """Hydra logs what `--info` says, and logging prints a traceback for each line that it loses."""
@@ -18,6 +20,7 @@ def test_lines_that_nobody_reads_are_no_error():
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_nobody_reads_what_it_prints(tmp_path):
     read, write = os.pipe()
     os.close(read)

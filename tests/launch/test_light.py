@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.slow import slow
+
 ROOT = Path(__file__).parents[2]
 HEAVY = {
     "torch",
@@ -33,9 +35,9 @@ else:
     ("command", "said"),
     [
         ("train.py --help", "Choose from the groups"),
-        ("train.py --cfg job", "masker:"),
+        slow("train.py --cfg job", "masker:"),
         ("train.py maskr=random", "did you mean 'masker'?"),
-        ("train.py masker.partition.rato=0.6", "did you mean 'ratio'?"),
+        slow("train.py masker.partition.rato=0.6", "did you mean 'ratio'?"),
         (
             "train.py trainer=cpu masker.partition.ratio=lots",
             "masker.partition.ratio='lots' does not fit",
@@ -46,19 +48,21 @@ else:
         ),
         ("eval.py checkpoint=x evaluate.nearset=3", "is not a setting"),
         ("mim --help", "Print papers' tables"),
-        ("mim train maskr=random", "did you mean 'masker'?"),
-        ("mim nothing", "is no command"),
-        ("train.py checkpoint=nowhere", "there is no nowhere"),
+        slow("mim train maskr=random", "did you mean 'masker'?"),
+        slow("mim nothing", "is no command"),
+        slow("train.py checkpoint=nowhere", "there is no nowhere"),
         (
             "train.py trainer=cpu encoder.patch_size=7",
             "patch sizes that divide it: 2, 4, 8, 16, 32",
         ),
-        ("eval.py", "checkpoint is missing; give it on the command line"),
+        slow("eval.py", "checkpoint is missing; give it on the command line"),
         ("eval.py checkpoint=[timm:some,nowhere]", "there is no nowhere"),
-        ("mim figure attention timm:some nowhere", "there is no nowhere"),
+        slow("mim figure attention timm:some nowhere", "there is no nowhere"),
         ("train.py data=image_folder data.root=nowhere", "data.root=nowhere is not a folder"),
-        ("mim gallery maskr=random", "did you mean 'masker'?"),
-        ("mim gallery data=image_folder data.root=nowhere", "data.root=nowhere is not a folder"),
+        slow("mim gallery maskr=random", "did you mean 'masker'?"),
+        slow(
+            "mim gallery data=image_folder data.root=nowhere", "data.root=nowhere is not a folder"
+        ),
         ("mim embed timm:some nowhere --out a.npz", "there is no nowhere"),
         (
             "mim embed timm:some docs --out a.txt",

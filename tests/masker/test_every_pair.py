@@ -184,7 +184,7 @@ def test_two_steps_of_training_are_finite_and_no_gradient_reaches_the_masker(
         slow("salience", "adaptive_ratio_per_batch", "simmim"),
         ("attention", "throw_middle", "mae"),
         slow("attention", "fixed_ratio", "simmim"),
-        ("attmask_hint", "throw_low", "mae"),
+        slow("attmask_hint", "throw_low", "mae"),
         slow("attmask", "random_ratio", "mae"),
         slow("attmask", "random_ratio_hint", "simmim"),
         slow("mst", "thrown_parts", "simmim"),

@@ -14,6 +14,7 @@ from mim.masker.score.block import Block
 from mim.masker.score.mst import MST
 from mim.masker.score.random import Random
 from mim.masker.score.salience import Salience
+from tests.slow import slow
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -83,7 +84,9 @@ def test_pairs_that_have_no_name_are_built_from_their_parts(masker):
     assert (type(built.score), built.partition.throw) == (Salience, "low")
 
 
-@pytest.mark.parametrize("name", ["random_cell", "sbam", "amt_cell", "attmask", "block"])
+@pytest.mark.parametrize(
+    "name", ["sbam", "amt_cell", *map(slow, ("random_cell", "attmask", "block"))]
+)
 def test_settings_of_a_partition_do_not_stick_to_another_one(masker, name):
     for partition in (path.stem for path in (CONFIGS / "masker" / "partition").glob("*.yaml")):
         masker(f"masker={name}", f"masker/partition={partition}")

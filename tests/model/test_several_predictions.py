@@ -76,7 +76,7 @@ def test_a_decoder_learns_from_its_own_term_alone(model, batch_of):
     assert both.encoder.patch_embed.proj.weight.grad.abs().max() > 0
 
 
-@pytest.mark.parametrize("model", quick(MODELS, "mae"))
+@pytest.mark.parametrize("model", quick(MODELS))
 def test_a_step_of_two_terms_compiles_into_one_graph(model, batch_of):
     network, batch = build(model, TWO), batch_of(torch.randn(2, 3, 32, 32))
     loss = WeightedSum(

@@ -129,7 +129,7 @@ def refusal_of(program, arguments, monkeypatch):
 CHOSEN = (
     ("train", ()),
     ("eval", ()),
-    ("train", ("task=finetune",)),
+    slow("train", ("task=finetune",)),
     slow("train", ("model=simmim", "masker=scheduled")),
     slow("eval", ("evaluate=probe",)),
     slow("eval", ("evaluate=embedding",)),

@@ -21,7 +21,7 @@ EVIL = [
 ]
 
 
-@pytest.mark.parametrize("evil", [*EVIL[:2], *map(slow, EVIL[2:])])
+@pytest.mark.parametrize("evil", [EVIL[0], *map(slow, EVIL[1:])])
 def test_overrides_in_a_folder_are_no_part_of_the_next_command(command, ran, runs, evil):
     command("train", "-m", "seed=0,1", "sweep.name=mine")
     folder = runs / "sweeps" / "mine" / "0"
@@ -65,7 +65,7 @@ def unfinished(log: str, changes: dict[str, str]) -> str:
             "base_lr": "+callback.x={_target_: torch.utils.collect_env.run, command: touch "
             "executed}, base_lr"
         },
-        {"base_lr": "hydra.searchpath"},
+        slow({"base_lr": "hydra.searchpath"}),
         slow({'\\"1\\"': '\\"1 hydra.searchpath=[x]\\"'}),
         slow({"epochs": "seed"}),
         slow({"0.01": "1000000.0", "FloatDistribution": "FloatDistribution"}),

@@ -62,6 +62,7 @@ def test_hugging_face_has_a_file_of_its_own_for_it(weights, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_so_do_exports(tmp_path):
     encoder = ViT(image_size=16, patch_size=8, width=8, depth=1, heads=1)
     export_encoder(encoder, tmp_path / "a.pt2", "program", FORMAT)
