@@ -63,6 +63,14 @@ def test_the_sharpening_follows_its_schedule():
     assert term.targets(vectors).max() > flat
 
 
+def test_prototypes_begin_uniform_between_bounds_that_go_by_their_width():
+    """facebookresearch/msn, src/msn_train.py: one over the root of the width."""
+    torch.manual_seed(0)
+    prototypes = PrototypeMatch(out=25, prototypes=400).prototypes
+    assert 0.19 < prototypes.abs().max().item() <= 0.2
+    assert prototypes.std().item() == pytest.approx(0.2 / 3**0.5, rel=0.02)
+
+
 def test_prototypes_are_trained_and_not_decayed():
     loss = AcrossViews({"match": PrototypeMatch(4, 4)}, {"match": 1.0})
     assert loss.no_weight_decay() == {"term.match.prototypes"}

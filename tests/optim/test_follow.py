@@ -12,10 +12,10 @@ from mim.optim.schedule import Constant, CosineByEpoch, WarmupCosine
 from mim.optim.simmim import RunningCosine
 
 
-def start(schedule=None, decays=(0.04, 0.0), steps=10, decay=None, passes=1):
+def start(schedule=None, decays=(0.04, 0.0), steps=10, decay=None, passes=1, lr=1.0):
     groups = [{"params": [nn.Parameter(torch.zeros(1))], "weight_decay": value} for value in decays]
-    optimizer = torch.optim.AdamW(groups, lr=1.0)
-    return optimizer, Follow(optimizer, schedule or Constant(), 1.0, steps, passes, decay)
+    optimizer = torch.optim.AdamW(groups, lr=lr)
+    return optimizer, Follow(optimizer, schedule or Constant(), lr, steps, passes, decay)
 
 
 def walk(optimizer, scheduler, count):
@@ -48,6 +48,17 @@ def test_a_resumed_schedule_goes_on_with_rate_and_decay():
     after.load_state_dict(optimizer.state_dict())
     goes_on.load_state_dict(scheduler.state_dict())
     assert walk(after, goes_on, 6) == whole[4:]
+
+
+def test_what_is_resumed_has_the_settings_of_now_and_not_those_it_was_saved_with():
+    optimizer, scheduler = start(WarmupCosine(2))
+    walk(optimizer, scheduler, 4)
+    after, goes_on = start(WarmupCosine(2), decays=(0.1, 0.0), lr=0.5)
+    after.load_state_dict(optimizer.state_dict())
+    goes_on.load_state_dict(scheduler.state_dict())
+    rate = 0.5 * optimizer.param_groups[0]["lr"]
+    assert walk(after, goes_on, 1) == [[(rate, 0.1), (rate, 0.0)]]
+    assert {group["initial_lr"] for group in after.param_groups} == {0.5}
 
 
 def test_decay_that_has_nothing_to_start_from_is_refused():

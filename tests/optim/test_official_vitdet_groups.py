@@ -106,3 +106,9 @@ def test_the_published_milestones_are_eight_ninths_and_twenty_six_twenty_seventh
 def test_milestones_that_do_not_rise_are_refused():
     with pytest.raises(ValueError, match="they must rise"):
         Milestones(milestones=[0.9, 0.5])
+
+
+@pytest.mark.parametrize("layer_decay", [0.0, -0.5, 1.5])
+def test_a_factor_that_makes_no_sense_is_refused(layer_decay):
+    with pytest.raises(ValueError, match=rf"layer_decay={layer_decay}; needs a factor above 0"):
+        vitdet_groups(torch.nn.Module(), 1e-4, 0.1, layer_decay)
