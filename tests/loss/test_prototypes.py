@@ -63,6 +63,25 @@ def test_the_sharpening_follows_its_schedule():
     assert term.targets(vectors).max() > flat
 
 
+def test_vectors_of_half_precision_are_compared_in_float32():
+    torch.manual_seed(0)
+    term, vectors = PrototypeMatch(4, 6), torch.randn(8, 4).bfloat16()
+    assert torch.equal(term.cosines(vectors), term.cosines(vectors.float()))
+    with torch.autocast("cpu", torch.bfloat16):  # as where weights are gathered in bf16
+        assert term.bfloat16().cosines(vectors).dtype == torch.float32
+
+
+def test_a_prototype_without_a_length_is_like_no_vector():
+    term = corners()
+    with torch.no_grad():
+        term.prototypes[2] = 0
+    assert term.cosines(torch.ones(1, 4))[0].tolist() == pytest.approx([5, 5, 0, 5])
+
+
+def test_a_checkpoint_has_the_prototypes_and_no_number_that_follows_from_the_step():
+    assert PrototypeMatch(4, 6).state_dict().keys() == {"prototypes"}
+
+
 def test_prototypes_begin_uniform_between_bounds_that_go_by_their_width():
     """facebookresearch/msn, src/msn_train.py: one over the root of the width."""
     torch.manual_seed(0)
