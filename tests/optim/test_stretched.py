@@ -16,6 +16,17 @@ def test_it_rises_from_above_zero_and_falls_by_half_a_cosine():
     )
 
 
+def test_a_rise_has_whole_steps():
+    """Of 4.5 steps 4 (facebookresearch/ijepa, src/utils/schedulers.py); what is given in steps
+    loses none, though 29 / 100 * 100 is below 29.
+    """
+    assert StretchedCosine(1.5)(Progress(4, 300, 3), 1e-3) == pytest.approx(1, abs=1e-3)
+    steps = StretchedCosine(0, warmup_steps=29)
+    assert [steps(Progress(step, 1000, 100), 1e-3) for step in (28, 29)] == pytest.approx(
+        [28 / 29, 1]
+    )
+
+
 def test_a_stretched_one_ends_before_its_end():
     schedule = StretchedCosine(0, stretch=1.25)
     assert schedule(Progress(10, 10, 1), 1e-3) == pytest.approx(

@@ -145,5 +145,5 @@ class RunningCosineByEpoch(RunningCosine):
 
     def __call__(self, progress: Progress, peak: float) -> float:
         """Share of the peak at a step."""
-        before = max(0, math.floor(progress.epoch + 1e-9) - 1)
+        before = max(0, math.floor(progress.epoch) - 1)
         return super().__call__(progress._replace(step=before * progress.steps_per_epoch), peak)
