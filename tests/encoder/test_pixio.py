@@ -34,6 +34,12 @@ def test_tokens_and_positions_begin_small():
         assert drawn.std().item() == pytest.approx(0.02, rel=0.1)
 
 
+def test_width_of_its_mlps_and_stochastic_depth_are_those_asked_for():
+    encoder = Pixio(**SIZES, mlp_ratio=2.0, drop_path=0.3)
+    assert {block.mlp.fc1.out_features for block in encoder.blocks} == {32}
+    assert encoder.blocks[-1].drop_path1.drop_prob == pytest.approx(0.3)
+
+
 def test_each_cls_token_has_a_position_of_its_own():
     encoder, image = built(cls_tokens=3), torch.randn(1, 3, 16, 16)
     with torch.no_grad():

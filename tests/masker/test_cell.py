@@ -24,8 +24,9 @@ def test_a_cell_spreads_to_its_patches():
 def test_padding_spreads_with_its_cell():
     index = torch.tensor([[[0, 1]]])
     split = split_to_patches(
-        Split(index, index, None, torch.tensor([[[True, False]]])), (1, 2), cell=2
+        Split(index, index, None, torch.tensor([[[True, False]]]), whole=True), (1, 2), cell=2
     )
+    assert split.whole
     assert split.visible_valid is None
     assert split.masked_valid.tolist() == [[[True] * 4 + [False] * 4]]
 
@@ -37,9 +38,11 @@ def test_all_cells_together_are_all_patches_once(cells, cell):
     assert torch.equal(patches.flatten().sort().values, torch.arange(cells[0] * cells[1] * cell**2))
 
 
-def test_cells_that_do_not_tile_the_grid_are_refused_with_those_that_do():
+@pytest.mark.parametrize("cell", [3, 4])
+def test_cells_that_do_not_tile_the_grid_are_refused_with_those_that_do(cell):
     assert cells_of((4, 6), 2) == (2, 3)
     with pytest.raises(
-        ValueError, match=r"3 x 3 patches do not tile a grid of 4 x 6 patches; .* may be 1, 2$"
+        ValueError,
+        match=rf"{cell} x {cell} patches do not tile a grid of 4 x 6 patches; .* may be 1, 2$",
     ):
-        cells_of((4, 6), 3)
+        cells_of((4, 6), cell)

@@ -39,6 +39,14 @@ def test_all_but_positions_is_trained(decoder):
     assert {name for name, p in decoder.named_parameters() if p.grad is None} == {"pos_embed"}
 
 
+def test_learned_positions_begin_small():
+    torch.manual_seed(0)
+    decoder = Decoder(12, (10, 10), 5, width=64, depth=1, heads=2, positions="learned", prefix=8)
+    assert decoder.pos_embed.shape == (1, 108, 64)
+    assert decoder.pos_embed.requires_grad
+    assert decoder.pos_embed.std().item() == pytest.approx(0.02, rel=0.05)
+
+
 def test_heads_that_do_not_divide_the_width_are_refused():
     with pytest.raises(ValueError, match="width=8, heads=3; the heads must divide"):
         Decoder(encoder_width=12, grid=(3, 4), target_dim=5, width=8, depth=1, heads=3)

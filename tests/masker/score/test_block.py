@@ -5,7 +5,15 @@ import torch
 
 from mim.masker.masker import Masker
 from mim.masker.partition.fixed_ratio import FixedRatio
-from mim.masker.score.block import ATTEMPTS, PATIENCE, Block, place, place_blocks, sides
+from mim.masker.score.block import (
+    ATTEMPTS,
+    PATIENCE,
+    Block,
+    place,
+    place_blocks,
+    sides,
+    smallest_block,
+)
 from mim.masker.score.random import Random
 
 
@@ -123,6 +131,12 @@ def test_blocks_of_an_image_go_by_no_other_image_of_the_batch():
         one = slice(number, number + 1)
         alone = place_blocks(draws[one], 8, 8, target[one], 4, 64, 0.3)
         assert torch.equal(alone, together[one])
+
+
+def test_the_smallest_block_is_a_third_of_the_shorter_side_squared_where_nobody_says():
+    assert smallest_block((14, 14), None) == 16  # BEiT's
+    assert (smallest_block((8, 20), None), smallest_block((2, 2), None)) == (4, 1)
+    assert smallest_block((14, 14), 9) == 9
 
 
 def test_limits_on_a_block_are_kept(batch_of):

@@ -15,6 +15,11 @@ def test_the_least_attended_come_first_at_random_and_the_others_follow_by_attent
     assert (order[:, 3:] == torch.tensor([5, 4, 1])).all()
 
 
+def test_attention_is_stretched_to_all_of_0_to_1_as_salience(known, batch_of):
+    salience = MST(known(0.1, 0.6, 0.35))(batch_of(torch.zeros(1, 3, 1, 1)), (1, 3)).salience
+    assert salience[0].tolist() == pytest.approx([0, 1, 0.5])
+
+
 def test_before_the_store_is_filled_every_patch_is_hidden_equally_often(batch_of):
     order = MST(AttentionStore())(batch_of(torch.zeros(1000, 3, 1, 1)), (2, 3)).rank.argsort(
         1, descending=True
