@@ -133,6 +133,14 @@ def test_blocks_of_an_image_go_by_no_other_image_of_the_batch():
         assert torch.equal(alone, together[one])
 
 
+def test_area_and_aspect_of_a_block_go_from_the_least_to_the_most():
+    draws = torch.tensor([[[0.0] * 4], [[1.0, 1.0, 0.0, 0.0]]])
+    hidden = place_blocks(draws, 100, 100, torch.tensor([1500, 1500]), 400, 1500, 0.3) > 0
+    # roots of 400 * 0.3 and 1500 / 0.3; of 400 / 0.3 and 1500 * 0.3
+    assert hidden.any(2).sum(1).tolist() == [11, 71]
+    assert hidden.any(1).sum(1).tolist() == [37, 21]
+
+
 def test_the_smallest_block_is_a_third_of_the_shorter_side_squared_where_nobody_says():
     assert smallest_block((14, 14), None) == 16  # BEiT's
     assert (smallest_block((8, 20), None), smallest_block((2, 2), None)) == (4, 1)
