@@ -128,7 +128,7 @@ def optimised(cfg: DictConfig, task: Any, images: int) -> tuple[list[float], lis
                 "weight_decay.late": -int(decay.ahead),
             }
             if decay
-            else {}
+            else {"weight_decay.end": task.weight_decay}
         ),
         "optimizer.kind": type(optimizer).__name__,
         "optimizer.betas": list(optimizer.defaults["betas"]),
