@@ -8,6 +8,7 @@ from pathlib import Path
 from jobs import Study
 from results import done
 
+ROW = ("pool", "setting", "top1")
 SAID = ("metrics", "table", "wall_seconds", "commit", "hardware", "versions")
 
 
@@ -23,6 +24,8 @@ def keep(study: Study, file: Path) -> None:
         said["metrics"] = {
             name: value for name, value in said.get("metrics", {}).items() if name in asked
         }
+        if "table" in said:  # of a probe; rows.py reads these of it
+            said["table"] = [{name: row[name] for name in ROW} for row in said["table"]]
         what = {"folder": folder.name, "job": job.label, "status": "finished"}
         lines.append(json.dumps(what | {name: said[name] for name in SAID if name in said}))
     file.parent.mkdir(parents=True, exist_ok=True)

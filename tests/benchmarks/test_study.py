@@ -60,7 +60,7 @@ def finish_probes(study: Any, arm: str, top1: dict[str, float]) -> None:
     for job in study.probes(arm):
         job.folder.mkdir(parents=True)
         rows = [
-            {"pool": pool, "setting": f"lr={lr}", "top1": best - less + 0.01 * job.seed}
+            {"pool": pool, "setting": f"lr={lr}", "top1": best - less + 0.01 * job.seed, "ece": 0.2}
             for pool, best in top1.items()
             for lr, less in ((1, 0), (2, 0.1))
         ]
@@ -360,6 +360,7 @@ def test_kept_numbers_stand_for_the_jobs_that_made_them(study, module, tmp_path)
             finish(job, **{"knn/top1": 0.3, "knn/top1_untrained": 0.2, "train/loss": 1.0})
         for job in study.compared(arm, "epochs"):
             finish(job, **{"knn/top1": 0.4 + 0.01 * job.seed, "linear/top1": 0.5})
+        finish_probes(study, arm, {"cls": 0.3, "abmilp": 0.5})
     pages = [tmp_path / name / "docs" / "study.md" for name in ("made", "again")]
     for page in pages:
         page.parent.mkdir(parents=True)
@@ -367,6 +368,7 @@ def test_kept_numbers_stand_for_the_jobs_that_made_them(study, module, tmp_path)
     kept = module("page").numbers_beside(pages[0])
     module("kept").keep(study, kept)
     assert "train/loss" not in kept.read_text()
+    assert "ece" not in kept.read_text()
     again = module("jobs").Study(study.plan, tmp_path / "again", study.data, study.flops)
     module("kept").lay_out(kept, again.folder)
     module("page").write_page(again, "toy", pages[1])
