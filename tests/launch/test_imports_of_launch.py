@@ -2,12 +2,21 @@
 
 import gc
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mim.launch.entry import launch
 from mim.launch.imports import without_collection
+
+
+@pytest.fixture
+def nothing_frozen() -> Iterator[None]:
+    """As in a process of a user's: the tests freeze what they have imported."""
+    gc.unfreeze()
+    yield
+    gc.freeze()
 
 
 def test_it_is_off_inside_and_on_again_also_after_an_error():
@@ -45,7 +54,7 @@ def test_a_command_imports_its_work_so(tmp_path, monkeypatch, signals, capsys):
     assert "collects False True" in capsys.readouterr().out
 
 
-def test_what_was_imported_is_old_and_stays_collectable():
+def test_what_was_imported_is_old_and_stays_collectable(nothing_frozen):
     with without_collection():
         made = [[number] for number in range(5000)]
     young = {id(each) for each in gc.get_objects(generation=0)}
@@ -53,11 +62,8 @@ def test_what_was_imported_is_old_and_stays_collectable():
     assert gc.get_freeze_count() == 0
 
 
-def test_what_a_sweep_has_frozen_stays_so():
+def test_what_a_sweep_has_frozen_stays_so(nothing_frozen):
     gc.freeze()
-    try:
-        with without_collection():
-            pass
-        assert gc.get_freeze_count() > 1000
-    finally:
-        gc.unfreeze()
+    with without_collection():
+        pass
+    assert gc.get_freeze_count() > 1000
