@@ -1,5 +1,6 @@
 """What many tests need: stored reference numbers and batches of images."""
 
+import atexit
 import gc
 import os
 import shlex
@@ -132,6 +133,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """
     gc.collect()
     gc.freeze()
+    atexit.register(gc.unfreeze)  # else a library of Triton reports what is frozen as lost
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
