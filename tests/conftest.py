@@ -1,7 +1,5 @@
 """What many tests need: stored reference numbers and batches of images."""
 
-import atexit
-import gc
 import os
 import shlex
 import signal
@@ -21,6 +19,7 @@ from torch import Tensor
 from mim.batch import Batch, uncropped
 from mim.draw import keys
 from mim.launch.entry import check_command
+from mim.launch.imports import freeze_imported
 from mim.launch.resolvers import register_resolvers
 from mim.launch.signals import SIGNALS
 from tests.stored import Golden, unread
@@ -128,12 +127,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """What is imported and collected by now stays to the end: who collects garbage need not look at
-    it again.
-    """
-    gc.collect()
-    gc.freeze()
-    atexit.register(gc.unfreeze)  # else a library of Triton reports what is frozen as lost
+    """What is imported and collected by now stays to the end."""
+    freeze_imported()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

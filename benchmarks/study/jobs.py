@@ -113,11 +113,8 @@ class Study:
         found: dict[float, list[float | None]] = {}
         for job in self.tuning(arm):
             found.setdefault(job.rate, []).append(numbers(job.folder).get("knn/top1"))
-        known = {rate: [v for v in values if v is not None] for rate, values in found.items()}
         return {
-            rate: statistics.mean(values)
-            for rate, values in known.items()
-            if len(values) == len(self.plan.size.tuning_seeds)
+            rate: statistics.mean(values) for rate, values in found.items() if None not in values
         }
 
     def rate(self, arm: str) -> float | None:

@@ -103,9 +103,10 @@ def read_plan(size: str, file: Path = PLAN) -> Plan:
     raw = yaml.safe_load(file.read_text())
     if "like" in raw:
         base = yaml.safe_load(file.with_name(raw["like"]).read_text())
-        own = raw.get("sizes", {})
-        sizes = {name: given | own.get(name, {}) for name, given in base["sizes"].items()}
-        raw = base | raw | {"sizes": sizes}
+        changed = {
+            name: base["sizes"].get(name, {}) | size for name, size in raw.get("sizes", {}).items()
+        }
+        raw = base | raw | {"sizes": base["sizes"] | changed}
     if size not in raw["sizes"]:
         raise ValueError(f"--size {size} is none; there are: {', '.join(raw['sizes'])}")
     arms = {name: Arm(**arm) for name, arm in raw["arms"].items()}

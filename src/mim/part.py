@@ -30,6 +30,11 @@ class Progress(NamedTuple):
         return self.step / self.steps_per_epoch
 
     @property
+    def epoch_number(self) -> int:
+        """Number of the epoch that this step is in; that of the first is 0."""
+        return self.step // self.steps_per_epoch
+
+    @property
     def epochs(self) -> float:
         """Epochs of the whole training."""
         return self.steps / self.steps_per_epoch

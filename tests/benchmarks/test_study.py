@@ -75,6 +75,16 @@ def finish_trainings(study: Any, arm: str) -> None:
         finish(job, **{"knn/top1": 0.3})
 
 
+def test_a_plan_may_have_a_size_that_the_one_it_is_like_has_not(module, tmp_path) -> None:
+    plan = (STUDY / "plan.yaml").read_text()
+    (tmp_path / "plan.yaml").write_text(plan.replace("  toy:", "  tiny:"))
+    toy = "  toy:" + plan.partition("  toy:")[2].partition("\n\n")[0]
+    (tmp_path / "more.yaml").write_text(f"like: plan.yaml\nsizes:\n{toy}\n")
+    read_plan = module("plan").read_plan
+    assert read_plan("toy", tmp_path / "more.yaml").size == read_plan("toy").size
+    assert read_plan("tiny", tmp_path / "more.yaml").size == read_plan("toy").size
+
+
 def test_a_plan_has_the_sizes_and_arms_of_the_one_that_it_is_like(module) -> None:
     read_plan = module("plan").read_plan
     comparison, plan = read_plan("small", STUDY / "comparison.yaml"), read_plan("small")

@@ -100,7 +100,8 @@ def test_a_callback_that_has_enough_within_an_epoch(train, ended_by_a_callback, 
     assert went_on(train, early, settings)
 
 
-@pytest.mark.parametrize("settings", [slow(PRETRAIN, id="pretrain"), slow(FINETUNE, id="finetune")])
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [PRETRAIN, FINETUNE], ids=["pretrain", "finetune"])
 def test_a_callback_that_has_enough_at_the_end_of_an_epoch(train, ended_by_a_callback, settings):
     early = ended_by_a_callback("on_train_epoch_end", SIX, *settings)
     assert early.code == 0

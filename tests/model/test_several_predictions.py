@@ -23,7 +23,6 @@ from mim.model.reconstruction import Reconstruction
 from mim.model.simmim import SimMIM
 from mim.target.hog import HOG
 from mim.target.pixel import Pixel
-from tests.slow import quick
 
 SIZES = {"image_size": 32, "patch_size": 8, "width": 16, "depth": 2, "heads": 2}
 MODELS = {
@@ -76,7 +75,8 @@ def test_a_decoder_learns_from_its_own_term_alone(model, batch_of):
     assert both.encoder.patch_embed.proj.weight.grad.abs().max() > 0
 
 
-@pytest.mark.parametrize("model", quick(MODELS))
+@pytest.mark.slow
+@pytest.mark.parametrize("model", MODELS)
 def test_a_step_of_two_terms_compiles_into_one_graph(model, batch_of):
     network, batch = build(model, TWO), batch_of(torch.randn(2, 3, 32, 32))
     loss = WeightedSum(

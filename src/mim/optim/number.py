@@ -165,7 +165,7 @@ class Lines:
 
     def __call__(self, progress: Progress) -> float:
         """Value at a step."""
-        epoch = progress.epoch if self.change == "step" else math.floor(progress.epoch)
+        epoch = progress.epoch if self.change == "step" else progress.epoch_number
         after = bisect_right(self.epochs, epoch)
         if after == len(self.epochs):
             return self.values[-1]
@@ -195,7 +195,7 @@ class Linspace:
 
     def __call__(self, progress: Progress) -> float:
         """Value at a step."""
-        epoch = math.floor(progress.epoch) - self.after
+        epoch = progress.epoch_number - self.after
         if epoch >= self.epochs:
             return self.end
         return self.start + (self.end - self.start) * max(0, epoch) / max(1, self.epochs - 1)

@@ -111,7 +111,7 @@ class CosineByEpoch:
 
     def __call__(self, progress: Progress, peak: float) -> float:
         """Share of the peak at a step."""
-        return half_cosine(math.floor(progress.epoch) / progress.epochs, self.min_lr / peak)
+        return half_cosine(progress.epoch_number / progress.epochs, self.min_lr / peak)
 
 
 class Constant:

@@ -2,8 +2,6 @@
 cosine that ran all along.
 """
 
-import math
-
 from mim.optim.schedule import Warmup, half_cosine
 from mim.part import Progress
 from mim.ranges import NonNegativeInt, NotNegative, Positive, Share, in_range
@@ -145,5 +143,5 @@ class RunningCosineByEpoch(RunningCosine):
 
     def __call__(self, progress: Progress, peak: float) -> float:
         """Share of the peak at a step."""
-        before = max(0, math.floor(progress.epoch) - 1)
+        before = max(0, progress.epoch_number - 1)
         return super().__call__(progress._replace(step=before * progress.steps_per_epoch), peak)

@@ -5,14 +5,12 @@ Nothing is built here and no thread is begun. Signals that stop a run are held b
 listens.
 """
 
-import atexit
-import gc
 import os
 import signal
 from contextlib import suppress
 from importlib import import_module
 
-from mim.launch.imports import without_collection
+from mim.launch.imports import freeze_imported, without_collection
 from mim.launch.quiet import silence_libraries
 from mim.launch.signals import SIGNALS
 
@@ -32,6 +30,4 @@ with without_collection():
     for name in MODULES:
         with suppress(Exception):  # a broken library is for the job to name that needs it
             import_module(name)
-gc.collect()
-gc.freeze()  # jobs share the memory of what is never changed
-atexit.register(gc.unfreeze)  # else a library of Triton reports what is frozen as lost
+freeze_imported()  # jobs share the memory of what is never changed

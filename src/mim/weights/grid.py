@@ -21,10 +21,8 @@ def shown_grid(positions: Tensor, prefix: int = 1) -> tuple[int, int] | None:
         return None
     patches, width = positions[0, prefix:].double(), positions.shape[2]
     count = len(patches)
-    # the first place has the same sines and cosines in every grid
-    if not 0 < count <= MOST_SHOWN or not _near(
-        patches[:1], sincos_positions(width, (1, 1), False)
-    ):
+    first = sincos_positions(width, (1, 1), cls=False)  # the same in every grid
+    if not 0 < count <= MOST_SHOWN or not _near(patches[:1], first):
         return None
     for rows in (number for number in range(1, count + 1) if count % number == 0):
         grid = (rows, count // rows)
